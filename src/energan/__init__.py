@@ -1,0 +1,29 @@
+"""energan: energy-based generative adversarial networks.
+
+    run = energan.train("ebgan-digits", steps=2000, out="runs/x", seed=0)
+    x = energan.load("runs/x").sample(64)
+
+Names load when they are used, so that `energan --help` does not wait for torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["EnerganError", "Run", "__version__", "load", "metrics", "objectives", "train"]
+
+if TYPE_CHECKING:
+    from energan import metrics, objectives
+    from energan.api import load, train
+    from energan.errors import EnerganError
+    from energan.run import Run
+
+_PLACES = {"train": "api", "load": "api", "Run": "run", "EnerganError": "errors"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"energan.{_PLACES[name]}"), name)
+    if name in ("metrics", "objectives"):
+        return importlib.import_module(f"energan.{name}")
+    raise AttributeError(f"module 'energan' has no attribute {name!r}")

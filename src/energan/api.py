@@ -1,0 +1,49 @@
+"""The library in two calls: train and load."""
+
+from pathlib import Path
+from typing import Any
+
+from energan import experiment, settings
+from energan.run import Run, Weights
+
+
+def train(
+    recipe: str | None = None,
+    *,
+    data: str | Path | None = None,
+    steps: int | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    model: str | dict[str, Any] | None = None,
+    from_run: str | Path | None = None,
+    progress: bool = True,
+    **groups: dict[str, Any],
+) -> Run:
+    """Train a recipe (or a settings file) and give the run.
+
+    data: a source's name or path. steps, seed, out: as on the command line. model: another model's
+    name, or settings of the recipe's own: `model={"margin": 8}`. Further groups of settings likewise:
+    `training={"batch_size": 64}`. from_run: start from that run's weights.
+
+    Raises EnerganError's kinds: SettingError, DataError, RunError, and DivergenceError if a loss
+    stops being finite.
+    """
+    job = settings.load(recipe, model if isinstance(model, str) else None)
+    changes: dict[str, Any] = {name: dict(group) for name, group in groups.items()}
+    if isinstance(model, dict):
+        changes["model"] = model
+    if data is not None:
+        changes.setdefault("data", {})["source"] = str(data)
+    if steps is not None:
+        changes.setdefault("training", {})["steps"] = steps
+    if seed is not None:
+        changes["seed"] = seed
+    folder = experiment.start(job.changed(changes), out, from_run=from_run, progress=progress)
+    return Run(folder.path)
+
+
+def load(
+    path: str | Path, *, checkpoint: str | int = "last", weights: Weights | None = None
+) -> Run:
+    """A run from its folder; see `Run`."""
+    return Run(path, checkpoint=checkpoint, weights=weights)

@@ -1,0 +1,380 @@
+"""The contracts, and nothing else.
+
+Every system is an **energy** (low on data), a **sampler** (where the contrast comes from) and an
+**objective** (how the two losses are formed), trained by one loop:
+
+| system | energy | sampler | objective |
+|---|---|---|---|
+| GAN | -logit(x) | generator(z) | logistic (minimax or non-saturating) |
+| EBGAN | ||Dec(Enc(x)) - x|| | generator(z) | margin |
+| EBGAN-PT | the same | generator(z) | margin + w * pulling-away |
+
+Low energy means real. Shapes: a single run has tensors `(B, *event)` and energies `(B,)` (or
+`(B, *cells)`); a **cohort** of M members that train as one program puts a leading member axis before
+everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an objective is written once.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from energan.errors import (
+    CheckpointError,
+    DataError,
+    DivergenceError,
+    EnerganError,
+    RunError,
+    SettingError,
+)
+from energan.schedules import Schedule
+
+__all__ = [
+    "Batch", "Calibrated", "CheckpointError", "Config", "Context", "DataError", "DivergenceError",
+    "Domain", "Draw", "Energy", "EnerganError", "Loss", "Model", "Noisy", "Objective", "Optimiser",
+    "Randomness", "RunError", "Sampler", "Scored", "SettingError", "State", "Stream", "Streamed",
+    "attach", "calibrating", "describe", "exact", "frozen", "place_seed",
+]  # fmt: skip
+
+Stream = Literal["real", "labelled", "fake", "eval"]
+State = dict[str, Tensor]
+T = TypeVar("T", bound=nn.Module)
+
+
+# --- what is passed between the three -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a data set holds.
+
+    shape: of one event: (C, H, W) for images, (D,) for points.
+    low, high: the value range networks work in, or None where it is unbounded.
+    classes: number of labels, None where there are none.
+    mean: the mean training event, (*shape), for initialisations that use it.
+    """
+
+    shape: tuple[int, ...]
+    low: float | None = None
+    high: float | None = None
+    classes: int | None = None
+    mean: Tensor | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def size(self) -> int:
+        """Numbers in one event."""
+        return torch.Size(self.shape).numel()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real data: x (B, *event), its condition, and a labelled part where the system has one."""
+
+    x: Tensor
+    condition: Tensor | None = None
+    labelled: "Batch | None" = None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What the sampler made: x (B, *event), the condition it was made for, chain diagnostics."""
+
+    x: Tensor
+    condition: Tensor | None = None
+    info: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def detach(self) -> "Draw":
+        """The same draw, cut from the sampler's graph."""
+        return replace(self, x=self.x.detach())
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an energy says of x.
+
+    energy: (B,), or (B, *cells) for an energy with one value a patch.
+    code: (B, S), the encoder's output with feature maps flattened, where there is an encoder.
+    reconstruction: (B, *event), where the energy reconstructs.
+    logits: (B, K), where the energy also classifies.
+    """
+
+    energy: Tensor
+    code: Tensor | None = None
+    reconstruction: Tensor | None = None
+    logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """total: (M,), one for each member, with gradient; parts: named (M,) values for the log."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Randomness:
+    """Random draws that depend on (seed, place) and nothing else: one generator for each member.
+
+    `at(step, "train")` moves to a place; draws from there on repeat exactly whenever the same place
+    is visited, so no generator state needs saving. Shapes are one member's; with M > 1 members the
+    result has a leading axis (M, *shape), each row as that member's own single run would draw it.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if not seeds:
+            raise ValueError("Randomness needs at least one seed")
+        self.seeds = tuple(seeds)
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.generators = [torch.Generator(self.device) for _ in self.seeds]
+        self.at("start")
+
+    @property
+    def members(self) -> int:
+        return len(self.seeds)
+
+    def at(self, *place: object) -> "Randomness":
+        """Move to `place`; returns itself."""
+        for seed, generator in zip(self.seeds, self.generators, strict=True):
+            generator.manual_seed(place_seed(seed, *place))
+        return self
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal draws."""
+        return self._draw(
+            lambda g: torch.randn(shape, generator=g, device=self.device, dtype=self.dtype)
+        )
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """Uniform draws on [low, high)."""
+        return self._draw(
+            lambda g: torch.rand(shape, generator=g, device=self.device, dtype=self.dtype)
+        ).mul_(high - low).add_(low)
+
+    def keep(self, probability: float, *shape: int) -> Tensor:
+        """A mask that is True with `probability`."""
+        # rand and a comparison: bernoulli_ with a generator is four times slower on the CPU.
+        return self._draw(
+            lambda g: torch.rand(shape, generator=g, device=self.device) < probability
+        )
+
+    def _draw(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+        if len(self.generators) == 1:
+            return draw(self.generators[0])
+        return torch.stack([draw(g) for g in self.generators])
+
+
+def place_seed(seed: int, *place: object) -> int:
+    """A 63-bit seed for one place in one run, from a hash: neighbouring places are unrelated."""
+    text = "/".join(str(p) for p in (seed, *place))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where training stands: the step, the scheduled values, the random draws.
+
+    hyper: {name: (M, 1)} on the device: margin, weights, as the schedules give them at this step.
+    """
+
+    step: int
+    hyper: Mapping[str, Tensor]
+    generator: Randomness
+
+    @property
+    def members(self) -> int:
+        return self.generator.members
+
+    def rows(self, values: Tensor) -> Tensor:
+        """Per-sample (or per-cell) values as (M, N) rows, in full precision."""
+        return exact(values).reshape(self.members, -1)
+
+    def vectors(self, values: Tensor) -> Tensor:
+        """Per-sample vectors (..., B, S) as (M, B, S), in full precision."""
+        return exact(values).reshape(self.members, -1, values.shape[-1])
+
+
+def exact(values: Tensor) -> Tensor:
+    """float32 at least: energies, norms, cosines and losses are never computed in half precision."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+# --- the three ------------------------------------------------------------------------------------
+
+
+class Energy(nn.Module, ABC):
+    """U(x), or U(x | condition): low where x is like data."""
+
+    nonnegative: bool = False
+    """Whether U ≥ 0 always holds; the margin objectives need it."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
+        """Score x (B, *event).
+
+        stream says where x comes from: "real", "labelled" and "fake" batches are each normalised by
+        their own statistics; "eval" uses the calibrated ones and is the only one to score with.
+        """
+
+
+class Sampler(nn.Module, ABC):
+    """Where the contrast comes from: a generator network, or chains on the energy itself."""
+
+    def init(self, context: Context) -> State:
+        """The state that `draw` carries from step to step (a replay buffer, or nothing)."""
+        return {}
+
+    def learns(self, step: int) -> bool:
+        """Whether the sampler has parameters that train at this step."""
+        return False
+
+    @abstractmethod
+    def draw(
+        self, energy: Energy, batch: Batch, state: State, context: Context
+    ) -> tuple[Draw | None, State]:
+        """As many samples as the batch has, with gradient; None once the sampler has stopped."""
+
+    def sample(
+        self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
+    ) -> Draw | None:
+        """`count` finished samples in evaluation mode; None if this sampler makes none."""
+        return None
+
+
+class Objective(ABC):
+    """How the two losses are formed. It calls the energy, so the loop needs no branch."""
+
+    def check(self, energy: Energy) -> None:
+        """Raise SettingError if this objective makes no sense for that energy."""
+        return None
+
+    @abstractmethod
+    def energy_loss(
+        self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
+    ) -> Loss:
+        """The energy's loss; the draw is detached."""
+
+    def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
+        """The sampler's loss; the energy's parameters are frozen, its gradient in x flows."""
+        raise SettingError(f"{type(self).__name__} trains no sampler")
+
+
+# --- a model is the three and how they are stepped ------------------------------------------------
+
+
+class Config(BaseModel):
+    """Base of all settings: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Optimiser(Config):
+    """How one network's parameters are stepped."""
+
+    kind: Literal["adam", "sgd"] = Field("adam", description="update rule")
+    lr: Schedule = Field(0.001, description="learning rate, a number or a schedule")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the square")
+    eps: float = Field(1e-8, gt=0, description="Adam's floor under the root")
+    momentum: Schedule = Field(0.0, description="SGD's momentum, a number or a schedule")
+    clip: float | None = Field(None, gt=0, description="largest gradient norm of a member")
+
+
+@dataclass
+class Model:
+    """What a model file's `build` returns.
+
+    hyper: scheduled values by name, as the objective reads them from the context.
+    energy_steps: k, energy steps for each sampler step (Goodfellow et al. 2014, algorithm 1).
+    """
+
+    energy: Energy
+    sampler: Sampler
+    objective: Objective
+    hyper: dict[str, Schedule] = field(default_factory=dict)
+    energy_optimiser: Optimiser = field(default_factory=Optimiser)
+    sampler_optimiser: Optimiser = field(default_factory=Optimiser)
+    energy_steps: int = 1
+
+    def __post_init__(self) -> None:
+        self.objective.check(self.energy)
+
+
+# --- marks that networks carry --------------------------------------------------------------------
+
+
+class Streamed(nn.Module):
+    """A layer whose forward takes the stream: `layer(x, stream)`."""
+
+
+class Noisy(Streamed):
+    """A layer that draws. Without an attached Randomness it uses torch's default generator."""
+
+    randomness: Randomness | None = None
+
+
+class Calibrated(Streamed):
+    """A layer whose evaluation statistics are measured by `calibrating`, never in training."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Forget the statistics and pool those of the batches that follow."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Adopt what was pooled, for stream "eval"."""
+
+
+def attach(network: nn.Module, randomness: Randomness | None) -> None:
+    """Let every noisy layer of `network` draw from `randomness`."""
+    for layer in network.modules():
+        if isinstance(layer, Noisy):
+            layer.randomness = randomness
+
+
+@contextmanager
+def calibrating(network: nn.Module) -> Iterator[bool]:
+    """Within it, passes with stream="eval" measure the statistics that "eval" uses afterwards.
+
+    Yields whether there is anything to calibrate. Batch norm's running averages follow weights that
+    have long changed, and mix real batches with fakes; a pass over data with the weights at rest
+    does not.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, Calibrated)]
+    for layer in layers:
+        layer.begin()
+    try:
+        yield bool(layers)
+    finally:
+        for layer in layers:
+            layer.end()
+
+
+@contextmanager
+def frozen(network: T) -> Iterator[T]:
+    """Within it no parameter of `network` collects gradient; gradient in its input still flows."""
+    training = [p for p in network.parameters() if p.requires_grad]
+    for p in training:
+        p.requires_grad_(False)
+    try:
+        yield network
+    finally:
+        for p in training:
+            p.requires_grad_(True)
+
+
+def describe(value: Any) -> str:
+    """`value` as it may stand in an error message: short, on one line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,67 @@
+"""The order in which training sees the data: a function of (seed, position), with no state."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from energan.core import Batch, place_seed
+from energan.data.dataset import DataSet
+
+
+def epoch_order(seed: int, stream: str, epoch: int, size: int) -> Tensor:
+    """The permutation of `size` events in epoch number `epoch` of a run, int32 (size,)."""
+    # Always on the CPU: the same seed then gives the same order whatever device trains.
+    generator = torch.Generator().manual_seed(place_seed(seed, "order", stream, epoch))
+    return torch.randperm(size, generator=generator, dtype=torch.int32)
+
+
+class Feed:
+    """Batches of real data for one run, or for a cohort with one order for each seed.
+
+    Batch number n = step * substeps + substep takes positions n*B up to (n+1)*B of an endless line
+    of epochs, each a permutation of all events. A batch that crosses the end of an epoch goes on in
+    the next, so every event comes up once an epoch and none is dropped. Any batch can be asked for
+    at any time; only the permutations in use are remembered.
+
+    stream: names the order; feeds of different streams are unrelated.
+    conditions: whether batches carry labels.
+    """
+
+    def __init__(
+        self,
+        data: DataSet,
+        seeds: Sequence[int],
+        batch_size: int,
+        dtype: torch.dtype = torch.float32,
+        stream: str = "train",
+        conditions: bool = False,
+    ) -> None:
+        if not seeds or batch_size < 1:
+            raise ValueError("Feed needs at least one seed and a batch size of at least 1")
+        self.data, self.seeds, self.batch_size = data, tuple(seeds), batch_size
+        self.dtype, self.stream, self.conditions = dtype, stream, conditions
+        size = len(data)
+        # Two for each member: a batch may stand in two epochs.
+        self._order = lru_cache(maxsize=2 * len(self.seeds))(
+            lambda seed, epoch: epoch_order(seed, stream, epoch, size)
+        )
+
+    def __call__(self, step: int, substep: int = 0, substeps: int = 1) -> Batch:
+        """x (B, *event), or (M, B, *event) for M > 1 seeds, each as its own single run sees it."""
+        return self.data.gather(self.indices(step, substep, substeps), self.dtype, self.conditions)
+
+    def indices(self, step: int, substep: int = 0, substeps: int = 1) -> Tensor:
+        """Which events that batch holds: int64 (B,), or (M, B) for M > 1 seeds."""
+        start = (step * substeps + substep) * self.batch_size
+        rows = [torch.cat(list(self._pieces(seed, start))) for seed in self.seeds]
+        return (rows[0] if len(rows) == 1 else torch.stack(rows)).long()
+
+    def _pieces(self, seed: int, start: int) -> Iterator[Tensor]:
+        end = start + self.batch_size
+        while start < end:
+            epoch, offset = divmod(start, len(self.data))
+            piece = self._order(seed, epoch)[offset : offset + end - start]
+            yield piece
+            start += len(piece)

@@ -1,0 +1,127 @@
+"""The IDX files in which MNIST and Fashion-MNIST come, compressed or not.
+
+The format: two zero bytes, a byte for the type (8: unsigned byte), a byte for the number of
+dimensions, each dimension as a big-endian 32-bit number, then the values in row-major order.
+"""
+
+import gzip
+import os
+import struct
+import zlib
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError
+from energan.data.dataset import Source
+
+Split = Literal["train", "test"]
+
+IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
+LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
+GZIP = b"\x1f\x8b"
+HELD_OUT = 10_000
+"""The last 10,000 training images are the validation set of Goodfellow et al. 2014."""
+
+
+def idx_named(name: str, split: Split = "train") -> Source:
+    """The data set `name` in the folder of that name in $ENERGAN_DATA."""
+    root = os.environ.get("ENERGAN_DATA")
+    folder = Path(root).expanduser() / name if root else None
+    if folder is None or not folder.is_dir():
+        lack = f"there is no folder {folder}" if folder else "ENERGAN_DATA is not set"
+        raise DataError(
+            f"{name} was not found: {lack}; set ENERGAN_DATA to the folder that holds {name}/ with "
+            f"its IDX files ({IMAGES['train']}.gz, …), or pass that folder as the source"
+        )
+    return idx_folder(folder, split, name)
+
+
+def idx_folder(folder: Path, split: Split = "train", name: str | None = None) -> Source:
+    """The training files of `folder`, or with split "test" its t10k files.
+
+    The last 10,000 training images are held out, or a sixth of them if that is fewer. Labels are
+    None where their file is absent.
+    """
+    images, labels = _find(folder, IMAGES[split]), _find(folder, LABELS[split])
+    if images is None:
+        raise DataError(
+            f"{folder} does not hold {IMAGES[split]} or {IMAGES[split]}.gz: pass a folder that "
+            "holds the original IDX files"
+        )
+    return _source(name or folder.name, images, labels, split)
+
+
+def idx_file(path: Path) -> Source:
+    """One file of images; labels come from the file beside it that its name points to, if any."""
+    twin = path.name.replace("images-idx3", "labels-idx1")
+    labels = _find(path.parent, twin.removesuffix(".gz")) if twin != path.name else None
+    return _source(path.name, path, labels, "train")
+
+
+def read_idx(path: Path, dimensions: int) -> Tensor:
+    """The values of an IDX file of unsigned bytes, uint8 with that many dimensions.
+
+    Raises DataError, naming the file, if it cannot be read, is of another kind, is torn, or is
+    longer than its header says.
+    """
+    data = _bytes(path)
+    header = 4 + 4 * dimensions
+    magic = struct.pack(">BBBB", 0, 0, 8, dimensions)
+    if bytes(data[:4]) != magic:
+        raise DataError(
+            f"{path} starts with 0x{bytes(data[:4]).hex()}, not 0x{magic.hex()}: it is no IDX file "
+            f"of unsigned bytes in {dimensions} dimension{'s' if dimensions > 1 else ''}"
+        )
+    if len(data) < header:
+        raise DataError(f"{path} is torn: it ends within its header; fetch it again")
+    shape = struct.unpack_from(f">{dimensions}I", data, 4)
+    if len(data) - header != prod(shape):
+        raise DataError(
+            f"{path} is torn or altered: its header says {' x '.join(map(str, shape))} = "
+            f"{prod(shape)} bytes, and {len(data) - header} follow; fetch it again"
+        )
+    if prod(shape) == 0:
+        raise DataError(f"{path} is empty: its header says {' x '.join(map(str, shape))}")
+    return torch.frombuffer(data, dtype=torch.uint8, offset=header).reshape(shape)
+
+
+def is_idx(path: Path) -> bool:
+    """Whether a file begins like an IDX file, or is compressed and so may be one."""
+    with path.open("rb") as file:
+        start = file.read(3)
+    return start[:2] == GZIP or start == b"\0\0\x08"
+
+
+def _bytes(path: Path) -> bytearray:
+    """The contents, decompressed if need be, in memory that a tensor may own."""
+    data = bytearray()
+    try:
+        with path.open("rb") as probe:
+            compressed = probe.read(2) == GZIP
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                data += chunk
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}): fetch it again") from error
+    return data
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    paths = (folder / name, folder / f"{name}.gz")
+    return next((p for p in paths if p.is_file()), None)
+
+
+def _source(name: str, images_at: Path, labels_at: Path | None, split: Split) -> Source:
+    images = read_idx(images_at, 3).unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
+    labels = None if labels_at is None else read_idx(labels_at, 1).long()
+    if labels is not None and len(labels) != len(images):
+        raise DataError(
+            f"{images_at} holds {len(images)} images and {labels_at} {len(labels)} labels: they "
+            "are not of one set"
+        )
+    held_out = min(HELD_OUT, len(images) // 6) if split == "train" else 0
+    return Source(name, images, labels, held_out)

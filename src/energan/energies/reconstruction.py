@@ -1,0 +1,60 @@
+"""U(x) = ‖Dec(Enc(x)) − x‖: the auto-encoder energy of EBGAN (Zhao et al. 2017, eq. 13)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import Energy, Scored, Stream, exact
+from energan.nets.autoencoder import AutoEncoder
+
+Reduction = Literal["l2", "sum", "mean"]
+Code = Literal["raw", "activated"]
+
+
+def reconstruction_energy(
+    x: Tensor, reconstruction: Tensor, event_dims: int, reduction: Reduction = "l2"
+) -> Tensor:
+    """The energy (..., B) ≥ 0 of x (..., B, *event), by one of three reductions.
+
+    "l2": the ℓ2 norm of one sample's difference, as in eq. 13; "sum": its square; "mean": its
+    square over the number of values. A margin means nothing without the reduction it was set for.
+    Neither argument is detached: the generator's gradient runs through both.
+    """
+    difference = (exact(reconstruction) - exact(x)).flatten(-event_dims)
+    if reduction == "l2":
+        return torch.linalg.vector_norm(difference, dim=-1)
+    squares = difference.square()
+    return squares.sum(-1) if reduction == "sum" else squares.mean(-1)
+
+
+class Reconstruction(Energy):
+    """The energy of an auto-encoder, with its code for the pulling-away term.
+
+    code: "raw" takes the encoder's output before any norm or ReLU, "activated" after them.
+    """
+
+    nonnegative = True
+
+    def __init__(
+        self,
+        network: AutoEncoder,
+        event_dims: int,
+        reduction: Reduction = "l2",
+        code: Code = "raw",
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.event_dims = event_dims
+        self.reduction: Reduction = reduction
+        self.code: Code = code
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
+        reconstruction, raw, activated = self.network(x, stream)
+        code = raw if self.code == "raw" else activated
+        batch_dims = x.dim() - self.event_dims
+        return Scored(
+            energy=reconstruction_energy(x, reconstruction, self.event_dims, self.reduction),
+            code=code.flatten(batch_dims),
+            reconstruction=reconstruction,
+        )

@@ -1,0 +1,29 @@
+"""The exception tree. It imports nothing, so that `energan --help` can use it without torch."""
+
+
+class EnerganError(Exception):
+    """Something went wrong that the user can mend; the message says what and how."""
+
+    exit_code = 2
+
+
+class SettingError(EnerganError):
+    """A setting, recipe or model that does not exist or does not fit."""
+
+
+class DataError(EnerganError):
+    """A data source that is missing, empty, unreadable or unsuitable."""
+
+
+class RunError(EnerganError):
+    """A run folder that is missing, in use or already taken."""
+
+
+class CheckpointError(EnerganError):
+    """A checkpoint that is missing, torn, altered or of another shape."""
+
+
+class DivergenceError(EnerganError):
+    """A loss stopped being finite; the message names the term and the step."""
+
+    exit_code = 3

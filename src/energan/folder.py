@@ -1,0 +1,121 @@
+"""A run's folder: its names, its settings, its events. Nothing here needs torch.
+
+runs/NAME/
+    config.json                    what was asked for, all settings, what was resolved, the hash
+    events.jsonl                   one event a line, appended
+    samples/step-000500.png
+    checkpoints/step-000500/       weights.safetensors, state.safetensors, state.json
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from energan.errors import RunError
+
+
+class RunFolder:
+    """Paths and small files of one run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    config = property(lambda self: self.path / "config.json")
+    events = property(lambda self: self.path / "events.jsonl")
+    samples = property(lambda self: self.path / "samples")
+    checkpoints = property(lambda self: self.path / "checkpoints")
+
+    def exists(self) -> bool:
+        return self.config.is_file()
+
+    def read_config(self) -> dict[str, Any]:
+        """The run's config.json. Raises RunError if it is missing or damaged."""
+        if not self.exists():
+            raise RunError(
+                f"{self.path} holds no run (no config.json there); `energan runs` lists the runs"
+            )
+        try:
+            config = json.loads(self.config.read_text(encoding="utf8"))
+        except (ValueError, OSError) as error:
+            raise RunError(f"{self.config} cannot be read ({error}); restore it or retrain") from None
+        if not isinstance(config, dict) or "settings" not in config:
+            raise RunError(f"{self.config} is not a run's settings; restore it or retrain")
+        return config
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_atomically(self.config, json.dumps(config, indent=2) + "\n")
+
+    def append(self, event: str, **figures: Any) -> None:
+        """Add one event; a line is written whole or, after a crash, ignored by `read`."""
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **figures})
+        with self.events.open("a", encoding="utf8") as file:
+            file.write(line + "\n")
+
+    def read(self, event: str | None = None) -> list[dict[str, Any]]:
+        """Events in order, less those that a resume from an earlier step made void."""
+        kept: list[dict[str, Any]] = []
+        if not self.events.is_file():
+            return kept
+        for line in self.events.read_text(encoding="utf8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # the torn last line of a killed process
+            if entry.get("event") in ("resume", "rollback"):
+                kept = [e for e in kept if e.get("step", 0) <= entry["step"]]
+            kept.append(entry)
+        return [e for e in kept if event is None or e.get("event") == event]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process. Raises RunError if another one trains it."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{self.path} is being trained by another process; wait for it or stop it"
+                ) from None
+            yield
+
+    def locked(self) -> bool:
+        """Whether some process trains this run now."""
+        path = self.path / ".lock"
+        if not path.exists():
+            return False
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
+    def state(self) -> str:
+        """running, finished, stopped, diverged or interrupted (killed)."""
+        if self.locked():
+            return "running"
+        ends = [e for e in self.read() if e["event"] in ("finished", "stopped", "diverged", "start")]
+        last = ends[-1]["event"] if ends else "start"
+        return "interrupted" if last == "start" else str(last)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write aside, flush to the disk, rename: a reader sees the old file or the new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("w", encoding="utf8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def find_runs(root: Path) -> list[RunFolder]:
+    """Runs in `root`, down to three folders deep, by name."""
+    patterns = ("config.json", "*/config.json", "*/*/config.json", "*/*/*/config.json")
+    found = {p.parent for pattern in patterns for p in root.glob(pattern)}
+    return [RunFolder(p) for p in sorted(found) if (p / "events.jsonl").exists()]

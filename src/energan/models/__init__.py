@@ -1,0 +1,57 @@
+"""The systems, one file each, found by the folder's listing: a file's name is the model's name.
+
+A model file has a docstring with the equations, a `Config` with the settings and a `tiny()` for
+tests, and `build(config, domain) -> Model`. Nothing is registered; a dotted name is a user's own.
+"""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from energan.core import Config, Domain, Model, SettingError
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model's file offers."""
+
+    name: str
+    summary: str
+    config: type[Config]
+    build: Callable[[Config, Domain], Model]
+
+
+def names() -> list[str]:
+    """The models that come with energan."""
+    return sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]))
+
+
+def find(name: str) -> ModelFile:
+    """The model `name`: one of `names()`, or the dotted name of a module of the user's.
+
+    Raises SettingError if there is none, or if it lacks Config or build.
+    """
+    if name in names():
+        module = importlib.import_module(f"energan.models.{name}")
+    else:
+        if "" not in sys.path:  # an installed command does not look in the current folder
+            sys.path.insert(0, "")
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and not name.startswith(error.name):
+                raise SettingError(f"model {name} cannot be imported: {error}") from error
+            near = get_close_matches(name, names(), 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}"
+            raise SettingError(
+                f"no model {name!r}: {hint} Your own is named by its module, as my_package.my_model"
+            ) from None
+    for part in ("Config", "build"):
+        if not hasattr(module, part):
+            raise SettingError(f"model {name}: {module.__file__} defines no {part}")
+    summary = (module.__doc__ or name).strip().splitlines()[0]
+    return ModelFile(name, summary, module.Config, module.build)

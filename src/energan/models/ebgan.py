@@ -1,0 +1,95 @@
+"""EBGAN and EBGAN-PT (Zhao et al. 2017) with the fully connected networks of section 4.1.
+
+    U(x) = ‖Dec(Enc(x)) − x‖                                       (eq. 13)
+    L_D = E U(x) + E [m − U(G(z))]^+                               (eq. 1)
+    L_G = E U(G(z)) + w · f_PT(Enc(G(z)))                          (eqs 2, 14; w = 0 for EBGAN)
+
+Layer counts as in table 1: n layers of G are n − 1 hidden ones and the output; n layers of D are
+n − 1 of the encoder, whose last is the code, and the decoder's one.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from energan.core import Config as BaseConfig
+from energan.core import Domain, Model, Objective, Optimiser
+from energan.energies.reconstruction import Code, Reconstruction, Reduction
+from energan.nets.autoencoder import mlp_autoencoder
+from energan.nets.mlp import Output, check_output, mlp_generator, set_weights
+from energan.objectives import Contrastive, Hinge, Log, SquareSquare
+from energan.samplers.generator import Generator, Prior
+from energan.schedules import Schedule
+
+LOSSES: dict[str, type[Objective]] = {
+    "hinge": Hinge,
+    "square-square": SquareSquare,
+    "log": Log,
+    "contrastive": Contrastive,
+}
+
+
+class Config(BaseConfig):
+    """Settings of the fully connected EBGAN; the defaults are its best of figure 4."""
+
+    margin: Schedule = Field(10.0, description="m, a number or a schedule")
+    pull_away: Schedule = Field(0.0, description="weight of the pulling-away term in G's loss")
+    loss: Literal["hinge", "square-square", "log", "contrastive"] = Field(
+        "hinge", description="D's loss; contrastive has no margin, and diverges"
+    )
+    reduction: Reduction = Field("l2", description="U from the difference: l2 norm, sum or mean")
+    code: Code = Field("raw", description="where the pulling-away term reads the code")
+    generator: tuple[int, ...] = Field((800,) * 4, description="hidden widths of G")
+    encoder: tuple[int, ...] = Field((1024,), description="widths of D's encoder; last the code")
+    decoder: tuple[int, ...] = Field((), description="hidden widths of D's decoder")
+    norm: bool = Field(True, description="batch norm, but in G's output and D's first layer")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on D's hidden layers")
+    latent: int = Field(100, ge=1, description="numbers in z")
+    prior: Prior = Field("normal", description="distribution of z")
+    output: Output = Field("tanh", description="G's output unit: linear, tanh or sigmoid")
+    decoder_output: Output = Field("linear", description="the decoder's output unit")
+    generator_scale: float | None = Field(
+        0.02, gt=0, description="standard deviation of G's first weights; none for fan-in"
+    )
+    discriminator_scale: float | None = Field(
+        0.002, gt=0, description="standard deviation of D's first weights; none for fan-in"
+    )
+    energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
+    energy_optimiser: Optimiser = Field(Optimiser(), description="D's optimiser")
+    sampler_optimiser: Optimiser = Field(Optimiser(), description="G's optimiser")
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        return cls(generator=(16, 16), encoder=(16, 8), latent=4, pull_away=0.1, dropout=0.2)
+
+
+def build(config: Config, domain: Domain) -> Model:
+    """The three choices, for events of `domain`."""
+    check_output(config.output, domain)
+    autoencoder = mlp_autoencoder(
+        domain.shape,
+        config.encoder,
+        decoder=config.decoder,
+        norm=config.norm,
+        dropout=config.dropout,
+        output=config.decoder_output,
+    )
+    generator = mlp_generator(
+        config.latent, config.generator, domain.shape, norm=config.norm, output=config.output
+    )
+    if config.discriminator_scale is not None:
+        set_weights(autoencoder, "normal", config.discriminator_scale)
+    if config.generator_scale is not None:
+        set_weights(generator, "normal", config.generator_scale)
+    hyper: dict[str, Schedule] = {"margin": config.margin}
+    if config.pull_away != 0:
+        hyper["pull_away"] = config.pull_away
+    return Model(
+        energy=Reconstruction(autoencoder, len(domain.shape), config.reduction, config.code),
+        sampler=Generator(generator, config.latent, config.prior),
+        objective=LOSSES[config.loss](),
+        hyper=hyper,
+        energy_optimiser=config.energy_optimiser,
+        sampler_optimiser=config.sampler_optimiser,
+        energy_steps=config.energy_steps,
+    )

@@ -1,0 +1,93 @@
+"""GAN (Goodfellow et al. 2014) with fully connected networks.
+
+    D(x) = sigmoid(−U(x)),  U(x) = −logit(x)
+    L_D = E softplus(U(x)) + E softplus(−U(G(z)))                  = −E log D(x) − E log(1 − D(G(z)))
+    L_G = E softplus(U(G(z)))        (non-saturating)              = −E log D(G(z))
+    L_G = −E softplus(−U(G(z)))      (minimax)                     = E log(1 − D(G(z)))
+
+The defaults are the published MNIST settings: maxout with dropout in D, ReLU and sigmoid in G, k = 1.
+With `maxout_pieces` 0, D is the ReLU network of Zhao et al. 2017, section 4.1.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from energan.core import Config as BaseConfig
+from energan.core import Domain, Model, Optimiser
+from energan.energies.logit import Logit
+from energan.nets.mlp import (
+    Output,
+    check_output,
+    maxout_logit,
+    mlp_generator,
+    mlp_logit,
+    set_output_mean,
+    set_weights,
+)
+from energan.objectives import Logistic
+from energan.samplers.generator import Generator, Prior
+
+SGD_2014 = Optimiser(
+    kind="sgd", lr="geometric(0.1, 1.000004, 0.000001)", momentum="linear(0.5, 0.7, 125000)"
+)
+
+
+class Config(BaseConfig):
+    """Settings of the fully connected GAN."""
+
+    generator: tuple[int, ...] = Field((1200, 1200), description="hidden widths of G")
+    discriminator: tuple[int, ...] = Field((240, 240), description="hidden widths of D")
+    maxout_pieces: int = Field(5, ge=0, description="pieces of D's maxout units; 0 for ReLU units")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout on D's hidden layers")
+    input_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on D's input (maxout only)")
+    norm: bool = Field(False, description="batch norm in G, and in D where its units are ReLU")
+    latent: int = Field(100, ge=1, description="numbers in z")
+    prior: Prior = Field("uniform-unit-variance", description="distribution of z")
+    output: Output = Field("sigmoid", description="G's output unit: linear, tanh or sigmoid")
+    start_at_mean: bool = Field(True, description="set G's output bias to the mean training image")
+    weights: Literal["normal", "uniform"] = Field("uniform", description="initial distribution")
+    generator_scale: float = Field(0.05, gt=0, description="its scale in G: std, or half-width")
+    discriminator_scale: float = Field(0.005, gt=0, description="its scale in D")
+    sampler_loss: Literal["non-saturating", "minimax"] = Field(
+        "non-saturating", description="which of the two losses G minimises"
+    )
+    energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
+    energy_optimiser: Optimiser = Field(SGD_2014, description="D's optimiser")
+    sampler_optimiser: Optimiser = Field(SGD_2014, description="G's optimiser")
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        return cls(generator=(16,), discriminator=(8,), maxout_pieces=2, latent=4)
+
+
+def build(config: Config, domain: Domain) -> Model:
+    """The three choices, for events of `domain`."""
+    check_output(config.output, domain)
+    generator = mlp_generator(
+        config.latent, config.generator, domain.shape, norm=config.norm, output=config.output
+    )
+    if config.maxout_pieces:
+        discriminator = maxout_logit(
+            domain.shape,
+            config.discriminator,
+            config.maxout_pieces,
+            input_dropout=config.input_dropout,
+            dropout=config.dropout,
+        )
+    else:
+        discriminator = mlp_logit(
+            domain.shape, config.discriminator, norm=config.norm, dropout=config.dropout
+        )
+    set_weights(generator, config.weights, config.generator_scale)
+    set_weights(discriminator, config.weights, config.discriminator_scale)
+    if config.start_at_mean and domain.mean is not None:
+        set_output_mean(generator, domain.mean, config.output)
+    return Model(
+        energy=Logit(discriminator),
+        sampler=Generator(generator, config.latent, config.prior),
+        objective=Logistic(config.sampler_loss),
+        energy_optimiser=config.energy_optimiser,
+        sampler_optimiser=config.sampler_optimiser,
+        energy_steps=config.energy_steps,
+    )

@@ -1,0 +1,55 @@
+"""Auto-encoders, kept in three parts so that the code can be read at a chosen place."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from energan.core import Stream
+from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Unflatten
+from energan.nets.mlp import OUTPUTS, Output, hidden_layers
+
+
+class AutoEncoder(nn.Module):
+    """x -> encoder -> raw code -> bridge (norm, ReLU, dropout) -> decoder -> reconstruction."""
+
+    def __init__(self, encoder: Chain, bridge: Chain, decoder: Chain) -> None:
+        super().__init__()
+        self.encoder, self.bridge, self.decoder = encoder, bridge, decoder
+
+    def forward(self, x: Tensor, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
+        """(reconstruction (B, *event), raw code, code after the bridge)."""
+        raw = self.encoder(x, stream)
+        activated = self.bridge(raw, stream)
+        return self.decoder(activated, stream), raw, activated
+
+
+def mlp_autoencoder(
+    event: tuple[int, ...],
+    encoder: Sequence[int],
+    *,
+    decoder: Sequence[int] = (),
+    norm: bool,
+    dropout: float = 0.0,
+    output: Output = "linear",
+) -> AutoEncoder:
+    """Section 4.1 of Zhao et al. 2017: an encoder of ReLU layers, a decoder of one.
+
+    encoder: its layer widths; the last is the code. decoder: hidden widths, none in the paper.
+    Batch norm follows every weight layer but the first of the encoder (D's input) and the output.
+    """
+    size = torch.Size(event).numel()
+    sizes = [size, *encoder]
+    code = sizes[-1]
+    before = hidden_layers(sizes[:-1], norm=norm, norm_first=False, dropout=dropout)
+    bridge: list[nn.Module] = [BatchNorm(code)] if norm and len(encoder) > 1 else []
+    bridge.append(nn.ReLU())
+    if dropout:
+        bridge.append(Dropout(dropout))
+    after = hidden_layers([code, *decoder], norm=norm, norm_first=True, dropout=dropout)
+    last = decoder[-1] if decoder else code
+    return AutoEncoder(
+        Chain(Flatten(event), *before, Dense(sizes[-2], code)),
+        Chain(*bridge),
+        Chain(*after, Dense(last, size), OUTPUTS[output](), Unflatten(event)),
+    )

@@ -1,0 +1,159 @@
+"""Layers of fully connected networks. All take a leading member axis: x (B, F) or (M, B, F)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from energan.core import Calibrated, Noisy, Stream, Streamed, exact
+
+
+class Chain(nn.Sequential, Streamed):
+    """A sequence that hands the stream to the layers that take it."""
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+        for layer in self:
+            x = layer(x, stream) if isinstance(layer, Streamed) else layer(x)
+        return x
+
+
+class Dense(nn.Module):
+    """x Wᵀ + b: weight (out, in), or (M, out, in) for a cohort of M members."""
+
+    takes_members = True
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)  # torch's default; recipes set their own
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.dim() == 2:
+            return F.linear(x, self.weight, self.bias)
+        return torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.transpose(-2, -1))
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[-1]} -> {self.weight.shape[-2]}"
+
+
+class Maxout(nn.Module):
+    """The largest of `pieces` linear functions for each unit (Goodfellow et al. 2013)."""
+
+    takes_members = True
+
+    def __init__(self, inputs: int, units: int, pieces: int) -> None:
+        super().__init__()
+        self.pieces = pieces
+        self.linear = Dense(inputs, units * pieces)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # pieces outside units: the maximum then runs over long contiguous rows
+        return self.linear(x).unflatten(-1, (self.pieces, -1)).amax(-2)
+
+
+class BatchNorm(Calibrated):
+    """Batch normalisation over (B,) of x (B, F), (B, F, H, W) or (M, B, F).
+
+    Every stream but "eval" uses the statistics of its own batch and leaves no trace; "eval" uses
+    those that `core.calibrating` measured. Nothing is averaged in training, so fakes and chains
+    cannot enter the statistics that scoring uses.
+    """
+
+    takes_members = True
+    mean: Tensor
+    square: Tensor
+    count: Tensor
+
+    def __init__(self, features: int, eps: float = 1e-5, *, scale: bool = True) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(features)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("square", torch.ones(features))  # E[x²] over the same samples
+        self.register_buffer("count", torch.zeros(()))
+        self.pooling = False
+
+    def begin(self) -> None:
+        self.pooling = True
+        self.count.zero_()
+
+    def end(self) -> None:
+        self.pooling = False
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+        if stream == "eval" and not self.pooling:
+            variance = (self.square - self.mean.square()).clamp_min(0)
+            return self._normalise(x, self.mean, variance)
+        if self.pooling:
+            self._pool(x)
+        return self._normalise(x, None, None)
+
+    def _normalise(self, x: Tensor, mean: Tensor | None, variance: Tensor | None) -> Tensor:
+        members = self.bias.dim() == 2
+        if members:  # (M, B, F) -> (B, M·F): each member's features are features of their own
+            shape = x.shape
+            x = x.transpose(0, 1).reshape(shape[1], -1)
+        y = F.batch_norm(
+            x,
+            mean if mean is None else mean.flatten(),
+            variance if variance is None else variance.flatten(),
+            None if self.weight is None else self.weight.flatten(),
+            self.bias.flatten(),
+            training=mean is None,
+            eps=self.eps,
+        )
+        return y.reshape(shape[1], shape[0], -1).transpose(0, 1) if members else y
+
+    @torch.no_grad()
+    def _pool(self, x: Tensor) -> None:
+        x = exact(x)
+        over = (1,) if self.bias.dim() == 2 else (0, *range(2, x.dim()))
+        n = x.numel() // self.bias.numel()
+        seen = float(self.count)
+        share = n / (seen + n)
+        self.mean.lerp_(x.mean(over), share)
+        self.square.lerp_(x.square().mean(over), share)
+        self.count.fill_(seen + n)
+
+
+class Dropout(Noisy):
+    """Zero each input with probability `rate` and scale the rest; off in stream "eval"."""
+
+    takes_members = True
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"a dropout rate is in [0, 1), not {rate}")
+        self.rate = rate
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+        if stream == "eval" or self.rate == 0:
+            return x
+        if self.randomness is None:
+            return F.dropout(x, self.rate, training=True)
+        shape = x.shape if self.randomness.members == 1 else x.shape[1:]
+        return x * self.randomness.keep(1 - self.rate, *shape) / (1 - self.rate)
+
+
+class Flatten(nn.Module):
+    """(..., *event) -> (..., size)."""
+
+    def __init__(self, event: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = len(event)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(-self.dims)
+
+
+class Unflatten(nn.Module):
+    """(..., size) -> (..., *event)."""
+
+    def __init__(self, event: tuple[int, ...]) -> None:
+        super().__init__()
+        self.event = event
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, self.event)

@@ -1,0 +1,112 @@
+"""Fully connected networks as the papers build them."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from energan.core import Domain, SettingError
+from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, Unflatten
+
+Output = Literal["linear", "tanh", "sigmoid"]
+OUTPUTS: dict[str, type[nn.Module]] = {
+    "linear": nn.Identity,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def check_output(output: Output, domain: Domain) -> None:
+    """Raise SettingError if a generator with this output unit cannot reach the data's range."""
+    needed = {(-1.0, 1.0): "tanh", (0.0, 1.0): "sigmoid"}.get((domain.low, domain.high), "linear")
+    if output not in (needed, "linear"):
+        raise SettingError(
+            f"model.output: a {output} output does not fit data in "
+            f"[{domain.low}, {domain.high}]; use {needed}, or set data.range to suit"
+        )
+
+
+def hidden_layers(
+    sizes: Sequence[int], *, norm: bool, norm_first: bool, dropout: float = 0.0
+) -> list[nn.Module]:
+    """Weight layers sizes[0] -> sizes[1] -> ..., each with its ReLU.
+
+    norm: batch norm after each; norm_first: also after the first, which a discriminator goes
+    without (Radford et al. 2015: none at D's input).
+    """
+    layers: list[nn.Module] = []
+    for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        layers.append(Dense(inputs, outputs))
+        if norm and (i > 0 or norm_first):
+            layers.append(BatchNorm(outputs))
+        layers.append(nn.ReLU())
+        if dropout:
+            layers.append(Dropout(dropout))
+    return layers
+
+
+def mlp_generator(
+    latent: int, hidden: Sequence[int], event: tuple[int, ...], *, norm: bool, output: Output
+) -> Chain:
+    """z (B, latent) -> x (B, *event): hidden ReLU layers, batch norm in all but the output."""
+    sizes = [latent, *hidden]
+    size = torch.Size(event).numel()
+    return Chain(
+        *hidden_layers(sizes, norm=norm, norm_first=True),
+        Dense(sizes[-1], size),
+        OUTPUTS[output](),
+        Unflatten(event),
+    )
+
+
+def mlp_logit(
+    event: tuple[int, ...], hidden: Sequence[int], *, norm: bool, dropout: float = 0.0
+) -> Chain:
+    """x (B, *event) -> logit (B, 1) through ReLU layers."""
+    sizes = [torch.Size(event).numel(), *hidden]
+    return Chain(
+        Flatten(event),
+        *hidden_layers(sizes, norm=norm, norm_first=False, dropout=dropout),
+        Dense(sizes[-1], 1),
+    )
+
+
+def maxout_logit(
+    event: tuple[int, ...],
+    hidden: Sequence[int],
+    pieces: int,
+    *,
+    input_dropout: float,
+    dropout: float,
+) -> Chain:
+    """x (B, *event) -> logit (B, 1) through maxout layers with dropout (Goodfellow et al. 2014)."""
+    sizes = [torch.Size(event).numel(), *hidden]
+    layers: list[nn.Module] = [Flatten(event), Dropout(input_dropout)]
+    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [Maxout(inputs, outputs, pieces), Dropout(dropout)]
+    return Chain(*layers, Dense(sizes[-1], 1))
+
+
+@torch.no_grad()
+def set_weights(network: nn.Module, kind: Literal["normal", "uniform"], scale: float) -> None:
+    """Draw all weight matrices from N(0, scale²) or U(−scale, scale) and zero their biases."""
+    for layer in network.modules():
+        if isinstance(layer, Dense):
+            if kind == "normal":
+                layer.weight.normal_(0, scale)
+            else:
+                layer.weight.uniform_(-scale, scale)
+            layer.bias.zero_()
+
+
+@torch.no_grad()
+def set_output_mean(generator: Chain, mean: Tensor, output: Output) -> None:
+    """Set the last bias so that the generator starts at the mean event (the 2014 GAN's start)."""
+    flat = mean.flatten()
+    if output == "sigmoid":
+        flat = flat.clamp(1e-3, 1 - 1e-3).logit()  # pixels that are always black: a finite logit
+    elif output == "tanh":
+        flat = flat.clamp(-1 + 1e-3, 1 - 1e-3).atanh()
+    last = [layer for layer in generator if isinstance(layer, Dense)][-1]
+    last.bias.copy_(flat)

@@ -1,0 +1,11 @@
+"""How the losses are formed: pure functions on energies, and the objectives made of them."""
+
+from energan.objectives.contrastive import Contrastive, contrastive
+from energan.objectives.logistic import Logistic, logistic, minimax, non_saturating
+from energan.objectives.margin import Hinge, Log, SquareSquare, hinge, log_loss, square_square
+from energan.objectives.terms import pull_away
+
+__all__ = [
+    "Contrastive", "Hinge", "Log", "Logistic", "SquareSquare", "contrastive", "hinge", "log_loss",
+    "logistic", "minimax", "non_saturating", "pull_away", "square_square",
+]  # fmt: skip

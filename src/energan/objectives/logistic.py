@@ -1,0 +1,48 @@
+"""The GAN's value function as an energy objective, with D(x) = sigmoid(−U(x)) (Goodfellow et al. 2014).
+
+Energies (..., N) -> (...). softplus keeps the logarithms exact where D is 0 or 1.
+"""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from energan.core import Batch, Context, Draw, Energy, Loss, Objective
+
+
+def logistic(real: Tensor, fake: Tensor) -> Tensor:
+    """−E log D(x) − E log(1 − D(G(z))) = E softplus(U(x)) + E softplus(−U(G(z))) (eq. 1)."""
+    return F.softplus(real).mean(-1) + F.softplus(-fake).mean(-1)
+
+
+def non_saturating(fake: Tensor) -> Tensor:
+    """−E log D(G(z)) = E softplus(U(G(z))) (section 3): a strong gradient where D wins."""
+    return F.softplus(fake).mean(-1)
+
+
+def minimax(fake: Tensor) -> Tensor:
+    """E log(1 − D(G(z))) = −E softplus(−U(G(z))) (eq. 1): it saturates where D wins."""
+    return -F.softplus(-fake).mean(-1)
+
+
+class Logistic(Objective):
+    """sampler: which of the two generator losses."""
+
+    def __init__(self, sampler: Literal["non-saturating", "minimax"] = "non-saturating") -> None:
+        self.of_fakes = non_saturating if sampler == "non-saturating" else minimax
+
+    def energy_loss(
+        self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
+    ) -> Loss:
+        assert draw is not None  # the logistic loss has no form without fakes
+        real = context.rows(energy(batch.x, batch.condition, stream="real").energy)
+        fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)
+        return Loss(
+            logistic(real, fake),
+            {"energy_real": real.detach().mean(-1), "energy_fake": fake.detach().mean(-1)},
+        )
+
+    def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
+        fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)
+        return Loss(self.of_fakes(fake))

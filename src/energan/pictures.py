@@ -1,0 +1,112 @@
+"""Samples and curves as files: PNG grids and scatter plots, .npz, folders of PNGs."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from energan.core import DataError, Domain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def is_image(domain: Domain) -> bool:
+    """Whether events are pictures: (1 or 3, H, W)."""
+    return len(domain.shape) == 3 and domain.shape[0] in (1, 3)
+
+
+def to_uint8(x: Tensor, domain: Domain) -> np.ndarray[Any, Any]:
+    """Images (N, C, H, W) in the domain's range -> uint8 (N, H, W, C), clipped at its ends."""
+    low, high = domain.low, domain.high
+    if low is None or high is None:
+        low, high = float(x.min()), max(float(x.max()), float(x.min()) + 1e-12)
+    unit = (x.detach().float().cpu() - low) / (high - low)
+    return unit.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
+    """Images (N, C, H, W) side by side, small ones enlarged by whole factors, with a thin gap."""
+    images = to_uint8(x, domain)
+    n, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    zoom = max(1, 64 // max(height, width))
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    height, width, gap = height * zoom, width * zoom, 2
+    sheet = np.full(
+        (rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 96, np.uint8
+    )
+    for i, image in enumerate(images):
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+
+
+def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":
+    """Points (N, 2), with real ones (M, 2) behind them."""
+    figure = _figure((5, 5))
+    axes = figure.add_subplot()
+    if reference is not None:
+        axes.scatter(*reference[:, :2].T.cpu().numpy(), s=3, c="0.75", label="data")
+    axes.scatter(*x[:, :2].T.cpu().numpy(), s=3, c="tab:blue", alpha=0.6, label="samples")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend(loc="upper right", markerscale=3)
+    return figure
+
+
+def save_samples(
+    path: Path, x: Tensor, domain: Domain, *, reference: Tensor | None = None
+) -> Path:
+    """Write samples to `path`: .npz (array `x`), a .png grid or plot, else a folder of PNGs.
+
+    Raises DataError if events cannot be drawn that way.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npz":
+        np.savez(path, x=x.detach().float().cpu().numpy())
+    elif path.suffix == ".png" and is_image(domain):
+        grid(x, domain).save(path)
+    elif path.suffix == ".png" and len(domain.shape) == 1 and domain.shape[0] >= 2:
+        scatter(x, reference).savefig(path, dpi=100)
+    elif not path.suffix and is_image(domain):
+        path.mkdir(exist_ok=True)
+        digits = len(str(len(x) - 1))
+        for i, image in enumerate(to_uint8(x, domain)):
+            picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+            picture.save(path / f"{i:0{digits}d}.png")
+    elif path.suffix in (".png", ""):
+        raise DataError(f"events of shape {domain.shape} are no pictures: write them to an .npz")
+    else:
+        raise DataError(f"--out {path}: write to a .png, an .npz, or a folder (no suffix)")
+    return path
+
+
+def save_curves(path: Path, events: Sequence[dict[str, Any]]) -> Path:
+    """Energies, losses and scores over the steps of one run, from its events."""
+    figure = _figure((11, 3.2))
+    panels = {
+        "energies": [("step", "energy_real"), ("step", "energy_fake"), ("score", "held_out_energy")],
+        "losses": [("step", "loss_energy"), ("step", "loss_sampler"), ("step", "pull_away")],
+        "distance to held-out data": [("score", "sliced_wasserstein")],
+    }
+    for i, (title, lines) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), i, title=title, xlabel="step")
+        for event, name in lines:
+            points = [(e["step"], e[name]) for e in events if e["event"] == event and name in e]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
+                axes.legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    return path
+
+
+def _figure(size: tuple[float, float]) -> "Figure":
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display
+
+    return Figure(figsize=size)

@@ -1,0 +1,86 @@
+"""What a person sees of a run in progress: a bar on a terminal, plain lines elsewhere."""
+
+import time
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from energan.training.hooks import Figures
+from energan.training.loop import Hook, Loop
+
+SHOWN = {
+    "images_per_s": "images/s",
+    "energy_real": "U(real)",
+    "energy_fake": "U(fake)",
+    "loss_energy": "L_D",
+    "loss_sampler": "L_G",
+    "pull_away": "f_PT",
+    "sliced_wasserstein": "SWD",
+}
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class ProgressBar(Hook):
+    """A listener and a hook; it prints to stderr, so that stdout stays the result's."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.figures: Figures = {}
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._spoke = 0.0
+
+    def start(self, loop: Loop) -> None:
+        self.total = loop.settings.steps
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=self.console,
+                refresh_per_second=4,
+            )
+            self._task = self._bar.add_task(
+                "training", total=self.total, completed=loop.step, figures=""
+            )
+            self._bar.start()
+        self._from, self._clock = loop.step, time.perf_counter()
+
+    def __call__(self, step: int, figures: Figures) -> None:
+        self.figures |= figures
+        if self._bar is not None:
+            self._bar.update(self._task, figures=self._text())
+        elif time.perf_counter() - self._spoke >= SECONDS_BETWEEN_LINES or step == self.total:
+            self._spoke = time.perf_counter()
+            rate = (step - self._from) / max(self._spoke - self._clock, 1e-9)
+            left = f"{(self.total - step) / rate:.0f} s left" if rate > 0 else ""
+            self.say(f"step {step}/{self.total}  {self._text()}  {left}")
+
+    def step(self, loop: Loop) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=loop.step)
+
+    def finish(self, loop: Loop) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was, also after an error."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _text(self) -> str:
+        shown = [(label, self.figures[name]) for name, label in SHOWN.items() if name in self.figures]
+        return "  ".join(f"{label} {value:.4g}" for label, value in shown)

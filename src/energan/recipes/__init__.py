@@ -1,0 +1,31 @@
+"""Named settings, a file per paper. They are plain data, so that listing them needs no torch."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from energan.errors import SettingError
+from energan.recipes import ebgan2017, gan2014
+from energan.recipes.recipe import Recipe
+
+RECIPES: dict[str, Recipe] = {r.name: r for r in (*ebgan2017.RECIPES, *gan2014.RECIPES)}
+
+
+def find(name: str) -> Recipe:
+    """The recipe of that name. Raises SettingError, naming the near ones, if there is none."""
+    if name in RECIPES:
+        return RECIPES[name]
+    near = get_close_matches(name, RECIPES, 3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`energan recipes` lists them."
+    raise SettingError(f"no recipe or settings file {name!r}: {hint}")
+
+
+__all__ = ["RECIPES", "Recipe", "find"]
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, nested groups merged."""
+    out = dict(base)
+    for key, value in changes.items():
+        old = out.get(key)
+        out[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return out

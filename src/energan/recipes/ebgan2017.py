@@ -1,0 +1,36 @@
+"""Zhao, Mathieu, LeCun: Energy-based Generative Adversarial Network (ICLR 2017), section 4.1."""
+
+from typing import Any
+
+from energan.recipes.recipe import Recipe
+
+# Figure 4's best EBGAN: nLayerG 5, nLayerD 2, sizeG 800, sizeD 1024, no dropout, Adam 0.001, m 10.
+# Digits are padded to 32×32; z ~ N(0, I) of 100 and batches of 100 are ours, the paper names none.
+MNIST: dict[str, Any] = {
+    "data": {"source": "mnist", "pad": 32},
+    "training": {"steps": 20_000},
+}
+
+RING: dict[str, Any] = {
+    "data": {"source": "ring"},
+}
+
+RECIPES = [
+    Recipe(
+        "ebgan-digits",
+        "EBGAN-PT on scikit-learn's 8×8 digits: the demo, no download",
+        "ebgan",
+        {
+            "data": {"source": "digits"},
+            "training": {"steps": 4000},
+        },
+    ),
+    Recipe("ebgan-mnist", "the paper's best EBGAN on MNIST (figure 4b)", "ebgan", MNIST),
+    Recipe(
+        "ebgan-pt-mnist",
+        "the same with the pulling-away term, weight 0.1 (figure 4c)",
+        "ebgan",
+        {**MNIST, "model": {"pull_away": 0.1}},
+    ),
+    Recipe("ebgan-ring", "EBGAN-PT on eight Gaussians in the plane", "ebgan", RING),
+]

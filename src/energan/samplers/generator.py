@@ -1,0 +1,59 @@
+"""A generator network as the sampler: x = G(z)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from energan.core import Batch, Context, Draw, Energy, Randomness, Sampler, State
+
+Prior = Literal["normal", "uniform", "uniform-unit-variance"]
+
+
+def latent(randomness: Randomness, prior: Prior, count: int, size: int) -> Tensor:
+    """z (count, size): N(0, I), U(−1, 1), or U(−√3, √3), which has unit variance."""
+    if prior == "normal":
+        return randomness.normal(count, size)
+    bound = 1.0 if prior == "uniform" else 3**0.5
+    return randomness.uniform(-bound, bound, count, size)
+
+
+class Generator(Sampler):
+    """G(z) with z from a fixed prior.
+
+    until: the step from which the generator rests (`draw` gives None), None for never.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        latent_size: int,
+        prior: Prior = "normal",
+        *,
+        until: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.latent_size = latent_size
+        self.prior: Prior = prior
+        self.until = until
+
+    def learns(self, step: int) -> bool:
+        return self.until is None or step < self.until
+
+    def draw(
+        self, energy: Energy, batch: Batch, state: State, context: Context
+    ) -> tuple[Draw | None, State]:
+        if not self.learns(context.step):
+            return None, state
+        # batch.x is (B, *event) or (M, B, *event)
+        count = batch.x.shape[0 if context.members == 1 else 1]
+        z = latent(context.generator, self.prior, count, self.latent_size)
+        return Draw(self.network(z, "fake"), batch.condition), state
+
+    @torch.no_grad()
+    def sample(
+        self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
+    ) -> Draw | None:
+        z = latent(context.generator, self.prior, count, self.latent_size)
+        return Draw(self.network(z, "eval"), condition)

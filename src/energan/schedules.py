@@ -1,0 +1,81 @@
+"""Values that change with the step, written as a number or as a short expression.
+
+A setting of type `Schedule` is a number or one of these strings (`t` counts steps from 0):
+
+| written | value at step t |
+|---|---|
+| `0.001` | 0.001 throughout |
+| `linear(a, b, n)` | from a at t = 0 straight to b at t = n, then b |
+| `linear(a, b, n, start)` | a until `start`, then straight to b over n steps, then b |
+| `geometric(a, r, floor)` | max(a / r^t, floor): Goodfellow et al. 2014 use `geometric(0.1, 1.000004, 1e-6)` |
+
+The form survives JSON and the command line: `--model.margin "linear(16, 0, 60000)"`.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+_CALL = re.compile(r"^\s*(\w+)\s*\(([^()]*)\)\s*$")
+
+
+def _linear(t: int, a: float, b: float, n: float, start: float = 0.0) -> float:
+    share = min(max((t - start) / n, 0.0), 1.0) if n > 0 else float(t >= start)
+    return a + (b - a) * share
+
+
+def _geometric(t: int, a: float, r: float, floor: float = 0.0) -> float:
+    # In logarithms: r**t overflows a float for the long runs in which the floor has long won.
+    return max(a * 2.0 ** (-t * _log2(r)), floor)
+
+
+def _log2(r: float) -> float:
+    from math import log2
+
+    if r <= 0:
+        raise ValueError("geometric(a, r, floor) needs r > 0")
+    return log2(r)
+
+
+_FORMS: dict[str, tuple[Callable[..., float], range]] = {
+    "linear": (_linear, range(3, 5)),
+    "geometric": (_geometric, range(2, 4)),
+}
+
+
+def parse(written: float | str) -> Callable[[int], float]:
+    """The function step -> value that `written` stands for.
+
+    Raises ValueError, naming the accepted forms, if it is not a schedule.
+    """
+    try:
+        constant = float(written)
+    except ValueError:
+        pass
+    else:
+        return lambda t: constant
+    match = _CALL.match(str(written))
+    form, counts = _FORMS.get(match[1], (None, range(0))) if match else (None, range(0))
+    try:
+        arguments = [float(a) for a in match[2].split(",")] if match else []
+    except ValueError:
+        form = None
+        arguments = []
+    if form is None or len(arguments) not in counts:
+        raise ValueError(
+            f"{written!r} is neither a number nor a schedule: write linear(from, to, steps), "
+            "linear(from, to, steps, start) or geometric(from, divisor, floor)"
+        )
+    chosen = form
+    chosen(0, *arguments)  # an impossible argument speaks now, not at step 1
+    return lambda t: chosen(t, *arguments)
+
+
+def _check(written: float | str) -> float | str:
+    parse(written)
+    return written
+
+
+Schedule = Annotated[float | str, AfterValidator(_check)]

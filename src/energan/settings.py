@@ -1,0 +1,131 @@
+"""All settings of a run, from a recipe, a settings file and the user's changes."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import Field, ValidationError
+
+from energan import models, recipes
+from energan.core import Config, SettingError, describe
+from energan.data.settings import DataSettings
+from energan.training.engine import EngineSettings
+from energan.training.loop import TrainingSettings
+
+ModelConfig = TypeVar("ModelConfig", bound=Config)
+
+
+class OutputSettings(Config):
+    """What is written on the way. Nothing here changes the result."""
+
+    log_every: int = Field(100, ge=1, description="steps between events and progress figures")
+    sample_every: int = Field(500, ge=0, description="steps between sample grids; 0 for none")
+    checkpoint_every: int = Field(1000, ge=0, description="steps between checkpoints; 0: at the end")
+    keep: int = Field(2, ge=1, description="checkpoints kept, beside the best one")
+    tensorboard: bool = Field(True, description="log to TensorBoard too, where it is installed")
+
+
+class Settings(Config, Generic[ModelConfig]):
+    """Every setting of a run."""
+
+    seed: int = Field(0, ge=0, description="all randomness follows from it")
+    model: ModelConfig
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    engine: EngineSettings = EngineSettings()
+    output: OutputSettings = OutputSettings()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train: settings, where they come from, and what the user changed."""
+
+    recipe: str
+    model: str
+    settings: Settings[Any]
+    asked: dict[str, Any]
+
+    def changed(self, changes: dict[str, Any]) -> "Job":
+        """The same job with `changes`, {"model": {"margin": 8}, "seed": 1}.
+
+        Raises SettingError naming the setting that is unknown or out of bounds.
+        """
+        merged = recipes.merged(self.settings.model_dump(mode="json"), changes)
+        settings = validated(type(self.settings), merged)
+        return replace(self, settings=settings, asked=recipes.merged(self.asked, changes))
+
+    def with_model(self, name: str) -> "Job":
+        """The same job for another model, at that model's own defaults."""
+        found = models.find(name)
+        rest = self.settings.model_dump(mode="json", exclude={"model"})
+        settings = validated(Settings[found.config], {**rest, "model": {}})  # type: ignore[name-defined]
+        return replace(self, model=name, settings=settings)
+
+    def hash(self, fingerprint: str, precision: str) -> str:
+        """Of everything that changes the result (the data's contents too), and of nothing else."""
+        dump = self.settings.model_dump(mode="json", exclude={"engine", "output"})
+        dump["data"].pop("source")  # the contents count, not where they lie
+        what = {"model": self.model, "precision": precision, "data": fingerprint, "settings": dump}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load(name: str | None, model: str | None = None) -> Job:
+    """The job of a recipe's name or a settings file; `model` replaces its model.
+
+    Raises SettingError for an unknown recipe or model, or a file that is no settings.
+    """
+    if name is None:
+        if model is None:
+            raise SettingError("name a recipe (`energan recipes` lists them) or a model")
+        job = _job(model.rsplit(".", 1)[-1], model, {})
+        return job
+    if name not in recipes.RECIPES and (name.endswith(".json") or Path(name).is_file()):
+        job = _from_file(Path(name))
+    else:
+        recipe = recipes.find(name)
+        job = _job(recipe.name, recipe.model, recipe.settings)
+    return job.with_model(model) if model and model != job.model else job
+
+
+def _job(recipe: str, model: str, settings: dict[str, Any]) -> Job:
+    found = models.find(model)
+    whole = {"model": {}, **settings}
+    return Job(recipe, model, validated(Settings[found.config], whole), {})  # type: ignore[name-defined]
+
+
+def _from_file(path: Path) -> Job:
+    try:
+        read = json.loads(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise SettingError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingError(f"{path} is not JSON: {error}") from None
+    if not isinstance(read, dict) or not isinstance(read.get("model"), str):
+        raise SettingError(
+            f'{path} is no settings file: it needs "model" (a model\'s name) and "settings", '
+            "as a run's config.json has"
+        )
+    return _job(str(read.get("recipe", path.stem)), read["model"], read.get("settings", {}))
+
+
+def validated(kind: type[Settings[Any]], values: dict[str, Any]) -> Settings[Any]:
+    """`values` as settings. Raises SettingError, one sentence, for the first that do not fit."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise SettingError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error in a sentence: which setting, what is wrong, what was given."""
+    said = []
+    for e in error.errors()[:3]:
+        name = ".".join(str(p) for p in e["loc"] if p not in ("float", "str", "function-after[_check()]"))
+        if e["type"] == "extra_forbidden":
+            said.append(f"{name}: there is no such setting; --help lists them")
+        else:
+            message = e["msg"].removeprefix("Value error, ")
+            said.append(f"{name}: {message} (given: {describe(e['input'])})")
+    return "; ".join(dict.fromkeys(said))

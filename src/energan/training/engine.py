@@ -1,0 +1,102 @@
+"""What the machine does: device, precision, threads. Each chooses itself unless it is set."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from energan.core import Config, SettingError
+
+Precision = Literal["auto", "bf16", "32", "64"]
+
+
+class EngineSettings(Config):
+    """Where and how the arithmetic is done."""
+
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Precision = Field(
+        "auto",
+        description="bf16 under autocast where the hardware computes it natively, else 32; "
+        "32 forces full precision, 64 is for exact comparisons",
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; all cores if not set")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The choices made. `dtype` is that of the weights."""
+
+    device: torch.device
+    precision: Literal["bf16", "32", "64"]
+    threads: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float64 if self.precision == "64" else torch.float32
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Half precision for the networks where the engine uses it; losses upcast themselves."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def describe(self) -> dict[str, object]:
+        return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether bf16 products run on units of their own rather than by emulation.
+
+    On a CPU without such units bf16 is a hundred times slower than float32, so AMX or AVX512-BF16
+    is asked for, not merely whether the operators exist.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    cpu = torch.cpu
+    return any(
+        getattr(cpu, name, lambda: False)()
+        for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    )
+
+
+def choose(settings: EngineSettings) -> Engine:
+    """Resolve "auto", and set torch's global switches to match.
+
+    Raises SettingError for a device that is not there.
+    """
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingError(f"engine.device: {name!r} is no device; use auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise SettingError(f"engine.device: {name!r} is not supported; use auto, cpu or cuda")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SettingError("engine.device: cuda was asked for, but torch finds no GPU; use cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingError(
+            f"engine.device: {name} does not exist; there are {torch.cuda.device_count()} GPUs"
+        )
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16" if native_bf16(device) else "32"
+    threads = settings.threads or _all_cores()
+    torch.set_num_threads(threads)
+    # Saturated units and old optimiser averages decay into denormals, which are slow on the CPU.
+    torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = precision == "bf16"
+        torch.backends.cudnn.allow_tf32 = precision == "bf16"
+    return Engine(device, precision, threads)
+
+
+def _all_cores() -> int:
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
