@@ -195,12 +195,7 @@ def resume(
         )
     loop = assemble(job, data.to(engine.device), engine, [job.settings.seed])
     with folder.lock():
-        found, refused = checkpoint.newest_good(folder.checkpoints)
-        bar = ProgressBar()
-        for reason in refused:
-            folder.append("refused", step=0, reason=reason)
-            bar.say(f"{reason}; using {found.name} instead")
-        checkpoint.restore(found, loop)
+        _restore_newest(loop, folder, config)
         if loop.step >= job.settings.training.steps:
             raise RunError(
                 f"{folder.path} has all its {loop.step} steps; give --steps to train further"
@@ -216,6 +211,19 @@ def resume(
         folder.append("start", step=loop.step, torch=str(torch.__version__))
         _train(loop, job, data, folder, progress)
     return folder
+
+
+def _restore_newest(loop: Loop, folder: RunFolder, config: dict[str, Any]) -> None:
+    """Put the loop back to the newest good checkpoint, and say which newer ones were refused."""
+    if not checkpoint.listed(folder.checkpoints):  # killed before it wrote its first
+        if source := config["asked"].get("from"):
+            adopt(loop, RunFolder(source))
+        return
+    found, refused = checkpoint.newest_good(folder.checkpoints)
+    for reason in refused:
+        folder.append("refused", step=0, reason=reason)
+        ProgressBar().say(f"{reason}; using {found.name} instead")
+    checkpoint.restore(found, loop)
 
 
 def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: bool) -> None:

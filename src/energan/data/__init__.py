@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from energan.core import DataError, Domain
+from energan.core import DataError, Domain, describe
 from energan.data.arrays import arrays
 from energan.data.dataset import DataSet, Source, mean_event
 from energan.data.digits import digits
@@ -78,7 +78,7 @@ def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
 def _open(source: str, split: Split) -> Source:
     if source in ("mnist", "fashion-mnist"):
         return idx_named(source, split)
-    path = None
+    path, is_array = None, False
     if source not in SOURCES:
         try:
             path = Path(source).expanduser()
@@ -88,9 +88,9 @@ def _open(source: str, split: Split) -> Source:
                 raise DataError(_unknown(source))
             is_array = path.suffix in (".npy", ".npz")
             if not is_array and not (path.is_file() and is_idx(path)):
-                raise DataError(f"{source} is neither a .npy or .npz file nor an IDX file")
+                raise DataError(f"{path} is neither a .npy or .npz file nor an IDX file")
         except (OSError, RuntimeError) as error:  # RuntimeError: a ~user that does not exist
-            raise DataError(f"{source} cannot be read: {error}") from error
+            raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
     if split == "test":
         raise DataError(f"{source} has no test set of its own: use the held-out part")
     if path is not None:
@@ -102,7 +102,7 @@ def _unknown(source: str) -> str:
     near = difflib.get_close_matches(source.lower(), SOURCES, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return (
-        f"there is no data source, file or folder {source!r}{hint}: the sources are "
+        f"there is no data source, file or folder {describe(source)!r}{hint}: the sources are "
         f"{', '.join(SOURCES)}, and a path also works"
     )
 
@@ -140,8 +140,10 @@ def _prepare(events: Tensor, source: Source, domain: Domain, settings: DataSetti
     """Events padded and, if they are float images, brought from their own range to the domain's."""
     border = 0.0
     if events.ndim == 4 and events.dtype != torch.uint8:
-        assert source.low is not None and source.high is not None
-        assert domain.low is not None and domain.high is not None
+        assert source.low is not None
+        assert source.high is not None
+        assert domain.low is not None
+        assert domain.high is not None
         if (source.low, source.high) != (domain.low, domain.high):
             scale = (domain.high - domain.low) / (source.high - source.low)
             events = (events - source.low).mul_(scale).add_(domain.low)

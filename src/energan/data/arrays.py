@@ -46,27 +46,30 @@ def arrays(path: Path) -> Source:
 
 def _load(path: Path) -> tuple[Array, Array | None]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, None
-        with loaded:
-            labels = next((k for k in LABELS if k in loaded.files), None)
-            others = [k for k in loaded.files if k != labels]
-            chosen = next((k for k in EVENTS if k in others), None)
-            if chosen is None and len(others) == 1:
-                chosen = others[0]
-            if chosen is None:
-                raise DataError(
-                    f"{path} holds {', '.join(others) or 'no events'}: name the array of events x, "
-                    "images or data, and that of labels y or labels"
-                )
-            return loaded[chosen], None if labels is None else loaded[labels]
+        with path.open("rb") as file:  # np.load itself leaves a torn .npz open
+            loaded = np.load(file, allow_pickle=False)
+            return (loaded, None) if isinstance(loaded, np.ndarray) else _named(loaded, path)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise DataError(
             f"{path} cannot be read as arrays of numbers ({reason}): save it again with numpy.save "
             "or numpy.savez, without objects"
         ) from error
+
+
+def _named(loaded: np.lib.npyio.NpzFile, path: Path) -> tuple[Array, Array | None]:
+    """The events and labels of a .npz."""
+    labels = next((k for k in LABELS if k in loaded.files), None)
+    others = [k for k in loaded.files if k != labels]
+    chosen = next((k for k in EVENTS if k in others), None)
+    if chosen is None and len(others) == 1:
+        chosen = others[0]
+    if chosen is None:
+        raise DataError(
+            f"{path} holds {', '.join(others) or 'no events'}: name the array of events x, images "
+            "or data, and that of labels y or labels"
+        )
+    return loaded[chosen], None if labels is None else loaded[labels]
 
 
 def _points(x: Array, path: Path) -> Tensor:

@@ -125,7 +125,8 @@ class DataSet:
 
 def rescale(raw: Tensor, domain: Domain, dtype: torch.dtype) -> Tensor:
     """uint8 images as `dtype` in the domain's range: 0 is exactly its low end, 255 its high end."""
-    assert domain.low is not None and domain.high is not None  # DataSet refuses uint8 without
+    assert domain.low is not None
+    assert domain.high is not None
     return raw.to(dtype).div_(255 / (domain.high - domain.low)).add_(domain.low)
 
 

@@ -42,14 +42,15 @@ def mlp_autoencoder(
     sizes = [size, *encoder]
     code = sizes[-1]
     before = hidden_layers(sizes[:-1], norm=norm, norm_first=False, dropout=dropout)
-    bridge: list[nn.Module] = [BatchNorm(code)] if norm and len(encoder) > 1 else []
+    normed = norm and len(encoder) > 1
+    bridge: list[nn.Module] = [BatchNorm(code)] if normed else []
     bridge.append(nn.ReLU())
     if dropout:
         bridge.append(Dropout(dropout))
     after = hidden_layers([code, *decoder], norm=norm, norm_first=True, dropout=dropout)
     last = decoder[-1] if decoder else code
     return AutoEncoder(
-        Chain(Flatten(event), *before, Dense(sizes[-2], code)),
+        Chain(Flatten(event), *before, Dense(sizes[-2], code, bias=not normed)),
         Chain(*bridge),
         Chain(*after, Dense(last, size), OUTPUTS[output](), Unflatten(event)),
     )

@@ -17,19 +17,25 @@ class Chain(nn.Sequential, Streamed):
 
 
 class Dense(nn.Module):
-    """x Wᵀ + b: weight (out, in), or (M, out, in) for a cohort of M members."""
+    """x Wᵀ + b: weight (out, in), or (M, out, in) for a cohort of M members.
+
+    bias: left out before a batch norm, which cancels it: its gradient is rounding noise there, and
+    Adam would make steps of that.
+    """
 
     takes_members = True
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)  # torch's default; recipes set their own
 
     def forward(self, x: Tensor) -> Tensor:
         if self.weight.dim() == 2:
             return F.linear(x, self.weight, self.bias)
+        if self.bias is None:
+            return torch.bmm(x, self.weight.transpose(-2, -1))
         return torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.transpose(-2, -1))
 
     def extra_repr(self) -> str:
@@ -109,12 +115,10 @@ class BatchNorm(Calibrated):
     def _pool(self, x: Tensor) -> None:
         x = exact(x)
         over = (1,) if self.bias.dim() == 2 else (0, *range(2, x.dim()))
-        n = x.numel() // self.bias.numel()
-        seen = float(self.count)
-        share = n / (seen + n)
+        self.count += x.numel() // self.bias.numel()
+        share = (x.numel() // self.bias.numel() / self.count).unsqueeze(-1)  # (1,) or (M, 1)
         self.mean.lerp_(x.mean(over), share)
         self.square.lerp_(x.square().mean(over), share)
-        self.count.fill_(seen + n)
 
 
 class Dropout(Noisy):

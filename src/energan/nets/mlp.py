@@ -37,8 +37,9 @@ def hidden_layers(
     """
     layers: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        layers.append(Dense(inputs, outputs))
-        if norm and (i > 0 or norm_first):
+        normed = norm and (i > 0 or norm_first)
+        layers.append(Dense(inputs, outputs, bias=not normed))
+        if normed:
             layers.append(BatchNorm(outputs))
         layers.append(nn.ReLU())
         if dropout:
@@ -97,7 +98,8 @@ def set_weights(network: nn.Module, kind: Literal["normal", "uniform"], scale: f
                 layer.weight.normal_(0, scale)
             else:
                 layer.weight.uniform_(-scale, scale)
-            layer.bias.zero_()
+            if layer.bias is not None:
+                layer.bias.zero_()
 
 
 @torch.no_grad()
@@ -109,4 +111,5 @@ def set_output_mean(generator: Chain, mean: Tensor, output: Output) -> None:
     elif output == "tanh":
         flat = flat.clamp(-1 + 1e-3, 1 - 1e-3).atanh()
     last = [layer for layer in generator if isinstance(layer, Dense)][-1]
+    assert last.bias is not None
     last.bias.copy_(flat)

@@ -1,0 +1,16 @@
+"""One thread a test: two processes with two threads each on two cores are many times slower."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _default_generator() -> None:
+    """A test that uses torch's own generator draws the same numbers alone and in the suite."""
+    torch.manual_seed(0)

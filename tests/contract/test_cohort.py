@@ -1,0 +1,95 @@
+"""A cohort of two equals two single runs; what one member does never reaches another."""
+
+import pytest
+import torch
+from contract.stand_ins import member, points
+from helpers import make_loop, snapshot
+
+from energan.core import DivergenceError, SettingError
+from energan.training.cohort import stack, unstack
+
+MEMBERS = [
+    {"seed": 0, "margin": 3.0, "lr": 0.01},
+    {"seed": 5, "margin": "linear(2, 1, 20)", "lr": 0.003},
+]
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_a_cohort_of_two_equals_two_single_runs(kind: str) -> None:
+    """float64, 20 steps, relative error at most 1e-9: dropout, norm, PT, schedules, clipping, EMA."""
+    momentum = [0.5, 0.9]
+    data, seeds = points(), [m["seed"] for m in MEMBERS]
+    options = {"steps": 20, "dtype": "64"}
+    built = [member(**m, kind=kind, momentum=mu) for m, mu in zip(MEMBERS, momentum, strict=True)]
+    together = make_loop(built, data, seeds, **options)
+    together.run()
+    whole = snapshot(together)
+    figures = together.settle()
+    for i, (m, mu) in enumerate(zip(MEMBERS, momentum, strict=True)):
+        alone = make_loop([member(**m, kind=kind, momentum=mu)], data, [seeds[i]], **options)
+        alone.run()
+        own = snapshot(alone)
+        shared = {k for k in own if not k.endswith("/step")}
+        assert shared == {k for k in whole if not k.endswith("/step")}
+        for name in shared:
+            a, b = whole[name][i], own[name]
+            assert torch.linalg.vector_norm(a - b) <= 1e-9 * torch.linalg.vector_norm(b), name
+        for (step, of_all), (_, of_one) in zip(figures, alone.settle(), strict=True):
+            for name, value in of_one.items():
+                assert of_all[name][i] == pytest.approx(float(value), rel=1e-9), (step, name)
+
+
+def test_calibration_of_a_cohort_equals_that_of_its_members() -> None:
+    data, seeds = points(), [0, 5]
+    built = [member(**m, kind="adam") for m in MEMBERS]
+    together = make_loop(built, data, seeds, dtype="64")
+    together.run()
+    together.calibrate()
+    stacked = together.networks.state_dict()
+    for i, m in enumerate(MEMBERS):
+        alone = make_loop([member(**m, kind="adam")], data, [seeds[i]], dtype="64")
+        alone.run()
+        alone.calibrate()
+        for name, value in alone.networks.state_dict().items():
+            torch.testing.assert_close(unstack(stacked, i)[name], value, rtol=1e-9, atol=1e-12)
+
+
+def test_a_diverged_member_is_marked_and_leaves_the_other_alone() -> None:
+    data = points()
+    wild = {**MEMBERS[1], "lr": 1e200}  # of SGD: its weights overflow at once
+    built = [member(**MEMBERS[0], kind="sgd"), member(**wild, kind="sgd")]
+    together = make_loop(built, data, [0, 5], steps=20, dtype="64")
+    together.run()
+    together.settle()
+    assert list(together.diverged) == [1]
+    assert "not finite at step" in together.diverged[1]
+    alone = make_loop([member(**MEMBERS[0], kind="sgd")], data, [0], steps=20, dtype="64")
+    alone.run()
+    for name, value in snapshot(alone).items():
+        if not name.endswith("/step"):
+            torch.testing.assert_close(snapshot(together)[name][0], value, rtol=1e-9, atol=1e-12)
+
+
+def test_a_cohort_stops_only_when_all_have_diverged() -> None:
+    built = [member(**{**m, "lr": 1e200}, kind="sgd") for m in MEMBERS]
+    loop = make_loop(built, points(), [0, 5], steps=20, dtype="64")
+    loop.run()
+    with pytest.raises(DivergenceError, match="is not finite at step"):
+        loop.settle()
+
+
+def test_members_must_share_shapes_and_layers_must_take_the_axis() -> None:
+    with pytest.raises(SettingError, match="differ in values, not shapes"):
+        stack([_dense(3), _dense(4)])
+    with pytest.raises(SettingError, match=r"Linear.*has no member axis"):
+        stack([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])
+    with pytest.raises(SettingError, match="share the kind of optimiser"):
+        make_loop(
+            [member(**MEMBERS[0], kind="adam"), member(**MEMBERS[1], kind="sgd")], points(), [0, 5]
+        )
+
+
+def _dense(width: int) -> torch.nn.Module:
+    from energan.nets.dense import Dense
+
+    return Dense(2, width)

@@ -1,0 +1,351 @@
+"""The commands as a user types them, on small networks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import energan
+from energan import cli
+from energan.folder import RunFolder
+from energan.recipes import RECIPES
+from energan.settings import load
+
+SMALL = [
+    "--model.generator", "16", "--model.encoder", "16", "--model.latent", "4",
+    "--output.log-every", "5", "--output.sample-every", "10", "--output.checkpoint-every", "10",
+    "--threads", "1",
+]  # fmt: skip
+
+
+def run(*words: str | Path) -> int:
+    return cli.main([str(w) for w in words])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "small"
+    assert run("train", "ebgan-digits", "--steps", "30", "--out", out, *SMALL) == 0
+    return out
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    """The one sentence that a user's error gives, with exit code 2 and no traceback."""
+    capsys.readouterr()
+    assert run(*words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert said.err.startswith("energan: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+# --- without torch ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["recipes"], ["runs", "."]])
+def test_light_commands_do_not_import_torch(words: list[str]) -> None:
+    code = (
+        "import sys; from energan.cli import main; code = main(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules, 'torch was imported'; sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_recipes_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("recipes") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_resolves_and_dry_run_prints_it(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", name, "--dry-run", "--model.latent", "7", "--threads", "1") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["settings"]["model"]["latent"] == 7
+    assert shown["resolved"]["threads"] == 1
+    assert load(name).settings.model_dump(mode="json")["data"] == shown["settings"]["data"]
+
+
+# --- train, sample, runs ----------------------------------------------------------------------------
+
+
+def test_train_writes_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = RunFolder(trained)
+    config = folder.read_config()
+    assert config["asked"]["training"]["steps"] == 30
+    assert config["resolved"]["domain"]["shape"] == [1, 8, 8]
+    assert len(config["hash"]) == 16
+    steps = folder.read("step")
+    assert [e["step"] for e in steps] == [5, 10, 15, 20, 25, 30]
+    assert {"energy_real", "energy_fake", "loss_energy", "loss_sampler", "images_per_s"} <= {
+        *steps[0]
+    }
+    assert [e["step"] for e in folder.read("score")] == [0, 10, 20, 30]
+    assert sorted(p.name for p in folder.samples.iterdir()) == [
+        "step-000010.png", "step-000020.png", "step-000030.png",
+    ]  # fmt: skip
+    assert (trained / "curves.png").stat().st_size > 1000
+    assert folder.state() == "finished"
+    assert run("runs", trained.parent) == 0
+    out = capsys.readouterr().out
+    assert "finished" in out
+    assert "30/30" in out
+
+
+def test_sample_writes_a_grid_an_array_and_a_folder(trained: Path, tmp_path: Path) -> None:
+    assert run("sample", trained, "-n", "9", "--out", tmp_path / "g.png", "--seed", "3") == 0
+    assert pixels(tmp_path / "g.png").shape[0] > 3 * 8
+    assert run("sample", trained, "-n", "9", "--out", tmp_path / "g.npz", "--seed", "3") == 0
+    x = np.load(tmp_path / "g.npz")["x"]
+    assert x.shape == (9, 1, 8, 8)
+    assert x.dtype == np.float32
+    assert -1 <= x.min() < x.max() <= 1
+    assert run("sample", trained, "-n", "12", "--out", tmp_path / "many") == 0
+    assert sorted(p.name for p in (tmp_path / "many").iterdir())[:2] == ["00.png", "01.png"]
+    assert pixels(tmp_path / "many" / "00.png").shape == (8, 8)
+    assert run("sample", trained, "-n", "9", "--out", tmp_path / "h.npz", "--seed", "4") == 0
+    assert not np.array_equal(x, np.load(tmp_path / "h.npz")["x"])
+    raw = ["--weights", "raw", "--checkpoint", "20"]
+    assert run("sample", trained, "-n", "9", "--out", tmp_path / "r.npz", "--seed", "3", *raw) == 0
+    assert not np.array_equal(x, np.load(tmp_path / "r.npz")["x"])
+
+
+def test_a_settings_file_works_like_a_recipe_and_gives_the_same_run(
+    trained: Path, tmp_path: Path
+) -> None:
+    assert run("train", trained / "config.json", "--out", tmp_path / "again") == 0
+    first, again = RunFolder(trained).read_config(), RunFolder(tmp_path / "again").read_config()
+    assert first["hash"] == again["hash"]
+    assert torch.equal(energan.load(trained).sample(4), energan.load(tmp_path / "again").sample(4))
+
+
+def test_the_hash_covers_what_changes_the_result_and_nothing_else() -> None:
+    job = load("ebgan-digits")
+    base = job.hash("data", "32")
+    for same in ({"output": {"log_every": 7}}, {"engine": {"threads": 1}}):
+        assert job.changed(same).hash("data", "32") == base
+    for other in ({"seed": 1}, {"model": {"margin": 3.5}}, {"training": {"steps": 7}}):
+        assert job.changed(other).hash("data", "32") != base
+    assert job.hash("other data", "32") != base
+    assert job.hash("data", "bf16") != base
+
+
+def test_from_starts_with_the_weights_of_another_run(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "next"
+    slow = ["--model.energy-optimiser.lr", "0", "--model.sampler-optimiser.lr", "0"]
+    words = ["--from", trained, "--steps", "3", "--seed", "8", "--out", out, *SMALL, *slow]
+    assert run("train", "ebgan-digits", *words) == 0
+    before = energan.load(trained, weights="raw").energy_network.state_dict()
+    after = energan.load(out, weights="raw").energy_network.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before if "weight" in k)
+
+
+def test_resume_trains_further_with_more_steps(tmp_path: Path) -> None:
+    assert run("train", "ebgan-digits", "--steps", "12", "--out", tmp_path / "a", *SMALL) == 0
+    assert run("resume", tmp_path / "a", "--steps", "24") == 0
+    assert run("train", "ebgan-digits", "--steps", "24", "--out", tmp_path / "b", *SMALL) == 0
+    assert torch.equal(energan.load(tmp_path / "a").sample(3), energan.load(tmp_path / "b").sample(3))
+    assert RunFolder(tmp_path / "a").read_config()["hash"] == (
+        RunFolder(tmp_path / "b").read_config()["hash"]
+    )
+
+
+def test_points_are_drawn_as_a_scatter(tmp_path: Path) -> None:
+    out = tmp_path / "ring"
+    words = ["--steps", "10", "--out", out, *SMALL, "--model.generator", "16", "16"]
+    assert run("train", "ebgan-ring", *words) == 0
+    assert (out / "samples" / "step-000010.png").exists()
+    score = RunFolder(out).read("score")[-1]
+    assert 0 <= score["modes"] <= 8
+    assert run("sample", out, "--out", tmp_path / "s.npz", "-n", "20") == 0
+    assert np.load(tmp_path / "s.npz")["x"].shape == (20, 2)
+
+
+# --- Python -----------------------------------------------------------------------------------------
+
+
+def test_the_python_names(tmp_path: Path) -> None:
+    small = {"generator": (16,), "encoder": (16,)}
+    trained = energan.train(
+        "ebgan-digits", steps=5, out=tmp_path / "x", seed=0, model=small, progress=False,
+        engine={"threads": 1},
+    )  # fmt: skip
+    assert isinstance(trained, energan.Run)
+    loaded = energan.load(tmp_path / "x")
+    x = loaded.sample(64, seed=0, condition=None)
+    assert x.shape == (64, 1, 8, 8)
+    assert x.dtype == torch.float32
+    assert torch.equal(x, trained.sample(64, seed=0))
+    energies = loaded.energy(x, condition=None)
+    assert energies.shape == (64,)
+    assert (energies >= 0).all()
+    assert energan.objectives.pull_away(torch.randn(5, 3)).shape == ()
+    assert energan.objectives.hinge(torch.rand(4), torch.rand(6), 1.0).shape == ()
+    even = torch.full((6, 4), 0.25)
+    assert energan.metrics.inception_score(even) == pytest.approx(1)
+    assert energan.metrics.modified_inception_score(even) == pytest.approx(0, abs=1e-12)
+    assert loaded.events("step")
+    with pytest.raises(energan.EnerganError, match="shape"):
+        loaded.energy(torch.zeros(2, 3))
+    with pytest.raises(energan.EnerganError, match="no condition"):
+        loaded.sample(2, condition=torch.zeros(2))
+    assert set(energan.__all__) <= {*dir(energan), "load", "train", "Run", "metrics", "objectives",
+                                    "EnerganError"}  # fmt: skip
+
+
+# --- what users get wrong ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian", "x"], "did you mean train?"),
+        (["train"], "`energan recipes` lists them"),
+        (["train", "ebgan-digit"], "did you mean ebgan-digits"),
+        (["train", "nothing.json"], "nothing.json cannot be read"),
+        (["train", "ebgan-digits", "--model", "ebgn"], "did you mean ebgan?"),
+        (["train", "ebgan-digits", "--data", "mnsit"], "mnist"),
+        (["train", "ebgan-digits", "--steps", "0"], "training.steps"),
+        (["train", "ebgan-digits", "--model.margin", "later"], "write linear(from, to, steps)"),
+        (["train", "ebgan-digits", "--model.dropout", "1.5"], "model.dropout"),
+        (["train", "ebgan-digits", "--device", "gpu9"], "use auto, cpu or cuda"),
+        (["train", "gan-mnist", "--data", "digits", "--data.range", "signed"], "use tanh"),
+        (["resume", "nowhere"], "holds no run"),
+        (["sample", "nowhere"], "holds no run"),
+        (["runs", "nowhere"], "is no folder"),
+    ],
+)
+def test_mistakes_get_one_sentence_with_the_remedy(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(capsys, *words)
+    assert list(tmp_path.iterdir()) == []  # and nothing is left behind
+
+
+def test_more_mistakes_with_a_run(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = refused(capsys, "train", "ebgan-digits", "--out", trained)
+    assert f"energan resume {trained}" in taken
+    assert "give --steps" in refused(capsys, "resume", trained)
+    assert "--out" in refused(capsys, "sample", trained, "--out", tmp_path / "x.jpg")
+    assert "at least 1" in refused(capsys, "sample", trained, "-n", "0")
+    assert "it has step-" in refused(capsys, "sample", trained, "--checkpoint", "7")
+    assert "last, best or a step" in refused(capsys, "sample", trained, "--checkpoint", "newest")
+    (tmp_path / "bad.json").write_text("{")
+    assert "is not JSON" in refused(capsys, "train", tmp_path / "bad.json")
+    (tmp_path / "other.json").write_text('{"a": 1}')
+    assert "no settings file" in refused(capsys, "train", tmp_path / "other.json")
+    words = ["train", "ebgan-digits", "--from", trained, "--out", tmp_path / "y", "--steps", "2"]
+    assert "use the settings it was trained with" in refused(capsys, *words, "--threads", "1")
+
+
+def test_an_unknown_option_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        run("train", "ebgan-digits", "--model.margn", "3")
+    assert left.value.code == 2
+    assert "--model.margin" in capsys.readouterr().err
+
+
+def test_help_explains_each_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        run("train", "ebgan-pt-mnist", "--help")
+    assert left.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for words in ("--model.margin", "(default: 10.0)", "--data", "--steps", "--seed", "--from"):
+        assert words in out
+
+
+def test_debug_shows_the_traceback() -> None:
+    from energan.errors import RunError
+
+    with pytest.raises(RunError):
+        run("--debug", "resume", "nowhere")
+
+
+# --- divergence -------------------------------------------------------------------------------------
+
+WILD = ["--model.energy-optimiser.kind", "sgd", "--model.energy-optimiser.lr"]
+
+
+def test_a_run_that_diverges_stops_with_3_at_its_last_good_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "wild"
+    rate = "linear(0.001, 1e30, 1, 14)"  # well behaved until step 15
+    assert run("train", "ebgan-digits", "--steps", "50", "--out", out, *SMALL, *WILD, rate) == 3
+    said = capsys.readouterr().err
+    assert "is not finite at step" in said
+    assert "step-000010" in said
+    assert "--on-divergence rollback" in said
+    folder = RunFolder(out)
+    assert folder.state() == "diverged"
+    assert folder.read("diverged")[0]["reason"]
+    assert energan.load(out).step == 10
+    assert energan.load(out).sample(3).isfinite().all()
+
+
+def test_rollback_goes_back_halves_the_rates_and_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "back"
+    words = ["train", "ebgan-digits", "--steps", "40", "--out", out, *SMALL, *WILD, "40"]
+    with_loss = [*words, "--model.reduction", "sum"]
+    assert run(*with_loss, "--on-divergence", "rollback", "--training.rollbacks", "30") == 0
+    folder = RunFolder(out)
+    backs = [json.loads(line) for line in folder.events.read_text().splitlines()]
+    backs = [e for e in backs if e["event"] == "rollback"]
+    assert backs
+    assert backs[0]["rate_scale"] == 0.5
+    assert "not finite" in backs[0]["reason"]
+    assert [e["rate_scale"] for e in backs] == [0.5**i for i in range(1, len(backs) + 1)]
+    assert energan.load(out).step == 40
+
+
+def test_rollbacks_are_bounded(tmp_path: Path) -> None:
+    words = ["train", "ebgan-digits", "--steps", "40", "--out", tmp_path / "r", *SMALL, *WILD, "1e30"]
+    assert run(*words, "--on-divergence", "rollback", "--training.rollbacks", "2") == 3
+
+
+# --- the user's own ---------------------------------------------------------------------------------
+
+
+def test_the_model_of_the_docs_page_is_one_file_and_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "own-model.md").read_text(encoding="utf8")
+    (tmp_path / "hinge_gan.py").write_text(page.split("```python\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    rest = ["--steps", "20", "--model.width", "16", "--threads", "1"]
+    assert run("train", "--model", "hinge_gan", "--data", "ring", "--out", "r", *rest) == 0
+    assert energan.load("r").sample(5).shape == (5, 2)
+    assert run("train", "ebgan-digits", "--model", "hinge_gan", "--out", "d", *rest) == 0
+    assert run("resume", "d", "--steps", "25") == 0
+    assert energan.load("d").sample(5).shape == (5, 1, 8, 8)
+
+
+def test_arrays_of_the_users(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(300, 2)).astype("float32")
+    np.save(tmp_path / "p.npy", points)
+    out = tmp_path / "p"
+    words = ["--data", tmp_path / "p.npy", "--steps", "5", "--out", out, *SMALL]
+    assert run("train", "ebgan-ring", *words) == 0
+    assert energan.load(out).energy(torch.from_numpy(points[:4])).shape == (4,)

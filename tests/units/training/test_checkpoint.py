@@ -1,0 +1,151 @@
+"""Checkpoints: refused by name when torn or altered, whole at every moment, loaded without pickle."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import make_loop, model_case, snapshot
+
+from energan.core import CheckpointError, DivergenceError
+from energan.training import checkpoint
+from energan.training.loop import Loop
+
+
+def a_loop(steps: int = 3, **options: object) -> Loop:
+    case, data = model_case("ebgan")
+    loop = make_loop(case, data, **options)
+    for _ in range(steps):
+        loop.advance()
+    return loop
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two checkpoints, of steps 1 and 3."""
+    loop = a_loop(1)
+    checkpoint.save(tmp_path, loop)
+    loop.advance()
+    loop.advance()
+    checkpoint.save(tmp_path, loop)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.safetensors", "state.json"])
+@pytest.mark.parametrize("how", ["cut", "flip", "gone", "empty"])
+def test_a_damaged_file_is_refused_by_name_and_the_one_before_used(
+    folder: Path, name: str, how: str
+) -> None:
+    file = folder / "step-000003" / name
+    data = bytearray(file.read_bytes())
+    if how == "cut":
+        file.write_bytes(data[: len(data) // 2])
+    elif how == "flip":
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    elif how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(b"")
+    path, refused = checkpoint.newest_good(folder)
+    assert path.name == "step-000001"
+    assert len(refused) == 1
+    assert "step-000003" in refused[0]
+    assert name in refused[0]
+
+
+def test_an_edited_step_is_noticed(folder: Path) -> None:
+    file = folder / "step-000003" / "state.json"
+    meta = json.loads(file.read_text())
+    file.write_text(json.dumps({**meta, "step": 99}))
+    with pytest.raises(CheckpointError, match="was altered"):
+        checkpoint.read_meta(file.parent)
+
+
+def test_when_none_is_left_the_error_names_them_all(folder: Path) -> None:
+    for path in checkpoint.listed(folder):
+        (path / "state.json").unlink()
+    with pytest.raises(CheckpointError, match=r"step-000003.*step-000001.*no checkpoint is left"):
+        checkpoint.newest_good(folder)
+
+
+def test_no_checkpoint_at_all(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        checkpoint.newest_good(tmp_path)
+
+
+def test_it_holds_optimisers_average_scale_and_step(folder: Path) -> None:
+    """A fault of public copies: checkpoints without the optimisers."""
+    state = checkpoint.read_tensors(folder / "step-000003", "state.safetensors")
+    loop = a_loop(3)
+    for network in ("energy", "sampler"):
+        for name, _ in getattr(loop, network).named_parameters():
+            for item in ("step", "exp_avg", "exp_avg_sq"):
+                assert f"{network}.optimiser.{name}/{item}" in state
+    weights = checkpoint.read_tensors(folder / "step-000003", "weights.safetensors")
+    assert {f"ema.{k}" for k in loop.networks.state_dict()} <= weights.keys()
+    loop.rate_scale.fill_(0.25)
+    other = a_loop(0)
+    checkpoint.restore(checkpoint.save(folder, loop), other)
+    assert float(other.rate_scale) == 0.25
+    assert other.step == 3
+
+
+def test_another_model_or_seed_is_refused(folder: Path) -> None:
+    case, data = model_case("gan")
+    with pytest.raises(CheckpointError, match="another model"):
+        checkpoint.restore(folder / "step-000003", make_loop(case, data))
+    case, data = model_case("ebgan")
+    with pytest.raises(CheckpointError, match=r"trained with seeds \[0\], not \[4\]"):
+        checkpoint.restore(folder / "step-000003", make_loop(case, data, [4]))
+
+
+def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
+    loop = a_loop(2)
+    with torch.no_grad():
+        next(loop.energy.parameters()).view(-1)[0] = float("nan")
+    with pytest.raises(DivergenceError, match=r"weights energy\..* are not finite at step 2"):
+        checkpoint.save(tmp_path, loop)
+    assert checkpoint.listed(tmp_path) == []
+
+
+def test_a_crash_while_writing_leaves_the_one_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = a_loop(5)
+
+    def crash(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(folder, loop)
+    monkeypatch.undo()
+    assert [p.name for p in checkpoint.listed(folder)] == ["step-000001", "step-000003"]
+    left = folder / f".step-000005.{os.getpid()}"
+    assert left.is_dir()
+    shutil.move(left, folder / ".step-000005.1")  # as another process, now dead, would leave it
+    checkpoint.prune(folder, 2, set())
+    assert not list(folder.glob(".step-*"))
+
+
+def test_pruning_keeps_the_last_ones_and_the_best(tmp_path: Path) -> None:
+    loop = a_loop(0)
+    for _ in range(5):
+        loop.advance()
+        checkpoint.save(tmp_path, loop)
+    checkpoint.prune(tmp_path, 2, {1})
+    assert [p.name for p in checkpoint.listed(tmp_path)] == [
+        "step-000001", "step-000004", "step-000005",
+    ]  # fmt: skip
+
+
+def test_restoring_forgets_figures_of_steps_undone(folder: Path) -> None:
+    loop = a_loop(5)
+    before = snapshot(loop)
+    checkpoint.restore(folder / "step-000003", loop)
+    assert loop.settle() == []
+    assert loop.step == 3
+    assert any(not torch.equal(v, snapshot(loop)[k]) for k, v in before.items())
