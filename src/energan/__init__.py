@@ -9,7 +9,8 @@ Names load when they are used, so that `energan --help` does not wait for torch.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from energan.version import __version__
+
 __all__ = ["EnerganError", "Run", "__version__", "load", "metrics", "objectives", "train"]
 
 if TYPE_CHECKING:

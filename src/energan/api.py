@@ -22,8 +22,8 @@ def train(
     """Train a recipe (or a settings file) and give the run.
 
     data: a source's name or path. steps, seed, out: as on the command line. model: another model's
-    name, or settings of the recipe's own: `model={"margin": 8}`. Further groups of settings likewise:
-    `training={"batch_size": 64}`. from_run: start from that run's weights.
+    name, or settings of the recipe's own: `model={"margin": 8}`. Further groups of settings
+    likewise: `training={"batch_size": 64}`. from_run: start from that run's weights.
 
     Raises EnerganError's kinds: SettingError, DataError, RunError, and DivergenceError if a loss
     stops being finite.

@@ -1,4 +1,4 @@
-"""The command line. Only what a command needs is imported, and torch by none that can do without."""
+"""The command line. A command imports only what it needs, and torch only where it must."""
 
 import os
 import sys
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from energan import __version__
-from energan.errors import DivergenceError, EnerganError
+from energan.errors import EnerganError
+from energan.version import __version__
 
 USAGE = """usage: energan [--version] [--help] [--debug] COMMAND ...
 
@@ -120,9 +120,7 @@ def runs(args: list[str]) -> int:
         figures = [_figure(last.get(k)) for k in ("energy_real", "energy_fake", "images_per_s")]
         swd = _figure(scored[-1].get("sliced_wasserstein")) if scored else ""
         reached = max((e.get("step", 0) for e in folder.read()), default=0)
-        table.add_row(
-            str(folder.path), recipe, folder.state(), f"{reached}/{total}", *figures, swd
-        )
+        table.add_row(str(folder.path), recipe, folder.state(), f"{reached}/{total}", *figures, swd)
     _print(table)
     return 0
 
@@ -257,7 +255,9 @@ def sample(args: list[str]) -> int:
         print(f"energan: {warning}; using {run.checkpoint.name} instead", file=sys.stderr)
     x = run.sample(asked.n, seed=asked.seed)
     path = pictures.save_samples(asked.out, x, run.domain)
-    print(f"{asked.n} samples of step {run.step} ({run.weights} weights, seed {asked.seed}): {path}")
+    print(
+        f"{asked.n} samples of step {run.step} ({run.weights} weights, seed {asked.seed}): {path}"
+    )
     return 0
 
 

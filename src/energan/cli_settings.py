@@ -27,7 +27,11 @@ def parse(command: type[Arguments], settings: BaseModel, args: list[str], prog: 
     """Parse `args` into `command` (a dataclass) with a further field `settings`: the mirror."""
     mirror = _mirror(settings)
     fields: list[Any] = [
-        ("settings", Annotated[type(mirror), tyro.conf.arg(name="")], dataclasses.field(default=mirror))  # type: ignore[valid-type]
+        (
+            "settings",
+            Annotated[type(mirror), tyro.conf.arg(name="")],
+            dataclasses.field(default=mirror),
+        )
     ]
     whole = dataclasses.make_dataclass(command.__name__, fields, bases=(command,), kw_only=True)
     whole.__doc__ = command.__doc__
@@ -50,14 +54,12 @@ def changes(settings: BaseModel, mirror: Any) -> dict[str, Any]:
 def _mirror(settings: BaseModel, prefix: str = "") -> Any:
     fields: list[Any] = []
     for name, info in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        path = f"{prefix}{name}"
+        value, path = getattr(settings, name), f"{prefix}{name}"
+        help_text, kind = info.description, info.annotation
         if isinstance(value, BaseModel):
+            help_text = help_text or (type(value).__doc__ or "").split("\n")[0]
             value = _mirror(value, f"{path}.")
-            kind: Any = type(value)
-            help_text = info.description or (type(getattr(settings, name)).__doc__ or "").split("\n")[0]
-        else:
-            kind, help_text = info.annotation, info.description
+            kind = type(value)
         option = tyro.conf.arg(help=help_text, aliases=ALIASES.get(path))
         fields.append((name, Annotated[kind, option], dataclasses.field(default=value)))
     return dataclasses.make_dataclass(type(settings).__name__, fields, frozen=True)()

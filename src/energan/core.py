@@ -10,8 +10,8 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | EBGAN-PT | the same | generator(z) | margin + w * pulling-away |
 
 Low energy means real. Shapes: a single run has tensors `(B, *event)` and energies `(B,)` (or
-`(B, *cells)`); a **cohort** of M members that train as one program puts a leading member axis before
-everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an objective is written once.
+`(B, *cells)`); a **cohort** of M members that train as one program puts a leading member axis
+before everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an objective is written once.
 """
 
 import hashlib
@@ -36,10 +36,36 @@ from energan.errors import (
 from energan.schedules import Schedule
 
 __all__ = [
-    "Batch", "Calibrated", "CheckpointError", "Config", "Context", "DataError", "DivergenceError",
-    "Domain", "Draw", "Energy", "EnerganError", "Loss", "Model", "Noisy", "Objective", "Optimiser",
-    "Randomness", "RunError", "Sampler", "Scored", "SettingError", "State", "Stream", "Streamed",
-    "attach", "calibrating", "describe", "exact", "frozen", "place_seed",
+    "Batch",
+    "Calibrated",
+    "CheckpointError",
+    "Config",
+    "Context",
+    "DataError",
+    "DivergenceError",
+    "Domain",
+    "Draw",
+    "EnerganError",
+    "Energy",
+    "Loss",
+    "Model",
+    "Noisy",
+    "Objective",
+    "Optimiser",
+    "Randomness",
+    "RunError",
+    "Sampler",
+    "Scored",
+    "SettingError",
+    "State",
+    "Stream",
+    "Streamed",
+    "attach",
+    "calibrating",
+    "describe",
+    "exact",
+    "frozen",
+    "place_seed",
 ]  # fmt: skip
 
 Stream = Literal["real", "labelled", "fake", "eval"]
@@ -158,9 +184,13 @@ class Randomness:
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """Uniform draws on [low, high)."""
-        return self._draw(
-            lambda g: torch.rand(shape, generator=g, device=self.device, dtype=self.dtype)
-        ).mul_(high - low).add_(low)
+        return (
+            self._draw(
+                lambda g: torch.rand(shape, generator=g, device=self.device, dtype=self.dtype)
+            )
+            .mul_(high - low)
+            .add_(low)
+        )
 
     def keep(self, probability: float, *shape: int) -> Tensor:
         """A mask that is True with `probability`."""
@@ -206,7 +236,7 @@ class Context:
 
 
 def exact(values: Tensor) -> Tensor:
-    """float32 at least: energies, norms, cosines and losses are never computed in half precision."""
+    """float32 at least: energies, norms, cosines and losses are never in half precision."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
@@ -257,7 +287,7 @@ class Objective(ABC):
 
     def check(self, energy: Energy) -> None:
         """Raise SettingError if this objective makes no sense for that energy."""
-        return None
+        return
 
     @abstractmethod
     def energy_loss(

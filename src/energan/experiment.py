@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from energan import __version__, models, pictures
+from energan import models, pictures
 from energan.core import (
     Batch,
     CheckpointError,
@@ -33,6 +33,7 @@ from energan.training import checkpoint
 from energan.training.engine import Engine, choose
 from energan.training.hooks import Checkpoints, Figures, Log, Rollback, TensorBoard, due
 from energan.training.loop import Hook, Loop
+from energan.version import __version__
 
 SCORED, SHOWN_IMAGES, SHOWN_POINTS = 1000, 64, 2000
 
@@ -126,7 +127,11 @@ class Score:
 
 
 def start(
-    job: Job, out: str | Path | None = None, *, from_run: str | Path | None = None, progress: bool = True
+    job: Job,
+    out: str | Path | None = None,
+    *,
+    from_run: str | Path | None = None,
+    progress: bool = True,
 ) -> RunFolder:
     """Train a job from its beginning into a new run folder. from_run: whose weights to start from.
 
@@ -203,7 +208,10 @@ def resume(
         if steps is not None:
             config["settings"], config["asked"] = (
                 job.settings.model_dump(mode="json"),
-                {**config["asked"], "training": {**config["asked"].get("training", {}), "steps": steps}},
+                {
+                    **config["asked"],
+                    "training": {**config["asked"].get("training", {}), "steps": steps},
+                },
             )
             config["hash"] = job.hash(data.fingerprint, engine.precision)
             folder.write_config(config)
@@ -256,12 +264,14 @@ def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: boo
         folder.append("diverged", step=loop.step, reason=str(error))
         good, _ = checkpoint.newest_good(folder.checkpoints)
         raise DivergenceError(
-            f"{error}. {folder.path} is intact at {good.name}; lower the learning rates or clip the "
-            "gradients, or let it go back by itself with --on-divergence rollback"
+            f"{error}. {folder.path} is intact at {good.name}; lower the learning rates or clip "
+            "the gradients, or let it go back by itself with --on-divergence rollback"
         ) from None
     finally:
         bar.close()
-    ended = {"event": "stopped", "reason": loop.stopping} if loop.stopping else {"event": "finished"}
+    ended = (
+        {"event": "stopped", "reason": loop.stopping} if loop.stopping else {"event": "finished"}
+    )
     folder.append(**ended, step=loop.step)
     pictures.save_curves(folder.path / "curves.png", folder.read())
 
@@ -284,8 +294,8 @@ def _new_folder(job: Job, out: str | Path | None) -> RunFolder:
         folder = RunFolder(out)
         if folder.exists():
             raise RunError(
-                f"{folder.path} already holds a run: go on with it by `energan resume {folder.path}`, "
-                "or choose another --out"
+                f"{folder.path} already holds a run: go on with it by "
+                f"`energan resume {folder.path}`, or choose another --out"
             )
         if folder.path.exists() and not folder.path.is_dir():
             raise RunError(f"--out {folder.path} is a file; name a folder")

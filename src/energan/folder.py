@@ -24,11 +24,10 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-
-    config = property(lambda self: self.path / "config.json")
-    events = property(lambda self: self.path / "events.jsonl")
-    samples = property(lambda self: self.path / "samples")
-    checkpoints = property(lambda self: self.path / "checkpoints")
+        self.config = self.path / "config.json"
+        self.events = self.path / "events.jsonl"
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
 
     def exists(self) -> bool:
         return self.config.is_file()
@@ -42,7 +41,9 @@ class RunFolder:
         try:
             config = json.loads(self.config.read_text(encoding="utf8"))
         except (ValueError, OSError) as error:
-            raise RunError(f"{self.config} cannot be read ({error}); restore it or retrain") from None
+            raise RunError(
+                f"{self.config} cannot be read ({error}); restore it or retrain"
+            ) from None
         if not isinstance(config, dict) or "settings" not in config:
             raise RunError(f"{self.config} is not a run's settings; restore it or retrain")
         return config
@@ -99,7 +100,9 @@ class RunFolder:
         """running, finished, stopped, diverged or interrupted (killed)."""
         if self.locked():
             return "running"
-        ends = [e for e in self.read() if e["event"] in ("finished", "stopped", "diverged", "start")]
+        ends = [
+            e for e in self.read() if e["event"] in ("finished", "stopped", "diverged", "start")
+        ]
         last = ends[-1]["event"] if ends else "start"
         return "interrupted" if last == "start" else str(last)
 

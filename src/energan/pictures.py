@@ -51,17 +51,16 @@ def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":
     """Points (N, 2), with real ones (M, 2) behind them."""
     figure = _figure((5, 5))
     axes = figure.add_subplot()
-    if reference is not None:
-        axes.scatter(*reference[:, :2].T.cpu().numpy(), s=3, c="0.75", label="data")
-    axes.scatter(*x[:, :2].T.cpu().numpy(), s=3, c="tab:blue", alpha=0.6, label="samples")
+    for points, colour, name in ((reference, "0.75", "data"), (x, "tab:blue", "samples")):
+        if points is not None:
+            across, up = points[:, :2].T.cpu().numpy()
+            axes.scatter(across, up, s=3, c=colour, alpha=0.6, label=name)
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(loc="upper right", markerscale=3)
     return figure
 
 
-def save_samples(
-    path: Path, x: Tensor, domain: Domain, *, reference: Tensor | None = None
-) -> Path:
+def save_samples(path: Path, x: Tensor, domain: Domain, *, reference: Tensor | None = None) -> Path:
     """Write samples to `path`: .npz (array `x`), a .png grid or plot, else a folder of PNGs.
 
     Raises DataError if events cannot be drawn that way.
@@ -90,7 +89,11 @@ def save_curves(path: Path, events: Sequence[dict[str, Any]]) -> Path:
     """Energies, losses and scores over the steps of one run, from its events."""
     figure = _figure((11, 3.2))
     panels = {
-        "energies": [("step", "energy_real"), ("step", "energy_fake"), ("score", "held_out_energy")],
+        "energies": [
+            ("step", "energy_real"),
+            ("step", "energy_fake"),
+            ("score", "held_out_energy"),
+        ],
         "losses": [("step", "loss_energy"), ("step", "loss_sampler"), ("step", "pull_away")],
         "distance to held-out data": [("score", "sliced_wasserstein")],
     }

@@ -82,5 +82,7 @@ class ProgressBar(Hook):
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _text(self) -> str:
-        shown = [(label, self.figures[name]) for name, label in SHOWN.items() if name in self.figures]
+        shown = [
+            (label, self.figures[name]) for name, label in SHOWN.items() if name in self.figures
+        ]
         return "  ".join(f"{label} {value:.4g}" for label, value in shown)

@@ -6,7 +6,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from energan.core import CheckpointError, Context, DataError, Randomness, SettingError, describe
+from energan.core import (
+    CheckpointError,
+    Context,
+    DataError,
+    Randomness,
+    Scored,
+    SettingError,
+    describe,
+)
 from energan.experiment import networks_of
 from energan.folder import RunFolder
 from energan.training import checkpoint
@@ -92,7 +100,8 @@ class Run:
         return torch.cat(parts) if parts else torch.empty(0)
 
     def _scored(self, x: Tensor) -> Tensor:
-        energy = self.energy_network(x.to(self.engine.device, torch.float32), stream="eval").energy
+        scored: Scored = self.energy_network(x.to(self.engine.device, torch.float32), stream="eval")
+        energy = scored.energy
         return energy.reshape(len(x), -1).mean(-1).float().cpu()  # a patch energy has cells
 
     def _refuse(self, condition: Tensor | None) -> None:
@@ -116,7 +125,9 @@ class Run:
             raise SettingError(f"checkpoint {wanted!r}: it is last, best or a step") from None
         if not path.is_dir():
             there = ", ".join(p.name for p in checkpoint.listed(folder)) or "none"
-            raise CheckpointError(f"{self.path} keeps no checkpoint of step {wanted}; it has {there}")
+            raise CheckpointError(
+                f"{self.path} keeps no checkpoint of step {wanted}; it has {there}"
+            )
         return path, []
 
     def _load(self, energy: nn.Module, sampler: nn.Module, weights: Weights | None) -> Weights:

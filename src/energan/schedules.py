@@ -7,13 +7,14 @@ A setting of type `Schedule` is a number or one of these strings (`t` counts ste
 | `0.001` | 0.001 throughout |
 | `linear(a, b, n)` | from a at t = 0 straight to b at t = n, then b |
 | `linear(a, b, n, start)` | a until `start`, then straight to b over n steps, then b |
-| `geometric(a, r, floor)` | max(a / r^t, floor): Goodfellow et al. 2014 use `geometric(0.1, 1.000004, 1e-6)` |
+| `geometric(a, r, floor)` | max(a / r^t, floor) |
 
-The form survives JSON and the command line: `--model.margin "linear(16, 0, 60000)"`.
+Goodfellow et al. 2014 lower their rate by `geometric(0.1, 1.000004, 1e-6)`. The form survives JSON and the command line: `--model.margin "linear(16, 0, 60000)"`.
 """
 
 import re
 from collections.abc import Callable
+from math import log2
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -27,16 +28,10 @@ def _linear(t: int, a: float, b: float, n: float, start: float = 0.0) -> float:
 
 
 def _geometric(t: int, a: float, r: float, floor: float = 0.0) -> float:
-    # In logarithms: r**t overflows a float for the long runs in which the floor has long won.
-    return max(a * 2.0 ** (-t * _log2(r)), floor)
-
-
-def _log2(r: float) -> float:
-    from math import log2
-
     if r <= 0:
         raise ValueError("geometric(a, r, floor) needs r > 0")
-    return log2(r)
+    # In logarithms: r**t overflows a float for the long runs in which the floor has long won.
+    return max(a * float(2.0 ** (-t * log2(r))), floor)
 
 
 _FORMS: dict[str, tuple[Callable[..., float], range]] = {

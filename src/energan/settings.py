@@ -22,7 +22,9 @@ class OutputSettings(Config):
 
     log_every: int = Field(100, ge=1, description="steps between events and progress figures")
     sample_every: int = Field(500, ge=0, description="steps between sample grids; 0 for none")
-    checkpoint_every: int = Field(1000, ge=0, description="steps between checkpoints; 0: at the end")
+    checkpoint_every: int = Field(
+        1000, ge=0, description="steps between checkpoints; 0: at the end"
+    )
     keep: int = Field(2, ge=1, description="checkpoints kept, beside the best one")
     tensorboard: bool = Field(True, description="log to TensorBoard too, where it is installed")
 
@@ -79,8 +81,7 @@ def load(name: str | None, model: str | None = None) -> Job:
     if name is None:
         if model is None:
             raise SettingError("name a recipe (`energan recipes` lists them) or a model")
-        job = _job(model.rsplit(".", 1)[-1], model, {})
-        return job
+        return _job(model.rsplit(".", 1)[-1], model, {})
     if name not in recipes.RECIPES and (name.endswith(".json") or Path(name).is_file()):
         job = _from_file(Path(name))
     else:
@@ -122,7 +123,9 @@ def explain(error: ValidationError) -> str:
     """A pydantic error in a sentence: which setting, what is wrong, what was given."""
     said = []
     for e in error.errors()[:3]:
-        name = ".".join(str(p) for p in e["loc"] if p not in ("float", "str", "function-after[_check()]"))
+        name = ".".join(
+            str(p) for p in e["loc"] if p not in ("float", "str", "function-after[_check()]")
+        )
         if e["type"] == "extra_forbidden":
             said.append(f"{name}: there is no such setting; --help lists them")
         else:

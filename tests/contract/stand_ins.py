@@ -161,7 +161,7 @@ def chain_model(seed: int) -> Model:
     return model
 
 
-# --- members of a cohort ---------------------------------------------------------------------------
+# --- members of a cohort --------------------------------------------------------------------------
 
 
 def member(seed: int, margin: float | str, lr: float, kind: str, momentum: float = 0.0) -> Model:

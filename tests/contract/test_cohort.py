@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from contract.stand_ins import member, points
-from helpers import make_loop, snapshot
 
+from contract.stand_ins import member, points
 from energan.core import DivergenceError, SettingError
 from energan.training.cohort import stack, unstack
+from helpers import make_loop, snapshot
 
 MEMBERS = [
     {"seed": 0, "margin": 3.0, "lr": 0.01},
@@ -16,7 +16,7 @@ MEMBERS = [
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 def test_a_cohort_of_two_equals_two_single_runs(kind: str) -> None:
-    """float64, 20 steps, relative error at most 1e-9: dropout, norm, PT, schedules, clipping, EMA."""
+    """float64, 20 steps, relative error ≤ 1e-9: dropout, norm, PT, schedules, clipping, EMA."""
     momentum = [0.5, 0.9]
     data, seeds = points(), [m["seed"] for m in MEMBERS]
     options = {"steps": 20, "dtype": "64"}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from contract.stand_ins import (
     GENERATOR_STOPS,
     LabelledFeed,
@@ -9,13 +10,12 @@ from contract.stand_ins import (
     labelled_model,
     points,
 )
-from helpers import assert_identical, make_loop, model_case, small_data, snapshot
-
 from energan import models
 from energan.core import Batch, Context, Randomness
 from energan.data.feed import Feed
 from energan.training import checkpoint
 from energan.training.loop import Loop
+from helpers import assert_identical, make_loop, model_case, small_data, snapshot
 
 CASES = [*models.names(), "labelled stand-in", "chain stand-in"]
 
@@ -68,12 +68,8 @@ def test_shapes(name: str) -> None:
 def test_gradients_are_finite_and_each_loss_trains_its_own_network(name: str) -> None:
     loop = loop_of(name)
     loop.advance()
-    assert all(
-        p.grad is not None and p.grad.isfinite().all() for p in loop.energy.parameters()
-    )
-    assert all(
-        p.grad is not None and p.grad.isfinite().all() for p in loop.sampler.parameters()
-    )
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in loop.energy.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in loop.sampler.parameters())
     assert all(p.requires_grad for p in loop.networks.parameters())  # nothing stays frozen
 
 

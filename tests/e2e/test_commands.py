@@ -51,7 +51,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     return said.err
 
 
-# --- without torch ----------------------------------------------------------------------------------
+# --- without torch --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["recipes"], ["runs", "."]])
@@ -84,7 +84,7 @@ def test_every_recipe_resolves_and_dry_run_prints_it(
     assert load(name).settings.model_dump(mode="json")["data"] == shown["settings"]["data"]
 
 
-# --- train, sample, runs ----------------------------------------------------------------------------
+# --- train, sample, runs --------------------------------------------------------------------------
 
 
 def test_train_writes_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,9 +162,12 @@ def test_resume_trains_further_with_more_steps(tmp_path: Path) -> None:
     assert run("train", "ebgan-digits", "--steps", "12", "--out", tmp_path / "a", *SMALL) == 0
     assert run("resume", tmp_path / "a", "--steps", "24") == 0
     assert run("train", "ebgan-digits", "--steps", "24", "--out", tmp_path / "b", *SMALL) == 0
-    assert torch.equal(energan.load(tmp_path / "a").sample(3), energan.load(tmp_path / "b").sample(3))
-    assert RunFolder(tmp_path / "a").read_config()["hash"] == (
-        RunFolder(tmp_path / "b").read_config()["hash"]
+    assert torch.equal(
+        energan.load(tmp_path / "a").sample(3), energan.load(tmp_path / "b").sample(3)
+    )
+    assert (
+        RunFolder(tmp_path / "a").read_config()["hash"]
+        == (RunFolder(tmp_path / "b").read_config()["hash"])
     )
 
 
@@ -179,7 +182,7 @@ def test_points_are_drawn_as_a_scatter(tmp_path: Path) -> None:
     assert np.load(tmp_path / "s.npz")["x"].shape == (20, 2)
 
 
-# --- Python -----------------------------------------------------------------------------------------
+# --- Python ---------------------------------------------------------------------------------------
 
 
 def test_the_python_names(tmp_path: Path) -> None:
@@ -211,7 +214,7 @@ def test_the_python_names(tmp_path: Path) -> None:
                                     "EnerganError"}  # fmt: skip
 
 
-# --- what users get wrong ---------------------------------------------------------------------------
+# --- what users get wrong -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -283,7 +286,7 @@ def test_debug_shows_the_traceback() -> None:
         run("--debug", "resume", "nowhere")
 
 
-# --- divergence -------------------------------------------------------------------------------------
+# --- divergence -----------------------------------------------------------------------------------
 
 WILD = ["--model.energy-optimiser.kind", "sgd", "--model.energy-optimiser.lr"]
 
@@ -321,11 +324,21 @@ def test_rollback_goes_back_halves_the_rates_and_goes_on(tmp_path: Path) -> None
 
 
 def test_rollbacks_are_bounded(tmp_path: Path) -> None:
-    words = ["train", "ebgan-digits", "--steps", "40", "--out", tmp_path / "r", *SMALL, *WILD, "1e30"]
+    words = [
+        "train",
+        "ebgan-digits",
+        "--steps",
+        "40",
+        "--out",
+        tmp_path / "r",
+        *SMALL,
+        *WILD,
+        "1e30",
+    ]
     assert run(*words, "--on-divergence", "rollback", "--training.rollbacks", "2") == 3
 
 
-# --- the user's own ---------------------------------------------------------------------------------
+# --- the user's own -------------------------------------------------------------------------------
 
 
 def test_the_model_of_the_docs_page_is_one_file_and_trains(

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import weight_files
 
 from energan import cli
 from energan.folder import RunFolder
 from energan.training import checkpoint
+from helpers import weight_files
 
 STEPS, EVERY = 1500, 50
 WORDS = [
@@ -73,7 +73,9 @@ def test_twenty_kills_lose_nothing_but_the_steps_since_the_last_checkpoint(tmp_p
         if code == 0:
             break  # it had ended before the signal came: as good
         kills += 1
-        assert code in ((128 + signal.SIGTERM) if number == signal.SIGTERM else -signal.SIGKILL,) or (
+        assert code in (
+            (128 + signal.SIGTERM) if number == signal.SIGTERM else -signal.SIGKILL,
+        ) or (
             number == signal.SIGTERM and code == -signal.SIGTERM  # before the handler was set
         )
         stopped = RunFolder(killed).read("stopped")
@@ -94,9 +96,13 @@ def test_twenty_kills_lose_nothing_but_the_steps_since_the_last_checkpoint(tmp_p
     )
 
 
-def test_two_processes_cannot_train_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_processes_cannot_train_one_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = RunFolder(tmp_path / "r")
-    assert wait(in_child(lambda: cli.main([*WORDS, "--steps", "20", "--out", str(folder.path)]))) == 0
+    assert (
+        wait(in_child(lambda: cli.main([*WORDS, "--steps", "20", "--out", str(folder.path)]))) == 0
+    )
     with folder.lock():
         assert folder.state() == "running"
         assert cli.main(["resume", str(folder.path), "--steps", "30"]) == 2

@@ -23,7 +23,8 @@ def reconstruction_energy(
     """
     difference = (exact(reconstruction) - exact(x)).flatten(-event_dims)
     if reduction == "l2":
-        return torch.linalg.vector_norm(difference, dim=-1)
+        norm: Tensor = torch.linalg.vector_norm(difference, dim=-1)
+        return norm
     squares = difference.square()
     return squares.sum(-1) if reduction == "sum" else squares.mean(-1)
 

@@ -1,12 +1,12 @@
 """GAN (Goodfellow et al. 2014) with fully connected networks.
 
     D(x) = sigmoid(−U(x)),  U(x) = −logit(x)
-    L_D = E softplus(U(x)) + E softplus(−U(G(z)))                  = −E log D(x) − E log(1 − D(G(z)))
-    L_G = E softplus(U(G(z)))        (non-saturating)              = −E log D(G(z))
-    L_G = −E softplus(−U(G(z)))      (minimax)                     = E log(1 − D(G(z)))
+    L_D = E softplus(U(x)) + E softplus(−U(G(z)))           = −E log D(x) − E log(1 − D(G(z)))
+    L_G = E softplus(U(G(z)))        (non-saturating)       = −E log D(G(z))
+    L_G = −E softplus(−U(G(z)))      (minimax)              = E log(1 − D(G(z)))
 
-The defaults are the published MNIST settings: maxout with dropout in D, ReLU and sigmoid in G, k = 1.
-With `maxout_pieces` 0, D is the ReLU network of Zhao et al. 2017, section 4.1.
+The defaults are the published MNIST settings: maxout with dropout in D, ReLU and sigmoid in G,
+k = 1. With `maxout_pieces` 0, D is the ReLU network of Zhao et al. 2017, section 4.1.
 """
 
 from typing import Literal

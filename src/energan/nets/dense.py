@@ -10,7 +10,7 @@ from energan.core import Calibrated, Noisy, Stream, Streamed, exact
 class Chain(nn.Sequential, Streamed):
     """A sequence that hands the stream to the layers that take it."""
 
-    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:  # type: ignore[override]
         for layer in self:
             x = layer(x, stream) if isinstance(layer, Streamed) else layer(x)
         return x
@@ -54,7 +54,8 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # pieces outside units: the maximum then runs over long contiguous rows
-        return self.linear(x).unflatten(-1, (self.pieces, -1)).amax(-2)
+        pieces: Tensor = self.linear(x).unflatten(-1, (self.pieces, -1))
+        return pieces.amax(-2)
 
 
 class BatchNorm(Calibrated):
@@ -160,4 +161,4 @@ class Unflatten(nn.Module):
         self.event = event
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, self.event)
+        return torch.unflatten(x, -1, self.event)

@@ -1,6 +1,7 @@
 """Fully connected networks as the papers build them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -19,7 +20,9 @@ OUTPUTS: dict[str, type[nn.Module]] = {
 
 def check_output(output: Output, domain: Domain) -> None:
     """Raise SettingError if a generator with this output unit cannot reach the data's range."""
-    needed = {(-1.0, 1.0): "tanh", (0.0, 1.0): "sigmoid"}.get((domain.low, domain.high), "linear")
+    bounded: dict[tuple[float | None, float | None], str]
+    bounded = {(-1.0, 1.0): "tanh", (0.0, 1.0): "sigmoid"}
+    needed = bounded.get((domain.low, domain.high), "linear")
     if output not in (needed, "linear"):
         raise SettingError(
             f"model.output: a {output} output does not fit data in "
@@ -36,7 +39,7 @@ def hidden_layers(
     without (Radford et al. 2015: none at D's input).
     """
     layers: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         normed = norm and (i > 0 or norm_first)
         layers.append(Dense(inputs, outputs, bias=not normed))
         if normed:
@@ -84,7 +87,7 @@ def maxout_logit(
     """x (B, *event) -> logit (B, 1) through maxout layers with dropout (Goodfellow et al. 2014)."""
     sizes = [torch.Size(event).numel(), *hidden]
     layers: list[nn.Module] = [Flatten(event), Dropout(input_dropout)]
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         layers += [Maxout(inputs, outputs, pieces), Dropout(dropout)]
     return Chain(*layers, Dense(sizes[-1], 1))
 

@@ -1,4 +1,4 @@
-"""The GAN's value function as an energy objective, with D(x) = sigmoid(−U(x)) (Goodfellow et al. 2014).
+"""The GAN's value function as an energy objective (Goodfellow et al. 2014): D = sigmoid(−U).
 
 Energies (..., N) -> (...). softplus keeps the logarithms exact where D is 0 or 1.
 """

@@ -1,7 +1,7 @@
 """Margin losses of a non-negative energy, per sample and then averaged (LeCun et al. 2006).
 
-All take energies real (..., N) and fake (..., N') and the margin m ((...,1) or a number), reduce the
-last axis and give (...).
+All take energies real (..., N) and fake (..., N') and the margin m ((..., 1) or a number), reduce
+the last axis and give (...).
 """
 
 import torch.nn.functional as F

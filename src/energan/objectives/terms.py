@@ -15,7 +15,9 @@ def pull_away(codes: Tensor, eps: float = 1e-8) -> Tensor:
     """
     n = codes.shape[-2]
     if n < 2:
-        raise ValueError(f"the pulling-away term compares pairs: it needs at least 2 codes, not {n}")
+        raise ValueError(
+            f"the pulling-away term compares pairs: it needs at least 2 codes, not {n}"
+        )
     # Unit rows without a root at 0: the gradient of a norm there is not finite.
     squares = codes.square().sum(-1, keepdim=True)
     unit = codes * torch.rsqrt(squares.clamp_min(eps * eps))

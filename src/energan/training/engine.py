@@ -73,7 +73,9 @@ def choose(settings: EngineSettings) -> Engine:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise SettingError(f"engine.device: {name!r} is no device; use auto, cpu or cuda") from error
+        raise SettingError(
+            f"engine.device: {name!r} is no device; use auto, cpu or cuda"
+        ) from error
     if device.type not in ("cpu", "cuda"):
         raise SettingError(f"engine.device: {name!r} is not supported; use auto, cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():

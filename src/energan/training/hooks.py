@@ -27,7 +27,7 @@ def due(step: int, every: int) -> bool:
 
 
 class Log(Hook):
-    """Every `every` steps: read the figures, write their means to the events, tell the listeners."""
+    """Every `every` steps: read the figures, write their means as an event, tell listeners."""
 
     def __init__(self, folder: RunFolder, every: int, listeners: list[Listener]) -> None:
         self.folder, self.every, self.listeners = folder, every, listeners

@@ -1,7 +1,7 @@
 """The one loop. It knows an energy, a sampler and an objective, and nothing of any system."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -13,9 +13,11 @@ from energan.core import (
     Config,
     Context,
     DivergenceError,
+    Energy,
     Loss,
     Model,
     Randomness,
+    Sampler,
     attach,
     frozen,
 )
@@ -38,14 +40,15 @@ class TrainingSettings(Config):
         0.999, ge=0, lt=1, description="decay of the averaged weights for one step; 0 for none"
     )
     on_divergence: Literal["stop", "rollback"] = Field(
-        "stop", description="a loss that is not finite stops the run, or rolls back and halves rates"
+        "stop",
+        description="a loss that is not finite stops the run, or rolls back and halves rates",
     )
     rollbacks: int = Field(5, ge=1, description="how often to roll back before giving up")
     ema_every: int = Field(10, ge=1, description="steps between updates of the averaged weights")
 
 
 class Hook:
-    """What watches a loop. Each method may read anything of it; order in the list is order of call."""
+    """What watches a loop. It may read anything of it; hooks are called in the list's order."""
 
     def start(self, loop: "Loop") -> None:
         """Before the first step of this process."""
@@ -81,9 +84,8 @@ class Loop:
         self.settings, self.engine, self.hooks = settings, engine, list(hooks)
         self.feed, self.calibration = feed, calibration
         self.objective, self.energy_steps = first.objective, first.energy_steps
-        to = {"device": engine.device, "dtype": engine.dtype}
-        self.energy = stack([m.energy for m in models]).to(**to)
-        self.sampler = stack([m.sampler for m in models]).to(**to)
+        self.energy = stack([m.energy for m in models]).to(engine.device, engine.dtype)
+        self.sampler = stack([m.sampler for m in models]).to(engine.device, engine.dtype)
         self.steppers = {
             "energy": Stepper(self.energy, [m.energy_optimiser for m in models]),
             "sampler": Stepper(self.sampler, [m.sampler_optimiser for m in models]),
@@ -96,9 +98,7 @@ class Loop:
             self.ema.requires_grad_(False)
         self.randomness = Randomness(seeds, engine.device, engine.dtype)
         attach(self.networks, self.randomness)
-        self._schedules = {
-            name: [parse(m.hyper[name]) for m in models] for name in models[0].hyper
-        }
+        self._schedules = {name: [parse(m.hyper[name]) for m in models] for name in models[0].hyper}
         self._hyper: dict[str, tuple[tuple[float, ...], Tensor]] = {}
         self.step = 0
         self.rate_scale = torch.ones(len(models))
@@ -189,14 +189,16 @@ class Loop:
 
     def averaged(self) -> nn.ModuleDict:
         """The networks to evaluate: with averaged weights if there are any, else the raw ones."""
-        return self.networks if self.ema is None else self.ema.module
+        if self.ema is None:
+            return self.networks
+        return cast(nn.ModuleDict, self.ema.module)
 
     def calibrate(self, versions: Sequence[nn.ModuleDict] = ()) -> None:
         """Measure the statistics that evaluation uses; without `versions`, of raw and averaged."""
         for networks in versions or {id(n): n for n in (self.networks, self.averaged())}.values():
             calibrate(
-                networks["energy"],
-                networks["sampler"],
+                cast(Energy, networks["energy"]),
+                cast(Sampler, networks["sampler"]),
                 lambda chunk: self.calibration(chunk, CHUNK),
                 self.state,
                 self.randomness,

@@ -348,9 +348,7 @@ def test_fault_the_hinge_on_the_batch_mean():
     fake = torch.tensor([0.2, 3.0] * 8, dtype=torch.float64)
     real = torch.zeros(5, dtype=torch.float64)
     assert hinge(real, fake, 1.0).item() == pytest.approx(0.4)
-    through = Hinge().energy_loss(
-        Told(real, fake), Batch(real), Draw(fake), context(margin=[1.0])
-    )
+    through = Hinge().energy_loss(Told(real, fake), Batch(real), Draw(fake), context(margin=[1.0]))
     assert through.total.item() == pytest.approx(0.4)
     assert max(0.0, 1.0 - fake.mean().item()) == 0.0
     assert square_square(real, fake, 1.0).item() == pytest.approx(0.32)  # 0.8² on half of them
@@ -369,7 +367,7 @@ class Small:
         return Hinge().sampler_loss(self.energy, Batch(x), Draw(x), context(**hyper)).total.sum()
 
     def gradient(self, value: Tensor) -> Tensor:
-        return torch.autograd.grad(value, self.x)[0]
+        return torch.autograd.grad(value, self.x, retain_graph=True)[0]
 
 
 @pytest.mark.parametrize("margin", [100.0, 0.01], ids=["U < m", "U >= m"])
@@ -500,7 +498,7 @@ def test_a_reconstruction_under_a_margin_is_accepted(objective):
 
 
 def test_the_objective_without_a_margin_has_no_least_value():
-    """E U(x) - E U(G(z)) falls without end as fakes are pushed up; the hinge stops at the margin."""
+    """E U(x) - E U(G(z)) falls without end as fakes are pushed up; the hinge stops at m."""
     fakes = [torch.full((4,), u) for u in (1.0, 10.0, 1e3, 1e5)]
     real = torch.zeros(4)
     free = [contrastive(real, f).item() for f in fakes]

@@ -1,4 +1,4 @@
-"""Checkpoints: refused by name when torn or altered, whole at every moment, loaded without pickle."""
+"""Checkpoints: refused by name when torn or altered, whole at every moment, never unpickled."""
 
 import json
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import make_loop, model_case, snapshot
 
 from energan.core import CheckpointError, DivergenceError
 from energan.training import checkpoint
 from energan.training.loop import Loop
+from helpers import make_loop, model_case, snapshot
 
 
 def a_loop(steps: int = 3, **options: object) -> Loop:

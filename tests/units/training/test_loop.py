@@ -2,17 +2,26 @@
 
 import pytest
 import torch
-from helpers import Case, make_loop, model_case
 from torch import Tensor, nn
 
-from energan.core import Draw, Energy, Loss, Model, Optimiser, SettingError, calibrating
-from energan.core import Batch, Context, DivergenceError
+from energan.core import (
+    Batch,
+    Context,
+    DivergenceError,
+    Draw,
+    Energy,
+    Loss,
+    Model,
+    Optimiser,
+    SettingError,
+    calibrating,
+)
 from energan.training.cohort import stack
 from energan.training.engine import Engine, EngineSettings, choose, native_bf16
 from energan.training.optimisers import Stepper
+from helpers import Case, make_loop, model_case
 
-
-# --- engine -----------------------------------------------------------------------------------------
+# --- engine ---------------------------------------------------------------------------------------
 
 
 def test_the_engine_chooses_and_full_precision_can_be_forced() -> None:
@@ -49,7 +58,7 @@ def test_half_precision_runs_and_its_losses_are_float32() -> None:
     assert all(p.dtype == torch.float32 for p in loop.networks.parameters())
 
 
-# --- optimisers -------------------------------------------------------------------------------------
+# --- optimisers -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
@@ -114,7 +123,7 @@ def test_clipping_bounds_the_norm_over_all_parameters() -> None:
     assert float(norm) == pytest.approx(0.5, rel=1e-4)
 
 
-# --- averaged weights -------------------------------------------------------------------------------
+# --- averaged weights -----------------------------------------------------------------------------
 
 
 def test_the_average_is_of_parameters_by_the_stated_decay() -> None:
@@ -167,7 +176,7 @@ def test_trap_2_statistics_of_averaged_weights_are_measured_and_vectors_copied()
         model = model_case("gan")[0](seed)
         return Model(_Spectral(), model.sampler, model.objective)
 
-    gan_case, gan_data = model_case("gan")
+    _, gan_data = model_case("gan")
     watched = make_loop(spectral, gan_data, steps=20, ema=0.9, ema_every=1)
     watched.run()
     assert watched.ema is not None
@@ -192,7 +201,7 @@ def test_trap_1_fakes_never_enter_the_statistics() -> None:
     assert any(not torch.equal(v, before[k]) for k, v in loop.energy.named_buffers())
 
 
-# --- finite checks ----------------------------------------------------------------------------------
+# --- finite checks --------------------------------------------------------------------------------
 
 
 def _poisoned(case: Case, at: int) -> Case:

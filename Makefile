@@ -1,0 +1,39 @@
+# make demo   train the default model on the embedded digits and name the picture it makes
+# make test   run all tests        make check   lint, types, import rules
+PYTHON ?= python3
+BIN := .venv/bin
+# Tests that need real data look here; they skip, with a reason, where it is absent.
+ENERGAN_DATA ?= $(wildcard $(CURDIR)/../shared/data)
+export ENERGAN_DATA
+
+.PHONY: demo test check clean
+.DELETE_ON_ERROR:
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("energan needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --upgrade pip
+
+# A stamp for each set of packages, so that a second make installs nothing.
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[tensorboard]'
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: .venv/.demo
+	$(BIN)/energan train ebgan-digits
+
+test: .venv/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
