@@ -11,7 +11,8 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 
 Low energy means real. Shapes: a single run has tensors `(B, *event)` and energies `(B,)` (or
 `(B, *cells)`); a **cohort** of M members that train as one program puts a leading member axis
-before everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an objective is written once.
+before everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an objective is
+written once.
 """
 
 import hashlib

@@ -31,20 +31,19 @@ def to_uint8(x: Tensor, domain: Domain) -> np.ndarray[Any, Any]:
 
 def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
     """Images (N, C, H, W) side by side, small ones enlarged by whole factors, with a thin gap."""
-    images = to_uint8(x, domain)
-    n, height, width, channels = images.shape
-    columns = columns or math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    zoom = max(1, 64 // max(height, width))
-    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    height, width, gap = height * zoom, width * zoom, 2
-    sheet = np.full(
-        (rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 96, np.uint8
-    )
+    images = [Image.fromarray(i[..., 0] if i.shape[-1] == 1 else i) for i in to_uint8(x, domain)]
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    rows, gap = math.ceil(len(images) / columns), 2
+    zoom = max(1, 64 // max(images[0].size))
+    width, height = (side * zoom for side in images[0].size)
+    size = (columns * (width + gap) + gap, rows * (height + gap) + gap)
+    sheet = Image.new(images[0].mode, size, 96 if images[0].mode == "L" else (96, 96, 96))
     for i, image in enumerate(images):
-        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = image
-    return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+        # Smoothly: eight pixels drawn as eight blocks are hard to read as a digit.
+        enlarged = image.resize((width, height), Image.Resampling.BICUBIC) if zoom > 1 else image
+        left, top = gap + i % columns * (width + gap), gap + i // columns * (height + gap)
+        sheet.paste(enlarged, (left, top))
+    return sheet
 
 
 def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":

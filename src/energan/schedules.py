@@ -9,12 +9,13 @@ A setting of type `Schedule` is a number or one of these strings (`t` counts ste
 | `linear(a, b, n, start)` | a until `start`, then straight to b over n steps, then b |
 | `geometric(a, r, floor)` | max(a / r^t, floor) |
 
-Goodfellow et al. 2014 lower their rate by `geometric(0.1, 1.000004, 1e-6)`. The form survives JSON and the command line: `--model.margin "linear(16, 0, 60000)"`.
+Goodfellow et al. 2014 lower their rate by `geometric(0.1, 1.000004, 1e-6)`. The form survives JSON
+and the command line: `--model.margin "linear(16, 0, 60000)"`.
 """
 
 import re
 from collections.abc import Callable
-from math import log2
+from math import isfinite, log2
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -23,13 +24,15 @@ _CALL = re.compile(r"^\s*(\w+)\s*\(([^()]*)\)\s*$")
 
 
 def _linear(t: int, a: float, b: float, n: float, start: float = 0.0) -> float:
+    if n < 0:
+        raise ValueError("linear(from, to, steps) needs steps ≥ 0")
     share = min(max((t - start) / n, 0.0), 1.0) if n > 0 else float(t >= start)
     return a + (b - a) * share
 
 
 def _geometric(t: int, a: float, r: float, floor: float = 0.0) -> float:
-    if r <= 0:
-        raise ValueError("geometric(a, r, floor) needs r > 0")
+    if r < 1:
+        raise ValueError("geometric(from, divisor, floor) needs a divisor of at least 1")
     # In logarithms: r**t overflows a float for the long runs in which the floor has long won.
     return max(a * float(2.0 ** (-t * log2(r))), floor)
 
@@ -50,6 +53,8 @@ def parse(written: float | str) -> Callable[[int], float]:
     except ValueError:
         pass
     else:
+        if not isfinite(constant):
+            raise ValueError(f"{written!r} is not a finite number")
         return lambda t: constant
     match = _CALL.match(str(written))
     form, counts = _FORMS.get(match[1], (None, range(0))) if match else (None, range(0))
@@ -58,7 +63,7 @@ def parse(written: float | str) -> Callable[[int], float]:
     except ValueError:
         form = None
         arguments = []
-    if form is None or len(arguments) not in counts:
+    if form is None or len(arguments) not in counts or not all(map(isfinite, arguments)):
         raise ValueError(
             f"{written!r} is neither a number nor a schedule: write linear(from, to, steps), "
             "linear(from, to, steps, start) or geometric(from, divisor, floor)"

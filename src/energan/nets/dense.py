@@ -68,32 +68,31 @@ class BatchNorm(Calibrated):
 
     takes_members = True
     mean: Tensor
-    square: Tensor
+    variance: Tensor
     count: Tensor
 
-    def __init__(self, features: int, eps: float = 1e-5, *, scale: bool = True) -> None:
+    def __init__(self, features: int, *, eps: float = 1e-5, scale: bool = True) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(features)) if scale else None
         self.bias = nn.Parameter(torch.zeros(features))
         self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("square", torch.ones(features))  # E[x²] over the same samples
+        self.register_buffer("variance", torch.ones(features))
         self.register_buffer("count", torch.zeros(()))
-        self.pooling = False
+        self.pooling = self._fresh = False
 
     def begin(self) -> None:
-        self.pooling = True
-        self.count.zero_()
+        self.pooling = self._fresh = True
 
     def end(self) -> None:
         self.pooling = False
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
-        if stream == "eval" and not self.pooling:
-            variance = (self.square - self.mean.square()).clamp_min(0)
-            return self._normalise(x, self.mean, variance)
-        if self.pooling:
-            self._pool(x)
+        if stream != "eval":
+            return self._normalise(x, None, None)
+        if not self.pooling:
+            return self._normalise(x, self.mean, self.variance)
+        self._pool(x)
         return self._normalise(x, None, None)
 
     def _normalise(self, x: Tensor, mean: Tensor | None, variance: Tensor | None) -> Tensor:
@@ -114,12 +113,19 @@ class BatchNorm(Calibrated):
 
     @torch.no_grad()
     def _pool(self, x: Tensor) -> None:
+        if self._fresh:  # only now: a calibration that sees nothing keeps what there was
+            self._fresh = False
+            for statistic in (self.mean, self.variance, self.count):
+                statistic.zero_()
         x = exact(x)
         over = (1,) if self.bias.dim() == 2 else (0, *range(2, x.dim()))
         self.count += x.numel() // self.bias.numel()
         share = (x.numel() // self.bias.numel() / self.count).unsqueeze(-1)  # (1,) or (M, 1)
-        self.mean.lerp_(x.mean(over), share)
-        self.square.lerp_(x.square().mean(over), share)
+        mean, variance = x.mean(over), x.var(over, correction=0)
+        # Pooled from deviations, not as E[x²] − E[x]², which cancels where the mean is large.
+        between = (mean - self.mean).square() * share * (1 - share)
+        self.variance.lerp_(variance, share).add_(between)
+        self.mean.lerp_(mean, share)
 
 
 class Dropout(Noisy):

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from energan.core import Batch, Context, Draw, Energy, Loss, Objective
+from energan.core import Batch, Context, Draw, Energy, Loss, Objective, SettingError
 from energan.objectives.terms import pull_away
 
 
@@ -19,13 +19,16 @@ class Descent(Objective):
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:
         """The loss (M,) of energies real (M, N), fake (M, N')."""
 
+    def data_term(self, real: Tensor) -> Tensor:
+        """What `contrast` asks of data alone, (M,): the whole loss once the generator rests."""
+        return real.mean(-1)
+
     def energy_loss(
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
         real = context.rows(energy(batch.x, batch.condition, stream="real").energy)
         if draw is None:  # the generator rests: only the data speaks
-            total = real.mean(-1)
-            return Loss(total, {"energy_real": total.detach()})
+            return Loss(self.data_term(real), {"energy_real": real.detach().mean(-1)})
         fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)
         return Loss(
             self.contrast(real, fake, context),
@@ -38,6 +41,10 @@ class Descent(Objective):
         weight = context.hyper.get("pull_away")
         if weight is None:
             return Loss(total)
-        assert scored.code is not None  # check() refused energies without a code
+        if scored.code is None:
+            raise SettingError(
+                f"the pulling-away term needs an encoder's code, and {type(energy).__name__} has "
+                "none: set its weight to 0, or use a reconstruction energy"
+            )
         term = pull_away(context.vectors(scored.code))
         return Loss(total + weight.squeeze(-1) * term, {"pull_away": term.detach()})

@@ -50,6 +50,9 @@ class SquareSquare(Hinge):
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:
         return square_square(real, fake, context.hyper["margin"])
 
+    def data_term(self, real: Tensor) -> Tensor:
+        return real.square().mean(-1)
+
 
 class Log(Descent):
     """A soft margin on the difference of pairs; it has no m, and any energy will do."""

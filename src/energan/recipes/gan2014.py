@@ -9,7 +9,7 @@ RECIPES = [
         "gan",
         {
             "data": {"source": "mnist", "range": "unit"},
-            "training": {"steps": 30_000},
+            "training": {"steps": 20_000},
         },
     ),
     Recipe(

@@ -32,7 +32,7 @@ def randomise(network: nn.Module, seed: int) -> nn.Module:
     for name, tensor in network.named_buffers():
         if name.endswith("mean"):
             tensor.data = torch.randn(tensor.shape, generator=g, dtype=torch.float64)
-        if name.endswith("square"):
+        if name.endswith(("square", "variance")):
             tensor.data = 6 + 9 * torch.rand(tensor.shape, generator=g, dtype=torch.float64)
     return network
 

@@ -236,3 +236,18 @@ def test_a_schedule_of_one_member_is_a_row() -> None:
     loop = make_loop(case, data)
     assert loop.context().hyper["margin"].shape == (1, 1)
     assert isinstance(loop.engine, Engine)
+
+
+# --- threads ------------------------------------------------------------------------------------
+
+
+def test_trap_3_the_thread_count_is_set_and_the_environment_is_heeded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two processes of two threads each on two cores ran ten to sixty times slower than alone."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert choose(EngineSettings()).threads == torch.get_num_threads() == 1
+    assert choose(EngineSettings(threads=2)).threads == torch.get_num_threads() == 2
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert choose(EngineSettings()).threads >= 1
+    torch.set_num_threads(1)
