@@ -1,11 +1,11 @@
-"""Training speed beside a plain loop: steps/s, their ratio, and the share of the matrix-product peak.
+"""Training speed beside a plain loop: steps/s, their ratio, the share of the matrix-product peak.
 
     python benchmarks/training.py [RECIPE ...] [--threads N] [--rounds R]
 
-The plain loop is what one writes first: torch's own layers, float32, eager, the default optimiser, a
-fresh batch of latents for each network's step, gradients into every parameter. Both train the same
-networks on the same data; they take turns, and the ratio is the median over the rounds, so that a
-machine whose speed drifts does not decide it. Run it with nothing else running.
+The plain loop is what one writes first: torch's own layers, float32, eager, the default optimiser,
+a fresh batch of latents for each network's step, gradients into every parameter. Both train the
+same networks on the same data; they take turns, and the ratio is the median over the rounds, so
+that a machine whose speed drifts does not decide it. Run it with nothing else running.
 """
 
 import argparse
@@ -169,13 +169,10 @@ def compare(name: str, threads: int | None, rounds: int, steps: int) -> None:
     top = peak(engine)
     share = statistics.median(ours) * count / top
     print(f"{name}: {engine.describe()}")
-    print(f"  energan {statistics.median(ours):7.1f} steps/s  ({min(ours):.1f} to {max(ours):.1f})")
-    print(
-        f"  plain   {statistics.median(theirs):7.1f} steps/s  ({min(theirs):.1f} to {max(theirs):.1f})"
-    )
-    print(
-        f"  ratio   {statistics.median(ratios):7.2f}          ({min(ratios):.2f} to {max(ratios):.2f})"
-    )
+    for label, values in (("energan", ours), ("plain", theirs), ("ratio", ratios)):
+        middle, low, high = statistics.median(values), min(values), max(values)
+        unit = "steps/s" if label != "ratio" else "       "
+        print(f"  {label:8} {middle:7.2f} {unit}  ({low:.2f} to {high:.2f})")
     print(f"  {count / 1e9:.2f} GFLOP a step = {formula}")
     print(f"  {share:.0%} of the peak of {top / 1e9:.0f} GFLOP/s, measured on a 1024³ product")
 

@@ -54,8 +54,11 @@ class RunFolder:
     def append(self, event: str, **figures: Any) -> None:
         """Add one event; a line is written whole or, after a crash, ignored by `read`."""
         line = json.dumps({"event": event, "time": round(time.time(), 3), **figures})
-        with self.events.open("a", encoding="utf8") as file:
-            file.write(line + "\n")
+        with self.events.open("ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(end - 1, 0))
+            torn = file.read(1) not in (b"", b"\n")  # left by a killed process: close its line
+            file.write((b"\n" if torn else b"") + line.encode() + b"\n")
 
     def read(self, event: str | None = None) -> list[dict[str, Any]]:
         """Events in order, less those that a resume from an earlier step made void."""
