@@ -11,7 +11,8 @@ from energan.core import Batch, Domain, Model, SettingError, place_seed
 from energan.data.dataset import DataSet
 from energan.data.feed import Feed
 from energan.training.engine import Engine
-from energan.training.loop import Hook, Loop, TrainingSettings
+from energan.training.loop import Hook, Loop
+from energan.training.settings import TrainingSettings
 
 DOMAINS = [
     Domain((1, 8, 8), -1.0, 1.0, classes=10),

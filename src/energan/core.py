@@ -15,12 +15,10 @@ before everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an
 written once.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,8 +31,19 @@ from energan.errors import (
     EnerganError,
     RunError,
     SettingError,
+    describe,
 )
+from energan.randomness import Randomness, place_seed
 from energan.schedules import Schedule
+from energan.streams import (
+    Calibrated,
+    Noisy,
+    Stream,
+    Streamed,
+    attach,
+    calibrating,
+    frozen,
+)
 
 __all__ = [
     "Batch",
@@ -69,9 +78,7 @@ __all__ = [
     "place_seed",
 ]  # fmt: skip
 
-Stream = Literal["real", "labelled", "fake", "eval"]
 State = dict[str, Tensor]
-T = TypeVar("T", bound=nn.Module)
 
 
 # --- what is passed between the three -------------------------------------------------------------
@@ -143,73 +150,6 @@ class Loss:
 
     total: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-class Randomness:
-    """Random draws that depend on (seed, place) and nothing else: one generator for each member.
-
-    `at(step, "train")` moves to a place; draws from there on repeat exactly whenever the same place
-    is visited, so no generator state needs saving. Shapes are one member's; with M > 1 members the
-    result has a leading axis (M, *shape), each row as that member's own single run would draw it.
-    """
-
-    def __init__(
-        self,
-        seeds: Sequence[int],
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        if not seeds:
-            raise ValueError("Randomness needs at least one seed")
-        self.seeds = tuple(seeds)
-        self.device = torch.device(device)
-        self.dtype = dtype
-        self.generators = [torch.Generator(self.device) for _ in self.seeds]
-        self.at("start")
-
-    @property
-    def members(self) -> int:
-        return len(self.seeds)
-
-    def at(self, *place: object) -> "Randomness":
-        """Move to `place`; returns itself."""
-        for seed, generator in zip(self.seeds, self.generators, strict=True):
-            generator.manual_seed(place_seed(seed, *place))
-        return self
-
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal draws."""
-        return self._draw(
-            lambda g: torch.randn(shape, generator=g, device=self.device, dtype=self.dtype)
-        )
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Uniform draws on [low, high)."""
-        return (
-            self._draw(
-                lambda g: torch.rand(shape, generator=g, device=self.device, dtype=self.dtype)
-            )
-            .mul_(high - low)
-            .add_(low)
-        )
-
-    def keep(self, probability: float, *shape: int) -> Tensor:
-        """A mask that is True with `probability`."""
-        # rand and a comparison: bernoulli_ with a generator is four times slower on the CPU.
-        return self._draw(
-            lambda g: torch.rand(shape, generator=g, device=self.device) < probability
-        )
-
-    def _draw(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        if len(self.generators) == 1:
-            return draw(self.generators[0])
-        return torch.stack([draw(g) for g in self.generators])
-
-
-def place_seed(seed: int, *place: object) -> int:
-    """A 63-bit seed for one place in one run, from a hash: neighbouring places are unrelated."""
-    text = "/".join(str(p) for p in (seed, *place))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 @dataclass(frozen=True)
@@ -340,72 +280,3 @@ class Model:
 
     def __post_init__(self) -> None:
         self.objective.check(self.energy)
-
-
-# --- marks that networks carry --------------------------------------------------------------------
-
-
-class Streamed(nn.Module):
-    """A layer whose forward takes the stream: `layer(x, stream)`."""
-
-
-class Noisy(Streamed):
-    """A layer that draws. Without an attached Randomness it uses torch's default generator."""
-
-    randomness: Randomness | None = None
-
-
-class Calibrated(Streamed):
-    """A layer whose evaluation statistics are measured by `calibrating`, never in training."""
-
-    @abstractmethod
-    def begin(self) -> None:
-        """Forget the statistics and pool those of the batches that follow."""
-
-    @abstractmethod
-    def end(self) -> None:
-        """Adopt what was pooled, for stream "eval"."""
-
-
-def attach(network: nn.Module, randomness: Randomness | None) -> None:
-    """Let every noisy layer of `network` draw from `randomness`."""
-    for layer in network.modules():
-        if isinstance(layer, Noisy):
-            layer.randomness = randomness
-
-
-@contextmanager
-def calibrating(network: nn.Module) -> Iterator[bool]:
-    """Within it, passes with stream="eval" measure the statistics that "eval" uses afterwards.
-
-    Yields whether there is anything to calibrate. Batch norm's running averages follow weights that
-    have long changed, and mix real batches with fakes; a pass over data with the weights at rest
-    does not.
-    """
-    layers = [layer for layer in network.modules() if isinstance(layer, Calibrated)]
-    for layer in layers:
-        layer.begin()
-    try:
-        yield bool(layers)
-    finally:
-        for layer in layers:
-            layer.end()
-
-
-@contextmanager
-def frozen(network: T) -> Iterator[T]:
-    """Within it no parameter of `network` collects gradient; gradient in its input still flows."""
-    training = [p for p in network.parameters() if p.requires_grad]
-    for p in training:
-        p.requires_grad_(False)
-    try:
-        yield network
-    finally:
-        for p in training:
-            p.requires_grad_(True)
-
-
-def describe(value: Any) -> str:
-    """`value` as it may stand in an error message: short, on one line."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."

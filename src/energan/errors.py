@@ -27,3 +27,9 @@ class DivergenceError(EnerganError):
     """A loss stopped being finite; the message names the term and the step."""
 
     exit_code = 3
+
+
+def describe(value: object) -> str:
+    """`value` as it may stand in an error message: short, on one line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,10 +1,7 @@
 """The only assembler: settings -> data, model, loop, hooks, and a run on disk."""
 
 import importlib.util
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,6 @@ from energan import models, pictures
 from energan.core import (
     Batch,
     CheckpointError,
-    Context,
     DivergenceError,
     Domain,
     Model,
@@ -26,16 +22,15 @@ from energan.data import open_data
 from energan.data.dataset import DataSet
 from energan.data.feed import Feed
 from energan.folder import RunFolder
-from energan.metrics import modes_covered, sliced_wasserstein
+from energan.previews import SampleGrids, Score
 from energan.progress import ProgressBar
 from energan.settings import Job, load
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
-from energan.training.hooks import Checkpoints, Figures, Log, Rollback, TensorBoard, due
+from energan.training.hooks import Checkpoints, Log, Rollback, TensorBoard
 from energan.training.loop import Hook, Loop
+from energan.training.stopping import stopping
 from energan.version import __version__
-
-SCORED, SHOWN_IMAGES, SHOWN_POINTS = 1000, 64, 2000
 
 
 def build(job: Job, domain: Domain, seed: int) -> Model:
@@ -57,70 +52,6 @@ def assemble(
 
     built = [build(job, data.domain, seed) for seed in seeds]
     return Loop(built, feed, at_rest, training, engine, seeds, hooks)
-
-
-# --- what only the assembler can see: both the networks and the data ------------------------------
-
-
-def draw(loop: Loop, count: int, purpose: str) -> torch.Tensor | None:
-    """`count` samples in evaluation mode; the same latents for the same purpose at every step."""
-    networks = loop.averaged()
-    context = Context(loop.step, {}, loop.randomness.at(purpose))
-    sampler: Any = networks["sampler"]
-    with torch.no_grad():
-        made = sampler.sample(networks["energy"], count, None, loop.state, context)
-    return None if made is None else made.x
-
-
-class SampleGrids(Hook):
-    """Every `every` steps, and at the end, a picture of samples of the same latents."""
-
-    def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
-        self.folder, self.every, self.data = folder, every, data
-        self.last: Path | None = None
-
-    def step(self, loop: Loop) -> None:
-        if due(loop.step, self.every):
-            self._write(loop)
-
-    def finish(self, loop: Loop) -> None:
-        if not due(loop.step, self.every):
-            self._write(loop)
-
-    def _write(self, loop: Loop) -> None:
-        points = len(self.data.domain.shape) == 1
-        loop.calibrate([loop.averaged()])
-        x = draw(loop, SHOWN_POINTS if points else SHOWN_IMAGES, "samples")
-        if x is None:
-            return
-        suffix = ".png" if points or pictures.is_image(self.data.domain) else ".npz"
-        path = self.folder.samples / f"{checkpoint.checkpoint_name(loop.step)}{suffix}"
-        reference = self.data.events[:SHOWN_POINTS] if points else None
-        self.last = pictures.save_samples(path, x, self.data.domain, reference=reference)
-
-
-class Score:
-    """Cheap figures for each checkpoint: how far samples are from held-out data."""
-
-    def __init__(self, data: DataSet, engine: Engine) -> None:
-        self.data = data
-        held_out = data.held_out if data.held_out is not None else data
-        count = min(SCORED, len(held_out))
-        self.real = held_out.gather(torch.arange(count), engine.dtype).x.to(engine.device)
-
-    def __call__(self, loop: Loop) -> Figures:
-        energy: Any = loop.averaged()["energy"]
-        with torch.no_grad():
-            scored = energy(self.real, None, stream="eval").energy
-        figures = {"held_out_energy": float(scored.float().mean())}
-        made = draw(loop, SCORED, "score")
-        if made is not None:
-            figures["sliced_wasserstein"] = sliced_wasserstein(made, self.real)
-        if made is not None and self.data.modes is not None and self.data.mode_std is not None:
-            found = modes_covered(made, self.data.modes, self.data.mode_std)
-            figures["modes"] = float(found.covered)
-            figures["high_quality_share"] = found.high_quality_share
-        return figures
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -258,7 +189,7 @@ def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: boo
         log.listeners.append(bar)
         loop.hooks.insert(0, bar)  # it starts before the others speak
     try:
-        with _stopping(loop):
+        with stopping(loop):
             loop.run()
     except DivergenceError as error:
         folder.append("diverged", step=loop.step, reason=str(error))
@@ -306,27 +237,6 @@ def _new_folder(job: Job, out: str | Path | None) -> RunFolder:
         number += 1
         path = name.with_name(f"{name.name}-{number}")
     return RunFolder(path)
-
-
-@contextmanager
-def _stopping(loop: Loop) -> Iterator[None]:
-    """Within it, SIGINT and SIGTERM let the loop finish its step; a second one is as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[signal.Signals, Any] = {}
-
-    def stop(number: int, frame: object) -> None:
-        loop.stopping = signal.Signals(number).name
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:

@@ -12,7 +12,7 @@ from energan import models, recipes
 from energan.core import Config, SettingError, describe
 from energan.data.settings import DataSettings
 from energan.training.engine import EngineSettings
-from energan.training.loop import TrainingSettings
+from energan.training.settings import TrainingSettings
 
 ModelConfig = TypeVar("ModelConfig", bound=Config)
 

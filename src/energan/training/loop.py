@@ -1,16 +1,14 @@
 """The one loop. It knows an energy, a sampler and an objective, and nothing of any system."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, cast
+from typing import cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from energan.core import (
     Batch,
-    Config,
     Context,
     DivergenceError,
     Energy,
@@ -26,25 +24,10 @@ from energan.training.calibrate import CHUNK, calibrate
 from energan.training.cohort import stack
 from energan.training.engine import Engine
 from energan.training.optimisers import Stepper
+from energan.training.settings import TrainingSettings
 
 Feed = Callable[[int, int, int], Batch]
 """(step, substep, substeps) -> a batch of real data, a pure function."""
-
-
-class TrainingSettings(Config):
-    """How long, on how much, and what is averaged."""
-
-    steps: int = Field(10_000, ge=1, description="steps, each with one sampler update")
-    batch_size: int = Field(100, ge=1, description="real samples, and fakes, in a batch")
-    ema: float = Field(
-        0.999, ge=0, lt=1, description="decay of the averaged weights for one step; 0 for none"
-    )
-    on_divergence: Literal["stop", "rollback"] = Field(
-        "stop",
-        description="a loss that is not finite stops the run, or rolls back and halves rates",
-    )
-    rollbacks: int = Field(5, ge=1, description="how often to roll back before giving up")
-    ema_every: int = Field(10, ge=1, description="steps between updates of the averaged weights")
 
 
 class Hook:

@@ -1,0 +1,79 @@
+"""What is drawn and scored on the way: hooks that see both the networks and the data."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from energan import pictures
+from energan.core import Context
+from energan.data.dataset import DataSet
+from energan.folder import RunFolder
+from energan.metrics import modes_covered, sliced_wasserstein
+from energan.training import checkpoint
+from energan.training.engine import Engine
+from energan.training.hooks import Figures, due
+from energan.training.loop import Hook, Loop
+
+SCORED, SHOWN_IMAGES, SHOWN_POINTS = 1000, 64, 2000
+
+
+def draw(loop: Loop, count: int, purpose: str) -> torch.Tensor | None:
+    """`count` samples in evaluation mode; the same latents for the same purpose at every step."""
+    networks = loop.averaged()
+    context = Context(loop.step, {}, loop.randomness.at(purpose))
+    sampler: Any = networks["sampler"]
+    with torch.no_grad():
+        made = sampler.sample(networks["energy"], count, None, loop.state, context)
+    return None if made is None else made.x
+
+
+class SampleGrids(Hook):
+    """Every `every` steps, and at the end, a picture of samples of the same latents."""
+
+    def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
+        self.folder, self.every, self.data = folder, every, data
+        self.last: Path | None = None
+
+    def step(self, loop: Loop) -> None:
+        if due(loop.step, self.every):
+            self._write(loop)
+
+    def finish(self, loop: Loop) -> None:
+        if not due(loop.step, self.every):
+            self._write(loop)
+
+    def _write(self, loop: Loop) -> None:
+        points = len(self.data.domain.shape) == 1
+        loop.calibrate([loop.averaged()])
+        x = draw(loop, SHOWN_POINTS if points else SHOWN_IMAGES, "samples")
+        if x is None:
+            return
+        suffix = ".png" if points or pictures.is_image(self.data.domain) else ".npz"
+        path = self.folder.samples / f"{checkpoint.checkpoint_name(loop.step)}{suffix}"
+        reference = self.data.events[:SHOWN_POINTS] if points else None
+        self.last = pictures.save_samples(path, x, self.data.domain, reference=reference)
+
+
+class Score:
+    """Cheap figures for each checkpoint: how far samples are from held-out data."""
+
+    def __init__(self, data: DataSet, engine: Engine) -> None:
+        self.data = data
+        held_out = data.held_out if data.held_out is not None else data
+        count = min(SCORED, len(held_out))
+        self.real = held_out.gather(torch.arange(count), engine.dtype).x.to(engine.device)
+
+    def __call__(self, loop: Loop) -> Figures:
+        energy: Any = loop.averaged()["energy"]
+        with torch.no_grad():
+            scored = energy(self.real, None, stream="eval").energy
+        figures = {"held_out_energy": float(scored.float().mean())}
+        made = draw(loop, SCORED, "score")
+        if made is not None:
+            figures["sliced_wasserstein"] = sliced_wasserstein(made, self.real)
+        if made is not None and self.data.modes is not None and self.data.mode_std is not None:
+            found = modes_covered(made, self.data.modes, self.data.mode_std)
+            figures["modes"] = float(found.covered)
+            figures["high_quality_share"] = found.high_quality_share
+        return figures

@@ -1,0 +1,23 @@
+"""What a user says about training."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from energan.core import Config
+
+
+class TrainingSettings(Config):
+    """How long, on how much, and what is averaged."""
+
+    steps: int = Field(10_000, ge=1, description="steps, each with one sampler update")
+    batch_size: int = Field(100, ge=1, description="real samples, and fakes, in a batch")
+    ema: float = Field(
+        0.999, ge=0, lt=1, description="decay of the averaged weights for one step; 0 for none"
+    )
+    on_divergence: Literal["stop", "rollback"] = Field(
+        "stop",
+        description="a loss that is not finite stops the run, or rolls back and halves rates",
+    )
+    rollbacks: int = Field(5, ge=1, description="how often to roll back before giving up")
+    ema_every: int = Field(10, ge=1, description="steps between updates of the averaged weights")
