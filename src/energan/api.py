@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from energan import experiment, settings
+from energan.core import SettingError
 from energan.run import Run, Weights
 
 
 def train(
     recipe: str | None = None,
     *,
-    data: str | Path | None = None,
+    data: str | Path | dict[str, Any] | None = None,
     steps: int | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
@@ -21,19 +22,26 @@ def train(
 ) -> Run:
     """Train a recipe (or a settings file) and give the run.
 
-    data: a source's name or path. steps, seed, out: as on the command line. model: another model's
-    name, or settings of the recipe's own: `model={"margin": 8}`. Further groups of settings
-    likewise: `training={"batch_size": 64}`. from_run: start from that run's weights.
+    data: a source's name or path, or settings of that group, as `data={"range": "unit"}`. steps,
+    seed, out: as on the command line. model: another model's name, or settings of the recipe's
+    own, as `model={"margin": 8}`. Further groups likewise: `training={"batch_size": 64}`.
+    from_run: start from that run's weights.
 
     Raises EnerganError's kinds: SettingError, DataError, RunError, and DivergenceError if a loss
     stops being finite.
     """
     job = settings.load(recipe, model if isinstance(model, str) else None)
+    for name, group in groups.items():
+        if not isinstance(group, dict):
+            raise SettingError(
+                f'{name}: settings come in groups, as training={{"batch_size": 64}}; '
+                "`energan train RECIPE --help` lists them"
+            )
     changes: dict[str, Any] = {name: dict(group) for name, group in groups.items()}
     if isinstance(model, dict):
         changes["model"] = model
     if data is not None:
-        changes.setdefault("data", {})["source"] = str(data)
+        changes["data"] = data if isinstance(data, dict) else {"source": str(data)}
     if steps is not None:
         changes.setdefault("training", {})["steps"] = steps
     if seed is not None:

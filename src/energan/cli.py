@@ -56,7 +56,17 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if debug:
             raise
-        print(f"energan: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"energan: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if debug or not (isinstance(error, MemoryError) or "memory" in str(error)):
+            raise
+        print(
+            "energan: out of memory: use smaller networks or a smaller batch "
+            "(--training.batch-size); --debug shows where",
+            file=sys.stderr,
+        )
         return 2
 
 
@@ -100,29 +110,35 @@ def runs(args: list[str]) -> int:
     asked = _parse(Runs, args, "energan runs")
     from energan.folder import find_runs
 
+    if not asked.folder.exists() and asked.folder == Path("runs"):
+        print("no runs yet; `energan train ebgan-digits` makes one")
+        return 0
     if not asked.folder.is_dir():
         raise EnerganError(f"{asked.folder} is no folder; name the one that holds your runs")
     found = find_runs(asked.folder)
     if not found:
         print(f"no runs in {asked.folder}; `energan train ebgan-digits` makes one")
         return 0
-    table = _table("run", "recipe", "state", "step", "U(real)", "U(fake)", "images/s", "score")
+    table = _table("run", "recipe", "state", "step", "U(real)", "U(fake)", "images/s", "SWD")
     for folder in found:
         try:
-            config = folder.read_config()
-            total = config["settings"]["training"]["steps"]
-            recipe = config.get("recipe", "")
-        except (EnerganError, KeyError, TypeError):
-            table.add_row(str(folder.path), "", "damaged", "", "", "", "", "")
-            continue
-        steps = folder.read("step")
-        last, scored = (steps[-1] if steps else {}), folder.read("score")
-        figures = [_figure(last.get(k)) for k in ("energy_real", "energy_fake", "images_per_s")]
-        swd = _figure(scored[-1].get("sliced_wasserstein")) if scored else ""
-        reached = max((e.get("step", 0) for e in folder.read()), default=0)
-        table.add_row(str(folder.path), recipe, folder.state(), f"{reached}/{total}", *figures, swd)
+            table.add_row(str(folder.path), *_row(folder))
+        except (EnerganError, OSError, ValueError, KeyError, TypeError):
+            table.add_row(str(folder.path), "", "damaged")
     _print(table)
     return 0
+
+
+def _row(folder: Any) -> list[str]:
+    """Recipe, state, step and last figures of one run."""
+    config = folder.read_config()
+    total = config["settings"]["training"]["steps"]
+    steps, scored = folder.read("step"), folder.read("score")
+    last = steps[-1] if steps else {}
+    figures = [_figure(last.get(k)) for k in ("energy_real", "energy_fake", "images_per_s")]
+    distance = _figure(scored[-1].get("sliced_wasserstein")) if scored else ""
+    reached = max((e["step"] for e in folder.read()), default=0)
+    return [config.get("recipe", ""), folder.state(), f"{reached}/{total}", *figures, distance]
 
 
 # --- train, resume --------------------------------------------------------------------------------
@@ -141,6 +157,11 @@ def train(args: list[str]) -> int:
                 "RECIPE may also be a settings file, such as a run's config.json."
             )
             return 0
+        if args:
+            raise EnerganError(
+                "the recipe comes first, as in `energan train ebgan-digits --steps 100`; "
+                "`energan recipes` lists them"
+            )
         raise EnerganError("name a recipe: `energan recipes` lists them")
     from energan import settings
     from energan.cli_settings import changes, parse
@@ -181,11 +202,16 @@ def resume(args: list[str]) -> int:
         """train to this many steps instead of the number the run was started with"""
         threads: int | None = None
         """CPU threads, if not those the run had (another number changes the last bits)"""
+        on_divergence: Literal["stop", "rollback"] | None = None
+        """what to do if a loss is not finite, if not as the run was started"""
 
     asked = _parse(Resume, args, "energan resume")
     from energan import experiment
 
-    return _ended(experiment.resume(asked.run, steps=asked.steps, threads=asked.threads))
+    folder = experiment.resume(
+        asked.run, steps=asked.steps, threads=asked.threads, on_divergence=asked.on_divergence
+    )
+    return _ended(folder)
 
 
 def _dry_run(job: Any) -> int:
@@ -212,9 +238,9 @@ def _ended(folder: Any) -> int:
     import signal
 
     last = [e for e in folder.read() if e["event"] in ("finished", "stopped")][-1]
-    pictures = sorted(folder.samples.glob("step-*"), key=lambda p: int(p.stem[5:]))
+    pictures = [e["path"] for e in folder.read("samples")]
     if pictures:
-        print(f"samples: {pictures[-1]}")
+        print(f"samples: {folder.path / pictures[-1]}")
     print(f"curves:  {folder.path / 'curves.png'}")
     if last["event"] == "finished":
         print(f"more:    energan sample {folder.path} -n 64 --out grid.png")
@@ -254,7 +280,14 @@ def sample(args: list[str]) -> int:
     for warning in run.warnings:
         print(f"energan: {warning}; using {run.checkpoint.name} instead", file=sys.stderr)
     x = run.sample(asked.n, seed=asked.seed)
-    path = pictures.save_samples(asked.out, x, run.domain)
+    about = {
+        "run": run.config["hash"],
+        "step": run.step,
+        "seed": asked.seed,
+        "weights": run.weights,
+        "energan": __version__,
+    }
+    path = pictures.save_samples(asked.out, x, run.domain, about=about)
     print(
         f"{asked.n} samples of step {run.step} ({run.weights} weights, seed {asked.seed}): {path}"
     )

@@ -17,7 +17,7 @@ written once.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -43,6 +43,7 @@ from energan.streams import (
     attach,
     calibrating,
     frozen,
+    resting,
 )
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "exact",
     "frozen",
     "place_seed",
+    "resting",
 ]  # fmt: skip
 
 State = dict[str, Tensor]
@@ -125,7 +127,12 @@ class Draw:
 
     def detach(self) -> "Draw":
         """The same draw, cut from the sampler's graph."""
-        return replace(self, x=self.x.detach())
+        condition = self.condition
+        return Draw(
+            self.x.detach(),
+            condition if condition is None else condition.detach(),
+            {name: value.detach() for name, value in self.info.items()},
+        )
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,12 @@ class RunFolder:
             raise RunError(
                 f"{self.config} cannot be read ({error}); restore it or retrain"
             ) from None
-        if not isinstance(config, dict) or "settings" not in config:
+        if not isinstance(config, dict) or not config.keys() >= {"settings", "asked", "model"}:
             raise RunError(f"{self.config} is not a run's settings; restore it or retrain")
+        resolved = config.get("resolved")
+        parts = {"precision", "threads", "data", "domain", "from"}
+        if not isinstance(resolved, dict) or not resolved.keys() >= parts:
+            raise RunError(f"{self.config} lacks what was resolved; restore it or retrain")
         return config
 
     def write_config(self, config: dict[str, Any]) -> None:
@@ -70,21 +74,29 @@ class RunFolder:
                 entry = json.loads(line)
             except ValueError:
                 continue  # the torn last line of a killed process
-            if entry.get("event") in ("resume", "rollback"):
-                kept = [e for e in kept if e.get("step", 0) <= entry["step"]]
+            if not isinstance(entry, dict) or not isinstance(entry.get("event"), str):
+                continue
+            entry.setdefault("step", 0)
+            if entry["event"] in ("resume", "rollback"):
+                kept = [e for e in kept if e["step"] <= entry["step"]]
             kept.append(entry)
-        return [e for e in kept if event is None or e.get("event") == event]
+        return [e for e in kept if event is None or e["event"] == event]
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process. Raises RunError if another one trains it."""
         with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(
-                    f"{self.path} is being trained by another process; wait for it or stop it"
-                ) from None
+            for attempt in range(20):  # `locked` holds it for an instant
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if attempt == 19:
+                        raise RunError(
+                            f"{self.path} is being trained by another process; wait for it or "
+                            "stop it"
+                        ) from None
+                    time.sleep(0.05)
             yield
 
     def locked(self) -> bool:

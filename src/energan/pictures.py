@@ -1,12 +1,13 @@
 """Samples and curves as files: PNG grids and scatter plots, .npz, folders of PNGs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from energan.core import DataError, Domain
@@ -59,29 +60,55 @@ def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":
     return figure
 
 
-def save_samples(path: Path, x: Tensor, domain: Domain, *, reference: Tensor | None = None) -> Path:
+def save_samples(
+    path: Path,
+    x: Tensor,
+    domain: Domain,
+    *,
+    reference: Tensor | None = None,
+    about: Mapping[str, object] | None = None,
+) -> Path:
     """Write samples to `path`: .npz (array `x`), a .png grid or plot, else a folder of PNGs.
 
+    about: where they come from (seed, step, weights): entries of the .npz, text in a PNG.
     Raises DataError if events cannot be drawn that way.
     """
+    _check_target(path, domain)
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = {k: str(v) for k, v in (about or {}).items()}
     if path.suffix == ".npz":
-        np.savez(path, x=x.detach().float().cpu().numpy())
+        extra: dict[str, Any] = dict(about or {})
+        np.savez(path, x=x.detach().float().cpu().numpy(), **extra)
     elif path.suffix == ".png" and is_image(domain):
-        grid(x, domain).save(path)
-    elif path.suffix == ".png" and len(domain.shape) == 1 and domain.shape[0] >= 2:
-        scatter(x, reference).savefig(path, dpi=100)
-    elif not path.suffix and is_image(domain):
+        grid(x, domain).save(path, pnginfo=_png_text(text))
+    elif path.suffix == ".png":
+        scatter(x, reference).savefig(path, dpi=100, metadata=text)
+    else:
         path.mkdir(exist_ok=True)
         digits = len(str(len(x) - 1))
         for i, image in enumerate(to_uint8(x, domain)):
             picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-            picture.save(path / f"{i:0{digits}d}.png")
-    elif path.suffix in (".png", ""):
-        raise DataError(f"events of shape {domain.shape} are no pictures: write them to an .npz")
-    else:
-        raise DataError(f"--out {path}: write to a .png, an .npz, or a folder (no suffix)")
+            picture.save(path / f"{i:0{digits}d}.png", pnginfo=_png_text(text))
     return path
+
+
+def _check_target(path: Path, domain: Domain) -> None:
+    drawn = is_image(domain) or (len(domain.shape) == 1 and domain.shape[0] >= 2)
+    if path.suffix not in (".npz", ".png", ""):
+        raise DataError(f"--out {path}: write to a .png, an .npz, or a folder (no suffix)")
+    if (path.suffix == ".png" and not drawn) or (not path.suffix and not is_image(domain)):
+        raise DataError(f"events of shape {domain.shape} are no pictures: write them to an .npz")
+    if path.suffix and path.is_dir():
+        raise DataError(f"--out {path} is a folder; name a file")
+    if not path.suffix and path.exists() and not path.is_dir():
+        raise DataError(f"--out {path} is a file; name a folder, a .png or an .npz")
+
+
+def _png_text(text: Mapping[str, str]) -> PngInfo:
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    return info
 
 
 def save_curves(path: Path, events: Sequence[dict[str, Any]]) -> Path:

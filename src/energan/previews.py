@@ -1,12 +1,12 @@
 """What is drawn and scored on the way: hooks that see both the networks and the data."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from energan import pictures
-from energan.core import Context
+from energan.core import DivergenceError, resting
 from energan.data.dataset import DataSet
 from energan.folder import RunFolder
 from energan.metrics import modes_covered, sliced_wasserstein
@@ -18,13 +18,14 @@ from energan.training.loop import Hook, Loop
 SCORED, SHOWN_IMAGES, SHOWN_POINTS = 1000, 64, 2000
 
 
-def draw(loop: Loop, count: int, purpose: str) -> torch.Tensor | None:
+def draw(loop: Loop, count: int, purpose: str) -> Tensor | None:
     """`count` samples in evaluation mode; the same latents for the same purpose at every step."""
     networks = loop.averaged()
-    context = Context(loop.step, {}, loop.randomness.at(purpose))
     sampler: Any = networks["sampler"]
-    with torch.no_grad():
-        made = sampler.sample(networks["energy"], count, None, loop.state, context)
+    with resting(networks):
+        made = sampler.sample(networks["energy"], count, None, loop.state, loop.context(purpose))
+    if made is not None and not bool(made.x.isfinite().all()):
+        raise DivergenceError(f"samples are not finite at step {loop.step}")
     return None if made is None else made.x
 
 
@@ -33,7 +34,6 @@ class SampleGrids(Hook):
 
     def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
         self.folder, self.every, self.data = folder, every, data
-        self.last: Path | None = None
 
     def step(self, loop: Loop) -> None:
         if due(loop.step, self.every):
@@ -52,11 +52,17 @@ class SampleGrids(Hook):
         suffix = ".png" if points or pictures.is_image(self.data.domain) else ".npz"
         path = self.folder.samples / f"{checkpoint.checkpoint_name(loop.step)}{suffix}"
         reference = self.data.events[:SHOWN_POINTS] if points else None
-        self.last = pictures.save_samples(path, x, self.data.domain, reference=reference)
+        weights = "raw" if loop.ema is None else "ema"
+        about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}
+        pictures.save_samples(path, x, self.data.domain, reference=reference, about=about)
+        self.folder.append("samples", path=str(path.relative_to(self.folder.path)), **about)
 
 
 class Score:
-    """Cheap figures for each checkpoint: how far samples are from held-out data."""
+    """Cheap figures for each checkpoint: how far samples are from held-out data.
+
+    1,000 samples and 1,000 held-out events, with averaged weights where there are any.
+    """
 
     def __init__(self, data: DataSet, engine: Engine) -> None:
         self.data = data
@@ -66,7 +72,7 @@ class Score:
 
     def __call__(self, loop: Loop) -> Figures:
         energy: Any = loop.averaged()["energy"]
-        with torch.no_grad():
+        with resting(energy):
             scored = energy(self.real, None, stream="eval").energy
         figures = {"held_out_energy": float(scored.float().mean())}
         made = draw(loop, SCORED, "score")

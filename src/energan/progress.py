@@ -35,7 +35,7 @@ class ProgressBar(Hook):
         self.figures: Figures = {}
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        self._spoke = 0.0
+        self._spoke, self._told = 0.0, -1
 
     def start(self, loop: Loop) -> None:
         self.total = loop.settings.steps
@@ -59,8 +59,10 @@ class ProgressBar(Hook):
         self.figures |= figures
         if self._bar is not None:
             self._bar.update(self._task, figures=self._text())
-        elif time.perf_counter() - self._spoke >= SECONDS_BETWEEN_LINES or step == self.total:
-            self._spoke = time.perf_counter()
+        elif self._told != step and (
+            time.perf_counter() - self._spoke >= SECONDS_BETWEEN_LINES or step == self.total
+        ):
+            self._spoke, self._told = time.perf_counter(), step
             rate = (step - self._from) / max(self._spoke - self._clock, 1e-9)
             left = f"{(self.total - step) / rate:.0f} s left" if rate > 0 else ""
             self.say(f"step {step}/{self.total}  {self._text()}  {left}")
@@ -68,9 +70,6 @@ class ProgressBar(Hook):
     def step(self, loop: Loop) -> None:
         if self._bar is not None:
             self._bar.update(self._task, completed=loop.step)
-
-    def finish(self, loop: Loop) -> None:
-        self.close()
 
     def close(self) -> None:
         """Leave the terminal as it was, also after an error."""

@@ -13,13 +13,15 @@ from energan.core import (
     Randomness,
     Scored,
     SettingError,
+    attach,
     describe,
 )
 from energan.experiment import networks_of
 from energan.folder import RunFolder
-from energan.training import checkpoint
-from energan.training.engine import choose
-from energan.training.hooks import read_best
+from energan.schedules import parse
+from energan.training import checkpoint as checkpoints
+from energan.training.engine import EngineSettings, choose
+from energan.training.hooks import best_step
 
 Weights = Literal["ema", "raw"]
 CHUNK = 500
@@ -30,6 +32,7 @@ class Run:
 
     checkpoint: "last" (the newest that verifies), "best" (by its own scores) or a step.
     weights: "ema" for the averaged ones, "raw"; by default averaged where there are any.
+    device: where to compute; it need not be the one that trained.
 
     Raises RunError if the folder holds no run, CheckpointError if no checkpoint can be used.
     """
@@ -40,15 +43,21 @@ class Run:
         *,
         checkpoint: str | int = "last",
         weights: Weights | None = None,
+        device: str = "auto",
     ) -> None:
         self.folder = RunFolder(path)
         self.config = self.folder.read_config()
         self.job, self.domain, model = networks_of(self.folder)
-        self.engine = choose(self.job.settings.engine)
+        asked = EngineSettings(device=device, precision="32")
+        self.engine = choose(asked, switches=False)  # the caller's threads are the caller's
         self.checkpoint, self.warnings = self._find(checkpoint)
         self.weights = self._load(model.energy, model.sampler, weights)
-        self.energy_network = model.energy.to(self.engine.device).requires_grad_(False)
-        self.sampler = model.sampler.to(self.engine.device).requires_grad_(False)
+        self._hyper = model.hyper
+        self.energy_network = model.energy.to(self.engine.device).requires_grad_(False).eval()
+        self.sampler = model.sampler.to(self.engine.device).requires_grad_(False).eval()
+        stored = checkpoints.read_tensors(self.checkpoint, checkpoints.STATE)
+        state = checkpoints.select(stored, "sampler.state.")
+        self._state = {name: value.to(self.engine.device) for name, value in state.items()}
 
     @property
     def path(self) -> Path:
@@ -57,7 +66,7 @@ class Run:
     @property
     def step(self) -> int:
         """The step of the checkpoint in use."""
-        return int(self.checkpoint.name.removeprefix("step-"))
+        return checkpoints.step_of(self.checkpoint)
 
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
         """What the run logged: "step" events carry losses and energies, "score" ones scores."""
@@ -73,11 +82,16 @@ class Run:
             raise SettingError(f"the number of samples is at least 1, not {count}")
         self._refuse(condition)
         randomness = Randomness([seed], self.engine.device)
+        attach(self.sampler, randomness)
+        hyper = {
+            name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
+            for name, value in self._hyper.items()
+        }
         parts = []
         for start in range(0, count, CHUNK):
-            context = Context(self.step, {}, randomness.at("sample", start))
+            context = Context(self.step, hyper, randomness.at("sample", start))
             made = self.sampler.sample(
-                self.energy_network, min(CHUNK, count - start), None, {}, context
+                self.energy_network, min(CHUNK, count - start), None, self._state, context
             )
             if made is None:
                 raise SettingError(f"{self.path}: the model {self.job.model} makes no samples")
@@ -91,6 +105,8 @@ class Run:
         Raises DataError if x does not have the shape or the type of the data.
         """
         self._refuse(condition)
+        if not isinstance(x, Tensor):
+            raise DataError(f"energy needs a tensor, not {type(x).__name__}: use torch.as_tensor")
         if x.shape[1:] != torch.Size(self.domain.shape) or not x.is_floating_point():
             raise DataError(
                 f"energy needs float events of shape {self.domain.shape}, in "
@@ -113,29 +129,29 @@ class Run:
     def _find(self, wanted: str | int) -> tuple[Path, list[str]]:
         folder = self.folder.checkpoints
         if wanted == "last":
-            return checkpoint.newest_good(folder)
+            return checkpoints.newest_good(folder)
         if wanted == "best":
-            entry = read_best(folder)
-            if entry is None:
-                raise CheckpointError(f"{self.path} has no best checkpoint marked; use last")
-            wanted = entry["step"]
+            best = best_step(self.folder)
+            if best is None:
+                raise CheckpointError(f"{self.path} has no scored checkpoint; use last")
+            wanted = best
         try:
-            path = folder / checkpoint.checkpoint_name(int(wanted))
+            path = folder / checkpoints.checkpoint_name(int(wanted))
         except ValueError:
             raise SettingError(f"checkpoint {wanted!r}: it is last, best or a step") from None
         if not path.is_dir():
-            there = ", ".join(p.name for p in checkpoint.listed(folder)) or "none"
+            there = ", ".join(p.name for p in checkpoints.listed(folder)) or "none"
             raise CheckpointError(
                 f"{self.path} keeps no checkpoint of step {wanted}; it has {there}"
             )
         return path, []
 
     def _load(self, energy: nn.Module, sampler: nn.Module, weights: Weights | None) -> Weights:
-        stored = checkpoint.read_tensors(self.checkpoint, checkpoint.WEIGHTS)
-        averaged = checkpoint.select(stored, "ema.")
+        stored = checkpoints.read_tensors(self.checkpoint, checkpoints.WEIGHTS)
+        averaged = checkpoints.select(stored, "ema.")
         if weights == "ema" and not averaged:
             raise CheckpointError(f"{self.path} kept no averaged weights (training.ema 0); use raw")
         chosen: Weights = weights or ("ema" if averaged else "raw")
         networks = nn.ModuleDict({"energy": energy, "sampler": sampler})
-        checkpoint.load_weights(networks, averaged if chosen == "ema" else stored, self.checkpoint)
+        checkpoints.load_weights(networks, averaged if chosen == "ema" else stored, self.checkpoint)
         return chosen

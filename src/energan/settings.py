@@ -48,6 +48,7 @@ class Job:
     model: str
     settings: Settings[Any]
     asked: dict[str, Any]
+    origin: str | None = None  # of a settings file: the run whose weights that run started from
 
     def changed(self, changes: dict[str, Any]) -> "Job":
         """The same job with `changes`, {"model": {"margin": 8}, "seed": 1}.
@@ -65,11 +66,15 @@ class Job:
         settings = validated(Settings[found.config], {**rest, "model": {}})  # type: ignore[name-defined]
         return replace(self, model=name, settings=settings)
 
-    def hash(self, fingerprint: str, precision: str) -> str:
-        """Of everything that changes the result (the data's contents too), and of nothing else."""
-        dump = self.settings.model_dump(mode="json", exclude={"engine", "output"})
-        dump["data"].pop("source")  # the contents count, not where they lie
-        what = {"model": self.model, "precision": precision, "data": fingerprint, "settings": dump}
+    def hash(self, fingerprint: str, precision: str, origin: str | None = None) -> str:
+        """Of everything that changes the result, and of nothing else.
+
+        fingerprint: of the data's contents, as prepared. origin: of the weights it starts from.
+        """
+        dump = self.settings.model_dump(mode="json", include={"seed", "model", "training"})
+        for name in ("on_divergence", "rollbacks"):
+            dump["training"].pop(name)
+        what = [self.model, dump, fingerprint, precision, origin]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -82,7 +87,7 @@ def load(name: str | None, model: str | None = None) -> Job:
         if model is None:
             raise SettingError("name a recipe (`energan recipes` lists them) or a model")
         return _job(model.rsplit(".", 1)[-1], model, {})
-    if name not in recipes.RECIPES and (name.endswith(".json") or Path(name).is_file()):
+    if name not in recipes.RECIPES and (name.endswith(".json") or Path(name).exists()):
         job = _from_file(Path(name))
     else:
         recipe = recipes.find(name)
@@ -97,18 +102,23 @@ def _job(recipe: str, model: str, settings: dict[str, Any]) -> Job:
 
 
 def _from_file(path: Path) -> Job:
+    if path.is_dir() and (path / "config.json").is_file():
+        path = path / "config.json"  # a run's folder stands for its settings
     try:
         read = json.loads(path.read_text(encoding="utf8"))
     except OSError as error:
         raise SettingError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SettingError(f"{path} is not JSON: {error}") from None
-    if not isinstance(read, dict) or not isinstance(read.get("model"), str):
+    settings = read.get("settings", {}) if isinstance(read, dict) else None
+    if not isinstance(settings, dict) or not isinstance(read.get("model"), str):
         raise SettingError(
-            f'{path} is no settings file: it needs "model" (a model\'s name) and "settings", '
-            "as a run's config.json has"
+            f'{path} is no settings file: it needs "model" (a model\'s name) and "settings" '
+            "(groups of settings), as a run's config.json has"
         )
-    return _job(str(read.get("recipe", path.stem)), read["model"], read.get("settings", {}))
+    origin = (read.get("resolved") or {}).get("from") or {}
+    job = _job(str(read.get("recipe", path.stem)), read["model"], settings)
+    return replace(job, origin=origin.get("path"))
 
 
 def validated(kind: type[Settings[Any]], values: dict[str, Any]) -> Settings[Any]:

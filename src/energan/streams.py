@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeVar
 
+import torch
 from torch import nn
 
 from energan.randomness import Randomness
@@ -65,8 +66,18 @@ def calibrating(network: nn.Module) -> Iterator[bool]:
 
 @contextmanager
 def frozen(network: T) -> Iterator[T]:
-    """Within it no parameter of `network` collects gradient; gradient in its input still flows."""
+    """Within it no parameter of `network` collects gradient, and no buffer changes for good.
+
+    Gradient in the network's input still flows. The buffers are those of layers that write them in
+    every pass, such as the vectors of a spectral norm; calibrated layers write none.
+    """
     training = [p for p in network.parameters() if p.requires_grad]
+    before = [
+        (buffer, buffer.clone())
+        for layer in network.modules()
+        if not isinstance(layer, Calibrated)
+        for buffer in layer.buffers(recurse=False)
+    ]
     for p in training:
         p.requires_grad_(False)
     try:
@@ -74,3 +85,21 @@ def frozen(network: T) -> Iterator[T]:
     finally:
         for p in training:
             p.requires_grad_(True)
+        for buffer, value in before:
+            buffer.copy_(value)
+
+
+@contextmanager
+def resting(network: nn.Module) -> Iterator[None]:
+    """Within it `network` is in evaluation mode and builds no graph: looking at it changes nothing.
+
+    The layers of energan go by the stream; this is for torch's own, which go by the mode.
+    """
+    training = [layer for layer in network.modules() if layer.training]
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for layer in training:
+            layer.training = True

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from contract.stand_ins import member, points
+from contract.stand_ins import POINTS, member, points
 from energan.core import DivergenceError, SettingError
+from energan.models import ebgan
 from energan.training.cohort import stack, unstack
 from helpers import make_loop, snapshot
 
@@ -93,3 +94,22 @@ def _dense(width: int) -> torch.nn.Module:
     from energan.nets.dense import Dense
 
     return Dense(2, width)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dropout": 0.4}, "the energy's layers"),
+        ({"reduction": "sum"}, "the energy's layers"),
+        ({"prior": "uniform"}, "the sampler's layers"),
+        ({"loss": "log"}, "the objective"),
+        ({"energy_steps": 2}, "k"),
+        ({"pull_away": 0.0}, "the scheduled values"),
+    ],
+)
+def test_what_a_cohort_cannot_keep_apart_is_refused(change: dict[str, object], said: str) -> None:
+    """Otherwise the second member would silently train as the first."""
+    base = ebgan.Config.tiny().model_copy(update={"output": "linear"})
+    other = base.model_copy(update=change)
+    with pytest.raises(SettingError, match=f"differ in {said}"):
+        make_loop([ebgan.build(base, POINTS), ebgan.build(other, POINTS)], points(), [0, 1])

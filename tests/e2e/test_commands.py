@@ -15,6 +15,7 @@ from energan import cli
 from energan.folder import RunFolder
 from energan.recipes import RECIPES
 from energan.settings import load
+from helpers import weight_files
 
 SMALL = [
     "--model.generator", "16", "--model.encoder", "16", "--model.latent", "4",
@@ -140,7 +141,11 @@ def test_a_settings_file_works_like_a_recipe_and_gives_the_same_run(
 def test_the_hash_covers_what_changes_the_result_and_nothing_else() -> None:
     job = load("ebgan-digits")
     base = job.hash("data", "32")
-    for same in ({"output": {"log_every": 7}}, {"engine": {"threads": 1}}):
+    for same in (
+        {"output": {"log_every": 7}},
+        {"engine": {"threads": 1}},
+        {"training": {"on_divergence": "rollback"}},
+    ):
         assert job.changed(same).hash("data", "32") == base
     for other in ({"seed": 1}, {"model": {"margin": 3.5}}, {"training": {"steps": 7}}):
         assert job.changed(other).hash("data", "32") != base
@@ -156,6 +161,12 @@ def test_from_starts_with_the_weights_of_another_run(trained: Path, tmp_path: Pa
     before = energan.load(trained, weights="raw").energy_network.state_dict()
     after = energan.load(out, weights="raw").energy_network.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before if "weight" in k)
+    config = RunFolder(out).read_config()
+    assert config["resolved"]["from"]["step"] == 30
+    assert config["resolved"]["from"]["path"] == str(trained.resolve())
+    job = load(str(out))  # a run's folder stands for its settings, and for what it started from
+    assert job.origin == str(trained.resolve())
+    assert job.hash("data", "32", "origin") != job.hash("data", "32")
 
 
 def test_resume_trains_further_with_more_steps(tmp_path: Path) -> None:
@@ -169,6 +180,36 @@ def test_resume_trains_further_with_more_steps(tmp_path: Path) -> None:
         RunFolder(tmp_path / "a").read_config()["hash"]
         == (RunFolder(tmp_path / "b").read_config()["hash"])
     )
+
+
+def test_a_torn_checkpoint_is_named_and_the_one_before_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        assert run("train", "ebgan-digits", "--steps", "20", "--out", tmp_path / name, *SMALL) == 0
+    checkpoints = tmp_path / "a" / "checkpoints"
+    (checkpoints / "step-000020" / "weights.safetensors").write_bytes(b"torn")
+    (checkpoints / "step-000007-copy").mkdir()  # a user's own: none of ours
+    assert energan.load(tmp_path / "a").step == 10
+    assert run("sample", tmp_path / "a", "--out", tmp_path / "s.png") == 0
+    assert run("resume", tmp_path / "a") == 0
+    said = capsys.readouterr().err
+    assert "step-000020" in said
+    assert "using step-000010 instead" in said
+    assert (checkpoints / "refused-step-000020").is_dir()
+    assert weight_files(tmp_path / "a", 20) == weight_files(tmp_path / "b", 20)
+
+
+def test_files_say_where_they_come_from(trained: Path, tmp_path: Path) -> None:
+    assert run("sample", trained, "-n", "4", "--out", tmp_path / "x.npz", "--seed", "3") == 0
+    with np.load(tmp_path / "x.npz") as file:
+        said = {k: str(file[k]) for k in file.files if k != "x"}
+    assert said["seed"] == "3"
+    assert said["step"] == "30"
+    assert said["weights"] == "ema"
+    assert said["run"] == RunFolder(trained).read_config()["hash"]
+    with Image.open(trained / "samples" / "step-000010.png") as image:
+        assert image.text == {"step": "10", "seed": "0", "weights": "ema"}
 
 
 def test_points_are_drawn_as_a_scatter(tmp_path: Path) -> None:
@@ -208,6 +249,10 @@ def test_the_python_names(tmp_path: Path) -> None:
     assert loaded.events("step")
     with pytest.raises(energan.EnerganError, match="shape"):
         loaded.energy(torch.zeros(2, 3))
+    with pytest.raises(energan.EnerganError, match="needs a tensor"):
+        loaded.energy(x.numpy())  # type: ignore[arg-type]
+    with pytest.raises(energan.EnerganError, match="settings come in groups"):
+        energan.train("ebgan-digits", step=5)  # type: ignore[arg-type]
     with pytest.raises(energan.EnerganError, match="no condition"):
         loaded.sample(2, condition=torch.zeros(2))
     assert set(energan.__all__) <= {*dir(energan), "load", "train", "Run", "metrics", "objectives",
@@ -231,6 +276,12 @@ def test_the_python_names(tmp_path: Path) -> None:
         (["train", "ebgan-digits", "--model.dropout", "1.5"], "model.dropout"),
         (["train", "ebgan-digits", "--device", "gpu9"], "use auto, cpu or cuda"),
         (["train", "gan-mnist", "--data", "digits", "--data.range", "signed"], "use tanh"),
+        (["train", "ebgan-digits", "--model.generator", "-1"], "model.generator"),
+        (["train", "ebgan-digits", "--model.encoder"], "model.encoder"),
+        (["train", "ebgan-digits", "--training.batch-size", "1"], "use at least 2"),
+        (["train", "--steps", "3", "ebgan-digits"], "the recipe comes first"),
+        (["train", "ebgan-digits", "--model", "sys"], "defines no Config"),
+        (["train", "ebgan-digits", "--model", ".foo"], "cannot be imported"),
         (["resume", "nowhere"], "holds no run"),
         (["sample", "nowhere"], "holds no run"),
         (["runs", "nowhere"], "is no folder"),
@@ -311,7 +362,8 @@ def test_a_run_that_diverges_stops_with_3_at_its_last_good_checkpoint(
 def test_rollback_goes_back_halves_the_rates_and_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "back"
     words = ["train", "ebgan-digits", "--steps", "40", "--out", out, *SMALL, *WILD, "40"]
-    with_loss = [*words, "--model.reduction", "sum"]
+    # one checkpoint to go back to: the first steps are what must become stable
+    with_loss = [*words, "--model.reduction", "sum", "--output.checkpoint-every", "0"]
     assert run(*with_loss, "--on-divergence", "rollback", "--training.rollbacks", "30") == 0
     folder = RunFolder(out)
     backs = [json.loads(line) for line in folder.events.read_text().splitlines()]
@@ -338,6 +390,16 @@ def test_rollbacks_are_bounded(tmp_path: Path) -> None:
     assert run(*words, "--on-divergence", "rollback", "--training.rollbacks", "2") == 3
 
 
+def test_a_diverged_run_goes_on_with_rollback(tmp_path: Path) -> None:
+    out = tmp_path / "wild"
+    rate = ["linear(0.01, 1e30, 1, 14)", "--model.reduction", "sum"]
+    assert run("train", "ebgan-digits", "--steps", "20", "--out", out, *SMALL, *WILD, *rate) == 3
+    assert run("resume", out) == 3  # the same again
+    assert run("resume", out, "--on-divergence", "rollback") == 3  # 2^-5 of 1e30 is no better
+    rollbacks = [e for e in RunFolder(out).events.read_text().splitlines() if '"rollback"' in e]
+    assert len(rollbacks) == 5
+
+
 # --- the user's own -------------------------------------------------------------------------------
 
 
@@ -353,6 +415,45 @@ def test_the_model_of_the_docs_page_is_one_file_and_trains(
     assert run("train", "ebgan-digits", "--model", "hinge_gan", "--out", "d", *rest) == 0
     assert run("resume", "d", "--steps", "25") == 0
     assert energan.load("d").sample(5).shape == (5, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def (", "SyntaxError"),
+        ("import nothing_of_that_name", "nothing_of_that_name"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("build = Config = None", "subclass of energan.core.Config"),
+        (
+            "from energan.core import Config\ndef build(config, domain): return 3",
+            "not an energan.core.Model",
+        ),
+    ],
+)
+def test_a_broken_model_file_is_explained(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    name = f"broken_{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    assert said in refused(capsys, "train", "ebgan-digits", "--model", name, "--threads", "1")
+
+
+def test_a_damaged_run_does_not_end_the_listing(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, config, events in (
+        ("odd", (trained / "config.json").read_text(), '5\n{"a": 1}\n{"event": "resume"}\n'),
+        ("bad", "{}", "{}"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(config)
+        (tmp_path / name / "events.jsonl").write_text(events)
+    assert run("runs", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "damaged" in out
+    assert "0/30" in out
 
 
 def test_arrays_of_the_users(tmp_path: Path) -> None:

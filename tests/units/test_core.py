@@ -31,6 +31,7 @@ from energan.core import (
     exact,
     frozen,
     place_seed,
+    resting,
 )
 
 DRAWS = {
@@ -192,12 +193,12 @@ def test_domain_size_is_the_number_of_values():
 def test_a_detached_draw_is_the_same_draw():
     """Cut from the graph, with its condition and diagnostics."""
     x = torch.randn(3, requires_grad=True) * 2
-    draw = Draw(x, torch.arange(3), {"steps": torch.ones(1)})
+    draw = Draw(x, x * 3, {"slope": x.norm()})
     cut = draw.detach()
     assert torch.equal(cut.x, x)
-    assert not cut.x.requires_grad
-    assert cut.condition is draw.condition
-    assert cut.info is draw.info
+    assert torch.equal(cut.condition, x * 3)
+    assert torch.equal(cut.info["slope"], x.norm())
+    assert not any(t.requires_grad for t in (cut.x, cut.condition, cut.info["slope"]))
     assert draw.x.requires_grad
 
 
@@ -339,3 +340,32 @@ def test_describe_is_one_short_line(text):
     assert len(line.splitlines()) <= 1
     if len(" ".join(text.split())) <= 80:
         assert line == " ".join(text.split())
+
+
+def spectral() -> nn.Module:
+    return nn.utils.parametrizations.spectral_norm(nn.Linear(5, 5))
+
+
+def test_a_frozen_network_keeps_its_buffers():
+    """A spectral norm turns its vectors in every training pass; not while it is frozen."""
+    network = spectral()
+    before = {k: v.clone() for k, v in network.named_buffers()}
+    x = torch.randn(4, 5, requires_grad=True)
+    with frozen(network):
+        network(x).sum().backward()
+    assert all(torch.equal(v, before[k]) for k, v in network.named_buffers())
+    assert x.grad is not None
+    network(x)
+    assert any(not torch.equal(v, before[k]) for k, v in network.named_buffers())
+
+
+def test_looking_at_a_resting_network_changes_nothing():
+    """Evaluation mode within, each layer's own mode after."""
+    network = nn.Sequential(spectral(), nn.Dropout(0.5), nn.BatchNorm1d(5).eval())
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    x = torch.randn(8, 5)
+    with resting(network):
+        assert torch.equal(network(x), network(x))
+        assert not network(x).requires_grad
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    assert [layer.training for layer in network] == [True, True, False]

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 
-from energan.core import Config, Domain, Model, SettingError
+from energan.core import Config, Domain, Model, SettingError, describe
 
 
 @dataclass(frozen=True)
@@ -33,25 +34,34 @@ def names() -> list[str]:
 def find(name: str) -> ModelFile:
     """The model `name`: one of `names()`, or the dotted name of a module of the user's.
 
-    Raises SettingError if there is none, or if it lacks Config or build.
+    Raises SettingError if there is none, if it cannot be imported, or lacks Config or build.
     """
-    if name in names():
-        module = importlib.import_module(f"energan.models.{name}")
-    else:
-        if "" not in sys.path:  # an installed command does not look in the current folder
-            sys.path.insert(0, "")
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name and not name.startswith(error.name):
-                raise SettingError(f"model {name} cannot be imported: {error}") from error
-            near = get_close_matches(name, names(), 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}"
-            raise SettingError(
-                f"no model {name!r}: {hint} Your own is named by its module, as my_package.my_model"
-            ) from None
+    module = _import(f"energan.models.{name}" if name in names() else name)
     for part in ("Config", "build"):
         if not hasattr(module, part):
-            raise SettingError(f"model {name}: {module.__file__} defines no {part}")
+            raise SettingError(
+                f"model {name}: {getattr(module, '__file__', 'that module')} defines no {part}"
+            )
+    if not (isinstance(module.Config, type) and issubclass(module.Config, Config)):
+        raise SettingError(f"model {name}: its Config must be a subclass of energan.core.Config")
     summary = (module.__doc__ or name).strip().splitlines()[0]
     return ModelFile(name, summary, module.Config, module.build)
+
+
+def _import(name: str) -> ModuleType:
+    if "" not in sys.path:  # an installed command does not look in the current folder
+        sys.path.insert(0, "")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing != name and not name.startswith(f"{missing}."):
+            raise SettingError(f"model {name} cannot be imported: {error}") from error
+    except Exception as error:  # a user's file may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise SettingError(f"model {name} cannot be imported: {describe(reason)}") from error
+    near = get_close_matches(name, names(), 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}."
+    raise SettingError(
+        f"no model {name!r}: {hint} Your own is named by its module, as my_package.my_model"
+    )

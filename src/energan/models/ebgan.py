@@ -16,7 +16,7 @@ from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Objective, Optimiser
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
 from energan.nets.autoencoder import mlp_autoencoder
-from energan.nets.mlp import Output, check_output, mlp_generator, set_weights
+from energan.nets.mlp import Output, Widths, check_output, mlp_generator, set_weights
 from energan.objectives import Contrastive, Hinge, Log, SquareSquare
 from energan.samplers.generator import Generator, Prior
 from energan.schedules import Schedule
@@ -39,9 +39,11 @@ class Config(BaseConfig):
     )
     reduction: Reduction = Field("l2", description="U from the difference: l2 norm, sum or mean")
     code: Code = Field("raw", description="where the pulling-away term reads the code")
-    generator: tuple[int, ...] = Field((800,) * 4, description="hidden widths of G")
-    encoder: tuple[int, ...] = Field((1024,), description="widths of D's encoder; last the code")
-    decoder: tuple[int, ...] = Field((), description="hidden widths of D's decoder")
+    generator: Widths = Field((800,) * 4, description="hidden widths of G")
+    encoder: Widths = Field(
+        (1024,), min_length=1, description="widths of D's encoder; last the code"
+    )
+    decoder: Widths = Field((), description="hidden widths of D's decoder")
     norm: bool = Field(True, description="batch norm, but in G's output and D's first layer")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on D's hidden layers")
     latent: int = Field(100, ge=1, description="numbers in z")

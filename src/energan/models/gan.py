@@ -18,6 +18,7 @@ from energan.core import Domain, Model, Optimiser
 from energan.energies.logit import Logit
 from energan.nets.mlp import (
     Output,
+    Widths,
     check_output,
     maxout_logit,
     mlp_generator,
@@ -36,8 +37,8 @@ SGD_2014 = Optimiser(
 class Config(BaseConfig):
     """Settings of the fully connected GAN."""
 
-    generator: tuple[int, ...] = Field((1200, 1200), description="hidden widths of G")
-    discriminator: tuple[int, ...] = Field((240, 240), description="hidden widths of D")
+    generator: Widths = Field((1200, 1200), description="hidden widths of G")
+    discriminator: Widths = Field((240, 240), description="hidden widths of D")
     maxout_pieces: int = Field(5, ge=0, description="pieces of D's maxout units; 0 for ReLU units")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout on D's hidden layers")
     input_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on D's input (maxout only)")

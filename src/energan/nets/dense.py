@@ -145,7 +145,8 @@ class Dropout(Noisy):
         if self.randomness is None:
             return F.dropout(x, self.rate, training=True)
         shape = x.shape if self.randomness.members == 1 else x.shape[1:]
-        return x * self.randomness.keep(1 - self.rate, *shape) / (1 - self.rate)
+        kept = self.randomness.keep(1 - self.rate, *shape)
+        return x * kept.to(x.dtype).mul_(1 / (1 - self.rate))
 
 
 class Flatten(nn.Module):

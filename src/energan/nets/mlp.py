@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from energan.core import Domain, SettingError
 from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, Unflatten
 
 Output = Literal["linear", "tanh", "sigmoid"]
+Widths = tuple[Annotated[int, Field(ge=1)], ...]
+"""Layer widths as a setting."""
 OUTPUTS: dict[str, type[nn.Module]] = {
     "linear": nn.Identity,
     "tanh": nn.Tanh,
@@ -110,9 +113,9 @@ def set_output_mean(generator: Chain, mean: Tensor, output: Output) -> None:
     """Set the last bias so that the generator starts at the mean event (the 2014 GAN's start)."""
     flat = mean.flatten()
     if output == "sigmoid":
-        flat = flat.clamp(1e-3, 1 - 1e-3).logit()  # pixels that are always black: a finite logit
+        flat = flat.double().clamp(1e-7, 1 - 1e-7).logit()  # always black: as the 2014 code has it
     elif output == "tanh":
-        flat = flat.clamp(-1 + 1e-3, 1 - 1e-3).atanh()
+        flat = flat.double().clamp(-1 + 2e-7, 1 - 2e-7).atanh()
     last = [layer for layer in generator if isinstance(layer, Dense)][-1]
     assert last.bias is not None
     last.bias.copy_(flat)

@@ -21,7 +21,8 @@ def pull_away(codes: Tensor, eps: float = 1e-8) -> Tensor:
     # Unit rows without a root at 0: the gradient of a norm there is not finite.
     squares = codes.square().sum(-1, keepdim=True)
     unit = codes * torch.rsqrt(squares.clamp_min(eps * eps))
-    cosines = unit @ unit.transpose(-2, -1)  # (..., N, S) -> (..., N, N)
+    with torch.autocast(codes.device.type, enabled=False):  # cosines are never in half precision
+        cosines = unit @ unit.transpose(-2, -1)  # (..., N, S) -> (..., N, N)
     squared = cosines.square()
     off_diagonal = squared.sum((-2, -1)) - squared.diagonal(dim1=-2, dim2=-1).sum(-1)
     return off_diagonal / (n * (n - 1))

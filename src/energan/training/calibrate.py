@@ -7,34 +7,37 @@ A small EBGAN after 1,200 steps scored held-out real / fake images 8.9 / 11.2 wi
 
 from collections.abc import Callable
 
-import torch
-
-from energan.core import Batch, Context, Energy, Randomness, Sampler, State, calibrating
+from energan.core import (
+    Batch,
+    Context,
+    Energy,
+    Sampler,
+    State,
+    calibrating,
+    resting,
+)
 
 SAMPLES, CHUNK = 2000, 250
 
 
-@torch.no_grad()
 def calibrate(
     energy: Energy,
     sampler: Sampler,
     feed: Callable[[int], Batch],
     state: State,
-    randomness: Randomness,
+    context: Callable[[int], Context],
 ) -> None:
     """Measure the energy's statistics on real data, the sampler's on its own draws.
 
-    feed: chunk number -> Batch of real data. Training reads none of what this writes.
+    feed, context: chunk number -> real data, the random draws. Training reads none of what this
+    writes.
     """
-    with calibrating(energy) as needed:
+    with resting(energy), calibrating(energy) as needed:
         if needed:
             for chunk in range(SAMPLES // CHUNK):
                 batch = feed(chunk)
                 energy(batch.x, batch.condition, stream="eval")
-    with calibrating(sampler) as needed:
+    with resting(sampler), calibrating(sampler) as needed:
         if needed:
-            context = Context(0, {}, randomness)
             for chunk in range(SAMPLES // CHUNK):
-                randomness.at("calibrate", chunk)
-                condition = feed(chunk).condition
-                sampler.sample(energy, CHUNK, condition, state, context)
+                sampler.sample(energy, CHUNK, feed(chunk).condition, state, context(chunk))

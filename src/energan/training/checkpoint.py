@@ -11,6 +11,7 @@ Randomness and data order are functions of (seed, step), so neither is saved. No
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from energan.core import CheckpointError, DivergenceError
+from energan.core import CheckpointError
 
 if TYPE_CHECKING:
     from energan.training.loop import Loop
 
 FORMAT = 1
+_NAME = re.compile(r"step-\d+$")
 WEIGHTS, STATE, META = "weights.safetensors", "state.safetensors", "state.json"
 
 
@@ -45,21 +47,23 @@ def weights_of(loop: "Loop") -> dict[str, Tensor]:
 
 
 def save(folder: Path, loop: "Loop") -> Path:
-    """Write the loop's state to `folder`/step-N and return that path.
+    """Write the loop's state, calibrated, to `folder`/step-N and return that path.
 
-    Raises DivergenceError, writing nothing, if a weight is not finite.
+    Raises DivergenceError, writing nothing, if a weight or an optimiser's average is not finite: a
+    gradient can overflow without any loss having told.
     """
     loop.calibrate()
     weights = weights_of(loop)
-    for name, value in weights.items():
-        if loop.members == 1 and not bool(value.isfinite().all()):
-            raise DivergenceError(f"the weights {name} are not finite at step {loop.step}")
     state = {
         f"{network}.optimiser.{k}": v
         for network, stepper in loop.steppers.items()
         for k, v in stepper.state().items()
     }
     state |= {f"sampler.state.{k}": v for k, v in loop.state.items()}
+    for name, value in {**weights, **state}.items():
+        rows = value.reshape(loop.members if value.dim() else 1, -1).isfinite().all(-1)
+        for member in torch.nonzero(~rows).flatten().tolist():
+            loop.mark(member, f"{name} is not finite at step {loop.step}")
     if loop.ema is not None:
         state["ema.updates"] = loop.ema.n_averaged
     meta = {
@@ -126,18 +130,28 @@ def write(
     aside.mkdir(parents=True)
     sums = {}
     for name, tensors in ((WEIGHTS, weights), (STATE, state)):
-        # clones: safetensors refuses tensors that share memory
-        save_file({k: v.cpu().clone() for k, v in tensors.items()}, aside / name)
+        try:
+            # clones: safetensors refuses tensors that share memory
+            save_file({k: v.cpu().clone() for k, v in tensors.items()}, aside / name)
+        except SafetensorError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise CheckpointError(
+                f"{path} could not be written ({error}): free some space, then resume"
+            ) from None
         _flush(aside / name)
         sums[name] = _sha256(aside / name)
     meta = {**meta, "sha256": sums}
     meta["checksum"] = _checksum(meta)
     (aside / META).write_text(json.dumps(meta, indent=2), encoding="utf8")
     _flush(aside / META)
-    if path.exists():  # the same step written again, after a rollback or a resume
-        shutil.rmtree(path)
+    _flush(aside)
+    before = folder / f".old-{path.name}"
+    if path.exists():  # the same step written again, after a rollback
+        shutil.rmtree(before, ignore_errors=True)
+        path.rename(before)
     aside.rename(path)
     _flush(folder)
+    shutil.rmtree(before, ignore_errors=True)
     return path
 
 
@@ -146,7 +160,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     try:
         meta = json.loads((path / META).read_text(encoding="utf8"))
         intact = meta.get("checksum") == _checksum(meta)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{path} is torn: {META} cannot be read ({error})") from None
     if not intact:
         raise CheckpointError(f"{path} was altered: {META} does not match its checksum")
@@ -175,9 +189,21 @@ def read_tensors(path: Path, name: str, meta: dict[str, Any] | None = None) -> d
 def listed(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
     return sorted(
-        (p for p in folder.glob("step-*") if p.is_dir()),
-        key=lambda p: int(p.name.removeprefix("step-")),
+        (p for p in folder.glob("step-*") if p.is_dir() and _NAME.match(p.name)), key=step_of
     )
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint's name."""
+    return int(path.name.removeprefix("step-"))
+
+
+def set_aside(folder: Path, step: int) -> None:
+    """Rename checkpoints later than `step`, which were refused, so that none counts as kept."""
+    for path in listed(folder):
+        if step_of(path) > step:
+            shutil.rmtree(folder / f"refused-{path.name}", ignore_errors=True)
+            path.rename(folder / f"refused-{path.name}")
 
 
 def newest_good(folder: Path) -> tuple[Path, list[str]]:
@@ -191,7 +217,7 @@ def newest_good(folder: Path) -> tuple[Path, list[str]]:
             meta = read_meta(path)
             for name in (WEIGHTS, STATE):
                 read_tensors(path, name, meta)
-        except CheckpointError as error:
+        except (CheckpointError, OSError) as error:
             refused.append(str(error))
             continue
         return path, refused
@@ -203,11 +229,10 @@ def newest_good(folder: Path) -> tuple[Path, list[str]]:
 def prune(folder: Path, keep: int, also: set[int]) -> None:
     """Remove all but the last `keep` checkpoints and those at the steps `also`."""
     for path in listed(folder)[:-keep]:
-        if int(path.name.removeprefix("step-")) not in also:
+        if step_of(path) not in also:
             shutil.rmtree(path, ignore_errors=True)
-    for aside in folder.glob(".step-*"):  # left by a process that was killed while writing
-        if aside.name.rsplit(".", 1)[-1] != str(os.getpid()):
-            shutil.rmtree(aside, ignore_errors=True)
+    for left in (*folder.glob(".step-*"), *folder.glob(".old-step-*")):  # by a killed process
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _sha256(file: Path) -> str:

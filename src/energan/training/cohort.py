@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from energan.core import SettingError
+from energan.core import Model, SettingError
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -44,6 +44,52 @@ def stack(networks: Sequence[Network]) -> Network:
                 f"members of a cohort differ in values, not shapes, and {name} differs in shape"
             ) from error
     return stacked
+
+
+PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+def check_members(models: Sequence[Model]) -> None:
+    """Raise SettingError unless the members differ in nothing but what a cohort keeps apart.
+
+    Apart are weights, seeds, scheduled values and rates. All else is the first member's: the
+    objective, k, and what the layers hold as plain attributes, such as a dropout rate.
+    """
+    first = models[0]
+    for other in models[1:]:
+        differing = [
+            name
+            for name, a, b in (
+                ("the objective", _plain(first.objective), _plain(other.objective)),
+                ("k", first.energy_steps, other.energy_steps),
+                ("the scheduled values", first.hyper.keys(), other.hyper.keys()),
+                ("the energy's layers", _layers(first.energy), _layers(other.energy)),
+                ("the sampler's layers", _layers(first.sampler), _layers(other.sampler)),
+            )
+            if a != b
+        ]
+        if differing:
+            raise SettingError(
+                f"members of a cohort differ in {' and '.join(differing)}: train those that differ "
+                "as separate runs"
+            )
+
+
+def _plain(thing: object) -> tuple[object, ...]:
+    values = sorted((k, v) for k, v in vars(thing).items() if isinstance(v, PLAIN) or callable(v))
+    return type(thing), [(k, v) for k, v in values if not k.startswith("_")]
+
+
+def _layers(network: nn.Module) -> list[object]:
+    return [(name, _plain(layer)) for name, layer in network.named_modules()]
+
+
+@torch.no_grad()
+def mask(tensors: Sequence[torch.Tensor], members: int, member: int) -> None:
+    """Zero one member's part of stacked tensors, so that what is not finite stays nowhere."""
+    for tensor in tensors:
+        if tensor.dim() and len(tensor) == members:
+            tensor[member] = 0
 
 
 def unstack(tensors: dict[str, torch.Tensor], member: int) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -62,8 +63,8 @@ def native_bf16(device: torch.device) -> bool:
     )
 
 
-def choose(settings: EngineSettings) -> Engine:
-    """Resolve "auto", and set torch's global switches to match.
+def choose(settings: EngineSettings, *, switches: bool = True) -> Engine:
+    """Resolve "auto" and, with `switches`, set torch's global ones to match.
 
     Raises SettingError for a device that is not there.
     """
@@ -88,17 +89,29 @@ def choose(settings: EngineSettings) -> Engine:
     if precision == "auto":
         precision = "bf16" if native_bf16(device) else "32"
     threads = settings.threads or _all_cores()
+    if switches:
+        _switch(device, precision, threads)
+    return Engine(device, precision, threads)
+
+
+def _switch(device: torch.device, precision: str, threads: int) -> None:
     torch.set_num_threads(threads)
     # Saturated units and old optimiser averages decay into denormals, which are slow on the CPU.
     torch.set_flush_denormal(True)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = precision == "bf16"
         torch.backends.cudnn.allow_tf32 = precision == "bf16"
-    return Engine(device, precision, threads)
 
 
 def _all_cores() -> int:
+    """Cores this process may use: the environment's word, its affinity, its container's quota."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such limit, or "max"
+        return cores

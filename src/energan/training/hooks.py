@@ -1,16 +1,13 @@
 """What happens beside training: events, checkpoints, going back after a divergence."""
 
-import json
-import math
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from energan.core import CheckpointError, DivergenceError
-from energan.folder import RunFolder, write_atomically
+from energan.folder import RunFolder
 from energan.training import checkpoint
 from energan.training.loop import Hook, Loop
 
@@ -27,15 +24,23 @@ def due(step: int, every: int) -> bool:
 
 
 class Log(Hook):
-    """Every `every` steps: read the figures, write their means as an event, tell listeners."""
+    """Every `every` steps: read the figures, write their means as an event, tell listeners.
+
+    Means are over the steps since the last event, or since the checkpoint a run resumed from.
+    """
 
     def __init__(self, folder: RunFolder, every: int, listeners: list[Listener]) -> None:
         self.folder, self.every, self.listeners = folder, every, listeners
+        self._forget()
+
+    def _forget(self) -> None:
         self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
         self._steps = 0
+        self._clock = time.perf_counter()
 
     def start(self, loop: Loop) -> None:
-        self._clock, self._from = time.perf_counter(), loop.step
+        self._forget()
 
     def step(self, loop: Loop) -> None:
         if due(loop.step, self.every):
@@ -45,34 +50,39 @@ class Log(Hook):
         self._write(loop)
 
     def rescue(self, loop: Loop, error: DivergenceError) -> bool:
-        self._sums, self._steps = {}, 0
-        return False  # forget what led there; another hook decides
+        self._forget()  # what led there; another hook decides what to do
+        return False
 
     def collect(self, read: list[tuple[int, dict[str, Tensor]]]) -> None:
+        """Add figures that `Loop.settle` read; a diverged member's are NaN and do not count."""
         for _, figures in read:
             self._steps += 1
             for name, values in figures.items():
                 self._sums[name] = self._sums.get(name, 0.0) + float(values.nanmean())
+                self._counts[name] = self._counts.get(name, 0) + 1
+
+    def tell(self, event: str, step: int, figures: Figures) -> None:
+        """Write an event and tell the listeners."""
+        self.folder.append(event, step=step, **{k: float(f"{v:.6g}") for k, v in figures.items()})
+        for listener in self.listeners:
+            listener(step, figures)
 
     def _write(self, loop: Loop) -> None:
         self.collect(loop.settle())
         if not self._steps:
             return
-        now = time.perf_counter()
-        figures = {name: total / self._steps for name, total in self._sums.items()}
-        elapsed = max(now - self._clock, 1e-9)
+        figures = {name: total / self._counts[name] for name, total in self._sums.items()}
         images = self._steps * loop.settings.batch_size * loop.energy_steps * loop.members
-        figures["images_per_s"] = images / elapsed
-        self._sums, self._steps, self._clock = {}, 0, now
-        self.folder.append("step", step=loop.step, **{k: _rounded(v) for k, v in figures.items()})
-        for listener in self.listeners:
-            listener(loop.step, figures)
+        figures["images_per_s"] = images / max(time.perf_counter() - self._clock, 1e-9)
+        self._forget()
+        self.tell("step", loop.step, figures)
 
 
 class Checkpoints(Hook):
     """Every `every` steps and at the end: verify, score if asked, write, prune.
 
-    score: the loop -> {name: figure}; the checkpoint with the lowest `best` figure is kept.
+    score: the loop, calibrated -> {name: figure}. The checkpoint whose figure `best` is lowest is
+    kept beside the last ones.
     """
 
     def __init__(
@@ -82,7 +92,7 @@ class Checkpoints(Hook):
         keep: int,
         log: Log,
         score: Callable[[Loop], Figures] | None = None,
-        best: str | None = None,
+        best: str = "",
     ) -> None:
         self.folder, self.every, self.keep, self.log = folder, every, keep, log
         self.score, self.best = score, best
@@ -92,6 +102,7 @@ class Checkpoints(Hook):
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         if loop.step == 0:
             self.write(loop)  # a run that diverges at once has somewhere to go back to
+        self._written = loop.step
 
     def step(self, loop: Loop) -> None:
         if due(loop.step, self.every):
@@ -103,37 +114,22 @@ class Checkpoints(Hook):
 
     def write(self, loop: Loop) -> None:
         self.log.collect(loop.settle())
+        if self.score:
+            # Before the checkpoint: killed between the two, a resume makes this event void and
+            # scores again, and no checkpoint is ever without its score.
+            loop.calibrate()
+            self.log.tell("score", loop.step, self.score(loop))
         path = checkpoint.save(self.folder.checkpoints, loop)
         self._written = loop.step
-        figures = self.score(loop) if self.score else {}
-        if figures:
-            self.folder.append(
-                "score", step=loop.step, **{k: _rounded(v) for k, v in figures.items()}
-            )
-            for listener in self.log.listeners:
-                listener(loop.step, figures)
-        self._remember(loop.step, figures.get(self.best or "", math.inf))
-        kept = read_best(self.folder.checkpoints)
-        checkpoint.prune(path.parent, self.keep, {kept["step"]} if kept else set())
-
-    def _remember(self, step: int, figure: float) -> None:
-        before = read_best(self.folder.checkpoints)
-        # an entry from a later step is from before a resume or a rollback, and void
-        if math.isfinite(figure) and (
-            before is None or figure < before["figure"] or before["step"] > step
-        ):
-            entry = {"step": step, "name": self.best, "figure": figure}
-            write_atomically(self.folder.checkpoints / "best.json", json.dumps(entry) + "\n")
+        best = best_step(self.folder, self.best)
+        checkpoint.prune(path.parent, self.keep, set() if best is None else {best})
 
 
-def read_best(folder: Path) -> dict[str, Any] | None:
-    """{"step", "name", "figure"} of the best checkpoint so far, if one is marked and there."""
-    try:
-        entry = json.loads((folder / "best.json").read_text(encoding="utf8"))
-        there = (folder / checkpoint.checkpoint_name(entry["step"])).is_dir()
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return dict(entry) if there else None
+def best_step(folder: RunFolder, figure: str = "sliced_wasserstein") -> int | None:
+    """The step whose checkpoint is there and whose score event has the lowest `figure`."""
+    there = {checkpoint.step_of(path) for path in checkpoint.listed(folder.checkpoints)}
+    scored = [e for e in folder.read("score") if figure in e and e.get("step") in there]
+    return int(min(scored, key=lambda e: e[figure])["step"]) if scored else None
 
 
 class Rollback(Hook):
@@ -141,17 +137,16 @@ class Rollback(Hook):
 
     def __init__(self, folder: RunFolder, most: int, say: Callable[[str], None]) -> None:
         self.folder, self.most, self.say = folder, most, say
-        self.count = 0
 
     def rescue(self, loop: Loop, error: DivergenceError) -> bool:
-        if self.count >= self.most:
+        # The scale tells how often it was halved, also in the processes before a resume.
+        scale = loop.rate_scale / 2
+        if float(scale.min()) < 2.0**-self.most:
             return False
         try:
             path, _ = checkpoint.newest_good(self.folder.checkpoints)
         except CheckpointError:
             return False
-        self.count += 1
-        scale = loop.rate_scale / 2  # halves what diverged, also when that was halved before
         checkpoint.restore(path, loop)
         loop.rate_scale = scale
         factor = float(scale.min())
@@ -176,10 +171,11 @@ class TensorBoard(Hook):
         for name, value in figures.items():
             self.writer.add_scalar(name, value, step)
 
-    def finish(self, loop: Loop) -> None:
+    def rescue(self, loop: Loop, error: DivergenceError) -> bool:
+        self.close()  # the next figure opens it anew and replaces what the rollback undid
+        return False
+
+    def close(self) -> None:
         if self.writer is not None:
             self.writer.close()
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
+            self.writer = None

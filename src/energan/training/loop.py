@@ -21,7 +21,7 @@ from energan.core import (
 )
 from energan.schedules import parse
 from energan.training.calibrate import CHUNK, calibrate
-from energan.training.cohort import stack
+from energan.training.cohort import check_members, mask, stack
 from energan.training.engine import Engine
 from energan.training.optimisers import Stepper
 from energan.training.settings import TrainingSettings
@@ -46,11 +46,15 @@ class Hook:
     def finish(self, loop: "Loop") -> None:
         """After the last step, or when the loop was asked to stop; not after an error."""
 
+    def close(self) -> None:
+        """At the very end, whatever happened."""
+
 
 class Loop:
     """Trains one model, or a cohort of models that differ in values and not in shapes.
 
     models, seeds: one for each member. calibration: chunk number, chunk size -> real data at rest.
+    Raises SettingError if the members cannot train as one program.
     """
 
     def __init__(
@@ -63,10 +67,10 @@ class Loop:
         seeds: Sequence[int],
         hooks: Sequence[Hook] = (),
     ) -> None:
-        first = models[0]
+        check_members(models)
         self.settings, self.engine, self.hooks = settings, engine, list(hooks)
         self.feed, self.calibration = feed, calibration
-        self.objective, self.energy_steps = first.objective, first.energy_steps
+        self.objective, self.energy_steps = models[0].objective, models[0].energy_steps
         self.energy = stack([m.energy for m in models]).to(engine.device, engine.dtype)
         self.sampler = stack([m.sampler for m in models]).to(engine.device, engine.dtype)
         self.steppers = {
@@ -78,9 +82,10 @@ class Loop:
         if settings.ema:
             decay = settings.ema**settings.ema_every
             self.ema = AveragedModel(self.networks, multi_avg_fn=get_ema_multi_avg_fn(decay))
-            self.ema.requires_grad_(False)
+            self.ema.requires_grad_(False).eval()
         self.randomness = Randomness(seeds, engine.device, engine.dtype)
-        attach(self.networks, self.randomness)
+        for version in self.versions():
+            attach(version, self.randomness)
         self._schedules = {name: [parse(m.hyper[name]) for m in models] for name in models[0].hyper}
         self._hyper: dict[str, tuple[tuple[float, ...], Tensor]] = {}
         self.step = 0
@@ -94,28 +99,43 @@ class Loop:
     def members(self) -> int:
         return self.randomness.members
 
-    def context(self, purpose: str = "train") -> Context:
-        """Where training stands, with the random draws set from (seed, step, purpose)."""
+    def context(self, *place: object) -> Context:
+        """Where training stands, with the random draws set from the seed and `place`.
+
+        Without a place it is (step, "train"): the draws of one training step.
+        """
         values = {n: tuple(s(self.step) for s in each) for n, each in self._schedules.items()}
         for name, value in values.items():
             if self._hyper.get(name, (None,))[0] != value:  # a new tensor only where it changed
                 tensor = torch.tensor(value, device=self.engine.device, dtype=self.engine.dtype)
                 self._hyper[name] = (value, tensor.unsqueeze(-1))
         hyper = {name: tensor for name, (_, tensor) in self._hyper.items()}
-        return Context(self.step, hyper, self.randomness.at(self.step, purpose))
+        return Context(self.step, hyper, self.randomness.at(*(place or (self.step, "train"))))
 
     def run(self) -> None:
-        """Train until `settings.steps`, or until `stopping` is set."""
-        for hook in self.hooks:
-            hook.start(self)
+        """Train until `settings.steps`, or until `stopping` is set.
+
+        Raises DivergenceError if a loss stops being finite and no hook rescues the loop.
+        """
+        try:
+            for hook in self.hooks:
+                hook.start(self)
+            while True:
+                try:
+                    return self._run_to_the_end()
+                except DivergenceError as error:
+                    rescued = [hook.rescue(self, error) for hook in self.hooks]
+                    if not any(rescued):
+                        raise
+        finally:
+            for hook in self.hooks:
+                hook.close()
+
+    def _run_to_the_end(self) -> None:
         while self.step < self.settings.steps and self.stopping is None:
             self.advance()
-            try:
-                for hook in self.hooks:
-                    hook.step(self)
-            except DivergenceError as error:
-                if not any(hook.rescue(self, error) for hook in self.hooks):
-                    raise
+            for hook in self.hooks:
+                hook.step(self)
         for hook in self.hooks:
             hook.finish(self)
 
@@ -132,11 +152,12 @@ class Loop:
                 loss = self.objective.energy_loss(self.energy, batch, resting, context)
             self._descend("energy", loss, figures)
         if learns and draw is not None:
-            with frozen(self.energy), self.engine.autocast():
-                loss = self.objective.sampler_loss(self.energy, batch, draw, context)
-            self._descend("sampler", loss, figures)
-        if draw is not None:
-            figures |= draw.info
+            with frozen(self.energy):
+                with self.engine.autocast():
+                    loss = self.objective.sampler_loss(self.energy, batch, draw, context)
+                self._descend("sampler", loss, figures)
+        if resting is not None:
+            figures |= resting.info
         self.step += 1
         if self.ema is not None and self.step % self.settings.ema_every == 0:
             self.ema.update_parameters(self.networks)
@@ -153,18 +174,31 @@ class Loop:
     def settle(self) -> list[tuple[int, dict[str, Tensor]]]:
         """Read the figures since the last call, each (M,) on the CPU, and see that all are finite.
 
-        This is the only place where numbers are waited for. A member that is not finite is marked;
-        DivergenceError, naming the term and the step, once no member is left.
+        This is the only place where numbers are waited for. A member that is not finite is masked,
+        and its figures are NaN from then on; DivergenceError, naming the term and the step, once no
+        member is left.
         """
         pending, self._pending = self._pending, []
-        read = [(step, {name: v.cpu() for name, v in f.items()}) for step, f in pending]
+        read = [(step, _to_cpu(figures)) for step, figures in pending]
         for step, figures in read:
             for name, values in figures.items():
-                for member in torch.nonzero(~values.reshape(-1).isfinite()).flatten().tolist():
-                    self.diverged.setdefault(member, f"{name} is not finite at step {step}")
-        if len(self.diverged) == self.members:
-            raise DivergenceError(self.diverged[self.members - 1])
+                for member in torch.nonzero(~values.isfinite()).flatten().tolist():
+                    self.mark(member, f"{name} is not finite at step {step}")
+        for _, figures in read:
+            for values in figures.values():
+                values[list(self.diverged)] = torch.nan
         return read
+
+    def mark(self, member: int, reason: str) -> None:
+        """Record that a member diverged and take it out; DivergenceError if it was the last."""
+        if member in self.diverged:
+            return
+        self.diverged[member] = reason
+        if len(self.diverged) == self.members:
+            raise DivergenceError(reason)
+        self.rate_scale[member] = 0
+        state = [t for stepper in self.steppers.values() for t in stepper.state().values()]
+        mask([*(p for v in self.versions() for p in v.parameters()), *state], self.members, member)
 
     def forget(self) -> None:
         """Drop figures not yet read: they belong to steps that a rollback undid."""
@@ -172,17 +206,27 @@ class Loop:
 
     def averaged(self) -> nn.ModuleDict:
         """The networks to evaluate: with averaged weights if there are any, else the raw ones."""
-        if self.ema is None:
-            return self.networks
-        return cast(nn.ModuleDict, self.ema.module)
+        return self.networks if self.ema is None else cast(nn.ModuleDict, self.ema.module)
+
+    def versions(self) -> list[nn.ModuleDict]:
+        """The raw networks and, if there are any, the averaged ones."""
+        return [self.networks] if self.ema is None else [self.networks, self.averaged()]
 
     def calibrate(self, versions: Sequence[nn.ModuleDict] = ()) -> None:
         """Measure the statistics that evaluation uses; without `versions`, of raw and averaged."""
-        for networks in versions or {id(n): n for n in (self.networks, self.averaged())}.values():
+        for networks in versions or self.versions():
             calibrate(
                 cast(Energy, networks["energy"]),
                 cast(Sampler, networks["sampler"]),
                 lambda chunk: self.calibration(chunk, CHUNK),
                 self.state,
-                self.randomness,
+                lambda chunk: self.context("calibrate", chunk),
             )
+
+
+def _to_cpu(figures: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Figures (M,) on the CPU, in one transfer rather than one each."""
+    if not figures:
+        return {}
+    together = torch.stack([v.reshape(-1).double() for v in figures.values()]).cpu()
+    return dict(zip(figures, together, strict=True))

@@ -106,7 +106,7 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
     loop = a_loop(2)
     with torch.no_grad():
         next(loop.energy.parameters()).view(-1)[0] = float("nan")
-    with pytest.raises(DivergenceError, match=r"weights energy\..* are not finite at step 2"):
+    with pytest.raises(DivergenceError, match=r"energy\..* is not finite at step 2"):
         checkpoint.save(tmp_path, loop)
     assert checkpoint.listed(tmp_path) == []
 
