@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _PLACES = {"train": "api", "load": "api", "Run": "run", "EnerganError": "errors"}
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(importlib.import_module(f"energan.{_PLACES[name]}"), name)

@@ -34,7 +34,7 @@ from energan.errors import (
     describe,
 )
 from energan.randomness import Randomness, place_seed
-from energan.schedules import Schedule
+from energan.schedules import FORMS, Schedule
 from energan.streams import (
     Calibrated,
     Noisy,
@@ -261,7 +261,7 @@ class Optimiser(Config):
     """How one network's parameters are stepped."""
 
     kind: Literal["adam", "sgd"] = Field("adam", description="update rule")
-    lr: Schedule = Field(0.001, description="learning rate, a number or a schedule")
+    lr: Schedule = Field(0.001, description=f"learning rate: {FORMS}")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the square")
     eps: float = Field(1e-8, gt=0, description="Adam's floor under the root")

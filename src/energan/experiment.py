@@ -188,7 +188,8 @@ def _hash(job: Job, resolved: dict[str, Any]) -> str:
 
 def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
     """Put the loop back to the newest good checkpoint, and say which newer ones were refused."""
-    if not checkpoint.listed(folder.checkpoints):  # killed before it wrote its first
+    if not checkpoint.listed(folder.checkpoints) and not folder.read("score"):
+        # killed before it wrote its first
         if origin and adopt(loop, RunFolder(origin["path"]))["sha256"] != origin["sha256"]:
             raise RunError(
                 f"{folder.path} was killed before its first checkpoint, and {origin['path']}, "
@@ -235,11 +236,15 @@ def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: boo
         pictures.save_curves(folder.path / "curves.png", folder.read())
         kept = checkpoint.listed(folder.checkpoints)
         intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
-        raise DivergenceError(
-            f"{error}; {intact}. Train anew with lower learning rates or clipped gradients "
-            "(--model.energy-optimiser.clip), or let it go back and halve its rates: "
-            f"energan resume {folder.path} --on-divergence rollback"
-        ) from None
+        remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
+        if training.on_divergence == "rollback":
+            remedy = f"it was rolled back {training.rollbacks} times in vain: {remedy}"
+        else:
+            remedy += (
+                ", or let it go back and halve its rates: "
+                f"energan resume {folder.path} --on-divergence rollback"
+            )
+        raise DivergenceError(f"{error}; {intact}; {remedy}") from None
     pictures.save_curves(folder.path / "curves.png", folder.read())
     if loop.step >= training.steps:
         folder.append("finished", step=loop.step)
@@ -273,6 +278,8 @@ def _check_free(folder: RunFolder) -> None:
         )
     if folder.path.exists() and not folder.path.is_dir():
         raise RunError(f"--out {folder.path} is a file; name a folder")
+    if folder.path.is_dir() and any(not p.name.startswith(".") for p in folder.path.iterdir()):
+        raise RunError(f"--out {folder.path} holds other files; name a new or an empty folder")
 
 
 def _claim(job: Job, out: str | Path | None) -> RunFolder:

@@ -102,6 +102,8 @@ def _check_target(path: Path, domain: Domain) -> None:
         raise DataError(f"--out {path} is a folder; name a file")
     if not path.suffix and path.exists() and not path.is_dir():
         raise DataError(f"--out {path} is a file; name a folder, a .png or an .npz")
+    if not path.suffix and path.is_dir() and any(path.iterdir()):
+        raise DataError(f"--out {path} holds files already; name a new or an empty folder")
 
 
 def _png_text(text: Mapping[str, str]) -> PngInfo:
@@ -121,7 +123,7 @@ def save_curves(path: Path, events: Sequence[dict[str, Any]]) -> Path:
             ("score", "held_out_energy"),
         ],
         "losses": [("step", "loss_energy"), ("step", "loss_sampler"), ("step", "pull_away")],
-        "distance to held-out data": [("score", "sliced_wasserstein")],
+        "sliced Wasserstein distance (SWD)": [("score", "sliced_wasserstein")],
     }
     for i, (title, lines) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, len(panels), i, title=title, xlabel="step")
@@ -130,6 +132,7 @@ def save_curves(path: Path, events: Sequence[dict[str, Any]]) -> Path:
             if points:
                 axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
                 axes.legend(fontsize="small")
+        axes.locator_params(axis="x", nbins=4)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
     return path

@@ -78,7 +78,10 @@ class ProgressBar(Hook):
             self._bar = None
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        try:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        except BrokenPipeError:  # whoever read this went away; the training does not
+            self.console = Console(quiet=True)
 
     def _text(self) -> str:
         shown = [

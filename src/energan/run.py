@@ -59,6 +59,9 @@ class Run:
         state = checkpoints.select(stored, "sampler.state.")
         self._state = {name: value.to(self.engine.device) for name, value in state.items()}
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, model={self.job.model!r}, step={self.step})"
+
     @property
     def path(self) -> Path:
         return self.folder.path

@@ -73,9 +73,17 @@ def parse(written: float | str) -> Callable[[int], float]:
     return lambda t: chosen(t, *arguments)
 
 
+FOREVER = 10**12
+FORMS = "a number, linear(from, to, steps[, start]) or geometric(from, divisor[, floor])"
+"""How a schedule is written, for help texts."""
+
+
 def _check(written: float | str) -> float | str:
-    parse(written)
+    value = parse(written)
+    if min(value(0), value(FOREVER)) < 0:
+        raise ValueError(f"{written!r} falls below 0")
     return written
 
 
 Schedule = Annotated[float | str, AfterValidator(_check)]
+"""A setting that changes with the step, never below 0: a rate, a margin, a weight."""

@@ -117,7 +117,10 @@ def _from_file(path: Path) -> Job:
             "(groups of settings), as a run's config.json has"
         )
     origin = (read.get("resolved") or {}).get("from") or {}
-    job = _job(str(read.get("recipe", path.stem)), read["model"], settings)
+    try:
+        job = _job(str(read.get("recipe", path.stem)), read["model"], settings)
+    except SettingError as error:
+        raise SettingError(f"{path}: {error}") from None
     return replace(job, origin=origin.get("path"))
 
 

@@ -255,8 +255,9 @@ def test_the_python_names(tmp_path: Path) -> None:
         energan.train("ebgan-digits", step=5)  # type: ignore[arg-type]
     with pytest.raises(energan.EnerganError, match="no condition"):
         loaded.sample(2, condition=torch.zeros(2))
-    assert set(energan.__all__) <= {*dir(energan), "load", "train", "Run", "metrics", "objectives",
-                                    "EnerganError"}  # fmt: skip
+    assert dir(energan) == sorted(energan.__all__)
+    assert all(getattr(energan, name) is not None for name in energan.__all__)
+    assert "step=5" in repr(loaded)
 
 
 # --- what users get wrong -------------------------------------------------------------------------
@@ -274,6 +275,10 @@ def test_the_python_names(tmp_path: Path) -> None:
         (["train", "ebgan-digits", "--steps", "0"], "training.steps"),
         (["train", "ebgan-digits", "--model.margin", "later"], "write linear(from, to, steps)"),
         (["train", "ebgan-digits", "--model.dropout", "1.5"], "model.dropout"),
+        (["train", "ebgan-digits", "--model.margin", "-4"], "falls below 0"),
+        (["train", "ebgan-digits", "--model.energy-optimiser.lr", "-1"], "falls below 0"),
+        (["train", "ebgan-digits", "--training.batch-size", "100000000000"], "batch_size"),
+        (["train", "ebgan-digits", "--data", "ring"], "use linear"),
         (["train", "ebgan-digits", "--device", "gpu9"], "use auto, cpu or cuda"),
         (["train", "gan-mnist", "--data", "digits", "--data.range", "signed"], "use tanh"),
         (["train", "ebgan-digits", "--model.generator", "-1"], "model.generator"),
@@ -299,6 +304,11 @@ def test_mistakes_get_one_sentence_with_the_remedy(
 def test_more_mistakes_with_a_run(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    for out in ([tmp_path / "mine"], [""]):
+        assert "holds other files" in refused(capsys, "train", "ebgan-digits", "--out", *out)
+    assert "holds files already" in refused(capsys, "sample", trained, "--out", tmp_path / "mine")
     taken = refused(capsys, "train", "ebgan-digits", "--out", trained)
     assert f"energan resume {trained}" in taken
     assert "give --steps" in refused(capsys, "resume", trained)

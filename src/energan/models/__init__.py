@@ -61,7 +61,7 @@ def _import(name: str) -> ModuleType:
         reason = f"{type(error).__name__}: {error}"
         raise SettingError(f"model {name} cannot be imported: {describe(reason)}") from error
     near = get_close_matches(name, names(), 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}."
+    hint = f"did you mean {near[0]}?" if near else f"energan has {', '.join(names())}."
     raise SettingError(
         f"no model {name!r}: {hint} Your own is named by its module, as my_package.my_model"
     )

@@ -19,7 +19,7 @@ from energan.nets.autoencoder import mlp_autoencoder
 from energan.nets.mlp import Output, Widths, check_output, mlp_generator, set_weights
 from energan.objectives import Contrastive, Hinge, Log, SquareSquare
 from energan.samplers.generator import Generator, Prior
-from energan.schedules import Schedule
+from energan.schedules import FORMS, Schedule
 
 LOSSES: dict[str, type[Objective]] = {
     "hinge": Hinge,
@@ -32,7 +32,7 @@ LOSSES: dict[str, type[Objective]] = {
 class Config(BaseConfig):
     """Settings of the fully connected EBGAN; the defaults are its best of figure 4."""
 
-    margin: Schedule = Field(10.0, description="m, a number or a schedule")
+    margin: Schedule = Field(10.0, description=f"m: {FORMS}")
     pull_away: Schedule = Field(0.0, description="weight of the pulling-away term in G's loss")
     loss: Literal["hinge", "square-square", "log", "contrastive"] = Field(
         "hinge", description="D's loss; contrastive has no margin, and diverges"

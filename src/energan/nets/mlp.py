@@ -28,8 +28,12 @@ def check_output(output: Output, domain: Domain) -> None:
     needed = bounded.get((domain.low, domain.high), "linear")
     if output not in (needed, "linear"):
         raise SettingError(
-            f"model.output: a {output} output does not fit data in "
-            f"[{domain.low}, {domain.high}]; use {needed}, or set data.range to suit"
+            f"model.output: a {output} output does not fit "
+            + (
+                "unbounded data; use linear (--model.output linear)"
+                if domain.low is None
+                else f"data in [{domain.low:g}, {domain.high:g}]; use {needed}, or set data.range"
+            )
         )
 
 

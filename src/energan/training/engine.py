@@ -96,8 +96,6 @@ def choose(settings: EngineSettings, *, switches: bool = True) -> Engine:
 
 def _switch(device: torch.device, precision: str, threads: int) -> None:
     torch.set_num_threads(threads)
-    # Saturated units and old optimiser averages decay into denormals, which are slow on the CPU.
-    torch.set_flush_denormal(True)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = precision == "bf16"
         torch.backends.cudnn.allow_tf32 = precision == "bf16"

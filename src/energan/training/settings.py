@@ -10,8 +10,8 @@ from energan.core import Config
 class TrainingSettings(Config):
     """How long, on how much, and what is averaged."""
 
-    steps: int = Field(10_000, ge=1, description="steps, each with one sampler update")
-    batch_size: int = Field(100, ge=1, description="real samples, and fakes, in a batch")
+    steps: int = Field(10_000, ge=1, le=10**9, description="steps, each with one sampler update")
+    batch_size: int = Field(100, ge=1, le=65_536, description="real samples, and fakes, in a batch")
     ema: float = Field(
         0.999, ge=0, lt=1, description="decay of the averaged weights for one step; 0 for none"
     )
