@@ -21,6 +21,11 @@ def is_image(domain: Domain) -> bool:
     return len(domain.shape) == 3 and domain.shape[0] in (1, 3)
 
 
+def drawable(domain: Domain) -> bool:
+    """Whether samples fit in one picture: images, or points of at least two numbers."""
+    return is_image(domain) or (len(domain.shape) == 1 and domain.shape[0] >= 2)
+
+
 def to_uint8(x: Tensor, domain: Domain) -> np.ndarray[Any, Any]:
     """Images (N, C, H, W) in the domain's range -> uint8 (N, H, W, C), clipped at its ends."""
     low, high = domain.low, domain.high
@@ -93,10 +98,11 @@ def save_samples(
 
 
 def _check_target(path: Path, domain: Domain) -> None:
-    drawn = is_image(domain) or (len(domain.shape) == 1 and domain.shape[0] >= 2)
     if path.suffix not in (".npz", ".png", ""):
         raise DataError(f"--out {path}: write to a .png, an .npz, or a folder (no suffix)")
-    if (path.suffix == ".png" and not drawn) or (not path.suffix and not is_image(domain)):
+    if (path.suffix == ".png" and not drawable(domain)) or (
+        not path.suffix and not is_image(domain)
+    ):
         raise DataError(f"events of shape {domain.shape} are no pictures: write them to an .npz")
     if path.suffix and path.is_dir():
         raise DataError(f"--out {path} is a folder; name a file")

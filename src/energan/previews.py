@@ -49,7 +49,7 @@ class SampleGrids(Hook):
         x = draw(loop, SHOWN_POINTS if points else SHOWN_IMAGES, "samples")
         if x is None:
             return
-        suffix = ".png" if points or pictures.is_image(self.data.domain) else ".npz"
+        suffix = ".png" if pictures.drawable(self.data.domain) else ".npz"
         path = self.folder.samples / f"{checkpoint.checkpoint_name(loop.step)}{suffix}"
         reference = self.data.events[:SHOWN_POINTS] if points else None
         weights = "raw" if loop.ema is None else "ema"

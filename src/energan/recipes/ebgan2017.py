@@ -11,15 +11,16 @@ MNIST: dict[str, Any] = {
     "training": {"steps": 12_000},
 }
 
-# The paper has no toy in the plane; these settings are ours. Two numbers are few for batch norm in
-# D, a decoder needs depth to tell on from off the ring, and rates that fall to 0 let modes settle.
-RING_RATE = {"lr": "linear(0.0005, 0, 5000, 5000)"}
+# The paper has no toy in the plane; these settings are ours. A decoder needs depth to tell on from
+# off the ring; z of two numbers lays itself around it, where sixteen drop modes; rates that fall
+# to 0 let the samples settle.
+RING_RATE = {"lr": "linear(0.0005, 0, 6000, 6000)"}
 RING: dict[str, Any] = {
     "model": {
         "margin": 2,
         "pull_away": 0.1,
         "norm": False,
-        "latent": 16,
+        "latent": 2,
         "generator": [128, 128, 128],
         "encoder": [128, 128],
         "decoder": [128],
@@ -30,7 +31,7 @@ RING: dict[str, Any] = {
         "sampler_optimiser": RING_RATE,
     },
     "data": {"source": "ring"},
-    "training": {"steps": 10_000},
+    "training": {"steps": 12_000},
 }
 
 RECIPES = [
