@@ -1,4 +1,4 @@
-"""From finished runs on digits to docs/results/: settings, curves, samples, classifier scores.
+"""From finished runs to docs/results/: settings, curves, samples, classifier scores.
 
     python benchmarks/results.py RUN [RUN ...] [--out docs/results] [--threads N]
 
@@ -91,7 +91,7 @@ def scores(run: Run, network: nn.Module) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="collect runs on digits into docs/results")
+    parser = argparse.ArgumentParser(description="collect runs into docs/results")
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--threads", type=int, default=1)
@@ -103,15 +103,18 @@ def main() -> None:
         torch.set_num_threads(asked.threads)
         settings = run.job.settings
         data = open_data(settings.data)
-        if data.fingerprint not in classifiers:
-            try:
-                test: DataSet | None = open_data(settings.data, "test")
-            except DataError:
-                test = data.held_out
-            assert test is not None
-            classifiers[data.fingerprint] = classifier_for(data, test)
-        network, about = classifiers[data.fingerprint]
-        other = Run(path, weights="raw")
+        judged: dict[str, Any] = {"last_score": run.events("score")[-1]}
+        if data.modes is None:  # pictures of digits; points are judged by their modes
+            if data.fingerprint not in classifiers:
+                try:
+                    test: DataSet | None = open_data(settings.data, "test")
+                except DataError:
+                    test = data.held_out
+                assert test is not None
+                classifiers[data.fingerprint] = classifier_for(data, test)
+            network, about = classifiers[data.fingerprint]
+            both = (run, Run(path, weights="raw"))
+            judged = {"classifier": about, "scores": [scores(r, network) for r in both]}
         started, ended = run.events("start")[0], run.events()[-1]
         name = f"{run.job.recipe}-s{settings.seed}"
         summary = {
@@ -126,14 +129,14 @@ def main() -> None:
                 {k: e[k] for k in ("step", "held_out_energy", "sliced_wasserstein")}
                 for e in run.events("score")
             ],
-            "classifier": about,
-            "scores": [scores(run, network), scores(other, network)],
+            **judged,
         }
         asked.out.mkdir(parents=True, exist_ok=True)
         (asked.out / f"{name}.json").write_text(json.dumps(summary, indent=1) + "\n")
-        pictures.save_samples(asked.out / f"{name}.png", run.sample(64, seed=SEED), run.domain)
+        shown = 64 if data.modes is None else 2000
+        pictures.save_samples(asked.out / f"{name}.png", run.sample(shown, seed=SEED), run.domain)
         shutil.copy(path / "curves.png", asked.out / f"{name}-curves.png")
-        print(name, json.dumps(summary["scores"][0]), flush=True)
+        print(name, json.dumps(judged), flush=True)
 
 
 if __name__ == "__main__":
