@@ -119,6 +119,7 @@ def main() -> None:
         name = f"{run.job.recipe}-s{settings.seed}"
         summary = {
             "recipe": run.job.recipe,
+            "model": run.job.model,
             "hash": run.config["hash"],
             "energan": run.config["energan"],
             "settings": run.config["settings"],
