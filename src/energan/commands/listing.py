@@ -1,0 +1,69 @@
+"""`energan recipes` and `energan runs`: what there is, without importing torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from energan.commands.parts import figure, parse, show, table_of
+from energan.errors import EnerganError
+
+
+def recipes(args: list[str]) -> int:
+    @dataclass
+    class Recipes:
+        """List the named settings that `energan train` takes."""
+
+    parse(Recipes, args, "energan recipes")
+    from energan.recipes import RECIPES
+
+    table = table_of("recipe", "model", "data", "steps", "what")
+    for recipe in RECIPES.values():
+        source = recipe.settings.get("data", {}).get("source", "digits")
+        steps = recipe.settings.get("training", {}).get("steps", "")
+        table.add_row(recipe.name, recipe.model, source, str(steps), recipe.summary)
+    show(table)
+    return 0
+
+
+def runs(args: list[str]) -> int:
+    import tyro
+
+    @dataclass
+    class Runs:
+        """List the runs below a folder with their state, step and last figures."""
+
+        folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
+        """where to look"""
+
+    asked = parse(Runs, args, "energan runs")
+    from energan.folder import find_runs
+
+    if not asked.folder.exists() and asked.folder == Path("runs"):
+        print("no runs yet; `energan train ebgan-digits` makes one")
+        return 0
+    if not asked.folder.is_dir():
+        raise EnerganError(f"{asked.folder} is no folder; name the one that holds your runs")
+    found = find_runs(asked.folder)
+    if not found:
+        print(f"no runs in {asked.folder}; `energan train ebgan-digits` makes one")
+        return 0
+    table = table_of("run", "recipe", "state", "step", "U(real)", "U(fake)", "images/s", "SWD")
+    for folder in found:
+        try:
+            table.add_row(str(folder.path), *_row(folder))
+        except (EnerganError, OSError, ValueError, KeyError, TypeError):
+            table.add_row(str(folder.path), "", "damaged")
+    show(table)
+    return 0
+
+
+def _row(folder: Any) -> list[str]:
+    """Recipe, state, step and last figures of one run."""
+    config = folder.read_config()
+    total = config["settings"]["training"]["steps"]
+    steps, scored = folder.read("step"), folder.read("score")
+    last = steps[-1] if steps else {}
+    figures = [figure(last.get(k)) for k in ("energy_real", "energy_fake", "images_per_s")]
+    distance = figure(scored[-1].get("sliced_wasserstein")) if scored else ""
+    reached = max((e["step"] for e in folder.read()), default=0)
+    return [config.get("recipe", ""), folder.state(), f"{reached}/{total}", *figures, distance]

@@ -1,0 +1,116 @@
+"""`energan train` and `energan resume`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from energan.commands.parts import parse, take_option, take_positional
+from energan.errors import EnerganError
+
+
+def train(args: list[str]) -> int:
+    import tyro
+
+    recipe, args = take_positional(args)
+    model, args = take_option(args, "--model")
+    if recipe is None and model is None:
+        if args and args[0] in ("-h", "--help"):
+            print(
+                "usage: energan train RECIPE [OPTIONS]\n\n`energan recipes` lists the recipes; "
+                "`energan train RECIPE --help` explains every setting with its default.\n"
+                "RECIPE may also be a settings file, such as a run's config.json."
+            )
+            return 0
+        if args:
+            raise EnerganError(
+                "the recipe comes first, as in `energan train ebgan-digits --steps 100`; "
+                "`energan recipes` lists them"
+            )
+        raise EnerganError("name a recipe: `energan recipes` lists them")
+    from energan import settings
+    from energan.cli_settings import changes
+    from energan.cli_settings import parse as parse_settings
+
+    job = settings.load(recipe, model)
+
+    @dataclass(kw_only=True)
+    class Train:
+        """Train a recipe and write a run: settings, events, samples, checkpoints."""
+
+        out: Path | None = None
+        """the run's folder; runs/RECIPE if not given"""
+        from_: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
+        """start from the weights of this run"""
+        dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
+        """print the resolved settings and stop"""
+
+    asked = parse_settings(
+        Train, job.settings, args, f"energan train {recipe or '--model ' + str(model)}"
+    )
+    job = job.changed(changes(job.settings, asked.settings))
+    if asked.dry_run:
+        return _dry_run(job)
+    from energan import experiment
+
+    folder = experiment.start(job, asked.out, from_run=asked.from_)
+    return _ended(folder)
+
+
+def resume(args: list[str]) -> int:
+    import tyro
+
+    @dataclass
+    class Resume:
+        """Go on with a run that was stopped, from its newest good checkpoint."""
+
+        run: Annotated[Path, tyro.conf.Positional]
+        """the run's folder"""
+        steps: int | None = None
+        """train to this many steps instead of the number the run was started with"""
+        threads: int | None = None
+        """CPU threads, if not those the run had (another number changes the last bits)"""
+        on_divergence: Literal["stop", "rollback"] | None = None
+        """what to do if a loss is not finite, if not as the run was started"""
+
+    asked = parse(Resume, args, "energan resume")
+    from energan import experiment
+
+    folder = experiment.resume(
+        asked.run, steps=asked.steps, threads=asked.threads, on_divergence=asked.on_divergence
+    )
+    return _ended(folder)
+
+
+def _dry_run(job: Any) -> int:
+    import json
+
+    from energan.training.engine import choose
+
+    resolved = choose(job.settings.engine).describe()
+    print(
+        json.dumps(
+            {
+                "recipe": job.recipe,
+                "model": job.model,
+                "settings": job.settings.model_dump(mode="json"),
+                "resolved": resolved,
+            },
+            indent=2,
+        )
+    )
+    return 0
+
+
+def _ended(folder: Any) -> int:
+    import signal
+
+    last = [e for e in folder.read() if e["event"] in ("finished", "stopped")][-1]
+    pictures = [e["path"] for e in folder.read("samples")]
+    if pictures:
+        print(f"samples: {folder.path / pictures[-1]}")
+    print(f"curves:  {folder.path / 'curves.png'}")
+    if last["event"] == "finished":
+        print(f"more:    energan sample {folder.path} -n 64 --out grid.png")
+        return 0
+    print(f"stopped at step {last['step']}; go on with: energan resume {folder.path}")
+    return 128 + signal.Signals[last["reason"]].value
