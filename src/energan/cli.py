@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import import_module
 
-from energan.errors import EnerganError
+from energan.errors import DivergenceError, EnerganError, OtherRankError
 from energan.version import __version__
 
 USAGE = """usage: energan [--version] [--help] [--debug] COMMAND ...
@@ -43,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     except EnerganError as error:
         if debug:
             raise
-        print(f"energan: {error}", file=sys.stderr)
+        if _speaks(error):
+            print(f"energan: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("energan: interrupted", file=sys.stderr)
@@ -66,6 +67,12 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+
+
+def _speaks(error: EnerganError) -> bool:
+    """Whether this process tells of it: among several the first does, for all."""
+    shared = isinstance(error, (OtherRankError, DivergenceError))
+    return os.environ.get("RANK", "0") == "0" or not shared
 
 
 def _near(word: str, known: list[str]) -> str:

@@ -16,7 +16,7 @@ written once.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +29,7 @@ from energan.errors import (
     DataError,
     DivergenceError,
     EnerganError,
+    OtherRankError,
     RunError,
     SettingError,
     describe,
@@ -63,6 +64,7 @@ __all__ = [
     "Noisy",
     "Objective",
     "Optimiser",
+    "OtherRankError",
     "Randomness",
     "RunError",
     "Sampler",
@@ -164,11 +166,14 @@ class Context:
     """Where training stands: the step, the scheduled values, the random draws.
 
     hyper: {name: (M, 1)} on the device: margin, weights, as the schedules give them at this step.
+    gather: vectors (M, B, S) of this process -> those of all processes that train together, for
+        terms that compare the samples of a batch; its gradient reaches this process's own.
     """
 
     step: int
     hyper: Mapping[str, Tensor]
     generator: Randomness
+    gather: Callable[[Tensor], Tensor] = lambda vectors: vectors
 
     @property
     def members(self) -> int:
@@ -275,6 +280,7 @@ class Model:
 
     hyper: scheduled values by name, as the objective reads them from the context.
     energy_steps: k, energy steps for each sampler step (Goodfellow et al. 2014, algorithm 1).
+    chosen: what the build chose by itself from the data, for the user to see.
     """
 
     energy: Energy
@@ -284,6 +290,7 @@ class Model:
     energy_optimiser: Optimiser = field(default_factory=Optimiser)
     sampler_optimiser: Optimiser = field(default_factory=Optimiser)
     energy_steps: int = 1
+    chosen: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.objective.check(self.energy)

@@ -23,6 +23,10 @@ class CheckpointError(EnerganError):
     """A checkpoint that is missing, torn, altered or of another shape."""
 
 
+class OtherRankError(EnerganError):
+    """The first of several processes failed and has said why; this one ends with it, silently."""
+
+
 class DivergenceError(EnerganError):
     """A loss stopped being finite; the message names the term and the step."""
 

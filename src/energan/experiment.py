@@ -1,80 +1,30 @@
 """The only assembler: settings -> data, model, loop, hooks, and a run on disk."""
 
 import importlib.util
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from energan import models, pictures
-from energan.core import (
-    Batch,
-    Calibrated,
-    CheckpointError,
-    DivergenceError,
-    Domain,
-    Model,
-    RunError,
-    SettingError,
-    place_seed,
-)
-from energan.data import open_data
-from energan.data.dataset import DataSet
-from energan.data.feed import Feed
+from energan import pictures, recipes
+from energan.assembly import build, job_of, loop_of
+from energan.core import CheckpointError, DivergenceError, RunError, SettingError
+from energan.data import DataSet, open_data
 from energan.folder import RunFolder
+from energan.margin import estimate, wants_estimate
 from energan.previews import SampleGrids, Score
 from energan.progress import ProgressBar
-from energan.recipes import merged
-from energan.settings import Job, load
+from energan.settings import Job
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
 from energan.training.hooks import Checkpoints, Log, Rollback, TensorBoard
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Loop
+from energan.training.ranks import Ranks, join
 from energan.training.stopping import stopping
 from energan.version import __version__
-
-
-def build(job: Job, domain: Domain, seed: int) -> Model:
-    """The job's model with the initial weights of `seed`; torch's own generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(place_seed(seed, "init"))
-        built = models.find(job.model).build(job.settings.model, domain)
-    if not isinstance(built, Model):
-        raise SettingError(
-            f"model {job.model}: build gave {type(built).__name__}, not an energan.core.Model"
-        )
-    return built
-
-
-def assemble(
-    job: Job, data: DataSet, engine: Engine, seeds: Sequence[int], hooks: Sequence[Hook] = ()
-) -> Loop:
-    """The loop of a job: one run, or a cohort of one member for each seed."""
-    training = job.settings.training
-    feed = Feed(data, seeds, training.batch_size, engine.dtype)
-
-    @lru_cache(maxsize=1)
-    def resting_feed(size: int) -> Feed:
-        return Feed(data, seeds, size, engine.dtype, stream="calibrate")
-
-    def at_rest(chunk: int, size: int) -> Batch:
-        return resting_feed(size)(chunk)
-
-    built = [build(job, data.domain, seed) for seed in seeds]
-    layers = [*built[0].energy.modules(), *built[0].sampler.modules()]
-    compares = "pull_away" in built[0].hyper or any(isinstance(m, Calibrated) for m in layers)
-    if training.batch_size == 1 and compares:
-        raise SettingError(
-            "training.batch_size: batch norm and the pulling-away term compare the samples of a "
-            "batch, and one has no other; use at least 2"
-        )
-    return Loop(built, feed, at_rest, training, engine, seeds, hooks)
-
-
-# --- training -------------------------------------------------------------------------------------
 
 
 def start(
@@ -86,19 +36,29 @@ def start(
 ) -> RunFolder:
     """Train a job from its beginning into a new run folder. from_run: whose weights to start from.
 
-    Raises RunError if `out` already holds a run, and what `_train` raises.
+    Started by torchrun, each of its processes calls this, and the first one writes. Raises RunError
+    if `out` already holds a run, and what `_train` raises.
     """
-    if out is not None:
-        _check_free(RunFolder(out))
     engine = choose(job.settings.engine)
-    data = open_data(job.settings.data)
-    loop = assemble(job, data.to(engine.device), engine, [job.settings.seed])
+    ranks = join(engine.device)
+    if out is not None:
+        ranks.first(lambda: _check_free(RunFolder(out)))
+    data = _open(job, ranks)
+    speak = ProgressBar().say if progress and ranks.writes else _silent
+    found = None
+    if wants_estimate(job):
+        speak("margin: auto; training the auto-encoder alone to see where its energy settles")
+        found = ranks.tell(ranks.first(lambda: estimate(job, data.to(engine.device), engine)))
+        assert found is not None
+    asked, job = job, job.resolved({"model": {"margin": found.margin}}) if found else job
+    loop, chosen = _loop(job, data, engine, ranks)
     source = from_run or job.origin
     origin = adopt(loop, RunFolder(source)) if source else None
     domain = data.domain
     resolved = {
         **engine.describe(),
-        "data": {"name": data.name, "events": len(data), "fingerprint": data.fingerprint},
+        "ranks": ranks.count,
+        "data": _about(data),
         "domain": {
             "shape": domain.shape, "low": domain.low, "high": domain.high, "classes": domain.classes
         },
@@ -106,11 +66,17 @@ def start(
             name: sum(p.numel() for p in loop.networks[name].parameters())
             for name in ("energy", "sampler")
         },
+        "chosen": chosen,
+        "margin": found.record() if found else None,
         "from": origin,
     }  # fmt: skip
-    folder = _claim(job, out)
-    with folder.lock():
-        _check_free(folder)  # again: another process may have had the lock before
+    for line in (found.says() if found else "", _said(chosen), _skipped(data)):
+        speak(line) if line else None
+    path = ranks.tell(ranks.first(lambda: str(_claim(job, out).path)))
+    assert path is not None
+    folder = RunFolder(path, ranks.writes)
+    with _locked(folder, ranks):
+        ranks.first(lambda: _check_free(folder))  # again: another process may have had the lock
         folder.write_config(
             {
                 "energan": __version__,
@@ -118,10 +84,12 @@ def start(
                 "model": job.model,
                 "hash": _hash(job, resolved),
                 "asked": {**job.asked, **({"from": origin["path"]} if origin else {})},
-                "settings": job.settings.model_dump(mode="json"),
+                "settings": asked.settings.model_dump(mode="json"),
                 "resolved": resolved,
             }
         )
+        if data.skipped:
+            folder.write_lines("skipped.txt", (f"{w}: {reason}" for w, reason in data.skipped))
         _train(loop, job, data, folder, progress)
     return folder
 
@@ -136,45 +104,106 @@ def resume(
 ) -> RunFolder:
     """Go on with a run from its newest good checkpoint. steps: train to there instead.
 
-    On the same machine with the same threads the weights end, bit for bit, as those of a run that
-    never stopped. Raises RunError if the run is finished or in use, or its data changed.
+    On the same machine with the same threads and ranks the weights end, bit for bit, as those of a
+    run that never stopped. With another number of ranks the batch of all of them stays what it was.
+    Raises RunError if the run is finished or in use, or its data changed.
     """
-    folder = RunFolder(path)
-    folder.read_config()  # a folder that is no run gets no lock file
-    with folder.lock():
+    RunFolder(path).read_config()  # a folder that is no run gets no lock file
+    job, resolved = job_of(RunFolder(path))
+    engine = choose(
+        job.settings.engine.model_copy(
+            update={"precision": resolved["precision"], "threads": threads or resolved["threads"]}
+        )
+    )
+    ranks = join(engine.device)
+    folder = RunFolder(path, ranks.writes)
+    with _locked(folder, ranks):
         config = folder.read_config()
-        job, resolved = load(str(folder.config)), config["resolved"]
         asked = {"steps": steps, "on_divergence": on_divergence}
         changes = {"training": {k: v for k, v in asked.items() if v is not None}}
         job = job.changed(changes)
-        engine = choose(
-            job.settings.engine.model_copy(
-                update={
-                    "precision": resolved["precision"],
-                    "threads": threads or resolved["threads"],
-                }
-            )
-        )
-        data = open_data(job.settings.data)
+        data = _open(job, ranks)
         if data.fingerprint != resolved["data"]["fingerprint"]:
             raise RunError(
                 f"the data of {folder.path} changed since it was trained "
                 f"({job.settings.data.source}); restore it, or start a new run with --from"
             )
-        loop = assemble(job, data.to(engine.device), engine, [job.settings.seed])
+        loop, _ = _loop(_share(job, resolved.get("ranks", 1), ranks), data, engine, ranks)
         _restore_newest(loop, folder, resolved["from"])
         if loop.step >= job.settings.training.steps:
             raise RunError(
                 f"{folder.path} has all its {loop.step} steps; give --steps to train further"
             )
         if changes["training"]:
-            config["settings"] = job.settings.model_dump(mode="json")
-            config["asked"] = merged(config["asked"], changes)
+            config["settings"] = recipes.merged(config["settings"], changes)
+            config["asked"] = recipes.merged(config["asked"], changes)
             config["hash"] = _hash(job, resolved)
             folder.write_config(config)
         folder.append("resume", step=loop.step)
         _train(loop, job, data, folder, progress)
     return folder
+
+
+def _open(job: Job, ranks: Ranks) -> DataSet:
+    """The job's data; the first rank opens it first, so that what is decoded is decoded once."""
+    return ranks.first(lambda: open_data(job.settings.data)) or open_data(job.settings.data)
+
+
+def _loop(job: Job, data: DataSet, engine: Engine, ranks: Ranks) -> tuple[Loop, dict[str, str]]:
+    """The job's loop, and what its model chose from the data."""
+    seed = job.settings.seed
+    model = build(job, data.domain, seed)
+    data, training = data.to(engine.device), job.settings.training
+    return loop_of([model], training, data, engine, [seed], (), ranks), model.chosen
+
+
+def _share(job: Job, before: int, ranks: Ranks) -> Job:
+    """The job with each rank's part of the batch that `before` ranks had together.
+
+    Raises SettingError if that batch cannot be shared evenly.
+    """
+    batch = job.settings.training.batch_size * before
+    if batch % ranks.count:
+        raise SettingError(
+            f"{before} ranks trained on batches of {batch} together, which {ranks.count} cannot "
+            "share evenly: resume with a number of ranks that divides it"
+        )
+    return job.resolved({"training": {"batch_size": batch // ranks.count}})
+
+
+@contextmanager
+def _locked(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+    """Hold the run for the first rank; its error, if another process has it, ends all of them."""
+    with ExitStack() as stack:
+        ranks.first(lambda: stack.enter_context(folder.lock()))
+        yield
+
+
+def _about(data: DataSet) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "events": len(data),
+        "fingerprint": data.fingerprint,
+        "skipped": len(data.skipped),
+    }
+
+
+def _said(chosen: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {what}" for name, what in chosen.items())
+
+
+def _skipped(data: DataSet) -> str:
+    if not data.skipped:
+        return ""
+    where, reason = data.skipped[0]
+    return (
+        f"{len(data.skipped)} images of {data.name} could not be read and are left out (the first: "
+        f"{where}: {reason}); skipped.txt in the run lists them"
+    )
+
+
+def _silent(text: str) -> None:
+    return
 
 
 def _hash(job: Job, resolved: dict[str, Any]) -> str:
@@ -183,6 +212,7 @@ def _hash(job: Job, resolved: dict[str, Any]) -> str:
         resolved["data"]["fingerprint"],
         resolved["precision"],
         origin["sha256"] if origin else None,
+        resolved.get("ranks", 1),
     )
 
 
@@ -198,10 +228,11 @@ def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None
         return
     found, refused = checkpoint.newest_good(folder.checkpoints)
     checkpoint.restore(found, loop)
-    checkpoint.set_aside(folder.checkpoints, loop.step)
+    loop.ranks.first(lambda: checkpoint.set_aside(folder.checkpoints, loop.step))
     for reason in refused:
         folder.append("refused", step=loop.step, reason=reason)
-        ProgressBar().say(f"{reason}; using {found.name} instead")
+        if loop.ranks.writes:
+            ProgressBar().say(f"{reason}; using {found.name} instead")
 
 
 def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: bool) -> None:
@@ -221,19 +252,15 @@ def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: boo
     loop.hooks = [log, saving, grids]
     if training.on_divergence == "rollback":
         loop.hooks.append(Rollback(folder, training.rollbacks, bar.say))
-    if output.tensorboard and importlib.util.find_spec("tensorboard"):
-        board = TensorBoard(folder)
-        log.listeners.append(board)
-        loop.hooks.append(board)
-    if progress:
-        log.listeners.append(bar)
-        loop.hooks.insert(0, bar)  # it starts before the others speak
+    if loop.ranks.writes:
+        _watch(loop, log, bar if progress else None, folder, output.tensorboard)
     try:
         with stopping(loop):
             loop.run()
     except DivergenceError as error:
         folder.append("diverged", step=loop.step, reason=str(error))
-        pictures.save_curves(folder.path / "curves.png", folder.read())
+        if folder.writes:
+            pictures.save_curves(folder.path / "curves.png", folder.read())
         kept = checkpoint.listed(folder.checkpoints)
         intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
         remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
@@ -245,11 +272,25 @@ def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: boo
                 f"energan resume {folder.path} --on-divergence rollback"
             )
         raise DivergenceError(f"{error}; {intact}; {remedy}") from None
-    pictures.save_curves(folder.path / "curves.png", folder.read())
+    if folder.writes:
+        pictures.save_curves(folder.path / "curves.png", folder.read())
     if loop.step >= training.steps:
         folder.append("finished", step=loop.step)
     else:
         folder.append("stopped", step=loop.step, reason=loop.stopping)
+
+
+def _watch(
+    loop: Loop, log: Log, bar: ProgressBar | None, folder: RunFolder, tensorboard: bool
+) -> None:
+    """Add the hooks and listeners that only look; the first rank alone has them."""
+    if tensorboard and importlib.util.find_spec("tensorboard"):
+        board = TensorBoard(folder)
+        log.listeners.append(board)
+        loop.hooks.append(board)
+    if bar is not None:
+        log.listeners.append(bar)
+        loop.hooks.insert(0, bar)  # it starts before the others speak
 
 
 def adopt(loop: Loop, source: RunFolder) -> dict[str, Any]:
@@ -296,12 +337,3 @@ def _claim(job: Job, out: str | Path | None) -> RunFolder:
             continue
         return RunFolder(path)
     raise AssertionError  # count() has no end
-
-
-def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
-    """A run's job, domain and freshly built networks, without opening its data."""
-    config = folder.read_config()
-    job = load(str(folder.config))
-    stored = config["resolved"]["domain"]
-    domain = Domain(tuple(stored["shape"]), stored["low"], stored["high"], stored["classes"])
-    return job, domain, build(job, domain, job.settings.seed)

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from energan.errors import RunError
 
 
 class RunFolder:
-    """Paths and small files of one run."""
+    """Paths and small files of one run.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    writes: False for a process that trains beside the one that writes: it changes nothing here.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], writes: bool = True) -> None:
+        self.path, self.writes = Path(path), writes
         self.config = self.path / "config.json"
         self.events = self.path / "events.jsonl"
         self.samples = self.path / "samples"
@@ -53,10 +56,18 @@ class RunFolder:
         return config
 
     def write_config(self, config: dict[str, Any]) -> None:
-        write_atomically(self.config, json.dumps(config, indent=2) + "\n")
+        if self.writes:
+            write_atomically(self.config, json.dumps(config, indent=2) + "\n")
+
+    def write_lines(self, name: str, lines: Iterable[str]) -> None:
+        """A text file beside the others."""
+        if self.writes:
+            write_atomically(self.path / name, "".join(f"{line}\n" for line in lines))
 
     def append(self, event: str, **figures: Any) -> None:
         """Add one event; a line is written whole or, after a crash, ignored by `read`."""
+        if not self.writes:
+            return
         line = json.dumps({"event": event, "time": round(time.time(), 3), **figures})
         with self.events.open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
@@ -85,6 +96,9 @@ class RunFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process. Raises RunError if another one trains it."""
+        if not self.writes:
+            yield
+            return
         with (self.path / ".lock").open("w") as file:
             for attempt in range(20):  # `locked` holds it for an instant
                 try:

@@ -37,11 +37,11 @@ class SampleGrids(Hook):
 
     def step(self, loop: Loop) -> None:
         if due(loop.step, self.every):
-            self._write(loop)
+            loop.ranks.first(lambda: self._write(loop))
 
     def finish(self, loop: Loop) -> None:
         if not due(loop.step, self.every):
-            self._write(loop)
+            loop.ranks.first(lambda: self._write(loop))
 
     def _write(self, loop: Loop) -> None:
         points = len(self.data.domain.shape) == 1

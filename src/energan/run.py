@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from energan.assembly import networks_of
 from energan.core import (
     CheckpointError,
     Context,
@@ -16,7 +17,6 @@ from energan.core import (
     attach,
     describe,
 )
-from energan.experiment import networks_of
 from energan.folder import RunFolder
 from energan.schedules import parse
 from energan.training import checkpoint as checkpoints
@@ -53,8 +53,8 @@ class Run:
         self.checkpoint, self.warnings = self._find(checkpoint)
         self.weights = self._load(model.energy, model.sampler, weights)
         self._hyper = model.hyper
-        self.energy_network = model.energy.to(self.engine.device).requires_grad_(False).eval()
-        self.sampler = model.sampler.to(self.engine.device).requires_grad_(False).eval()
+        self.energy_network = self.engine.place(model.energy).requires_grad_(False).eval()
+        self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
         stored = checkpoints.read_tensors(self.checkpoint, checkpoints.STATE)
         state = checkpoints.select(stored, "sampler.state.")
         self._state = {name: value.to(self.engine.device) for name, value in state.items()}

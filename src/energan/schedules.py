@@ -87,3 +87,14 @@ def _check(written: float | str) -> float | str:
 
 Schedule = Annotated[float | str, AfterValidator(_check)]
 """A setting that changes with the step, never below 0: a rate, a margin, a weight."""
+
+AUTO = "auto"
+
+
+def _check_margin(written: float | str) -> float | str:
+    return written if written == AUTO else _check(written)
+
+
+Margin = Annotated[float | str, AfterValidator(_check_margin)]
+"""A margin: a schedule, or AUTO, which is resolved to a number before a model is built."""
+MARGIN = f"m: auto (estimated from the data), or {FORMS}"

@@ -59,6 +59,10 @@ class Job:
         settings = validated(type(self.settings), merged)
         return replace(self, settings=settings, asked=recipes.merged(self.asked, changes))
 
+    def resolved(self, values: dict[str, Any]) -> "Job":
+        """The same job with values that were found, not asked for."""
+        return replace(self.changed(values), asked=self.asked)
+
     def with_model(self, name: str) -> "Job":
         """The same job for another model, at that model's own defaults."""
         found = models.find(name)
@@ -66,15 +70,18 @@ class Job:
         settings = validated(Settings[found.config], {**rest, "model": {}})  # type: ignore[name-defined]
         return replace(self, model=name, settings=settings)
 
-    def hash(self, fingerprint: str, precision: str, origin: str | None = None) -> str:
+    def hash(
+        self, fingerprint: str, precision: str, origin: str | None = None, ranks: int = 1
+    ) -> str:
         """Of everything that changes the result, and of nothing else.
 
         fingerprint: of the data's contents, as prepared. origin: of the weights it starts from.
+        ranks: how many processes it was started with, each with its own batch.
         """
         dump = self.settings.model_dump(mode="json", include={"seed", "model", "training"})
         for name in ("on_divergence", "rollbacks"):
             dump["training"].pop(name)
-        what = [self.model, dump, fingerprint, precision, origin]
+        what = [self.model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -136,9 +143,8 @@ def explain(error: ValidationError) -> str:
     """A pydantic error in a sentence: which setting, what is wrong, what was given."""
     said = []
     for e in error.errors()[:3]:
-        name = ".".join(
-            str(p) for p in e["loc"] if p not in ("float", "str", "function-after[_check()]")
-        )
+        parts = [str(p) for p in e["loc"] if p not in ("float", "str")]
+        name = ".".join(p for p in parts if not p.startswith("function-after"))
         if e["type"] == "extra_forbidden":
             said.append(f"{name}: there is no such setting; --help lists them")
         else:

@@ -104,6 +104,8 @@ def _dry_run(job: Any) -> int:
 def _ended(folder: Any) -> int:
     import signal
 
+    if not folder.writes:
+        return 0  # the first of several processes tells how it ended
     last = [e for e in folder.read() if e["event"] in ("finished", "stopped")][-1]
     pictures = [e["path"] for e in folder.read("samples")]
     if pictures:

@@ -1,13 +1,18 @@
 """Events in memory: images stay uint8, and are scaled to the range of their domain by the batch."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from energan.core import Batch, DataError, Domain
+
+if TYPE_CHECKING:
+    from energan.data.feed import Feed
 
 CHUNK = 4096
 
@@ -57,6 +62,21 @@ class DataSet:
     held_out: "DataSet | None" = None
     modes: Tensor | None = None
     mode_std: float | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def feed(
+        self,
+        seeds: Sequence[int],
+        batch_size: int,
+        dtype: torch.dtype = torch.float32,
+        stream: str = "train",
+        conditions: bool = False,
+        share: tuple[int, int] = (0, 1),
+    ) -> "Feed":
+        """Batches in the order of `seeds`; see Feed."""
+        from energan.data.feed import Feed
+
+        return Feed(self, seeds, batch_size, dtype, stream, conditions, share)
 
     def __post_init__(self) -> None:
         if tuple(self.events.shape[1:]) != self.domain.shape:

@@ -37,11 +37,13 @@ class Feed:
         dtype: torch.dtype = torch.float32,
         stream: str = "train",
         conditions: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         if not seeds or batch_size < 1:
             raise ValueError("Feed needs at least one seed and a batch size of at least 1")
         self.data, self.seeds, self.batch_size = data, tuple(seeds), batch_size
         self.dtype, self.stream, self.conditions = dtype, stream, conditions
+        self.share = share
         size = len(data)
         # Two for each member: a batch may stand in two epochs.
         self._order = lru_cache(maxsize=2 * len(self.seeds))(
@@ -54,7 +56,8 @@ class Feed:
 
     def indices(self, step: int, substep: int = 0, substeps: int = 1) -> Tensor:
         """Which events that batch holds: int64 (B,), or (M, B) for M > 1 seeds."""
-        start = (step * substeps + substep) * self.batch_size
+        rank, ranks = self.share
+        start = ((step * substeps + substep) * ranks + rank) * self.batch_size
         rows = [torch.cat(list(self._pieces(seed, start))) for seed in self.seeds]
         return (rows[0] if len(rows) == 1 else torch.stack(rows)).long()
 

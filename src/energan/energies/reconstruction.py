@@ -56,6 +56,7 @@ class Reconstruction(Energy):
         batch_dims = x.dim() - self.event_dims
         return Scored(
             energy=reconstruction_energy(x, reconstruction, self.event_dims, self.reduction),
-            code=code.flatten(batch_dims),
+            # Maps in channels-last order, which copies nothing there; angles know no order.
+            code=code.movedim(1, -1).flatten(1) if code.dim() == 4 else code.flatten(batch_dims),
             reconstruction=reconstruction,
         )

@@ -19,8 +19,9 @@ from energan.nets.autoencoder import mlp_autoencoder
 from energan.nets.mlp import Output, Widths, check_output, mlp_generator, set_weights
 from energan.objectives import Contrastive, Hinge, Log, SquareSquare
 from energan.samplers.generator import Generator, Prior
-from energan.schedules import FORMS, Schedule
+from energan.schedules import MARGIN, Margin, Schedule
 
+Loss = Literal["hinge", "square-square", "log", "contrastive"]
 LOSSES: dict[str, type[Objective]] = {
     "hinge": Hinge,
     "square-square": SquareSquare,
@@ -32,11 +33,9 @@ LOSSES: dict[str, type[Objective]] = {
 class Config(BaseConfig):
     """Settings of the fully connected EBGAN; the defaults are its best of figure 4."""
 
-    margin: Schedule = Field(10.0, description=f"m: {FORMS}")
+    margin: Margin = Field(10.0, description=MARGIN)
     pull_away: Schedule = Field(0.0, description="weight of the pulling-away term in G's loss")
-    loss: Literal["hinge", "square-square", "log", "contrastive"] = Field(
-        "hinge", description="D's loss; contrastive has no margin, and diverges"
-    )
+    loss: Loss = Field("hinge", description="D's loss; contrastive has no margin, and diverges")
     reduction: Reduction = Field("l2", description="U from the difference: l2 norm, sum or mean")
     code: Code = Field("raw", description="where the pulling-away term reads the code")
     generator: Widths = Field((800,) * 4, description="hidden widths of G")

@@ -101,15 +101,20 @@ def maxout_logit(
 
 @torch.no_grad()
 def set_weights(network: nn.Module, kind: Literal["normal", "uniform"], scale: float) -> None:
-    """Draw all weight matrices from N(0, scale²) or U(−scale, scale) and zero their biases."""
+    """Draw the weights of all linear layers from N(0, scale²) or U(−scale, scale), biases 0.
+
+    Linear are the layers whose `weight` has two axes or more: dense ones and convolutions.
+    """
     for layer in network.modules():
-        if isinstance(layer, Dense):
-            if kind == "normal":
-                layer.weight.normal_(0, scale)
-            else:
-                layer.weight.uniform_(-scale, scale)
-            if layer.bias is not None:
-                layer.bias.zero_()
+        weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
+        if not isinstance(weight, Tensor) or weight.dim() < 2:
+            continue
+        if kind == "normal":
+            weight.normal_(0, scale)
+        else:
+            weight.uniform_(-scale, scale)
+        if isinstance(bias, Tensor):
+            bias.zero_()
 
 
 @torch.no_grad()

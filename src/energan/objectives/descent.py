@@ -46,5 +46,5 @@ class Descent(Objective):
                 f"the pulling-away term needs an encoder's code, and {type(energy).__name__} has "
                 "none: set its weight to 0, or use a reconstruction energy"
             )
-        term = pull_away(context.vectors(scored.code))
+        term = pull_away(context.gather(context.vectors(scored.code)))
         return Loss(total + weight.squeeze(-1) * term, {"pull_away": term.detach()})

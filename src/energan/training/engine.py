@@ -4,13 +4,15 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from energan.core import Config, SettingError
 
+Network = TypeVar("Network", bound=nn.Module)
 Precision = Literal["auto", "bf16", "32", "64"]
 
 
@@ -44,6 +46,15 @@ class Engine:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
+    def place(self, network: Network) -> Network:
+        """`network` on the device, in the weights' type, convolutions in channels-last memory.
+
+        Channels-last is what the convolution kernels want: in the other order they reorder every
+        map, forward and backward.
+        """
+        network.to(self.device, self.dtype)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
     def describe(self) -> dict[str, object]:
         return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
 
@@ -71,6 +82,8 @@ def choose(settings: EngineSettings, *, switches: bool = True) -> Engine:
     name = settings.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"  # torchrun starts a process for each GPU
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -102,14 +115,20 @@ def _switch(device: torch.device, precision: str, threads: int) -> None:
 
 
 def _all_cores() -> int:
-    """Cores this process may use: the environment's word, its affinity, its container's quota."""
+    """Cores this process may use: the environment's word, its affinity, its container's quota.
+
+    Processes that torchrun started on one machine share its cores.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
+    beside = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
+    # torchrun sets one thread for each process if the user set none: not the user's word
+    if asked.isdigit() and int(asked) > 0 and not (beside > 1 and asked == "1"):
         return int(asked)
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, int(quota) // int(period)))
+        cores = max(1, min(cores, int(quota) // int(period)))
     except (OSError, ValueError):  # no such limit, or "max"
-        return cores
+        pass
+    return max(1, cores // beside)

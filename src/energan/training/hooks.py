@@ -72,7 +72,8 @@ class Log(Hook):
         if not self._steps:
             return
         figures = {name: total / self._counts[name] for name, total in self._sums.items()}
-        images = self._steps * loop.settings.batch_size * loop.energy_steps * loop.members
+        batch = loop.settings.batch_size * loop.ranks.count
+        images = self._steps * batch * loop.energy_steps * loop.members
         figures["images_per_s"] = images / max(time.perf_counter() - self._clock, 1e-9)
         self._forget()
         self.tell("step", loop.step, figures)
@@ -99,7 +100,8 @@ class Checkpoints(Hook):
         self._written = -1
 
     def start(self, loop: Loop) -> None:
-        self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        if self.folder.writes:
+            self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         if loop.step == 0:
             self.write(loop)  # a run that diverges at once has somewhere to go back to
         self._written = loop.step
@@ -114,13 +116,16 @@ class Checkpoints(Hook):
 
     def write(self, loop: Loop) -> None:
         self.log.collect(loop.settle())
+        loop.ranks.first(lambda: self._write(loop))
+        self._written = loop.step
+
+    def _write(self, loop: Loop) -> None:
         if self.score:
             # Before the checkpoint: killed between the two, a resume makes this event void and
             # scores again, and no checkpoint is ever without its score.
             loop.calibrate()
             self.log.tell("score", loop.step, self.score(loop))
         path = checkpoint.save(self.folder.checkpoints, loop)
-        self._written = loop.step
         best = best_step(self.folder, self.best)
         checkpoint.prune(path.parent, self.keep, set() if best is None else {best})
 
@@ -151,7 +156,8 @@ class Rollback(Hook):
         loop.rate_scale = scale
         factor = float(scale.min())
         self.folder.append("rollback", step=loop.step, reason=str(error), rate_scale=factor)
-        self.say(f"{error}: back to step {loop.step}, learning rates now times {factor:g}")
+        if loop.ranks.writes:
+            self.say(f"{error}: back to step {loop.step}, learning rates now times {factor:g}")
         return True
 
 

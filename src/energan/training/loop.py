@@ -16,6 +16,7 @@ from energan.core import (
     Model,
     Randomness,
     Sampler,
+    SettingError,
     attach,
     frozen,
 )
@@ -24,8 +25,11 @@ from energan.training.calibrate import CHUNK, calibrate
 from energan.training.cohort import check_members, mask, stack
 from energan.training.engine import Engine
 from energan.training.optimisers import Stepper
+from energan.training.ranks import ALONE, Ranks
 from energan.training.settings import TrainingSettings
 
+Figures = list[tuple[int, dict[str, Tensor]]]
+"""(step, named values (M,)) of some steps."""
 Feed = Callable[[int, int, int], Batch]
 """(step, substep, substeps) -> a batch of real data, a pure function."""
 
@@ -54,6 +58,7 @@ class Loop:
     """Trains one model, or a cohort of models that differ in values and not in shapes.
 
     models, seeds: one for each member. calibration: chunk number, chunk size -> real data at rest.
+    ranks: the processes that train together; the feed and settings.batch_size are this one's.
     Raises SettingError if the members cannot train as one program.
     """
 
@@ -66,13 +71,17 @@ class Loop:
         engine: Engine,
         seeds: Sequence[int],
         hooks: Sequence[Hook] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         check_members(models)
+        if ranks.count > 1 and len(models) > 1:
+            raise SettingError("a cohort trains in one process: start it without torchrun")
         self.settings, self.engine, self.hooks = settings, engine, list(hooks)
+        self.ranks = ranks
         self.feed, self.calibration = feed, calibration
         self.objective, self.energy_steps = models[0].objective, models[0].energy_steps
-        self.energy = stack([m.energy for m in models]).to(engine.device, engine.dtype)
-        self.sampler = stack([m.sampler for m in models]).to(engine.device, engine.dtype)
+        self.energy = engine.place(stack([m.energy for m in models]))
+        self.sampler = engine.place(stack([m.sampler for m in models]))
         self.steppers = {
             "energy": Stepper(self.energy, [m.energy_optimiser for m in models]),
             "sampler": Stepper(self.sampler, [m.sampler_optimiser for m in models]),
@@ -83,7 +92,7 @@ class Loop:
             decay = settings.ema**settings.ema_every
             self.ema = AveragedModel(self.networks, multi_avg_fn=get_ema_multi_avg_fn(decay))
             self.ema.requires_grad_(False).eval()
-        self.randomness = Randomness(seeds, engine.device, engine.dtype)
+        self.randomness = Randomness(seeds, engine.device, engine.dtype, ranks.share)
         for version in self.versions():
             attach(version, self.randomness)
         self._schedules = {name: [parse(m.hyper[name]) for m in models] for name in models[0].hyper}
@@ -92,7 +101,7 @@ class Loop:
         self.rate_scale = torch.ones(len(models))
         self.diverged: dict[int, str] = {}
         self.stopping: str | None = None
-        self._pending: list[tuple[int, dict[str, Tensor]]] = []
+        self._pending: Figures = []
         self.state = self.sampler.init(self.context("init"))
 
     @property
@@ -110,7 +119,8 @@ class Loop:
                 tensor = torch.tensor(value, device=self.engine.device, dtype=self.engine.dtype)
                 self._hyper[name] = (value, tensor.unsqueeze(-1))
         hyper = {name: tensor for name, (_, tensor) in self._hyper.items()}
-        return Context(self.step, hyper, self.randomness.at(*(place or (self.step, "train"))))
+        draws = self.randomness.at(*(place or (self.step, "train")), split=not place)
+        return Context(self.step, hyper, draws, self.ranks.gather)
 
     def run(self) -> None:
         """Train until `settings.steps`, or until `stopping` is set.
@@ -136,6 +146,8 @@ class Loop:
             self.advance()
             for hook in self.hooks:
                 hook.step(self)
+            # the word may come while they agree: it must not be overwritten by their silence
+            self.stopping = self.ranks.agree(self.stopping) or self.stopping
         for hook in self.hooks:
             hook.finish(self)
 
@@ -167,19 +179,21 @@ class Loop:
         stepper = self.steppers[network]
         stepper.zero()
         loss.total.sum().backward()  # members share no parameter, so the sum keeps them apart
+        self.ranks.average(stepper.gradients())
         stepper.step(self.step, self.rate_scale)
         figures[f"loss_{network}"] = loss.total.detach()
         figures |= loss.parts
 
-    def settle(self) -> list[tuple[int, dict[str, Tensor]]]:
+    def settle(self) -> Figures:
         """Read the figures since the last call, each (M,) on the CPU, and see that all are finite.
 
-        This is the only place where numbers are waited for. A member that is not finite is masked,
-        and its figures are NaN from then on; DivergenceError, naming the term and the step, once no
-        member is left.
+        Several ranks call it at the same steps and read the same means over all of them. This is
+        the only place where numbers are waited for. A member that is not finite is masked, and its
+        figures are NaN from then on; DivergenceError, naming the term and the step, once no member
+        is left.
         """
         pending, self._pending = self._pending, []
-        read = [(step, _to_cpu(figures)) for step, figures in pending]
+        read = _to_cpu(pending, self.ranks)
         for step, figures in read:
             for name, values in figures.items():
                 for member in torch.nonzero(~values.isfinite()).flatten().tolist():
@@ -224,9 +238,9 @@ class Loop:
             )
 
 
-def _to_cpu(figures: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Figures (M,) on the CPU, in one transfer rather than one each."""
-    if not figures:
-        return {}
-    together = torch.stack([v.reshape(-1).double() for v in figures.values()]).cpu()
-    return dict(zip(figures, together, strict=True))
+def _to_cpu(pending: Figures, ranks: Ranks) -> Figures:
+    """Figures (M,) on the CPU, averaged over the ranks, in one transfer a step."""
+    steps = [(step, f, torch.stack([v.reshape(-1).double() for v in f.values()]))
+             for step, f in pending if f]  # fmt: skip
+    ranks.average([together for _, _, together in steps])
+    return [(step, dict(zip(f, together.cpu(), strict=True))) for step, f, together in steps]

@@ -51,6 +51,10 @@ class Stepper:
             return StackedAdam(parameters, betas=betas, eps=settings.eps)
         return StackedSGD(parameters)
 
+    def gradients(self) -> list[Tensor]:
+        """Those there are, one for each parameter."""
+        return [p.grad for _, p in self.named if p.grad is not None]
+
     def zero(self) -> None:
         for _, p in self.named:
             p.grad = None
@@ -72,7 +76,7 @@ class Stepper:
     def _clip(self) -> None:
         if not any(self._clips):
             return
-        grads = [p.grad for _, p in self.named if p.grad is not None]
+        grads = self.gradients()
         norms = torch.stack([g.reshape(self.members, -1).norm(dim=1) for g in grads]).norm(dim=0)
         limits = norms.new_tensor([c or float("inf") for c in self._clips])
         factors = (limits / (norms + 1e-6)).clamp_max(1.0)
@@ -99,7 +103,11 @@ class Stepper:
         for key, value in state.items():
             name, item = key.rsplit("/", 1)
             p = known[name]
-            self.optimiser.state[p][item] = value.to(p.device, copy=True)
+            # in the parameter's own memory order, which the fused kernels take for granted
+            own = torch.empty_like(p, dtype=value.dtype) if value.shape == p.shape else None
+            self.optimiser.state[p][item] = (
+                value.to(p.device, copy=True) if own is None else own.copy_(value)
+            )
 
 
 def _rates(values: Tensor, like: Tensor) -> Tensor:

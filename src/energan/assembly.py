@@ -1,0 +1,89 @@
+"""Settings -> networks, data order, loop."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from energan import models
+from energan.core import Batch, Calibrated, Domain, Model, SettingError, place_seed
+from energan.data import DataSet
+from energan.folder import RunFolder
+from energan.settings import Job, load
+from energan.training.engine import Engine
+from energan.training.loop import Hook, Loop
+from energan.training.ranks import ALONE, Ranks
+from energan.training.settings import TrainingSettings
+
+
+def build(job: Job, domain: Domain, seed: int) -> Model:
+    """The job's model with the initial weights of `seed`; torch's own generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(place_seed(seed, "init"))
+        built = models.find(job.model).build(job.settings.model, domain)
+    if not isinstance(built, Model):
+        raise SettingError(
+            f"model {job.model}: build gave {type(built).__name__}, not an energan.core.Model"
+        )
+    return built
+
+
+def assemble(
+    job: Job,
+    data: DataSet,
+    engine: Engine,
+    seeds: Sequence[int],
+    hooks: Sequence[Hook] = (),
+    ranks: Ranks = ALONE,
+) -> Loop:
+    """The loop of a job: one run, or a cohort of one member for each seed."""
+    built = [build(job, data.domain, seed) for seed in seeds]
+    return loop_of(built, job.settings.training, data, engine, seeds, hooks, ranks)
+
+
+def loop_of(
+    built: Sequence[Model],
+    training: TrainingSettings,
+    data: DataSet,
+    engine: Engine,
+    seeds: Sequence[int],
+    hooks: Sequence[Hook] = (),
+    ranks: Ranks = ALONE,
+) -> Loop:
+    """The loop of models that are built, with its feeds. training.batch_size is of each rank."""
+    size = training.batch_size
+    layers = [*built[0].energy.modules(), *built[0].sampler.modules()]
+    normed = any(isinstance(m, Calibrated) for m in layers)
+    if (size == 1 and normed) or (size * ranks.count == 1 and "pull_away" in built[0].hyper):
+        raise SettingError(
+            "training.batch_size: batch norm and the pulling-away term compare the samples of a "
+            "batch, and one has no other; use at least 2"
+        )
+
+    @lru_cache(maxsize=1)
+    def resting_feed(size: int) -> Any:
+        return data.feed(seeds, size, engine.dtype, stream="calibrate")
+
+    def at_rest(chunk: int, size: int) -> Batch:
+        return resting_feed(size)(chunk)  # type: ignore[no-any-return]
+
+    feed = data.feed(seeds, size, engine.dtype, share=ranks.share)
+    return Loop(built, feed, at_rest, training, engine, seeds, hooks, ranks)
+
+
+def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
+    """A run's job, domain and freshly built networks, without opening its data."""
+    job, resolved = job_of(folder)
+    stored = resolved["domain"]
+    domain = Domain(tuple(stored["shape"]), stored["low"], stored["high"], stored["classes"])
+    return job, domain, build(job, domain, job.settings.seed)
+
+
+def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
+    """A run's job with what was estimated for it filled in, and what was resolved."""
+    resolved = folder.read_config()["resolved"]
+    job = load(str(folder.config))
+    if margin := resolved.get("margin"):
+        job = job.resolved({"model": {"margin": margin["margin"]}})
+    return job, resolved

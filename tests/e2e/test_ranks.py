@@ -1,0 +1,128 @@
+"""Processes that torchrun starts, as a user starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from energan.folder import RunFolder
+
+EXACT = ("--precision", "64", "--output.sample-every", "0", "--output.no-tensorboard")
+SMALL = (
+    "--model.generator", "16", "16", "--model.encoder", "16", "--model.latent", "8",
+    "--model.pull-away", "0.1",
+)  # fmt: skip
+TIMEOUT = 120
+
+
+def launch(ranks: int, *words: object) -> list[str]:
+    if ranks == 1:
+        return [sys.executable, "-m", "energan", *map(str, words)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks)]
+    # a free port of its own: tests run side by side
+    return [*torchrun, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
+            "-m", "energan", *map(str, words)]  # fmt: skip
+
+
+def run(ranks: int, *words: object, code: int = 0) -> str:
+    done = subprocess.run(launch(ranks, *words), capture_output=True, text=True, timeout=TIMEOUT)
+    assert (done.returncode == 0) == (code == 0), done.stderr
+    return done.stdout + done.stderr
+
+
+def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoints" / f"step-{step:06d}" / "weights.safetensors")
+
+
+def assert_close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-9, atol=1e-11, msg=name)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_two_ranks_of_b_are_one_of_2b_and_either_may_resume_the_other(
+    tmp_path: Path, dropout: float
+) -> None:
+    common = ("ebgan-digits", *SMALL, *EXACT, "--model.no-norm", "--model.dropout", dropout,
+              "--steps", 12, "--output.checkpoint-every", 6)  # fmt: skip
+    one, two = tmp_path / "one", tmp_path / "two"
+    run(1, "train", *common, "--training.batch-size", 16, "--out", one)
+    said = run(2, "train", *common, "--training.batch-size", 8, "--out", two)
+    assert said.count("samples:") == 1  # one of them speaks
+    assert_close(weights(one, 12), weights(two, 12))
+    figures = [
+        [e["loss_sampler"] for e in RunFolder(p).read("step")] for p in (one, two)
+    ]
+    assert figures[0] == pytest.approx(figures[1], rel=1e-5)  # events have six digits
+    assert len(RunFolder(two).read("start")) == 1  # and one writes
+    assert json.loads((two / "config.json").read_text())["resolved"]["ranks"] == 2
+    run(2, "resume", one, "--steps", 20)
+    run(1, "resume", two, "--steps", 20)
+    assert_close(weights(one, 20), weights(two, 20))
+    assert_close(weights(one, 20), weights(two, 20))
+
+
+def test_resumed_with_the_same_ranks_equals_uninterrupted(tmp_path: Path) -> None:
+    common = ("ebgan-digits", *SMALL, *EXACT, "--output.checkpoint-every", 5)
+    run(2, "train", *common, "--steps", 10, "--out", tmp_path / "whole")
+    run(2, "train", *common, "--steps", 5, "--out", tmp_path / "parts")
+    run(2, "resume", tmp_path / "parts", "--steps", 10)
+    whole, parts = weights(tmp_path / "whole", 10), weights(tmp_path / "parts", 10)
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_a_batch_that_the_ranks_cannot_share_is_refused(tmp_path: Path) -> None:
+    common = ("ebgan-digits", *SMALL, *EXACT, "--steps", 2, "--training.batch-size", 5)
+    run(1, "train", *common, "--out", tmp_path / "a")
+    said = run(2, "resume", tmp_path / "a", "--steps", 4, code=2)
+    assert said.count("cannot share evenly") == 1
+
+
+def test_a_users_error_is_said_once_and_ends_all(tmp_path: Path) -> None:
+    said = run(2, "train", "ebgan-digits", "--data", tmp_path / "nothing", code=2)
+    assert said.count("energan: there is no data source") == 1
+
+
+def test_a_divergence_goes_back_on_all_ranks(tmp_path: Path) -> None:
+    said = run(
+        2, "train", "ebgan-digits", *SMALL, *EXACT, "--steps", 40, "--out", tmp_path / "d",
+        "--model.energy-optimiser.kind", "sgd", "--model.energy-optimiser.lr", "1e300",
+        "--on-divergence", "rollback", "--training.rollbacks", 2, code=3,
+    )  # fmt: skip
+    assert said.count("rolled back 2 times in vain") == 1
+    assert len(RunFolder(tmp_path / "d").read("rollback")) == 2
+
+
+def test_sigterm_to_one_rank_stops_both_after_a_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "s"
+    words = ("train", "ebgan-digits", *SMALL, *EXACT, "--steps", 10**6, "--out", out)
+    with subprocess.Popen(launch(2, *words), stderr=subprocess.PIPE, text=True) as process:
+        begun = time.monotonic()
+        while not RunFolder(out).read("step"):
+            assert time.monotonic() - begun < TIMEOUT
+            time.sleep(0.1)
+        ranks = [p for p in children(process.pid) if "LOCAL_RANK=1" in environment(p)]
+        assert len(ranks) == 1
+        os.kill(ranks[0], signal.SIGTERM)
+        process.communicate(timeout=TIMEOUT)
+    stopped = RunFolder(out).read("stopped")
+    assert len(stopped) == 1
+    assert stopped[0]["reason"] == "SIGTERM"
+    assert (out / "checkpoints" / f"step-{stopped[0]['step']:06d}").is_dir()
+
+
+def children(parent: int) -> list[int]:
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(pid) for pid in found]
+
+
+def environment(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
