@@ -13,6 +13,7 @@ Energy-based generative adversarial networks.
 
   recipes            list the named settings
   train RECIPE       train, and write a run (try: energan train ebgan-digits)
+  margin RECIPE      estimate a margin for a recipe on its data, or on yours
   resume RUN         go on with a run that was stopped
   sample RUN         draw samples from a run
   runs [FOLDER]      list runs with state, step and last figures
@@ -85,6 +86,7 @@ def _near(word: str, known: list[str]) -> str:
 COMMANDS = {
     "recipes": "listing:recipes",
     "train": "training:train",
+    "margin": "margins:margin",
     "resume": "training:resume",
     "sample": "sampling:sample",
     "runs": "listing:runs",

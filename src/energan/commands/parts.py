@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+from energan.errors import EnerganError
+
 
 def parse(command: type[Any], args: list[str], prog: str) -> Any:
     import tyro
@@ -10,12 +12,44 @@ def parse(command: type[Any], args: list[str], prog: str) -> Any:
     return tyro.cli(command, args=args, prog=prog)
 
 
-def take_positional(args: list[str]) -> tuple[str | None, list[str]]:
+def parse_recipe(command: type[Any], args: list[str], verb: str) -> tuple[Any, Any]:
+    """The job that the words ask for, and the command's own options.
+
+    The words are a recipe (or --model) and any settings. Raises EnerganError, with an example, if
+    neither is named; `--help` alone explains and exits.
+    """
+    recipe, args = _take_positional(args)
+    model, args = _take_option(args, "--model")
+    if recipe is None and model is None:
+        if args and args[0] in ("-h", "--help"):
+            print(
+                f"usage: energan {verb} RECIPE [OPTIONS]\n\n`energan recipes` lists the recipes; "
+                f"`energan {verb} RECIPE --help` explains every setting with its default.\n"
+                "RECIPE may also be a settings file, such as a run's config.json."
+            )
+            raise SystemExit(0)
+        if args:
+            raise EnerganError(
+                f"the recipe comes first, as in `energan {verb} ebgan-digits --seed 1`; "
+                "`energan recipes` lists them"
+            )
+        raise EnerganError("name a recipe: `energan recipes` lists them")
+    from energan import settings
+    from energan.cli_settings import changes
+    from energan.cli_settings import parse as parse_settings
+
+    job = settings.load(recipe, model)
+    prog = f"energan {verb} {recipe or '--model ' + str(model)}"
+    asked = parse_settings(command, job.settings, args, prog)
+    return job.changed(changes(job.settings, asked.settings)), asked
+
+
+def _take_positional(args: list[str]) -> tuple[str | None, list[str]]:
     """The recipe, which stands first, since the other options depend on it."""
     return (args[0], args[1:]) if args and not args[0].startswith("-") else (None, args)
 
 
-def take_option(args: list[str], name: str) -> tuple[str | None, list[str]]:
+def _take_option(args: list[str], name: str) -> tuple[str | None, list[str]]:
     """One option and its value, read before the rest: which others there are depends on it."""
     for i, word in enumerate(args):
         if word == name and i + 1 < len(args):

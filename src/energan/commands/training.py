@@ -4,34 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from energan.commands.parts import parse, take_option, take_positional
-from energan.errors import EnerganError
+from energan.commands.parts import parse, parse_recipe
 
 
 def train(args: list[str]) -> int:
     import tyro
-
-    recipe, args = take_positional(args)
-    model, args = take_option(args, "--model")
-    if recipe is None and model is None:
-        if args and args[0] in ("-h", "--help"):
-            print(
-                "usage: energan train RECIPE [OPTIONS]\n\n`energan recipes` lists the recipes; "
-                "`energan train RECIPE --help` explains every setting with its default.\n"
-                "RECIPE may also be a settings file, such as a run's config.json."
-            )
-            return 0
-        if args:
-            raise EnerganError(
-                "the recipe comes first, as in `energan train ebgan-digits --steps 100`; "
-                "`energan recipes` lists them"
-            )
-        raise EnerganError("name a recipe: `energan recipes` lists them")
-    from energan import settings
-    from energan.cli_settings import changes
-    from energan.cli_settings import parse as parse_settings
-
-    job = settings.load(recipe, model)
 
     @dataclass(kw_only=True)
     class Train:
@@ -44,10 +21,7 @@ def train(args: list[str]) -> int:
         dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
         """print the resolved settings and stop"""
 
-    asked = parse_settings(
-        Train, job.settings, args, f"energan train {recipe or '--model ' + str(model)}"
-    )
-    job = job.changed(changes(job.settings, asked.settings))
+    job, asked = parse_recipe(Train, args, "train")
     if asked.dry_run:
         return _dry_run(job)
     from energan import experiment

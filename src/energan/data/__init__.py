@@ -1,155 +1,191 @@
-"""Real events by name or by path, with one treatment of range, padding, limit and held-out part."""
+"""Real events by name or by path, with one treatment of crop, size, range, classes and the rest."""
 
-import difflib
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from energan.core import DataError, Domain, describe
-from energan.data.arrays import arrays
-from energan.data.dataset import DataSet, Source, mean_event
-from energan.data.digits import digits
+from energan.core import DataError, Domain
+from energan.data.dataset import Augment, DataSet, Source, mean_event, shape_of
+from energan.data.decoding import prepare_array
+from energan.data.encoded import Decoded, Decoding, Encoded
 from energan.data.feed import Feed
-from energan.data.idx import Split, idx_file, idx_folder, idx_named, is_idx
+from energan.data.idx import Split
+from energan.data.named import NAMED, default_crop
+from energan.data.opening import open_source
+from energan.data.selection import Selection, select
 from energan.data.settings import DataSettings
-from energan.data.toys import TOYS
+from energan.data.store import decoded
 
 __all__ = ["SOURCES", "DataSet", "DataSettings", "Feed", "open_data"]
 
-SOURCES: dict[str, str] = {
-    "digits": "1,797 scans of handwritten digits, 8x8, 10 classes; comes with scikit-learn",
-    "ring": "8 Gaussians on a circle in the plane, 50,000 points",
-    "grid": "25 Gaussians on a square grid in the plane, 50,000 points",
-    "moons": "two interleaved half circles in the plane, 50,000 points",
-    "swissroll": "a spiral in the plane, 50,000 points",
-    "mnist": "60,000 handwritten digits, 28x28, 10 classes; IDX files in $ENERGAN_DATA/mnist",
-    "fashion-mnist": "60,000 pieces of clothing, 28x28, 10 classes; IDX files in "
-    "$ENERGAN_DATA/fashion-mnist",
-}
+SOURCES: dict[str, str] = {name: found.about for name, found in NAMED.items()}
 """The names that `data.source` knows, each with a line about it."""
 
 
 def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
     """The data that `settings` describes, on the CPU, with its held-out part.
 
-    A name of SOURCES wins over a file of that name: write ./digits for the file. split "test" gives
-    the separate test set of MNIST and its kin, whole: `limit` and `held_out` concern training.
-
+    split "test" gives a set's own test part, whole: `limit` and `held_out` concern training.
     Raises DataError for a source that is unknown or unreadable, and settings that do not fit it.
     """
-    source = _open(settings.source, split)
-    if split == "test":
-        # What a model is initialised from is training data, so this domain claims no mean.
-        domain = _domain(source, settings)
-        events = _prepare(source.events, source, domain, settings)
-        return DataSet(source.name, events, domain, source.labels)
-    held_out = source.held_out if settings.held_out is None else settings.held_out
-    left = len(source.events) - held_out
-    if left < 1:
-        raise DataError(
-            f"{source.name} has {len(source.events)} events: holding out {held_out} leaves none to "
-            "train on; lower data.held_out"
-        )
-    if settings.limit is not None and settings.limit > left:
-        raise DataError(
-            f"{source.name} has {left} training events beside {held_out} held out: data.limit "
-            f"{settings.limit} is too large"
-        )
-    domain = _domain(source, settings)
-    training, rest = slice(0, settings.limit or left), slice(left, None)
-    events = _prepare(_take(source.events, source, training), source, domain, settings)
-    domain = Domain(
-        domain.shape, domain.low, domain.high, domain.classes, mean_event(events, domain)
-    )
+    if settings.storage == "stream":
+        from energan.data.streaming import open_stream
 
-    def part(events: Tensor, rows: slice, held_out: DataSet | None) -> DataSet:
-        labels = None if source.labels is None else _take(source.labels, source, rows)
-        return DataSet(source.name, events, domain, labels, held_out, source.modes, source.mode_std)
-
-    kept = None
-    if held_out:
-        taken = _take(source.events, source, rest)
-        kept = part(_prepare(taken, source, domain, settings), rest, None)
-    return part(events, training, kept)
-
-
-def _open(source: str, split: Split) -> Source:
-    if source in ("mnist", "fashion-mnist"):
-        return idx_named(source, split)
-    path, is_array = None, False
-    if source not in SOURCES:
-        try:
-            path = Path(source).expanduser()
-            if path.is_dir():
-                return idx_folder(path, split)
-            if not path.exists():
-                raise DataError(_unknown(source))
-            is_array = path.suffix in (".npy", ".npz")
-            if not is_array and not (path.is_file() and is_idx(path)):
-                raise DataError(f"{path} is neither a .npy or .npz file nor an IDX file")
-        except (OSError, RuntimeError) as error:  # RuntimeError: a ~user that does not exist
-            raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
-    if split == "test":
-        raise DataError(f"{source} has no test set of its own: use the held-out part")
-    if path is not None:
-        return arrays(path) if is_array else idx_file(path)
-    return digits() if source == "digits" else TOYS[source]()
-
-
-def _unknown(source: str) -> str:
-    near = difflib.get_close_matches(source.lower(), SOURCES, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return (
-        f"there is no data source, file or folder {describe(source)!r}{hint}: the sources are "
-        f"{', '.join(SOURCES)}, and a path also works"
-    )
-
-
-def _domain(source: Source, settings: DataSettings) -> Domain:
-    """Shape and range after padding; DataError if the events cannot be padded so."""
-    shape = tuple(source.events.shape[1:])
-    classes = None if source.labels is None else int(source.labels.max()) + 1
-    if len(shape) == 1:
+        return open_stream(settings, split)
+    source = open_source(settings, split)
+    chosen = select(source, settings, split)
+    if isinstance(source, Encoded):
+        found = _decoded(source, settings, chosen)
         if settings.pad is not None:
-            raise DataError(f"{source.name} holds points, not images: leave data.pad unset")
-        return Domain(shape, classes=classes)
-    channels, height, width = shape
-    if settings.pad is not None:
-        if height != width:
+            if found.path is not None:
+                raise DataError(
+                    f"data.pad: {source.name} lies in a cache on disk; set data.size instead"
+                )
+            found = replace(found, events=_padded(found.events, settings, source.name, 0.0))
+    else:
+        _check_points(source, settings)
+        found = _prepared(source, settings, chosen)
+    return _data_set(source, settings, split, chosen, found)
+
+
+def _decoded(source: Encoded, settings: DataSettings, chosen: Selection) -> Decoded:
+    how = settings.decoding
+    if how.crop is None and source.name in NAMED and NAMED[source.name].crops:
+        how = replace(how, crop=_default_crop(source))
+    rows = torch.cat([chosen.training, chosen.held_out]).sort().values
+    assert settings.storage != "stream"
+    return decoded(source, how, rows, storage=settings.storage)
+
+
+def _default_crop(source: Encoded) -> tuple[int, int, int, int] | None:
+    import io
+
+    from PIL import Image
+
+    first = next((raw for raw in source.parts[0].read() if raw), None)
+    if first is None:
+        return None
+    with Image.open(io.BytesIO(first)) as image:
+        return default_crop(source.name, image.size)
+
+
+def _prepared(source: Source, settings: DataSettings, chosen: Selection) -> Decoded:
+    """Arrays after crop, size, channels, range and padding; as they stand if nothing is asked."""
+    events, how = source.events, settings.decoding
+    rows = torch.arange(len(events))
+    if events.dim() == 4 and how != Decoding() and not _is_done(events, how):
+        if events.dtype != torch.uint8:
             raise DataError(
-                f"{source.name} has images of {height}x{width}: data.pad is for square ones"
+                f"{source.name} holds float images: save them as uint8 to crop or resize them"
             )
-        if settings.pad < height:
-            raise DataError(
-                f"{source.name} has images of {height}x{width}: data.pad {settings.pad} would cut "
-                f"them; use at least {height}"
-            )
-        height = width = settings.pad
-    low = -1.0 if settings.range == "signed" else 0.0
-    return Domain((channels, height, width), low, 1.0, classes)
-
-
-def _take(values: Tensor, source: Source, rows: slice) -> Tensor:
-    """The part `rows` of the source's order, without a copy where that is the order on disk."""
-    return values[rows] if source.order is None else values.index_select(0, source.order[rows])
-
-
-def _prepare(events: Tensor, source: Source, domain: Domain, settings: DataSettings) -> Tensor:
-    """Events padded and, if they are float images, brought from their own range to the domain's."""
+        rows = torch.cat([chosen.training, chosen.held_out]).sort().values
+        events = torch.from_numpy(prepare_array(events[rows].numpy(), how, source.name))
     border = 0.0
-    if events.ndim == 4 and events.dtype != torch.uint8:
+    if events.dim() == 4 and events.dtype != torch.uint8:
+        low, high = _range(settings)
         assert source.low is not None
         assert source.high is not None
-        assert domain.low is not None
-        assert domain.high is not None
-        if (source.low, source.high) != (domain.low, domain.high):
-            scale = (domain.high - domain.low) / (source.high - source.low)
-            events = (events - source.low).mul_(scale).add_(domain.low)
-        border = domain.low
-    if settings.pad is None or settings.pad == events.shape[-1]:
+        if (source.low, source.high) != (low, high):
+            scale = (high - low) / (source.high - source.low)
+            events = (events - source.low).mul_(scale).add_(low)
+        border = low
+    if events.dim() == 4:
+        events = _padded(events, settings, source.name, border)
+    return Decoded(events, rows)
+
+
+def _is_done(events: Tensor, how: Decoding) -> bool:
+    """Whether the images already are as asked for."""
+    channels, height, width = events.shape[1:]
+    as_asked = how.channels == "auto" or (how.channels == "grey") == (channels == 1)
+    return (
+        as_asked and how.crop is None and how.size in (None, height) and how.size in (None, width)
+    )
+
+
+def _check_points(source: Source, settings: DataSettings) -> None:
+    if source.events.dim() == 4:
+        return
+    for name in ("crop", "size", "pad", "random_crop", "mirror"):
+        if getattr(settings, name):
+            raise DataError(f"{source.name} holds points, not images: leave data.{name} unset")
+
+
+def _padded(events: Tensor, settings: DataSettings, name: str, border: float) -> Tensor:
+    if settings.pad is None:
         return events
-    before, odd = divmod(settings.pad - events.shape[-1], 2)
+    height, width = events.shape[-2:]
+    if height != width:
+        raise DataError(f"{name} has images of {height}x{width}: data.pad is for square ones")
+    if settings.pad < height:
+        raise DataError(
+            f"{name} has images of {height}x{width}: data.pad {settings.pad} would cut them; use "
+            f"at least {height}"
+        )
+    if settings.pad == height:
+        return events
+    before, odd = divmod(settings.pad - height, 2)
     after = before + odd  # an odd pixel goes to the right and the bottom
     return F.pad(events, (before, after, before, after), value=border)
+
+
+def _range(settings: DataSettings) -> tuple[float, float]:
+    return (-1.0 if settings.range == "signed" else 0.0), 1.0
+
+
+def _data_set(
+    source: Source | Encoded,
+    settings: DataSettings,
+    split: Split,
+    chosen: Selection,
+    found: Decoded,
+) -> DataSet:
+    events = found.events
+    augment = Augment(settings.random_crop, settings.mirror)
+    shape = shape_of(source.name, tuple(events.shape[1:]), augment)
+    low, high = _range(settings) if events.dim() == 4 else (None, None)
+    classes = None
+    if chosen.labels is not None:
+        classes = len(chosen.class_names or ()) or int(chosen.labels.max()) + 1
+    domain = Domain(shape, low, high, classes)
+
+    def part(rows: Tensor, held_out: DataSet | None = None) -> DataSet:
+        rows, places = _places(rows, found)
+        attributes = getattr(source, "attributes", None)
+        return DataSet(
+            source.name, events, domain,
+            None if chosen.labels is None else chosen.labels[rows],
+            held_out,
+            getattr(source, "modes", None), getattr(source, "mode_std", None),
+            places, chosen.class_names,
+            None if attributes is None else attributes[rows],
+            getattr(source, "attribute_names", None),
+            augment, found.skipped, found.digest,
+            None if found.path is None else found.release,
+        )  # fmt: skip
+
+    whole = part(chosen.training)
+    if split == "test":
+        # What a model is initialised from is training data, so this domain claims no mean.
+        return whole
+    if not len(whole):
+        raise DataError(f"{source.name} has no image left to train on: lower data.held_out")
+    domain = replace(domain, mean=mean_event(whole))
+    kept = part(chosen.held_out)
+    return replace(
+        whole, domain=domain, held_out=replace(kept, domain=domain) if len(kept) else None
+    )
+
+
+def _places(rows: Tensor, found: Decoded) -> tuple[Tensor, Tensor | None]:
+    """Of the source's `rows` those that were decoded, and where in the events they are."""
+    where = torch.searchsorted(found.rows, rows).clamp_max(len(found.rows) - 1)
+    there = found.rows[where] == rows
+    rows, where = rows[there], where[there]
+    places = where if found.slots is None else found.slots[where]
+    as_they_stand = len(places) == len(found.events) and torch.equal(
+        places, torch.arange(len(places))
+    )
+    return rows, None if as_they_stand else places

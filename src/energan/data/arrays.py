@@ -36,7 +36,7 @@ def arrays(path: Path) -> Source:
         )
     if x.size == 0:
         raise DataError(f"{path} is empty: its array has shape {x.shape}")
-    events = _points(x, path) if x.ndim == 2 else _images(x, path)
+    events = _points(x, path) if x.ndim == 2 else images_of(x, path)
     low, high = _float_range(events, path) if events.ndim == 4 else (None, None)
     return Source(
         path.name, events, None if y is None else _labels(y, len(x), path),
@@ -81,8 +81,8 @@ def _points(x: Array, path: Path) -> Tensor:
     return _finite(x, path)
 
 
-def _images(x: Array, path: Path) -> Tensor:
-    """(N, C, H, W) of whichever layout x has."""
+def images_of(x: Array, path: Path) -> Tensor:
+    """(N, C, H, W) of whichever layout x has. Raises DataError if it has none of images."""
     if x.ndim == 3:
         x = x[:, None]
     elif x.ndim == 4:

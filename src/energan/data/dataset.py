@@ -1,28 +1,26 @@
-"""Events in memory: images stay uint8, and are scaled to the range of their domain by the batch."""
+"""Events in memory, or mapped into it; images stay uint8, and are scaled by the batch."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from energan.core import Batch, DataError, Domain
+from energan.data.feed import Feed
 
-if TYPE_CHECKING:
-    from energan.data.feed import Feed
-
-CHUNK = 4096
+CHUNK, MEAN_OF = 4096, 50_000
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """All that a source holds, before the settings are applied.
+    """All that a source of arrays holds, before the settings are applied.
 
     events: uint8 images (N, C, H, W), float images (N, C, H, W), or float32 points (N, D).
-    labels: int64 (N,) in [0, classes), or None.
+    labels: int64 (N,) in [0, classes), or None; class_names name them where names are known.
     held_out: how many are kept from training unless the user says otherwise.
     order: a permutation (N,) to read the events in; None reads them as they stand. The last events
         in that order are the ones held out.
@@ -38,19 +36,66 @@ class Source:
     high: float | None = None
     modes: Tensor | None = None
     mode_std: float | None = None
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.events)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What changes about an image each time training sees it.
+
+    random_crop: side of a square cut at a random place; elsewhere the middle is cut.
+    mirror: whether every other image is flipped left to right.
+    """
+
+    random_crop: int | None = None
+    mirror: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether anything changes."""
+        return self.random_crop is not None or self.mirror
+
+    def __call__(self, images: Tensor, draws: Tensor | None) -> Tensor:
+        """Images (B, C, H, W) by draws (B, 3) from [0, 1); None for the middle, unflipped."""
+        if self.random_crop is not None:
+            side = self.random_crop
+            room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])
+            if draws is None:
+                up, aside = (int(r - 1) // 2 for r in room)
+                images = images[..., up : up + side, aside : aside + side]
+            else:
+                top, left = (draws[:, :2] * room).long().unbind(1)
+                windows = images.unfold(2, side, 1).unfold(3, side, 1)  # (B, C, ., ., side, side)
+                images = windows[torch.arange(len(images)), :, top, left]
+        if self.mirror and draws is not None:
+            flipped = (draws[:, 2] < 0.5).view(-1, 1, 1, 1)
+            images = torch.where(flipped.to(images.device), images.flip(-1), images)
+        return images
+
+
+PLAIN = Augment()
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
     """Real events, their labels, and those kept from training.
 
-    events: uint8 (N, C, H, W), scaled when gathered; or float32 (N, *event), already in the range.
-    labels: int64 (N,) in [0, domain.classes), or None.
+    events: uint8 (S, C, H, W), scaled when gathered; or float32 (S, *event), already in the range.
+    rows: int64 (N,): where in `events` each event of the set is; None if they stand as they are.
+    labels: int64 (N,) in [0, domain.classes), or None; class_names name the classes.
+    attributes: uint8 (N, A) of 0 and 1, or None; attribute_names name its columns.
     domain: shape and range; its mean is that of the training events, also in `held_out`, and None
         in a test split.
     held_out: a data set of its own; None if nothing was kept.
     modes, mode_std: the centres (K, D) and the standard deviation around each, of toys that have
         them; label k then means mode k.
+    augment: how images change from one time to the next.
+    skipped: (where, reason) of images that could not be read and are left out.
+    digest: sha256 of the images where they lie in a cache; release: see Decoded.
+    device: where gathered batches go; the events may stay in the memory of the CPU.
 
     Raises DataError if the parts do not fit together.
     """
@@ -62,7 +107,31 @@ class DataSet:
     held_out: "DataSet | None" = None
     modes: Tensor | None = None
     mode_std: float | None = None
+    rows: Tensor | None = None
+    class_names: tuple[str, ...] | None = None
+    attributes: Tensor | None = None
+    attribute_names: tuple[str, ...] | None = None
+    augment: Augment = PLAIN
     skipped: tuple[tuple[str, str], ...] = ()
+    digest: str | None = None
+    release: Callable[[int], None] | None = None
+    device: torch.device = CPU
+
+    def __post_init__(self) -> None:
+        held = self.augment(self.events[:0], None) if self.events.dim() == 4 else self.events
+        if tuple(held.shape[1:]) != self.domain.shape:
+            raise DataError(
+                f"{self.name}: events of shape {tuple(held.shape[1:])} do not fit a domain of "
+                f"shape {self.domain.shape}"
+            )
+        unbounded = self.domain.low is None or self.domain.high is None
+        if self.events.dtype == torch.uint8 and unbounded:
+            raise DataError(f"{self.name}: uint8 events need a domain with a range")
+        if self.labels is not None and len(self.labels) != len(self):
+            raise DataError(f"{self.name}: {len(self.labels)} labels for {len(self)} events")
+
+    def __len__(self) -> int:
+        return len(self.events if self.rows is None else self.rows)
 
     def feed(
         self,
@@ -72,38 +141,30 @@ class DataSet:
         stream: str = "train",
         conditions: bool = False,
         share: tuple[int, int] = (0, 1),
-    ) -> "Feed":
-        """Batches in the order of `seeds`; see Feed."""
-        from energan.data.feed import Feed
-
+    ) -> Feed:
+        """Batches in the orders of `seeds`; see Feed."""
         return Feed(self, seeds, batch_size, dtype, stream, conditions, share)
 
-    def __post_init__(self) -> None:
-        if tuple(self.events.shape[1:]) != self.domain.shape:
-            raise DataError(
-                f"{self.name}: events of shape {tuple(self.events.shape[1:])} do not fit a domain "
-                f"of shape {self.domain.shape}"
-            )
-        unbounded = self.domain.low is None or self.domain.high is None
-        if self.events.dtype == torch.uint8 and unbounded:
-            raise DataError(f"{self.name}: uint8 events need a domain with a range")
-        if self.labels is not None and len(self.labels) != len(self.events):
-            raise DataError(f"{self.name}: {len(self.labels)} labels for {len(self.events)} events")
-
-    def __len__(self) -> int:
-        return len(self.events)
-
     def gather(
-        self, indices: Tensor, dtype: torch.dtype = torch.float32, conditions: bool = False
+        self,
+        indices: Tensor,
+        dtype: torch.dtype = torch.float32,
+        conditions: bool = False,
+        draws: Tensor | None = None,
     ) -> Batch:
         """The events at `indices`, of shape (B,) or (M, B): x (B, *event) or (M, B, *event).
 
-        x is in the domain's range, on the device of the data. With `conditions` the batch carries
-        the labels, int64 of the indices' shape. Raises DataError if they are asked for and the
-        set has none.
+        x is in the domain's range, on the set's device. draws: (*indices.shape, 3), uniform, for
+        the augmentation. With `conditions` the batch carries the labels, int64 of the indices'
+        shape. Raises DataError if they are asked for and the set has none.
         """
         flat = indices.reshape(-1).to(self.events.device)
-        rows = self.events.index_select(0, flat)
+        rows = self.events.index_select(0, flat if self.rows is None else self.rows[flat])
+        if self.release is not None:
+            self.release(len(flat))
+        if self.augment:
+            rows = self.augment(rows, None if draws is None else draws.reshape(-1, 3))
+        rows = rows.to(self.device, non_blocking=True)
         x = rescale(rows, self.domain, dtype) if rows.dtype == torch.uint8 else rows.to(dtype)
         condition = None
         if conditions:
@@ -112,35 +173,57 @@ class DataSet:
                     f"{self.name} has no labels to condition on: use a source with labels, or a "
                     "model without conditions"
                 )
-            condition = self.labels.index_select(0, flat).reshape(indices.shape)
+            condition = self.labels.index_select(0, flat).reshape(indices.shape).to(self.device)
         return Batch(x.reshape(*indices.shape, *self.domain.shape), condition)
 
     def to(self, device: torch.device | str) -> "DataSet":
-        """The same data on `device`, the held-out part with it; the domain's mean stays put."""
-        return replace(
-            self,
-            events=self.events.to(device),
-            labels=None if self.labels is None else self.labels.to(device),
-            held_out=None if self.held_out is None else self.held_out.to(device),
-            modes=None if self.modes is None else self.modes.to(device),
-        )
+        """The same data with its batches on `device`; the domain's mean stays put.
+
+        The events move there too if they take no more than a quarter of a GPU's free memory.
+        """
+        device = torch.device(device)
+        if device == self.device:
+            return self
+        held_out = None if self.held_out is None else self.held_out.to(device)
+        modes = None if self.modes is None else self.modes.to(device)
+        moved = replace(self, held_out=held_out, modes=modes, device=device)
+        if device.type == "cuda" and not _fits(self.events, device):
+            return moved
+        parts = {"events": self.events, "labels": self.labels, "rows": self.rows}
+        there = {n: None if part is None else part.to(device) for n, part in parts.items()}
+        return replace(moved, **there, release=None)  # type: ignore[arg-type]
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of events, labels, shapes and range: what training sees, wherever it lives.
+        """sha256 (hex) of what training sees, wherever it lives: events, labels, augmentation.
 
         The held-out part has a fingerprint of its own.
         """
         digest = hashlib.sha256()
-        for part in (self.events, self.labels):
-            if part is None:
-                digest.update(b"none")
-                continue
-            digest.update(f"{part.dtype} {tuple(part.shape)};".encode())
-            for chunk in part.split(CHUNK):
-                digest.update(chunk.cpu().contiguous().reshape(-1).numpy())
+        if self.digest is not None:
+            rows = torch.arange(len(self)) if self.rows is None else self.rows
+            digest.update(f"{self.digest} {tuple(self.events.shape)}".encode())
+            digest.update(rows.cpu().numpy().tobytes())
+        else:
+            shape = (len(self), *self.events.shape[1:])
+            digest.update(f"{self.events.dtype} {shape};".encode())
+            for chunk in torch.arange(len(self), device=self.events.device).split(CHUNK):
+                rows = chunk if self.rows is None else self.rows[chunk]
+                digest.update(self.events.index_select(0, rows).cpu().reshape(-1).numpy().data)
+        if self.labels is None:
+            digest.update(b"none")
+        else:
+            digest.update(f"{self.labels.dtype} {tuple(self.labels.shape)};".encode())
+            digest.update(self.labels.cpu().contiguous().numpy().data)
         digest.update(f"{self.domain.low} {self.domain.high} {self.domain.classes}".encode())
+        if self.augment:
+            digest.update(repr(self.augment).encode())
         return digest.hexdigest()
+
+
+def _fits(events: Tensor, device: torch.device) -> bool:
+    free, _ = torch.cuda.mem_get_info(device)
+    return events.numel() * events.element_size() <= free / 4
 
 
 def rescale(raw: Tensor, domain: Domain, dtype: torch.dtype) -> Tensor:
@@ -150,10 +233,27 @@ def rescale(raw: Tensor, domain: Domain, dtype: torch.dtype) -> Tensor:
     return raw.to(dtype).div_(255 / (domain.high - domain.low)).add_(domain.low)
 
 
-def mean_event(events: Tensor, domain: Domain) -> Tensor:
-    """The mean of `events` in the domain's range, float32 (*event,), without a float copy."""
-    total = torch.zeros(domain.shape, dtype=torch.float64)
-    for chunk in events.split(CHUNK):
-        total += chunk.sum(0, dtype=torch.float64)
-    mean = total / len(events)
-    return (rescale(mean, domain, mean.dtype) if events.dtype == torch.uint8 else mean).float()
+def mean_event(data: DataSet) -> Tensor:
+    """The mean event in the domain's range, float32 (*event,).
+
+    Of more than MEAN_OF events, that many spread over the set stand for all.
+    """
+    total = torch.zeros(data.domain.shape, dtype=torch.float64)
+    count = min(len(data), MEAN_OF)
+    chosen = torch.arange(count) * len(data) // count
+    for chunk in chosen.split(CHUNK):
+        total += data.gather(chunk).x.sum(0, dtype=torch.float64)
+    return (total / len(chosen)).float()
+
+
+def shape_of(name: str, shape: tuple[int, ...], augment: Augment) -> tuple[int, ...]:
+    """The shape of an event after augmentation; DataError if the images are too small for it."""
+    side = augment.random_crop
+    if side is None or len(shape) != 3:
+        return shape
+    if side > min(shape[1:]):
+        raise DataError(
+            f"data.random_crop {side} is larger than the images of {name}, {shape[2]}x{shape[1]}: "
+            "set data.size to a larger side"
+        )
+    return shape[0], side, side

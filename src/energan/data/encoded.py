@@ -70,18 +70,20 @@ class Encoded:
 class Decoded:
     """What became of an `Encoded`.
 
-    events: uint8 (N, C, H, W), in memory or mapped from a file.
-    rows: int64 (N,), the row of the source that each event came from, ascending.
+    events: uint8 (S, C, H, W), in memory or mapped from a file; it may have slots without an image.
+    rows: int64 (N,), ascending: the row of the source that each image came from.
+    slots: int64 (N,), ascending: where in `events` each is; None if N = S.
     skipped: (where, reason) of each image that could not be read.
-    digest: sha256 (hex) of the events where it is known without reading them all; else None.
+    digest: sha256 (hex) of the images where it is known without reading them all; else None.
     path: the cache's file, None for memory.
-    release: lets go of the mapped pages that were read, so that reading a large set does not fill
-        memory; cheap, does nothing for events in memory.
+    release: told how many images were read, lets go of the mapped pages now and then, so that
+        reading through a large set does not fill memory; does nothing for events in memory.
     """
 
     events: Tensor
     rows: Tensor
     skipped: tuple[tuple[str, str], ...] = ()
+    slots: Tensor | None = None
     digest: str | None = None
     path: str | None = None
-    release: Callable[[], None] = field(default=lambda: None, repr=False)
+    release: Callable[[int], None] = field(default=lambda count: None, repr=False)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from energan.core import Batch, place_seed
-from energan.data.dataset import DataSet
 
 
 def epoch_order(seed: int, stream: str, epoch: int, size: int) -> Tensor:
@@ -15,6 +15,19 @@ def epoch_order(seed: int, stream: str, epoch: int, size: int) -> Tensor:
     # Always on the CPU: the same seed then gives the same order whatever device trains.
     generator = torch.Generator().manual_seed(place_seed(seed, "order", stream, epoch))
     return torch.randperm(size, generator=generator, dtype=torch.int32)
+
+
+class Gathers(Protocol):
+    """What a feed asks of a data set."""
+
+    @property
+    def augment(self) -> object: ...
+
+    def __len__(self) -> int: ...
+
+    def gather(
+        self, indices: Tensor, dtype: torch.dtype, conditions: bool, draws: Tensor | None
+    ) -> Batch: ...
 
 
 class Feed:
@@ -27,11 +40,13 @@ class Feed:
 
     stream: names the order; feeds of different streams are unrelated.
     conditions: whether batches carry labels.
+    share: (rank, ranks): of several processes that train together each gets its part of a batch
+        that is `ranks` times as large: together they see what one of that size sees.
     """
 
     def __init__(
         self,
-        data: DataSet,
+        data: Gathers,
         seeds: Sequence[int],
         batch_size: int,
         dtype: torch.dtype = torch.float32,
@@ -52,7 +67,21 @@ class Feed:
 
     def __call__(self, step: int, substep: int = 0, substeps: int = 1) -> Batch:
         """x (B, *event), or (M, B, *event) for M > 1 seeds, each as its own single run sees it."""
-        return self.data.gather(self.indices(step, substep, substeps), self.dtype, self.conditions)
+        indices = self.indices(step, substep, substeps)
+        return self.data.gather(indices, self.dtype, self.conditions, self._draws(step, substep))
+
+    def _draws(self, step: int, substep: int) -> Tensor | None:
+        """Uniform (..., B, 3) for the augmentation: a function of (seed, stream, place)."""
+        if not self.data.augment:
+            return None
+        rank, ranks = self.share
+        own = slice(rank * self.batch_size, (rank + 1) * self.batch_size)
+        parts = []
+        for seed in self.seeds:
+            place = place_seed(seed, "augment", self.stream, step, substep)
+            generator = torch.Generator().manual_seed(place)
+            parts.append(torch.rand(ranks * self.batch_size, 3, generator=generator)[own])
+        return parts[0] if len(parts) == 1 else torch.stack(parts)
 
     def indices(self, step: int, substep: int = 0, substeps: int = 1) -> Tensor:
         """Which events that batch holds: int64 (B,), or (M, B) for M > 1 seeds."""

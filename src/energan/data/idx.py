@@ -5,7 +5,6 @@ dimensions, each dimension as a big-endian 32-bit number, then the values in row
 """
 
 import gzip
-import os
 import struct
 import zlib
 from math import prod
@@ -25,19 +24,6 @@ LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
 GZIP = b"\x1f\x8b"
 HELD_OUT = 10_000
 """The last 10,000 training images are the validation set of Goodfellow et al. 2014."""
-
-
-def idx_named(name: str, split: Split = "train") -> Source:
-    """The data set `name` in the folder of that name in $ENERGAN_DATA."""
-    root = os.environ.get("ENERGAN_DATA")
-    folder = Path(root).expanduser() / name if root else None
-    if folder is None or not folder.is_dir():
-        lack = f"there is no folder {folder}" if folder else "ENERGAN_DATA is not set"
-        raise DataError(
-            f"{name} was not found: {lack}; set ENERGAN_DATA to the folder that holds {name}/ with "
-            f"its IDX files ({IMAGES['train']}.gz, …), or pass that folder as the source"
-        )
-    return idx_folder(folder, split, name)
 
 
 def idx_folder(folder: Path, split: Split = "train", name: str | None = None) -> Source:

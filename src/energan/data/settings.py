@@ -1,10 +1,11 @@
 """What a user says about the data."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from energan.core import Config
+from energan.data.encoded import Channels, Decoding, Fit
 
 
 class DataSettings(Config):
@@ -13,16 +14,63 @@ class DataSettings(Config):
     source: str = Field(
         "digits",
         min_length=1,
-        description="digits, ring, grid, moons, swissroll, mnist or fashion-mnist; or a path: a "
-        ".npy or .npz file, an IDX file, or a folder of the IDX files that MNIST comes in",
+        description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder of "
+        "images, a Parquet or Arrow file or folder, .npy, .npz, .mat or IDX",
     )
     range: Literal["signed", "unit"] = Field(
         "signed", description="images in [-1, 1] (signed) or [0, 1] (unit); points are left alone"
     )
+    crop: tuple[int, int, int, int] | None = Field(
+        None, description="cut this box out of each image: left top right bottom, in pixels"
+    )
+    size: int | None = Field(
+        None, ge=1, le=8192, description="resize images to this side, antialiased, to a square"
+    )
+    fit: Fit = Field(
+        "crop",
+        description="how they become square: cut the middle (crop), or scale both sides (stretch)",
+    )
+    channels: Channels = Field("auto", description="grey, colour, or whichever the images are")
     pad: int | None = Field(
         None, ge=1, description="zero-pad square images to this many pixels a side"
+    )
+    random_crop: int | None = Field(
+        None, ge=1, description="cut a square of this side at a random place, each time anew"
+    )
+    mirror: bool = Field(False, description="flip every other image left to right, at random")
+    classes: tuple[str, ...] = Field(
+        (), description="use only these classes, by name or by number; all if not set"
     )
     limit: int | None = Field(None, ge=1, description="train on the first N events only")
     held_out: int | None = Field(
         None, ge=0, description="events kept from training; the source's own number if not set"
     )
+    image_column: str | None = Field(None, description="of a table: the column of images")
+    label_column: str | None = Field(None, description="of a table: the column of classes")
+    attributes: tuple[str, ...] = Field(
+        (), description="of a table: columns of yes and no; all of truth values if not set"
+    )
+    storage: Literal["auto", "memory", "cache", "stream"] = Field(
+        "auto",
+        description="decoded images: in memory, in a cache on disk (auto: past 512 MiB), or, of "
+        "tables that fit no disk, decoded on the way (stream)",
+    )
+    download: bool = Field(False, description="let a hub data set be downloaded")
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.crop, self.size, self.fit, self.channels)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.crop is not None:
+            left, top, right, bottom = self.crop
+            if not (0 <= left < right and 0 <= top < bottom):
+                raise ValueError(
+                    f"data.crop {self.crop} is no box: write left top right bottom, as 7 17 82 92"
+                )
+        if self.random_crop is not None and self.size is not None and self.random_crop > self.size:
+            raise ValueError(
+                f"data.random_crop {self.random_crop} is larger than data.size {self.size}"
+            )
+        return self

@@ -1,0 +1,48 @@
+"""`energan margin`: a start for m."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from energan.commands.parts import parse_recipe, show, table_of
+
+
+def margin(args: list[str]) -> int:
+    import tyro
+
+    @dataclass(kw_only=True)
+    class Margin:
+        """Estimate a margin: train the recipe's auto-encoder on real data alone and read where the
+        energy of held-out data settles (Zhao et al. 2017, appendix E)."""
+
+        most_steps: Annotated[int, tyro.conf.arg(name="most-steps")] = 1000
+        """the most steps to train; it stops earlier where the energy has settled"""
+        out: Path | None = None
+        """also write what was found, as JSON"""
+
+    job, asked = parse_recipe(Margin, args, "margin")
+    from energan.data import open_data
+    from energan.folder import write_atomically
+    from energan.margin import estimate
+    from energan.training.engine import choose
+
+    engine = choose(job.settings.engine)
+    data = open_data(job.settings.data).to(engine.device)
+    found = estimate(job, data, engine, asked.most_steps)
+    table = table_of("step", "U of held-out data")
+    for step, energy in found.readings:
+        table.add_row(str(step), f"{energy:.4g}")
+    show(table)
+    print(found.says())
+    recipe = job.recipe
+    for m in found.grid:
+        print(f"  energan train {recipe} --model.margin {m:g} --out runs/{recipe}-m{m:g}")
+    if asked.out is not None:
+        write_atomically(asked.out, _json({"recipe": recipe, **found.record()}))
+    return 0
+
+
+def _json(found: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(found, indent=2) + "\n"

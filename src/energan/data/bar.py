@@ -1,0 +1,55 @@
+"""Progress of work on data: a bar on a terminal, plain lines elsewhere, nothing if it is quick."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+QUICK, BETWEEN = 1.0, 5.0
+"""Seconds before anything is said, and between two lines."""
+
+
+class Advance(Protocol):
+    def __call__(self, count: int = 1) -> None: ...
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Advance]:
+    """Within it, calls tell how many more of `total` are done. It prints to stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    begun = spoke = time.perf_counter()
+    done, bar = 0, None
+    task: Any = None
+
+    def advance(count: int = 1) -> None:
+        nonlocal done, bar, spoke, task
+        done += count
+        now = time.perf_counter()
+        if now - begun < QUICK:
+            return
+        if console.is_terminal:
+            if bar is None:
+                columns = "{task.description}", BarColumn(), MofNCompleteColumn()
+                bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+                task = bar.add_task(what, total=total)
+                bar.start()
+            bar.update(task, completed=done)
+        elif now - spoke >= BETWEEN:
+            spoke, left = now, (now - begun) / done * (total - done)
+            console.print(f"{what}: {done}/{total}, {left:.0f} s left", highlight=False)
+
+    try:
+        yield advance
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    from rich.console import Console
+
+    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,98 @@
+"""Finding out what a source is: a name, a file of some form, a folder of something."""
+
+import difflib
+from pathlib import Path
+
+from energan.core import DataError, describe
+from energan.data.arrays import arrays
+from energan.data.content import content_of
+from energan.data.encoded import Encoded
+from energan.data.folders import SUFFIXES, file_parts, image_folder
+from energan.data.idx import Split, idx_file, idx_folder, is_idx
+from energan.data.mat import mat
+from energan.data.named import NAMED, Opened, named
+from energan.data.settings import DataSettings
+from energan.data.tables import HUB, Table, arrow, from_table, hub, parquet, parquet_files
+
+PACKED = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
+
+
+def open_source(settings: DataSettings, split: Split) -> Opened:
+    """What `settings.source` names. A name wins over a file of that name: write ./digits for it.
+
+    Raises DataError for a source that is unknown, unreadable, empty or of no form that is known.
+    """
+    source = settings.source
+    if source in NAMED:
+        return named(source, settings, split)
+    if source.startswith(HUB):
+        return from_table(hub_table(settings, split), settings, split)
+    try:
+        path = Path(source).expanduser()
+        if path.is_dir():
+            return _folder(path, settings, split)
+        if not path.exists():
+            raise DataError(_unknown(source))
+        return _file(path, settings, split)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a ~user that does not exist
+        raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
+
+
+def hub_table(settings: DataSettings, split: Split) -> Table:
+    return hub(settings.source.removeprefix(HUB), split, settings.download)
+
+
+def _folder(path: Path, settings: DataSettings, split: Split) -> Opened:
+    if any(path.glob("*-ubyte")) or any(path.glob("*-ubyte.gz")):
+        return idx_folder(path, split)
+    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+        return from_table(arrow(path, split, path.name), settings, split)
+    files = parquet_files(path, split)
+    if files:
+        return from_table(parquet(files, path.name), settings, split)
+    if split == "test" and parquet_files(path, "train"):
+        raise DataError(f"{path} has no test set of its own: use the held-out part")
+    tables = sorted(path.glob("*.mat"))
+    if len(tables) == 1:
+        return mat(tables[0], split)
+    return image_folder(path, split)
+
+
+def _file(path: Path, settings: DataSettings, split: Split) -> Opened:
+    suffix = path.suffix.lower()
+    if suffix == ".mat":
+        return mat(path, split)
+    if split == "test":
+        raise DataError(f"{path} has no test set of its own: use the held-out part")
+    if suffix in (".npy", ".npz"):
+        return arrays(path)
+    if suffix == ".parquet":
+        return from_table(parquet([path], path.name), settings, split)
+    if suffix == ".arrow":
+        return from_table(arrow(path, split, path.name), settings, split)
+    if suffix in SUFFIXES:
+        return _one_image(path)
+    if path.is_file() and is_idx(path):
+        return idx_file(path)
+    if suffix in PACKED:
+        raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
+    raise DataError(
+        f"{path} is of no form that is known: a folder of images, Parquet, Arrow, .npy, .npz, .mat "
+        "or IDX"
+    )
+
+
+def _one_image(path: Path) -> Encoded:
+    return Encoded(
+        path.name, 1, file_parts([path]), lambda row: path.name,
+        lambda: content_of([path], [path.name]),
+    )  # fmt: skip
+
+
+def _unknown(source: str) -> str:
+    near = difflib.get_close_matches(source.lower(), NAMED, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return (
+        f"there is no data source, file or folder {describe(source)!r}{hint}: the sources are "
+        f"{', '.join(NAMED)}, and a path also works"
+    )

@@ -1,0 +1,78 @@
+"""Which of a source's events are used: the wanted classes, the held-out part, the limit."""
+
+import difflib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError
+from energan.data.idx import Split
+from energan.data.named import Opened
+from energan.data.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows of a source, int64: those to train on (or to test on), in order, and those held out.
+
+    labels: int64 of all the source's rows, renumbered if classes were chosen; or None.
+    class_names: of these labels.
+    """
+
+    training: Tensor
+    held_out: Tensor
+    labels: Tensor | None
+    class_names: tuple[str, ...] | None
+
+
+def select(source: Opened, settings: DataSettings, split: Split) -> Selection:
+    """Raises DataError for classes that are not there, and numbers that the source cannot meet."""
+    rows = torch.arange(source.count) if source.order is None else source.order
+    labels, names, kept = source.labels, source.class_names, source.held_out
+    if settings.classes:
+        labels, names = _renumbered(source, settings.classes)
+        chosen = labels[rows] >= 0
+        kept = round(kept * int(chosen.sum()) / len(rows))
+        rows = rows[chosen]
+    if split == "test":
+        return Selection(rows, rows[:0], labels, names)
+    held_out = kept if settings.held_out is None else settings.held_out
+    left = len(rows) - held_out
+    if left < 1:
+        raise DataError(
+            f"{source.name} has {len(rows)} events: holding out {held_out} leaves none to train "
+            "on; lower data.held_out"
+        )
+    if settings.limit is not None and settings.limit > left:
+        raise DataError(
+            f"{source.name} has {left} training events beside {held_out} held out: data.limit "
+            f"{settings.limit} is too large"
+        )
+    return Selection(rows[: settings.limit or left], rows[left:], labels, names)
+
+
+def _renumbered(source: Opened, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...] | None]:
+    """Labels 0, 1, … of the wanted classes in the order given, -1 elsewhere."""
+    if source.labels is None:
+        raise DataError(f"data.classes: {source.name} has no classes; leave it unset")
+    names = source.class_names or tuple(map(str, range(int(source.labels.max()) + 1)))
+    numbers = list(dict.fromkeys(_number(source.name, name, names) for name in wanted))
+    where = torch.full((len(names),), -1, dtype=torch.int64)
+    where[numbers] = torch.arange(len(numbers))
+    labels = where[source.labels]
+    if not (labels >= 0).any():
+        raise DataError(f"data.classes: {source.name} has no image of {', '.join(wanted)}")
+    return labels, tuple(names[n] for n in numbers) if source.class_names else None
+
+
+def _number(source: str, wanted: str, names: tuple[str, ...]) -> int:
+    if wanted in names:
+        return names.index(wanted)
+    if wanted.isdigit() and int(wanted) < len(names):
+        return int(wanted)
+    near = difflib.get_close_matches(wanted, names, 3) or list(names[:5])
+    raise DataError(
+        f"data.classes: {source} has no class {wanted!r} among its {len(names)}; it has "
+        f"{', '.join(near)}{', …' if len(names) > len(near) else ''}"
+    )
