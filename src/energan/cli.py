@@ -16,6 +16,8 @@ Energy-based generative adversarial networks.
   margin RECIPE      estimate a margin for a recipe on its data, or on yours
   resume RUN         go on with a run that was stopped
   sample RUN         draw samples from a run
+  export RUN         write a run's networks as safetensors, ONNX or TorchScript
+  data [...]         list data sources, show what one holds, decode it beforehand
   runs [FOLDER]      list runs with state, step and last figures
 
 `energan COMMAND --help` explains a command. --debug shows tracebacks.
@@ -84,11 +86,13 @@ def _near(word: str, known: list[str]) -> str:
 
 
 COMMANDS = {
+    "data": "data:data",
     "recipes": "listing:recipes",
     "train": "training:train",
     "margin": "margins:margin",
     "resume": "training:resume",
     "sample": "sampling:sample",
+    "export": "exporting:export",
     "runs": "listing:runs",
 }
 """Where each command is; its module is imported only when it is asked for."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 ALIASES = {
     "data.source": ("--data",),
+    "data.limit": ("--limit",),
     "training.steps": ("--steps",),
     "training.on_divergence": ("--on-divergence",),
     "engine.device": ("--device",),

@@ -51,7 +51,7 @@ class SampleGrids(Hook):
             return
         suffix = ".png" if pictures.drawable(self.data.domain) else ".npz"
         path = self.folder.samples / f"{checkpoint.checkpoint_name(loop.step)}{suffix}"
-        reference = self.data.events[:SHOWN_POINTS] if points else None
+        reference = self.data.raw(slice(SHOWN_POINTS)) if points else None
         weights = "raw" if loop.ema is None else "ema"
         about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}
         pictures.save_samples(path, x, self.data.domain, reference=reference, about=about)

@@ -15,6 +15,7 @@ from energan.training.engine import EngineSettings
 from energan.training.settings import TrainingSettings
 
 ModelConfig = TypeVar("ModelConfig", bound=Config)
+SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 
 class OutputSettings(Config):
@@ -133,6 +134,11 @@ def _from_file(path: Path) -> Job:
 
 def validated(kind: type[Settings[Any]], values: dict[str, Any]) -> Settings[Any]:
     """`values` as settings. Raises SettingError, one sentence, for the first that do not fit."""
+    return checked(kind, values)
+
+
+def checked(kind: type[SomeConfig], values: dict[str, Any]) -> SomeConfig:
+    """The same for one group of settings."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -149,5 +155,7 @@ def explain(error: ValidationError) -> str:
             said.append(f"{name}: there is no such setting; --help lists them")
         else:
             message = e["msg"].removeprefix("Value error, ")
-            said.append(f"{name}: {message} (given: {describe(e['input'])})")
+            # a check of a whole group names its settings itself
+            given = "" if isinstance(e["input"], dict) else f" (given: {describe(e['input'])})"
+            said.append(f"{name}: {message}{given}" if given else message)
     return "; ".join(dict.fromkeys(said))

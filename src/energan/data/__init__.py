@@ -162,7 +162,7 @@ def _data_set(
             places, chosen.class_names,
             None if attributes is None else attributes[rows],
             getattr(source, "attribute_names", None),
-            augment, found.skipped, found.digest,
+            augment, found.skipped, found.digest, found.path,
             None if found.path is None else found.release,
         )  # fmt: skip
 

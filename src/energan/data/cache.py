@@ -221,6 +221,6 @@ def _opened(folder: Path, source: Encoded, rows: Tensor, index: dict[str, Any]) 
         tuple((where, reason) for where, reason in index["skipped"]),
         slots=slots,
         digest=index["digest"],
-        path=str(folder / "images.u8"),
+        path=folder / "images.u8",
         release=release,
     )

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,8 +12,10 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain
 from energan.data.feed import Feed
 
-CHUNK, MEAN_OF = 4096, 50_000
+CHUNK, MEAN_OF = 2**24, 50_000
+"""Numbers that are looked at together, and events that a mean is taken of."""
 CPU = torch.device("cpu")
+EVERY = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,7 @@ class DataSet:
         them; label k then means mode k.
     augment: how images change from one time to the next.
     skipped: (where, reason) of images that could not be read and are left out.
-    digest: sha256 of the images where they lie in a cache; release: see Decoded.
+    path, digest, release: of the cache where the images lie in one; see Decoded.
     device: where gathered batches go; the events may stay in the memory of the CPU.
 
     Raises DataError if the parts do not fit together.
@@ -114,6 +117,7 @@ class DataSet:
     augment: Augment = PLAIN
     skipped: tuple[tuple[str, str], ...] = ()
     digest: str | None = None
+    path: Path | None = None
     release: Callable[[int], None] | None = None
     device: torch.device = CPU
 
@@ -132,6 +136,12 @@ class DataSet:
 
     def __len__(self) -> int:
         return len(self.events if self.rows is None else self.rows)
+
+    def raw(self, rows: slice = EVERY) -> Tensor:
+        """The events as they are stored, in the set's order: uint8 images before scaling."""
+        if self.rows is None:
+            return self.events[rows]
+        return self.events.index_select(0, self.rows[rows])
 
     def feed(
         self,
@@ -207,7 +217,7 @@ class DataSet:
         else:
             shape = (len(self), *self.events.shape[1:])
             digest.update(f"{self.events.dtype} {shape};".encode())
-            for chunk in torch.arange(len(self), device=self.events.device).split(CHUNK):
+            for chunk in _chunks(torch.arange(len(self), device=self.events.device), self.events):
                 rows = chunk if self.rows is None else self.rows[chunk]
                 digest.update(self.events.index_select(0, rows).cpu().reshape(-1).numpy().data)
         if self.labels is None:
@@ -226,6 +236,11 @@ def _fits(events: Tensor, device: torch.device) -> bool:
     return events.numel() * events.element_size() <= free / 4
 
 
+def _chunks(indices: Tensor, events: Tensor) -> tuple[Tensor, ...]:
+    """The indices in pieces whose events have about CHUNK numbers together, whatever their size."""
+    return indices.split(max(1, CHUNK // max(1, events[:1].numel())))
+
+
 def rescale(raw: Tensor, domain: Domain, dtype: torch.dtype) -> Tensor:
     """uint8 images as `dtype` in the domain's range: 0 is exactly its low end, 255 its high end."""
     assert domain.low is not None
@@ -241,7 +256,7 @@ def mean_event(data: DataSet) -> Tensor:
     total = torch.zeros(data.domain.shape, dtype=torch.float64)
     count = min(len(data), MEAN_OF)
     chosen = torch.arange(count) * len(data) // count
-    for chunk in chosen.split(CHUNK):
+    for chunk in _chunks(chosen, data.events):
         total += data.gather(chunk).x.sum(0, dtype=torch.float64)
     return (total / len(chosen)).float()
 

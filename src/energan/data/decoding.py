@@ -1,12 +1,13 @@
 """One image: from the bytes of its file to uint8 (C, H, W)."""
 
 import io
+import threading
 import warnings
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from energan.core import DataError
 from energan.data.encoded import Decoding, Encoded
@@ -16,6 +17,36 @@ GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes without colour."""
 LOOKED_AT = 64
 """Images of a source that are looked at to tell grey from colour."""
+
+
+class _Quiet:
+    """Pillow's warnings of odd metadata are hushed; that of a decompression bomb is an error.
+
+    Filters of warnings belong to the process, so threads that decode at the same time share one
+    change of them: the first makes it, the last undoes it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
 
 
 class Unreadable(Exception):
@@ -29,35 +60,43 @@ def decode(raw: bytes, how: Decoding) -> Pixels:
     Raises Unreadable for bytes that are no image, or a truncated one, or a crop outside of it.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata; what matters is an error
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(raw)) as image:
-                if how.size is not None and how.crop is None:
-                    image.draft(None, (2 * how.size, 2 * how.size))  # JPEG: decode no finer
-                image.load()
-                upright = ImageOps.exif_transpose(image)
+        with _quiet, Image.open(io.BytesIO(raw)) as image:
+            if how.size is not None and how.crop is None:
+                image.draft(None, (2 * how.size, 2 * how.size))  # JPEG: decode no finer
+            image.load()
+            upright = ImageOps.exif_transpose(image)
         return prepare(flat(upright, how.channels == "grey"), how)
     except Unreadable:
         raise
-    except (Exception, Image.DecompressionBombWarning) as error:
+    except UnidentifiedImageError:
+        raise Unreadable("it is empty, or no image") from None
+    except Exception as error:
         # Pillow's readers raise whatever they stumble over: struct.error, KeyError, SyntaxError
         text = " ".join(str(error).split()) or type(error).__name__
-        raise Unreadable(text.replace("<_io.BytesIO object", "<bytes")) from None
+        raise Unreadable(text) from None
 
 
 def flat(image: Image.Image, grey: bool) -> Image.Image:
     """`image` in mode L or RGB, without transparency and with 8 bits a channel."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image, dtype=np.float64)
-        # 32-bit integers and floats have no scale of their own: 16 bits if they do not fit in 8
-        scale = 257.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
-        image = Image.fromarray(np.rint(values / scale).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray(
+            np.rint(values / _scale(image.mode, values)).clip(0, 255).astype(np.uint8)
+        )
     if image.has_transparency_data:
         colours = image.convert("RGBA")
         white = Image.new("RGBA", colours.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, colours).convert("RGB")
     return image.convert("L" if grey else "RGB")
+
+
+def _scale(mode: str, values: NDArray[np.float64]) -> float:
+    """What `values` are divided by to lie in 0 to 255."""
+    most = values.max(initial=0)
+    if mode == "F" and most <= 1:
+        return 1 / 255
+    # 32-bit integers and other floats have no scale of their own: 16 bits if they do not fit in 8
+    return 257.0 if mode.startswith("I;16") or most > 255 else 1.0
 
 
 def prepare(image: Image.Image, how: Decoding) -> Pixels:
@@ -124,8 +163,7 @@ def resolve(source: Encoded, how: Decoding) -> Decoding:
 def coloured(raw: bytes) -> bool:
     """Whether an image can hold colour, by its header; False for one that cannot be read."""
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(raw)) as image:
-            warnings.simplefilter("ignore")
+        with _quiet, Image.open(io.BytesIO(raw)) as image:
             if image.mode != "P":
                 return image.mode not in GREY
             colours = np.asarray(image.getpalette("RGB"), dtype=np.int16).reshape(-1, 3)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -85,5 +86,5 @@ class Decoded:
     skipped: tuple[tuple[str, str], ...] = ()
     slots: Tensor | None = None
     digest: str | None = None
-    path: str | None = None
+    path: Path | None = None
     release: Callable[[int], None] = field(default=lambda count: None, repr=False)

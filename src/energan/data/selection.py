@@ -52,7 +52,7 @@ def select(source: Opened, settings: DataSettings, split: Split) -> Selection:
     return Selection(rows[: settings.limit or left], rows[left:], labels, names)
 
 
-def _renumbered(source: Opened, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...] | None]:
+def _renumbered(source: Opened, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     """Labels 0, 1, … of the wanted classes in the order given, -1 elsewhere."""
     if source.labels is None:
         raise DataError(f"data.classes: {source.name} has no classes; leave it unset")
@@ -63,7 +63,7 @@ def _renumbered(source: Opened, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[
     labels = where[source.labels]
     if not (labels >= 0).any():
         raise DataError(f"data.classes: {source.name} has no image of {', '.join(wanted)}")
-    return labels, tuple(names[n] for n in numbers) if source.class_names else None
+    return labels, tuple(names[n] for n in numbers)
 
 
 def _number(source: str, wanted: str, names: tuple[str, ...]) -> int:

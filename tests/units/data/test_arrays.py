@@ -22,7 +22,7 @@ def opened(path: Path, array: Any, **settings: Any) -> DataSet:
 def whole(data: DataSet) -> np.ndarray:
     """All events of both parts, back in the file's order."""
     assert data.held_out is not None
-    events = torch.cat([data.events, data.held_out.events])
+    events = torch.cat([data.raw(), data.held_out.raw()])
     return events[fixed_order(len(events)).argsort()].numpy()
 
 
@@ -39,7 +39,7 @@ def whole(data: DataSet) -> np.ndarray:
 )
 def test_image_layouts(tmp_path: Path, array: np.ndarray, expected: np.ndarray) -> None:
     data = opened(tmp_path, array)
-    assert data.events.dtype == torch.uint8
+    assert data.raw().dtype == torch.uint8
     assert (len(data), data.domain.low) == (18, -1.0)
     assert np.array_equal(whole(data), expected)
 
@@ -52,7 +52,7 @@ def test_points(tmp_path: Path, dtype: str) -> None:
     assert (len(data), len(data.held_out)) == (45, 5)
     assert data.domain.shape == (3,)
     assert data.domain.low is None
-    assert data.events.dtype == torch.float32
+    assert data.raw().dtype == torch.float32
     assert np.array_equal(whole(data), array.astype(np.float32))
 
 
@@ -70,7 +70,7 @@ def test_float_images_come_to_the_chosen_range(tmp_path: Path, given: str, chose
     border[:, :, 1:5, 1:5] = data.domain.low
     assert (border == data.domain.low).all()  # padding is the low end of the range
     np.testing.assert_allclose(  # gather hands on what is stored
-        data.gather(torch.arange(len(data))).x.numpy(), data.events.numpy()
+        data.gather(torch.arange(len(data))).x.numpy(), data.raw().numpy()
     )
 
 

@@ -73,7 +73,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 def test_mean_event_is_the_mean_of_what_gather_gives(domain: Domain) -> None:
     data = images(domain, count=5000)  # more than one chunk
     everything = data.gather(torch.arange(5000), torch.float64).x
-    mean = mean_event(data.events, domain)
+    mean = mean_event(data)
     assert mean.dtype == torch.float32
     torch.testing.assert_close(mean, everything.mean(0).float())
 

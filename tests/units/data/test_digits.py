@@ -32,7 +32,7 @@ def test_180_are_held_out_of_all_classes_and_none_is_in_both_parts() -> None:
         assert labels is not None
         return [tuple(r) for r in torch.cat([images.flatten(1), labels[:, None]], 1).tolist()]
 
-    parts = rows(data.events, data.labels) + rows(kept.events, kept.labels)
+    parts = rows(data.raw(), data.labels) + rows(kept.raw(), kept.labels)
     assert sorted(parts) == sorted(rows(everything.events, everything.labels))
 
 

@@ -7,12 +7,13 @@ from pydantic import ValidationError
 
 from energan.core import DataError
 from energan.data import SOURCES, DataSettings, open_data
+from energan.data.named import NAMED
 
 
 def test_every_name_of_the_list_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENERGAN_DATA", raising=False)
-    for name in SOURCES:
-        if "IDX" in SOURCES[name]:
+    for name, found in NAMED.items():
+        if found.form is not None:
             with pytest.raises(DataError, match=f"{name} was not found"):
                 open_data(DataSettings(source=name))
         else:
@@ -38,7 +39,7 @@ def test_what_is_nothing_at_all_is_a_short_data_error(written: str) -> None:
 
 def test_a_file_of_no_known_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
-    with pytest.raises(DataError, match=r"a\.txt is neither a \.npy or \.npz file nor an IDX"):
+    with pytest.raises(DataError, match=r"a\.txt is of no form that is known"):
         open_data(DataSettings(source=str(tmp_path / "a.txt")))
 
 
@@ -48,7 +49,7 @@ def test_a_name_wins_over_a_file_and_a_path_reaches_the_file(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").write_text("hello")
     assert open_data(DataSettings(source="digits")).name == "digits"
-    with pytest.raises(DataError, match="neither"):
+    with pytest.raises(DataError, match="of no form"):
         open_data(DataSettings(source="./digits"))
 
 
@@ -64,10 +65,10 @@ def test_padding_surrounds_the_image_with_the_low_end(size: int) -> None:
     assert padded.domain.shape == (1, size, size)
     before = (size - 8) // 2
     inside = (..., slice(before, before + 8), slice(before, before + 8))
-    assert torch.equal(padded.events[inside], plain.events)
-    assert padded.events.sum(dtype=torch.int64) == plain.events.sum(dtype=torch.int64)
+    assert torch.equal(padded.raw()[inside], plain.raw())
+    assert padded.raw().sum(dtype=torch.int64) == plain.raw().sum(dtype=torch.int64)
     assert padded.held_out is not None
-    assert padded.held_out.events.shape[-2:] == (size, size)
+    assert padded.held_out.raw().shape[-2:] == (size, size)
     x = padded.gather(torch.arange(5)).x
     x[inside] = -1
     assert (x == -1).all()
@@ -86,7 +87,7 @@ def test_padding_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
 def test_limit_takes_the_first_and_leaves_the_held_out_part_alone() -> None:
     full, few = open_data(DataSettings()), open_data(DataSettings(limit=50))
     assert len(few) == 50
-    assert torch.equal(few.events, full.events[:50])
+    assert torch.equal(few.raw(), full.raw()[:50])
     assert few.labels is not None
     assert full.labels is not None
     assert torch.equal(few.labels, full.labels[:50])
@@ -141,4 +142,4 @@ def test_every_setting_is_described() -> None:
     assert all(f.description for f in DataSettings.model_fields.values())
     description = DataSettings.model_fields["source"].description
     assert description is not None
-    assert all(name in description for name in SOURCES)
+    assert "energan data" in description

@@ -16,11 +16,11 @@ def test_sizes_domain_and_repeatability(name: str) -> None:
     assert data.domain.shape == (2,)
     assert data.domain.low is None
     assert data.domain.high is None
-    assert data.events.dtype == torch.float32
+    assert data.raw().dtype == torch.float32
     assert data.fingerprint == open_data(DataSettings(source=name)).fingerprint
     assert data.fingerprint != data.held_out.fingerprint
     assert data.domain.mean is not None
-    torch.testing.assert_close(data.domain.mean, data.events.double().mean(0).float())
+    torch.testing.assert_close(data.domain.mean, data.raw().double().mean(0).float())
 
 
 @pytest.mark.parametrize(("name", "count", "std"), [("ring", 8, 0.02), ("grid", 25, 0.05)])
@@ -35,7 +35,7 @@ def test_mixtures_are_equal_gaussians_around_the_modes_their_labels_name(
     assert data.mode_std == std
     assert data.domain.classes == count
     assert data.held_out.modes is data.modes
-    noise = (data.events - data.modes[data.labels]).double().flatten() / std
+    noise = (data.raw() - data.modes[data.labels]).double().flatten() / std
     assert kstest(noise.numpy(), "norm").pvalue > 1e-3
     shares = torch.bincount(data.labels).double() / len(data)
     sigma = (1 / count * (1 - 1 / count) / len(data)) ** 0.5

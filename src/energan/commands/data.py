@@ -1,0 +1,176 @@
+"""`energan data`: what there is, what it looks like, and decoding it beforehand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from energan.commands.parts import parse, show, table_of
+from energan.errors import DataError, EnerganError
+
+USAGE = """usage: energan data [COMMAND] ...
+
+  (none), list       the named sources, and what is found of them
+  show SOURCE        how many images, their shape, range and classes; --out grid.png draws some
+  prepare SOURCE     decode into the cache beforehand, as with --size 64
+
+SOURCE is a name of the list, hub:OWNER/NAME, or a path; `energan data show --help` lists options.
+"""
+
+
+def data(args: list[str]) -> int:
+    verbs = {"list": _list, "show": _show, "prepare": _prepare}
+    if args and args[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    if args and args[0] not in verbs:
+        raise EnerganError(
+            f"energan data has no {args[0]!r}; it has list, show and prepare: did you mean "
+            f"`energan data show {args[0]}`?"
+        )
+    return verbs[args[0] if args else "list"](args[1:])
+
+
+def _list(args: list[str]) -> int:
+    @dataclass
+    class List:
+        """The named sources, and what is found of them."""
+
+    parse(List, args, "energan data list")
+    from energan.data.named import NAMED, folder_of
+
+    table = table_of("source", "found", "what", "form")
+    for name, found in NAMED.items():
+        folder = folder_of(name)
+        where = "comes with energan" if found.form is None else str(folder or "not found")
+        table.add_row(name, where, found.about, found.form or "")
+    show(table)
+    print(
+        "Named sources lie in the folder of their name in $ENERGAN_DATA. Any folder of images, "
+        "Parquet\nor Arrow table, .npy, .npz, .mat or IDX file is a source too, by its path; "
+        "hub:OWNER/NAME is a\ndata set of the hub."
+    )
+    return 0
+
+
+def _show(args: list[str]) -> int:
+    import tyro
+
+    @dataclass(kw_only=True)
+    class Show:
+        """What a source holds once it is prepared as asked."""
+
+        out: Path | None = None
+        """draw images in a grid, a row for each class where there are classes, as a .png"""
+        n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
+        """how many to draw"""
+
+    asked, settings = _parse(Show, args, "show")
+    if asked.out is not None and asked.out.suffix != ".png":
+        raise EnerganError(f"--out {asked.out}: name a .png file")
+    if asked.n < 1:
+        raise EnerganError(f"-n {asked.n}: draw at least one")
+    from energan.data import open_data
+
+    found = open_data(settings)
+    for line in _about(found):
+        print(line)
+    if asked.out is not None:
+        _draw(found, asked.out, asked.n)
+        print(f"drawn: {asked.out}")
+    return 0
+
+
+def _about(found: Any) -> list[str]:
+    domain = found.domain
+    held_out = 0 if found.held_out is None else len(found.held_out)
+    bounds = "unbounded" if domain.low is None else f"[{domain.low:g}, {domain.high:g}] in training"
+    if len(domain.shape) == 3:
+        channels, height, width = domain.shape
+        kind = {1: "grey", 3: "colour"}[channels]
+        shape = f"{width}x{height}, {kind}"
+    else:
+        shape = f"points of {domain.shape[0]} numbers"
+    lines = [
+        f"{found.name}: {len(found)} for training, {held_out} held out",
+        f"shape: {shape} {tuple(domain.shape)}",
+        f"range: {bounds}",
+    ]
+    if found.labels is not None and domain.classes:
+        names = found.class_names or tuple(map(str, range(domain.classes)))
+        counts = found.labels.bincount(minlength=domain.classes).tolist()
+        pairs = [f"{name} {count}" for name, count in zip(names, counts, strict=True)]
+        more = f", … {len(pairs) - 20} more" if len(pairs) > 20 else ""
+        lines.append(f"classes: {len(pairs)}: {', '.join(pairs[:20])}{more}")
+    if found.attributes is not None and found.attribute_names:
+        shares = found.attributes.float().mean(0).tolist()
+        pairs = [f"{n} {s:.1%}" for n, s in zip(found.attribute_names, shares, strict=True)]
+        lines.append(f"attributes: {len(pairs)}: {', '.join(pairs)}")
+    if found.skipped:
+        lines.append(f"skipped: {len(found.skipped)} that could not be read")
+        lines += [f"  {where}: {reason}" for where, reason in found.skipped[:10]]
+    lines.append(f"fingerprint: {found.fingerprint[:16]}")
+    return lines
+
+
+def _draw(found: Any, out: Path, count: int) -> None:
+    import torch
+
+    from energan import pictures
+
+    if not pictures.drawable(found.domain):
+        raise DataError(f"{found.name} holds points of one number: there is nothing to draw")
+    rows = torch.arange(min(count, len(found)))
+    if len(found.domain.shape) == 3 and found.labels is not None and found.domain.classes:
+        rows = _by_class(found.labels, found.domain.classes, count)
+    pictures.save_samples(out, found.gather(rows).x, found.domain)
+
+
+def _by_class(labels: Any, classes: int, count: int) -> Any:
+    """Rows of `count` events, as many of each class, class by class."""
+    import torch
+
+    each = max(1, round(count**0.5))
+    chosen = [torch.nonzero(labels == k).flatten()[:each] for k in range(min(classes, each))]
+    return torch.cat(chosen)[:count]
+
+
+def _prepare(args: list[str]) -> int:
+    import time
+
+    @dataclass(kw_only=True)
+    class Prepare:
+        """Decode a source into the cache, so that training starts at once."""
+
+    _, settings = _parse(Prepare, args, "prepare")
+    from energan.data import open_data
+
+    begun = time.perf_counter()
+    found = open_data(settings.model_copy(update={"storage": "cache"}))
+    if found.path is None:
+        print(f"{found.name} is held in memory as it is: there is nothing to decode")
+        return 0
+    took, size = time.perf_counter() - begun, found.path.stat().st_size / 2**20
+    held_out = 0 if found.held_out is None else len(found.held_out)
+    print(
+        f"{found.name}: {len(found) + held_out} images of {found.domain.shape}, {size:.0f} MiB in "
+        f"{found.path} after {took:.1f} s; {len(found.skipped)} could not be read"
+    )
+    print("train on them with the same settings and --data.storage cache")
+    return 0
+
+
+def _parse(command: type[Any], args: list[str], verb: str) -> tuple[Any, Any]:
+    """The command's own options, and the data settings: the first word is the source."""
+    from energan.cli_settings import changes
+    from energan.cli_settings import parse as parse_settings
+    from energan.data.settings import DataSettings
+    from energan.settings import checked
+
+    source = args[0] if args and not args[0].startswith("-") else None
+    rest = args[1:] if source is not None else args
+    if source is None and not {"-h", "--help"} & set(args):
+        raise EnerganError(f"name a source: `energan data {verb} mnist`; `energan data` lists them")
+    defaults = DataSettings(source=source or "digits")
+    asked = parse_settings(command, defaults, rest, f"energan data {verb} SOURCE")
+    found = changes(defaults, asked.settings)
+    return asked, checked(DataSettings, {**defaults.model_dump(), **found})
