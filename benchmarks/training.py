@@ -1,28 +1,30 @@
-"""Training speed beside a plain loop: steps/s, their ratio, the share of the matrix-product peak.
+"""Training speed beside a plain loop: images/s, their ratio, the share of the matrix-product peak.
 
-    python benchmarks/training.py [RECIPE ...] [--threads N] [--rounds R]
+    python benchmarks/training.py [RECIPE ...] [--threads N] [--rounds R] [--out FILE]
 
 The plain loop is what one writes first: torch's own layers, float32, eager, the default optimiser,
-a fresh batch of latents for each network's step, gradients into every parameter. Both train the
-same networks on the same data; they take turns, and the ratio is the median over the rounds, so
-that a machine whose speed drifts does not decide it. Run it with nothing else running.
+gradients into every parameter, a number read every step. Both train networks of the same shapes on
+the same data; they take turns, and the ratio is the median over the rounds, so that a machine whose
+speed drifts does not decide it. Run it with nothing else running.
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from energan import experiment
+from energan import assembly
 from energan.data import open_data
-from energan.nets.dense import Dense, Maxout
 from energan.settings import Job, load
 from energan.training.engine import Engine, choose
-from energan.training.loop import Loop
 
 
 class PlainMaxout(nn.Module):
@@ -107,26 +109,81 @@ def plain_gan(job: Job, x: torch.Tensor) -> Callable[[int], None]:
     return step
 
 
-PLAIN = {"ebgan": plain_ebgan, "gan": plain_gan}
+class PlainBlogGenerator(nn.Module):
+    """As public copies have it, with batch norm's own eps."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.side = side // 4
+        self.first = nn.Linear(62, 128 * self.side**2)
+        self.body = nn.Sequential(
+            nn.Upsample(scale_factor=2), nn.Conv2d(128, 128, 3, padding=1),
+            nn.BatchNorm2d(128), nn.LeakyReLU(0.2, inplace=True),
+            nn.Upsample(scale_factor=2), nn.Conv2d(128, 64, 3, padding=1),
+            nn.BatchNorm2d(64), nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(64, channels, 3, padding=1), nn.Tanh(),
+        )  # fmt: skip
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.body(self.first(z).view(-1, 128, self.side, self.side))
 
 
-def operations(loop: Loop, batch: int) -> tuple[float, str]:
-    """Floating-point operations of the matrix products in one step, and the formula."""
+class PlainBlogDiscriminator(nn.Module):
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.side, maps = side // 2, 64 * (side // 2) ** 2
+        self.down = nn.Sequential(nn.Conv2d(channels, 64, 3, 2, 1), nn.ReLU())
+        self.embedding = nn.Linear(maps, 32)
+        self.back = nn.Sequential(
+            nn.BatchNorm1d(32), nn.ReLU(inplace=True), nn.Linear(32, maps),
+            nn.BatchNorm1d(maps), nn.ReLU(inplace=True),
+        )  # fmt: skip
+        self.up = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(64, channels, 3, padding=1))
 
-    def weights(network: nn.Module) -> tuple[int, int]:
-        dense = [layer for layer in network.modules() if isinstance(layer, Dense)]
-        assert all(isinstance(m, Dense | Maxout) or not list(m.parameters(recurse=False))
-                   or "Norm" in type(m).__name__ for m in network.modules())  # fmt: skip
-        return sum(layer.weight.numel() for layer in dense), dense[0].weight.numel()
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        code = self.embedding(self.down(x).flatten(1))
+        return self.up(self.back(code).view(-1, 64, self.side, self.side)), code
 
-    (d, d1), (g, g1) = weights(loop.energy), weights(loop.sampler)
-    energy_step = 2 * (3 * d - d1)  # two batches, forward and both gradients, none into the images
-    sampler_step = 3 * g - g1 + 2 * d  # G forward (shared with D's step) and back, through D
-    formula = (
-        f"2·B·(2·(3·D − D1) + 3·G − G1 + 2·D), B {batch}, weights D {d:,} (first layer D1 {d1:,}), "
-        f"G {g:,} (G1 {g1:,})"
-    )
-    return 2.0 * batch * (energy_step + sampler_step), formula
+
+def plain_blog(job: Job, x: torch.Tensor) -> Callable[[int], None]:
+    """The loop of public copies, with the same losses as ours; its fakes are drawn once a step."""
+    channels, side = x.shape[1], x.shape[2]
+    g, d = PlainBlogGenerator(channels, side), PlainBlogDiscriminator(channels, side)
+    opt_d = torch.optim.Adam(d.parameters(), 0.0002, betas=(0.5, 0.999))
+    opt_g = torch.optim.Adam(g.parameters(), 0.0002, betas=(0.5, 0.999))
+    batch = job.settings.training.batch_size
+
+    def step(t: int) -> None:
+        real = x[torch.randint(len(x), (batch,))]
+        fake = g(torch.randn(batch, 62))
+        opt_d.zero_grad()
+        still = fake.detach()
+        real_energy = (d(real)[0] - real).square().mean((1, 2, 3))
+        fake_energy = (d(still)[0] - still).square().mean((1, 2, 3))
+        loss = real_energy.mean() + F.relu(1 - fake_energy).mean()
+        loss.backward()
+        opt_d.step()
+        opt_g.zero_grad()
+        back, code = d(fake)
+        unit = F.normalize(code)
+        squared = (unit @ unit.T).square()
+        pulling = (squared.sum() - squared.diagonal().sum()) / (batch * (batch - 1))
+        loss = (back - fake).square().mean() + 0.1 * pulling
+        loss.backward()
+        opt_g.step()
+        loss.item()
+
+    return step
+
+
+PLAIN = {"ebgan": plain_ebgan, "gan": plain_gan, "ebgan_blog": plain_blog}
+
+
+def operations(step: Callable[[int], None]) -> int:
+    """Floating-point operations of the matrix products and convolutions in one step."""
+    with FlopCounterMode(display=False) as counter:
+        step(0)
+    return int(counter.get_total_flops())
 
 
 def peak(engine: Engine) -> float:
@@ -151,41 +208,71 @@ def timed(step: Callable[[int], None], steps: int, settle: Callable[[], object])
     return steps / (time.perf_counter() - begun)
 
 
-def compare(name: str, threads: int | None, rounds: int, steps: int) -> None:
-    job = load(name).changed({"engine": {"threads": threads}})
+def compare(job: Job, rounds: int, steps: int) -> dict[str, Any]:
     engine = choose(job.settings.engine)
     data = open_data(job.settings.data)
-    loop = experiment.assemble(job, data.to(engine.device), engine, [job.settings.seed])
-    x = data.gather(torch.arange(len(data))).x.flatten(1)  # the plain loop holds floats
-    plain = PLAIN[job.model](job, x)
-    ours, theirs, ratios = [], [], []
-    for warm in (lambda t: loop.advance(), plain):
+    loop = assembly.assemble(job, data.to(engine.device), engine, [job.settings.seed])
+    x = data.gather(torch.arange(len(data))).x  # the plain loop holds floats
+    plain = PLAIN[job.model](job, x if job.model == "ebgan_blog" else x.flatten(1))
+
+    def advance(t: int) -> None:
+        loop.advance()
+
+    for warm in (advance, plain):
         timed(warm, 10, loop.settle)
+    ours, theirs = [], []
     for _ in range(rounds):
-        ours.append(timed(lambda t: loop.advance(), steps, loop.settle))
+        ours.append(timed(advance, steps, loop.settle))
         theirs.append(timed(plain, steps, lambda: None))
-        ratios.append(ours[-1] / theirs[-1])
-    count, formula = operations(loop, job.settings.training.batch_size)
-    top = peak(engine)
-    share = statistics.median(ours) * count / top
-    print(f"{name}: {engine.describe()}")
-    for label, values in (("energan", ours), ("plain", theirs), ("ratio", ratios)):
-        middle, low, high = statistics.median(values), min(values), max(values)
-        unit = "steps/s" if label != "ratio" else "       "
-        print(f"  {label:8} {middle:7.2f} {unit}  ({low:.2f} to {high:.2f})")
-    print(f"  {count / 1e9:.2f} GFLOP a step = {formula}")
-    print(f"  {share:.0%} of the peak of {top / 1e9:.0f} GFLOP/s, measured on a 1024³ product")
+    batch, top = job.settings.training.batch_size, peak(engine)
+    counts = {"energan": operations(advance), "plain": operations(plain)}
+    rates = {"energan": ours, "plain": theirs}
+    return {
+        "recipe": job.recipe, **engine.describe(), "torch": torch.__version__, "batch": batch,
+        "rounds": rounds, "steps": steps, "peak_gflops": top / 1e9,
+        "images_per_s": {k: [v * batch for v in values] for k, values in rates.items()},
+        "ratio": [a / b for a, b in zip(ours, theirs, strict=True)],
+        "gflop_per_step": {k: v / 1e9 for k, v in counts.items()},
+        "share_of_peak": {k: statistics.median(rates[k]) * counts[k] / top for k in counts},
+    }  # fmt: skip
+
+
+def show(found: dict[str, Any]) -> None:
+    print(
+        f"{found['recipe']}: {found['device']}, {found['threads']} threads, "
+        f"batch {found['batch']}, "
+        f"energan {found['precision']}, plain 32"
+    )
+    for label in ("energan", "plain"):
+        values = found["images_per_s"][label]
+        print(
+            f"  {label:8} {statistics.median(values):7.1f} images/s  ({min(values):.1f} to "
+            f"{max(values):.1f}), {found['gflop_per_step'][label]:.2f} GFLOP a step, "
+            f"{found['share_of_peak'][label]:.0%} of the peak"
+        )
+    ratio = found["ratio"]
+    print(f"  ratio    {statistics.median(ratio):7.2f}  ({min(ratio):.2f} to {max(ratio):.2f})")
+    print(f"  the peak: {found['peak_gflops']:.0f} GFLOP/s, measured on a 1024³ product")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="training speed beside a plain float32 eager loop")
-    parser.add_argument("recipes", nargs="*", default=["ebgan-mnist", "gan-mnist"])
+    parser.add_argument("recipes", nargs="*", default=["ebgan-blog", "ebgan-mnist", "gan-mnist"])
     parser.add_argument("--threads", type=int, help="CPU threads; all cores if not given")
     parser.add_argument("--rounds", type=int, default=7, help="turns that each loop takes")
     parser.add_argument("--steps", type=int, default=60, help="steps in a turn")
+    parser.add_argument("--data", help="another source, for ebgan-blog images of 32x32")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON too")
     asked = parser.parse_args()
+    found = []
     for name in asked.recipes:
-        compare(name, asked.threads, asked.rounds, asked.steps)
+        job = load(name).changed({"engine": {"threads": asked.threads}})
+        if asked.data:
+            job = job.changed({"data": {"source": asked.data}})
+        found.append(compare(job, asked.rounds, asked.steps))
+        show(found[-1])
+    if asked.out:
+        asked.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

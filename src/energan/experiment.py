@@ -48,7 +48,10 @@ def start(
     found = None
     if wants_estimate(job):
         speak("margin: auto; training the auto-encoder alone to see where its energy settles")
-        found = ranks.tell(ranks.first(lambda: estimate(job, data.to(engine.device), engine)))
+        shown = progress and ranks.writes
+        found = ranks.tell(
+            ranks.first(lambda: estimate(job, data.to(engine.device), engine, progress=shown))
+        )
         assert found is not None
     asked, job = job, job.resolved({"model": {"margin": found.margin}}) if found else job
     loop, chosen = _loop(job, data, engine, ranks)

@@ -16,9 +16,11 @@ import torch
 from energan.assembly import build, loop_of
 from energan.core import Batch, Context, Draw, Energy, Model, Sampler, SettingError, State, resting
 from energan.data import DataSet
+from energan.progress import ProgressBar
 from energan.schedules import AUTO
 from energan.settings import Job
 from energan.training.engine import Engine
+from energan.training.hooks import Listener
 from energan.training.loop import Hook, Loop
 
 STEPS = 1000
@@ -83,7 +85,8 @@ class _NoSampler(Sampler):
 class _Readings(Hook):
     """Every EVERY steps, U of held-out events; stops the loop once it has settled."""
 
-    def __init__(self, data: DataSet, engine: Engine) -> None:
+    def __init__(self, data: DataSet, engine: Engine, listener: Listener | None) -> None:
+        self.listener = listener
         held_out = data.held_out if data.held_out is not None else data
         count = min(HELD_OUT, len(held_out))
         self.x = held_out.gather(torch.arange(count), engine.dtype).x.to(engine.device)
@@ -99,6 +102,8 @@ class _Readings(Hook):
             parts = [loop.energy(x, stream="real").energy.float() for x in self.x.split(128)]
         self.found.append((loop.step, float(torch.cat(parts).mean())))
         energies = [energy for _, energy in self.found]
+        if self.listener is not None:
+            self.listener(loop.step, {"held_out_energy": energies[-1]})
         if len(energies) >= 2 * WINDOW:
             before, now = fmean(energies[-2 * WINDOW : -WINDOW]), fmean(energies[-WINDOW:])
             self.settled = now > before * (1 - SETTLED)
@@ -110,9 +115,12 @@ def wants_estimate(job: Job) -> bool:
     return getattr(job.settings.model, "margin", None) == AUTO
 
 
-def estimate(job: Job, data: DataSet, engine: Engine, steps: int = STEPS) -> Estimate:
+def estimate(
+    job: Job, data: DataSet, engine: Engine, steps: int = STEPS, *, progress: bool = False
+) -> Estimate:
     """Train the job's energy alone and read where U of held-out data settles.
 
+    steps: the most to train. progress: whether to show it, on stderr.
     Raises SettingError if the model has no margin, DivergenceError if the training fails.
     """
     if not hasattr(job.settings.model, "margin"):
@@ -128,8 +136,10 @@ def estimate(job: Job, data: DataSet, engine: Engine, steps: int = STEPS) -> Est
         energy_optimiser=built.energy_optimiser,
     )
     training = job.settings.training.model_copy(update={"steps": steps, "ema": 0.0})
-    readings = _Readings(data, engine)
-    loop = loop_of([alone], training, data, engine, [job.settings.seed], [readings])
+    bar = ProgressBar(what="estimating the margin") if progress else None
+    readings = _Readings(data, engine, bar)
+    hooks = [readings] if bar is None else [bar, readings]
+    loop = loop_of([alone], training, data, engine, [job.settings.seed], hooks)
     loop.run()
     last = fmean(energy for _, energy in readings.found[-WINDOW:])
     floor = _floor(job, data)

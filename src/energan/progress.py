@@ -23,6 +23,7 @@ SHOWN = {
     "loss_sampler": "L_G",
     "pull_away": "f_PT",
     "sliced_wasserstein": "SWD",
+    "held_out_energy": "U(held out)",
 }
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -30,8 +31,9 @@ SECONDS_BETWEEN_LINES = 5.0
 class ProgressBar(Hook):
     """A listener and a hook; it prints to stderr, so that stdout stays the result's."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, what: str = "training") -> None:
         self.console = console or Console(stderr=True)
+        self.what = what
         self.figures: Figures = {}
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -50,7 +52,7 @@ class ProgressBar(Hook):
                 refresh_per_second=4,
             )
             self._task = self._bar.add_task(
-                "training", total=self.total, completed=loop.step, figures=""
+                self.what, total=self.total, completed=loop.step, figures=""
             )
             self._bar.start()
         self._from, self._clock = loop.step, time.perf_counter()

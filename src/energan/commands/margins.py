@@ -28,7 +28,7 @@ def margin(args: list[str]) -> int:
 
     engine = choose(job.settings.engine)
     data = open_data(job.settings.data).to(engine.device)
-    found = estimate(job, data, engine, asked.most_steps)
+    found = estimate(job, data, engine, asked.most_steps, progress=True)
     table = table_of("step", "U of held-out data")
     for step, energy in found.readings:
         table.add_row(str(step), f"{energy:.4g}")
