@@ -38,11 +38,12 @@ def _list(args: list[str]) -> int:
     parse(List, args, "energan data list")
     from energan.data.named import NAMED, folder_of
 
-    table = table_of("source", "found", "what", "form")
+    table = table_of("source", "images", "found", "what", "form")
     for name, found in NAMED.items():
         folder = folder_of(name)
         where = "comes with energan" if found.form is None else str(folder or "not found")
-        table.add_row(name, where, found.about, found.form or "")
+        count = "" if where == "not found" else _count(name)
+        table.add_row(name, count, where, found.about, found.form or "")
     show(table)
     print(
         "Named sources lie in the folder of their name in $ENERGAN_DATA. Any folder of images, "
@@ -50,6 +51,17 @@ def _list(args: list[str]) -> int:
         "hub:OWNER/NAME is a\ndata set of the hub."
     )
     return 0
+
+
+def _count(name: str) -> str:
+    """How many events of the training part the source `name` holds; none is decoded."""
+    from energan.data.opening import open_source
+    from energan.data.settings import DataSettings
+
+    try:
+        return f"{open_source(DataSettings(source=name), 'train').count:,}"
+    except DataError:
+        return "unsuitable"  # `energan data show` tells why
 
 
 def _show(args: list[str]) -> int:
@@ -60,7 +72,7 @@ def _show(args: list[str]) -> int:
         """What a source holds once it is prepared as asked."""
 
         out: Path | None = None
-        """draw images in a grid, a row for each class where there are classes, as a .png"""
+        """draw training images in a grid, a row for each class if they are few, as a .png"""
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
         """how many to draw"""
 
@@ -72,15 +84,18 @@ def _show(args: list[str]) -> int:
     from energan.data import open_data
 
     found = open_data(settings)
-    for line in _about(found):
+    for line in _about(found, settings):
         print(line)
     if asked.out is not None:
-        _draw(found, asked.out, asked.n)
+        from energan.commands.thumbnails import thumbnails
+
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        thumbnails(found, asked.n).save(asked.out)
         print(f"drawn: {asked.out}")
     return 0
 
 
-def _about(found: Any) -> list[str]:
+def _about(found: Any, settings: Any) -> list[str]:
     domain = found.domain
     held_out = 0 if found.held_out is None else len(found.held_out)
     bounds = "unbounded" if domain.low is None else f"[{domain.low:g}, {domain.high:g}] in training"
@@ -108,30 +123,12 @@ def _about(found: Any) -> list[str]:
     if found.skipped:
         lines.append(f"skipped: {len(found.skipped)} that could not be read")
         lines += [f"  {where}: {reason}" for where, reason in found.skipped[:10]]
+    size = found.events.numel() * found.events.element_size() / 2**20
+    streamed = settings.storage == "stream"
+    where = "memory, of the first; the rest is streamed" if streamed else found.path or "memory"
+    lines.append(f"storage: {size:.1f} MiB in {where}")
     lines.append(f"fingerprint: {found.fingerprint[:16]}")
     return lines
-
-
-def _draw(found: Any, out: Path, count: int) -> None:
-    import torch
-
-    from energan import pictures
-
-    if not pictures.drawable(found.domain):
-        raise DataError(f"{found.name} holds points of one number: there is nothing to draw")
-    rows = torch.arange(min(count, len(found)))
-    if len(found.domain.shape) == 3 and found.labels is not None and found.domain.classes:
-        rows = _by_class(found.labels, found.domain.classes, count)
-    pictures.save_samples(out, found.gather(rows).x, found.domain)
-
-
-def _by_class(labels: Any, classes: int, count: int) -> Any:
-    """Rows of `count` events, as many of each class, class by class."""
-    import torch
-
-    each = max(1, round(count**0.5))
-    chosen = [torch.nonzero(labels == k).flatten()[:each] for k in range(min(classes, each))]
-    return torch.cat(chosen)[:count]
 
 
 def _prepare(args: list[str]) -> int:
@@ -144,16 +141,19 @@ def _prepare(args: list[str]) -> int:
     _, settings = _parse(Prepare, args, "prepare")
     from energan.data import open_data
 
-    begun = time.perf_counter()
+    begun, clock = time.time(), time.perf_counter()
     found = open_data(settings.model_copy(update={"storage": "cache"}))
     if found.path is None:
         print(f"{found.name} is held in memory as it is: there is nothing to decode")
         return 0
-    took, size = time.perf_counter() - begun, found.path.stat().st_size / 2**20
+    took = time.perf_counter() - clock
     held_out = 0 if found.held_out is None else len(found.held_out)
+    there = (found.path.parent / "index.json").stat().st_mtime < begun
     print(
-        f"{found.name}: {len(found) + held_out} images of {found.domain.shape}, {size:.0f} MiB in "
-        f"{found.path} after {took:.1f} s; {len(found.skipped)} could not be read"
+        f"{found.name}: {len(found) + held_out} images of {tuple(found.events.shape[1:])}, "
+        f"{found.path.stat().st_size / 2**20:.0f} MiB in {found.path}, "
+        f"{'were there already' if there else f'decoded in {took:.1f} s'}; "
+        f"{len(found.skipped)} could not be read"
     )
     print("train on them with the same settings and --data.storage cache")
     return 0

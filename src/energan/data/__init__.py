@@ -8,7 +8,7 @@ from torch import Tensor
 
 from energan.core import DataError, Domain
 from energan.data.dataset import Augment, DataSet, Source, mean_event, shape_of
-from energan.data.decoding import prepare_array
+from energan.data.decoding import prepare_array, size_of
 from energan.data.encoded import Decoded, Decoding, Encoded
 from energan.data.feed import Feed
 from energan.data.idx import Split
@@ -60,15 +60,9 @@ def _decoded(source: Encoded, settings: DataSettings, chosen: Selection) -> Deco
 
 
 def _default_crop(source: Encoded) -> tuple[int, int, int, int] | None:
-    import io
-
-    from PIL import Image
-
-    first = next((raw for raw in source.parts[0].read() if raw), None)
-    if first is None:
-        return None
-    with Image.open(io.BytesIO(first)) as image:
-        return default_crop(source.name, image.size)
+    sizes = (size_of(raw) for raw in source.parts[0].read() if raw)
+    first = next((size for size in sizes if size is not None), None)
+    return None if first is None else default_crop(source.name, first)
 
 
 def _prepared(source: Source, settings: DataSettings, chosen: Selection) -> Decoded:
@@ -151,6 +145,10 @@ def _data_set(
         classes = len(chosen.class_names or ()) or int(chosen.labels.max()) + 1
     domain = Domain(shape, low, high, classes)
 
+    modes = getattr(source, "modes", None)
+    if modes is not None and settings.classes and chosen.class_names:
+        modes = modes[[int(name) for name in chosen.class_names]]  # label k still means mode k
+
     def part(rows: Tensor, held_out: DataSet | None = None) -> DataSet:
         rows, places = _places(rows, found)
         attributes = getattr(source, "attributes", None)
@@ -158,7 +156,7 @@ def _data_set(
             source.name, events, domain,
             None if chosen.labels is None else chosen.labels[rows],
             held_out,
-            getattr(source, "modes", None), getattr(source, "mode_std", None),
+            modes, getattr(source, "mode_std", None),
             places, chosen.class_names,
             None if attributes is None else attributes[rows],
             getattr(source, "attribute_names", None),

@@ -37,7 +37,7 @@ def arrays(path: Path) -> Source:
     if x.size == 0:
         raise DataError(f"{path} is empty: its array has shape {x.shape}")
     events = _points(x, path) if x.ndim == 2 else images_of(x, path)
-    low, high = _float_range(events, path) if events.ndim == 4 else (None, None)
+    low, high = float_range(events, path) if events.ndim == 4 else (None, None)
     return Source(
         path.name, events, None if y is None else _labels(y, len(x), path),
         held_out=len(x) // 10, order=fixed_order(len(x)), low=low, high=high,
@@ -113,7 +113,7 @@ def _finite(x: Array, path: Path) -> Tensor:
     return torch.from_numpy(values)
 
 
-def _float_range(images: Tensor, path: Path) -> tuple[float | None, float | None]:
+def float_range(images: Tensor, path: Path) -> tuple[float | None, float | None]:
     if images.dtype == torch.uint8:
         return None, None
     low, high = images.min().item(), images.max().item()

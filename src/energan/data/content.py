@@ -71,8 +71,11 @@ def _checksums(files: Sequence[Path]) -> list[str]:
 
 
 def _key(file: Path) -> bytes:
-    stat = file.stat()
-    where = os.fsencode(file.resolve())
+    where = os.fsencode(os.path.realpath(file))
+    try:
+        stat = file.stat()
+    except OSError as error:  # a link to nothing
+        return where + f"\0gone {error.errno}".encode()
     return where + f"\0{stat.st_size} {stat.st_mtime_ns}".encode()
 
 

@@ -133,6 +133,17 @@ class DataSet:
             raise DataError(f"{self.name}: uint8 events need a domain with a range")
         if self.labels is not None and len(self.labels) != len(self):
             raise DataError(f"{self.name}: {len(self.labels)} labels for {len(self)} events")
+        if self.attributes is not None and len(self.attributes) != len(self):
+            raise DataError(
+                f"{self.name}: {len(self.attributes)} rows of attributes for {len(self)} events"
+            )
+        names, known = self.attribute_names, self.attributes
+        if names is not None and (known is None or known.shape[1] != len(names)):
+            raise DataError(f"{self.name}: {len(names)} names of attributes do not fit them")
+        if self.class_names is not None and len(self.class_names) != self.domain.classes:
+            raise DataError(
+                f"{self.name}: {len(self.class_names)} names for {self.domain.classes} classes"
+            )
 
     def __len__(self) -> int:
         return len(self.events if self.rows is None else self.rows)
@@ -236,9 +247,10 @@ def _fits(events: Tensor, device: torch.device) -> bool:
     return events.numel() * events.element_size() <= free / 4
 
 
-def _chunks(indices: Tensor, events: Tensor) -> tuple[Tensor, ...]:
+def _chunks(indices: Tensor, events: Tensor) -> Sequence[Tensor]:
     """The indices in pieces whose events have about CHUNK numbers together, whatever their size."""
-    return indices.split(max(1, CHUNK // max(1, events[:1].numel())))
+    size = max(1, CHUNK // max(1, events[:1].numel()))
+    return [indices[at : at + size] for at in range(0, len(indices), size)]
 
 
 def rescale(raw: Tensor, domain: Domain, dtype: torch.dtype) -> Tensor:

@@ -160,6 +160,15 @@ def resolve(source: Encoded, how: Decoding) -> Decoding:
     return replace(how, channels="grey")
 
 
+def size_of(raw: bytes) -> tuple[int, int] | None:
+    """Width and height of an image, by its header; None for one that cannot be read."""
+    try:
+        with _quiet, Image.open(io.BytesIO(raw)) as image:
+            return image.size
+    except Exception:
+        return None
+
+
 def coloured(raw: bytes) -> bool:
     """Whether an image can hold colour, by its header; False for one that cannot be read."""
     try:

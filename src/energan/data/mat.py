@@ -1,5 +1,6 @@
 """MATLAB files: the Toronto Face Database, and faces stored as columns of pixels."""
 
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from energan.core import DataError, describe
-from energan.data.arrays import images_of
+from energan.data.arrays import float_range, images_of
 from energan.data.dataset import Source
 from energan.data.digits import fixed_order
 from energan.data.idx import Split
@@ -38,13 +39,15 @@ def mat(path: Path, split: Split = "train") -> Source:
     if pixels.ndim == 2:
         pixels = _columns(pixels, path)
     events = images_of(_bytes(pixels), path)
-    labels = _labels(held, len(events))
+    labels, names = _labels(held, len(events))
+    low, high = float_range(events, path)
+    source = Source(path.name, events, labels, low=low, high=high, class_names=names)
     folds = held.get("folds")
     if folds is not None and len(folds) == len(events):
-        return _folded(path, events, labels, np.asarray(folds)[:, 0], split)
+        return _folded(source, np.asarray(folds)[:, 0], split)
     if split == "test":
         raise DataError(f"{path} has no test set of its own: use the held-out part")
-    return Source(path.name, events, labels, len(events) // 10, fixed_order(len(events)))
+    return replace(source, held_out=len(events) // 10, order=fixed_order(len(events)))
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -69,13 +72,16 @@ def _largest(held: dict[str, Any]) -> str | None:
     arrays = {
         name: value.size
         for name, value in held.items()
-        if isinstance(value, np.ndarray) and value.dtype.kind in "uif" and value.ndim in (2, 3, 4)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "uif"
+        if value.ndim in (2, 3, 4) and value.size
     }
     return max(arrays, key=lambda k: arrays[k]) if arrays else None
 
 
 def _upright(pixels: Array, name: str) -> Array:
-    """(N, H, W): MATLAB users also store (H, W, N)."""
+    """(N, H, W) or (N, H, W, C): MATLAB users also store (H, W, N) and (H, W, C, N)."""
+    if pixels.ndim == 4 and pixels.shape[2] in (1, 3) and not {1, 3} & set(pixels.shape[1::2]):
+        return np.moveaxis(pixels, 3, 0)
     if pixels.ndim == 3 and pixels.shape[0] == pixels.shape[1] != pixels.shape[2]:
         return np.moveaxis(pixels, 2, 0)
     return pixels
@@ -106,29 +112,26 @@ def _bytes(pixels: Array) -> Array:
     return pixels.astype(np.float32)
 
 
-def _labels(held: dict[str, Any], count: int) -> torch.Tensor | None:
+def _labels(held: dict[str, Any], count: int) -> tuple[torch.Tensor | None, tuple[str, ...] | None]:
+    """Labels numbered from 0, and the numbers that the file has for them, as names."""
     name = next((n for n in LABELS if n in held), None)
     if name is None or np.asarray(held[name]).size != count:
-        return None
+        return None, None
     values = np.asarray(held[name]).reshape(-1)
     if values.dtype.kind not in "uif" or (values < 0).any():
-        return None  # TFD marks the unlabelled ones with -1: there is no class for all images
-    _, numbers = np.unique(values, return_inverse=True)
-    return torch.from_numpy(numbers.astype(np.int64))
+        return None, None  # TFD marks the unlabelled ones with -1: not all images have a class
+    found, numbers = np.unique(values, return_inverse=True)
+    return torch.from_numpy(numbers.astype(np.int64)), tuple(f"{value:g}" for value in found)
 
 
-def _folded(
-    path: Path, events: torch.Tensor, labels: torch.Tensor | None, marks: Array, split: Split
-) -> Source:
-    parts = {
-        "test": np.flatnonzero(marks == TEST),
-        "valid": np.flatnonzero(marks == VALID),
-        "train": np.flatnonzero((marks != TEST) & (marks != VALID)),
-    }
-    if split == "test":
-        chosen = torch.from_numpy(parts["test"])
-        own = None if labels is None else labels[chosen]
-        return Source(path.name, events[chosen], own)
-    chosen = torch.from_numpy(np.concatenate([parts["train"], parts["valid"]]))
-    own = None if labels is None else labels[chosen]
-    return Source(path.name, events[chosen], own, held_out=len(parts["valid"]))
+def _folded(source: Source, marks: Array, split: Split) -> Source:
+    valid, test = np.flatnonzero(marks == VALID), np.flatnonzero(marks == TEST)
+    training = np.flatnonzero((marks != VALID) & (marks != TEST))
+    rows = test if split == "test" else np.concatenate([training, valid])
+    chosen = torch.from_numpy(rows)
+    return replace(
+        source,
+        events=source.events[chosen],
+        labels=None if source.labels is None else source.labels[chosen],
+        held_out=0 if split == "test" else len(valid),
+    )

@@ -118,7 +118,9 @@ def _cifar10(folder: Path, settings: DataSettings, split: Split) -> Opened:
     events = rows[:, 1:].reshape(-1, 3, 32, 32).contiguous()
     count = held_out(len(rows)) if split == "train" else 0
     order = fixed_order(len(rows)) if split == "train" else None
-    return Source("cifar10", events, rows[:, 0].long(), count, order)
+    return Source(
+        "cifar10", events, rows[:, 0].long(), count, order, class_names=tuple(CIFAR10.split())
+    )
 
 
 def _celeba(folder: Path, settings: DataSettings, split: Split) -> Opened:
@@ -168,6 +170,7 @@ def _tfd(folder: Path, settings: DataSettings, split: Split) -> Opened:
     return mat(file, split)
 
 
+CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
 IDX = "the four original IDX files (train-images-idx3-ubyte.gz, …)"
 PICTURES = "its Parquet files (train-*.parquet), or folders of images"
 NAMED: dict[str, Named] = {

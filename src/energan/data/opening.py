@@ -14,7 +14,7 @@ from energan.data.named import NAMED, Opened, named
 from energan.data.settings import DataSettings
 from energan.data.tables import HUB, Table, arrow, from_table, hub, parquet, parquet_files
 
-PACKED = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
+PACKED = {".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 
 
 def open_source(settings: DataSettings, split: Split) -> Opened:
@@ -32,7 +32,10 @@ def open_source(settings: DataSettings, split: Split) -> Opened:
         if path.is_dir():
             return _folder(path, settings, split)
         if not path.exists():
-            raise DataError(_unknown(source))
+            looks_like_a_path = path.suffix or len(path.parts) > 1
+            raise DataError(
+                f"{describe(source)} does not exist" if looks_like_a_path else _unknown(source)
+            )
         return _file(path, settings, split)
     except (OSError, RuntimeError) as error:  # RuntimeError: a ~user that does not exist
         raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
@@ -72,10 +75,10 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Opened:
         return from_table(arrow(path, split, path.name), settings, split)
     if suffix in SUFFIXES:
         return _one_image(path)
+    if suffix in PACKED or path.name.lower().endswith(".tar.gz"):
+        raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
     if path.is_file() and is_idx(path):
         return idx_file(path)
-    if suffix in PACKED:
-        raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
     raise DataError(
         f"{path} is of no form that is known: a folder of images, Parquet, Arrow, .npy, .npz, .mat "
         "or IDX"

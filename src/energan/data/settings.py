@@ -1,6 +1,6 @@
 """What a user says about the data."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,7 +38,7 @@ class DataSettings(Config):
         None, ge=1, description="cut a square of this side at a random place, each time anew"
     )
     mirror: bool = Field(False, description="flip every other image left to right, at random")
-    classes: tuple[str, ...] = Field(
+    classes: tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] = Field(
         (), description="use only these classes, by name or by number; all if not set"
     )
     limit: int | None = Field(None, ge=1, description="train on the first N events only")

@@ -63,12 +63,13 @@ class Stream:
 
     def images(self, seed: int | None, share: tuple[int, int] = (0, 1)) -> Iterator[bytes | None]:
         """The images' bytes once; shuffled if there is a seed, and only this rank's part."""
-        with datasets_library() as datasets:
-            rows = self.source.select_columns([self.column])
-            if share[1] > 1:
-                rows = datasets.distributed.split_dataset_by_node(rows, *share)
-            if seed is not None:
-                rows = rows.shuffle(seed=seed % 2**32, buffer_size=BUFFER)
+        from datasets.distributed import split_dataset_by_node
+
+        rows = self.source.select_columns([self.column])
+        if share[1] > 1:
+            rows = split_dataset_by_node(rows, *share)
+        if seed is not None:
+            rows = rows.shuffle(seed=seed % 2**32, buffer_size=BUFFER)
         for row in rows:
             yield image_bytes(row[self.column], self.table.beside)
 

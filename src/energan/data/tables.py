@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from energan.data.settings import DataSettings
 
 IMAGES = ("image", "img", "images", "picture", "jpg", "png", "webp", "jpeg", "bytes")
 LABELS = ("label", "labels", "class", "classes", "category", "target", "y", "fine_label", "cls")
-ROWS_A_PART = 512
+ROWS_A_PART, MOST_CLASSES = 512, 100_000
 HUB = "hub:"
 
 
@@ -75,12 +76,11 @@ def from_table(table: Table, settings: DataSettings, split: str = "train") -> En
         raise DataError(f"{table.name} is empty: it has no rows")
     image = image_column(table, settings.image_column)
     label = _label_column(table, settings.label_column, image)
-    labels, names = (None, None) if label is None else _labels(table, label)
+    labels, names = (None, None) if label is None else _labels(table, label, settings.label_column)
     chosen = _attributes(table, settings.attributes)
     attributes = None
     if chosen:
-        columns = [torch.tensor([_truth(v) for v in table.values(c)]) for c in chosen]
-        attributes = torch.stack(columns, 1).to(torch.uint8)
+        attributes = torch.stack([_truths(table, column) for column in chosen], 1)
     return Encoded(
         table.name,
         table.count,
@@ -103,8 +103,14 @@ def image_column(table: Table, asked: str | None) -> str:
     """The column of images. Raises DataError if there is none, or not the one asked for."""
     if asked is not None:
         _known(table, asked, "data.image_column")
-        return asked
     kinds = {name: _kind(feature) for name, feature in table.features.items()}
+    if asked is not None:
+        if kinds[asked] not in ("image", "binary", "text"):  # a text may be the path of a file
+            raise DataError(
+                f"data.image_column: {asked} of {table.name} holds {kinds[asked]} values, not the "
+                "bytes of image files"
+            )
+        return asked
     sure = [name for name, kind in kinds.items() if kind == "image"]
     likely = [name for name, kind in kinds.items() if kind == "binary"]
     for found in (sure, likely):
@@ -140,7 +146,22 @@ def _label_column(table: Table, asked: str | None, image: str) -> str | None:
     return next(iter(sure + likely), None)
 
 
-def _labels(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] | None]:
+def _labels(
+    table: Table, column: str, asked: str | None
+) -> tuple[Tensor | None, tuple[str, ...] | None]:
+    """Labels and the classes' names; none if a column that was only guessed does not hold any.
+
+    Raises DataError if that column was asked for.
+    """
+    try:
+        return _classes(table, column)
+    except DataError:
+        if asked is not None:
+            raise
+        return None, None
+
+
+def _classes(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] | None]:
     values = table.values(column)
     feature = table.features[column]
     if _kind(feature) == "label":
@@ -149,6 +170,11 @@ def _labels(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] |
         known = tuple(feature.names)
     else:
         known = None
+    if not all(v is None or isinstance(v, (str, int)) for v in values):
+        raise DataError(
+            f"data.label_column: {column} of {table.name} holds neither whole numbers nor texts, "
+            "so it tells no classes"
+        )
     missing = [i for i, v in enumerate(values) if v is None or (not isinstance(v, str) and v < 0)]
     if missing:
         raise DataError(
@@ -158,10 +184,10 @@ def _labels(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] |
     if known is not None:
         return torch.tensor(values), known
     classes = sorted(set(values))
-    if len(classes) > 100_000 or not all(isinstance(c, (str, int)) for c in classes):
+    if len(classes) > MOST_CLASSES:
         raise DataError(
-            f"{table.name}: {column} does not hold classes; name another column with "
-            "data.label_column"
+            f"data.label_column: {column} of {table.name} holds {len(classes)} different values: "
+            "these are no classes"
         )
     number = {c: i for i, c in enumerate(classes)}
     return torch.tensor([number[v] for v in values]), tuple(map(str, classes))
@@ -173,8 +199,16 @@ def _attributes(table: Table, asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(asked) or tuple(n for n, f in table.features.items() if _kind(f) == "bool")
 
 
-def _truth(value: Any) -> bool:
-    return value is not None and value is not False and (value is True or float(value) > 0)
+def _truths(table: Table, column: str) -> Tensor:
+    """1 where a column is true or positive, 0 where it is not or missing: uint8 (N,)."""
+    try:
+        values = np.array(table.values(column), dtype=np.float64)  # missing ones become NaN
+    except (TypeError, ValueError):
+        raise DataError(
+            f"data.attributes: {column} of {table.name} holds no truth values, nor numbers that "
+            "are positive for yes"
+        ) from None
+    return torch.from_numpy((values > 0).astype(np.uint8))
 
 
 def _known(table: Table, column: str, setting: str) -> None:
@@ -356,15 +390,20 @@ def datasets_library(offline: bool = True) -> Iterator[Any]:
 
 _SPLITS = {
     "train": re.compile(r"(^|[-_./])train(ing)?([-_.]|$)", re.I),
-    "test": re.compile(r"(^|[-_./])(test|val|valid|validation)([-_.]|$)", re.I),
+    "test": re.compile(r"(^|[-_./])test(ing)?([-_.]|$)", re.I),
+    "validation": re.compile(r"(^|[-_./])(val|valid|validation)([-_.]|$)", re.I),
 }
 
 
 def parquet_files(folder: Path, split: str) -> list[Path]:
-    """The Parquet files of a split below `folder`: those whose names say so, or all for train."""
+    """The Parquet files of a split below `folder`: those whose names say so.
+
+    Where no name says train, all are that do not say otherwise; where none says test, those of the
+    validation part stand in.
+    """
     files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
     names = {p: p.relative_to(folder).as_posix() for p in files}
-    chosen = [p for p in files if _SPLITS[split].search(names[p])]
-    if split == "train" and not chosen:
-        chosen = [p for p in files if not _SPLITS["test"].search(names[p])]
-    return chosen
+    said = {key: [p for p in files if found.search(names[p])] for key, found in _SPLITS.items()}
+    if split == "test":
+        return said["test"] or said["validation"]
+    return said["train"] or [p for p in files if p not in said["test"] + said["validation"]]

@@ -1,0 +1,265 @@
+"""A run's networks as files that work without energan: safetensors, ONNX, TorchScript.
+
+Each file says where it comes from, and is loaded again and compared with the run before it gets
+its name. `energan.formats` tells of the formats.
+"""
+
+import copy
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from hashlib import file_digest
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from energan.core import EnerganError, Energy, Randomness, SettingError, attach, describe
+from energan.folder import write_atomically
+from energan.formats import FORMATS, Check, FileFormat, Part
+from energan.run import Run
+from energan.samplers.generator import Generator, latent
+from energan.version import __version__
+
+TOLERANCE = 1e-4
+"""Largest difference of a file's outputs from the run's, relative to the largest output."""
+MANIFEST = "export.json"
+INSTALL = "pip install 'energan[export]'"
+
+Network = TypeVar("Network", bound=nn.Module)
+Shapes = dict[str, tuple[int, ...]]
+
+
+class GeneratorModule(nn.Module):
+    """z (B, latent) -> x (B, *event) in the data's range: what Run.sample does with its z."""
+
+    def __init__(self, sampler: Generator) -> None:
+        super().__init__()
+        self.network = sampler.network
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.network(z, "eval")
+        return x
+
+
+class EnergyModule(nn.Module):
+    """x (B, *event) in the data's range -> U(x) (B,), as Run.energy gives it."""
+
+    def __init__(self, energy: Energy) -> None:
+        super().__init__()
+        self.energy = energy
+
+    def forward(self, x: Tensor) -> Tensor:
+        energy: Tensor = self.energy(x, stream="eval").energy
+        return energy if energy.dim() == 1 else energy.flatten(1).mean(-1)  # a patch energy's cells
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One file that was written. check: None if nothing that is installed could load it."""
+
+    path: Path
+    part: str
+    format: str
+    bytes: int
+    sha256: str
+    check: Check | None
+
+    def __str__(self) -> str:
+        """The file, its size and how it was checked, in a line."""
+        size = f"{self.bytes / 1e6:.1f} MB" if self.bytes >= 1e6 else f"{self.bytes / 1e3:.1f} kB"
+        if self.check is None:
+            checked = f"not checked: onnxruntime is not installed ({INSTALL})"
+        elif self.check.error == 0:
+            checked = f"equals the run ({self.check.by})"
+        else:
+            checked = f"as the run, relative error {self.check.error:.1e} ({self.check.by})"
+        return f"{self.path}: {size}, {checked}"
+
+
+def export(
+    run: Run,
+    format: str,
+    out: str | Path | None = None,
+    *,
+    part: str = "both",
+    force: bool = False,
+) -> list[Exported]:
+    """Write a run's generator and energy, with the checkpoint and the weights that `run` uses.
+
+    format: "safetensors", "onnx" or "torch". out: a folder, RUN/export by default; its export.json
+    lists its files with their provenance and sha256. part: "generator", "energy" or "both"; of a
+    run whose sampler is no generator network "both" is the energy, and `no_generator` says why.
+    force: replace files that are there.
+
+    Raises SettingError for an unknown format or part, a missing package or files in the way, and
+    EnerganError if a network cannot be written that way or the file differs from the run.
+    """
+    file_format = FORMATS[_known("format", format, list(FORMATS))]
+    _need(format, file_format)
+    _known("part", part, [*PARTS, "both"])
+    folder = run.path / "export" if out is None else Path(out)
+    wanted = [part] if part != "both" else ["energy"] if no_generator(run) else list(PARTS)
+    paths = {name: folder / f"{name}.{file_format.suffix}" for name in wanted}
+    listed = _listed(folder, force)
+    there = [str(path) for path in paths.values() if path.exists()]
+    if there and not force:
+        raise SettingError(f"{' and '.join(there)} would be overwritten: --force, or another --out")
+    parts = [PARTS[name](run) for name in wanted]
+    folder.mkdir(parents=True, exist_ok=True)
+    results = []
+    for made in parts:
+        result = _write(made, format, paths[made.name])
+        results.append(result)
+        entry = {**asdict(result), **made.about}
+        listed[entry.pop("path").name] = entry
+        write_atomically(folder / MANIFEST, json.dumps({"files": listed}, indent=2) + "\n")
+    return results
+
+
+# --- the parts of a run ---------------------------------------------------------------------------
+
+
+def no_generator(run: Run) -> str | None:
+    """Why this run has no generator to export; None if it has one."""
+    sampler = run.sampler
+    if isinstance(sampler, Generator) and type(sampler).sample is Generator.sample:
+        return None
+    return (
+        f"{run.path}: the model {run.job.model} draws with {type(sampler).__name__}, which is not "
+        "one pass of a generator network; only its energy can be exported"
+    )
+
+
+def generator_part(run: Run) -> Part:
+    """A run's generator. Raises SettingError if its sampler is no generator network."""
+    if reason := no_generator(run):
+        raise SettingError(reason)
+    sampler: Generator = _at_rest(run.sampler)  # type: ignore[assignment]
+    prior, size = sampler.prior, sampler.latent_size
+
+    def draw(count: int) -> tuple[Tensor, ...]:
+        return (latent(Randomness([0]).at("export", count), prior, count, size),)
+
+    inputs: Shapes = {"z": (size,)}
+    output = ("x", run.domain.shape)
+    about = {**_about(run, "generator", inputs, output), "prior": prior}
+    module = GeneratorModule(sampler).eval()
+    return Part("generator", module, sampler.state_dict(), inputs, output, draw, about)
+
+
+def energy_part(run: Run) -> Part:
+    """A run's energy."""
+    energy = _at_rest(run.energy_network)
+    low, high, shape = run.domain.low, run.domain.high, run.domain.shape
+
+    def draw(count: int) -> tuple[Tensor, ...]:
+        random = Randomness([0]).at("export", count)
+        if low is None or high is None:
+            return (random.normal(count, *shape),)
+        return (random.uniform(low, high, count, *shape),)
+
+    inputs, output = {"x": shape}, ("energy", ())
+    about = _about(run, "energy", inputs, output)
+    module = EnergyModule(energy).eval()
+    return Part("energy", module, energy.state_dict(), inputs, output, draw, about)
+
+
+PARTS = {"generator": generator_part, "energy": energy_part}
+
+
+def _at_rest(network: Network) -> Network:
+    """A copy on the CPU, in evaluation mode and the plain memory order; the run keeps its own."""
+    own = copy.deepcopy(network).cpu().requires_grad_(False).eval()
+    attach(own, None)
+    own.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return own
+
+
+def _about(
+    run: Run, part: str, inputs: Shapes, output: tuple[str, tuple[int, ...]]
+) -> dict[str, Any]:
+    """Where a part comes from, what goes in and out. No path of this machine: files travel."""
+    data = run.config["resolved"]["data"]
+    low, high = run.domain.low, run.domain.high
+    return {
+        "energan": __version__,
+        "run": run.config["hash"],
+        "model": run.job.model,
+        "step": run.step,
+        "weights": run.weights,
+        "part": part,
+        "inputs": {name: list(shape) for name, shape in inputs.items()},
+        "output": {output[0]: list(output[1])},
+        "range": None if low is None else [low, high],
+        "data": {key: data[key] for key in ("name", "fingerprint") if key in data},
+        "settings": run.job.settings.model_dump(
+            mode="json", exclude={"engine": True, "output": True, "data": {"source": True}}
+        ),
+    }
+
+
+# --- one file -------------------------------------------------------------------------------------
+
+
+def _write(part: Part, format: str, path: Path) -> Exported:
+    """Write aside, check, flush, rename: a file that has its name is whole and like the run."""
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    what = f"the {part.name} of {part.about['model']} as {format}"
+    try:
+        try:
+            FORMATS[format].write(part, aside)
+            check = FORMATS[format].check(part, aside)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # a network of the user's may fail in any way
+            raise EnerganError(f"{what}: it cannot be written ({describe(error)})") from error
+        if check is not None and not check.error <= TOLERANCE:
+            raise EnerganError(
+                f"{what}: the file differs from the run (relative error {check.error:.1e}, "
+                f"{check.by}), so it was not kept; another format may do"
+            )
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+            digest = file_digest(file, "sha256").hexdigest()
+        size = aside.stat().st_size
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return Exported(path, part.name, format, size, digest, check)
+
+
+def _known(what: str, given: str, known: Sequence[str]) -> str:
+    if given in known:
+        return given
+    near = get_close_matches(given, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"use {', '.join(known[:-1])} or {known[-1]}"
+    raise SettingError(f"{what} {describe(given)}: there is no such {what}; {hint}")
+
+
+def _need(format: str, file_format: FileFormat) -> None:
+    missing = [name for name in file_format.needs if find_spec(name) is None]
+    if missing:
+        raise SettingError(f"{format} files need {' and '.join(missing)}: {INSTALL}")
+
+
+def _listed(folder: Path, force: bool) -> dict[str, Any]:
+    """What the folder's export.json says of files that are still there."""
+    if folder.exists() and not folder.is_dir():
+        raise SettingError(f"--out {folder} is a file; name a folder")
+    path = folder / MANIFEST
+    if not path.exists():
+        return {}
+    try:
+        files = json.loads(path.read_text(encoding="utf8"))["files"]
+        return {name: entry for name, entry in files.items() if (folder / name).exists()}
+    except (ValueError, LookupError, AttributeError, TypeError):
+        if force:
+            return {}
+        raise SettingError(
+            f"{path} is no list of exports: --force replaces it, or name another --out"
+        ) from None

@@ -1,0 +1,114 @@
+"""`energan data` as a user types it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from energan import cli
+from energan.data import SOURCES
+from image_files import odd_folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ENERGAN_DATA", str(tmp_path / "data"))
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str | Path, code: int = 0) -> str:
+    """What the command prints; for an error its one sentence."""
+    capsys.readouterr()
+    assert cli.main(["data", *map(str, words)]) == code
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    if code:
+        assert said.out == ""
+        assert said.err.startswith("energan: ")
+        assert said.err.count("\n") == 1
+    return said.err if code else said.out
+
+
+def test_the_list_says_what_is_here(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "lsun-bedroom"
+    folder.mkdir(parents=True)
+    for i in range(13):
+        Image.new("RGB", (4, 4)).save(folder / f"{i}.png")
+    said = run(capsys)
+    assert all(name in said for name in SOURCES)
+    line = next(row for row in said.splitlines() if row.startswith("lsun-bedroom"))
+    assert " 13 " in line
+    assert "1,797" in next(row for row in said.splitlines() if row.startswith("digits"))
+    assert "not found" in next(row for row in said.splitlines() if row.startswith("celeba"))
+    assert run(capsys, "list") == said
+    assert "show SOURCE" in run(capsys, "--help")
+
+
+def test_show_tells_what_training_would_see(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = run(capsys, "show", odd_folder(tmp_path / "my photos"), "--size", "16")
+    for fact in (
+        "12 for training",
+        "16x16, colour",
+        "[-1, 1]",
+        "skipped: 5",
+        "torn.jpg",
+    ):
+        assert fact in said
+    said = run(capsys, "show", "digits", "--classes", "3", "5", "--range", "unit", "--limit", "50")
+    for fact in ("50 for training", "8x8, grey", "[0, 1]", "classes: 2: 3 ", "fingerprint"):
+        assert fact in said
+    assert "points of 2 numbers" in run(capsys, "show", "ring")
+
+
+def test_show_draws_thumbnails_by_class(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    for name, grey in (("dark", 20), ("light", 220), ("名前", 120)):
+        (folder / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("L", (8, 8), grey).save(folder / name / f"{i}.png")
+    out = tmp_path / "new folder" / "grid.png"
+    run(capsys, "show", folder, "--out", out, "-n", "9")
+    with Image.open(out) as image:
+        pixels = np.asarray(image.convert("L"))
+    right = pixels[:, -12]  # through the last thumbnail of each row, from the top
+    order = [int(v) for v in right if v in (20, 220, 120)]
+    assert list(dict.fromkeys(order)) == [20, 220, 120]
+    for source in ("ring", "digits"):
+        run(capsys, "show", source, "--out", tmp_path / f"{source}.png")
+        assert (tmp_path / f"{source}.png").stat().st_size > 1000
+
+
+def test_prepare_decodes_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = odd_folder(tmp_path / "a")
+    (folder / "gone.png").unlink()
+    words = ("prepare", folder, "--size", "8")
+    first, second = run(capsys, *words), run(capsys, *words)
+    assert "12 images of (3, 8, 8)" in first
+    assert "decoded in" in first
+    assert "4 could not be read" in first
+    assert "were there already" in second
+    assert str(tmp_path / "cache") in second
+    assert "in memory as it is" in run(capsys, "prepare", "digits")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["shwo", "digits"], "has no 'shwo'"),
+        (["show"], "name a source"),
+        (["show", "diggits"], "did you mean digits"),
+        (["show", "no/such/folder"], "no/such/folder does not exist"),
+        (["show", "digits", "--crop", "5", "0", "4", "4"], "is no box"),
+        (["show", "digits", "--classes", "11"], "no class '11'"),
+        (["show", "digits", "--out", "grid.jpg"], "name a .png file"),
+        (["show", "digits", "--out", "grid.png", "-n", "0"], "at least one"),
+        (["show", "celeba"], "celeba was not found"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert message in run(capsys, *words, code=2)

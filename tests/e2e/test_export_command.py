@@ -1,0 +1,125 @@
+"""`energan export` as a user types it, and its files in a process that has no energan."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import energan
+from energan import cli
+from energan.core import Randomness
+from energan.samplers.generator import Generator, latent
+
+RECIPES = ["ebgan-digits", "gan-ring", "ebgan-ring"]
+FRESH = """
+import sys, warnings
+import numpy as np
+folder = sys.argv[1]
+z, x = np.load(folder + "/z.npy"), np.load(folder + "/x.npy")
+if sys.argv[2] == "torch":
+    import torch
+    warnings.simplefilter("ignore", DeprecationWarning)
+    def run(name, values):
+        with torch.no_grad():
+            return torch.jit.load(f"{folder}/{name}.pt")(torch.from_numpy(values)).numpy()
+else:
+    import onnxruntime
+    def run(name, values):
+        session = onnxruntime.InferenceSession(f"{folder}/{name}.onnx")
+        return session.run(None, {"z" if name == "generator" else "x": values})[0]
+    assert "torch" not in sys.modules
+np.savez(folder + "/given.npz", x=run("generator", z), energy=run("energy", x))
+assert not [name for name in sys.modules if name.startswith("energan")]
+"""
+
+
+def run(*words: str | Path) -> int:
+    return cli.main([str(w) for w in words])
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / request.param
+    words = ["--steps", "5", "--threads", "1", "--output.sample-every", "0"]
+    assert run("train", request.param, "--out", out, *words, "--output.no-tensorboard") == 0
+    return out
+
+
+@pytest.mark.parametrize("format", ["torch", "onnx"])
+def test_a_process_without_energan_gets_what_the_run_gives(
+    format: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert run("export", trained, "--format", format, "--out", tmp_path) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    lines = said.out.splitlines()
+    suffix = "pt" if format == "torch" else "onnx"
+    names = [f"generator.{suffix}", f"energy.{suffix}"]
+    assert [line.split(": ")[0] for line in lines] == [str(tmp_path / name) for name in names]
+    assert all("B, equals the run" in line or "B, as the run" in line for line in lines)
+
+    loaded = energan.load(trained)
+    assert isinstance(loaded.sampler, Generator)
+    z = latent(Randomness([8]).at("sample", 0), loaded.sampler.prior, 6, loaded.sampler.latent_size)
+    x = loaded.sample(6, seed=8)
+    np.save(tmp_path / "z.npy", z.numpy())
+    np.save(tmp_path / "x.npy", x.numpy())
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(tmp_path), format],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    given = np.load(tmp_path / "given.npz")
+    np.testing.assert_allclose(given["x"], x.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(given["energy"], loaded.energy(x).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_it_writes_into_the_run_and_asks_before_it_overwrites(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("export", trained, "--format", "safetensors", "--part", "energy")
+    assert run(*words) == 0
+    path = trained / "export" / "energy.safetensors"
+    before = path.read_bytes()
+    raw = ("--weights", "raw", "--checkpoint", "0")
+    assert "would be overwritten" in refused(capsys, *words, *raw)
+    assert path.read_bytes() == before
+    assert run(*words, *raw, "--force") == 0
+    entry = json.loads((trained / "export" / "export.json").read_text())["files"][path.name]
+    assert (entry["step"], entry["weights"]) == (0, "raw")
+    assert path.read_bytes() != before
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    capsys.readouterr()
+    assert run(*words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("energan: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def test_a_users_errors_are_one_sentence(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    assert "holds no run" in refused(capsys, "export", tmp_path, "--format", "onnx")
+    words = ("export", trained, "--out", tmp_path / "out")
+    assert "did you mean torch?" in refused(capsys, *words, "--format", "torchscript")
+    assert "keeps no checkpoint" in refused(
+        capsys, *words, "--format", "torch", "--checkpoint", "3"
+    )
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    error = refused(capsys, *words, "--format", "onnx")
+    assert "onnx files need onnx: pip install 'energan[export]'" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_lists_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    assert "export RUN" in capsys.readouterr().out

@@ -1,0 +1,8 @@
+"""Caches of tests are their own."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
