@@ -34,6 +34,8 @@ from energan.data.encoded import Decoded, Decoding, Encoded, Part
 from energan.data.store import Decoder, Shape, listed, wanted_parts
 
 FORMAT = 1
+AROUND = 64 * 2**10
+"""Bytes that the system maps around each page that is touched."""
 RELEASE_AFTER = 64 * 2**20
 """Bytes read after which the mapped pages are let go of, so that they never fill memory."""
 
@@ -210,7 +212,7 @@ def _opened(folder: Path, source: Encoded, rows: Tensor, index: dict[str, Any]) 
 
     def release(count: int) -> None:
         nonlocal read
-        read += count * size
+        read += count * max(size, AROUND)
         if read > RELEASE_AFTER:
             read = 0
             mapped.madvise(mmap.MADV_DONTNEED)

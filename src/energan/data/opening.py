@@ -14,6 +14,8 @@ from energan.data.named import NAMED, Opened, named
 from energan.data.settings import DataSettings
 from energan.data.tables import HUB, Table, arrow, from_table, hub, parquet, parquet_files
 
+PHOTOS = "PHOTOS"
+"""What stands for the user's own images in a recipe."""
 PACKED = {".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 
 
@@ -93,6 +95,8 @@ def _one_image(path: Path) -> Encoded:
 
 
 def _unknown(source: str) -> str:
+    if source == PHOTOS:
+        return "name your images, as in `energan train ebgan-folder --data my_photos`"
     near = difflib.get_close_matches(source.lower(), NAMED, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return (

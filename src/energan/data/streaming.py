@@ -258,8 +258,14 @@ def _source(settings: DataSettings, split: str) -> tuple[Table, Any]:
             "set data.storage to cache"
         )
     with datasets_library() as datasets:
+        import pyarrow.dataset
+
         names = {"train": [str(file) for file in files]}
-        source = datasets.load_dataset("parquet", data_files=names, split="train", streaming=True)
+        # not the whole file's columns beforehand, which is as much memory as the file is large
+        scan = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+        source = datasets.load_dataset(
+            "parquet", data_files=names, split="train", streaming=True, fragment_scan_options=scan
+        )
         return parquet(files, path.name), _undecoded(source, datasets)
 
 

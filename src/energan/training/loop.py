@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from energan.core import (
     Batch,
@@ -30,6 +30,7 @@ from energan.training.settings import TrainingSettings
 
 Figures = list[tuple[int, dict[str, Tensor]]]
 """(step, named values (M,)) of some steps."""
+Tensors = tuple[Tensor, ...] | list[Tensor]
 Feed = Callable[[int, int, int], Batch]
 """(step, substep, substeps) -> a batch of real data, a pure function."""
 
@@ -89,8 +90,7 @@ class Loop:
         self.networks = nn.ModuleDict({"energy": self.energy, "sampler": self.sampler})
         self.ema: AveragedModel | None = None
         if settings.ema:
-            decay = settings.ema**settings.ema_every
-            self.ema = AveragedModel(self.networks, multi_avg_fn=get_ema_multi_avg_fn(decay))
+            self.ema = AveragedModel(self.networks, multi_avg_fn=self._average)
             self.ema.requires_grad_(False).eval()
         self.randomness = Randomness(seeds, engine.device, engine.dtype, ranks.share)
         for version in self.versions():
@@ -174,6 +174,14 @@ class Loop:
         if self.ema is not None and self.step % self.settings.ema_every == 0:
             self.ema.update_parameters(self.networks)
         self._pending.append((self.step, figures))
+
+    @torch.no_grad()
+    def _average(self, averaged: Tensors, now: Tensors, count: object) -> None:
+        """Move the averages towards the weights: slower and slower at first, so that a young run's
+        average is not held up by the weights it began with."""
+        updates = self.step // self.settings.ema_every
+        decay = min(self.settings.ema**self.settings.ema_every, (1 + updates) / (10 + updates))
+        torch._foreach_lerp_(averaged, now, 1 - decay)
 
     def _descend(self, network: str, loss: Loss, figures: dict[str, Tensor]) -> None:
         stepper = self.steppers[network]

@@ -13,7 +13,10 @@ class TrainingSettings(Config):
     steps: int = Field(10_000, ge=1, le=10**9, description="steps, each with one sampler update")
     batch_size: int = Field(100, ge=1, le=65_536, description="real samples, and fakes, in a batch")
     ema: float = Field(
-        0.999, ge=0, lt=1, description="decay of the averaged weights for one step; 0 for none"
+        0.999,
+        ge=0,
+        lt=1,
+        description="decay of the averaged weights for one step, faster at first; 0 for none",
     )
     on_divergence: Literal["stop", "rollback"] = Field(
         "stop",

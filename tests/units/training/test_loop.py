@@ -130,11 +130,13 @@ def test_the_average_is_of_parameters_by_the_stated_decay() -> None:
     case, data = model_case("gan")
     loop = make_loop(case, data, ema=0.5, ema_every=1)
     expected: dict[str, Tensor] = {}
-    for _ in range(6):
+    for step in range(1, 13):
         loop.advance()
+        decay = min(0.5, (1 + step) / (10 + step))  # reached at the 8th update
         for name, p in loop.networks.named_parameters():
             now = p.detach().clone()
-            expected[name] = now if name not in expected else 0.5 * expected[name] + 0.5 * now
+            before = expected.get(name, now)
+            expected[name] = decay * before + (1 - decay) * now
     assert loop.ema is not None
     for name, p in loop.ema.module.named_parameters():
         torch.testing.assert_close(p, expected[name])
