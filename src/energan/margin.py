@@ -23,7 +23,7 @@ from energan.training.engine import Engine
 from energan.training.hooks import Listener
 from energan.training.loop import Hook, Loop
 
-STEPS = 1000
+STEPS = 500
 """The most steps that the auto-encoder trains alone."""
 EVERY, WINDOW = 25, 4
 """Steps between two readings, and readings whose means are compared."""

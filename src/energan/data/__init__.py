@@ -1,5 +1,6 @@
 """Real events by name or by path, with one treatment of crop, size, range, classes and the rest."""
 
+import hashlib
 from dataclasses import replace
 
 import torch
@@ -150,7 +151,7 @@ def _data_set(
         modes = modes[[int(name) for name in chosen.class_names]]  # label k still means mode k
 
     def part(rows: Tensor, held_out: DataSet | None = None) -> DataSet:
-        rows, places = _places(rows, found)
+        rows, places, digest = _places(rows, found)
         attributes = getattr(source, "attributes", None)
         return DataSet(
             source.name, events, domain,
@@ -160,7 +161,7 @@ def _data_set(
             places, chosen.class_names,
             None if attributes is None else attributes[rows],
             getattr(source, "attribute_names", None),
-            augment, found.skipped, found.digest, found.path,
+            augment, found.skipped, digest, found.path,
             None if found.path is None else found.release,
         )  # fmt: skip
 
@@ -177,8 +178,11 @@ def _data_set(
     )
 
 
-def _places(rows: Tensor, found: Decoded) -> tuple[Tensor, Tensor | None]:
-    """Of the source's `rows` those that were decoded, and where in the events they are."""
+def _places(rows: Tensor, found: Decoded) -> tuple[Tensor, Tensor | None, str | None]:
+    """Of the source's `rows` those that were decoded, where in the events they are, their digest.
+
+    The digest is the same whether the images are in memory or in a cache.
+    """
     where = torch.searchsorted(found.rows, rows).clamp_max(len(found.rows) - 1)
     there = found.rows[where] == rows
     rows, where = rows[there], where[there]
@@ -186,4 +190,8 @@ def _places(rows: Tensor, found: Decoded) -> tuple[Tensor, Tensor | None]:
     as_they_stand = len(places) == len(found.events) and torch.equal(
         places, torch.arange(len(places))
     )
-    return rows, None if as_they_stand else places
+    digest = None
+    if found.digest is not None:
+        told = f"{found.digest} {tuple(found.events.shape[1:])} ".encode()
+        digest = hashlib.sha256(told + where.numpy().tobytes()).hexdigest()
+    return rows, None if as_they_stand else places, digest

@@ -17,6 +17,8 @@ GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes without colour."""
 LOOKED_AT = 64
 """Images of a source that are looked at to tell grey from colour."""
+PARTS = 8
+"""Parts that they are taken from."""
 
 
 class _Quiet:
@@ -150,11 +152,12 @@ def resolve(source: Encoded, how: Decoding) -> Decoding:
     """
     if how.channels != "auto":
         return how
-    per_part = -(-LOOKED_AT // len(source.parts)) if source.parts else 0
-    stride = max(1, len(source.parts) // LOOKED_AT)
-    for part in source.parts[::stride]:
+    # Parts are read whole: a few of them, and some images of each.
+    wanted = max([PARTS, *(LOOKED_AT // part.count for part in source.parts[:1])])
+    parts = source.parts[:: max(1, len(source.parts) // wanted)]
+    for part in parts:
         raws = part.read()
-        for raw in raws[:: max(1, len(raws) // per_part)]:
+        for raw in raws[:: max(1, len(raws) * len(parts) // LOOKED_AT)]:
             if raw is not None and coloured(raw):
                 return replace(how, channels="colour")
     return replace(how, channels="grey")

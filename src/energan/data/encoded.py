@@ -75,7 +75,7 @@ class Decoded:
     rows: int64 (N,), ascending: the row of the source that each image came from.
     slots: int64 (N,), ascending: where in `events` each is; None if N = S.
     skipped: (where, reason) of each image that could not be read.
-    digest: sha256 (hex) of the images where it is known without reading them all; else None.
+    digest: sha256 (hex) of the images, one after the other; None if it is not known.
     path: the cache's file, None for memory.
     release: told how many images were read, lets go of the mapped pages now and then, so that
         reading through a large set does not fill memory; does nothing for events in memory.

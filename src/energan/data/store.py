@@ -1,5 +1,6 @@
 """Decoding once: encoded images -> uint8 in memory, or in a file that is mapped into it."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -167,4 +168,7 @@ def _in_memory(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> De
     if decoder.skipped:
         kept = torch.tensor([row not in decoder.skipped for row in rows.tolist()])
         events, rows = events[kept], rows[kept]
-    return Decoded(events, rows, listed(source, decoder.skipped))
+    digest = hashlib.sha256()
+    for chunk in events.split(BLOCK):
+        digest.update(chunk.numpy().data)
+    return Decoded(events, rows, listed(source, decoder.skipped), digest=digest.hexdigest())

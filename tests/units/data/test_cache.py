@@ -93,6 +93,7 @@ def test_data_sets_from_memory_cache_and_a_moved_folder_are_one(tmp_path: Path) 
     memory = open_data(settings)
     cached = open_data(settings.model_copy(update={"storage": "cache"}))
     assert torch.equal(memory.raw(), cached.raw())
+    assert memory.fingerprint == cached.fingerprint  # so a run may be resumed from either
     assert memory.held_out is not None
     assert cached.held_out is not None
     assert torch.equal(memory.held_out.raw(), cached.held_out.raw())
