@@ -43,7 +43,7 @@ FOLDER: dict[str, Any] = {
         "encoder_width": 32,
     },
     "data": {"source": "PHOTOS", "size": 64},  # which says: name your own
-    "training": {"steps": 20_000, "batch_size": 64},
+    "training": {"steps": 20_000, "batch_size": 32},
 }
 
 RECIPES = [
