@@ -20,6 +20,7 @@ from energan.progress import ProgressBar
 from energan.settings import Job
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
+from energan.training.health import Health
 from energan.training.hooks import Checkpoints, Log, Rollback, TensorBoard
 from energan.training.loop import Loop
 from energan.training.ranks import Ranks, join
@@ -291,6 +292,9 @@ def _watch(
         board = TensorBoard(folder)
         log.listeners.append(board)
         loop.hooks.append(board)
+    health = Health(folder, bar.say if bar is not None else _silent)
+    log.listeners.append(health)
+    loop.hooks.append(health)
     if bar is not None:
         log.listeners.append(bar)
         loop.hooks.insert(0, bar)  # it starts before the others speak

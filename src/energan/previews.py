@@ -9,13 +9,15 @@ from energan import pictures
 from energan.core import DivergenceError, resting
 from energan.data.dataset import DataSet
 from energan.folder import RunFolder
-from energan.metrics import modes_covered, sliced_wasserstein
+from energan.metrics import modes_covered, sliced_wasserstein, variance_ratio
+from energan.objectives import pull_away
 from energan.training import checkpoint
 from energan.training.engine import Engine
 from energan.training.hooks import Figures, due
 from energan.training.loop import Hook, Loop
 
-SCORED, SHOWN_IMAGES, SHOWN_POINTS = 1000, 64, 2000
+SCORED, SCORED_AT_ONCE = 1000, 250
+SHOWN_IMAGES, SHOWN_POINTS = 64, 2000
 
 
 def draw(loop: Loop, count: int, purpose: str) -> Tensor | None:
@@ -67,19 +69,42 @@ class Score:
     def __init__(self, data: DataSet, engine: Engine) -> None:
         self.data = data
         held_out = data.held_out if data.held_out is not None else data
-        count = min(SCORED, len(held_out))
-        self.real = held_out.gather(torch.arange(count), engine.dtype).x.to(engine.device)
+        self.real, self.training = (_first(part, engine) for part in (held_out, data))
 
     def __call__(self, loop: Loop) -> Figures:
-        energy: Any = loop.averaged()["energy"]
-        with resting(energy):
-            scored = energy(self.real, None, stream="eval").energy
-        figures = {"held_out_energy": float(scored.float().mean())}
+        held_out, codes = _scored(loop, self.real)
+        training, _ = _scored(loop, self.training)
+        figures = {"held_out_energy": held_out, "train_energy": training}
         made = draw(loop, SCORED, "score")
         if made is not None:
             figures["sliced_wasserstein"] = sliced_wasserstein(made, self.real)
+        if made is not None and len(self.real) > 1 and bool((self.real != self.real[0]).any()):
+            figures["variance_ratio"] = variance_ratio(made, self.real)
+        if made is not None and codes is not None and len(codes) > 1:
+            # from the mean code of data: codes have a part in common, collapsed or not
+            centre = codes.mean(0)
+            _, own = _scored(loop, made)
+            assert own is not None
+            figures["code_similarity"] = float(pull_away(own - centre))
+            figures["code_similarity_real"] = float(pull_away(codes - centre))
         if made is not None and self.data.modes is not None and self.data.mode_std is not None:
             found = modes_covered(made, self.data.modes, self.data.mode_std)
             figures["modes"] = float(found.covered)
             figures["high_quality_share"] = found.high_quality_share
         return figures
+
+
+def _first(data: DataSet, engine: Engine) -> Tensor:
+    """The first SCORED events."""
+    rows = torch.arange(min(SCORED, len(data.raw())))
+    return data.gather(rows, engine.dtype).x.to(engine.device)
+
+
+def _scored(loop: Loop, x: Tensor) -> tuple[float, Tensor | None]:
+    """The mean energy of x with the weights to evaluate, and the codes (B, S) if there are any."""
+    energy: Any = loop.averaged()["energy"]
+    with resting(energy):
+        parts = [energy(part, None, stream="eval") for part in x.split(SCORED_AT_ONCE)]
+    codes = [part.code.float() for part in parts if part.code is not None]
+    mean = float(torch.cat([part.energy.float().flatten() for part in parts]).mean())
+    return mean, torch.cat(codes) if codes else None

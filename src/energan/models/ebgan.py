@@ -30,6 +30,16 @@ LOSSES: dict[str, type[Objective]] = {
 }
 
 
+def scheduled(loss: Loss, margin: Schedule, pull_away: Schedule) -> dict[str, Schedule]:
+    """What an EBGAN's objective reads from the schedules: no more than it has."""
+    hyper: dict[str, Schedule] = {}
+    if issubclass(LOSSES[loss], Hinge):
+        hyper["margin"] = margin
+    if pull_away != 0:
+        hyper["pull_away"] = pull_away
+    return hyper
+
+
 class Config(BaseConfig):
     """Settings of the fully connected EBGAN; the defaults are its best of figure 4."""
 
@@ -82,14 +92,11 @@ def build(config: Config, domain: Domain) -> Model:
         set_weights(autoencoder, "normal", config.discriminator_scale)
     if config.generator_scale is not None:
         set_weights(generator, "normal", config.generator_scale)
-    hyper: dict[str, Schedule] = {"margin": config.margin}
-    if config.pull_away != 0:
-        hyper["pull_away"] = config.pull_away
     return Model(
         energy=Reconstruction(autoencoder, len(domain.shape), config.reduction, config.code),
         sampler=Generator(generator, config.latent, config.prior),
         objective=LOSSES[config.loss](),
-        hyper=hyper,
+        hyper=scheduled(config.loss, config.margin, config.pull_away),
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,

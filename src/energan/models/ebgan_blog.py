@@ -16,6 +16,7 @@ from torch import nn
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.energies.reconstruction import Reconstruction, Reduction
+from energan.models.ebgan import scheduled
 from energan.nets.autoencoder import AutoEncoder
 from energan.nets.conv import SLOPE, FlattenMaps, UnflattenMaps, UpConv, image_shape
 from energan.nets.dense import BatchNorm, Chain, Dense
@@ -75,14 +76,11 @@ def build(config: Config, domain: Domain) -> Model:
         UpConv(2 * w, w, bias=False), BatchNorm(w), nn.LeakyReLU(SLOPE),
         nn.Conv2d(w, channels, 3, padding=1), OUTPUTS[config.output](),
     )  # fmt: skip
-    hyper: dict[str, Schedule] = {"margin": config.margin}
-    if config.pull_away != 0:
-        hyper["pull_away"] = config.pull_away
     return Model(
         energy=Reconstruction(autoencoder, 3, config.reduction),
         sampler=Generator(generator, config.latent, config.prior),
         objective=Hinge(),
-        hyper=hyper,
+        hyper=scheduled("hinge", config.margin, config.pull_away),
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
     )

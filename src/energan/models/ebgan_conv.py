@@ -15,7 +15,7 @@ from pydantic import Field
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
-from energan.models.ebgan import LOSSES, Loss
+from energan.models.ebgan import LOSSES, Loss, scheduled
 from energan.nets.conv import conv_autoencoder, conv_generator, halvings, image_shape
 from energan.nets.mlp import Output, Widths, check_output, set_weights
 from energan.samplers.generator import Generator, Prior
@@ -78,14 +78,11 @@ def build(config: Config, domain: Domain) -> Model:
     if config.scale is not None:
         set_weights(generator, "normal", config.scale)
         set_weights(autoencoder, "normal", config.scale)
-    hyper: dict[str, Schedule] = {"margin": config.margin}
-    if config.pull_away != 0:
-        hyper["pull_away"] = config.pull_away
     return Model(
         energy=Reconstruction(autoencoder, 3, config.reduction, config.pull_away_code),
         sampler=Generator(generator, config.latent, config.prior),
         objective=LOSSES[config.loss](),
-        hyper=hyper,
+        hyper=scheduled(config.loss, config.margin, config.pull_away),
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,

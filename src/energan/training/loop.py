@@ -122,6 +122,11 @@ class Loop:
         draws = self.randomness.at(*(place or (self.step, "train")), split=not place)
         return Context(self.step, hyper, draws, self.ranks.gather)
 
+    def scheduled(self, name: str) -> float | None:
+        """A scheduled value at this step, the mean over members; None if the model has none."""
+        values = [schedule(self.step) for schedule in self._schedules.get(name, ())]
+        return sum(values) / len(values) if values else None
+
     def run(self) -> None:
         """Train until `settings.steps`, or until `stopping` is set.
 
