@@ -125,7 +125,7 @@ def test_codes_that_are_maps_are_flattened(code):
     network = AutoEncoder(Chain(Maps()), Chain(nn.ReLU()), Chain(First()))
     x = torch.randn(7, 3, 3)
     scored = Reconstruction(network, 2, code=code)(x, stream="real")
-    raw = torch.stack([x - 0.5, -x], 1).reshape(7, 18)
+    raw = torch.stack([x - 0.5, -x], -1).reshape(7, 18)  # pixel by pixel
     torch.testing.assert_close(scored.code, raw if code == "raw" else raw.relu())
     torch.testing.assert_close(scored.reconstruction, (x - 0.5).relu())
     torch.testing.assert_close(scored.energy, ((x - 0.5).relu() - x).square().sum((1, 2)).sqrt())
