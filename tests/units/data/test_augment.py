@@ -109,7 +109,7 @@ def test_rows_pick_events_without_copying_them() -> None:
 def test_the_fingerprint_tells_augmentations_rows_and_digests_apart() -> None:
     rows = torch.tensor([3, 0, 10])
     sets = [images(), images(augment=Augment(4)), images(augment=Augment(4, True), rows=rows),
-            images(digest="a"), images(digest="b"), images(rows=rows),
+            images(digest="a"), images(digest="b"),
             images(augment=Augment()), images(augment=Augment(None, True))]  # fmt: skip
     assert len({data.fingerprint for data in sets}) == len(sets)
 
