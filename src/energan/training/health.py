@@ -6,6 +6,7 @@ come from runs that went well and runs made sick on purpose; docs/health.md list
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Protocol
 
 from energan.core import DivergenceError
@@ -16,14 +17,14 @@ from energan.training.loop import Hook, Loop
 History = list[tuple[int, Figures]]
 """(step, figures), oldest first."""
 
-LASTING = 10
-"""Log events in a row that a state must last."""
+LASTING, LASTING_STEPS = 10, 1000
+"""Log events in a row, and steps, that a state must last: whichever is longer."""
 SURE = 15.0
 """Distance of a logit energy's means beyond which D is sure of everything: e^15."""
-GROWTH = 15.0
-"""A loss that is so many times as large as at the beginning is exploding."""
-FIRST = 5
-"""Log events that make the beginning."""
+GROWTH, GROWTH_LOGITS = 5.0, 15.0
+"""A loss that is so many times as large as at the beginning is exploding; logits start near 0."""
+FIRST, GROWN = 5, 3
+"""Log events that make the beginning, and that a loss must stay so large."""
 SETTLED = 1500
 """Steps before which samples say little about collapse."""
 VARIANCE, SIMILARITY = 0.1, 0.8
@@ -37,19 +38,37 @@ DRIFT_LOGITS = 5.0
 class Seen:
     """What the rules read.
 
-    steps: means of losses and energies; scores: figures at checkpoints. margin: the margin at each
-    of the steps, where the objective has one.
+    steps: means of losses and energies; scores: figures at checkpoints. margins: the margin at each
+    of the steps, where the objective has one. nonnegative: whether the energy is, as of an
+    auto-encoder; else it is taken for a logit.
     """
 
     steps: History = field(default_factory=list)
     scores: History = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
+    nonnegative: bool = False
+
+    def add(self, step: int, figures: Figures, margin: float | None) -> None:
+        """One event more; those that a rollback undid go."""
+        history = self.steps if "loss_energy" in figures else self.scores
+        while history and history[-1][0] >= step:
+            history.pop()
+        history.append((step, figures))
+        if history is self.steps and margin is not None:
+            self.margins = [*self.margins[: len(self.steps) - 1], margin]
 
     def lasting(self, names: tuple[str, ...]) -> list[Figures]:
-        """The last LASTING log events if there are so many and all have `names`; else none."""
-        last = [figures for _, figures in self.steps[-LASTING:]]
-        enough = len(last) == LASTING and all(n in f for f in last for n in names)
-        return last if enough else []
+        """The log events of the last LASTING_STEPS steps, LASTING of them at least.
+
+        None if there are fewer, or one of them lacks one of `names`.
+        """
+        if len(self.steps) < LASTING or self.steps[-1][0] < LASTING_STEPS:
+            return []
+        count, since = LASTING, self.steps[-1][0] - LASTING_STEPS
+        while count < len(self.steps) and self.steps[-count - 1][0] > since:
+            count += 1
+        last = [figures for _, figures in self.steps[-count:]]
+        return last if all(n in f for f in last for n in names) else []
 
 
 class Rule(Protocol):
@@ -65,7 +84,7 @@ def d_wins(seen: Seen) -> str | None:
         return None
     now = last[-1]
     if seen.margins:
-        margins = seen.margins[-LASTING:]
+        margins = seen.margins[-len(last) :]
         if not all(
             f["energy_fake"] >= m
             and f["energy_real"] <= m / 2
@@ -79,7 +98,7 @@ def d_wins(seen: Seen) -> str | None:
             "learns from fakes; a higher --model.sampler-optimiser.lr, a lower "
             "--model.energy-optimiser.lr or a larger --model.margin usually helps"
         )
-    if not all(f["energy_fake"] - f["energy_real"] > SURE for f in last):
+    if seen.nonnegative or not all(f["energy_fake"] - f["energy_real"] > SURE for f in last):
         return None
     return (
         f"D wins outright: its logits of data and of fakes are {SURE:g} and more apart (U "
@@ -91,7 +110,7 @@ def d_wins(seen: Seen) -> str | None:
 def margin_too_small(seen: Seen) -> str | None:
     """Data itself lies beyond a constant margin, and fakes do: nothing pushes them apart."""
     last = seen.lasting(("energy_real", "energy_fake"))
-    if not last or not seen.margins or seen.steps[-1][0] < 1000:
+    if not last or not seen.margins:
         return None
     m = seen.margins[-1]
     if m != seen.margins[0] or not all(min(f["energy_real"], f["energy_fake"]) > m for f in last):
@@ -109,9 +128,14 @@ def collapse(seen: Seen) -> str | None:
     if len(last) < 2:
         return None
     now = last[-1]
+    pulled = any("pull_away" in f for _, f in seen.steps[-1:])
+    # the term compares codes: an energy without an encoder has none, and more steps of D help it
+    special = "a larger --model.pull-away" if pulled else "--model.pull-away 0.1"
+    if "code_similarity" not in now:
+        special = "more of D's steps (--model.energy-steps 2)"
     help = (
-        "; the pulling-away term (--model.pull-away 0.1), a lower --model.sampler-optimiser.lr or "
-        "a larger batch usually helps"
+        f"; {special}, a lower --model.sampler-optimiser.lr or a larger --training.batch-size "
+        "usually helps"
     )
     if all(f.get("variance_ratio", 1.0) < VARIANCE for f in last):
         return (
@@ -127,17 +151,21 @@ def collapse(seen: Seen) -> str | None:
 
 
 def exploding(seen: Seen) -> str | None:
-    """A loss is far larger than in the beginning."""
-    if len(seen.steps) <= FIRST:
+    """A loss is far larger than in the beginning, and stays so."""
+    if len(seen.steps) < FIRST + GROWN:
         return None
-    now = seen.steps[-1][1]
+    # What data cost an untrained network, and the margin, are ordinary sizes of an energy.
+    ordinary = [1.0] if not seen.nonnegative else [*seen.margins[:1]]
+    ordinary += [abs(f["held_out_energy"]) for _, f in seen.scores[:1] if "held_out_energy" in f]
+    growth = GROWTH if seen.nonnegative else GROWTH_LOGITS
     for name in ("loss_energy", "loss_sampler"):
         first = [abs(f[name]) for _, f in seen.steps[:FIRST] if name in f]
-        if first and name in now and abs(now[name]) > GROWTH * max(1.0, *first):
+        last = [abs(f[name]) for _, f in seen.steps[-GROWN:] if name in f]
+        if first and len(last) == GROWN and min(last) > growth * max(median(first), *ordinary):
             return (
-                f"{name} explodes: {now[name]:.3g}, after {first[-1]:.3g} in the beginning; lower "
-                "learning rates, --model.energy-optimiser.clip 1 or an objective with a margin "
-                "usually helps"
+                f"{name} explodes: {seen.steps[-1][1][name]:.3g}, after {median(first):.3g} in the "
+                "beginning; lower learning rates, --model.energy-optimiser.clip 1 or an objective "
+                "with a margin usually helps"
             )
     return None
 
@@ -150,8 +178,8 @@ def drift(seen: Seen) -> str | None:
 
     def apart(f: Figures) -> bool:
         held_out, training = f["held_out_energy"], f["train_energy"]
-        if training > 0:
-            return held_out > DRIFT * training and held_out - training > 0.05
+        if seen.nonnegative:
+            return held_out > DRIFT * training
         return held_out - training > DRIFT_LOGITS
 
     if not all(apart(f) for f in last):
@@ -187,20 +215,20 @@ class Health(Hook):
         self._loop: Loop | None = None
 
     def start(self, loop: Loop) -> None:
+        """Read what the run logged before a resume: it goes on as if it had not stopped."""
         self._loop = loop
-        self.seen = Seen()
-        self._told = {e["kind"] for e in self.folder.read("health")}
+        self.seen = Seen(nonnegative=loop.energy.nonnegative)
+        events = self.folder.read()
+        self._told = {e["kind"] for e in events if e["event"] == "health"}
+        for e in (e for e in events if e["event"] in ("step", "score")):
+            figures = {n: float(v) for n, v in e.items() if n not in ("event", "time", "step")}
+            self.seen.add(e["step"], figures, loop.scheduled("margin", e["step"]))
 
     def __call__(self, step: int, figures: Figures) -> None:
-        if "loss_energy" in figures:
-            self.seen.steps.append((step, figures))
-            margin = self._loop.scheduled("margin") if self._loop else None
-            if margin is not None:
-                self.seen.margins.append(margin)
-        else:
-            self.seen.scores.append((step, figures))
+        margin = self._loop.scheduled("margin", step) if self._loop else None
+        self.seen.add(step, figures, margin)
         for kind, rule in RULES.items():
-            if kind not in self._told and (says := rule(self.seen)):
+            if kind not in self._told and (says := rule(self.seen)) is not None:
                 self._tell(kind, step, says)
 
     def rescue(self, loop: Loop, error: DivergenceError) -> bool:
@@ -211,10 +239,11 @@ class Health(Hook):
             f"{error}: the numbers overflowed; lower learning rates, "
             "--model.energy-optimiser.clip 1 or --precision 32 usually helps",
         )
-        self.seen = Seen()  # what led there is undone
         return False
 
     def _tell(self, kind: str, step: int, says: str) -> None:
+        if kind in self._told:
+            return
         self._told.add(kind)
         self.folder.append("health", step=step, kind=kind, says=says)
         self.say(f"health: {says}")

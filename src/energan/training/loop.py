@@ -122,9 +122,9 @@ class Loop:
         draws = self.randomness.at(*(place or (self.step, "train")), split=not place)
         return Context(self.step, hyper, draws, self.ranks.gather)
 
-    def scheduled(self, name: str) -> float | None:
-        """A scheduled value at this step, the mean over members; None if the model has none."""
-        values = [schedule(self.step) for schedule in self._schedules.get(name, ())]
+    def scheduled(self, name: str, step: int) -> float | None:
+        """A scheduled value at a step, the mean over members; None if the model has none."""
+        values = [schedule(step) for schedule in self._schedules.get(name, ())]
         return sum(values) / len(values) if values else None
 
     def run(self) -> None:
