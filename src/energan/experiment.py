@@ -12,9 +12,9 @@ import torch
 from energan import pictures, recipes
 from energan.assembly import build, job_of, loop_of
 from energan.core import CheckpointError, DivergenceError, RunError, SettingError
-from energan.data import DataSet, open_data
+from energan.data import SOURCES, DataSet, open_data
 from energan.folder import RunFolder
-from energan.margin import estimate, wants_estimate
+from energan.margin import STEPS, estimate, wants_estimate
 from energan.previews import SampleGrids, Score
 from energan.progress import ProgressBar
 from energan.settings import Job
@@ -23,7 +23,7 @@ from energan.training.engine import Engine, choose
 from energan.training.health import Health
 from energan.training.hooks import Checkpoints, Log, Rollback, TensorBoard
 from energan.training.loop import Loop
-from energan.training.ranks import Ranks, join
+from energan.training.ranks import Ranks, asked_ranks, join
 from energan.training.stopping import stopping
 from energan.version import __version__
 
@@ -40,6 +40,8 @@ def start(
     Started by torchrun, each of its processes calls this, and the first one writes. Raises RunError
     if `out` already holds a run, and what `_train` raises.
     """
+    here = _whole_path(job.settings.data.source)
+    job = job.resolved({"data": {"source": here}})
     engine = choose(job.settings.engine)
     ranks = join(engine.device)
     if out is not None:
@@ -48,10 +50,21 @@ def start(
     speak = ProgressBar().say if progress and ranks.writes else _silent
     found = None
     if wants_estimate(job):
-        speak("margin: auto; training the auto-encoder alone to see where its energy settles")
+        speak(
+            "margin: auto; training the auto-encoder alone to see where its energy settles "
+            "(--model.margin 20, say, goes without)"
+        )
         shown = progress and ranks.writes
         found = ranks.tell(
-            ranks.first(lambda: estimate(job, data.to(engine.device), engine, progress=shown))
+            ranks.first(
+                lambda: estimate(
+                    job,
+                    data.to(engine.device),
+                    engine,
+                    min(STEPS, job.settings.training.steps),
+                    progress=shown,
+                )
+            )
         )
         assert found is not None
     asked, job = job, job.resolved({"model": {"margin": found.margin}}) if found else job
@@ -104,9 +117,12 @@ def resume(
     steps: int | None = None,
     threads: int | None = None,
     on_divergence: str | None = None,
+    data_at: str | Path | None = None,
     progress: bool = True,
 ) -> RunFolder:
     """Go on with a run from its newest good checkpoint. steps: train to there instead.
+
+    data_at: where the data is now, if it was moved; it must hold what it held.
 
     On the same machine with the same threads and ranks the weights end, bit for bit, as those of a
     run that never stopped. With another number of ranks the batch of all of them stays what it was.
@@ -114,9 +130,11 @@ def resume(
     """
     RunFolder(path).read_config()  # a folder that is no run gets no lock file
     job, resolved = job_of(RunFolder(path))
+    if threads is None and asked_ranks() == resolved.get("ranks", 1):
+        threads = resolved["threads"]  # else the cores are shared anew
     engine = choose(
         job.settings.engine.model_copy(
-            update={"precision": resolved["precision"], "threads": threads or resolved["threads"]}
+            update={"precision": resolved["precision"], "threads": threads}
         )
     )
     ranks = join(engine.device)
@@ -124,13 +142,16 @@ def resume(
     with _locked(folder, ranks):
         config = folder.read_config()
         asked = {"steps": steps, "on_divergence": on_divergence}
-        changes = {"training": {k: v for k, v in asked.items() if v is not None}}
+        changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
+        if data_at is not None:
+            changes["data"] = {"source": _whole_path(str(data_at))}
         job = job.changed(changes)
         data = _open(job, ranks)
         if data.fingerprint != resolved["data"]["fingerprint"]:
             raise RunError(
                 f"the data of {folder.path} changed since it was trained "
-                f"({job.settings.data.source}); restore it, or start a new run with --from"
+                f"({job.settings.data.source}: {len(data)} events now, "
+                f"{resolved['data']['events']} then); restore it, or start a new run with --from"
             )
         loop, _ = _loop(_share(job, resolved.get("ranks", 1), ranks), data, engine, ranks)
         _restore_newest(loop, folder, resolved["from"])
@@ -138,7 +159,7 @@ def resume(
             raise RunError(
                 f"{folder.path} has all its {loop.step} steps; give --steps to train further"
             )
-        if changes["training"]:
+        if changes["training"] or data_at is not None:
             config["settings"] = recipes.merged(config["settings"], changes)
             config["asked"] = recipes.merged(config["asked"], changes)
             config["hash"] = _hash(job, resolved)
@@ -159,6 +180,14 @@ def _loop(job: Job, data: DataSet, engine: Engine, ranks: Ranks) -> tuple[Loop, 
     model = build(job, data.domain, seed)
     data, training = data.to(engine.device), job.settings.training
     return loop_of([model], training, data, engine, [seed], (), ranks), model.chosen
+
+
+def _whole_path(source: str) -> str:
+    """A path from the root, so that a run finds its data from any folder; a name as it is."""
+    path = Path(source)
+    if source in SOURCES or path.is_absolute() or not path.exists():
+        return source
+    return str(path.resolve())
 
 
 def _share(job: Job, before: int, ranks: Ranks) -> Job:
@@ -230,7 +259,7 @@ def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None
                 "whose weights it started from, has changed since: train again"
             )
         return
-    found, refused = checkpoint.newest_good(folder.checkpoints)
+    found, refused = loop.ranks.choose(lambda: checkpoint.newest_good(folder.checkpoints))
     checkpoint.restore(found, loop)
     loop.ranks.first(lambda: checkpoint.set_aside(folder.checkpoints, loop.step))
     for reason in refused:
@@ -303,7 +332,7 @@ def _watch(
 def adopt(loop: Loop, source: RunFolder) -> dict[str, Any]:
     """Start `loop` from another run's newest raw weights; says which they were."""
     source.read_config()
-    path, _ = checkpoint.newest_good(source.checkpoints)
+    path, _ = loop.ranks.choose(lambda: checkpoint.newest_good(source.checkpoints))
     meta = checkpoint.read_meta(path)
     weights = checkpoint.read_tensors(path, checkpoint.WEIGHTS, meta)
     try:

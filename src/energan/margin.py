@@ -88,8 +88,9 @@ class _Readings(Hook):
     def __init__(self, data: DataSet, engine: Engine, listener: Listener | None) -> None:
         self.listener = listener
         held_out = data.held_out if data.held_out is not None else data
-        count = min(HELD_OUT, len(held_out))
-        self.x = held_out.gather(torch.arange(count), engine.dtype).x.to(engine.device)
+        count = max(2, min(HELD_OUT, len(held_out.raw())))  # batch norm compares at least two
+        rows = torch.arange(count) % len(held_out.raw())
+        self.x = held_out.gather(rows, engine.dtype).x.to(engine.device)
         self.found: list[tuple[int, float]] = []
         self.settled = False
 
@@ -99,7 +100,10 @@ class _Readings(Hook):
         loop.settle()
         with resting(loop.energy), loop.engine.autocast():
             # by their own batch statistics, as "real": nothing is calibrated while it trains
-            parts = [loop.energy(x, stream="real").energy.float() for x in self.x.split(128)]
+            parts = [
+                loop.energy(x, stream="real").energy.float()
+                for x in self.x.tensor_split(-(-len(self.x) // 128))
+            ]
         self.found.append((loop.step, float(torch.cat(parts).mean())))
         energies = [energy for _, energy in self.found]
         if self.listener is not None:
@@ -108,7 +112,7 @@ class _Readings(Hook):
             before, now = fmean(energies[-2 * WINDOW : -WINDOW]), fmean(energies[-WINDOW:])
             self.settled = now > before * (1 - SETTLED)
         if self.settled:
-            loop.stopping = "settled"
+            loop.told = "settled"
 
 
 def wants_estimate(job: Job) -> bool:

@@ -74,7 +74,9 @@ class Score:
     def __call__(self, loop: Loop) -> Figures:
         held_out, codes = _scored(loop, self.real)
         training, _ = _scored(loop, self.training)
-        figures = {"held_out_energy": held_out, "train_energy": training}
+        figures = {"train_energy": training}
+        if self.data.held_out is not None:
+            figures["held_out_energy"] = held_out
         made = draw(loop, SCORED, "score")
         if made is not None:
             figures["sliced_wasserstein"] = sliced_wasserstein(made, self.real)

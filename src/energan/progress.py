@@ -61,7 +61,7 @@ class ProgressBar(Hook):
         self.figures |= figures
         if self._bar is not None:
             self._bar.update(self._task, figures=self._text())
-        elif self._told != step and (
+        elif (self._told != step or step == self.total) and (
             time.perf_counter() - self._spoke >= SECONDS_BETWEEN_LINES or step == self.total
         ):
             self._spoke, self._told = time.perf_counter(), step

@@ -112,3 +112,24 @@ def test_mistakes_are_told_in_a_sentence(
     capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     assert message in run(capsys, *words, code=2)
+
+
+def test_a_run_finds_its_data_from_any_folder_and_where_they_were_moved_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("mine.npz", x=rng.uniform(0, 1, (40, 12, 12)).astype(np.float32))
+    common = ["--model.generator-width", "4", "--model.encoder-width", "4", "--steps", "2",
+              "--data.size", "8", "--training.batch-size", "4", "--threads", "1"]  # fmt: skip
+    assert cli.main(["train", "ebgan-folder", "--data", "mine.npz", *common, "--out", "run"]) == 0
+    assert "generator: 4" in capsys.readouterr().err  # it says what it chose
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli.main(["resume", str(tmp_path / "run"), "--steps", "3"]) == 0
+    moved = (tmp_path / "mine.npz").rename(tmp_path / "moved.npz")
+    assert cli.main(["resume", str(tmp_path / "run"), "--steps", "4"]) == 2
+    assert cli.main(["resume", str(tmp_path / "run"), "--steps", "4", "--data", str(moved)]) == 0
+    np.savez(moved, x=rng.uniform(0, 1, (39, 12, 12)).astype(np.float32))
+    assert cli.main(["resume", str(tmp_path / "run"), "--steps", "5", "--data", str(moved)]) == 2
+    assert "35 events now, 36 then" in capsys.readouterr().err

@@ -58,9 +58,7 @@ def test_two_ranks_of_b_are_one_of_2b_and_either_may_resume_the_other(
     said = run(2, "train", *common, "--training.batch-size", 8, "--out", two)
     assert said.count("samples:") == 1  # one of them speaks
     assert_close(weights(one, 12), weights(two, 12))
-    figures = [
-        [e["loss_sampler"] for e in RunFolder(p).read("step")] for p in (one, two)
-    ]
+    figures = [[e["loss_sampler"] for e in RunFolder(p).read("step")] for p in (one, two)]
     assert figures[0] == pytest.approx(figures[1], rel=1e-5)  # events have six digits
     assert len(RunFolder(two).read("start")) == 1  # and one writes
     assert json.loads((two / "config.json").read_text())["resolved"]["ranks"] == 2

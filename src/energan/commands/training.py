@@ -45,12 +45,18 @@ def resume(args: list[str]) -> int:
         """CPU threads, if not those the run had (another number changes the last bits)"""
         on_divergence: Literal["stop", "rollback"] | None = None
         """what to do if a loss is not finite, if not as the run was started"""
+        data: str | None = None
+        """where the data is now, if it was moved; it must hold what it held"""
 
     asked = parse(Resume, args, "energan resume")
     from energan import experiment
 
     folder = experiment.resume(
-        asked.run, steps=asked.steps, threads=asked.threads, on_divergence=asked.on_divergence
+        asked.run,
+        steps=asked.steps,
+        threads=asked.threads,
+        on_divergence=asked.on_divergence,
+        data_at=asked.data,
     )
     return _ended(folder)
 

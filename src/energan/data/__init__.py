@@ -71,10 +71,7 @@ def _prepared(source: Source, settings: DataSettings, chosen: Selection) -> Deco
     events, how = source.events, settings.decoding
     rows = torch.arange(len(events))
     if events.dim() == 4 and how != Decoding() and not _is_done(events, how):
-        if events.dtype != torch.uint8:
-            raise DataError(
-                f"{source.name} holds float images: save them as uint8 to crop or resize them"
-            )
+        events = _as_bytes(events, source)
         rows = torch.cat([chosen.training, chosen.held_out]).sort().values
         events = torch.from_numpy(prepare_array(events[rows].numpy(), how, source.name))
     border = 0.0
@@ -91,6 +88,15 @@ def _prepared(source: Source, settings: DataSettings, chosen: Selection) -> Deco
     return Decoded(events, rows)
 
 
+def _as_bytes(events: Tensor, source: Source) -> Tensor:
+    """Float images as uint8, as saving them as pictures would: what is resized has 8 bits."""
+    if events.dtype == torch.uint8:
+        return events
+    assert source.low is not None
+    assert source.high is not None
+    return ((events - source.low) * (255 / (source.high - source.low))).round_().byte()
+
+
 def _is_done(events: Tensor, how: Decoding) -> bool:
     """Whether the images already are as asked for."""
     channels, height, width = events.shape[1:]
@@ -105,7 +111,10 @@ def _check_points(source: Source, settings: DataSettings) -> None:
         return
     for name in ("crop", "size", "pad", "random_crop", "mirror"):
         if getattr(settings, name):
-            raise DataError(f"{source.name} holds points, not images: leave data.{name} unset")
+            raise DataError(
+                f"{source.name} holds points, not images: leave data.{name} unset, or set what a "
+                "recipe sets to None"
+            )
 
 
 def _padded(events: Tensor, settings: DataSettings, name: str, border: float) -> Tensor:

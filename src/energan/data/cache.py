@@ -51,12 +51,12 @@ def cached(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> Decode
                 _build(folder, source, how, rows, shape)
                 index = _index(folder)
                 assert index is not None
+        return _opened(folder, source, rows, index)
     except OSError as error:
         raise DataError(
-            f"the cache {folder} cannot be written ({describe(error)}): free some space, or set "
-            "ENERGAN_CACHE to a folder elsewhere; what is decoded already is kept"
+            f"the cache {folder} cannot be used ({describe(error)}): free some space or memory, or "
+            "set ENERGAN_CACHE to a folder elsewhere; what is decoded already is kept"
         ) from error
-    return _opened(folder, source, rows, index)
 
 
 def folder_of(source: Encoded, how: Decoding, rows: Tensor) -> Path:
@@ -64,10 +64,6 @@ def folder_of(source: Encoded, how: Decoding, rows: Tensor) -> Path:
     numbers = hashlib.sha256(rows.numpy().tobytes()).hexdigest()
     key = json.dumps([FORMAT, source.content(), asdict(how), numbers])
     return cache_folder() / "decoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
-
-
-def is_complete(folder: Path) -> bool:
-    return _index(folder) is not None
 
 
 @contextmanager
@@ -89,7 +85,7 @@ def _index(folder: Path) -> dict[str, Any] | None:
         sizes = {name: (folder / name).stat().st_size for name in ("images.u8", "rows.i64")}
     except (OSError, ValueError):
         return None
-    if sizes == index.get("sizes"):
+    if sizes == index.get("sizes") and _sha256(folder / "rows.i64") == index.get("rows"):
         return index
     say(f"the cache {folder} is damaged: it is built anew")
     (folder / "index.json").unlink()
@@ -101,6 +97,8 @@ def _build(folder: Path, source: Encoded, how: Decoding, rows: Tensor, shape: Sh
     size = torch.Size(shape).numel()
     slots = {row: slot for slot, row in enumerate(rows.tolist())}
     images, done = folder / "images.u8", folder / "done.jsonl"
+    if not images.exists() or images.stat().st_size != len(rows) * size:
+        done.unlink(missing_ok=True)  # it tells of images that are no longer there
     parts, skipped = _left(done, list(wanted_parts(source, rows)))
     needed = len(rows) * size - (images.stat().st_blocks * 512 if images.exists() else 0)
     free = shutil.disk_usage(folder).free
@@ -167,22 +165,30 @@ def _finish(
     skipped: dict[int, str],
 ) -> None:
     kept = np.array([s for s, row in enumerate(rows.tolist()) if row not in skipped], np.int64)
-    kept.tofile(folder / "rows.i64")
+    with (folder / "rows.i64").open("wb") as file:
+        file.write(kept.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
     index = {
         "name": source.name,
         "shape": shape,
         "decoding": asdict(how),
         "skipped": listed(source, skipped),
         "digest": _digest(folder / "images.u8", kept, torch.Size(shape).numel()),
+        "rows": _sha256(folder / "rows.i64"),
         "sizes": {n: (folder / n).stat().st_size for n in ("images.u8", "rows.i64")},
     }
     aside = folder / ".index.json"
-    with aside.open("w", encoding="utf8") as file:
-        json.dump(index, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+    with aside.open("w", encoding="utf8") as text:
+        json.dump(index, text, indent=1)
+        text.flush()
+        os.fsync(text.fileno())
     aside.replace(folder / "index.json")
     (folder / "done.jsonl").unlink(missing_ok=True)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _digest(images: Path, kept: "np.ndarray[Any, Any]", size: int) -> str:
@@ -203,8 +209,10 @@ def _digest(images: Path, kept: "np.ndarray[Any, Any]", size: int) -> str:
 def _opened(folder: Path, source: Encoded, rows: Tensor, index: dict[str, Any]) -> Decoded:
     """The cache, mapped. Its events are all slots; `rows` and `slots` say which hold an image."""
     with (folder / "images.u8").open("rb") as file:
-        # copy-on-write: torch takes only memory that may be written, and nobody writes it
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        # Copy-on-write, since torch takes only memory that may be written, and nobody writes it; so
+        # no memory is set aside for copies either, which a file larger than memory would need.
+        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
+        mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     events = torch.frombuffer(mapped, dtype=torch.uint8).view(-1, *index["shape"])
     slots = torch.from_numpy(np.fromfile(folder / "rows.i64", np.int64))
     size = torch.Size(index["shape"]).numel()

@@ -36,7 +36,9 @@ def cache_folder() -> Path:
 def cores() -> int:
     """Threads for decoding and reading: the environment's word, or the cores of this process."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
+    # torchrun sets one thread for each process if the user set none: not the user's word
+    alone = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1) == 1
+    if asked.isdigit() and int(asked) > 0 and (alone or asked != "1"):
         return int(asked)
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -72,10 +72,10 @@ def file_parts(files: Sequence[Path]) -> tuple[Part, ...]:
 
 def listed(root: Path) -> list[Path]:
     """Image files below `root`, sorted by their paths; hidden ones are left out."""
-    found, seen = [], set()
+    found, seen, base = [], set(), os.path.realpath(root)
     for where, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(where)
-        if real in seen:  # a link back up
+        if real in seen or (where != str(root) and base.startswith(f"{real}/")):  # a link back up
             folders.clear()
             continue
         seen.add(real)

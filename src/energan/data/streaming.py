@@ -119,7 +119,9 @@ class StreamedSet(DataSet):
 
     @cached_property
     def fingerprint(self) -> str:
-        return hashlib.sha256(f"{self.content} {self.how} {self.augment}".encode()).hexdigest()
+        assert self.stream is not None
+        told = (self.content, self.stream.column, self.how, self.augment, self.domain)
+        return hashlib.sha256(" ".join(map(str, told)).encode()).hexdigest()
 
 
 class StreamFeed:
@@ -140,7 +142,6 @@ class StreamFeed:
         self._pool = ThreadPoolExecutor(cores(), "decode")
         self._at, self._epoch = -1, -1
         self._rows: Iterator[bytes | None] = iter(())
-        self._last: Pixels | None = None
         self._next: tuple[int, Future[Tensor]] | None = None
 
     def __call__(self, step: int, substep: int = 0, substeps: int = 1) -> Batch:
@@ -163,11 +164,8 @@ class StreamFeed:
         """uint8 (B, C, H, W); in the reader's thread."""
         raws = [self._row(number * self.batch_size + i) for i in range(self.batch_size)]
         made = list(self._pool.map(self._pixels, raws))
-        readable = [pixels for pixels in made if pixels is not None]
-        self._last = readable[-1] if readable else self._last
-        if self._last is None:
-            raise DataError(f"{self.data.name} holds no image that can be read in a whole batch")
-        last = readable[0] if readable else self._last
+        # of a batch in which nothing can be read, the set's first image
+        last = next((pixels for pixels in made if pixels is not None), self.data.events[0].numpy())
         whole = []
         for pixels in made:
             last = last if pixels is None else pixels  # the readable one before stands in for it

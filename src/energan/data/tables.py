@@ -86,7 +86,7 @@ def from_table(table: Table, settings: DataSettings, split: str = "train") -> En
         table.count,
         tuple(_part(table, i, image) for i in range(len(table.shards))),
         lambda row: f"{table.name} row {row}",
-        lambda: hashlib.sha256(f"{table.content()} {image}".encode()).hexdigest(),
+        lambda: _content(table, image),
         labels,
         names,
         attributes,
@@ -94,6 +94,17 @@ def from_table(table: Table, settings: DataSettings, split: str = "train") -> En
         held_out=held_out(table.count) if split == "train" else 0,
         order=fixed_order(table.count),
     )
+
+
+def _content(table: Table, image: str) -> str:
+    """What the table holds and, where its cells are paths, what these files hold."""
+    told = f"{table.content()} {image}"
+    first = table.shards[0].column(image).slice(0, 1).to_pylist()[0]
+    if isinstance(first, str) or (isinstance(first, dict) and first.get("bytes") is None):
+        cells = [v if isinstance(v, str) else (v or {}).get("path") for v in table.values(image)]
+        names = [name for name in cells if name]
+        told += content_of([(table.beside or Path()) / name for name in names], names)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 # --- columns --------------------------------------------------------------------------------------
@@ -183,6 +194,11 @@ def _classes(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] 
         )
     if known is not None:
         return torch.tensor(values), known
+    if len({isinstance(v, str) for v in values}) > 1:
+        raise DataError(
+            f"{table.name}: the label {column} is a text in some rows and a number in others; "
+            "write one of them, or name another column with data.label_column"
+        )
     classes = sorted(set(values))
     if len(classes) > MOST_CLASSES:
         raise DataError(

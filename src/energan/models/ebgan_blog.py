@@ -61,7 +61,7 @@ def build(config: Config, domain: Domain) -> Model:
     autoencoder = AutoEncoder(
         Chain(
             nn.Conv2d(channels, w, 3, stride=2, padding=1), nn.ReLU(),
-            FlattenMaps(), Dense(maps, config.code),
+            FlattenMaps(), Dense(maps, config.code, bias=False),
         ),
         Chain(BatchNorm(config.code), nn.ReLU()),
         Chain(

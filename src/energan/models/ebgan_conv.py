@@ -102,7 +102,7 @@ def _growing(width: int, depth: int) -> tuple[int, ...]:
 def _check_depth(name: str, depth: int, event: tuple[int, int, int]) -> None:
     factor = 2 ** max(depth, 2)
     if depth == 0 or event[1] % 2**depth or event[2] % 2**depth:
-        near = max(round(min(event[1:]) / factor), 1) * factor
+        near = max(round(min(event[1:]) / factor) * factor, 8)
         raise SettingError(
             f"the {name} halves the sides {max(depth, 1)} times and the images are "
             f"{event[1]}x{event[2]}: resize them, as with --data.size {near}, or give "

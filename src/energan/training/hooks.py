@@ -149,7 +149,7 @@ class Rollback(Hook):
         if float(scale.min()) < 2.0**-self.most:
             return False
         try:
-            path, _ = checkpoint.newest_good(self.folder.checkpoints)
+            path, _ = loop.ranks.choose(lambda: checkpoint.newest_good(self.folder.checkpoints))
         except CheckpointError:
             return False
         checkpoint.restore(path, loop)

@@ -100,7 +100,8 @@ class Loop:
         self.step = 0
         self.rate_scale = torch.ones(len(models))
         self.diverged: dict[int, str] = {}
-        self.stopping: str | None = None
+        self.told: str | None = None  # a signal's name, of this process
+        self.stopping: str | None = None  # what all ranks agreed on
         self._pending: Figures = []
         self.state = self.sampler.init(self.context("init"))
 
@@ -128,7 +129,7 @@ class Loop:
         return sum(values) / len(values) if values else None
 
     def run(self) -> None:
-        """Train until `settings.steps`, or until `stopping` is set.
+        """Train until `settings.steps`, or until `told` is set.
 
         Raises DivergenceError if a loss stops being finite and no hook rescues the loop.
         """
@@ -147,12 +148,14 @@ class Loop:
                 hook.close()
 
     def _run_to_the_end(self) -> None:
+        # Only what all agreed on ends the loop: one rank that left alone would leave the others
+        # waiting for its gradients.
+        self.stopping = self.ranks.agree(self.told)
         while self.step < self.settings.steps and self.stopping is None:
             self.advance()
             for hook in self.hooks:
                 hook.step(self)
-            # the word may come while they agree: it must not be overwritten by their silence
-            self.stopping = self.ranks.agree(self.stopping) or self.stopping
+            self.stopping = self.ranks.agree(self.told)
         for hook in self.hooks:
             hook.finish(self)
 

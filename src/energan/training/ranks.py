@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -19,8 +19,10 @@ from torch import Tensor
 from energan.core import DivergenceError, OtherRankError, SettingError
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)
-"""How long a rank waits for the others: as long as the first may take to decode the data."""
+PATIENCE = timedelta(days=2)
+"""How long a rank waits for the others: as long as the first may take to decode the data.
+
+A rank that dies is torchrun's to notice."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ class Ranks:
             raise (DivergenceError if told[0] else OtherRankError)(told[1])
         return result
 
+    def choose(self, work: Callable[[], T]) -> T:
+        """What `work` gives on the first rank, on every rank: a choice that all must share."""
+        chosen = self.tell(self.first(work))
+        return cast(T, chosen)
+
     def tell(self, value: T) -> T:
         """The first rank's `value`, on every rank."""
         if self.count == 1:
@@ -140,9 +147,3 @@ def join(device: torch.device) -> Ranks:
             ) from error
     side = dist.new_group(backend="gloo", timeout=PATIENCE) if device.type == "cuda" else None
     return Ranks(dist.get_rank(), dist.get_world_size(), side)
-
-
-def leave() -> None:
-    """Part from the other processes."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()

@@ -134,7 +134,7 @@ def test_a_damaged_cache_is_built_anew(
     again = store.decoded(source, HOW, storage="cache")
     assert again.path is not None
     assert again.path.read_bytes() == bytes_before
-    assert cache.is_complete(folder)
+    assert (folder / "index.json").exists()
 
 
 def test_an_interrupted_build_goes_on_where_it_was(
