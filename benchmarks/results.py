@@ -104,7 +104,8 @@ def main() -> None:
         settings = run.job.settings
         data = open_data(settings.data)
         judged: dict[str, Any] = {"last_score": run.events("score")[-1]}
-        if data.modes is None:  # pictures of digits; points are judged by their modes
+        # pictures of digits; points are judged by their modes, other pictures by looking
+        if data.modes is None and data.labels is not None:
             if data.fingerprint not in classifiers:
                 try:
                     test: DataSet | None = open_data(settings.data, "test")
