@@ -5,6 +5,7 @@ that compare the samples of a batch, and the first rank alone writes. Where batc
 ranks with batches of B take the steps of one process with a batch of R·B, up to rounding.
 """
 
+import atexit
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -140,6 +141,7 @@ def join(device: torch.device) -> Ranks:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+            atexit.register(_leave)
         except (ValueError, RuntimeError) as error:
             raise SettingError(
                 f"WORLD_SIZE is {asked_ranks()}, but the other ranks cannot be reached ({error}): "
@@ -147,3 +149,9 @@ def join(device: torch.device) -> Ranks:
             ) from error
     side = dist.new_group(backend="gloo", timeout=PATIENCE) if device.type == "cuda" else None
     return Ranks(dist.get_rank(), dist.get_world_size(), side)
+
+
+def _leave() -> None:
+    """Part from the others: threads that still listen when a process ends bring it down."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
