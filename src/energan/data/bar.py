@@ -17,7 +17,13 @@ class Advance(Protocol):
 def progress(what: str, total: int) -> Iterator[Advance]:
     """Within it, calls tell how many more of `total` are done. It prints to stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     begun = spoke = time.perf_counter()
@@ -32,14 +38,16 @@ def progress(what: str, total: int) -> Iterator[Advance]:
             return
         if console.is_terminal:
             if bar is None:
-                columns = "{task.description}", BarColumn(), MofNCompleteColumn()
+                named = TextColumn("{task.description}", markup=False)  # a name may hold brackets
+                columns = named, BarColumn(), MofNCompleteColumn()
                 bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
                 task = bar.add_task(what, total=total)
                 bar.start()
             bar.update(task, completed=done)
         elif now - spoke >= BETWEEN:
             spoke, left = now, (now - begun) / done * (total - done)
-            console.print(f"{what}: {done}/{total}, {left:.0f} s left", highlight=False)
+            line = f"{what}: {done}/{total}, {left:.0f} s left"
+            console.print(line, highlight=False, markup=False)
 
     try:
         yield advance

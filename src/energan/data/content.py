@@ -3,12 +3,16 @@
 import hashlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 from energan.core import DataError
+
+T = TypeVar("T")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cache_folder() -> Path:
@@ -34,14 +38,22 @@ def cache_folder() -> Path:
 
 
 def cores() -> int:
-    """Threads for decoding and reading: the environment's word, or the cores of this process."""
+    """Threads for decoding and reading: the environment's word, or the cores of this process.
+
+    These are the ones of its affinity, at most as many as its container's quota.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     # torchrun sets one thread for each process if the user set none: not the user's word
     alone = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1) == 1
     if asked.isdigit() and int(asked) > 0 and (alone or asked != "1"):
         return int(asked)
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    found = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text().split()
+        return max(1, min(found, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such limit, or "max"
+        return found
 
 
 def content_of(files: Sequence[Path], names: Sequence[str]) -> str:
@@ -59,17 +71,42 @@ def content_of(files: Sequence[Path], names: Sequence[str]) -> str:
 
 def _checksums(files: Sequence[Path]) -> list[str]:
     keys = [_key(file) for file in files]
-    with closing(sqlite3.connect(cache_folder() / "checksums.sqlite", timeout=60)) as memo:
-        memo.execute("CREATE TABLE IF NOT EXISTS files (key BLOB PRIMARY KEY, sha256 TEXT)")
-        known = [memo.execute("SELECT sha256 FROM files WHERE key = ?", (k,)).fetchone()
-                 for k in keys]  # fmt: skip
-        new = [i for i, found in enumerate(known) if found is None]
-        with ThreadPoolExecutor(cores()) as pool:
-            made = dict(zip(new, pool.map(lambda i: _sha256(files[i]), new), strict=True))
+
+    def recall(memo: sqlite3.Connection) -> dict[bytes, str]:
+        asked = (memo.execute("SELECT * FROM files WHERE key = ?", (key,)) for key in keys)
+        return {row[0]: str(row[1]) for found in asked for row in found}
+
+    known: dict[bytes, str] = _with_memo(recall, {})
+    new = [i for i, key in enumerate(keys) if key not in known]
+    with ThreadPoolExecutor(cores()) as pool:
+        made = zip([keys[i] for i in new], pool.map(lambda i: _sha256(files[i]), new), strict=True)
+        rows = list(made)
+
+    def remember(memo: sqlite3.Connection) -> None:
         with memo:
-            rows = [(keys[i], checksum) for i, checksum in made.items()]
             memo.executemany("INSERT OR REPLACE INTO files VALUES (?, ?)", rows)
-    return [made[i] if found is None else str(found[0]) for i, found in enumerate(known)]
+
+    _with_memo(remember, None)
+    known |= dict(rows)
+    return [known[key] for key in keys]
+
+
+def _with_memo(use: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+    """What `use` makes of the table of checksums; `otherwise` if the table cannot be used.
+
+    It only saves time: without it files are read again. A torn one is thrown away.
+    """
+    file = cache_folder() / "checksums.sqlite"
+    try:
+        with closing(sqlite3.connect(file, timeout=60)) as memo:
+            memo.execute("CREATE TABLE IF NOT EXISTS files (key BLOB PRIMARY KEY, sha256 TEXT)")
+            return use(memo)
+    except sqlite3.OperationalError:  # in use for too long, or on a full or failing disk
+        return otherwise
+    except sqlite3.DatabaseError:  # torn; a journal that stayed would spoil the next one
+        for name in (file, file.with_name(file.name + "-journal")):
+            name.unlink(missing_ok=True)
+        return otherwise
 
 
 def _key(file: Path) -> bytes:

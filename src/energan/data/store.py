@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -157,17 +158,18 @@ def listed(source: Encoded, skipped: dict[int, str]) -> tuple[tuple[str, str], .
 
 def _in_memory(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:
     events = torch.empty((len(rows), *shape), dtype=torch.uint8)
-    slots = {row: slot for slot, row in enumerate(rows.tolist())}
-    target = events.numpy()
+    numbers, target = rows.numpy(), events.numpy()
 
     def put(row: int, pixels: Pixels) -> None:
-        target[slots[row]] = pixels
+        target[np.searchsorted(numbers, row)] = pixels
 
     decoder = Decoder(source, how, shape)
     decoder.run(list(wanted_parts(source, rows)), put)
     if decoder.skipped:
-        kept = torch.tensor([row not in decoder.skipped for row in rows.tolist()])
-        events, rows = events[kept], rows[kept]
+        kept = ~np.isin(numbers, list(decoder.skipped))
+        for slot, old in enumerate(np.flatnonzero(kept)):
+            target[slot] = target[old]  # in place: a second copy may not fit
+        events, rows = events[: int(kept.sum())], rows[torch.from_numpy(kept)]
     digest = hashlib.sha256()
     for chunk in events.split(BLOCK):
         digest.update(chunk.numpy().data)
