@@ -1,0 +1,111 @@
+"""A cache whose build is killed at any moment ends as one whose build never was."""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from e2e.test_kills import in_child, wait
+from energan import cli
+
+FILES = ("images.u8", "rows.i64", "index.json")
+COUNT, A_PART = 2560, 256  # files of a folder are decoded in parts of 256
+posix = pytest.mark.skipif(sys.platform == "win32", reason="fork and signals of POSIX")
+forks = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(COUNT):
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:05d}.png", compress_level=1)
+        if i % 300 == 7:
+            os.truncate(folder / f"{i:05d}.png", 50)
+    return folder
+
+
+def prepare(photos: Path, cache: Path) -> int:
+    """Start `energan data prepare` with that cache; its process id."""
+
+    def command() -> int:
+        os.environ["ENERGAN_CACHE"] = str(cache)
+        return cli.main(["data", "prepare", str(photos), "--size", "64"])
+
+    return in_child(command)
+
+
+def held(cache: Path) -> dict[str, bytes]:
+    (folder,) = (cache / "decoded").iterdir()
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def finished_parts(cache: Path) -> int:
+    """Parts whose images a journal says are written."""
+    journals = list((cache / "decoded").glob("*/done.jsonl"))
+    return journals[0].read_text().count("\n") if journals else 0
+
+
+def until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not reached() and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+@posix
+@forks
+@pytest.mark.slow
+def test_fifteen_kills_cost_no_part_that_was_written(photos: Path, tmp_path: Path) -> None:
+    assert wait(prepare(photos, tmp_path / "whole")) == 0
+    whole, cache = held(tmp_path / "whole"), tmp_path / "killed"
+    assert json.loads(whole["index.json"])["skipped"]
+    chance, kills, parts = random.Random(0), 0, 0
+    for i in range(15):
+        child = prepare(photos, cache)
+        # by turns before the first part, after one more, and while the last things are written
+        wanted = (0, min(parts + 1, COUNT // A_PART), COUNT // A_PART)[i % 3 if i > 8 else i % 2]
+        until(
+            lambda wanted=wanted: (
+                finished_parts(cache) >= wanted or any(cache.glob("decoded/*/index.json"))
+            )
+        )
+        time.sleep(chance.uniform(0, 0.03))
+        os.kill(child, signal.SIGKILL)
+        kills += wait(child) == -signal.SIGKILL
+        if any(cache.glob("decoded/*/index.json")):
+            # it was finished before the kill: whole at once, and then built anew
+            assert held(cache) == whole
+            next(cache.glob("decoded/*/index.json")).unlink()
+            parts = 0
+        else:
+            assert finished_parts(cache) >= parts  # it went on, and began nothing again
+            parts = finished_parts(cache)
+    assert kills >= 8
+    assert wait(prepare(photos, cache)) == 0
+    assert held(cache) == whole
+
+
+@posix
+@forks
+@pytest.mark.slow
+def test_the_one_who_waits_goes_on_when_the_builder_is_killed(photos: Path, tmp_path: Path) -> None:
+    assert wait(prepare(photos, tmp_path / "whole")) == 0
+    cache = tmp_path / "shared"
+    builder = prepare(photos, cache)
+    until(lambda: finished_parts(cache) >= 2)
+    waiting = prepare(photos, cache)
+    until(lambda: finished_parts(cache) >= 4)
+    os.kill(builder, signal.SIGKILL)
+    assert wait(builder) == -signal.SIGKILL
+    assert wait(waiting) == 0
+    assert held(cache) == held(tmp_path / "whole")
