@@ -6,8 +6,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+# how long an example takes says nothing on a machine that does other things too
+settings.register_profile("energan", deadline=None)
+settings.load_profile("energan")
 
 
 @pytest.fixture(autouse=True)

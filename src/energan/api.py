@@ -5,6 +5,7 @@ from typing import Any
 
 from energan import experiment, settings
 from energan.core import SettingError
+from energan.evaluation.keeping import judging
 from energan.run import Run, Weights
 
 
@@ -46,7 +47,9 @@ def train(
         changes.setdefault("training", {})["steps"] = steps
     if seed is not None:
         changes["seed"] = seed
-    folder = experiment.start(job.changed(changes), out, from_run=from_run, progress=progress)
+    folder = experiment.start(
+        job.changed(changes), out, from_run=from_run, judging=judging, progress=progress
+    )
     return Run(folder.path)
 
 

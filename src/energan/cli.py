@@ -16,6 +16,12 @@ Energy-based generative adversarial networks.
   margin RECIPE      estimate a margin for a recipe on its data, or on yours
   resume RUN         go on with a run that was stopped
   sample RUN         draw samples from a run
+  evaluate RUN...    score runs against real data
+  compare RUN RUN... samples and scores of several runs side by side
+  score RUN IMAGES.. is it normal: energy, percentile, yes or no, heat maps
+  anomaly RUN...     how well runs find the classes that they were not trained on
+  report RUN...      write a web page about runs: curves, scores, pictures
+  figures KIND RUN.. redraw a figure of the papers from runs
   export RUN         write a run's networks as safetensors, ONNX or TorchScript
   data [...]         list data sources, show what one holds, decode it beforehand
   runs [FOLDER]      list runs with state, step and last figures
@@ -92,6 +98,12 @@ COMMANDS = {
     "margin": "margins:margin",
     "resume": "training:resume",
     "sample": "sampling:sample",
+    "evaluate": "evaluating:evaluate",
+    "compare": "comparing:compare",
+    "score": "scoring:score",
+    "anomaly": "anomalies:anomaly",
+    "report": "reporting:report",
+    "figures": "figures:figures",
     "export": "exporting:export",
     "runs": "listing:runs",
 }

@@ -14,6 +14,7 @@ ALIASES = {
     "data.source": ("--data",),
     "data.limit": ("--limit",),
     "training.steps": ("--steps",),
+    "output.keep_best": ("--keep-best",),
     "training.on_divergence": ("--on-divergence",),
     "engine.device": ("--device",),
     "engine.precision": ("--precision",),

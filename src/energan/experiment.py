@@ -1,7 +1,7 @@
 """The only assembler: settings -> data, model, loop, hooks, and a run on disk."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -11,13 +11,13 @@ import torch
 
 from energan import pictures, recipes
 from energan.assembly import build, job_of, loop_of
-from energan.core import CheckpointError, DivergenceError, RunError, SettingError
+from energan.core import CheckpointError, DivergenceError, Domain, RunError, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.folder import RunFolder
-from energan.margin import STEPS, estimate, wants_estimate
-from energan.previews import SampleGrids, Score
+from energan.margin import STEPS, Estimate, estimate, wants_estimate
+from energan.previews import Judge, SampleGrids, Score
 from energan.progress import ProgressBar
-from energan.settings import Job
+from energan.settings import LOWER_IS_BETTER, MADE_ANYWAY, Job
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
 from energan.training.health import Health
@@ -27,66 +27,39 @@ from energan.training.ranks import Ranks, asked_ranks, join
 from energan.training.stopping import stopping
 from energan.version import __version__
 
+Judging = Callable[[Job, Domain], Judge | None]
+"""A job, the domain of its data -> what scores its samples; None if it needs nothing of its own."""
+
 
 def start(
     job: Job,
     out: str | Path | None = None,
     *,
     from_run: str | Path | None = None,
+    judging: Judging | None = None,
     progress: bool = True,
 ) -> RunFolder:
     """Train a job from its beginning into a new run folder. from_run: whose weights to start from.
 
+    judging: what makes the figure of `output.keep_best`, if not one that every run makes.
+
     Started by torchrun, each of its processes calls this, and the first one writes. Raises RunError
     if `out` already holds a run, and what `_train` raises.
     """
-    here = _whole_path(job.settings.data.source)
-    job = job.resolved({"data": {"source": here}})
+    job = job.resolved({"data": {"source": _whole_path(job.settings.data.source)}})
     engine = choose(job.settings.engine)
     ranks = join(engine.device)
     if out is not None:
         ranks.first(lambda: _check_free(RunFolder(out)))
     data = _open(job, ranks)
+    judge = _judge(job, data, judging, ranks)
     speak = ProgressBar().say if progress and ranks.writes else _silent
-    found = None
-    if wants_estimate(job):
-        speak(
-            "margin: auto; training the auto-encoder alone to see where its energy settles "
-            "(--model.margin 20, say, goes without)"
-        )
-        shown = progress and ranks.writes
-        found = ranks.tell(
-            ranks.first(
-                lambda: estimate(
-                    job,
-                    data.to(engine.device),
-                    engine,
-                    min(STEPS, job.settings.training.steps),
-                    progress=shown,
-                )
-            )
-        )
-        assert found is not None
+    found = _estimated(job, data, engine, ranks, progress, speak)
     asked, job = job, job.resolved({"model": {"margin": found.margin}}) if found else job
     loop, chosen = _loop(job, data, engine, ranks)
     source = from_run or job.origin
     origin = adopt(loop, RunFolder(source)) if source else None
-    domain = data.domain
-    resolved = {
-        **engine.describe(),
-        "ranks": ranks.count,
-        "data": _about(data),
-        "domain": {
-            "shape": domain.shape, "low": domain.low, "high": domain.high, "classes": domain.classes
-        },
-        "parameters": {
-            name: sum(p.numel() for p in loop.networks[name].parameters())
-            for name in ("energy", "sampler")
-        },
-        "chosen": chosen,
-        "margin": found.record() if found else None,
-        "from": origin,
-    }  # fmt: skip
+    resolved = _resolved(loop, data, chosen, found, origin)
     for line in (found.says() if found else "", _said(chosen), _skipped(data)):
         speak(line) if line else None
     path = ranks.tell(ranks.first(lambda: str(_claim(job, out).path)))
@@ -107,8 +80,56 @@ def start(
         )
         if data.skipped:
             folder.write_lines("skipped.txt", (f"{w}: {reason}" for w, reason in data.skipped))
-        _train(loop, job, data, folder, progress)
+        _train(loop, job, data, folder, progress, judge)
     return folder
+
+
+def _estimated(
+    job: Job,
+    data: DataSet,
+    engine: Engine,
+    ranks: Ranks,
+    progress: bool,
+    speak: Callable[[str], None],
+) -> Estimate | None:
+    """The margin, estimated by the first rank for all, where the job asks for that."""
+    if not wants_estimate(job):
+        return None
+    speak(
+        "margin: auto; training the auto-encoder alone to see where its energy settles "
+        "(--model.margin 20, say, goes without)"
+    )
+    steps, shown = min(STEPS, job.settings.training.steps), progress and ranks.writes
+    here = data.to(engine.device)
+    found = ranks.tell(ranks.first(lambda: estimate(job, here, engine, steps, progress=shown)))
+    assert found is not None
+    return found
+
+
+def _resolved(
+    loop: Loop,
+    data: DataSet,
+    chosen: dict[str, str],
+    found: Estimate | None,
+    origin: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """What was found rather than asked for, as config.json keeps it."""
+    domain = data.domain
+    return {
+        **loop.engine.describe(),
+        "ranks": loop.ranks.count,
+        "data": _about(data),
+        "domain": {
+            "shape": domain.shape, "low": domain.low, "high": domain.high, "classes": domain.classes
+        },
+        "parameters": {
+            name: sum(p.numel() for p in loop.networks[name].parameters())
+            for name in ("energy", "sampler")
+        },
+        "chosen": chosen,
+        "margin": found.record() if found else None,
+        "from": origin,
+    }  # fmt: skip
 
 
 def resume(
@@ -118,6 +139,7 @@ def resume(
     threads: int | None = None,
     on_divergence: str | None = None,
     data_at: str | Path | None = None,
+    judging: Judging | None = None,
     progress: bool = True,
 ) -> RunFolder:
     """Go on with a run from its newest good checkpoint. steps: train to there instead.
@@ -164,8 +186,9 @@ def resume(
             config["asked"] = recipes.merged(config["asked"], changes)
             config["hash"] = _hash(job, resolved)
             folder.write_config(config)
+        judge = _judge(job, data, judging, ranks)
         folder.append("resume", step=loop.step)
-        _train(loop, job, data, folder, progress)
+        _train(loop, job, data, folder, progress, judge)
     return folder
 
 
@@ -268,7 +291,23 @@ def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None
             ProgressBar().say(f"{reason}; using {found.name} instead")
 
 
-def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: bool) -> None:
+def _judge(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> Judge | None:
+    """What scores for `keep_best`, made by the rank that scores, and none if nothing need be."""
+    if (wanted := job.settings.output.keep_best) in MADE_ANYWAY:
+        return None
+    if judging is None:
+        raise SettingError(f"output.keep_best {wanted}: give `start` a `judging` that makes it")
+    return ranks.first(lambda: judging(job, data.domain))
+
+
+def _train(
+    loop: Loop,
+    job: Job,
+    data: DataSet,
+    folder: RunFolder,
+    progress: bool,
+    judge: Judge | None,
+) -> None:
     """Run the loop with its hooks; the run's events say how it ended.
 
     Raises DivergenceError, with the remedy, if it diverged.
@@ -277,16 +316,15 @@ def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: boo
     folder.append("start", step=loop.step, torch=str(torch.__version__), **loop.engine.describe())
     bar = ProgressBar()
     log = Log(folder, output.log_every, [])
-    score = Score(data, loop.engine)
+    score = Score(data, loop.engine, judge)
     grids = SampleGrids(folder, output.sample_every, data)
-    saving = Checkpoints(
-        folder, output.checkpoint_every, output.keep, log, score, best="sliced_wasserstein"
-    )
+    best, highest = output.keep_best, output.keep_best not in LOWER_IS_BETTER
+    saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, best, highest)
     loop.hooks = [log, saving, grids]
     if training.on_divergence == "rollback":
         loop.hooks.append(Rollback(folder, training.rollbacks, bar.say))
     if loop.ranks.writes:
-        _watch(loop, log, bar if progress else None, folder, output.tensorboard)
+        _watch(loop, log, grids, bar if progress else None, output.tensorboard)
     try:
         with stopping(loop):
             loop.run()
@@ -314,12 +352,14 @@ def _train(loop: Loop, job: Job, data: DataSet, folder: RunFolder, progress: boo
 
 
 def _watch(
-    loop: Loop, log: Log, bar: ProgressBar | None, folder: RunFolder, tensorboard: bool
+    loop: Loop, log: Log, grids: SampleGrids, bar: ProgressBar | None, tensorboard: bool
 ) -> None:
     """Add the hooks and listeners that only look; the first rank alone has them."""
+    folder = log.folder
     if tensorboard and importlib.util.find_spec("tensorboard"):
         board = TensorBoard(folder)
         log.listeners.append(board)
+        grids.listeners.append(board.picture)
         loop.hooks.append(board)
     health = Health(folder, bar.say if bar is not None else _silent)
     log.listeners.append(health)

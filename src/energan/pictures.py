@@ -22,8 +22,8 @@ def is_image(domain: Domain) -> bool:
 
 
 def drawable(domain: Domain) -> bool:
-    """Whether samples fit in one picture: images, or points of at least two numbers."""
-    return is_image(domain) or (len(domain.shape) == 1 and domain.shape[0] >= 2)
+    """Whether samples fit in one picture: images, or points, of which two numbers are shown."""
+    return is_image(domain) or len(domain.shape) == 1
 
 
 def to_uint8(x: Tensor, domain: Domain) -> np.ndarray[Any, Any]:
@@ -53,7 +53,12 @@ def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
 
 
 def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":
-    """Points (N, 2), with real ones (M, 2) behind them."""
+    """Points (N, D), with real ones (M, D) behind them: their first two numbers.
+
+    Points of one number are counted: their histogram over that of the real ones.
+    """
+    if x.shape[1] == 1:
+        return _histogram(x, reference)
     figure = _figure((5, 5))
     axes = figure.add_subplot()
     for points, colour, name in ((reference, "0.75", "data"), (x, "tab:blue", "samples")):
@@ -62,6 +67,19 @@ def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":
             axes.scatter(across, up, s=3, c=colour, alpha=0.6, label=name)
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(loc="upper right", markerscale=3)
+    return figure
+
+
+def _histogram(x: Tensor, reference: Tensor | None) -> "Figure":
+    figure = _figure((5, 5))
+    axes = figure.add_subplot(ylabel="density")
+    parts = {"samples": x} if reference is None else {"data": reference, "samples": x}
+    numbers = {name: part.detach().flatten().float().cpu().numpy() for name, part in parts.items()}
+    bins = np.histogram_bin_edges(np.concatenate(list(numbers.values())), 60).tolist()
+    for name, values in numbers.items():
+        colour = "0.75" if name == "data" else "tab:blue"
+        axes.hist(values, bins=bins, density=True, color=colour, alpha=0.6, label=name)
+    axes.legend(loc="upper right")
     return figure
 
 
@@ -95,6 +113,12 @@ def save_samples(
             picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
             picture.save(path / f"{i:0{digits}d}.png", pnginfo=_png_text(text))
     return path
+
+
+def pixels(path: Path) -> np.ndarray[Any, Any]:
+    """A picture as uint8 (H, W, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _check_target(path: Path, domain: Domain) -> None:

@@ -1,8 +1,11 @@
 """What is drawn and scored on the way: hooks that see both the networks and the data."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from energan import pictures
@@ -16,6 +19,8 @@ from energan.training.engine import Engine
 from energan.training.hooks import Figures, due
 from energan.training.loop import Hook, Loop
 
+Judge = Callable[[Loop], Figures]
+"""Scores a loop at rest, its evaluation statistics measured."""
 SCORED, SCORED_AT_ONCE = 1000, 250
 SHOWN_IMAGES, SHOWN_POINTS = 64, 2000
 
@@ -32,10 +37,14 @@ def draw(loop: Loop, count: int, purpose: str) -> Tensor | None:
 
 
 class SampleGrids(Hook):
-    """Every `every` steps, and at the end, a picture of samples of the same latents."""
+    """Every `every` steps, and at the end, a picture of samples of the same latents.
+
+    listeners: each is called with the step and the picture, uint8 (H, W, 3).
+    """
 
     def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
         self.folder, self.every, self.data = folder, every, data
+        self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
 
     def step(self, loop: Loop) -> None:
         if due(loop.step, self.every):
@@ -58,16 +67,20 @@ class SampleGrids(Hook):
         about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}
         pictures.save_samples(path, x, self.data.domain, reference=reference, about=about)
         self.folder.append("samples", path=str(path.relative_to(self.folder.path)), **about)
+        if suffix == ".png":
+            for listener in self.listeners:
+                listener(loop.step, pictures.pixels(path))
 
 
 class Score:
     """Cheap figures for each checkpoint: how far samples are from held-out data.
 
-    1,000 samples and 1,000 held-out events, with averaged weights where there are any.
+    1,000 samples and 1,000 held-out events, with averaged weights where there are any. judge adds
+    figures of its own.
     """
 
-    def __init__(self, data: DataSet, engine: Engine) -> None:
-        self.data = data
+    def __init__(self, data: DataSet, engine: Engine, judge: Judge | None = None) -> None:
+        self.data, self.judge = data, judge
         held_out = data.held_out if data.held_out is not None else data
         self.real, self.training = (_first(part, engine) for part in (held_out, data))
 
@@ -93,6 +106,8 @@ class Score:
             found = modes_covered(made, self.data.modes, self.data.mode_std)
             figures["modes"] = float(found.covered)
             figures["high_quality_share"] = found.high_quality_share
+        if self.judge is not None:
+            figures |= self.judge(loop)
         return figures
 
 

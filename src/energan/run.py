@@ -1,5 +1,6 @@
 """A run on disk, as the user holds it."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +18,18 @@ from energan.core import (
     attach,
     describe,
 )
+from energan.data import DataSet
+from energan.data.bar import progress
 from energan.folder import RunFolder
 from energan.schedules import parse
+from energan.settings import LOWER_IS_BETTER
 from energan.training import checkpoint as checkpoints
 from energan.training.engine import EngineSettings, choose
 from energan.training.hooks import best_step
+from energan.verdict import calibration as calibrations
+from energan.verdict.calibration import FPR, Calibration, Network, Scores
+from energan.verdict.heatmaps import saliency, squared_error
+from energan.verdict.normal import Normal, normal_events
 
 Weights = Literal["ema", "raw"]
 CHUNK = 500
@@ -108,6 +116,98 @@ class Run:
         Raises DataError if x does not have the shape or the type of the data.
         """
         self._refuse(condition)
+        self._check(x)
+        parts = [self._energy(part).cpu() for part in x.split(CHUNK)]
+        return torch.cat(parts) if parts else torch.empty(0)
+
+    def energies(self, data: DataSet, told: str = "energies") -> Tensor:
+        """The same of a data set's events, float (N,), in chunks; a bar tells how far it is."""
+        parts = []
+        with progress(told, len(data)) as advance:
+            for rows in torch.arange(len(data)).split(CHUNK):
+                parts.append(self.energy(data.gather(rows).x))
+                advance(len(rows))
+        return torch.cat(parts) if parts else torch.empty(0)
+
+    # --- the verdict ------------------------------------------------------------------------------
+
+    @property
+    def network(self) -> Network:
+        """Which energy this is: the checkpoint's step, its weights' sha256, raw or averaged."""
+        sums = checkpoints.read_meta(self.checkpoint)["sha256"]
+        return Network(self.step, sums[checkpoints.WEIGHTS], self.weights)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration that the run keeps, of whatever checkpoint; None if there is none."""
+        return calibrations.read(self.path)
+
+    def calibrate(self, x: Normal | None = None, fpr: float = FPR) -> Calibration:
+        """Set the threshold that at most a share `fpr` of new normal events exceeds, and keep it.
+
+        x: normal events that were not trained on: float (B, *event) in the data's range, a data
+        set, or a source (of a labelled one, those of the classes that were trained on); None for
+        the run's own held-out part. Raises SettingError if they are too few for this fpr.
+        """
+        if isinstance(x, Tensor):
+            self._check(x)
+        data = normal_events(x, self.job.settings.data, self.domain)
+        energies = self.energies(data, f"calibrating on {data.name}")
+        part: calibrations.Part = "held-out" if x is None else "given"
+        made = calibrations.calibrated(
+            energies, fpr, self.network, part, data.name, data.fingerprint
+        )
+        made.save(self.path)
+        return made
+
+    def score(self, x: Tensor) -> Scores:
+        """Energy, percentile among normal events, and verdict of x (B, *event).
+
+        Raises SettingError if this checkpoint, with these weights, was not calibrated.
+        """
+        calibration = self.calibration
+        if calibration is None:
+            raise SettingError(f"{self.path} is not calibrated: run.calibrate() does that")
+        if calibration.network != self.network:
+            raise SettingError(
+                f"{self.path} was calibrated at {calibration.network}, and this is "
+                f"{self.network}: run.calibrate() calibrates it anew"
+            )
+        return calibration.scores(self.energy(x))
+
+    @cached_property
+    def reconstructs(self) -> bool:
+        """Whether the energy is of a reconstruction."""
+        one = torch.zeros(1, *self.domain.shape)
+        return self._scored(one).reconstruction is not None
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Dec(Enc(x)), float (B, *event). SettingError if the energy has no reconstruction."""
+        self._check(x)
+        if not self.reconstructs:
+            raise SettingError(
+                f"the model {self.job.model} has no reconstruction: its energy is no auto-encoder's"
+            )
+        parts = [self._scored(part).reconstruction for part in x.split(CHUNK)]
+        found = [part.float().cpu() for part in parts if part is not None]
+        return torch.cat(found) if found else x.float()
+
+    def heatmap(self, x: Tensor) -> Tensor:
+        """Where the energy of images x (B, C, H, W) comes from, float (B, H, W) ≥ 0.
+
+        The squared error of the reconstruction, summed over channels; for an energy without one
+        the saliency, the norm over channels of its gradient. SettingError for points.
+        """
+        self._check(x)
+        if x.dim() != 4:
+            raise SettingError(f"heat maps are of images: the run's events are {self.domain.shape}")
+        if self.reconstructs:
+            return squared_error(x.float().cpu(), self.reconstruct(x))
+        parts = [saliency(self._energy, part.to(self.engine.device)) for part in x.split(CHUNK)]
+        return torch.cat(parts) if parts else torch.empty(0, *x.shape[2:])
+
+    def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):
             raise DataError(f"energy needs a tensor, not {type(x).__name__}: use torch.as_tensor")
         if x.shape[1:] != torch.Size(self.domain.shape) or not x.is_floating_point():
@@ -115,13 +215,14 @@ class Run:
                 f"energy needs float events of shape {self.domain.shape}, in "
                 f"[{self.domain.low}, {self.domain.high}]: given {x.dtype}, {tuple(x.shape)}"
             )
-        parts = [self._scored(part) for part in x.split(CHUNK)]
-        return torch.cat(parts) if parts else torch.empty(0)
 
-    def _scored(self, x: Tensor) -> Tensor:
-        scored: Scored = self.energy_network(x.to(self.engine.device, torch.float32), stream="eval")
-        energy = scored.energy
-        return energy.reshape(len(x), -1).mean(-1).float().cpu()  # a patch energy has cells
+    def _scored(self, x: Tensor) -> Scored:
+        x = x.to(self.engine.device, torch.float32)
+        return self.energy_network(x, stream="eval")  # type: ignore[no-any-return]
+
+    def _energy(self, x: Tensor) -> Tensor:
+        energy = self._scored(x).energy
+        return energy.reshape(len(x), -1).mean(-1).float()  # a patch energy has cells
 
     def _refuse(self, condition: Tensor | None) -> None:
         if condition is not None:
@@ -134,7 +235,8 @@ class Run:
         if wanted == "last":
             return checkpoints.newest_good(folder)
         if wanted == "best":
-            best = best_step(self.folder)
+            figure = self.job.settings.output.keep_best
+            best = best_step(self.folder, figure, figure not in LOWER_IS_BETTER)
             if best is None:
                 raise CheckpointError(f"{self.path} has no scored checkpoint; use last")
             wanted = best

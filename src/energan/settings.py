@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -18,6 +18,17 @@ ModelConfig = TypeVar("ModelConfig", bound=Config)
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 
+KeepBest = Literal[
+    "sliced_wasserstein", "held_out_energy", "inception_score", "modified_inception_score",
+    "class_kl", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
+    "parzen", "high_quality_share",
+]  # fmt: skip
+MADE_ANYWAY = {"sliced_wasserstein", "held_out_energy", "high_quality_share"}
+LOWER_IS_BETTER = {
+    "sliced_wasserstein", "held_out_energy", "class_kl", "frechet_distance", "kernel_distance",
+}  # fmt: skip
+
+
 class OutputSettings(Config):
     """What is written on the way. Nothing here changes the result."""
 
@@ -27,6 +38,11 @@ class OutputSettings(Config):
         1000, ge=0, description="steps between checkpoints; 0: at the end"
     )
     keep: int = Field(2, ge=1, description="checkpoints kept, beside the best one")
+    keep_best: KeepBest = Field(
+        "sliced_wasserstein",
+        description="the figure whose best checkpoint is kept, made of averaged weights at each "
+        "checkpoint",
+    )
     tensorboard: bool = Field(True, description="log to TensorBoard too, where it is installed")
 
 

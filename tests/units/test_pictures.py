@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from energan.core import DataError, Domain
-from energan.pictures import grid, save_curves, save_samples, to_uint8
+from energan.pictures import drawable, grid, save_curves, save_samples, scatter, to_uint8
 
 SIGNED, UNIT = Domain((1, 4, 4), -1.0, 1.0), Domain((3, 4, 4), 0.0, 1.0)
 
@@ -50,6 +50,18 @@ def test_formats(tmp_path: Path) -> None:
     for name, domain in (("p", points), ("q.png", Domain((7, 3, 3))), ("x.gif", UNIT)):
         with pytest.raises(DataError, match=r"npz"):
             save_samples(tmp_path / name, torch.randn(2, *domain.shape), domain)
+
+
+def test_points_of_one_number_are_counted_over_the_data(tmp_path: Path) -> None:
+    line = Domain((1,))
+    assert drawable(line)
+    x, real = torch.randn(500, 1) + 1, torch.randn(400, 1)
+    (axes,) = scatter(x, real).axes
+    areas = [sum(bar.get_height() * bar.get_width() for bar in bars) for bars in axes.containers]
+    assert areas == pytest.approx([1, 1])
+    save_samples(tmp_path / "line.png", x, line, reference=real)
+    save_samples(tmp_path / "alone.png", torch.zeros(3, 1), line)  # all alike, and no data
+    assert (tmp_path / "alone.png").stat().st_size > 1000
 
 
 def test_curves_of_a_run_and_of_nothing(tmp_path: Path) -> None:

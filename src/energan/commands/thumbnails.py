@@ -61,7 +61,7 @@ def _short(name: str) -> str:
 
 
 def _plot(data: DataSet) -> Image.Image:
-    if len(data.domain.shape) != 1 or data.domain.shape[0] < 2:
+    if len(data.domain.shape) != 1:
         raise DataError(f"{data.name} has events of shape {data.domain.shape}: no picture of them")
     points = data.gather(_spread(torch.arange(len(data)), POINTS)).x
     drawn = io.BytesIO()

@@ -25,8 +25,9 @@ def train(args: list[str]) -> int:
     if asked.dry_run:
         return _dry_run(job)
     from energan import experiment
+    from energan.evaluation.keeping import judging
 
-    folder = experiment.start(job, asked.out, from_run=asked.from_)
+    folder = experiment.start(job, asked.out, from_run=asked.from_, judging=judging)
     return _ended(folder)
 
 
@@ -50,6 +51,7 @@ def resume(args: list[str]) -> int:
 
     asked = parse(Resume, args, "energan resume")
     from energan import experiment
+    from energan.evaluation.keeping import judging
 
     folder = experiment.resume(
         asked.run,
@@ -57,6 +59,7 @@ def resume(args: list[str]) -> int:
         threads=asked.threads,
         on_divergence=asked.on_divergence,
         data_at=asked.data,
+        judging=judging,
     )
     return _ended(folder)
 

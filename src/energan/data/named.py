@@ -17,6 +17,7 @@ from energan.data.folders import file_parts, held_out, image_folder, listed
 from energan.data.idx import Split, idx_folder
 from energan.data.mat import mat
 from energan.data.settings import DataSettings
+from energan.data.stacked import stacked_mnist
 from energan.data.tables import from_table, parquet, parquet_files
 from energan.data.toys import TOYS
 
@@ -29,19 +30,21 @@ class Named:
     """A data set that has a name.
 
     about: a line on what it is. form: how it is to lie in its folder; None if it comes with
-    energan. crop: image size -> the box that is cut out unless the user names one.
+    energan. crop: image size -> the box that is cut out unless the user names one. made_of: the
+    set whose folder it is read from, if it has none of its own.
     """
 
     about: str
     open: Opener
     form: str | None = None
     crops: tuple[tuple[tuple[int, int], tuple[int, int, int, int]], ...] = ()
+    made_of: str | None = None
 
 
 def folder_of(name: str) -> Path | None:
     """Where the set `name` lies; None if ENERGAN_DATA is not set or has no such folder."""
     root = os.environ.get("ENERGAN_DATA")
-    folder = Path(root).expanduser() / name if root else None
+    folder = Path(root).expanduser() / _place(name) if root else None
     return folder if folder is not None and folder.is_dir() else None
 
 
@@ -54,14 +57,20 @@ def named(name: str, settings: DataSettings, split: Split) -> Opened:
         return found.open(Path(), settings, split)
     folder = folder_of(name)
     if folder is None:
-        root = os.environ.get("ENERGAN_DATA")
-        lack = f"there is no folder {Path(root) / name}" if root else "ENERGAN_DATA is not set"
+        root, place = os.environ.get("ENERGAN_DATA"), _place(name)
+        lack = f"there is no folder {Path(root) / place}" if root else "ENERGAN_DATA is not set"
+        otherwise = "" if found.made_of else ", or pass that folder as the source"
         raise DataError(
-            f"{name} was not found: {lack}; set ENERGAN_DATA to the folder that holds {name}/ with "
-            f"{found.form}, or pass that folder as the source"
+            f"{name} was not found: {lack}; set ENERGAN_DATA to the folder that holds {place}/ "
+            f"with {found.form}{otherwise}"
         )
     opened = found.open(folder, settings, split)
     return replace(opened, name=name)
+
+
+def _place(name: str) -> str:
+    """The name of the folder that the set is read from."""
+    return (NAMED[name].made_of or name) if name in NAMED else name
 
 
 def default_crop(name: str, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -74,6 +83,10 @@ def default_crop(name: str, size: tuple[int, int]) -> tuple[int, int, int, int] 
 
 def _idx(folder: Path, settings: DataSettings, split: Split) -> Opened:
     return idx_folder(folder, split)
+
+
+def _stacked(folder: Path, settings: DataSettings, split: Split) -> Opened:
+    return stacked_mnist(folder, split)
 
 
 def _toy(name: str) -> Opener:
@@ -178,11 +191,18 @@ NAMED: dict[str, Named] = {
         "1,797 scans of handwritten digits, 8x8, 10 classes; comes with scikit-learn",
         lambda folder, settings, split: digits(),
     ),
+    "gaussian": Named("numbers from N(0, 1), 50,000 points on the line", _toy("gaussian")),
     "ring": Named("8 Gaussians on a circle in the plane, 50,000 points", _toy("ring")),
     "grid": Named("25 Gaussians on a square grid in the plane, 50,000 points", _toy("grid")),
     "moons": Named("two interleaved half circles in the plane, 50,000 points", _toy("moons")),
     "swissroll": Named("a spiral in the plane, 50,000 points", _toy("swissroll")),
     "mnist": Named("60,000 handwritten digits, 28x28, 10 classes", _idx, IDX),
+    "stacked-mnist": Named(
+        "three digits of MNIST as colours, 60,000 pictures, 28x28, 1,000 classes",
+        _stacked,
+        IDX,
+        made_of="mnist",
+    ),
     "fashion-mnist": Named("60,000 pieces of clothing, 28x28, 10 classes", _idx, IDX),
     "cifar10": Named(
         "50,000 photographs, 32x32, 10 classes",

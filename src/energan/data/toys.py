@@ -1,4 +1,4 @@
-"""Points in the plane whose distribution is known, to see what a model gets right.
+"""Points in the plane, and on the line, whose distribution is known: what does a model get right?
 
 Each toy is 60,000 points drawn with numpy's RandomState(0); the last 10,000 are held out.
 """
@@ -15,6 +15,11 @@ from energan.data.dataset import Source
 SEED, TRAINING, HELD_OUT = 0, 50_000, 10_000
 COUNT = TRAINING + HELD_OUT
 Points = NDArray[np.float64]
+
+
+def gaussian() -> Source:
+    """Points of one number from N(0, 1), as p_data in figure 1 of Goodfellow et al. 2014."""
+    return _source("gaussian", np.random.RandomState(SEED).normal(0, 1, (COUNT, 1)))
 
 
 def ring() -> Source:
@@ -52,7 +57,7 @@ def swissroll() -> Source:
 
 
 TOYS: dict[str, Callable[[], Source]] = {
-    "ring": ring, "grid": grid, "moons": moons, "swissroll": swissroll,
+    "gaussian": gaussian, "ring": ring, "grid": grid, "moons": moons, "swissroll": swissroll,
 }  # fmt: skip
 
 

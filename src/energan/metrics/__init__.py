@@ -1,11 +1,61 @@
 """Scores as pure functions on tensors and arrays: float64 inside, Python numbers out."""
 
+from energan.metrics.bootstrap import (
+    Interval,
+    inception_interval,
+    interval,
+    mean_interval,
+    over_seeds,
+)
+from energan.metrics.detection import (
+    auroc,
+    average_precision,
+    calibrated_threshold,
+    fpr_at_tpr,
+    percentile_of,
+)
 from energan.metrics.distance import sliced_wasserstein
 from energan.metrics.diversity import variance_ratio
+from energan.metrics.frechet import (
+    Statistics,
+    frechet_distance,
+    frechet_distance_of,
+    statistics_of,
+)
 from energan.metrics.inception import inception_score, modified_inception_score
-from energan.metrics.modes import ModeCoverage, modes_covered
+from energan.metrics.kernel import KernelDistance, kernel_distance, kernel_distance_interval
+from energan.metrics.modes import (
+    ClassCoverage,
+    ModeCoverage,
+    class_coverage,
+    modes_covered,
+    stacked_labels,
+)
+from energan.metrics.neighbours import (
+    Memorisation,
+    Neighbourhoods,
+    PrecisionRecall,
+    memorisation,
+    nearest,
+    neighbourhoods,
+    precision_recall_density_coverage,
+)
+from energan.metrics.partition import EnergyLogLikelihood, energy_log_likelihood, log_partition
+from energan.metrics.parzen import (
+    LogLikelihood,
+    parzen_log_likelihood,
+    parzen_sigma,
+    parzen_validation,
+)
 
 __all__ = [
-    "ModeCoverage", "inception_score", "modes_covered", "modified_inception_score",
-    "sliced_wasserstein", "variance_ratio",
+    "ClassCoverage", "EnergyLogLikelihood", "Interval", "KernelDistance", "LogLikelihood",
+    "Memorisation", "ModeCoverage", "Neighbourhoods", "PrecisionRecall", "Statistics", "auroc",
+    "average_precision", "calibrated_threshold", "class_coverage", "energy_log_likelihood",
+    "fpr_at_tpr", "frechet_distance", "frechet_distance_of", "inception_interval",
+    "inception_score", "interval", "kernel_distance", "kernel_distance_interval", "log_partition",
+    "mean_interval", "memorisation", "modes_covered", "modified_inception_score", "nearest",
+    "neighbourhoods", "over_seeds", "parzen_log_likelihood", "parzen_sigma", "parzen_validation",
+    "percentile_of", "precision_recall_density_coverage", "sliced_wasserstein", "stacked_labels",
+    "statistics_of", "variance_ratio",
 ]  # fmt: skip

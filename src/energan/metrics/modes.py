@@ -1,4 +1,4 @@
-"""Which modes of a known mixture a generator reaches."""
+"""Which modes of a known mixture, or which classes, a generator reaches."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -59,3 +59,51 @@ def modes_covered(
         counts=tuple(counts.tolist()),
         kl=max(kl, 0.0),  # rounding alone goes below
     )
+
+
+@dataclass(frozen=True)
+class ClassCoverage:
+    """covered: classes with at least one sample. shares: of the K classes, summing to 1.
+
+    kl: KL(shares ‖ reference) in nats, of the uniform reference at most log K; infinite if a sample
+        is of a class that the reference lacks.
+    """
+
+    covered: int
+    kl: float
+    shares: tuple[float, ...]
+
+
+def class_coverage(
+    labels: Tensor | NDArray[Any],
+    classes: int,
+    reference: Tensor | NDArray[Any] | None = None,
+) -> ClassCoverage:
+    """Of labels (N,) in [0, classes), beside the shares `reference` (K,); uniform if not given.
+
+    For stacked MNIST classes is 1,000 (Metz et al. 2017).
+    Raises ValueError for labels that are none, or a reference that does not sum to 1.
+    """
+    found = torch.as_tensor(labels).detach().to("cpu")
+    if found.dim() != 1 or not len(found) or found.is_floating_point():
+        raise ValueError(f"labels must be whole numbers (N,): they are {tuple(found.shape)}")
+    if int(found.min()) < 0 or int(found.max()) >= classes:
+        raise ValueError(f"labels must be in [0, {classes})")
+    counts = torch.bincount(found.long(), minlength=classes)
+    shares = counts.double() / len(found)
+    if reference is None:
+        target = torch.full((classes,), 1 / classes, dtype=torch.float64)
+    else:
+        target = torch.as_tensor(reference).detach().to("cpu", torch.float64)
+        if target.shape != (classes,) or (target < 0).any() or abs(float(target.sum()) - 1) > 1e-6:
+            raise ValueError(f"the reference must be shares of {classes} classes that sum to 1")
+    kl = float((torch.xlogy(shares, shares) - torch.xlogy(shares, target)).sum())
+    return ClassCoverage(int((counts > 0).sum()), max(kl, 0.0), tuple(shares.tolist()))
+
+
+def stacked_labels(digits: Tensor | NDArray[Any]) -> Tensor:
+    """Three digits (N, 3) -> their number 100a + 10b + c, int64 (N,), as stacked MNIST counts."""
+    found = torch.as_tensor(digits).detach().to("cpu").long()
+    if found.dim() != 2 or found.shape[1] != 3 or bool(((found < 0) | (found > 9)).any()):
+        raise ValueError(f"digits must be (N, 3), each in 0 to 9: they are {tuple(found.shape)}")
+    return (found * found.new_tensor([100, 10, 1])).sum(1)

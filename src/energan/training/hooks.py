@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from energan.core import CheckpointError, DivergenceError
@@ -82,8 +84,8 @@ class Log(Hook):
 class Checkpoints(Hook):
     """Every `every` steps and at the end: verify, score if asked, write, prune.
 
-    score: the loop, calibrated -> {name: figure}. The checkpoint whose figure `best` is lowest is
-    kept beside the last ones.
+    score: the loop, calibrated -> {name: figure}. The checkpoint whose figure `best` is lowest, or
+    highest if so asked, is kept beside the last ones.
     """
 
     def __init__(
@@ -94,9 +96,10 @@ class Checkpoints(Hook):
         log: Log,
         score: Callable[[Loop], Figures] | None = None,
         best: str = "",
+        highest: bool = False,
     ) -> None:
         self.folder, self.every, self.keep, self.log = folder, every, keep, log
-        self.score, self.best = score, best
+        self.score, self.best, self.highest = score, best, highest
         self._written = -1
 
     def start(self, loop: Loop) -> None:
@@ -126,15 +129,19 @@ class Checkpoints(Hook):
             loop.calibrate()
             self.log.tell("score", loop.step, self.score(loop))
         path = checkpoint.save(self.folder.checkpoints, loop)
-        best = best_step(self.folder, self.best)
+        best = best_step(self.folder, self.best, self.highest)
         checkpoint.prune(path.parent, self.keep, set() if best is None else {best})
 
 
-def best_step(folder: RunFolder, figure: str = "sliced_wasserstein") -> int | None:
-    """The step whose checkpoint is there and whose score event has the lowest `figure`."""
+def best_step(folder: RunFolder, figure: str, highest: bool = False) -> int | None:
+    """The step whose checkpoint is there and whose score event has the lowest (or highest) figure.
+
+    The earliest of equals.
+    """
     there = {checkpoint.step_of(path) for path in checkpoint.listed(folder.checkpoints)}
     scored = [e for e in folder.read("score") if figure in e and e.get("step") in there]
-    return int(min(scored, key=lambda e: e[figure])["step"]) if scored else None
+    sign = -1 if highest else 1
+    return int(min(scored, key=lambda e: sign * e[figure])["step"]) if scored else None
 
 
 class Rollback(Hook):
@@ -162,20 +169,28 @@ class Rollback(Hook):
 
 
 class TensorBoard(Hook):
-    """A listener that shows the same figures in TensorBoard."""
+    """A listener that shows the same figures in TensorBoard, and the sample grids."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.writer: SummaryWriter | None = None
 
     def __call__(self, step: int, figures: Figures) -> None:
+        writer = self._writer(step)
+        for name, value in figures.items():
+            writer.add_scalar(name, value, step)
+
+    def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
+        """Show a grid of samples, uint8 (H, W, 3)."""
+        self._writer(step).add_image("samples", pixels, step, dataformats="HWC")
+
+    def _writer(self, step: int) -> "SummaryWriter":
         if self.writer is None:
             from torch.utils.tensorboard import SummaryWriter  # slow: only for those who log to it
 
             # what a resumed run repeats replaces what was logged beyond its checkpoint
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=step)
-        for name, value in figures.items():
-            self.writer.add_scalar(name, value, step)
+        return self.writer
 
     def rescue(self, loop: Loop, error: DivergenceError) -> bool:
         self.close()  # the next figure opens it anew and replaces what the rollback undid

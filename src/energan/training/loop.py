@@ -35,6 +35,10 @@ Feed = Callable[[int, int, int], Batch]
 """(step, substep, substeps) -> a batch of real data, a pure function."""
 
 
+NORMS_EVERY = 20
+"""Steps between looks at the gradients' norms, which read all gradients once more."""
+
+
 class Hook:
     """What watches a loop. It may read anything of it; hooks are called in the list's order."""
 
@@ -196,6 +200,8 @@ class Loop:
         stepper.zero()
         loss.total.sum().backward()  # members share no parameter, so the sum keeps them apart
         self.ranks.average(stepper.gradients())
+        if self.step % NORMS_EVERY == 0 and stepper.gradients():
+            figures[f"gradient_{network}"] = stepper.norms()
         stepper.step(self.step, self.rate_scale)
         figures[f"loss_{network}"] = loss.total.detach()
         figures |= loss.parts

@@ -76,12 +76,18 @@ class Stepper:
     def _clip(self) -> None:
         if not any(self._clips):
             return
-        grads = self.gradients()
-        norms = torch.stack([g.reshape(self.members, -1).norm(dim=1) for g in grads]).norm(dim=0)
+        grads, norms = self.gradients(), self.norms()
         limits = norms.new_tensor([c or float("inf") for c in self._clips])
         factors = (limits / (norms + 1e-6)).clamp_max(1.0)
         for g in grads:
             g.mul_(_rates(factors, g) if self.members > 1 else factors[0])
+
+    def norms(self) -> Tensor:
+        """The norm of each member's gradient (M,), before any clipping; there must be one."""
+        rows = (g.reshape(self.members, -1) for g in self.gradients())
+        parts = [torch.linalg.vector_norm(row, dim=1) for row in rows]
+        norms: Tensor = torch.linalg.vector_norm(torch.stack(parts), dim=0)
+        return norms
 
     def state(self) -> dict[str, Tensor]:
         """Every state tensor as `parameter/item`."""

@@ -13,7 +13,7 @@ def test_sizes_domain_and_repeatability(name: str) -> None:
     data = open_data(DataSettings(source=name))
     assert data.held_out is not None
     assert (len(data), len(data.held_out)) == (50_000, 10_000)
-    assert data.domain.shape == (2,)
+    assert data.domain.shape == ((1,) if name == "gaussian" else (2,))
     assert data.domain.low is None
     assert data.domain.high is None
     assert data.raw().dtype == torch.float32
@@ -21,6 +21,13 @@ def test_sizes_domain_and_repeatability(name: str) -> None:
     assert data.fingerprint != data.held_out.fingerprint
     assert data.domain.mean is not None
     torch.testing.assert_close(data.domain.mean, data.raw().double().mean(0).float())
+
+
+def test_the_gaussian_is_one_on_the_line() -> None:
+    source = TOYS["gaussian"]()
+    assert kstest(source.events.double().flatten().numpy(), "norm").pvalue > 1e-3
+    assert source.labels is None
+    assert source.modes is None
 
 
 @pytest.mark.parametrize(("name", "count", "std"), [("ring", 8, 0.02), ("grid", 25, 0.05)])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
-from energan.metrics import modes_covered
+from energan.metrics import class_coverage, modes_covered, stacked_labels
 
 MODES = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
 
@@ -78,3 +78,45 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         modes_covered(points, modes, std, within)
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+@given(st.integers(2, 30), st.integers(1, 200), st.integers(0, 10**6))
+def test_classes_by_counting(classes: int, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, reference = rng.integers(0, classes, count), rng.dirichlet(np.ones(classes))
+    found = class_coverage(labels, classes, reference)
+    assert found.covered == len(set(labels.tolist()))
+    shares = np.bincount(labels, minlength=classes) / count
+    assert np.allclose(found.shares, shares)
+    there = shares > 0
+    expected = (shares[there] * np.log(shares[there] / reference[there])).sum()
+    assert found.kl == pytest.approx(expected, abs=1e-9)
+    uniform = class_coverage(torch.from_numpy(labels), classes)
+    assert uniform.kl == pytest.approx(entropy(shares, np.ones(classes) / classes), abs=1e-9)
+
+
+def test_the_thousand_modes_of_stacked_mnist() -> None:
+    digits = np.stack(np.meshgrid(*[np.arange(10)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    labels = stacked_labels(digits)
+    assert labels.tolist() == list(range(1000))
+    whole = class_coverage(labels, 1000)
+    assert (whole.covered, whole.kl) == (1000, pytest.approx(0, abs=1e-9))
+    one = class_coverage(labels[:1].repeat(50), 1000)
+    assert (one.covered, one.kl) == (1, pytest.approx(np.log(1000)))
+
+
+def test_a_class_that_the_reference_lacks_is_infinitely_far() -> None:
+    assert class_coverage(np.array([0, 1]), 2, np.array([1.0, 0.0])).kl == float("inf")
+
+
+def test_labels_that_are_none_are_refused() -> None:
+    for bad in (np.array([0, 5]), np.array([-1, 0]), np.array([0.5]), np.zeros((2, 2), int)):
+        with pytest.raises(ValueError, match="labels must be"):
+            class_coverage(bad, 5)
+    with pytest.raises(ValueError, match="sum to 1"):
+        class_coverage(np.array([0]), 2, np.array([0.5, 0.6]))
+    with pytest.raises(ValueError, match="digits must be"):
+        stacked_labels(np.array([[1, 2, 10]]))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from energan import models
 from energan.core import (
     Batch,
     Context,
@@ -18,8 +19,9 @@ from energan.core import (
 )
 from energan.training.cohort import stack
 from energan.training.engine import Engine, EngineSettings, choose, native_bf16
+from energan.training.loop import NORMS_EVERY
 from energan.training.optimisers import Stepper
-from helpers import Case, make_loop, model_case
+from helpers import DOMAINS, Case, make_loop, model_case, small_data
 
 # --- engine ---------------------------------------------------------------------------------------
 
@@ -121,6 +123,32 @@ def test_clipping_bounds_the_norm_over_all_parameters() -> None:
     stepper.step(0, torch.ones(1))
     norm = torch.stack([p.grad.norm() for p in layer.parameters() if p.grad is not None]).norm()
     assert float(norm) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_norms_of_gradients_are_logged_now_and_then() -> None:
+    """Those of the whole gradient of each network, before clipping; of SGD, what it moves by."""
+    sgd = {"kind": "sgd", "lr": 0.001}
+    found = models.find("gan")
+    tiny = found.config.tiny()
+    config = found.config.model_validate(
+        {**tiny.model_dump(), "energy_optimiser": sgd, "sampler_optimiser": sgd}
+    )
+    data = small_data(DOMAINS[1])
+    loop = make_loop(lambda seed: found.build(config, data.domain), data, dtype="64", ema=0)
+    for step in range(NORMS_EVERY + 1):
+        before = {n: p.detach().clone() for n, p in loop.networks.named_parameters()}
+        loop.advance()
+        [(_, figures)] = loop.settle()
+        assert ("gradient_energy" in figures) == (step % NORMS_EVERY == 0)
+        if step % NORMS_EVERY == 0:
+            for name in ("energy", "sampler"):
+                moved = [
+                    (p.detach() - before[n]).norm()
+                    for n, p in loop.networks.named_parameters()
+                    if n.startswith(name)
+                ]
+                expected = float(torch.stack(moved).norm()) / 0.001
+                assert float(figures[f"gradient_{name}"]) == pytest.approx(expected, rel=1e-6)
 
 
 # --- averaged weights -----------------------------------------------------------------------------

@@ -1,0 +1,175 @@
+"""`energan evaluate`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from energan.commands.parts import parse, show, table_of
+
+if TYPE_CHECKING:
+    from energan.evaluation.evaluate import Evaluation
+    from energan.evaluation.results import Result
+    from energan.run import Run
+
+
+def evaluate(args: list[str]) -> int:
+    import tyro
+
+    @dataclass
+    class Evaluate:
+        """Score runs against real data. Each run's scores go to its metrics.json, with what they
+        depend on. Without --metrics, all that apply to the run's data are made."""
+
+        runs: Annotated[list[Path], tyro.conf.Positional]
+        """run folders; those that differ in nothing but the seed are also scored together"""
+        metrics: tuple[str, ...] = ()
+        """inception_score, modified_inception_score, class_coverage, frechet_distance (fid),
+        kernel_distance (kid), precision_recall_density_coverage (prdc), sliced_wasserstein (swd),
+        variance_ratio, memorisation, parzen, modes, energy_log_likelihood, or all"""
+        samples: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
+        """how many samples to draw"""
+        reference: str | None = None
+        """real data, if not the run's own: a source, as --data takes it"""
+        extractor: str | None = None
+        """classifier (the default: trained on the data's labels, once, and kept), pixels, a
+        .safetensors file of Inception weights, a TorchScript file, or package.module:callable"""
+        weights: Literal["ema", "raw"] | None = None
+        """averaged or raw; averaged where there are any"""
+        checkpoint: str = "last"
+        """last, best, or a step"""
+        seed: int = 0
+        """of the samples and of the bootstrap"""
+        resamples: int = 1000
+        """of the bootstrap"""
+        threads: int | None = None
+        """CPU threads; as many as there are cores if not given"""
+        out: Path | None = None
+        """write the whole of it to this JSON file too"""
+
+    asked = parse(Evaluate, args, "energan evaluate")
+    from energan.data.bar import say
+    from energan.evaluation import evaluate as evaluation
+    from energan.evaluation import seeds
+    from energan.run import Run
+
+    set_threads(asked.threads)
+    evaluation.wanted_measures(asked.metrics)  # a misspelt one is told before anything is loaded
+    runs = [Run(path, checkpoint=asked.checkpoint, weights=asked.weights) for path in asked.runs]
+    found = []
+    for run in runs:
+        for warning in run.warnings:
+            say(f"energan: {warning}; using {run.checkpoint.name} instead")
+        made = evaluation.evaluate(
+            run,
+            metrics=asked.metrics,
+            samples=asked.samples,
+            reference=asked.reference,
+            extractor=asked.extractor,
+            seed=asked.seed,
+            resamples=asked.resamples,
+            say=lambda text: say(f"  {text}"),
+        )
+        found.append(made)
+        _print(run, made)
+    groups = [
+        (group, seeds.over([(runs[i], found[i].results) for i in group]))
+        for group in seeds.grouped(runs)
+    ]
+    for group, together in groups:
+        _print_seeds([runs[i] for i in group], together)
+    if asked.out is not None:
+        _write(asked.out, runs, found, [[seeds.record(t) for t in g] for _, g in groups])
+    return 0
+
+
+def set_threads(threads: int | None) -> None:
+    """So many CPU threads, or one for each core."""
+    import torch
+
+    from energan.data.content import cores
+
+    torch.set_num_threads(threads or cores())
+
+
+def _print(run: "Run", made: "Evaluation") -> None:
+    record = made.record
+    reference = record["reference"]
+    print(
+        f"\n{run.path}: step {run.step}, {run.weights} weights, {record['samples']:,} samples "
+        f"(seed {record['seed']}), beside {reference['source']}, {reference['split']} part, "
+        f"{reference['events']:,} events"
+    )
+    if made.results:
+        table = table_of("metric", "value [interval]", "real data", "better")
+        for r in made.results:
+            real = "" if r.real is None else f"{r.real:.4g}{_share(r)}"
+            table.add_row(r.name, r.text().replace("[", r"\["), real, r.better or "")
+        show(table)
+    for name, notes in _notes(made.results).items():
+        print(f"  {', '.join(notes)}: {name}")
+    if (extractor := record["extractor"]) is not None:
+        accuracy = extractor.get("test_accuracy")
+        told = f", accuracy {accuracy:.2%} ({extractor['tested_on']})" if accuracy else ""
+        sha = (extractor.get("sha256") or "")[:12]
+        print(f"  extractor: {extractor.get('what', extractor['name'])}{told} {sha}".rstrip())
+    for r in made.results:
+        if r.details.get("published"):
+            _print_published(r)
+    for name, reason in made.left_out.items():
+        print(f"  left out: {name.replace('_', ' ')}: {reason}", file=sys.stderr)
+    print(f"  written: {run.path / 'metrics.json'}")
+
+
+def _share(result: "Result") -> str:
+    """How much of what real data gets, where that says something."""
+    if result.better != "higher" or not result.real or result.value < 0:
+        return ""
+    return f" ({result.value / result.real:.1%} of it)"
+
+
+def _notes(results: "list[Result]") -> dict[str, list[str]]:
+    """Note -> the metrics that it is about."""
+    notes: dict[str, list[str]] = {}
+    for r in results:
+        if r.note:
+            notes.setdefault(r.note, []).append(r.name)
+    return notes
+
+
+def _print_published(result: "Result") -> None:
+    """The table of the paper beside the run's own figure, made by the same protocol."""
+    details = result.details
+    table = table_of("model", "log-likelihood")
+    for row in details["published"]:
+        table.add_row(row["model"], f"{row['value']:g} ± {row['plus_minus']:g}")
+    table.add_row("this run", f"{result.value:.1f} ± {details['standard_error']:.1f}")
+    print(f"\nParzen window, sigma {details['sigma']:.4g}, published figures and this one (nats):")
+    show(table)
+
+
+def _print_seeds(runs: "list[Run]", together: list[Any]) -> None:
+    named = ", ".join(str(run.job.settings.seed) for run in runs)
+    print(f"\n{runs[0].job.recipe}, seeds {named} together")
+    table = table_of("metric", "mean [95% over seeds]", "median", "median share of real")
+    for t in together:
+        share = "" if t.share_of_real is None else f"{t.share_of_real:.1%}"
+        mean = f"{t.mean:.4g} \\[{t.interval.low:.4g}, {t.interval.high:.4g}]"
+        table.add_row(t.name, mean, f"{t.median:.4g}", share)
+    show(table)
+
+
+def _write(out: Path, runs: "list[Run]", found: "list[Evaluation]", groups: list[Any]) -> None:
+    import json
+
+    from energan.folder import write_atomically
+
+    entries = [
+        {"run": str(run.path), "recipe": run.job.recipe, "hash": run.config["hash"],
+         "train_seed": run.job.settings.seed, **made.record}
+        for run, made in zip(runs, found, strict=True)
+    ]  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"runs": entries, "over_seeds": groups}, indent=1, ensure_ascii=False)
+    write_atomically(out, text + "\n")
+    print(f"\nwritten: {out}")

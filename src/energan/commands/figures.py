@@ -1,0 +1,59 @@
+"""`energan figures`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from energan.commands.parts import parse
+
+
+def figures(args: list[str]) -> int:
+    import tyro
+
+    @dataclass
+    class Figures:
+        """Redraw the papers' figures from runs.
+
+        gan1d RUN: p_data (dotted), p_g (solid) and D (dashed) at four checkpoints of a run on the
+        line, with the way from z to x below (Goodfellow et al. 2014, figure 1; recipe gan-line).
+
+        neighbours RUN: samples, and framed the training image nearest to the last of each row
+        (2014, figure 2).
+
+        interpolation RUN: G along straight lines from one z to another (2014, figure 3).
+
+        samples RUN RUN …: a panel of unpicked samples for each run, and the settings in which the
+        runs differ (Zhao et al. 2017, figure 4: a GAN, an EBGAN, an EBGAN-PT).
+
+        margins RUN RUN …: a strip of samples for each margin, the smallest first (2017, figure 9).
+        """
+
+        kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")]
+        """gan1d, neighbours, interpolation, samples or margins"""
+        runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ()
+        """the runs' folders"""
+        out: Path | None = None
+        """a .png, .pdf or .svg; KIND.png if not set"""
+        n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
+        """samples a panel or strip; of an interpolation, rows"""
+        seed: int = 0
+        """of the draws"""
+        weights: Literal["ema", "raw"] | None = None
+        """averaged or raw; averaged where there are any, but raw for gan1d"""
+        checkpoint: str = "last"
+        """last, best, or a step"""
+        steps: tuple[int, ...] = ()
+        """of gan1d: the checkpoints to show; the first kept, the last and two between if not set"""
+
+    asked = parse(Figures, args, "energan figures")
+    from energan.report import figures as papers
+    from energan.report.paper_parts import Asked
+
+    wanted = Asked(asked.n, asked.seed, asked.weights, asked.checkpoint, asked.steps)
+    out = asked.out or Path(f"{asked.kind}.png")
+    drawn = papers.draw(asked.kind, asked.runs, wanted)
+    for note in drawn.notes:
+        print(f"energan: {note}", file=sys.stderr)
+    print(f"{drawn.says}: {papers.save(drawn, out)}")
+    return 0

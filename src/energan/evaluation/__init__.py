@@ -1,0 +1,1 @@
+"""Scores of runs, with their protocol: extractors, references, provenance."""

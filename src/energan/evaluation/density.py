@@ -1,0 +1,126 @@
+"""Measures of probability: Parzen windows, modes of known mixtures, densities in the plane."""
+
+import torch
+
+from energan import metrics
+from energan.evaluation.distances import Z
+from energan.evaluation.material import Material
+from energan.evaluation.published import PARZEN
+from energan.evaluation.results import Result
+
+VALIDATION, LARGEST, GRID = 1000, 4096, 512
+"""Images that sigma is chosen on, numbers of an event beyond which Parzen is not the default."""
+
+FLAWS = (
+    "the estimate has high variance and does poorly in high dimension (Goodfellow et al. 2014); "
+    "it can rank copies of the training data above a better model (Theis et al. 2016): compare "
+    "only scores made from as many samples by the same protocol"
+)
+
+
+def no_parzen(material: Material) -> str:
+    if material.reference.split == "training":
+        return "it needs events that were kept from training"
+    if len(material.reference.judged) < 4:
+        return "it needs at least 4 events that were kept from training"
+    return ""
+
+
+def spare_parzen(material: Material) -> str:
+    size = material.samples[0].numel()
+    return f"a Parzen window says little of {size} numbers" if size > LARGEST else ""
+
+
+def parzen(material: Material) -> list[Result]:
+    """Goodfellow et al. 2014, section 5: sigma by validation, then the test set's mean."""
+    reference = material.reference
+    if reference.split == "test" and reference.training.held_out is not None:
+        validation = reference.events(reference.training.held_out, VALIDATION)
+        test = reference.events(reference.judged, len(reference.judged))
+        on = f"the first {len(validation)} held-out events"
+    else:  # one part for both: sigma on its beginning, the score on the rest
+        events = reference.events(reference.judged, len(reference.judged))
+        half = min(VALIDATION, len(events) // 2)
+        validation, test = events[:half], events[half:]
+        on = f"the first {half} events of the part that is judged, which do not count"
+    samples = material.samples.flatten(1)
+    table = metrics.parzen_validation(samples, validation.flatten(1))
+    sigma = max(table, key=lambda s: table[s])
+    found = metrics.parzen_log_likelihood(samples, test.flatten(1), sigma)
+    half_width = Z * found.standard_error
+    details = {
+        "standard_error": found.standard_error,
+        "sigma": sigma,
+        "sigma_chosen_on": on,
+        "validation": {f"{s:.4g}": value for s, value in table.items()},
+        "samples": len(samples),
+        "test_events": len(test),
+        "numbers": samples.shape[1],
+        "published": PARZEN.get(reference.judged.name, []),
+    }
+    return [
+        Result(
+            "parzen", found.mean, found.mean - half_width, found.mean + half_width,
+            "mean ± 1.96 standard errors over test events", "higher",
+            note=f"nats, Gaussian Parzen window in [0, 1]; {FLAWS}", details=details,
+        )
+    ]  # fmt: skip
+
+
+def no_modes(material: Material) -> str:
+    judged = material.reference.judged
+    if judged.modes is None or judged.mode_std is None:
+        return f"{judged.name} is no mixture with known modes"
+    return ""
+
+
+def modes(material: Material) -> list[Result]:
+    judged = material.reference.judged
+    assert judged.modes is not None
+    assert judged.mode_std is not None
+    found = metrics.modes_covered(material.samples, judged.modes, judged.mode_std)
+    good = found.high_quality_share
+    half = Z * (good * (1 - good) / material.count) ** 0.5
+    return [
+        Result(
+            "modes", float(found.covered), better="higher", real=float(len(judged.modes)),
+            note=f"of {len(judged.modes)} modes, those with a sample within 3σ",
+            details={"counts": list(found.counts)},
+        ),
+        Result("modes_kl", found.kl, better="lower", note="KL(modes' shares ‖ uniform), nats"),
+        Result(
+            "high_quality_share", good, max(0.0, good - half), min(1.0, good + half),
+            "95% normal over samples", "higher", note="samples within 3σ of a mode",
+        ),
+    ]  # fmt: skip
+
+
+def no_plane(material: Material) -> str:
+    if material.is_image or material.samples.shape[1] > 2:
+        return "its log Z is a sum over a grid, for points of one or two numbers"
+    return "" if material.energy is not None else "the run has no energy to evaluate"
+
+
+def energy(material: Material) -> list[Result]:
+    """log-likelihood of real events under exp(-U(x))/Z on the box of real events, enlarged."""
+    assert material.energy is not None
+    points = material.real_events.double()
+    low, high = points.min(0).values, points.max(0).values
+    margin = 0.25 * (high - low)
+    low, high = low - margin, high + margin
+    function = material.energy
+
+    def of(x: torch.Tensor) -> torch.Tensor:
+        return function(x.float()).double()
+
+    found = metrics.energy_log_likelihood(of, points, low.tolist(), high.tolist(), resolution=GRID)
+    half = Z * found.standard_error
+    return [
+        Result(
+            "energy_log_likelihood", found.mean, found.mean - half, found.mean + half,
+            "mean ± 1.96 standard errors over real events", "higher",
+            note="nats, of real events under exp(-U)/Z on their box, a quarter wider each way; "
+            "meant for energies trained as densities: a hinge or a logit is none",
+            details={"log_z": found.log_z, "log_z_error": found.error, "grid": GRID},
+        )
+    ]  # fmt: skip

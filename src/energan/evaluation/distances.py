@@ -1,0 +1,152 @@
+"""Measures of how far samples are from real events: in features, and as they are."""
+
+import numpy as np
+
+from energan import metrics
+from energan.evaluation.material import Material
+from energan.evaluation.results import Result, with_interval
+from energan.metrics.bootstrap import Interval
+
+NEIGHBOURS, CHECKED, FEW = 5, 2000, 100
+"""k of the neighbourhoods, events for the costlier measures, resamples for the costlier ones."""
+WIDE, VERY_FEW = 512, 10
+"""Features beyond which a Fréchet distance takes seconds, and resamples then."""
+Z = 1.959964  # 95 % of a normal distribution
+
+
+def too_few(material: Material) -> str:
+    fewest = min(material.count, len(material.reference.judged))
+    return "" if fewest > NEIGHBOURS + 1 else f"it needs more than {NEIGHBOURS + 1} events"
+
+
+def nothing_held_out(material: Material) -> str:
+    if material.reference.split == "training":
+        return "it needs events that were kept from training"
+    return too_few(material)
+
+
+def frechet(material: Material) -> list[Result]:
+    fake, real = material.fake.values, metrics.statistics_of(material.real.values)
+
+    def distance(rows: np.ndarray) -> float:
+        return metrics.frechet_distance_of(metrics.statistics_of(fake[rows]), real)
+
+    value = distance(np.arange(len(fake)))
+    resamples = min(material.resamples, VERY_FEW if fake.shape[1] > WIDE else FEW)
+    generator = np.random.default_rng(material.seed)
+    drawn = [distance(generator.integers(0, len(fake), len(fake))) for _ in range(resamples)]
+    half = Z * float(np.std(drawn, ddof=1)) if len(drawn) > 1 else 0.0
+    floor = None
+    if material.reference.split != "training":
+        floor = metrics.frechet_distance_of(metrics.statistics_of(material.training.values), real)
+    return [
+        with_interval(
+            "frechet_distance", value, Interval(max(0.0, value - half), value + half),
+            f"95% normal, bootstrap over samples, {resamples} resamples",
+            better="lower", real=floor,
+            note=f"in the {fake.shape[1]} features of {material.extractor.name}; biased by the "
+            "number of samples: compare at equal numbers",
+        )
+    ]  # fmt: skip
+
+
+def kernel(material: Material) -> list[Result]:
+    fake, real = material.fake.values, material.real.values
+    size = min(1000, len(fake), len(real))
+    found = metrics.kernel_distance_interval(fake, real, subset_size=size, seed=material.seed)
+    value = metrics.kernel_distance(fake, real)
+    half = Z * found.std * (size / min(len(fake), len(real))) ** 0.5
+    floor = None
+    if material.reference.split != "training":
+        floor = metrics.kernel_distance(material.training.values, real)
+    return [
+        with_interval(
+            "kernel_distance", value, Interval(value - half, value + half),
+            f"95% normal, from the spread of {found.subsets} subsets of {size}",
+            better="lower", real=floor,
+            note="unbiased MMD² with the kernel (x·y/D + 1)³; it may be negative",
+            details={"subsets_mean": found.mean, "subsets_std": found.std},
+        )
+    ]  # fmt: skip
+
+
+def neighbourhoods(material: Material) -> list[Result]:
+    k = NEIGHBOURS
+    found = metrics.neighbourhoods(material.real.values, material.fake.values, k)
+    floor = None
+    if material.reference.split != "training":
+        floor = metrics.precision_recall_density_coverage(
+            material.real.values, material.training.values, k
+        )
+    parts = {
+        "precision": (found.in_real, "samples"),
+        "recall": (found.recalled, "real events"),
+        "density": (found.density, "samples"),
+        "coverage": (found.covered, "real events"),
+    }
+    results = []
+    for name, (values, over) in parts.items():
+        values = np.asarray(values, np.float64)
+        interval = metrics.mean_interval(values, resamples=material.resamples, seed=material.seed)
+        how = f"95% percentile bootstrap over {over}, {material.resamples} resamples"
+        results.append(
+            with_interval(
+                name, float(values.mean()), interval, how, better="higher",
+                real=None if floor is None else getattr(floor, name),
+                note=f"k = {k}, features of {material.extractor.name} (Naeem et al. 2020)",
+            )
+        )  # fmt: skip
+    return results
+
+
+def sliced(material: Material) -> list[Result]:
+    fake, real = material.samples[:CHECKED], material.real_events[:CHECKED]
+    floor = None
+    if material.reference.split != "training":
+        floor = metrics.sliced_wasserstein(material.training_events[:CHECKED], real)
+    resamples = min(material.resamples, FEW)
+    found = metrics.interval(
+        lambda rows: metrics.sliced_wasserstein(fake[rows], real), len(fake),
+        resamples=resamples, seed=material.seed, kind="basic",
+    )  # fmt: skip
+    value = metrics.sliced_wasserstein(fake, real)
+    how = f"95% basic bootstrap over samples, {resamples} resamples"
+    note = f"of {len(fake)} samples and {len(real)} real events, 128 directions"
+    found = Interval(max(0.0, min(found.low, value)), max(found.high, value))
+    return [
+        with_interval(
+            "sliced_wasserstein", value, found, how, better="lower", real=floor, note=note
+        )
+    ]
+
+
+def variance(material: Material) -> list[Result]:
+    fake, real = material.samples[:CHECKED], material.real_events[:CHECKED]
+    resamples = min(material.resamples, FEW)
+    found = metrics.interval(
+        lambda rows: metrics.variance_ratio(fake[rows], real), len(fake),
+        resamples=resamples, seed=material.seed,
+    )  # fmt: skip
+    how = f"95% percentile bootstrap over samples, {resamples} resamples"
+    note = "total variance of samples over that of real events; near 1 where they vary alike"
+    value = metrics.variance_ratio(fake, real)
+    return [with_interval("variance_ratio", value, found, how, real=1.0, note=note)]
+
+
+def memorisation(material: Material) -> list[Result]:
+    reference = material.reference
+    training = reference.events(reference.training, len(reference.training))
+    fake, held_out = material.samples[:CHECKED], material.real_events[:CHECKED]
+    found = metrics.memorisation(fake, training, held_out)
+    details = {
+        "share_nearer_than_1_percent_of_held_out": found.share_below_first_percentile,
+        "share_nearer_than_half_of_held_out": found.share_below_median,
+        "copies": found.copies,
+        "samples": len(fake),
+        "training_events": len(training),
+    }
+    note = (
+        "z of the Mann-Whitney test on distances to the nearest training event (Meehan et al. "
+        "2020): far below 0, samples lie nearer to training data than held-out data do"
+    )
+    return [Result("memorisation", found.z, real=0.0, note=note, details=details)]

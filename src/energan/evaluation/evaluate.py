@@ -1,0 +1,232 @@
+"""A run and real data -> scores, with the protocol that made them, kept in the run."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from energan.core import DataError, SettingError
+from energan.errors import describe
+from energan.evaluation.images import Reference, View, reference_for
+from energan.evaluation.material import Material
+from energan.evaluation.measures import ALIASES, MEASURES
+from energan.evaluation.results import Result
+from energan.folder import write_atomically
+from energan.run import Run
+from energan.version import __version__
+
+SAMPLES = 10_000
+FORMAT = 1
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """results: in the order of MEASURES; left_out: metric -> why it does not apply.
+
+    record: the entry of metrics.json, with everything that the scores depend on.
+    """
+
+    results: list[Result]
+    left_out: dict[str, str]
+    record: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Result:
+        """The result of this name. Raises KeyError if it was not made."""
+        return next(r for r in self.results if r.name == name)
+
+
+def evaluate(
+    run: Run,
+    *,
+    metrics: Sequence[str] = (),
+    samples: int = SAMPLES,
+    reference: str | None = None,
+    extractor: str | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+    say: Say = lambda text: None,
+) -> Evaluation:
+    """Score `samples` draws of a run's checkpoint and weights, and keep it in metrics.json.
+
+    metrics: names of MEASURES; all that apply if none is named.
+    reference: another source of real data than the run's own. extractor: see `extractor_for`.
+    seed: of the samples and of the bootstrap, of `resamples` resamples.
+
+    The same call gives the same scores and the same file. Raises SettingError for a metric that is
+    unknown, or named but not applicable; DataError if the data cannot be opened.
+    """
+    if samples < 2:
+        raise SettingError(f"--samples {samples}: scores need at least 2 samples")
+    if resamples < 2:
+        raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
+    wanted = wanted_measures(metrics)
+    found = _reference(run, reference)
+    say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
+    view = View(run.domain, found.judged.domain.shape)
+    drawn = view(run.sample(samples, seed=seed))
+    material = Material(drawn, found, extractor, run.energy, seed, resamples)
+    results, left_out = measured(material, wanted, say)
+    asked = {"reference": reference, "extractor": extractor}
+    record = {
+        **_record(run, material, view, results),
+        "asked": {k: v for k, v in asked.items() if v is not None} or None,
+        "complete": not wanted,
+    }
+    keep(run, record)
+    return Evaluation(results, left_out, record)
+
+
+def measured(
+    material: Material, wanted: Sequence[str], say: Say
+) -> tuple[list[Result], dict[str, str]]:
+    """The wanted measures' results, or without any wanted those of all that apply."""
+    results: list[Result] = []
+    left_out: dict[str, str] = {}
+    for name, measure in MEASURES.items():
+        if wanted and name not in wanted:
+            continue
+        reason = measure.reason(material)
+        if reason and wanted:
+            raise SettingError(f"--metrics {name} does not apply: {reason}")
+        if reason := reason or ("" if wanted else measure.spared(material)):
+            left_out[name] = reason
+            continue
+        say(name.replace("_", " "))
+        results += measure.compute(material)
+    return results, left_out
+
+
+def wanted_measures(metrics: Sequence[str]) -> list[str]:
+    """Names as the user wrote them -> keys of MEASURES; none for all.
+
+    Raises SettingError for one that is unknown.
+    """
+    names = [part for name in metrics for part in name.replace(",", " ").split()]
+    if "all" in names:
+        return []
+    wanted = []
+    for name in names:
+        key = name.lower().replace("-", "_")
+        key = ALIASES.get(key, key)
+        if key not in MEASURES:
+            raise SettingError(
+                f"--metrics {describe(name)}: there is no such metric; there are all, "
+                f"{', '.join(MEASURES)}"
+            )
+        wanted.append(key)
+    return wanted
+
+
+def _reference(run: Run, source: str | None) -> Reference:
+    try:
+        return reference_for(run.job.settings.data, run.domain, source)
+    except DataError as error:
+        if source is not None:
+            raise
+        raise DataError(f"{error}; or name other data of the same kind by --reference") from None
+
+
+def _record(run: Run, material: Material, view: View, results: list[Result]) -> dict[str, Any]:
+    used = material.extractor_used
+    return {
+        "step": run.step,
+        "weights": run.weights,
+        "seed": material.seed,
+        "samples": material.count,
+        "energan": __version__,
+        "images": view.says,
+        "extractor": None if used is None else used.about,
+        "reference": material.reference.record(),
+        "metrics": [result.record() for result in results],
+    }
+
+
+# --- metrics.json ---------------------------------------------------------------------------------
+
+
+def kept(path: Path) -> list[dict[str, Any]]:
+    """The evaluations in a run's metrics.json; none if there is no such file, or it is damaged."""
+    try:
+        stored = json.loads((path / "metrics.json").read_text(encoding="utf8"))
+        found = [e for e in stored["evaluations"] if isinstance(e.get("metrics"), list)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return found
+
+
+def found_again(
+    run: Run,
+    metrics: Sequence[str],
+    samples: int,
+    reference: str | None,
+    extractor: str | None,
+    seed: int,
+) -> dict[str, Any] | None:
+    """The entry of metrics.json that `evaluate` would write anew, if it is there.
+
+    Only the run's own reference is known again without opening data, and only the default
+    extractor.
+    """
+    if reference is not None or extractor is not None:
+        return None
+    wanted = wanted_measures(metrics)
+    for entry in kept(run.path):
+        same = (run.step, run.weights, seed, samples, __version__, None)
+        told = _protocol(entry)
+        if (*told[:5], entry.get("asked")) != same:
+            continue
+        if wanted:
+            there = {ALIASES.get(m["name"], m["name"]) for m in entry["metrics"]}
+            if set(wanted) <= there:
+                return entry
+        elif entry.get("complete"):
+            return entry
+    return None
+
+
+def keep(run: Run, record: dict[str, Any]) -> None:
+    """Write `record` into the run's metrics.json.
+
+    Scores by the same protocol join their entry there, each replacing the one of its name, so the
+    same evaluation twice gives the same file.
+    """
+    entries = kept(run.path)
+    same = [e for e in entries if _protocol(e) == _protocol(record)]
+    fresh = {m["name"] for m in record["metrics"]}
+    old = [m for e in same for m in e["metrics"] if m.get("name") not in fresh]
+    order = {name: place for place, name in enumerate(RESULT_ORDER)}
+    metrics = sorted(old + record["metrics"], key=lambda m: order.get(m["name"], len(order)))
+    rest = [e for e in entries if _protocol(e) != _protocol(record)]
+    complete = record["complete"] or any(e.get("complete") for e in same)
+    whole = {**record, "complete": complete, "metrics": metrics}
+    evaluations = sorted([*rest, whole], key=_place)
+    config = run.config
+    about = {"hash": config["hash"], "recipe": config["recipe"], "model": config["model"]}
+    about["seed"] = config["settings"]["seed"]
+    text = json.dumps(
+        {"format": FORMAT, "run": about, "evaluations": evaluations}, indent=1, ensure_ascii=False
+    )
+    write_atomically(run.path / "metrics.json", text + "\n")
+
+
+RESULT_ORDER = (
+    "inception_score", "modified_inception_score", "class_coverage", "class_kl",
+    "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
+    "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes", "modes_kl",
+    "high_quality_share", "energy_log_likelihood",
+)  # fmt: skip
+
+
+def _protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """What must be equal for scores to stand in one entry."""
+    return (
+        entry.get("step"), entry.get("weights"), entry.get("seed"), entry.get("samples"),
+        entry.get("energan"), (entry.get("reference") or {}).get("sha256"),
+        ((entry.get("extractor") or {}).get("sha256")),
+    )  # fmt: skip
+
+
+def _place(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(str(part).zfill(12) for part in _protocol(entry))

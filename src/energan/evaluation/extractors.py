@@ -1,0 +1,179 @@
+"""What turns events into features, and where it can into p(y|x): with a record of which it was."""
+
+import hashlib
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from energan.core import DataError, SettingError
+from energan.data import open_data
+from energan.data.bar import progress
+from energan.evaluation import classifier
+from energan.evaluation.images import Reference
+
+AT_ONCE = 500
+Network = Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True)
+class Features:
+    """values: (N, D) float32; log_probabilities: log p(y|x), (N, K) float64, where there are."""
+
+    values: NDArray[np.float32]
+    log_probabilities: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """network: images (N, C, H, W) in [0, 1] -> features (N, D), or (features, log p(y|x)).
+
+    about: name, sha256 and whatever else tells which it was.
+    """
+
+    name: str
+    network: Network
+    about: dict[str, Any]
+    at_once: int = AT_ONCE
+
+    @torch.no_grad()
+    def __call__(self, events: Tensor, what: str = "features") -> Features:
+        """Raises DataError if the network does not give (N, D) finite features."""
+        values, logs = [], []
+        with progress(f"{self.name}: {what}", len(events)) as advance:
+            for part in events.split(self.at_once):
+                made = self.network(part)
+                features, log_probabilities = made if isinstance(made, tuple) else (made, None)
+                values.append(self._checked(features, len(part)))
+                if log_probabilities is not None:
+                    logs.append(log_probabilities.double().numpy())
+                advance(len(part))
+        return Features(np.concatenate(values), np.concatenate(logs) if logs else None)
+
+    def _checked(self, features: Any, count: int) -> NDArray[np.float32]:
+        if not isinstance(features, Tensor) or features.dim() < 2 or len(features) != count:
+            shape = tuple(features.shape) if isinstance(features, Tensor) else type(features)
+            raise DataError(
+                f"the extractor {self.name} gave {shape} for {count} images: it must give a tensor "
+                "(N, D), or a pair of that and logits (N, K)"
+            )
+        if not bool(features.isfinite().all()):
+            raise DataError(f"the extractor {self.name} gave features that are not finite")
+        return features.flatten(1).float().numpy()
+
+
+def extractor_for(name: str | None, reference: Reference) -> Extractor:
+    """The extractor of this name; without one the in-domain classifier where labels allow it.
+
+    name: "classifier"; "pixels", the numbers of an event themselves; a .safetensors file with the
+    weights of an Inception network; a TorchScript file; or "package.module:callable".
+    Raises DataError or SettingError for one that does not exist or does not fit.
+    """
+    if name is None:
+        name = "pixels" if classifier.lacks(reference.training) else "classifier"
+    if name == "classifier":
+        return _classifier(reference)
+    if name == "pixels":
+        return Extractor("pixels", lambda x: x.flatten(1), {"name": "pixels", "sha256": None})
+    if len(reference.judged.domain.shape) != 3:
+        raise SettingError(f"{reference.judged.name} holds points: leave --extractor unset")
+    if name.endswith(".safetensors"):
+        return _inception(Path(name))
+    if Path(name).suffix in (".pt", ".pth", ".ts", ".pkl"):
+        return _torchscript(Path(name))
+    return _module(name)
+
+
+def _classifier(reference: Reference) -> Extractor:
+    if reference.judged.name == "stacked-mnist":
+        from energan.evaluation.stacked import stacked_classifier
+
+        network, about = stacked_classifier()
+        return Extractor("classifier", network, about)
+    training = reference.training
+    if reference.split == "test":  # then nothing need be kept from it
+        training = open_data(reference.settings.model_copy(update={"held_out": 0}))
+    found = classifier.classifier_for(training, reference.judged, reference.split)
+    return Extractor("classifier", found, found.about)
+
+
+def _inception(path: Path) -> Extractor:
+    from energan.nets.inception import load_inception
+
+    network, about = load_inception(path)
+
+    def scored(images: Tensor) -> tuple[Tensor, Tensor]:
+        colour = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+        features, logits = network.features(colour)
+        return features, logits.double().log_softmax(1)
+
+    return Extractor("inception", scored, {"name": "inception", **about}, at_once=50)
+
+
+def _torchscript(path: Path) -> Extractor:
+    if not path.is_file():
+        raise DataError(f"--extractor {path}: there is no such file")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # what follows it unpickles
+            network = torch.jit.load(str(path), "cpu").eval()
+    except RuntimeError:
+        raise DataError(
+            f"--extractor {path} is no TorchScript file, and pickled weights are never read: give "
+            "weights of an Inception network as .safetensors, a TorchScript file, or "
+            "package.module:callable"
+        ) from None
+    return Extractor(path.name, _logged(network), {"name": path.name, "sha256": sha256})
+
+
+def _module(name: str) -> Extractor:
+    """A callable of the user's: images in [0, 1] -> features, or (features, logits)."""
+    module, _, attribute = name.partition(":")
+    try:
+        if not attribute:
+            raise ImportError("write package.module:callable")
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingError(
+            f"--extractor {name}: {error}; it is classifier, pixels, a .safetensors file of "
+            "Inception weights, a TorchScript file, or package.module:callable"
+        ) from None
+    network = found() if inspect.isclass(found) else found
+    if isinstance(network, torch.nn.Module):
+        network = network.eval().requires_grad_(False)
+    if not callable(network):
+        raise SettingError(f"--extractor {name} is no callable")
+    return Extractor(name, _logged(network), {"name": name, "sha256": _digest(network, module)})
+
+
+def _digest(network: Any, module: str) -> str:
+    """sha256 of the module's source and, of a torch module, its weights."""
+    digest = hashlib.sha256()
+    source = getattr(importlib.import_module(module), "__file__", None)
+    if source and Path(source).is_file():
+        digest.update(Path(source).read_bytes())
+    if isinstance(network, torch.nn.Module):
+        for key, value in sorted(network.state_dict().items()):
+            digest.update(key.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _logged(network: Network) -> Network:
+    """The same network with log-probabilities where it gives logits."""
+
+    def scored(images: Tensor) -> Any:
+        made = network(images)
+        if isinstance(made, (tuple, list)) and len(made) == 2:
+            return made[0], made[1].double().log_softmax(1)
+        return made
+
+    return scored

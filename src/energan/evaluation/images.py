@@ -1,0 +1,121 @@
+"""Where scores are made: images in [0, 1] without padding, points as they are.
+
+Runs of one data set may train on it padded or in [-1, 1]; their samples are brought back before
+they are judged, so that one classifier and one reference judge all of them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError, Domain
+from energan.data import DataSet, DataSettings, open_data
+
+Split = Literal["test", "held-out", "training"]
+AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class View:
+    """How samples of `domain` are brought to events of `shape`."""
+
+    domain: Domain
+    shape: tuple[int, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Samples (N, *domain.shape) in the domain's range -> (N, *shape), images in [0, 1]."""
+        if len(self.shape) != 3:
+            return x
+        low, high = self.domain.low, self.domain.high
+        assert low is not None
+        assert high is not None
+        height, width = self.shape[1:]
+        top, left = ((a - b) // 2 for a, b in zip(x.shape[2:], (height, width), strict=True))
+        x = x[:, :, top : top + height, left : left + width]
+        return ((x - low) / (high - low)).clamp(0, 1)
+
+    @property
+    def says(self) -> str:
+        """What is done, for the record."""
+        if len(self.shape) != 3:
+            return "points as they are"
+        said = []
+        if self.domain.shape[1:] != self.shape[1:]:
+            said.append(f"padding cut off to {self.shape[1]}x{self.shape[2]}")
+        if (self.domain.low, self.domain.high) != (0, 1):
+            said.append(f"[{self.domain.low:g}, {self.domain.high:g}] scaled to [0, 1]")
+        return "; ".join(said) or "as they are"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real events to judge by, in [0, 1] and without padding.
+
+    judged: the part that samples are compared with, and `split` which it is: a test set where there
+        is one, else what was held out from training.
+    training: what the run learnt from.
+    """
+
+    judged: DataSet
+    split: Split
+    training: DataSet
+    settings: DataSettings
+
+    def events(self, data: DataSet, count: int) -> Tensor:
+        """The first `count` events, float32 (N, *event)."""
+        rows = torch.arange(min(count, len(data)))
+        return torch.cat([data.gather(part).x for part in rows.split(AT_ONCE)])
+
+    def record(self) -> dict[str, object]:
+        return {
+            "source": self.judged.name,
+            "split": self.split,
+            "events": len(self.judged),
+            "sha256": self.judged.fingerprint,
+        }
+
+
+def reference_for(settings: DataSettings, domain: Domain, source: str | None = None) -> Reference:
+    """The reference of a run with these settings of data; `source` names another one.
+
+    Raises DataError if it cannot be opened, or does not have the shape of the samples.
+    """
+    changes: dict[str, object] = {"pad": None, "range": "unit", "limit": None, "mirror": False}
+    if settings.storage == "stream":
+        changes["storage"] = "auto"
+    if source is not None:
+        names = ("classes", "held_out", "image_column", "label_column", "attributes")
+        blank = DataSettings()
+        changes |= {name: getattr(blank, name) for name in names} | {"source": source}
+        if len(domain.shape) == 3 and settings.size is None and settings.pad is None:
+            changes["size"] = domain.shape[1]
+            changes["channels"] = "grey" if domain.shape[0] == 1 else "colour"
+    chosen = settings.model_copy(update=changes)
+    training = open_data(chosen)
+    judged, split = _judged(chosen, training)
+    found = Reference(judged, split, training, chosen)
+    _check(judged.domain.shape, domain, judged.name)
+    return found
+
+
+def _judged(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
+    try:
+        return open_data(settings, "test"), "test"
+    except DataError:  # it has no test part
+        pass
+    if training.held_out is not None:
+        return training.held_out, "held-out"
+    return training, "training"
+
+
+def _check(shape: tuple[int, ...], domain: Domain, name: str) -> None:
+    """Samples must be the reference's events, or those with padding around."""
+    ours = domain.shape
+    padded = len(ours) == 3 == len(shape) and ours[0] == shape[0]
+    if ours != shape and not (padded and all(a >= b for a, b in zip(ours, shape, strict=True))):
+        raise DataError(
+            f"the reference {name} has events of shape {shape}, the run's samples {ours}: name one "
+            "whose images have the same channels and size"
+        )

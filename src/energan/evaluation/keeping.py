@@ -1,0 +1,40 @@
+"""The metric whose best checkpoint a run keeps, made on the way."""
+
+from energan.core import Domain, SettingError
+from energan.evaluation.images import View, reference_for
+from energan.evaluation.material import Material
+from energan.evaluation.measures import ALIASES, MEASURES
+from energan.previews import Judge, draw
+from energan.settings import MADE_ANYWAY, Job
+from energan.training.hooks import Figures
+from energan.training.loop import Loop
+
+SAMPLES = 2000
+
+
+def judging(job: Job, domain: Domain) -> Judge | None:
+    """What scores a loop's samples by `output.keep_best`; None if every run makes that figure.
+
+    2,000 samples of averaged weights where there are any, always of the same latents. The
+    classifier is trained first where one is needed and none is kept.
+    Raises SettingError if the metric does not apply to the data.
+    """
+    name = job.settings.output.keep_best
+    if name in MADE_ANYWAY:
+        return None
+    measure = MEASURES[ALIASES.get(name, name)]
+    reference = reference_for(job.settings.data, domain)
+    view = View(domain, reference.judged.domain.shape)
+    first = Material(reference.events(reference.judged, SAMPLES), reference)  # no samples yet
+    if reason := measure.reason(first):
+        raise SettingError(f"--keep-best {name} does not apply: {reason}")
+    extractor = first.extractor if measure.by_features else None
+
+    def judge(loop: Loop) -> Figures:
+        drawn = draw(loop, SAMPLES, "judge")
+        if drawn is None:
+            return {}
+        made = Material(view(drawn.float().cpu()), reference, resamples=2, given=extractor)
+        return {r.name: r.value for r in measure.compute(made) if r.name == name}
+
+    return judge

@@ -1,0 +1,148 @@
+"""What each metric is made from, when it applies, and what real data would score."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from energan import metrics
+from energan.evaluation import density, distances
+from energan.evaluation.classifier import lacks
+from energan.evaluation.material import Material
+from energan.evaluation.results import Result, with_interval
+
+OWN_SCALE = "depends on the classifier: it compares with no score by another one, published or not"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """compute: material -> results; reason: why it does not apply, or nothing.
+
+    spared: why it is left out unless it is named. by_features: whether it needs an extractor.
+    """
+
+    compute: Callable[[Material], list[Result]]
+    reason: Callable[[Material], str] = lambda material: ""
+    spared: Callable[[Material], str] = lambda material: ""
+    by_features: bool = False
+
+
+# --- by p(y|x) ------------------------------------------------------------------------------------
+
+
+def no_classifier(material: Material) -> str:
+    if material.extractor_name is None and (why := lacks(material.reference.training)):
+        return f"it needs a classifier, and {why}"
+    if material.extractor_name == "pixels":
+        return "it needs a classifier, and pixels are none"
+    return ""
+
+
+def inception(material: Material) -> list[Result]:
+    fake, real = _both(material)
+    found = metrics.inception_interval(fake, resamples=material.resamples, seed=material.seed)
+    return [
+        with_interval(
+            "inception_score",
+            metrics.inception_score(log_probabilities=fake),
+            found,
+            _how(material.resamples),
+            better="higher",
+            real=metrics.inception_score(log_probabilities=real),
+            note=OWN_SCALE,
+        )
+    ]
+
+
+def modified_inception(material: Material) -> list[Result]:
+    fake, real = _both(material)
+    found = metrics.inception_interval(
+        fake, modified=True, resamples=material.resamples, seed=material.seed
+    )
+    return [
+        with_interval(
+            "modified_inception_score",
+            metrics.modified_inception_score(log_probabilities=fake),
+            found,
+            _how(material.resamples),
+            better="higher",
+            real=metrics.modified_inception_score(log_probabilities=real),
+            note=f"E KL(p(y) ‖ p(y|x)), no exponential (EBGAN, section 4.1); {OWN_SCALE}",
+        )
+    ]
+
+
+def class_coverage(material: Material) -> list[Result]:
+    fake, real = _both(material)
+    classes = fake.shape[1]
+    shares = np.bincount(real.argmax(1), minlength=classes) / len(real)
+    found = metrics.class_coverage(fake.argmax(1), classes, reference=shares)
+    uniform = metrics.class_coverage(fake.argmax(1), classes)
+    names = material.reference.judged.class_names
+    details = {
+        "classes": classes,
+        "kl_to_real": found.kl,
+        "kl_to_uniform": uniform.kl,
+        "least_share": float(min(found.shares)),
+        **({"shares": list(found.shares), "names": list(names or ())} if classes <= 200 else {}),
+    }
+    there = int((shares > 0).sum())
+    note = f"of {classes} classes, by the classifier's word; KL in nats"
+    return [
+        Result(
+            "class_coverage", float(found.covered), better="higher", real=float(there), note=note,
+            details=details,
+        ),
+        Result("class_kl", found.kl, better="lower", note="KL(samples' classes ‖ real ones), nats"),
+    ]  # fmt: skip
+
+
+def _both(material: Material) -> tuple[np.ndarray, np.ndarray]:
+    fake, real = material.fake.log_probabilities, material.real.log_probabilities
+    if fake is None or real is None:
+        from energan.core import SettingError
+
+        raise SettingError(
+            f"the extractor {material.extractor.name} gives no log-probabilities: leave out the "
+            "inception scores and class_coverage, or name an extractor that classifies"
+        )
+    return fake, real
+
+
+def _how(resamples: int) -> str:
+    return f"95% percentile bootstrap over samples, {resamples} resamples"
+
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+MEASURES: dict[str, Measure] = {
+    "inception_score": Measure(inception, no_classifier, by_features=True),
+    "modified_inception_score": Measure(modified_inception, no_classifier, by_features=True),
+    "class_coverage": Measure(class_coverage, no_classifier, by_features=True),
+    "frechet_distance": Measure(distances.frechet, distances.too_few, by_features=True),
+    "kernel_distance": Measure(distances.kernel, distances.too_few, by_features=True),
+    "precision_recall_density_coverage": Measure(
+        distances.neighbourhoods, distances.too_few, by_features=True
+    ),
+    "sliced_wasserstein": Measure(distances.sliced),
+    "variance_ratio": Measure(distances.variance),
+    "memorisation": Measure(distances.memorisation, distances.nothing_held_out),
+    "parzen": Measure(density.parzen, density.no_parzen, density.spare_parzen),
+    "modes": Measure(density.modes, density.no_modes),
+    "energy_log_likelihood": Measure(density.energy, density.no_plane),
+}
+ALIASES = {
+    "is": "inception_score",
+    "fid": "frechet_distance",
+    "kid": "kernel_distance",
+    "swd": "sliced_wasserstein",
+    "prdc": "precision_recall_density_coverage",
+    "precision": "precision_recall_density_coverage",
+    "recall": "precision_recall_density_coverage",
+    "density": "precision_recall_density_coverage",
+    "coverage": "precision_recall_density_coverage",
+    "class_kl": "class_coverage",
+    "modes_kl": "modes",
+    "high_quality_share": "modes",
+}

@@ -1,0 +1,52 @@
+"""A score as it is kept: its value, its interval, what real data gets, and what to know of it."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from energan.metrics.bootstrap import Interval
+
+Better = Literal["higher", "lower"] | None
+DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Result:
+    """low, high: the ends of the interval that `interval` describes; None where there is none.
+
+    real: what real data gets in place of samples, a share of which says more than the score does.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    interval: str | None = None
+    better: Better = None
+    real: float | None = None
+    note: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON takes it, with DIGITS significant digits."""
+        return {name: _rounded(value) for name, value in asdict(self).items()}
+
+    def text(self) -> str:
+        """The value, with its interval where there is one."""
+        if self.low is None or self.high is None:
+            return f"{self.value:.4g}"
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+def with_interval(name: str, value: float, found: Interval, how: str, **rest: Any) -> Result:
+    return Result(name, value, found.low, found.high, how, **rest)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    return value

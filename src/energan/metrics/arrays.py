@@ -1,0 +1,42 @@
+"""What the metrics share: sets of vectors as float64 arrays, checked."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Values = Tensor | NDArray[Any]
+Rows = NDArray[np.float64]
+
+
+def rows(values: Values, what: str = "features", fewest: int = 1) -> Rows:
+    """Vectors (N, D), or events (N, *event) flattened, as float64.
+
+    Raises ValueError, naming `what` they are, if they are no such set, or not finite.
+    """
+    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if found.ndim < 2 or found.size == 0:
+        raise ValueError(f"{what} must be (N, D), not empty: they are {found.shape}")
+    if len(found) < fewest:
+        raise ValueError(f"at least {fewest} {what} are needed: there are {len(found)}")
+    flat = found.reshape(len(found), -1).astype(np.float64)
+    if not np.isfinite(flat).all():
+        raise ValueError(f"{what} must be finite")
+    return flat
+
+
+def pair(a: Values, b: Values, fewest: int = 1) -> tuple[Rows, Rows]:
+    """Two sets of vectors of one length."""
+    first, second = rows(a, fewest=fewest), rows(b, fewest=fewest)
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"vectors differ in length: {first.shape[1]} and {second.shape[1]}")
+    return first, second
+
+
+def squared_distances(a: Rows, b: Rows) -> Tensor:
+    """(N, M), ≥ 0, of a (N, D) and b (M, D), by one product of matrices."""
+    x, y = torch.from_numpy(a), torch.from_numpy(b)
+    found = torch.addmm(y.square().sum(1), x, y.T, alpha=-2)
+    return found.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)

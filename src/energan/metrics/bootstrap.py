@@ -1,0 +1,131 @@
+"""Intervals: by resampling what a score is made of, and over seeds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Rows = NDArray[np.intp]
+BLOCK = 2**22
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The ends of a confidence interval; equal where there is nothing to resample."""
+
+    low: float
+    high: float
+
+
+def interval(
+    statistic: Callable[[Rows], float],
+    count: int,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    kind: Literal["percentile", "basic"] = "percentile",
+) -> Interval:
+    """The bootstrap interval of statistic(rows), rows (count,) drawn with replacement.
+
+    kind: "percentile", the quantiles of the resampled values; or "basic", those reflected about the
+        value itself, for statistics that duplicates bias (Davison & Hinkley 1997, section 5.2).
+    Raises ValueError for count or resamples below 1, or a level outside (0, 1).
+    """
+    _check(count, resamples, level)
+    generator = np.random.default_rng(seed)
+    drawn = [statistic(generator.integers(0, count, count)) for _ in range(resamples)]
+    found = _quantiles(np.asarray(drawn), level)
+    if kind == "percentile":
+        return found
+    value = statistic(np.arange(count))
+    return Interval(2 * value - found.high, 2 * value - found.low)
+
+
+def mean_interval(
+    values: Tensor | NDArray[Any], *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """The percentile interval of the mean of values (N,)."""
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1:
+        raise ValueError(f"values must be (N,): they are {found.shape}")
+    _check(len(found), resamples, level)
+    means = [w @ found / len(found) for w in _weights(len(found), resamples, seed)]
+    return _quantiles(np.concatenate(means), level)
+
+
+def inception_interval(
+    log_probabilities: Tensor | NDArray[Any],
+    *,
+    modified: bool = False,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The percentile interval of the inception score of log p(y|x) (N, K), or of I′ (modified).
+
+    Samples are resampled, and p(y) with them. Both scores are functions of two means over samples:
+    of p(y|x), and of its negative entropy (IS), or of log p(y|x) (I′).
+    """
+    logs = np.asarray(log_probabilities, dtype=np.float64)
+    if logs.ndim != 2 or not logs.size:
+        raise ValueError(f"log-probabilities must be (N, K), not empty: they are {logs.shape}")
+    _check(len(logs), resamples, level)
+    logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
+    p = np.exp(logs)
+    with np.errstate(invalid="ignore"):
+        own = np.where(p > 0, p * logs, 0.0).sum(1)
+    scores = []
+    for weights in _weights(len(logs), resamples, seed):
+        marginal = weights @ p / len(logs)  # (r, K)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            entropy = np.where(marginal > 0, marginal * np.log(marginal), 0.0).sum(1)
+            if modified:
+                # 0 · −∞ is 0 where a class never occurs, in p(y) as in the weights
+                cross = np.where(marginal > 0, marginal * _mean(weights, logs), 0.0).sum(1)
+                scores.append(entropy - cross)
+            else:
+                scores.append(np.exp(weights @ own / len(logs) - entropy))
+    return _quantiles(np.concatenate(scores), level)
+
+
+def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Student's t interval of the mean over runs that differ in the seed; at least two."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        raise ValueError("an interval over seeds needs at least two runs")
+    found = np.asarray(values, dtype=np.float64)
+    half = t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
+    return Interval(float(found.mean() - half), float(found.mean() + half))
+
+
+def _mean(weights: NDArray[np.float64], logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weighted mean of logs (N, K) -> (r, K); −∞ counts only where it has weight."""
+    infinite = np.isneginf(logs)
+    found = weights @ np.where(infinite, 0.0, logs) / len(logs)
+    return np.where(weights @ infinite.astype(np.float64) > 0, -np.inf, found)
+
+
+def _weights(count: int, resamples: int, seed: int) -> Any:
+    """How often each of `count` is drawn in each resample, (r, count), some resamples at a time."""
+    generator = np.random.default_rng(seed)
+    left = resamples
+    while left:
+        r = min(left, max(1, BLOCK // count))
+        yield generator.multinomial(count, np.full(count, 1 / count), size=r).astype(np.float64)
+        left -= r
+
+
+def _quantiles(values: NDArray[np.float64], level: float) -> Interval:
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(values, ends, method="inverted_cdf")  # infinite ones do no harm
+    return Interval(float(low), float(high))
+
+
+def _check(count: int, resamples: int, level: float) -> None:
+    if count < 1 or resamples < 1 or not 0 < level < 1:
+        raise ValueError("count and resamples must be at least 1, and level in (0, 1)")

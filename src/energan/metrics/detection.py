@@ -1,0 +1,91 @@
+"""How well a score tells anomalous events from normal ones, and where to put the threshold."""
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Values = Tensor | NDArray[Any]
+
+
+def auroc(scores: Values, anomalous: Values) -> float:
+    """The probability that an anomalous event scores above a normal one, ties counted half.
+
+    scores (N,): high means anomalous, as an energy does; anomalous (N,), of yes and no.
+    Raises ValueError for other shapes, values that are not finite, or events all of one kind.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    s, a = _labelled(scores, anomalous)
+    return float(roc_auc_score(a, s))
+
+
+def average_precision(scores: Values, anomalous: Values) -> float:
+    """The mean precision over recalls of the anomalous, Σ (R_n − R_{n−1}) P_n, in [0, 1]."""
+    from sklearn.metrics import average_precision_score
+
+    s, a = _labelled(scores, anomalous)
+    return float(average_precision_score(a, s))
+
+
+def fpr_at_tpr(scores: Values, anomalous: Values, tpr: float = 0.95) -> float:
+    """The share of normal events flagged by the highest threshold that flags `tpr` of the others.
+
+    An event is flagged if its score is at least the threshold. Lower is better.
+    """
+    from sklearn.metrics import roc_curve
+
+    if not 0 < tpr <= 1:
+        raise ValueError(f"tpr must be in (0, 1], not {tpr}")
+    s, a = _labelled(scores, anomalous)
+    false, true, _ = roc_curve(a, s, drop_intermediate=False)
+    return float(false[np.argmax(true >= tpr)])
+
+
+def calibrated_threshold(normal_scores: Values, fpr: float = 0.05) -> float:
+    """The threshold that a new normal event exceeds with a probability of at most fpr.
+
+    The ⌈(n + 1)(1 − fpr)⌉-th smallest of the n normal scores: the guarantee of split conformal
+    prediction, for any distribution, if new normal events are exchangeable with these.
+    Raises ValueError if n is too small for this fpr, saying how many are needed.
+    """
+    s = _scores(normal_scores)
+    if not 0 < fpr < 1:
+        raise ValueError(f"fpr must be in (0, 1), not {fpr}")
+    place = ceil((len(s) + 1) * (1 - fpr) - 1e-9)  # rounding must not move it up
+    if place > len(s):
+        needed = ceil(1 / fpr - 1e-9) - 1
+        raise ValueError(
+            f"a false-positive rate of {fpr:g} needs at least {needed} normal events: there are "
+            f"{len(s)}"
+        )
+    return float(np.sort(s)[place - 1])
+
+
+def percentile_of(scores: Values, normal_scores: Values) -> NDArray[np.float64]:
+    """For each score (N,), the share of normal ones that are as low or lower, in [0, 100]."""
+    normal = np.sort(_scores(normal_scores))
+    below = np.searchsorted(normal, _scores(scores), side="right")
+    return below.astype(np.float64) * (100.0 / len(normal))
+
+
+def _scores(values: Values) -> NDArray[np.float64]:
+    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if found.ndim != 1 or not len(found):
+        raise ValueError(f"scores must be (N,), not empty: they are {found.shape}")
+    if not np.isfinite(found).all():
+        raise ValueError("scores must be finite")
+    return found.astype(np.float64)
+
+
+def _labelled(scores: Values, anomalous: Values) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    s = _scores(scores)
+    marks = anomalous.detach().cpu().numpy() if isinstance(anomalous, Tensor) else anomalous
+    a = np.asarray(marks).astype(bool)
+    if a.shape != s.shape:
+        raise ValueError(f"{a.shape} marks do not fit {s.shape} scores")
+    if a.all() or not a.any():
+        raise ValueError("there must be both normal and anomalous events")
+    return s, a

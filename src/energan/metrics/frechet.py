@@ -1,0 +1,54 @@
+"""The Fréchet distance of two sets of features, as of two Gaussians (Heusel et al. 2017)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energan.metrics.arrays import Values, rows
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """mean (D,) and covariance (D, D), with N − 1, of `count` features; float64."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    count: int
+
+
+def statistics_of(features: Values) -> Statistics:
+    """Of features (N, D). Raises ValueError for fewer than two, or values that are not finite."""
+    found = rows(features, fewest=2)
+    return Statistics(found.mean(0), np.atleast_2d(np.cov(found, rowvar=False)), len(found))
+
+
+def frechet_distance(features_a: Values, features_b: Values) -> float:
+    """||μ_a − μ_b||² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½), ≥ 0, of features (N, D) and (M, D).
+
+    Lower is better. It is biased upwards, the more the fewer features there are.
+    Raises ValueError for features of different lengths, fewer than two, or not finite.
+    """
+    return frechet_distance_of(statistics_of(features_a), statistics_of(features_b))
+
+
+def frechet_distance_of(a: Statistics, b: Statistics) -> float:
+    """The same of two Statistics.
+
+    tr (Σ_a Σ_b)^½ is the sum of the square roots of the eigenvalues of A Σ_b A, A = Σ_a^½, which is
+    symmetric: no imaginary parts, and singular covariances do no harm.
+    """
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(f"features differ in length: {len(a.mean)} and {len(b.mean)}")
+    root = _root(a.covariance)
+    mixed = np.linalg.eigvalsh(root @ b.covariance @ root)
+    cross = 2 * np.sqrt(np.clip(mixed, 0, None)).sum()
+    distance = ((a.mean - b.mean) ** 2).sum() + np.trace(a.covariance) + np.trace(b.covariance)
+    return max(0.0, float(distance - cross))
+
+
+def _root(covariance: NDArray[np.float64]) -> NDArray[Any]:
+    """The symmetric square root of a positive semi-definite matrix."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)

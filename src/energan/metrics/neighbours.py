@@ -1,0 +1,148 @@
+"""Nearest neighbours: precision to coverage of two sets, and whether samples are copies."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from energan.metrics.arrays import Rows, Values, pair, squared_distances
+
+CHUNK = 2**22
+"""Distances that are held together."""
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """precision, recall, coverage in [0, 1], density ≥ 0: higher is better, about 1 of equals."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhoods:
+    """What the four are means of.
+
+    in_real: for each fake event, whether it lies in the ball of some real one; density: in how
+    many, over k. recalled: for each real event, whether it lies in the ball of some fake one;
+    covered: whether its own ball holds a fake one. Balls reach to the k-th neighbour of their set.
+    """
+
+    in_real: NDArray[np.bool_]
+    density: NDArray[np.float64]
+    recalled: NDArray[np.bool_]
+    covered: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Memorisation:
+    """Whether samples lie nearer to training events than held-out events do.
+
+    z: the Mann–Whitney statistic of the two sets of distances, standard normal if they are of one
+        distribution, far below 0 where samples are copies (Meehan et al. 2020, of one cell).
+    share_below_first_percentile, share_below_median: of samples nearer than that of the held-out
+        distances; 0.01 and 0.5 where there is no copying. copies: samples at distance 0.
+    distances, indices: of each sample's nearest training event.
+    """
+
+    z: float
+    share_below_first_percentile: float
+    share_below_median: float
+    copies: int
+    distances: NDArray[np.float64]
+    indices: NDArray[np.int64]
+
+
+def precision_recall_density_coverage(real: Values, fake: Values, k: int = 5) -> PrecisionRecall:
+    """Of features real (N, D) and fake (M, D), as Naeem et al. 2020 and their package define them.
+
+    Raises ValueError for vectors of different lengths, not finite, or sets of at most k.
+    """
+    found = neighbourhoods(real, fake, k)
+    parts = (found.in_real, found.recalled, found.density, found.covered)
+    return PrecisionRecall(*(float(p.mean()) for p in parts))
+
+
+def neighbourhoods(real: Values, fake: Values, k: int = 5) -> Neighbourhoods:
+    """For each event what precision, recall, density and coverage are made of."""
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    r, f = pair(real, fake, fewest=k + 1)
+    real_radii, fake_radii = _radii(r, k), _radii(f, k)
+    counts = torch.zeros(len(f), dtype=torch.int64)
+    recalled, covered = [], []
+    for start, distances in _blocks(r, f):  # (n, M)
+        own = real_radii[start : start + len(distances)].unsqueeze(1)
+        counts += (distances < own).sum(0)
+        recalled.append((distances < fake_radii).any(1))
+        covered.append((distances.min(1, keepdim=True).values < own).squeeze(1))
+    return Neighbourhoods(
+        (counts > 0).numpy(), counts.double().numpy() / k,
+        torch.cat(recalled).numpy(), torch.cat(covered).numpy(),
+    )  # fmt: skip
+
+
+def nearest(
+    queries: Values, references: Values, k: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Euclidean distances (N, k), ascending, and indices (N, k) of the k nearest references (M, D).
+
+    Raises ValueError for vectors of different lengths, not finite, or fewer references than k.
+    """
+    q, r = pair(queries, references)
+    if not 1 <= k <= len(r):
+        raise ValueError(f"k is between 1 and the {len(r)} references, not {k}")
+    found: list[tuple[Any, Any]] = []
+    for start, distances in _blocks(q, r):
+        indices = distances.topk(k, largest=False).indices.numpy()
+        # exactly, not by the product of matrices: a copy is at distance 0
+        gaps = q[start : start + len(indices), None] - r[indices]
+        exact = np.sqrt((gaps**2).sum(-1))
+        order = exact.argsort(1, kind="stable")
+        found.append((np.take_along_axis(exact, order, 1), np.take_along_axis(indices, order, 1)))
+    return np.concatenate([d for d, _ in found]), np.concatenate([i for _, i in found])
+
+
+def memorisation(samples: Values, training: Values, held_out: Values) -> Memorisation:
+    """Compare samples (N, D) and held-out events (M, D) by the distance to training events (T, D).
+
+    Raises ValueError for vectors of different lengths or not finite.
+    """
+    from scipy.stats import mannwhitneyu
+
+    distances, indices = nearest(samples, training)
+    own, theirs = distances[:, 0], nearest(held_out, training)[0][:, 0]
+    n, m = len(own), len(theirs)
+    u = float(mannwhitneyu(own, theirs, method="asymptotic", use_continuity=False).statistic)
+    counts = np.unique(np.concatenate([own, theirs]), return_counts=True)[1].astype(np.float64)
+    ties = float((counts**3 - counts).sum()) / ((n + m) * (n + m - 1))
+    spread = (n * m / 12 * (n + m + 1 - ties)) ** 0.5
+    return Memorisation(
+        (u - n * m / 2) / spread if spread > 0 else 0.0,
+        float((own < np.quantile(theirs, 0.01)).mean()),
+        float((own < np.quantile(theirs, 0.5)).mean()),
+        int((own == 0).sum()),
+        own,
+        indices[:, 0],
+    )
+
+
+def _blocks(a: Rows, b: Rows) -> Iterator[tuple[int, Tensor]]:
+    """Where a block of a begins, and its squared distances (n, M) to all of b, about b's mean."""
+    centre = b.mean(0)
+    a, b = a - centre, b - centre
+    size = min(1024, max(1, CHUNK // len(b)))
+    for start in range(0, len(a), size):
+        yield start, squared_distances(a[start : start + size], b)
+
+
+def _radii(features: Rows, k: int) -> Tensor:
+    """The squared distance of each to its k-th neighbour in the same set, itself not counted."""
+    parts = [d.kthvalue(k + 1, dim=1).values for _, d in _blocks(features, features)]
+    return torch.cat(parts)

@@ -1,0 +1,121 @@
+"""The Gaussian Parzen window of the 2014 paper: a log-likelihood from samples alone.
+
+p(x) = (1/N) Σ_i N(x; s_i, σ²I), the s_i samples of the model (Goodfellow et al. 2014, section 5,
+after Breuleux et al. 2009). Distances are ||x||² + ||s||² − 2x·s in float64, about the samples'
+mean: at the small σ in use, an error of 1e-4 in a squared distance would be one of 0.005 nats.
+
+scikit-learn's KernelDensity (1.9) agrees to 1e-12 with one leaf, leaf_size ≥ N; its trees with
+smaller leaves are off by hundreds of nats at 784 numbers, in the model's favour.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log, pi
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Values = Tensor | NDArray[Any]
+
+SIGMAS: tuple[float, ...] = tuple(float(s) for s in np.logspace(-1, 0, 10))
+"""Ten widths, log-spaced in [0.1, 1]."""
+CHUNK = 2**22
+"""Distances that are held together."""
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """mean: of log p over the M test events, in nats. standard_error: its own, s/√M."""
+
+    mean: float
+    standard_error: float
+
+
+def parzen_log_likelihood(
+    samples: Values, test: Values, sigma: float, *, chunk: int = CHUNK
+) -> LogLikelihood:
+    """The log-likelihood of test events (M, D) under windows of width sigma on samples (N, D).
+
+    Events of more axes are flattened. `chunk` distances are in memory at a time, not N×M.
+    Raises ValueError for events of different sizes, none of either, fewer than two test events,
+    values that are not finite, or a sigma that is not positive.
+    """
+    s, t = _rows(samples, test)
+    if len(t) < 2:
+        raise ValueError("a standard error needs at least two test events")
+    values = torch.cat([_log_density(d, [sigma], s.shape[1])[0] for d in _distances(s, t, chunk)])
+    error = float(values.std()) / len(values) ** 0.5
+    return LogLikelihood(float(values.mean()), error)
+
+
+def parzen_sigma(
+    samples: Values,
+    validation: Values,
+    sigmas: Sequence[float] | None = None,
+    *,
+    chunk: int = CHUNK,
+) -> float:
+    """The width with the highest mean log-likelihood of the validation events (M, D).
+
+    sigmas: to choose from; ten, log-spaced in [0.1, 1], if not given. The first of equals.
+    """
+    table = parzen_validation(samples, validation, sigmas, chunk=chunk)
+    return max(table, key=lambda sigma: table[sigma])
+
+
+def parzen_validation(
+    samples: Values,
+    validation: Values,
+    sigmas: Sequence[float] | None = None,
+    *,
+    chunk: int = CHUNK,
+) -> dict[float, float]:
+    """Width -> mean log-likelihood of the validation events (M, D); distances are made once."""
+    chosen = SIGMAS if sigmas is None else tuple(float(s) for s in sigmas)
+    if not chosen:
+        raise ValueError("give at least one sigma to choose from")
+    s, v = _rows(samples, validation)
+    totals = torch.zeros(len(chosen), dtype=torch.float64)
+    for distances in _distances(s, v, chunk):
+        totals += _log_density(distances, chosen, s.shape[1]).sum(1)
+    return dict(zip(chosen, (totals / len(v)).tolist(), strict=True))
+
+
+def _rows(samples: Values, test: Values) -> tuple[Tensor, Tensor]:
+    """Both as float64 (N, D), (M, D) on the CPU, about the samples' mean."""
+    rows = [torch.as_tensor(v).detach().to("cpu", torch.float64) for v in (samples, test)]
+    if any(r.dim() < 2 or r.numel() == 0 for r in rows):
+        raise ValueError("samples and test events must be (N, D) and (M, D), not empty")
+    s, t = (r.flatten(1) for r in rows)
+    if s.shape[1] != t.shape[1]:
+        raise ValueError(f"events differ in size: {s.shape[1]} and {t.shape[1]} numbers")
+    if not (s.isfinite().all() and t.isfinite().all()):
+        raise ValueError("events must be finite")
+    centre = s.mean(0)
+    return s - centre, t - centre
+
+
+def _distances(samples: Tensor, test: Tensor, chunk: int) -> Iterator[Tensor]:
+    """Squared distances (m, N) of test events to samples, part of the test by part."""
+    squares, transposed = samples.square().sum(1), samples.T
+    for part in test.split(max(1, chunk // len(samples))):
+        found = torch.addmm(squares, part, transposed, alpha=-2)
+        yield found.add_(part.square().sum(1, keepdim=True)).clamp_min_(0)
+
+
+def _log_density(distances: Tensor, sigmas: Sequence[float], size: int) -> Tensor:
+    """log p (S, m) at squared distances (m, N), for S widths, of events of `size` numbers."""
+    made = []
+    nearest = distances.min(1, keepdim=True).values
+    beyond = nearest - distances  # at most 0, so that no exponential overflows
+    for sigma in sigmas:
+        if not 0 < sigma < float("inf"):
+            raise ValueError(f"sigma must be positive, not {sigma}")
+        scale = 1 / (2 * sigma**2)
+        total = (beyond * scale).exp_().sum(1).log_()
+        constant = log(distances.shape[1]) + size / 2 * log(2 * pi * sigma**2)
+        made.append(total - nearest.squeeze(1) * scale - constant)
+    return torch.stack(made)

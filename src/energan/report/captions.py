@@ -1,0 +1,66 @@
+"""What the captions of curves say, of the objective that was trained by."""
+
+from energan.objectives import Hinge, Logistic, SquareSquare
+from energan.report.material import Material
+
+TITLES = {
+    "sliced_wasserstein": "Sliced Wasserstein distance",
+    "variance_ratio": "Variance of samples over the data's",
+    "code_similarity": "Likeness of codes",
+    "modes": "Modes covered",
+    "high_quality_share": "Share of samples near a mode",
+    "pull_away": "Pulling-away term",
+    "images_per_s": "Images per second",
+}
+READING = {
+    "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
+    "variance_ratio": "Near 1 the samples vary as the data does; near 0 they have collapsed.",
+    "code_similarity": "Mean squared cosine of the samples' codes about the data's mean code "
+    "(dashed: of the data's own). It nears 1 in a collapse.",
+    "modes": "How many of the data's modes have samples near them.",
+    "high_quality_share": "Samples within four standard deviations of a mode.",
+    "pull_away": "Mean squared cosine of the samples' codes in a batch; 1 if all point one way.",
+}
+
+
+def settles_at_margin(material: Material) -> bool:
+    """Whether theorem 1 says of its loss that it settles at m: with the hinge, not squared."""
+    objective = None if material.model is None else material.model.objective
+    return isinstance(objective, Hinge) and not isinstance(objective, SquareSquare)
+
+
+def losses_say(material: Material) -> str:
+    """What to look for in the losses."""
+    objective = None if material.model is None else material.model.objective
+    if settles_at_margin(material):
+        return (
+            "Means over the steps between two readings. L_D settles near m at the equilibrium of "
+            "theorem 1 (Zhao et al. 2017); far below it, the energy tells samples from data too "
+            "easily."
+        )
+    if isinstance(objective, Logistic):
+        return (
+            "Means over the steps between two readings. Where samples cannot be told from data, "
+            "L_D is 2 ln 2 ≈ 1.39 (Goodfellow et al. 2014); near 0 the sampler hardly learns."
+        )
+    return "Means over the steps between two readings."
+
+
+def energies_say(material: Material) -> str:
+    """What to look for in the energies."""
+    if material.scheduled("margin") is not None:
+        return (
+            "Low means like data. The energy of data falls, and that of samples is pushed up to "
+            "the margin and pulled down by the sampler. Held-out energies far above those of "
+            "training data mean that the training set is learnt by heart."
+        )
+    return (
+        "Low means like data. The nearer the energies of data and of samples, the less they can "
+        "be told apart; held-out energies far above those of training data mean overfitting."
+    )
+
+
+def in_words(name: str) -> str:
+    """The name of a figure as a title."""
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]

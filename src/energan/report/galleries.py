@@ -1,0 +1,146 @@
+"""Pictures of images that the model makes: fresh, extreme, between latents, beside the data."""
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from energan import pictures
+from energan.core import Domain, Scored
+from energan.data import DataSet
+from energan.report import latents
+from energan.report.html import Picture, number, of_image
+from energan.report.neighbours import among
+from energan.run import Run
+
+FRESH, EXTREMES, JUDGED = 64, 24, 1000
+PAIRS, STEPS = 4, 9
+QUERIES, NEAREST = 8, 3
+COMPARED = 100
+"""Samples, and held-out events, whose distances to the training set are compared."""
+LARGEST = 1400
+"""Pixels across, beyond which a picture of images is reduced."""
+
+
+def fresh(x: Tensor, domain: Domain, about: str) -> Picture:
+    """A grid of the first samples."""
+    says = f"{min(FRESH, len(x))} samples as they come, none chosen ({about})."
+    return of_image("samples", "Fresh samples", says, _grid(x[:FRESH], domain), tall=True)
+
+
+def extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
+    """The samples (N, *event) of lowest and of highest energy (N,)."""
+    order = energy.argsort()
+    count = min(EXTREMES, len(x) // 2)
+    found = []
+    for name, title, chosen in (
+        ("best", "Lowest energy", order[:count]),
+        ("worst", "Highest energy", order.flip(0)[:count]),
+    ):
+        first, last = float(energy[chosen[0]]), float(energy[chosen[-1]])
+        says = (
+            f"The {count} samples of {'lowest' if name == 'best' else 'highest'} energy among "
+            f"{len(x):,}, U from {number(first)} to {number(last)} in reading order."
+        )
+        if name == "best":
+            says += " Where all are alike, the energy favours a few easy images."
+        image = _grid(x[chosen], domain, columns=8)
+        found.append(of_image(f"energy-{name}", title, says, image))
+    return found
+
+
+def interpolations(run: Run, seed: int = 0) -> list[Picture]:
+    """Images along the way between pairs of latents; none if the sampler has no latents."""
+    z = latents.drawn(run, 2 * PAIRS, seed)
+    if z is None:
+        return []
+    made = []
+    for name, way, says in (
+        ("linear", latents.straight,
+         "Straight lines between pairs of latents. Smooth change without a jump or a ghost of both "
+         "ends speaks against a generator that only repeats single images."),
+        ("spherical", latents.spherical,
+         "The same pairs along great circles, where the norm of z stays what the prior gives; a "
+         "straight line's middle is shorter than latents usually are."),
+    ):  # fmt: skip
+        path = way(z[:PAIRS], z[PAIRS:], STEPS).flatten(0, 1)
+        image = _grid(latents.images(run, path), run.domain, columns=STEPS)
+        made.append(of_image(f"interpolation-{name}", f"Interpolation, {name}", says, image))
+    return made
+
+
+def nearest_training(x: Tensor, data: DataSet, domain: Domain) -> Picture:
+    """Samples, each above its nearest training images."""
+    queries = x[:COMPARED]
+    distances, rows = among(queries, data, NEAREST)
+    shown = min(QUERIES, len(queries))
+    real = data.gather(rows[:shown].T.flatten()).x.cpu()  # (K, Q) flattened: a row for each rank
+    image = _stacked([_grid(x[:shown], domain, shown), _grid(real, domain, shown)])
+    says = (
+        f"Top row: samples; below each, its {NEAREST} nearest training images by Euclidean "
+        f"distance. The nearest lies {_median(distances)} away (median of {len(queries)} samples)"
+    )
+    if data.held_out is not None and len(data.held_out) > 1:
+        rows = torch.arange(min(COMPARED, len(data.held_out)))
+        held_out, _ = among(data.held_out.gather(rows).x.cpu(), data, 1)
+        says += f", of held-out images {_median(held_out)}: far less would mean copies"
+    return of_image("neighbours", "Nearest training images", says + ".", image)
+
+
+@torch.no_grad()
+def reconstructions(run: Run, data: DataSet) -> list[Picture]:
+    """Held-out images that the energy likes least and most, above what D makes of them."""
+    held_out = data.held_out if data.held_out is not None else data
+    x = held_out.gather(torch.arange(min(JUDGED, len(held_out)))).x.float().cpu()
+    if _scored(run, x[:1]).reconstruction is None:
+        return []
+    parts = [_scored(run, part) for part in x.split(latents.AT_ONCE)]
+    energy = torch.cat([p.energy.reshape(len(p.energy), -1).mean(-1).float().cpu() for p in parts])
+    made = torch.cat(
+        [p.reconstruction.float().cpu() for p in parts if p.reconstruction is not None]
+    )
+    order, count = energy.argsort(), min(QUERIES, len(x))
+    what = "held-out" if data.held_out is not None else "training"
+    found = []
+    for name, title, chosen in (
+        ("worst", "Worst reconstructions", order.flip(0)[:count]),
+        ("best", "Best reconstructions", order[:count]),
+    ):
+        first, last = (number(float(energy[chosen[i]])) for i in (0, -1))
+        pairs = [_grid(part[chosen], run.domain, count) for part in (x, made)]
+        says = (
+            f"Of {len(x):,} {what} images those of {'highest' if name == 'worst' else 'lowest'} "
+            f"energy (U {first} to {last}), above what the auto-encoder makes of them."
+        )
+        if name == "worst":
+            says += " What is lost there is what the energy has not learnt of the data."
+        found.append(of_image(f"reconstruction-{name}", title, says, _stacked(pairs, gap=0)))
+    return found
+
+
+def _scored(run: Run, x: Tensor) -> Scored:
+    scored: Scored = run.energy_network(x.to(run.engine.device, torch.float32), stream="eval")
+    return scored
+
+
+def _grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
+    image = pictures.grid(x, domain, columns)
+    share = LARGEST / max(image.size)
+    if share >= 1:
+        return image
+    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _stacked(parts: list[Image.Image], gap: int = 10) -> Image.Image:
+    """Pictures above each other, with a gap that the page shows through."""
+    height = sum(part.height for part in parts) + gap * (len(parts) - 1)
+    sheet = Image.new("RGBA", (max(part.width for part in parts), height), (0, 0, 0, 0))
+    top = 0
+    for part in parts:
+        sheet.paste(part.convert("RGBA"), (0, top))
+        top += part.height + gap
+    return sheet
+
+
+def _median(distances: Tensor) -> str:
+    return number(float(distances[:, 0].median()))

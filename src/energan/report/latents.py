@@ -1,0 +1,51 @@
+"""Latents of a generator, and the ways from one to another."""
+
+import torch
+from torch import Tensor
+
+from energan.core import Randomness, attach
+from energan.run import Run
+from energan.samplers.generator import Generator, latent
+
+AT_ONCE = 250
+
+
+def drawn(run: Run, count: int, seed: int = 0) -> Tensor | None:
+    """z (count, L) from the generator's prior; None if the sampler is no generator."""
+    if not isinstance(run.sampler, Generator):
+        return None
+    randomness = Randomness([seed], run.engine.device).at("report", "latents")
+    return latent(randomness, run.sampler.prior, count, run.sampler.latent_size)
+
+
+def straight(a: Tensor, b: Tensor, steps: int) -> Tensor:
+    """(N, L), (N, L) -> (N, steps, L), with both ends, along the straight line."""
+    t = torch.linspace(0, 1, steps, device=a.device).view(1, steps, 1)
+    return (1 - t) * a.unsqueeze(1) + t * b.unsqueeze(1)
+
+
+def spherical(a: Tensor, b: Tensor, steps: int) -> Tensor:
+    """(N, L), (N, L) -> (N, steps, L), with both ends, along the great circle (Shoemake 1985).
+
+    In between the norm stays near those of the ends, as normal latents have it in high dimensions.
+    Ends that point the same or opposite ways leave no circle, and are joined by a straight line.
+    """
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1)
+    angle = cosine.acos().view(-1, 1, 1)
+    t = torch.linspace(0, 1, steps, device=a.device).view(1, steps, 1)
+    sine = angle.sin()
+    safe = sine.clamp_min(1e-3)
+    round_about = (
+        ((1 - t) * angle).sin() * a.unsqueeze(1) + (t * angle).sin() * b.unsqueeze(1)
+    ) / safe
+    return torch.where(sine > 1e-3, round_about, straight(a, b, steps))
+
+
+@torch.no_grad()
+def images(run: Run, z: Tensor) -> Tensor:
+    """G(z) in evaluation mode, float (len(z), *event) on the CPU."""
+    generator = run.sampler
+    assert isinstance(generator, Generator)
+    attach(generator, Randomness([0], run.engine.device).at("report", "noise"))
+    parts = [generator.network(part, "eval").float().cpu() for part in z.split(AT_ONCE)]
+    return torch.cat(parts)

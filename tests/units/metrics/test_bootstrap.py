@@ -1,0 +1,101 @@
+"""Intervals cover what they should, and the quick ways agree with the plain one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from energan.metrics import (
+    inception_interval,
+    inception_score,
+    interval,
+    mean_interval,
+    modified_inception_score,
+    over_seeds,
+)
+
+
+def logs(n: int, k: int, seed: int) -> np.ndarray:
+    values = np.random.default_rng(seed).normal(size=(n, k)) * 3
+    return values - np.logaddexp.reduce(values, axis=1, keepdims=True)
+
+
+def test_the_interval_is_scipys_within_its_own_noise() -> None:
+    x = np.random.default_rng(0).gamma(2, size=200)
+    found = interval(lambda rows: float(np.median(x[rows])), 200, resamples=4000)
+    theirs = stats.bootstrap(
+        (x,), np.median, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.06)
+    basic = interval(lambda rows: float(np.median(x[rows])), 200, resamples=4000, kind="basic")
+    middle = float(np.median(x))
+    assert (basic.low, basic.high) == (2 * middle - found.high, 2 * middle - found.low)
+
+
+def test_means_are_covered_as_often_as_is_said() -> None:
+    rng = np.random.default_rng(0)
+    inside = 0
+    for i in range(300):
+        found = mean_interval(rng.normal(size=80), resamples=300, seed=i)
+        inside += found.low <= 0 <= found.high
+    assert 0.90 < inside / 300 < 0.985
+
+
+def test_the_quick_mean_is_the_plain_one_within_noise() -> None:
+    x = np.random.default_rng(3).random(150)
+    plain = interval(lambda rows: float(x[rows].mean()), 150, resamples=5000)
+    quick = mean_interval(x, resamples=5000)
+    assert (quick.low, quick.high) == pytest.approx((plain.low, plain.high), abs=0.004)
+
+
+@pytest.mark.parametrize("modified", [False, True])
+def test_the_quick_inception_interval_is_the_plain_one(modified: bool) -> None:
+    values = logs(120, 6, 0)
+    score = modified_inception_score if modified else inception_score
+    plain = interval(lambda r: score(log_probabilities=values[r]), 120, resamples=2500)
+    quick = inception_interval(values, modified=modified, resamples=2500)
+    width = plain.high - plain.low
+    assert (quick.low, quick.high) == pytest.approx((plain.low, plain.high), abs=0.08 * width)
+
+
+@given(st.integers(0, 10**6), st.booleans())
+def test_every_resample_of_equal_rows_scores_as_the_rows_do(seed: int, modified: bool) -> None:
+    values = np.repeat(logs(1, 5, seed), 30, axis=0)
+    found = inception_interval(values, modified=modified, resamples=20)
+    expected = 0 if modified else 1
+    assert (found.low, found.high) == pytest.approx((expected, expected), abs=1e-9)
+
+
+def test_impossible_classes_make_no_nan() -> None:
+    never = np.array([[0.0, -np.inf, -np.inf], [np.log(0.5), np.log(0.5), -np.inf]] * 10)
+    plain = inception_interval(never, resamples=50)
+    assert 1 <= plain.low <= plain.high <= 3
+    # I′ is infinite where some p(y|x) is 0 and p(y) is not
+    assert inception_interval(never, modified=True, resamples=50).high == np.inf
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    x = np.random.default_rng(0).random(50)
+    assert mean_interval(x, seed=1) == mean_interval(x, seed=1) != mean_interval(x, seed=2)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=8))
+def test_over_seeds_is_students_t(values: list[float]) -> None:
+    found = over_seeds(values)
+    mean, error = np.mean(values), stats.sem(values)
+    low, high = (mean, mean) if error == 0 else stats.t.interval(0.95, len(values) - 1, mean, error)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least two runs"):
+        over_seeds([1.0])
+    with pytest.raises(ValueError, match="at least 1"):
+        mean_interval(np.ones(0))
+    with pytest.raises(ValueError, match=r"must be \(N,\)"):
+        mean_interval(np.ones((2, 2)))
+    with pytest.raises(ValueError, match="level"):
+        interval(lambda rows: 0.0, 3, level=1.0)
+    with pytest.raises(ValueError, match=r"\(N, K\)"):
+        inception_interval(np.zeros(3))

@@ -1,0 +1,102 @@
+"""Detection against its definitions, and the guarantee of a calibrated threshold."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from energan.metrics import (
+    auroc,
+    average_precision,
+    calibrated_threshold,
+    fpr_at_tpr,
+    percentile_of,
+)
+
+cases = st.integers(0, 10**6).map(
+    lambda seed: (
+        np.random.default_rng(seed).integers(0, 12, 40).astype(float),  # with ties
+        np.r_[True, False, np.random.default_rng(seed + 1).random(38) < 0.3],
+    )
+)
+
+
+@given(cases)
+def test_auroc_is_the_share_of_pairs_in_order(case: tuple[np.ndarray, np.ndarray]) -> None:
+    s, a = case
+    above = s[a][:, None] - s[~a][None]
+    expected = ((above > 0) + 0.5 * (above == 0)).mean()
+    assert auroc(s, a) == pytest.approx(expected)
+    assert auroc(torch.from_numpy(-s), torch.from_numpy(a)) == pytest.approx(1 - expected)
+
+
+@given(cases)
+def test_average_precision_by_its_sum(case: tuple[np.ndarray, np.ndarray]) -> None:
+    s, a = case
+    total, before = 0.0, 0.0
+    for t in sorted(set(s), reverse=True):
+        flagged = s >= t
+        recall = (flagged & a).sum() / a.sum()
+        total += (recall - before) * (flagged & a).sum() / flagged.sum()
+        before = recall
+    assert average_precision(s, a) == pytest.approx(total)
+
+
+@given(cases, st.floats(0.05, 1))
+def test_fpr_at_tpr_by_trying_all_thresholds(
+    case: tuple[np.ndarray, np.ndarray], tpr: float
+) -> None:
+    s, a = case
+    enough = [t for t in set(s) if (s[a] >= t).mean() >= tpr - 1e-12]
+    assert fpr_at_tpr(s, a, tpr) == pytest.approx(min((s[~a] >= t).mean() for t in enough))
+
+
+def test_a_perfect_score_and_a_blind_one() -> None:
+    s, a = np.r_[np.zeros(10), np.ones(10)], np.r_[np.zeros(10), np.ones(10)].astype(bool)
+    assert (auroc(s, a), average_precision(s, a), fpr_at_tpr(s, a)) == (1, 1, 0)
+    assert (auroc(s * 0, a), fpr_at_tpr(s * 0, a)) == (0.5, 1)
+
+
+@given(st.integers(20, 400), st.floats(0.05, 0.5), st.integers(0, 10**6))
+def test_the_threshold_is_the_stated_order_statistic(n: int, fpr: float, seed: int) -> None:
+    s = np.random.default_rng(seed).permutation(n).astype(float)
+    place = int(np.ceil(round((n + 1) * (1 - fpr), 9)))
+    assert calibrated_threshold(s, fpr) == place - 1
+
+
+def test_a_new_normal_event_exceeds_it_as_often_as_was_asked_and_no_more() -> None:
+    """Over draws of n + 1 exchangeable scores: at most fpr, and more than fpr − 1/(n + 1)."""
+    rng, n, fpr = np.random.default_rng(0), 59, 0.1
+    drawn = rng.standard_cauchy((20_000, n + 1))
+    exceeded = np.mean([row[-1] > calibrated_threshold(row[:-1], fpr) for row in drawn])
+    spread = (fpr * (1 - fpr) / len(drawn)) ** 0.5
+    assert fpr - 1 / (n + 1) - 4 * spread < exceeded < fpr + 4 * spread
+
+
+@pytest.mark.parametrize(("n", "fpr", "needed"), [(18, 0.05, 19), (98, 0.01, 99), (3, 0.2, 4)])
+def test_too_few_are_told_how_many_are_needed(n: int, fpr: float, needed: int) -> None:
+    with pytest.raises(ValueError, match=f"needs at least {needed} normal events: there are {n}"):
+        calibrated_threshold(np.arange(n), fpr)
+    assert calibrated_threshold(np.arange(needed), fpr) == needed - 1
+
+
+@given(st.integers(0, 10**6))
+def test_percentiles_count_what_is_as_low(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    s, normal = rng.integers(0, 9, 20), rng.integers(0, 9, 30)
+    expected = [100 * np.mean(normal <= x) for x in s]
+    assert percentile_of(s, normal) == pytest.approx(expected)
+
+
+def test_what_is_refused() -> None:
+    s, a = np.arange(4.0), np.array([0, 1, 0, 1])
+    for bad_s, bad_a in ((s[:3], a), (s * np.nan, a), (s, a * 0), (s, a * 0 + 1), (s[:0], a[:0])):
+        for measure in (auroc, average_precision, fpr_at_tpr):
+            with pytest.raises(ValueError, match=r"fit|finite|both|empty"):
+                measure(bad_s, bad_a)
+    with pytest.raises(ValueError, match="tpr must be"):
+        fpr_at_tpr(s, a, 0)
+    for fpr in (0, 1, float("nan")):
+        with pytest.raises(ValueError, match="must be in"):
+            calibrated_threshold(np.arange(100), fpr)

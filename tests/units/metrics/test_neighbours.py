@@ -1,0 +1,97 @@
+"""Precision to coverage against prdc, nearest neighbours against scipy, and copies are noticed."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prdc import compute_prdc
+from scipy.spatial.distance import cdist
+from scipy.stats import norm
+
+from energan.metrics import (
+    memorisation,
+    nearest,
+    neighbourhoods,
+    precision_recall_density_coverage,
+)
+
+shapes = st.tuples(st.integers(8, 60), st.integers(8, 60), st.integers(1, 6))
+
+
+@given(shapes, st.integers(1, 6), st.integers(0, 10**6), st.floats(0, 2))
+def test_it_is_prdc(shape: tuple[int, int, int], k: int, seed: int, shift: float) -> None:
+    n, m, d = shape
+    rng = np.random.default_rng(seed)
+    real, fake = rng.normal(size=(n, d)), rng.normal(size=(m, d)) + shift
+    theirs = compute_prdc(real_features=real, fake_features=fake, nearest_k=k)
+    ours = precision_recall_density_coverage(real, fake, k)
+    for name in ("precision", "recall", "density", "coverage"):
+        assert getattr(ours, name) == pytest.approx(theirs[name], abs=1e-12), name
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(70, 3)), rng.normal(size=(50, 3))
+    whole = precision_recall_density_coverage(real, fake, 3)
+    monkeypatch.setattr("energan.metrics.neighbours.CHUNK", 100)
+    assert precision_recall_density_coverage(real, fake, 3) == whole
+    found = neighbourhoods(real, fake, 3)
+    assert found.in_real.shape == found.density.shape == (50,)
+    assert found.recalled.shape == found.covered.shape == (70,)
+    assert found.density.mean() == pytest.approx(whole.density)
+
+
+@given(shapes, st.integers(1, 5), st.integers(0, 10**6))
+def test_nearest_is_scipys(shape: tuple[int, int, int], k: int, seed: int) -> None:
+    n, m, d = shape
+    rng = np.random.default_rng(seed)
+    q, r = rng.normal(size=(n, d)), rng.normal(size=(m, d))
+    distances, indices = nearest(q, r, k)
+    expected = np.sort(cdist(q, r), axis=1)[:, :k]
+    assert np.allclose(distances, expected, atol=1e-9)
+    assert np.allclose(np.take_along_axis(cdist(q, r), indices, 1), expected, atol=1e-9)
+
+
+def test_a_copy_is_at_distance_zero_exactly() -> None:
+    """Also far from the origin, where a product of matrices would leave a rest."""
+    r = np.random.default_rng(0).normal(size=(40, 500)) + 1e3
+    distances, indices = nearest(r[7:9], r)
+    assert distances.tolist() == [[0.0], [0.0]]
+    assert indices.tolist() == [[7], [8]]
+
+
+def test_copies_are_noticed_and_honest_samples_are_not() -> None:
+    rng = np.random.default_rng(0)
+    training, held_out, honest = (rng.normal(size=(400, 4)) for _ in range(3))
+    fair = memorisation(honest, training, held_out)
+    assert abs(fair.z) < 4
+    assert fair.copies == 0
+    assert 0.35 < fair.share_below_median < 0.65
+    near = training + rng.normal(scale=0.01, size=training.shape)
+    copied = memorisation(near, training, held_out)
+    assert copied.z < -15
+    assert copied.share_below_first_percentile > 0.9
+    assert memorisation(training[:50], training, held_out).copies == 50
+    away = memorisation(honest + 10, training, held_out)
+    assert away.z > 15
+
+
+def test_the_statistic_is_standard_normal_for_honest_samples() -> None:
+    rng = np.random.default_rng(1)
+    drawn = [memorisation(*rng.normal(size=(3, 30, 2))).z for _ in range(300)]
+    assert abs(np.mean(drawn)) < 0.4  # not 0: both share one training set
+    assert norm.cdf(np.std(drawn)) == pytest.approx(norm.cdf(1), abs=0.12)
+
+
+def test_equal_distances_give_zero_and_not_a_division_by_it() -> None:
+    training = np.zeros((5, 2))
+    assert memorisation(training, training, training).z == 0
+
+
+@pytest.mark.parametrize("k", [0, 5, 9])
+def test_k_must_fit(k: int) -> None:
+    five = np.random.default_rng(0).normal(size=(5, 2))
+    with pytest.raises(ValueError, match=r"k must be|at least"):
+        precision_recall_density_coverage(five, five, k)
+    with pytest.raises(ValueError, match="k is between"):
+        nearest(five, five, k if k != 5 else 6)
