@@ -152,11 +152,10 @@ class Run:
         if isinstance(x, Tensor):
             self._check(x)
         data = normal_events(x, self.job.settings.data, self.domain)
-        energies = self.energies(data, f"calibrating on {data.name}")
         part: calibrations.Part = "held-out" if x is None else "given"
-        made = calibrations.calibrated(
-            energies, fpr, self.network, part, data.name, data.fingerprint
-        )
+        of = (self.network, part, data.name, data.fingerprint)
+        energies = self.energies(data, f"calibrating on {data.name}")
+        made = calibrations.calibrated(energies, fpr, *of)
         made.save(self.path)
         return made
 

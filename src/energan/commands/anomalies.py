@@ -1,0 +1,81 @@
+"""`energan anomaly`: one class after the other as the anomaly."""
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from energan.commands.parts import parse, show, table_of
+from energan.errors import SettingError
+from energan.version import __version__
+
+
+def anomaly(args: list[str]) -> int:
+    import tyro
+
+    @dataclass
+    class Anomaly:
+        """How well runs find the classes that they were not trained on: a table over runs that
+        each left out one or more (as with --data.classes 1 2 3 4 5 6 7 8 9), and the mean."""
+
+        runs: Annotated[list[Path], tyro.conf.Positional]
+        """run folders"""
+        data: str | None = None
+        """a labelled source, if not each run's own: its test part, or what was held out"""
+        weights: Literal["ema", "raw"] | None = None
+        """averaged or raw; averaged where there are any"""
+        checkpoint: str = "last"
+        """last, best, or a step"""
+        out: Path | None = None
+        """write the table to this .csv, or, with what it is of, to this .json"""
+
+    asked = parse(Anomaly, args, "energan anomaly")
+    from energan.commands.scoring import opened
+    from energan.verdict.detection import detection_table
+    from energan.verdict.sheet import left_out
+
+    if asked.out is not None and asked.out.suffix not in (".csv", ".json"):
+        raise SettingError(f"--out {asked.out}: name a .csv or a .json file")
+    runs = [opened(path, asked.checkpoint, asked.weights) for path in asked.runs]
+    rows, about = [], []
+    for run in runs:
+        sheet, found = left_out(run.energies, run.job.settings.data, run.domain, asked.data)
+        rows.append((sheet.anomalous_classes, found))
+        about.append(
+            {"run": str(run.path), "hash": run.config["hash"], "seed": run.job.settings.seed,
+             "data": sheet.what, **asdict(run.network), "energan": __version__}
+        )  # fmt: skip
+    table = detection_table(rows)
+    _print(table, [record["data"] for record in about])
+    if asked.out is not None:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        _write(asked.out, table, about)
+        print(f"written: {asked.out}")
+    return 0
+
+
+def _print(rows: list[dict[str, Any]], data: list[Any]) -> None:
+    print(f"scored on {', '.join(dict.fromkeys(data))}; the anomaly is what a run did not train on")
+    table = table_of(
+        "anomaly", "AUROC", "average precision", "FPR at 95% TPR", "normal", "anomalous"
+    )
+    for row in rows:
+        figures = (f"{row[f]:.4f}" for f in ("auroc", "average_precision", "fpr_at_95_tpr"))
+        table.add_row(row["anomaly"], *figures, f"{row['normal']:,}", f"{row['anomalous']:,}")
+    show(table)
+
+
+def _write(path: Path, rows: list[dict[str, Any]], about: list[dict[str, Any]]) -> None:
+    from energan.folder import write_atomically
+
+    if path.suffix == ".json":
+        text = json.dumps({"table": rows, "runs": about}, indent=1, ensure_ascii=False) + "\n"
+    else:
+        out = io.StringIO()
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = out.getvalue()
+    write_atomically(path, text)

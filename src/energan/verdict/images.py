@@ -1,0 +1,179 @@
+"""Images to be judged: files, folders and data sources, prepared as the run's own data were."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError, Domain, describe
+from energan.data import SOURCES, DataSet, DataSettings
+from energan.data.content import content_of
+from energan.data.encoded import Encoded
+from energan.data.folders import file_parts
+from energan.data.idx import Split, is_idx
+from energan.data.named import Opened
+from energan.data.opening import PACKED, open_source
+from energan.data.selection import select
+from energan.verdict.preparing import Unreadable, arrays, filled, pictures
+
+ARRAYS = {".mat", ".npy", ".npz", ".parquet", ".arrow"}
+
+Part = Literal["test", "held-out", "all"]
+_WHOLE: dict[Split, Part] = {"test": "test", "train": "all"}
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Events in the order of their source.
+
+    names: a path, or source:row, of each event. part: which of the source's events they are.
+    own: whether the run was trained on this source.
+    """
+
+    data: DataSet
+    names: tuple[str, ...]
+    source: str
+    part: Part
+    own: bool
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, numbers where they have none; () without labels."""
+        if self.data.labels is None:
+            return ()
+        return self.data.class_names or tuple(map(str, range(self.data.domain.classes or 0)))
+
+
+def open_images(
+    sources: Sequence[str], settings: DataSettings, domain: Domain
+) -> tuple[list[Judged], list[tuple[str, str]]]:
+    """The events of `sources` for a run with these settings of data, and (where, reason) of those
+    that cannot be read.
+
+    A source is an image file, or anything that `data.source` takes: its test part where it has one.
+    Where it has none, a name (or the run's own source) gives what is held out, a path all.
+
+    Raises DataError if a source does not exist or does not fit the run, or none can be read.
+    """
+    if len(domain.shape) == 3:
+        settings = filled(settings, domain)
+    found: list[Judged] = []
+    skipped: list[tuple[str, str]] = []
+    refused: list[DataError] = []
+    for loose, group in groupby(sources, _is_image_file):
+        words = list(group)
+        for one in [words] if loose else [[word] for word in words]:
+            opened = _files if loose else _source
+            try:
+                found.append(opened(one, settings, domain))
+                skipped += found[-1].data.skipped
+            except Unreadable as error:
+                refused.append(error)
+                skipped += [(word, "no image there can be read") for word in one]
+    if not found:
+        raise refused[0] if refused else DataError("name images: files, folders, or a data source")
+    return found, skipped
+
+
+def _is_image_file(source: str) -> bool:
+    path = Path(source).expanduser()
+    if source in SOURCES or not path.is_file():
+        return False
+    packed = path.suffix.lower() in PACKED or path.name.lower().endswith(".tar.gz")
+    return not packed and path.suffix.lower() not in ARRAYS and not is_idx(path)
+
+
+def _files(words: Sequence[str], settings: DataSettings, domain: Domain) -> Judged:
+    files = [Path(word).expanduser() for word in words]
+    source = Encoded(
+        words[0] if len(words) == 1 else f"{words[0]} and {len(words) - 1} more", len(files),
+        file_parts(files),
+        lambda row: words[row], lambda: content_of(files, list(words)),
+    )  # fmt: skip
+    data, rows = pictures(source, settings, domain, torch.arange(len(files)))
+    told = words[0] if len(words) == 1 else f"{len(words)} files"
+    return Judged(data, tuple(words[row] for row in rows.tolist()), told, "all", False)
+
+
+def _source(words: Sequence[str], settings: DataSettings, domain: Domain) -> Judged:
+    (name,) = words
+    own = _same(name, settings.source)
+    asked = settings if own else _foreign(settings, name)
+    source, split = _opened(asked)
+    rows, part = torch.arange(source.count), _WHOLE[split]
+    if split == "train" and (own or name in SOURCES):
+        rows, part = _unseen(source, asked), "held-out"
+    if not len(rows):
+        raise DataError(f"{name} holds nothing that was kept from training: name other images")
+    _check_kind(source, name, domain)
+    if isinstance(source, Encoded):
+        data, rows = pictures(source, asked, domain, rows)
+    else:
+        data = arrays(source, asked, domain, rows, split)
+    base = _base(name, source)
+    joint = f"{name}: " if base is None else f"{base}/"
+    skipped = tuple((f"{joint}{where}", reason) for where, reason in data.skipped)
+    names = (
+        str(base / source.where(row))
+        if base is not None and isinstance(source, Encoded)
+        else f"{name}:{row}"
+        for row in rows.tolist()
+    )
+    return Judged(replace(data, name=name, skipped=skipped), tuple(names), name, part, own)
+
+
+def _opened(settings: DataSettings) -> tuple[Opened, Split]:
+    try:
+        return open_source(settings, "test"), "test"
+    except DataError:  # it has no test part; whatever else is wrong is told now
+        return open_source(settings, "train"), "train"
+
+
+def _same(source: str, trained_on: str) -> bool:
+    if source in SOURCES or trained_on in SOURCES or source.startswith("hub:"):
+        return source == trained_on
+    return Path(source).expanduser().resolve() == Path(trained_on).expanduser().resolve()
+
+
+def _foreign(settings: DataSettings, source: str) -> DataSettings:
+    """What prepares another source like the run's own; all that concerns only that one is left."""
+    blank = DataSettings()
+    names = ("classes", "limit", "held_out", "image_column", "label_column", "attributes")
+    return settings.model_copy(
+        update={"source": source, **{name: getattr(blank, name) for name in names}}
+    )
+
+
+def _unseen(source: Opened, settings: DataSettings) -> Tensor:
+    """Rows kept from training: those held out, and all of the classes that were left out."""
+    chosen = select(source, settings, "train")
+    rows = chosen.held_out
+    if settings.classes and chosen.labels is not None:
+        rows = torch.cat([rows, (chosen.labels < 0).nonzero().flatten()])
+    return rows.sort().values
+
+
+def _check_kind(source: Opened, name: str, domain: Domain) -> None:
+    images = isinstance(source, Encoded) or source.events.dim() == 4
+    if images != (len(domain.shape) == 3):
+        kinds = {True: "images", False: "points"}
+        raise DataError(
+            f"{describe(name)} holds {kinds[images]}, and the run was trained on "
+            f"{kinds[not images]} of shape {domain.shape}: name a source of {kinds[not images]}"
+        )
+
+
+def _base(name: str, source: Opened) -> Path | None:
+    """The folder that a source's image files are named from; None if it has no files."""
+    folder = Path(name).expanduser()
+    if isinstance(source, Encoded) and name not in SOURCES and folder.is_dir():
+        bases = [folder, *(p for p in sorted(folder.iterdir()) if p.is_dir())]
+        return next((base for base in bases if (base / source.where(0)).is_file()), None)
+    return None

@@ -1,0 +1,238 @@
+"""`energan score` and `energan anomaly` as a user types them, on small networks."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import energan
+from energan import cli
+from energan.core import SettingError
+
+SMALL = [
+    "--model.generator", "16", "--model.encoder", "16", "--model.latent", "4",
+    "--output.checkpoint-every", "20", "--output.sample-every", "40", "--threads", "1",
+]  # fmt: skip
+
+
+def run(*words: str | Path) -> int:
+    return cli.main([str(w) for w in words])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    """The one sentence that a user's error gives, with exit code 2 and no traceback."""
+    capsys.readouterr()
+    assert run(*words) == 2
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    assert said.err.startswith("energan: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "eight"
+    words = ["--steps", "40", "--out", out, "--data.classes", *"01234567", *SMALL]
+    assert run("train", "ebgan-digits", *words) == 0
+    return out
+
+
+@pytest.fixture
+def fresh(trained: Path) -> Path:
+    """The run without a calibration."""
+    (trained / "calibration.json").unlink(missing_ok=True)
+    return trained
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """25 digits, and 5 of them in negative; one file is torn."""
+    folder = tmp_path_factory.mktemp("pictures")
+    images = (load_digits().images * 15.9).astype(np.uint8)
+    for name, chosen in (("good", images[:25]), ("negative", 255 - images[:5])):
+        (folder / name).mkdir()
+        for i, image in enumerate(chosen):
+            Image.fromarray(image).resize((32, 32)).save(folder / name / f"{i:02d}.png")
+    (folder / "good" / "99.png").write_bytes((folder / "good" / "00.png").read_bytes()[:60])
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_is_scored(
+    fresh: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, maps = tmp_path / "new" / "scores.csv", tmp_path / "maps"
+    words = ["--out", out, "--heatmaps", maps, "--limit-heatmaps", "3"]
+    assert run("score", fresh, pictures, *words) == 0
+    said = capsys.readouterr()
+    assert "not calibrated yet: calibrating on the run's own held-out part" in said.err
+    assert "30 scored" in said.out
+    assert "1 could not be read" in said.out
+    assert "99.png: " in said.out
+    assert "AUROC" in said.out
+    assert "5 anomalous, 25 normal" in said.out
+    found = rows(out)
+    assert len(found) == 30
+    assert found[0]["image"] == str(pictures / "good" / "00.png")
+    assert {r["label"] for r in found} == {"good", "negative"}
+    kept = json.loads((fresh / "calibration.json").read_text())
+    assert kept["energies"] == sorted(kept["energies"])
+    for row in found:
+        energy = float(row["energy"])
+        share = 100 * sum(e <= energy for e in kept["energies"]) / kept["count"]
+        assert float(row["percentile"]) == pytest.approx(share, abs=100 / kept["count"] + 0.01)
+        assert row["anomalous"] == ("yes" if energy > kept["threshold"] else "no")
+    worst = sorted(found, key=lambda r: -float(r["energy"]))[0]
+    names = sorted(p.name for p in maps.iterdir())
+    assert len(names) == 3
+    assert names[0] == f"001-{Path(worst['image']).name}"
+
+
+def test_python_says_the_same_as_the_command(fresh: Path, pictures: Path, tmp_path: Path) -> None:
+    assert run("score", fresh, pictures / "good" / "03.png", "--out", tmp_path / "s.csv") == 0
+    (row,) = rows(tmp_path / "s.csv")
+    image = Image.open(pictures / "good" / "03.png").resize((8, 8), Image.Resampling.LANCZOS)
+    x = torch.from_numpy(np.array(image)).float().view(1, 1, 8, 8) / 127.5 - 1
+    loaded = energan.load(fresh)
+    scores = loaded.score(x)
+    assert float(row["energy"]) == pytest.approx(float(scores.energy), rel=1e-4)
+    assert row["anomalous"] == ("yes" if scores.anomalous[0] else "no")
+    made = loaded.reconstruct(x)
+    torch.testing.assert_close(loaded.heatmap(x), (x - made).square().sum(1))
+    # the energy is the l2 norm, so the map sums to its square
+    total = loaded.heatmap(x).sum().sqrt()
+    torch.testing.assert_close(total, scores.energy[0], rtol=1e-4, atol=1e-4)
+
+
+def test_calibrating_in_python(fresh: Path) -> None:
+    loaded = energan.load(fresh)
+    x = torch.rand(60, 1, 8, 8) * 2 - 1
+    with pytest.raises(SettingError, match=r"not calibrated: run\.calibrate"):
+        loaded.score(x)
+    made = loaded.calibrate(x, fpr=0.1)
+    assert made.count == 60
+    assert made.network == loaded.network
+    scores = energan.load(fresh).score(x)
+    assert scores.energy.shape == scores.percentile.shape == scores.anomalous.shape == (60,)
+    assert int(scores.anomalous.sum()) == 60 - 55  # ⌈61 × 0.9⌉ = 55
+    earlier = energan.load(fresh, checkpoint=20)
+    with pytest.raises(SettingError, match=r"at step 40 \(ema weights\), and this is step 20"):
+        earlier.score(x)
+
+
+def test_a_rate_changes_the_threshold_alone(fresh: Path, pictures: Path) -> None:
+    path = fresh / "calibration.json"
+    assert run("score", fresh, pictures) == 0
+    first = json.loads(path.read_text())
+    assert run("score", fresh, pictures, "--fpr", "0.2") == 0
+    second = json.loads(path.read_text())
+    assert (first["fpr"], second["fpr"]) == (0.05, 0.2)
+    assert second["threshold"] < first["threshold"]
+    assert second["energies"] == first["energies"]
+
+
+def test_a_default_calibration_follows_the_checkpoint(
+    fresh: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("score", fresh, pictures, "--fpr", "0.1") == 0
+    capsys.readouterr()
+    assert run("score", fresh, pictures, "--checkpoint", "20") == 0
+    said = capsys.readouterr()
+    assert "calibrated at step 40 (ema weights), and this is step 20" in said.err
+    assert "at most 10 %" in said.out
+    assert json.loads((fresh / "calibration.json").read_text())["network"]["step"] == 20
+
+
+def test_the_users_calibration_is_not_redone_silently(
+    fresh: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("score", fresh, pictures, "--calibrate", pictures / "good") == 0
+    kept = (fresh / "calibration.json").read_text()
+    assert json.loads(kept)["count"] == 25
+    said = refused(capsys, "score", fresh, pictures, "--checkpoint", "20")
+    assert "at step 40" in said
+    assert "--calibrate" in said
+    said = refused(capsys, "score", fresh, pictures, "--weights", "raw")
+    assert "raw weights" in said
+    assert (fresh / "calibration.json").read_text() == kept
+
+
+def test_users_errors(
+    fresh: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, torn = pictures / "good", pictures / "good" / "99.png"
+    wrong = {
+        "no image that can be read": [torn],
+        "does not exist": [tmp_path / "nowhere.png"],
+        "needs at least 999": [good, "--calibrate", good, "--fpr", "0.001"],
+        "between 0 and 1": [good, "--fpr", "2"],
+        "name a .csv": [good, "--out", tmp_path / "s.txt"],
+        "no class 'rust'": [pictures, "--anomaly", "rust"],
+        "have no labels": [good, "--normal", "good"],
+        "is a file: name a folder": [good, "--heatmaps", torn],
+        "at least one": [good, "--heatmaps", tmp_path, "--limit-heatmaps", "0"],
+    }
+    for message, words in wrong.items():
+        assert message in refused(capsys, "score", fresh, *words)
+    assert not (fresh / "calibration.json").exists()
+
+
+def test_labels_without_a_rule_say_how(
+    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new("L", (8, 8), 200).save(tmp_path / name / "x.png")
+    assert run("score", fresh, tmp_path) == 0
+    assert "--anomaly CLASS or --normal CLASS gives AUROC" in capsys.readouterr().out
+    assert run("score", fresh, tmp_path, "--anomaly", "b") == 0
+    assert "anomalous by label: b; AUROC 0.5000" in capsys.readouterr().out
+
+
+def test_anomaly_tables_the_classes_left_out(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("anomaly", trained, trained, "--out", tmp_path / "t.json") == 0
+    assert "8, 9" in capsys.readouterr().out
+    written = json.loads((tmp_path / "t.json").read_text())
+    assert [row["anomaly"] for row in written["table"]] == ["8, 9", "8, 9", "mean"]
+    assert written["runs"][0]["step"] == 40
+    assert run("anomaly", trained, "--out", tmp_path / "t.csv") == 0
+    assert float(rows(tmp_path / "t.csv")[0]["auroc"]) == written["table"][0]["auroc"]
+    assert "holds points" in refused(capsys, "anomaly", trained, "--data", "ring")
+
+
+def test_energies_without_reconstruction_get_saliency(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "gan"
+    words = ["--data.source", "digits", "--steps", "5", "--threads", "1", "--out", out]
+    assert run("train", "gan-mnist", *words) == 0
+    maps = tmp_path / "maps"
+    assert run("score", out, pictures / "good", "--heatmaps", maps, "--limit-heatmaps", "2") == 0
+    assert "its gradient" in capsys.readouterr().out
+    assert len(list(maps.iterdir())) == 2
+    loaded = energan.load(out)
+    assert not loaded.reconstructs
+    with pytest.raises(SettingError, match="no reconstruction"):
+        loaded.reconstruct(torch.zeros(1, 1, 8, 8))
+
+
+def test_points_are_scored_without_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ring"
+    assert run("train", "ebgan-ring", "--steps", "5", "--threads", "1", "--out", out) == 0
+    assert run("score", out, "ring", "--out", tmp_path / "s.csv") == 0
+    assert len(rows(tmp_path / "s.csv")) == 10_000
+    assert "which have no pictures" in refused(capsys, "score", out, "ring", "--heatmaps", tmp_path)
