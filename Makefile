@@ -1,4 +1,4 @@
-# make demo   train the default model on the embedded digits and name the picture it makes
+# make demo   train the default model on the embedded digits, score it, name its picture and report
 # make test   run all tests        make check   lint, types, import rules
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,7 +24,10 @@ export ENERGAN_DATA
 	@touch $@
 
 demo: .venv/.demo
-	$(BIN)/energan train ebgan-digits
+	@set -e; out=runs/demo-$$(date +%Y%m%d-%H%M%S); \
+	$(BIN)/energan train ebgan-digits --out $$out; \
+	$(BIN)/energan evaluate $$out; \
+	$(BIN)/energan report $$out
 
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2

@@ -20,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_report_writes_a_page_and_says_where(run: Path, capsys, tmp_path: Path) -> None:
     assert cli.main(["report", str(run)]) == 0
-    assert capsys.readouterr().out.strip() == str(run / "report.html")
+    assert capsys.readouterr().out.strip() == f"report: {run / 'report.html'}"
     assert (run / "report" / "curves-losses.png").is_file()
     page = tmp_path / "new" / "page.html"
     assert cli.main(["report", str(run), str(run), "--out", str(page), "--no-data"]) == 0

@@ -32,5 +32,5 @@ def report(args: list[str]) -> int:
 
     path = write_report(asked.runs, asked.out, data=not asked.no_data, say=say)
     say("")
-    print(path)
+    print(f"report: {path}")
     return 0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from energan.core import Randomness, attach
 from energan.data import DataSet, open_data
-from energan.metrics import nearest
 from energan.pictures import grid
+from energan.report import latents
+from energan.report.neighbours import among
 from energan.report.paper_parts import (
     TEXT,
     Asked,
@@ -26,7 +26,6 @@ from energan.report.paper_parts import (
     write,
 )
 from energan.run import Run
-from energan.samplers.generator import latent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,8 +34,8 @@ EDGE = 0.06
 """Inches of white around the images."""
 ROW, ROWS, BETWEEN = 5, 6, 10
 """Samples in a row of figure 2, rows of figure 3, images in each."""
-MOST, CHUNK = 200_000, 2**24
-"""Training images that are looked at, and numbers of them at once."""
+MOST = 200_000
+"""Training images that are looked at."""
 
 
 def neighbours(paths: Sequence[Path], asked: Asked) -> Drawn:
@@ -52,7 +51,8 @@ def neighbours(paths: Sequence[Path], asked: Asked) -> Drawn:
     rows = -(-count // across)
     x = run.sample(rows * across, seed=asked.seed)
     data = open_data(run.job.settings.data)
-    distances, found = _nearest(x[across - 1 :: across], data)
+    distances, nearest = among(x[across - 1 :: across], data, 1, MOST)
+    found = data.gather(nearest[:, 0]).x.float().cpu()
     return Drawn(
         _framed(x, found, across, run),
         f"{rows * across} unpicked samples of {path.name} (seed {asked.seed}), and framed the "
@@ -62,22 +62,10 @@ def neighbours(paths: Sequence[Path], asked: Asked) -> Drawn:
     )
 
 
-def _nearest(x: Tensor, data: DataSet) -> tuple[Tensor, Tensor]:
-    """Distances (N,) to the nearest training images, and those images (N, *event)."""
-    at_once = max(1, CHUNK // data.domain.size)
-    least, found = torch.full((len(x),), torch.inf, dtype=torch.float64), torch.zeros_like(x)
-    for rows in torch.arange(min(MOST, len(data))).split(at_once):
-        part = data.gather(rows).x.cpu()
-        distances, indices = (torch.from_numpy(one[:, 0]) for one in nearest(x, part, 1))
-        nearer = distances < least
-        least[nearer], found[nearer] = distances[nearer], part[indices[nearer]]
-    return least, found
-
-
 def _notes(run: Run, data: DataSet) -> list[str]:
     notes = [f"{w}; using {run.checkpoint.name} instead" for w in run.warnings]
     if len(data) > MOST:
-        notes.append(f"only the first {MOST:,} of {len(data):,} training images were looked at")
+        notes.append(f"only {MOST:,} of {len(data):,} training images, spread, were looked at")
     return notes
 
 
@@ -107,16 +95,11 @@ def interpolation(paths: Sequence[Path], asked: Asked) -> Drawn:
     path = only(paths, "interpolation")
     run = open_run(path, asked)
     images_only(run, "interpolation")
-    generator, rows = generator_of(run), asked.count(ROWS)
-    randomness = Randomness([asked.seed], run.engine.device)
-    attach(run.sampler, randomness)
-    randomness.at("interpolation")
-    ends = latent(randomness, generator.prior, 2 * rows, generator.latent_size)
-    start, end = ends[:rows, None], ends[rows:, None]  # (R, 1, Z)
-    share = torch.linspace(0, 1, BETWEEN, device=ends.device)[None, :, None]
-    z = start + share * (end - start)  # (R, BETWEEN, Z)
-    with torch.no_grad():
-        x = generator.network(z.flatten(0, 1), "eval").float().cpu()
+    generator_of(run)
+    rows = asked.count(ROWS)
+    ends = latents.drawn(run, 2 * rows, asked.seed)
+    assert ends is not None  # a generator has latents
+    x = latents.images(run, latents.straight(ends[:rows], ends[rows:], BETWEEN).flatten(0, 1))
     side = tile(run.domain)
     figure = new_figure(side * BETWEEN + 2 * EDGE, side * rows + 2 * EDGE)
     axes = place(figure, EDGE, EDGE, side * BETWEEN, side * rows)
