@@ -9,6 +9,7 @@ from PIL import Image
 import energan
 from e2e.test_commands import SMALL, refused, run
 from energan.folder import RunFolder
+from helpers import weight_files
 
 QUICK = ["--samples", "200", "--resamples", "20", "--threads", "1"]
 
@@ -186,6 +187,15 @@ def test_the_best_by_another_metric_is_kept(tmp_path: Path) -> None:
     assert energan.load(tmp_path / "run", checkpoint="best").step in {
         step for step in there if made[step] == max(made[s] for s in there)
     }
+
+
+def test_judging_on_the_way_changes_nothing_in_training(tmp_path: Path) -> None:
+    for name, words in (("plain", []), ("judged", ["--keep-best", "inception_score"])):
+        words = [*SMALL, "--out", str(tmp_path / name), *words]
+        assert run("train", "ebgan-digits", "--steps", "20", *words) == 0
+    assert weight_files(tmp_path / "plain", 20) == weight_files(tmp_path / "judged", 20)
+    configs = [RunFolder(tmp_path / name).read_config()["hash"] for name in ("plain", "judged")]
+    assert configs[0] == configs[1]  # what is kept is no part of the result
 
 
 def test_a_best_that_cannot_be_judged_stops_before_anything_is_written(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from energan.core import DataError, SettingError
 from energan.errors import describe
 from energan.evaluation.images import Reference, View, reference_for
@@ -136,6 +138,8 @@ def _record(run: Run, material: Material, view: View, results: list[Result]) -> 
         "seed": material.seed,
         "samples": material.count,
         "energan": __version__,
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
         "images": view.says,
         "extractor": None if used is None else used.about,
         "reference": material.reference.record(),
