@@ -67,10 +67,11 @@ def make_loop(
     engine = Engine(torch.device("cpu"), dtype, 1)  # type: ignore[arg-type]
     built = [case(s) for s in seeds] if callable(case) else list(case)
     settings = TrainingSettings(steps=steps, batch_size=8, **{"ema_every": 2, **training})
-    orders = Feed(data, seeds, 8, engine.dtype)
+    labels = built[0].conditional
+    orders = Feed(data, seeds, 8, engine.dtype, conditions=labels)
 
     def at_rest(chunk: int, size: int) -> Batch:
-        return Feed(data, seeds, size, engine.dtype, stream="calibrate")(chunk)
+        return Feed(data, seeds, size, engine.dtype, "calibrate", labels)(chunk)
 
     return Loop(built, feed or orders, at_rest, settings, engine, seeds, hooks)
 

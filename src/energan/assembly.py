@@ -61,14 +61,21 @@ def loop_of(
             "batch, and one has no other; use at least 2"
         )
 
+    conditional = built[0].conditional
+    if conditional and data.labels is None:
+        raise SettingError(
+            f"{data.name} has no labels to condition on: use a source with classes, or a model "
+            "without conditions"
+        )
+
     @lru_cache(maxsize=1)
     def resting_feed(size: int) -> Any:
-        return data.feed(seeds, size, engine.dtype, stream="calibrate")
+        return data.feed(seeds, size, engine.dtype, stream="calibrate", conditions=conditional)
 
     def at_rest(chunk: int, size: int) -> Batch:
         return resting_feed(size)(chunk)  # type: ignore[no-any-return]
 
-    feed = data.feed(seeds, size, engine.dtype, share=ranks.share)
+    feed = data.feed(seeds, size, engine.dtype, conditions=conditional, share=ranks.share)
     return Loop(built, feed, at_rest, training, engine, seeds, hooks, ranks)
 
 

@@ -45,6 +45,7 @@ from energan.streams import (
     calibrating,
     frozen,
     resting,
+    through,
 )
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "frozen",
     "place_seed",
     "resting",
+    "through",
 ]  # fmt: skip
 
 State = dict[str, Tensor]
@@ -281,6 +283,7 @@ class Model:
     hyper: scheduled values by name, as the objective reads them from the context.
     energy_steps: k, energy steps for each sampler step (Goodfellow et al. 2014, algorithm 1).
     chosen: what the build chose by itself from the data, for the user to see.
+    conditional: whether both networks take labels, so that batches and samples must carry them.
     """
 
     energy: Energy
@@ -291,6 +294,7 @@ class Model:
     sampler_optimiser: Optimiser = field(default_factory=Optimiser)
     energy_steps: int = 1
     chosen: dict[str, str] = field(default_factory=dict)
+    conditional: bool = False
 
     def __post_init__(self) -> None:
         self.objective.check(self.energy)

@@ -90,7 +90,8 @@ class _Readings(Hook):
         held_out = data.held_out if data.held_out is not None else data
         count = max(2, min(HELD_OUT, len(held_out.raw())))  # batch norm compares at least two
         rows = torch.arange(count) % len(held_out.raw())
-        self.x = held_out.gather(rows, engine.dtype).x.to(engine.device)
+        batch = held_out.gather(rows, engine.dtype, conditions=held_out.labels is not None)
+        self.x, self.labels = batch.x.to(engine.device), batch.condition
         self.found: list[tuple[int, float]] = []
         self.settled = False
 
@@ -100,9 +101,13 @@ class _Readings(Hook):
         loop.settle()
         with resting(loop.energy), loop.engine.autocast():
             # by their own batch statistics, as "real": nothing is calibrated while it trains
+            pieces = -(-len(self.x) // 128)
+            labels: list[Any] = [None] * pieces
+            if loop.conditional and self.labels is not None:
+                labels = list(self.labels.to(self.x.device).tensor_split(pieces))
             parts = [
-                loop.energy(x, stream="real").energy.float()
-                for x in self.x.tensor_split(-(-len(self.x) // 128))
+                loop.energy(x, y, stream="real").energy.float()
+                for x, y in zip(self.x.tensor_split(pieces), labels, strict=True)
             ]
         self.found.append((loop.step, float(torch.cat(parts).mean())))
         energies = [energy for _, energy in self.found]
@@ -138,6 +143,7 @@ def estimate(
         built.objective,
         built.hyper,
         energy_optimiser=built.energy_optimiser,
+        conditional=built.conditional,
     )
     training = job.settings.training.model_copy(update={"steps": steps, "ema": 0.0})
     bar = ProgressBar(what="estimating the margin") if progress else None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
@@ -33,6 +34,17 @@ def to_uint8(x: Tensor, domain: Domain) -> np.ndarray[Any, Any]:
         low, high = float(x.min()), max(float(x.max()), float(x.min()) + 1e-12)
     unit = (x.detach().float().cpu() - low) / (high - low)
     return unit.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+IN_A_ROW, MOST_ROWS = 8, 20
+
+
+def labels_of_a_grid(classes: int) -> tuple[Tensor, int]:
+    """Labels of a grid with a class in each row, and its columns; of many classes one each."""
+    if classes <= MOST_ROWS:
+        return torch.arange(classes).repeat_interleave(IN_A_ROW), IN_A_ROW
+    count = min(classes, 100)
+    return torch.arange(count) * classes // count, math.ceil(math.sqrt(count))
 
 
 def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
@@ -90,10 +102,12 @@ def save_samples(
     *,
     reference: Tensor | None = None,
     about: Mapping[str, object] | None = None,
+    columns: int | None = None,
 ) -> Path:
     """Write samples to `path`: .npz (array `x`), a .png grid or plot, else a folder of PNGs.
 
     about: where they come from (seed, step, weights): entries of the .npz, text in a PNG.
+    columns: of a grid; it is square if not given.
     Raises DataError if events cannot be drawn that way.
     """
     _check_target(path, domain)
@@ -103,7 +117,7 @@ def save_samples(
         extra: dict[str, Any] = dict(about or {})
         np.savez(path, x=x.detach().float().cpu().numpy(), **extra)
     elif path.suffix == ".png" and is_image(domain):
-        grid(x, domain).save(path, pnginfo=_png_text(text))
+        grid(x, domain, columns).save(path, pnginfo=_png_text(text))
     elif path.suffix == ".png":
         scatter(x, reference).savefig(path, dpi=100, metadata=text)
     else:

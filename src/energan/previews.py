@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from energan import pictures
-from energan.core import DivergenceError, resting
+from energan.core import Batch, DivergenceError, resting
 from energan.data.dataset import DataSet
 from energan.folder import RunFolder
 from energan.metrics import modes_covered, sliced_wasserstein, variance_ratio
@@ -25,12 +25,17 @@ SCORED, SCORED_AT_ONCE = 1000, 250
 SHOWN_IMAGES, SHOWN_POINTS = 64, 2000
 
 
-def draw(loop: Loop, count: int, purpose: str) -> Tensor | None:
-    """`count` samples in evaluation mode; the same latents for the same purpose at every step."""
+def draw(loop: Loop, count: int, purpose: str, condition: Tensor | None = None) -> Tensor | None:
+    """`count` samples in evaluation mode; the same latents for the same purpose at every step.
+
+    condition: labels (count,), for a conditional loop; another one ignores them.
+    """
+    condition = condition if loop.conditional else None
     networks = loop.averaged()
     sampler: Any = networks["sampler"]
     with resting(networks):
-        made = sampler.sample(networks["energy"], count, None, loop.state, loop.context(purpose))
+        energy, context = networks["energy"], loop.context(purpose)
+        made = sampler.sample(energy, count, condition, loop.state, context)
     if made is not None and not bool(made.x.isfinite().all()):
         raise DivergenceError(f"samples are not finite at step {loop.step}")
     return None if made is None else made.x
@@ -57,7 +62,13 @@ class SampleGrids(Hook):
     def _write(self, loop: Loop) -> None:
         points = len(self.data.domain.shape) == 1
         loop.calibrate([loop.averaged()])
-        x = draw(loop, SHOWN_POINTS if points else SHOWN_IMAGES, "samples")
+        labels, columns = None, None
+        if loop.conditional and self.data.domain.classes:
+            labels, columns = pictures.labels_of_a_grid(self.data.domain.classes)
+        count = SHOWN_POINTS if points else SHOWN_IMAGES if labels is None else len(labels)
+        if labels is not None:
+            labels = labels.repeat(-(-count // len(labels)))[:count].to(loop.engine.device)
+        x = draw(loop, count, "samples", labels)
         if x is None:
             return
         suffix = ".png" if pictures.drawable(self.data.domain) else ".npz"
@@ -65,7 +76,9 @@ class SampleGrids(Hook):
         reference = self.data.raw(slice(SHOWN_POINTS)) if points else None
         weights = "raw" if loop.ema is None else "ema"
         about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}
-        pictures.save_samples(path, x, self.data.domain, reference=reference, about=about)
+        pictures.save_samples(
+            path, x, self.data.domain, reference=reference, about=about, columns=columns
+        )
         self.folder.append("samples", path=str(path.relative_to(self.folder.path)), **about)
         if suffix == ".png":
             for listener in self.listeners:
@@ -90,15 +103,18 @@ class Score:
         figures = {"train_energy": training}
         if self.data.held_out is not None:
             figures["held_out_energy"] = held_out
-        made = draw(loop, SCORED, "score")
+        real, labels = self.real.x, self.real.condition
+        if labels is not None:  # those of real events, so that only the events can differ
+            labels = labels[torch.arange(SCORED) % len(labels)]
+        made = draw(loop, SCORED, "score", labels)
         if made is not None:
-            figures["sliced_wasserstein"] = sliced_wasserstein(made, self.real)
-        if made is not None and len(self.real) > 1 and bool((self.real != self.real[0]).any()):
-            figures["variance_ratio"] = variance_ratio(made, self.real)
+            figures["sliced_wasserstein"] = sliced_wasserstein(made, real)
+        if made is not None and len(real) > 1 and bool((real != real[0]).any()):
+            figures["variance_ratio"] = variance_ratio(made, real)
         if made is not None and codes is not None and len(codes) > 1:
             # from the mean code of data: codes have a part in common, collapsed or not
             centre = codes.mean(0)
-            _, own = _scored(loop, made)
+            _, own = _scored(loop, Batch(made, labels))
             assert own is not None
             figures["code_similarity"] = float(pull_away(own - centre))
             figures["code_similarity_real"] = float(pull_away(codes - centre))
@@ -111,17 +127,23 @@ class Score:
         return figures
 
 
-def _first(data: DataSet, engine: Engine) -> Tensor:
-    """The first SCORED events."""
+def _first(data: DataSet, engine: Engine) -> Batch:
+    """The first SCORED events, with their labels if there are any."""
     rows = torch.arange(min(SCORED, len(data.raw())))
-    return data.gather(rows, engine.dtype).x.to(engine.device)
+    found = data.gather(rows, engine.dtype, conditions=data.labels is not None)
+    condition = None if found.condition is None else found.condition.to(engine.device)
+    return Batch(found.x.to(engine.device), condition)
 
 
-def _scored(loop: Loop, x: Tensor) -> tuple[float, Tensor | None]:
-    """The mean energy of x with the weights to evaluate, and the codes (B, S) if there are any."""
+def _scored(loop: Loop, batch: Batch) -> tuple[float, Tensor | None]:
+    """The mean energy with the weights to evaluate, and the codes (B, S) if there are any."""
     energy: Any = loop.averaged()["energy"]
+    labels: list[Any] = [None] * -(-len(batch.x) // SCORED_AT_ONCE)
+    if loop.conditional and batch.condition is not None:
+        labels = list(batch.condition.split(SCORED_AT_ONCE))
+    parts = zip(batch.x.split(SCORED_AT_ONCE), labels, strict=True)
     with resting(energy):
-        parts = [energy(part, None, stream="eval") for part in x.split(SCORED_AT_ONCE)]
-    codes = [part.code.float() for part in parts if part.code is not None]
-    mean = float(torch.cat([part.energy.float().flatten() for part in parts]).mean())
+        scored = [energy(x, y, stream="eval") for x, y in parts]
+    codes = [part.code.float() for part in scored if part.code is not None]
+    mean = float(torch.cat([part.energy.float().flatten() for part in scored]).mean())
     return mean, torch.cat(codes) if codes else None

@@ -20,6 +20,7 @@ from energan.core import (
 )
 from energan.data import DataSet
 from energan.data.bar import progress
+from energan.energies.labels import UnderAnyLabel
 from energan.folder import RunFolder
 from energan.schedules import parse
 from energan.settings import LOWER_IS_BETTER
@@ -61,7 +62,9 @@ class Run:
         self.checkpoint, self.warnings = self._find(checkpoint)
         self.weights = self._load(model.energy, model.sampler, weights)
         self._hyper = model.hyper
-        self.energy_network = self.engine.place(model.energy).requires_grad_(False).eval()
+        self.classes = self.domain.classes if model.conditional else None
+        energy = UnderAnyLabel(model.energy, self.classes) if self.classes else model.energy
+        self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
         self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
         stored = checkpoints.read_tensors(self.checkpoint, checkpoints.STATE)
         state = checkpoints.select(stored, "sampler.state.")
@@ -87,11 +90,12 @@ class Run:
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
         """Samples, float (count, *event) in the data's range, on the CPU.
 
+        condition: labels int64 (count,) of a conditional model; its classes in turn if not given.
         Raises SettingError if the model takes no condition, or makes no samples.
         """
         if count < 1:
             raise SettingError(f"the number of samples is at least 1, not {count}")
-        self._refuse(condition)
+        labels = self._labels(count, condition)
         randomness = Randomness([seed], self.engine.device)
         attach(self.sampler, randomness)
         hyper = {
@@ -101,8 +105,9 @@ class Run:
         parts = []
         for start in range(0, count, CHUNK):
             context = Context(self.step, hyper, randomness.at("sample", start))
+            part = labels if labels is None else labels[start : start + CHUNK]
             made = self.sampler.sample(
-                self.energy_network, min(CHUNK, count - start), None, self._state, context
+                self.energy_network, min(CHUNK, count - start), part, self._state, context
             )
             if made is None:
                 raise SettingError(f"{self.path}: the model {self.job.model} makes no samples")
@@ -113,11 +118,15 @@ class Run:
     def energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """U(x), float (B,), of x (B, *event) in the data's range; lower is more like the data.
 
-        Raises DataError if x does not have the shape or the type of the data.
+        condition: labels int64 (B,) of a conditional model; without them U is the least over all
+        labels. Raises DataError if x does not have the shape or the type of the data.
         """
-        self._refuse(condition)
         self._check(x)
-        parts = [self._energy(part).cpu() for part in x.split(CHUNK)]
+        labels = None if condition is None else self._labels(len(x), condition)
+        parts = [
+            self._energy(part, labels if labels is None else labels[i * CHUNK :][: len(part)]).cpu()
+            for i, part in enumerate(x.split(CHUNK))
+        ]
         return torch.cat(parts) if parts else torch.empty(0)
 
     def energies(self, data: DataSet, told: str = "energies") -> Tensor:
@@ -215,19 +224,30 @@ class Run:
                 f"[{self.domain.low}, {self.domain.high}]: given {x.dtype}, {tuple(x.shape)}"
             )
 
-    def _scored(self, x: Tensor) -> Scored:
+    def _scored(self, x: Tensor, labels: Tensor | None = None) -> Scored:
         x = x.to(self.engine.device, torch.float32)
-        return self.energy_network(x, stream="eval")  # type: ignore[no-any-return]
+        return self.energy_network(x, labels, stream="eval")  # type: ignore[no-any-return]
 
-    def _energy(self, x: Tensor) -> Tensor:
-        energy = self._scored(x).energy
+    def _energy(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        energy = self._scored(x, labels).energy
         return energy.reshape(len(x), -1).mean(-1).float()  # a patch energy has cells
 
-    def _refuse(self, condition: Tensor | None) -> None:
-        if condition is not None:
-            raise SettingError(
-                f"the model {self.job.model} takes no condition (given {describe(condition)})"
-            )
+    def _labels(self, count: int, condition: Tensor | None) -> Tensor | None:
+        """Labels (count,) on the device; None for a model that takes none."""
+        if self.classes is None:
+            if condition is not None:
+                raise SettingError(
+                    f"the model {self.job.model} takes no condition (given {describe(condition)})"
+                )
+            return None
+        if condition is None:
+            condition = torch.arange(count) % self.classes
+        condition = torch.as_tensor(condition)
+        if condition.shape != (count,) or condition.is_floating_point():
+            raise SettingError(f"labels must be whole numbers ({count},): {describe(condition)}")
+        if count and not 0 <= int(condition.min()) <= int(condition.max()) < self.classes:
+            raise SettingError(f"labels must be in [0, {self.classes}): {describe(condition)}")
+        return condition.long().to(self.engine.device)
 
     def _find(self, wanted: str | int) -> tuple[Path, list[str]]:
         folder = self.folder.checkpoints

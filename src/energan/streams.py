@@ -6,7 +6,7 @@ Real and fake batches pass a network separately, and its layers must not mix the
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -37,6 +37,17 @@ class Calibrated(Streamed):
     @abstractmethod
     def end(self) -> None:
         """Adopt what was pooled, for stream "eval"."""
+
+
+def through(
+    network: nn.Module, x: torch.Tensor, condition: torch.Tensor | None, stream: Stream
+) -> Any:
+    """network(x, stream), or network(x, condition, stream) of one that says `takes_condition`."""
+    if not getattr(network, "takes_condition", False):
+        return network(x, stream)
+    if condition is None:
+        raise ValueError(f"{type(network).__name__} needs a condition")
+    return network(x, condition, stream)
 
 
 def attach(network: nn.Module, randomness: Randomness | None) -> None:

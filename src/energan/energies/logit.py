@@ -1,16 +1,16 @@
-"""U(x) = −logit(x): the discriminator D(x) = sigmoid(−U(x)) of Goodfellow et al. 2014."""
+"""U(x) = −logit(x), or −logit(x | y): D = sigmoid(−U) of Goodfellow et al. 2014."""
 
 from torch import Tensor, nn
 
-from energan.core import Energy, Scored, Stream, exact
+from energan.core import Energy, Scored, Stream, exact, through
 
 
 class Logit(Energy):
-    """The negated output of a network (B, *event) -> (B, 1); unbounded below."""
+    """The negated output of a network (B, *event) -> (B, 1), which may take labels; unbounded."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
-        return Scored(energy=-exact(self.network(x, stream)).squeeze(-1))
+        return Scored(energy=-exact(through(self.network, x, condition, stream)).squeeze(-1))

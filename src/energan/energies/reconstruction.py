@@ -3,10 +3,9 @@
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from energan.core import Energy, Scored, Stream, exact
-from energan.nets.autoencoder import AutoEncoder
+from energan.core import Energy, Scored, Stream, exact, through
 
 Reduction = Literal["l2", "sum", "mean"]
 Code = Literal["raw", "activated"]
@@ -32,6 +31,7 @@ def reconstruction_energy(
 class Reconstruction(Energy):
     """The energy of an auto-encoder, with its code for the pulling-away term.
 
+    network: x (B, *event), and labels where it takes them -> (reconstruction, raw code, activated).
     code: "raw" takes the encoder's output before any norm or ReLU, "activated" after them.
     """
 
@@ -39,7 +39,7 @@ class Reconstruction(Energy):
 
     def __init__(
         self,
-        network: AutoEncoder,
+        network: nn.Module,
         event_dims: int,
         reduction: Reduction = "l2",
         code: Code = "raw",
@@ -51,7 +51,7 @@ class Reconstruction(Energy):
         self.code: Code = code
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
-        reconstruction, raw, activated = self.network(x, stream)
+        reconstruction, raw, activated = through(self.network, x, condition, stream)
         code = raw if self.code == "raw" else activated
         batch_dims = x.dim() - self.event_dims
         return Scored(

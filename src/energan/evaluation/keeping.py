@@ -1,5 +1,7 @@
 """The metric whose best checkpoint a run keeps, made on the way."""
 
+import torch
+
 from energan.core import Domain, SettingError
 from energan.evaluation.images import View, reference_for
 from energan.evaluation.material import Material
@@ -31,7 +33,10 @@ def judging(job: Job, domain: Domain) -> Judge | None:
     extractor = first.extractor if measure.by_features else None
 
     def judge(loop: Loop) -> Figures:
-        drawn = draw(loop, SAMPLES, "judge")
+        labels = reference.judged.labels
+        if labels is not None:
+            labels = labels[torch.arange(SAMPLES) % len(labels)].to(loop.engine.device)
+        drawn = draw(loop, SAMPLES, "judge", labels)
         if drawn is None:
             return {}
         made = Material(view(drawn.float().cpu()), reference, resamples=2, given=extractor)

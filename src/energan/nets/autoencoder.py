@@ -32,14 +32,16 @@ def mlp_autoencoder(
     norm: bool,
     dropout: float = 0.0,
     output: Output = "linear",
+    beside: int = 0,
 ) -> AutoEncoder:
     """Section 4.1 of Zhao et al. 2017: an encoder of ReLU layers, a decoder of one.
 
     encoder: its layer widths; the last is the code. decoder: hidden widths, none in the paper.
     Batch norm follows every weight layer but the first of the encoder (D's input) and the output.
+    beside: further inputs of encoder and decoder, as of a label; the encoder's is flat then.
     """
     size = torch.Size(event).numel()
-    sizes = [size, *encoder]
+    sizes = [size + beside, *encoder]
     code = sizes[-1]
     before = hidden_layers(sizes[:-1], norm=norm, norm_first=False, dropout=dropout)
     normed = norm and len(encoder) > 1
@@ -47,10 +49,11 @@ def mlp_autoencoder(
     bridge.append(nn.ReLU())
     if dropout:
         bridge.append(Dropout(dropout))
-    after = hidden_layers([code, *decoder], norm=norm, norm_first=True, dropout=dropout)
-    last = decoder[-1] if decoder else code
+    after = hidden_layers([code + beside, *decoder], norm=norm, norm_first=True, dropout=dropout)
+    last = decoder[-1] if decoder else code + beside
+    flat: list[nn.Module] = [] if beside else [Flatten(event)]
     return AutoEncoder(
-        Chain(Flatten(event), *before, Dense(sizes[-2], code, bias=not normed)),
+        Chain(*flat, *before, Dense(sizes[-2], code, bias=not normed)),
         Chain(*bridge),
         Chain(*after, Dense(last, size), OUTPUTS[output](), Unflatten(event)),
     )

@@ -4,10 +4,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from energan.errors import SettingError
-from energan.recipes import ebgan2017, gan2014
+from energan.recipes import conditional, ebgan2017, gan2014
 from energan.recipes.recipe import Recipe
 
-RECIPES: dict[str, Recipe] = {r.name: r for r in (*ebgan2017.RECIPES, *gan2014.RECIPES)}
+FILES = (ebgan2017, gan2014, conditional)
+RECIPES: dict[str, Recipe] = {r.name: r for file in FILES for r in file.RECIPES}
 
 
 def find(name: str) -> Recipe:

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from energan.core import Batch, Context, Draw, Energy, Randomness, Sampler, State
+from energan.core import Batch, Context, Draw, Energy, Randomness, Sampler, State, through
 
 Prior = Literal["normal", "uniform", "uniform-unit-variance"]
 
@@ -49,11 +49,11 @@ class Generator(Sampler):
         # batch.x is (B, *event) or (M, B, *event)
         count = batch.x.shape[0 if context.members == 1 else 1]
         z = latent(context.generator, self.prior, count, self.latent_size)
-        return Draw(self.network(z, "fake"), batch.condition), state
+        return Draw(through(self.network, z, batch.condition, "fake"), batch.condition), state
 
     @torch.no_grad()
     def sample(
         self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
     ) -> Draw | None:
         z = latent(context.generator, self.prior, count, self.latent_size)
-        return Draw(self.network(z, "eval"), condition)
+        return Draw(through(self.network, z, condition, "eval"), condition)
