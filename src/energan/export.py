@@ -102,6 +102,11 @@ def export(
     file_format = FORMATS[_known("format", format, list(FORMATS))]
     _need(format, file_format)
     _known("part", part, [*PARTS, "both"])
+    if run.classes is not None:
+        raise SettingError(
+            f"{run.path}: the model {run.job.model} takes labels, and exported files take none yet: "
+            "export an unconditional run"
+        )
     folder = run.path / "export" if out is None else Path(out)
     wanted = [part] if part != "both" else ["energy"] if no_generator(run) else list(PARTS)
     paths = {name: folder / f"{name}.{file_format.suffix}" for name in wanted}

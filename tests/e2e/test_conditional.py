@@ -1,0 +1,96 @@
+"""A conditional run as a user works with it: classes in rows, one label, energies, scores."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import energan
+from e2e.test_commands import refused, run
+from energan.core import SettingError
+from energan.data import DataSettings, open_data
+
+SMALL = [
+    "--model.generator", "32", "--model.encoder", "32", "--model.latent", "4",
+    "--output.log-every", "50", "--output.sample-every", "200", "--output.checkpoint-every", "200",
+    "--threads", "1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "cebgan"
+    assert run("train", "cebgan-digits", "--steps", "400", "--out", out, *SMALL) == 0
+    return out
+
+
+def test_samples_are_of_the_class_that_is_asked_for(digits: Path) -> None:
+    """Nearer to the mean digit of their own class than to that of another, most of them."""
+    data = open_data(DataSettings())
+    x = data.gather(torch.arange(len(data))).x
+    assert data.labels is not None
+    means = torch.stack([x[data.labels == k].mean(0) for k in range(10)]).flatten(1)
+    loaded = energan.load(digits)
+    labels = torch.arange(10).repeat(20)
+    made = loaded.sample(200, condition=labels).flatten(1)
+    right = (torch.cdist(made, means).argmin(1) == labels).float().mean()
+    assert right > 0.6
+
+
+def test_without_labels_the_classes_come_in_turn(digits: Path) -> None:
+    loaded = energan.load(digits)
+    assert torch.equal(loaded.sample(23), loaded.sample(23, condition=torch.arange(23) % 10))
+
+
+def test_the_energy_knows_the_label(digits: Path) -> None:
+    """An image has a lower energy under its own label than under the next, mostly."""
+    data = open_data(DataSettings()).held_out
+    assert data is not None
+    batch = data.gather(torch.arange(180), conditions=True)
+    assert batch.condition is not None
+    loaded = energan.load(digits)
+    own = loaded.energy(batch.x, batch.condition)
+    other = loaded.energy(batch.x, (batch.condition + 1) % 10)
+    assert (own < other).float().mean() > 0.8
+    assert bool((loaded.energy(batch.x) <= own + 1e-5).all())
+
+
+def test_a_grid_has_a_class_in_each_row_and_one_label_fills_it(
+    digits: Path, tmp_path: Path
+) -> None:
+    assert run("sample", digits, "--out", tmp_path / "rows.png") == 0
+    assert run("sample", digits, "--label", "7", "-n", "9", "--out", tmp_path / "seven.png") == 0
+    with Image.open(tmp_path / "rows.png") as rows, Image.open(tmp_path / "seven.png") as seven:
+        assert rows.height > rows.width  # 10 rows of 8
+        assert seven.height == seven.width
+        assert seven.info["label"] == "7"
+    grids = sorted((digits / "samples").iterdir())
+    with Image.open(grids[-1]) as grid:
+        assert grid.height > grid.width
+
+
+def test_it_is_scored_judged_and_reported_like_any_run(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path / "cache"))
+    few = ["--samples", "100", "--resamples", "10", "--threads", "1"]
+    assert run("evaluate", digits, "--metrics", "is", "swd", *few) == 0
+    assert run("score", digits, "digits", "--out", tmp_path / "scores.csv") == 0
+    assert run("report", digits, "--out", tmp_path / "page.html") == 0
+
+
+def test_labels_that_are_none_are_refused(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--label 10: the model knows 10 classes" in refused(
+        capsys, "sample", digits, "--label", "10"
+    )
+    loaded = energan.load(digits)
+    for labels in (torch.tensor([11, 0]), torch.tensor([0.5, 1]), torch.tensor([1])):
+        with pytest.raises(SettingError, match="labels must be"):
+            loaded.sample(2, condition=labels)
+    assert "takes labels" in refused(capsys, "export", digits, "--format", "onnx")
+
+
+def test_data_without_labels_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", "moons", "--model.output", "linear", "--out", tmp_path / "x"]
+    assert "conditioned on labels" in refused(capsys, "train", "cebgan-digits", *words)
