@@ -16,6 +16,8 @@ Energy-based generative adversarial networks.
   margin RECIPE      estimate a margin for a recipe on its data, or on yours
   resume RUN         go on with a run that was stopped
   sample RUN         draw samples from a run
+  interpolate RUN    samples along the way from one latent to another
+  neighbours RUN     samples beside their nearest training events
   evaluate RUN...    score runs against real data
   compare RUN RUN... samples and scores of several runs side by side
   score RUN IMAGES.. is it normal: energy, percentile, yes or no, heat maps
@@ -98,6 +100,8 @@ COMMANDS = {
     "margin": "margins:margin",
     "resume": "training:resume",
     "sample": "sampling:sample",
+    "interpolate": "latents:interpolate",
+    "neighbours": "latents:neighbours",
     "evaluate": "evaluating:evaluate",
     "compare": "comparing:compare",
     "score": "scoring:score",

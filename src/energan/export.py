@@ -104,8 +104,8 @@ def export(
     _known("part", part, [*PARTS, "both"])
     if run.classes is not None:
         raise SettingError(
-            f"{run.path}: the model {run.job.model} takes labels, and exported files take none yet: "
-            "export an unconditional run"
+            f"{run.path}: the model {run.job.model} takes labels, and exported files take none "
+            "yet: export an unconditional run"
         )
     folder = run.path / "export" if out is None else Path(out)
     wanted = [part] if part != "both" else ["energy"] if no_generator(run) else list(PARTS)

@@ -78,6 +78,9 @@ def test_it_is_scored_judged_and_reported_like_any_run(
     assert run("evaluate", digits, "--metrics", "is", "swd", *few) == 0
     assert run("score", digits, "digits", "--out", tmp_path / "scores.csv") == 0
     assert run("report", digits, "--out", tmp_path / "page.html") == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "Interpolation, linear" in page
+    assert "Nearest training images" in page
 
 
 def test_labels_that_are_none_are_refused(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:

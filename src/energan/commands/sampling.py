@@ -59,24 +59,28 @@ def _labels(run: Any, asked: Any) -> tuple[Any, int | None]:
     import torch
 
     from energan import pictures
-    from energan.core import SettingError
 
     if run.classes is None:
         if asked.label is not None:
-            raise SettingError(f"--label: the model {run.job.model} takes no labels; leave it out")
+            class_number(run, asked.label)
         return None, None
     if asked.label is not None:
-        return torch.full((asked.n,), _number(run, asked.label)), None
+        return torch.full((asked.n,), class_number(run, asked.label)), None
     if asked.out.suffix == ".png":
         labels, columns = pictures.labels_of_a_grid(run.classes)
         return labels, columns
     return torch.arange(asked.n) % run.classes, None
 
 
-def _number(run: Any, label: str) -> int:
-    """A class by its number, or by its name among the chosen `data.classes`."""
+def class_number(run: Any, label: str) -> int:
+    """A class by its number, or by its name among the chosen `data.classes`.
+
+    Raises SettingError if the model takes no labels, or knows no such class.
+    """
     from energan.core import SettingError
 
+    if run.classes is None:
+        raise SettingError(f"--label: the model {run.job.model} takes no labels; leave it out")
     names = run.job.settings.data.classes or tuple(map(str, range(run.classes)))
     if label in names:
         return int(names.index(label))

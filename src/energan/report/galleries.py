@@ -63,7 +63,8 @@ def interpolations(run: Run, seed: int = 0) -> list[Picture]:
          "straight line's middle is shorter than latents usually are."),
     ):  # fmt: skip
         path = way(z[:PAIRS], z[PAIRS:], STEPS).flatten(0, 1)
-        image = _grid(latents.images(run, path), run.domain, columns=STEPS)
+        labels = latents.a_class_each(run, PAIRS, STEPS)
+        image = _grid(latents.images(run, path, labels), run.domain, columns=STEPS)
         made.append(of_image(f"interpolation-{name}", f"Interpolation, {name}", says, image))
     return made
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from energan.core import Randomness, attach
+from energan.core import Randomness, attach, through
 from energan.run import Run
 from energan.samplers.generator import Generator, latent
 
@@ -16,6 +16,13 @@ def drawn(run: Run, count: int, seed: int = 0) -> Tensor | None:
         return None
     randomness = Randomness([seed], run.engine.device).at("report", "latents")
     return latent(randomness, run.sampler.prior, count, run.sampler.latent_size)
+
+
+def a_class_each(run: Run, rows: int, steps: int) -> Tensor | None:
+    """Labels (rows * steps,) of a conditional run that stay the same along a row; None else."""
+    if run.classes is None:
+        return None
+    return (torch.arange(rows) % run.classes).repeat_interleave(steps).to(run.engine.device)
 
 
 def straight(a: Tensor, b: Tensor, steps: int) -> Tensor:
@@ -42,10 +49,16 @@ def spherical(a: Tensor, b: Tensor, steps: int) -> Tensor:
 
 
 @torch.no_grad()
-def images(run: Run, z: Tensor) -> Tensor:
-    """G(z) in evaluation mode, float (len(z), *event) on the CPU."""
+def images(run: Run, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    """G(z) in evaluation mode, float (len(z), *event) on the CPU.
+
+    labels: (len(z),), of a conditional run.
+    """
     generator = run.sampler
     assert isinstance(generator, Generator)
     attach(generator, Randomness([0], run.engine.device).at("report", "noise"))
-    parts = [generator.network(part, "eval").float().cpu() for part in z.split(AT_ONCE)]
+    parts = []
+    for i, part in enumerate(z.split(AT_ONCE)):
+        own = None if labels is None else labels[i * AT_ONCE :][: len(part)]
+        parts.append(through(generator.network, part, own, "eval").float().cpu())
     return torch.cat(parts)

@@ -99,7 +99,8 @@ def interpolation(paths: Sequence[Path], asked: Asked) -> Drawn:
     rows = asked.count(ROWS)
     ends = latents.drawn(run, 2 * rows, asked.seed)
     assert ends is not None  # a generator has latents
-    x = latents.images(run, latents.straight(ends[:rows], ends[rows:], BETWEEN).flatten(0, 1))
+    between = latents.straight(ends[:rows], ends[rows:], BETWEEN).flatten(0, 1)
+    x = latents.images(run, between, latents.a_class_each(run, rows, BETWEEN))
     side = tile(run.domain)
     figure = new_figure(side * BETWEEN + 2 * EDGE, side * rows + 2 * EDGE)
     axes = place(figure, EDGE, EDGE, side * BETWEEN, side * rows)

@@ -1,0 +1,68 @@
+"""`energan interpolate` and `energan neighbours`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import energan
+from e2e.test_commands import SMALL, refused, run
+from energan.data import DataSettings, open_data
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "small"
+    assert run("train", "ebgan-digits", "--steps", "30", "--out", out, *SMALL) == 0
+    return out
+
+
+@pytest.mark.parametrize("way", ["linear", "spherical"])
+def test_both_ways_join_the_same_ends(way: str, digits: Path, tmp_path: Path) -> None:
+    words = ["-n", "3", "--steps", "5", "--out", tmp_path / "x.npz"]
+    assert run("interpolate", digits, "--way", way, *words) == 0
+    x = np.load(tmp_path / "x.npz")["x"].reshape(3, 5, 64)
+    assert run("interpolate", digits, *words) == 0
+    straight = np.load(tmp_path / "x.npz")["x"].reshape(3, 5, 64)
+    assert np.allclose(x[:, [0, -1]], straight[:, [0, -1]], atol=1e-6)
+    steps = np.linalg.norm(np.diff(x, axis=1), axis=-1)
+    ends = np.linalg.norm(x[:, -1] - x[:, 0], axis=-1)
+    assert (steps.max(1) < ends).all()  # no step is a jump from one end to the other
+
+
+def test_a_strip_is_a_picture_with_a_row_for_each_pair(digits: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    out = tmp_path / "strip.png"
+    assert run("interpolate", digits, "-n", "2", "--steps", "6", "--out", out) == 0
+    with Image.open(out) as image:
+        assert image.width > 2.5 * image.height
+        assert image.info["way"] == "linear"
+
+
+def test_neighbours_are_the_nearest_by_trying_all(digits: Path, tmp_path: Path) -> None:
+    assert run("neighbours", digits, "-n", "4", "-k", "2", "--out", tmp_path / "x.npz") == 0
+    x = torch.from_numpy(np.load(tmp_path / "x.npz")["x"]).reshape(4, 3, 64)
+    data = open_data(DataSettings())
+    real = data.gather(torch.arange(len(data))).x.flatten(1)
+    samples = energan.load(digits).sample(4).flatten(1)
+    assert torch.allclose(x[:, 0], samples, atol=1e-6)
+    nearest = torch.cdist(samples, real).topk(2, largest=False).values
+    found = (x[:, 1:] - x[:, :1]).norm(dim=-1)
+    assert torch.allclose(found, nearest, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["interpolate", "--steps", "1"], "--steps at least 2"),
+        (["interpolate", "--label", "3"], "takes no labels"),
+        (["neighbours", "-k", "0"], "at least 1"),
+        (["neighbours", "--data", "/no/such"], "/no/such"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    words: list[str], says: str, digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(capsys, words[0], digits, *words[1:])
