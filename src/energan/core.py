@@ -8,6 +8,8 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | GAN | -logit(x) | generator(z) | logistic (minimax or non-saturating) |
 | EBGAN | ||Dec(Enc(x)) - x|| | generator(z) | margin |
 | EBGAN-PT | the same | generator(z) | margin + w * pulling-away |
+| CGAN | -logit(x given y) | generator(z, y) | logistic |
+| conditional EBGAN | ||Dec(Enc(x, y), y) - x|| | generator(z, y) | margin |
 
 Low energy means real. Shapes: a single run has tensors `(B, *event)` and energies `(B,)` (or
 `(B, *cells)`); a **cohort** of M members that train as one program puts a leading member axis
