@@ -84,20 +84,19 @@ def measured(
     material: Material, wanted: Sequence[str], say: Say
 ) -> tuple[list[Result], dict[str, str]]:
     """The wanted measures' results, or without any wanted those of all that apply."""
-    results: list[Result] = []
-    left_out: dict[str, str] = {}
-    for name, measure in MEASURES.items():
-        if wanted and name not in wanted:
-            continue
-        reason = measure.reason(material)
-        if reason and wanted:
+    chosen = {name: m for name, m in MEASURES.items() if not wanted or name in wanted}
+    reasons = {name: measure.reason(material) for name, measure in chosen.items()}
+    for name, reason in reasons.items():
+        if reason and wanted:  # told before anything is computed
             raise SettingError(f"--metrics {name} does not apply: {reason}")
-        if reason := reason or ("" if wanted else measure.spared(material)):
-            left_out[name] = reason
-            continue
-        say(name.replace("_", " "))
-        results += measure.compute(material)
-    return results, left_out
+        if not wanted:
+            reasons[name] = reason or chosen[name].spared(material)
+    results: list[Result] = []
+    for name, measure in chosen.items():
+        if not reasons[name]:
+            say(name.replace("_", " "))
+            results += measure.compute(material)
+    return results, {name: reason for name, reason in reasons.items() if reason}
 
 
 def wanted_measures(metrics: Sequence[str]) -> list[str]:
