@@ -4,10 +4,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from energan.errors import SettingError
-from energan.recipes import ebgan2017, gan2014
+from energan.recipes import dcgan2015, ebgan2017, gan2014
 from energan.recipes.recipe import Recipe
 
-RECIPES: dict[str, Recipe] = {r.name: r for r in (*ebgan2017.RECIPES, *gan2014.RECIPES)}
+RECIPES: dict[str, Recipe] = {
+    r.name: r for paper in (ebgan2017, gan2014, dcgan2015) for r in paper.RECIPES
+}
 
 
 def find(name: str) -> Recipe:

@@ -47,5 +47,6 @@ def images(run: Run, z: Tensor) -> Tensor:
     generator = run.sampler
     assert isinstance(generator, Generator)
     attach(generator, Randomness([0], run.engine.device).at("report", "noise"))
-    parts = [generator.network(part, "eval").float().cpu() for part in z.split(AT_ONCE)]
+    at_once = generator.at_once or AT_ONCE
+    parts = [generator.network(part, "eval").float().cpu() for part in z.split(at_once)]
     return torch.cat(parts)
