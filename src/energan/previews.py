@@ -21,7 +21,9 @@ from energan.training.loop import Hook, Loop
 
 Judge = Callable[[Loop], Figures]
 """Scores a loop at rest, its evaluation statistics measured."""
-SCORED, SCORED_AT_ONCE = 1000, 250
+SCORED, SCORED_AT_ONCE, LEAST_SCORED = 1000, 250, 125
+NUMBERS = SCORED * 3 * 64 * 64
+"""Of all that is scored: images above 64×64 are fewer, but no less than LEAST_SCORED."""
 SHOWN_IMAGES, SHOWN_POINTS = 64, 2000
 
 
@@ -88,14 +90,15 @@ class SampleGrids(Hook):
 class Score:
     """Cheap figures for each checkpoint: how far samples are from held-out data.
 
-    1,000 samples and 1,000 held-out events, with averaged weights where there are any. judge adds
-    figures of its own.
+    1,000 samples and 1,000 held-out events, fewer of images above 64×64, with averaged weights
+    where there are any. judge adds figures of its own.
     """
 
     def __init__(self, data: DataSet, engine: Engine, judge: Judge | None = None) -> None:
         self.data, self.judge = data, judge
         held_out = data.held_out if data.held_out is not None else data
-        self.real, self.training = (_first(part, engine) for part in (held_out, data))
+        self.count = min(SCORED, max(NUMBERS // data.domain.size, LEAST_SCORED))
+        self.real, self.training = (_first(p, self.count, engine) for p in (held_out, data))
 
     def __call__(self, loop: Loop) -> Figures:
         held_out, codes = _scored(loop, self.real)
@@ -105,8 +108,8 @@ class Score:
             figures["held_out_energy"] = held_out
         real, labels = self.real.x, self.real.condition
         if labels is not None:  # those of real events, so that only the events can differ
-            labels = labels[torch.arange(SCORED) % len(labels)]
-        made = draw(loop, SCORED, "score", labels)
+            labels = labels[torch.arange(self.count) % len(labels)]
+        made = draw(loop, self.count, "score", labels)
         if made is not None:
             figures["sliced_wasserstein"] = sliced_wasserstein(made, real)
         if made is not None and len(real) > 1 and bool((real != real[0]).any()):
@@ -127,9 +130,9 @@ class Score:
         return figures
 
 
-def _first(data: DataSet, engine: Engine) -> Batch:
-    """The first SCORED events, with their labels if there are any."""
-    rows = torch.arange(min(SCORED, len(data.raw())))
+def _first(data: DataSet, count: int, engine: Engine) -> Batch:
+    """The first `count` events, with their labels if there are any."""
+    rows = torch.arange(min(count, len(data.raw())))
     found = data.gather(rows, engine.dtype, conditions=data.labels is not None)
     condition = None if found.condition is None else found.condition.to(engine.device)
     return Batch(found.x.to(engine.device), condition)

@@ -1,6 +1,7 @@
 """Processes that torchrun starts, as a user starts them."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from energan.folder import RunFolder
+from image_files import encoded, noise
 
 EXACT = ("--precision", "64", "--output.sample-every", "0", "--output.no-tensorboard")
 SMALL = (
@@ -75,6 +77,22 @@ def test_resumed_with_the_same_ranks_equals_uninterrupted(tmp_path: Path) -> Non
     run(2, "resume", tmp_path / "parts", "--steps", 10)
     whole, parts = weights(tmp_path / "whole", 10), weights(tmp_path / "parts", 10)
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_noise_in_every_layer_and_maps_computed_again_on_two_ranks(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, pixels in enumerate(noise(12, 16, 16)):
+        (folder / f"{number}.png").write_bytes(encoded(pixels))
+    common = (
+        "ebgan-imagenet-128", "--data", folder, "--data.size", 16, "--data.held-out", 4, *EXACT,
+        "--model.generator-width", 2, "--model.encoder", 2, 4, "--training.batch-size", 2,
+    )  # fmt: skip
+    out = tmp_path / "run"
+    run(2, "train", *common, "--model.checkpointing", "--steps", 3, "--out", out)
+    (last,) = [e for e in RunFolder(out).read("step") if e["step"] == 3]
+    assert all(math.isfinite(last[k]) for k in ("loss_energy", "loss_sampler", "pull_away"))
+    assert all(v.isfinite().all() for v in weights(out, 3).values())
 
 
 def test_a_batch_that_the_ranks_cannot_share_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Convolutional layers and networks. x is (B, C, H, W); they have no member axis."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +81,23 @@ def halvings(height: int, width: int, smallest: int) -> int:
     return times
 
 
+def growing(width: int, depth: int) -> tuple[int, ...]:
+    """`depth` widths that double from `width`, to eight times it at most."""
+    return tuple(width * min(2**i, 8) for i in range(depth))
+
+
+def check_depth(name: str, depth: int, event: tuple[int, int, int]) -> None:
+    """Raise SettingError unless both sides can be halved `depth` times, and once at least."""
+    factor = 2 ** max(depth, 2)
+    if depth == 0 or event[1] % 2**depth or event[2] % 2**depth:
+        near = max(round(min(event[1:]) / factor) * factor, 8)
+        raise SettingError(
+            f"the {name} halves the sides {max(depth, 1)} times and the images are "
+            f"{event[1]}x{event[2]}: resize them, as with --data.size {near}, or give "
+            f"--model.{name} other widths"
+        )
+
+
 def down(inputs: int, outputs: int, *, bias: bool) -> nn.Conv2d:
     """4c2s: a 4×4 convolution of stride 2 that halves the sides."""
     return nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
@@ -89,6 +106,23 @@ def down(inputs: int, outputs: int, *, bias: bool) -> nn.Conv2d:
 def up(inputs: int, outputs: int, *, bias: bool) -> nn.ConvTranspose2d:
     """4c2s: a 4×4 transposed convolution of stride 2 that doubles the sides."""
     return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
+
+
+def doubling(inputs: int, outputs: int, activation: nn.Module) -> list[nn.Module]:
+    """(outputs)4c2s with batch norm and its activation: a layer of a generator or a decoder."""
+    return [up(inputs, outputs, bias=False), BatchNorm(outputs), activation]
+
+
+def halving(channels: int, widths: Sequence[int], slope: float = SLOPE) -> list[list[nn.Module]]:
+    """(w₁)4c2s-(w₂)4c2s-… of a discriminator, a list for each: convolution, norm, LeakyReLU.
+
+    The first has no batch norm: none at D's input (Radford et al. 2015).
+    """
+    layers: list[list[nn.Module]] = []
+    for inputs, outputs in pairwise([channels, *widths]):
+        norm: list[nn.Module] = [BatchNorm(outputs)] if layers else []
+        layers.append([down(inputs, outputs, bias=not norm), *norm, nn.LeakyReLU(slope)])
+    return layers
 
 
 def conv_generator(
@@ -106,33 +140,35 @@ def conv_generator(
         UnflattenMaps(widths[0], *start), BatchNorm(widths[0]), nn.ReLU(),
     ]  # fmt: skip
     for inputs, outputs in pairwise(widths):
-        layers += [up(inputs, outputs, bias=False), BatchNorm(outputs), nn.ReLU()]
+        layers += doubling(inputs, outputs, nn.ReLU())
     return Chain(*layers, up(widths[-1], channels, bias=True), OUTPUTS[output]())
 
 
-def conv_autoencoder(channels: int, widths: Sequence[int], output: Output) -> AutoEncoder:
-    """Section 5.3's: Enc (w₁)4c2s-(w₂)4c2s-…, Dec mirrors it, LeakyReLU 0.2 throughout.
+def conv_logit(
+    widths: Sequence[int], event: tuple[int, int, int], *, slope: float = SLOPE
+) -> Chain:
+    """The DCGAN discriminator: x (B, C, H, W) -> logit (B, 1).
+
+    Strides in place of pooling; the last maps are flattened into one output, without a hidden dense
+    layer (Radford et al. 2015).
+    """
+    channels, height, width = event
+    maps = widths[-1] * (height >> len(widths)) * (width >> len(widths))
+    layers = chain.from_iterable(halving(channels, widths, slope))
+    return Chain(*layers, FlattenMaps(), Dense(maps, 1))
+
+
+def conv_autoencoder(
+    channels: int, widths: Sequence[int], output: Output, *, slope: float = SLOPE
+) -> AutoEncoder:
+    """Section 5.3's: Enc (w₁)4c2s-(w₂)4c2s-…, Dec mirrors it, LeakyReLU throughout.
 
     widths: of the encoder; the last maps are the code. Batch norm follows all but D's input layer
     and the output.
     """
-    encoder: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(pairwise([channels, *widths])):
-        last = i == len(widths) - 1
-        normed = i > 0
-        encoder.append(down(inputs, outputs, bias=not normed))
-        if not last:
-            encoder += _activated(outputs, normed)
-    back = list(reversed(widths))
+    *before, (last, *bridge) = halving(channels, widths, slope)
     decoder: list[nn.Module] = []
-    for inputs, outputs in pairwise(back):
-        decoder += [up(inputs, outputs, bias=False), *_activated(outputs, True)]
-    decoder += [up(back[-1], channels, bias=True), OUTPUTS[output]()]
-    return AutoEncoder(
-        Chain(*encoder), Chain(*_activated(widths[-1], len(widths) > 1)), Chain(*decoder)
-    )
-
-
-def _activated(features: int, normed: bool) -> list[nn.Module]:
-    norm: list[nn.Module] = [BatchNorm(features)] if normed else []
-    return [*norm, nn.LeakyReLU(SLOPE)]
+    for inputs, outputs in pairwise(reversed(widths)):
+        decoder += doubling(inputs, outputs, nn.LeakyReLU(slope))
+    decoder += [up(widths[0], channels, bias=True), OUTPUTS[output]()]
+    return AutoEncoder(Chain(*chain.from_iterable(before), last), Chain(*bridge), Chain(*decoder))

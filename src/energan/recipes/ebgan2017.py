@@ -1,7 +1,8 @@
-"""Zhao, Mathieu, LeCun: Energy-based Generative Adversarial Network (ICLR 2017), section 4.1."""
+"""Zhao, Mathieu, LeCun: Energy-based Generative Adversarial Network (ICLR 2017)."""
 
 from typing import Any
 
+from energan.recipes.dogs import DOGS
 from energan.recipes.recipe import Recipe
 
 # Figure 4's best EBGAN: nLayerG 5, nLayerD 2, sizeG 800, sizeD 1024, no dropout, Adam 0.001, m 10.
@@ -46,6 +47,56 @@ FOLDER: dict[str, Any] = {
     "training": {"steps": 20_000, "batch_size": 32},
 }
 
+# Section 4.3 at 64×64, and its figures: 5, 6 and 11 set DCGAN beside EBGAN-PT, 12 to 14 EBGAN
+# beside EBGAN-PT. The paper gives the auto-encoder, the margins 80 (LSUN) and 20 (CelebA), the
+# weight 0.1, and for patches (appendix F) crops of 64×64 out of 96×96. For the rest it points to
+# Radford et al. 2015, of whom are G, its z, the weights, batches of 128 and both Adams. Open, so
+# ours: the length, 25,000 steps or 3.2 million images (once over the bedrooms, some sixteen times
+# over the faces), the square that is cut out of CelebA's faces, and in the auto-encoder LeakyReLU
+# 0.2, batch norm and a linear output. The dictionaries hold the data and the length alone, so that
+# all systems of a pair have the same.
+PAIRED = {"training": {"steps": 25_000, "batch_size": 128}}
+FACES: dict[str, Any] = {"data": {"source": "celeba", "size": 64}, **PAIRED}
+BEDROOMS: dict[str, Any] = {"data": {"source": "lsun-bedroom", "size": 64}, **PAIRED}
+PATCHES: dict[str, Any] = {
+    "data": {"source": "lsun-bedroom", "size": 96, "random_crop": 64},
+    **PAIRED,
+}
+
+
+def _pair(
+    name: str, images: str, figures: tuple[str, str], margin: float, settings: dict[str, Any]
+) -> list[Recipe]:
+    """EBGAN and EBGAN-PT on the same images: they differ in the pulling-away term alone."""
+    return [
+        Recipe(
+            f"{start}-{name}",
+            f"{system} on {images} ({figure})",
+            "ebgan_conv",
+            {"model": {"margin": margin, "pull_away": weight}, **settings},
+        )
+        for start, system, figure, weight in (
+            ("ebgan", "EBGAN", figures[0], 0.0),
+            ("ebgan-pt", "EBGAN-PT", figures[1], 0.1),
+        )
+    ]
+
+
+# Section 4.4: networks, margins and the weight 0.1 are the paper's. Open, so ours: batches, length,
+# U(−1, 1) for z and the noise planes alike, Radford's Adams and weights as in section 4.3. Batches
+# are of one process: `torchrun` multiplies them. `--data` names a folder of your own; one that has
+# no WordNet IDs wants `--data.classes` with nothing behind it for the dogs.
+LARGE_128: dict[str, Any] = {
+    "model": {"margin": 40, "pull_away": 0.1},
+    "data": {"source": "imagenet", "size": 128},
+    "training": {"steps": 100_000, "batch_size": 64},
+}
+LARGE_256: dict[str, Any] = {
+    "model": {"margin": 80, "pull_away": 0.1},
+    "data": {"source": "imagenet", "size": 256, "classes": DOGS},
+    "training": {"steps": 100_000, "batch_size": 32},
+}
+
 RECIPES = [
     Recipe(
         "ebgan-digits",
@@ -86,4 +137,19 @@ RECIPES = [
         },
     ),
     Recipe("ebgan-ring", "EBGAN-PT on eight Gaussians in the plane", "ebgan", RING),
+    *_pair("celeba", "faces of 64×64", ("figure 14", "figures 6 and 14"), 20, FACES),
+    *_pair("lsun", "bedrooms of 64×64", ("figure 12", "figures 5 and 12"), 80, BEDROOMS),
+    *_pair("lsun-patches", "bedrooms' patches", ("figure 13", "figures 11 and 13"), 80, PATCHES),
+    Recipe(
+        "ebgan-imagenet-128",
+        "EBGAN-PT on ImageNet at 128×128, noise in every layer (figure 7)",
+        "ebgan_imagenet",
+        LARGE_128,
+    ),
+    Recipe(
+        "ebgan-dogs-256",
+        "EBGAN-PT on ImageNet's dogs at 256×256, noise in every layer (figure 8)",
+        "ebgan_imagenet",
+        LARGE_256,
+    ),
 ]

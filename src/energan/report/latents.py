@@ -57,8 +57,8 @@ def images(run: Run, z: Tensor, labels: Tensor | None = None) -> Tensor:
     generator = run.sampler
     assert isinstance(generator, Generator)
     attach(generator, Randomness([0], run.engine.device).at("report", "noise"))
-    parts = []
-    for i, part in enumerate(z.split(AT_ONCE)):
-        own = None if labels is None else labels[i * AT_ONCE :][: len(part)]
+    at_once, parts = generator.at_once or AT_ONCE, []
+    for i, part in enumerate(z.split(at_once)):
+        own = None if labels is None else labels[i * at_once :][: len(part)]
         parts.append(through(generator.network, part, own, "eval").float().cpu())
     return torch.cat(parts)

@@ -22,6 +22,7 @@ class Generator(Sampler):
     """G(z) with z from a fixed prior.
 
     until: the step from which the generator rests (`draw` gives None), None for never.
+    at_once: the most images of one pass in `sample`, for networks whose maps are large.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Generator(Sampler):
         prior: Prior = "normal",
         *,
         until: int | None = None,
+        at_once: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.latent_size = latent_size
         self.prior: Prior = prior
         self.until = until
+        self.at_once = at_once
 
     def learns(self, step: int) -> bool:
         return self.until is None or step < self.until
@@ -56,4 +59,9 @@ class Generator(Sampler):
         self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
     ) -> Draw | None:
         z = latent(context.generator, self.prior, count, self.latent_size)
-        return Draw(through(self.network, z, condition, "eval"), condition)
+        at_once = self.at_once or count
+        parts = []
+        for i, part in enumerate(z.split(at_once, -2)):  # (B, L), or (M, B, L) of a cohort
+            own = None if condition is None else condition[..., i * at_once : (i + 1) * at_once]
+            parts.append(through(self.network, part, own, "eval"))
+        return Draw(torch.cat(parts, z.dim() - 2), condition)

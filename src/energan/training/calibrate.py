@@ -18,6 +18,9 @@ from energan.core import (
 )
 
 SAMPLES, CHUNK = 2000, 250
+NUMBERS, LEAST = CHUNK * 3 * 64 * 64, 32
+"""Of one chunk: images above 64×64 are fewer, but no less than LEAST. They have more pixels to
+measure, and 250 of 256×256 would fill 4 GiB in each layer of a generator."""
 
 
 def calibrate(
@@ -35,9 +38,21 @@ def calibrate(
     with resting(energy), calibrating(energy) as needed:
         if needed:
             for chunk in range(SAMPLES // CHUNK):
-                batch = feed(chunk)
+                batch = bounded(feed(chunk), context(chunk).members)
                 energy(batch.x, batch.condition, stream="eval")
     with resting(sampler), calibrating(sampler) as needed:
         if needed:
             for chunk in range(SAMPLES // CHUNK):
-                sampler.sample(energy, CHUNK, feed(chunk).condition, state, context(chunk))
+                draws = context(chunk)
+                batch = bounded(feed(chunk), draws.members)
+                count = batch.x.shape[0 if draws.members == 1 else 1]
+                sampler.sample(energy, count, batch.condition, state, draws)
+
+
+def bounded(batch: Batch, members: int) -> Batch:
+    """The first of a chunk, as many as NUMBERS holds. x is (B, *event) or (M, B, *event)."""
+    event = batch.x[0] if members == 1 else batch.x[0, 0]
+    keep = max(NUMBERS // event.numel(), LEAST)
+    here = slice(keep) if members == 1 else (slice(None), slice(keep))
+    condition = batch.condition
+    return Batch(batch.x[here], None if condition is None else condition[here], batch.labelled)

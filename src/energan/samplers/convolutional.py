@@ -1,0 +1,43 @@
+"""The DCGAN generator as settings and a sampler: one for all systems that draw with it.
+
+Systems that share it start, from one seed, with the same weights of G.
+"""
+
+from pydantic import Field
+
+from energan.core import Config
+from energan.nets.conv import check_depth, conv_generator, growing, halvings
+from energan.nets.mlp import Output, Widths, set_weights
+from energan.samplers.generator import Generator, Prior
+
+
+class ConvGenerated(Config):
+    """Settings of the generator; the defaults are Radford et al. 2015's for images of 64×64."""
+
+    generator: Widths = Field(
+        (), description="maps of G's layers but the last, from the smallest; by the size if not set"
+    )
+    generator_width: int = Field(
+        128, ge=1, description="maps of G's last hidden layer; each before it has twice as many"
+    )
+    latent: int = Field(100, ge=1, description="numbers in z")
+    prior: Prior = Field("uniform", description="distribution of z")
+    output: Output = Field("tanh", description="G's output unit: linear, tanh or sigmoid")
+    scale: float | None = Field(
+        0.02, gt=0, description="standard deviation of all first weights; none for fan-in"
+    )
+
+    def generator_widths(self, event: tuple[int, int, int]) -> tuple[int, ...]:
+        """Those that were set, or as many as the sides can be halved down to 4."""
+        depth = halvings(*event[1:], smallest=4)
+        return self.generator or growing(self.generator_width, depth)[::-1]
+
+
+def conv_sampler(config: ConvGenerated, event: tuple[int, int, int]) -> Generator:
+    """G with its first weights drawn. Raises SettingError if the sides do not fit its depth."""
+    widths = config.generator_widths(event)
+    check_depth("generator", len(widths), event)
+    network = conv_generator(config.latent, widths, event, config.output)
+    if config.scale is not None:
+        set_weights(network, "normal", config.scale)
+    return Generator(network, config.latent, config.prior)
