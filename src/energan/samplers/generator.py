@@ -59,9 +59,8 @@ class Generator(Sampler):
         self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
     ) -> Draw | None:
         z = latent(context.generator, self.prior, count, self.latent_size)
-        at_once = self.at_once or count
-        parts = []
-        for i, part in enumerate(z.split(at_once, -2)):  # (B, L), or (M, B, L) of a cohort
-            own = None if condition is None else condition[..., i * at_once : (i + 1) * at_once]
-            parts.append(through(self.network, part, own, "eval"))
-        return Draw(torch.cat(parts, z.dim() - 2), condition)
+        at_once, axis = self.at_once or count, z.dim() - 2  # z is (B, L), or (M, B, L) of a cohort
+        zs = z.split(at_once, axis)
+        conditions = [None] * len(zs) if condition is None else condition.split(at_once, axis)
+        parts = [through(self.network, *of, "eval") for of in zip(zs, conditions, strict=True)]
+        return Draw(torch.cat(parts, axis), condition)
