@@ -293,7 +293,14 @@ def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None
 
 def _judge(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> Judge | None:
     """What scores for `keep_best`, made by the rank that scores, and none if nothing need be."""
-    if (wanted := job.settings.output.keep_best) in MADE_ANYWAY:
+    lacks = {
+        "held_out_energy": "" if data.held_out is not None else "nothing is held out",
+        "high_quality_share": "" if data.modes is not None else "the data has no known modes",
+    }
+    wanted = job.settings.output.keep_best
+    if reason := lacks.get(wanted):
+        raise SettingError(f"--keep-best {wanted} does not apply: {reason}")
+    if wanted in MADE_ANYWAY:
         return None
     if judging is None:
         raise SettingError(f"output.keep_best {wanted}: give `start` a `judging` that makes it")

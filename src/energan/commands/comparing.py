@@ -90,22 +90,30 @@ def _scores(run: "Run", asked: Any) -> dict[str, Any]:
 
 def _print(runs: "list[Run]", records: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(m["name"] for record in records for m in record["metrics"]))
+    unlike = [w for w in ("reference", "extractor") if len({_sha(r, w) for r in records}) > 1]
+    alike = not unlike
     table = table_of("metric", *(_title(run) for run in runs), "real data", "better")
     for name in names:
         found = [next((m for m in r["metrics"] if m["name"] == name), None) for r in records]
         there = [m for m in found if m is not None]
-        best = _best(there)
+        finite = [m for m in there if m["value"] is not None]
+        best = _best(finite) if alike and len(finite) > 1 else None
         cells = ["" if m is None else _cell(m, m is best) for m in found]
         reals = {f"{m['real']:.4g}" for m in there if m.get("real") is not None}
         table.add_row(name, *cells, ", ".join(sorted(reals)), there[0].get("better") or "")
     show(table)
-    for what in ("reference", "extractor"):
-        if len({str((r[what] or {}).get("sha256")) for r in records}) > 1:
-            print(
-                f"energan: these scores do not compare: the runs have not the same {what}; name "
-                f"one by --{what}",
-                file=sys.stderr,
-            )
+    if alike:
+        print("* the best, where its interval leaves out the others' values")
+    for what in unlike:
+        print(
+            f"energan: these scores do not compare: the runs have not the same {what}; name "
+            f"one by --{what}",
+            file=sys.stderr,
+        )
+
+
+def _sha(record: dict[str, Any], what: str) -> str:
+    return str((record[what] or {}).get("sha256"))
 
 
 def _title(run: "Run") -> str:
@@ -117,12 +125,18 @@ def _best(found: list[dict[str, Any]]) -> dict[str, Any] | None:
     better = found[0].get("better")
     if better is None or len(found) < 2 or len({m["value"] for m in found}) == 1:
         return None
-    return (max if better == "higher" else min)(found, key=lambda m: m["value"])
+    best = (max if better == "higher" else min)(found, key=lambda m: m["value"])
+    low, high = best.get("low"), best.get("high")
+    known = low is not None and high is not None
+    if known and any(low <= m["value"] <= high for m in found if m is not best):
+        return None  # within its noise
+    return best
 
 
 def _cell(metric: dict[str, Any], best: bool) -> str:
+    if metric["value"] is None:
+        return "infinite"
     text = f"{metric['value']:.4g}"
-    if metric.get("low") is not None:
+    if metric.get("low") is not None and metric.get("high") is not None:
         text += f" [{metric['low']:.4g}, {metric['high']:.4g}]"
-    text = text.replace("[", r"\[")  # brackets mean a style to the table
-    return f"[bold]{text}[/bold] *" if best else text
+    return f"{text} *" if best else text

@@ -48,11 +48,16 @@ def evaluate(args: list[str]) -> int:
         """write the whole of it to this JSON file too"""
 
     asked = parse(Evaluate, args, "energan evaluate")
+    from energan.core import SettingError
     from energan.data.bar import say
     from energan.evaluation import evaluate as evaluation
     from energan.evaluation import seeds
     from energan.run import Run
 
+    if not asked.runs:
+        raise SettingError("name the run to score: energan evaluate RUN")
+    if asked.out is not None and asked.out.is_dir():
+        raise SettingError(f"--out {asked.out} is a folder: name a .json file")
     set_threads(asked.threads)
     evaluation.wanted_measures(asked.metrics)  # a misspelt one is told before anything is loaded
     runs = [Run(path, checkpoint=asked.checkpoint, weights=asked.weights) for path in asked.runs]
@@ -87,8 +92,11 @@ def set_threads(threads: int | None) -> None:
     """So many CPU threads, or one for each core."""
     import torch
 
+    from energan.core import SettingError
     from energan.data.content import cores
 
+    if threads is not None and threads < 1:
+        raise SettingError(f"--threads {threads}: at least 1")
     torch.set_num_threads(threads or cores())
 
 
@@ -104,7 +112,7 @@ def _print(run: "Run", made: "Evaluation") -> None:
         table = table_of("metric", "value [interval]", "real data", "better")
         for r in made.results:
             real = "" if r.real is None else f"{r.real:.4g}{_share(r)}"
-            table.add_row(r.name, r.text().replace("[", r"\["), real, r.better or "")
+            table.add_row(r.name, r.text(), real, r.better or "")
         show(table)
     for name, notes in _notes(made.results).items():
         print(f"  {', '.join(notes)}: {name}")
@@ -154,7 +162,7 @@ def _print_seeds(runs: "list[Run]", together: list[Any]) -> None:
     table = table_of("metric", "mean [95% over seeds]", "median", "median share of real")
     for t in together:
         share = "" if t.share_of_real is None else f"{t.share_of_real:.1%}"
-        mean = f"{t.mean:.4g} \\[{t.interval.low:.4g}, {t.interval.high:.4g}]"
+        mean = f"{t.mean:.4g} [{t.interval.low:.4g}, {t.interval.high:.4g}]"
         table.add_row(t.name, mean, f"{t.median:.4g}", share)
     show(table)
 

@@ -75,4 +75,4 @@ def table_of(*columns: str) -> Any:
 def show(table: Any) -> None:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)

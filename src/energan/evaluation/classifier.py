@@ -165,10 +165,14 @@ def _measure(network: ConvNet, test: DataSet) -> tuple[float, str]:
     for rows in torch.arange(len(test)).split(AT_ONCE):
         _, logits = network(test.gather(rows).x)
         right += int((logits.argmax(1) == test.labels[rows]).sum())
+    return right / len(test), _digest(network.state_dict())
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    for name, value in sorted(weights.items()):
         digest.update(name.encode() + value.contiguous().numpy().tobytes())
-    return right / len(test), digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _keep(path: Path, network: ConvNet, found: tuple[float, str]) -> None:
@@ -186,7 +190,11 @@ def _kept(path: Path, network: ConvNet) -> tuple[float, str] | None:
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata()
-        network.load_state_dict(load_file(path))
-        return json.loads(about["accuracy"]), about["sha256"]
+        weights = load_file(path)
+        if _digest(weights) != about["sha256"]:
+            return None  # damaged: it is trained again
+        accuracy = float(json.loads(about["accuracy"]))
+        network.load_state_dict(weights)
+        return accuracy, about["sha256"]
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError):
         return None

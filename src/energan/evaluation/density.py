@@ -48,6 +48,11 @@ def parzen(material: Material) -> list[Result]:
     sigma = max(table, key=lambda s: table[s])
     found = metrics.parzen_log_likelihood(samples, test.flatten(1), sigma)
     half_width = Z * found.standard_error
+    # MNIST's figures are of this protocol alone; TFD's ± is across folds
+    protocol = (samples.shape, len(test), len(validation), reference.split)
+    published = reference.judged.name != "mnist" or protocol == (
+        (10_000, 784), 10_000, VALIDATION, "test"
+    )  # fmt: skip
     details = {
         "standard_error": found.standard_error,
         "sigma": sigma,
@@ -56,7 +61,7 @@ def parzen(material: Material) -> list[Result]:
         "samples": len(samples),
         "test_events": len(test),
         "numbers": samples.shape[1],
-        "published": PARZEN.get(reference.judged.name, []),
+        "published": PARZEN.get(reference.judged.name, []) if published else [],
     }
     return [
         Result(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from energan import metrics
+from energan.evaluation.classifier import lacks
 from energan.evaluation.material import Material
 from energan.evaluation.results import Result, with_interval
 from energan.metrics.bootstrap import Interval
@@ -11,6 +12,7 @@ NEIGHBOURS, CHECKED, FEW = 5, 2000, 100
 """k of the neighbourhoods, events for the costlier measures, resamples for the costlier ones."""
 WIDE, VERY_FEW = 512, 10
 """Features beyond which a Fréchet distance takes seconds, and resamples then."""
+MOST_PIXELS = 1024
 Z = 1.959964  # 95 % of a normal distribution
 
 
@@ -19,7 +21,20 @@ def too_few(material: Material) -> str:
     return "" if fewest > NEIGHBOURS + 1 else f"it needs more than {NEIGHBOURS + 1} events"
 
 
+def wide_pixels(material: Material) -> str:
+    size = material.samples[0].numel()
+    if size > MOST_PIXELS and (material.extractor_name == "pixels" or unlabelled(material)):
+        return f"it says little of {size} pixels, and takes long: name an extractor"
+    return ""
+
+
+def unlabelled(material: Material) -> bool:
+    return material.extractor_name is None and bool(lacks(material.reference.training))
+
+
 def nothing_held_out(material: Material) -> str:
+    if material.reference.named:
+        return "it is about the run's own training data, and another reference is named"
     if material.reference.split == "training":
         return "it needs events that were kept from training"
     return too_few(material)
@@ -52,32 +67,31 @@ def frechet(material: Material) -> list[Result]:
 
 def kernel(material: Material) -> list[Result]:
     fake, real = material.fake.values, material.real.values
-    size = min(1000, len(fake), len(real))
-    found = metrics.kernel_distance_interval(fake, real, subset_size=size, seed=material.seed)
     value = metrics.kernel_distance(fake, real)
-    half = Z * found.std * (size / min(len(fake), len(real))) ** 0.5
+    half = Z * metrics.kernel_distance_error(fake, real)
     floor = None
     if material.reference.split != "training":
         floor = metrics.kernel_distance(material.training.values, real)
     return [
         with_interval(
             "kernel_distance", value, Interval(value - half, value + half),
-            f"95% normal, from the spread of {found.subsets} subsets of {size}",
+            "95% normal over samples, by the first-order standard error",
             better="lower", real=floor,
             note="unbiased MMD² with the kernel (x·y/D + 1)³; it may be negative",
-            details={"subsets_mean": found.mean, "subsets_std": found.std},
         )
     ]  # fmt: skip
 
 
 def neighbourhoods(material: Material) -> list[Result]:
     k = NEIGHBOURS
-    found = metrics.neighbourhoods(material.real.values, material.fake.values, k)
+    fake, real = material.fake.values, material.real.values
+    count = min(len(fake), len(real))  # more of one kind make smaller balls, and fill larger ones
     floor = None
     if material.reference.split != "training":
-        floor = metrics.precision_recall_density_coverage(
-            material.real.values, material.training.values, k
-        )
+        training = material.training.values
+        count = min(count, len(training)) if len(training) > k else count
+        floor = metrics.precision_recall_density_coverage(real[:count], training[:count], k)
+    found = metrics.neighbourhoods(real[:count], fake[:count], k)
     parts = {
         "precision": (found.in_real, "samples"),
         "recall": (found.recalled, "real events"),
@@ -93,7 +107,8 @@ def neighbourhoods(material: Material) -> list[Result]:
             with_interval(
                 name, float(values.mean()), interval, how, better="higher",
                 real=None if floor is None else getattr(floor, name),
-                note=f"k = {k}, features of {material.extractor.name} (Naeem et al. 2020)",
+                note=f"k = {k}, {count} of each kind, features of {material.extractor.name} "
+                "(Naeem et al. 2020)",
             )
         )  # fmt: skip
     return results
@@ -137,7 +152,8 @@ def memorisation(material: Material) -> list[Result]:
     reference = material.reference
     training = reference.events(reference.training, len(reference.training))
     fake, held_out = material.samples[:CHECKED], material.real_events[:CHECKED]
-    found = metrics.memorisation(fake, training, held_out)
+    grain = 1 / 510 if material.is_image else 0.0  # half a grey level: rounding makes no original
+    found = metrics.memorisation(fake, training, held_out, grain)
     details = {
         "share_nearer_than_1_percent_of_held_out": found.share_below_first_percentile,
         "share_nearer_than_half_of_held_out": found.share_below_median,

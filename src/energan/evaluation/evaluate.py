@@ -18,7 +18,7 @@ from energan.folder import write_atomically
 from energan.run import Run
 from energan.version import __version__
 
-SAMPLES = 10_000
+SAMPLES, RESAMPLES = 10_000, 1000
 FORMAT = 1
 Say = Callable[[str], None]
 
@@ -47,7 +47,7 @@ def evaluate(
     reference: str | None = None,
     extractor: str | None = None,
     seed: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     say: Say = lambda text: None,
 ) -> Evaluation:
     """Score `samples` draws of a run's checkpoint and weights, and keep it in metrics.json.
@@ -61,6 +61,8 @@ def evaluate(
     """
     if samples < 2:
         raise SettingError(f"--samples {samples}: scores need at least 2 samples")
+    if seed < 0:
+        raise SettingError(f"--seed {seed}: a seed is not negative")
     if resamples < 2:
         raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
     wanted = wanted_measures(metrics)
@@ -134,7 +136,10 @@ def _record(run: Run, material: Material, view: View, results: list[Result]) -> 
     return {
         "step": run.step,
         "weights": run.weights,
+        "weights_sha256": run.network.sha256,
         "seed": material.seed,
+        "resamples": material.resamples,
+        "device": str(run.engine.device),
         "samples": material.count,
         "energan": __version__,
         "torch": str(torch.__version__),
@@ -176,9 +181,8 @@ def found_again(
         return None
     wanted = wanted_measures(metrics)
     for entry in kept(run.path):
-        same = (run.step, run.weights, seed, samples, __version__, None)
-        told = _protocol(entry)
-        if (*told[:5], entry.get("asked")) != same:
+        same = (run.step, run.weights, seed, samples, __version__, run.network.sha256, RESAMPLES)
+        if _protocol(entry)[: len(same)] != same or entry.get("asked") is not None:
             continue
         if wanted:
             there = {ALIASES.get(m["name"], m["name"]) for m in entry["metrics"]}
@@ -196,7 +200,13 @@ def keep(run: Run, record: dict[str, Any]) -> None:
     same evaluation twice gives the same file.
     """
     entries = kept(run.path)
-    same = [e for e in entries if _protocol(e) == _protocol(record)]
+    file = run.path / "metrics.json"
+    if file.exists() and not entries:
+        file.replace(file.with_suffix(".json.damaged"))  # nothing written is lost
+    same = [e for e in entries if _joins(e, record)]
+    if _extractor(record) is None:
+        same = same[:1]  # of several extractors the first
+    rest = [e for e in entries if all(e is not s for s in same)]
     fresh = {m["name"] for m in record["metrics"]}
     old = [m for e in same for m in e["metrics"] if m.get("name") not in fresh]
     order = {name: place for place, name in enumerate(RESULT_ORDER)}
@@ -204,6 +214,8 @@ def keep(run: Run, record: dict[str, Any]) -> None:
     rest = [e for e in entries if _protocol(e) != _protocol(record)]
     complete = record["complete"] or any(e.get("complete") for e in same)
     whole = {**record, "complete": complete, "metrics": metrics}
+    if record["extractor"] is None and same:
+        whole |= {name: same[0].get(name) for name in ("extractor", "asked")}
     evaluations = sorted([*rest, whole], key=_place)
     config = run.config
     about = {"hash": config["hash"], "recipe": config["recipe"], "model": config["model"]}
@@ -223,13 +235,26 @@ RESULT_ORDER = (
 
 
 def _protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
-    """What must be equal for scores to stand in one entry."""
+    """What must be equal for scores to stand in one entry, beside the extractor."""
+    reference = entry.get("reference") or {}
+    names = ("step", "weights", "seed", "samples", "energan", "weights_sha256", "resamples")
+    more = ("torch", "threads", "device")
     return (
-        entry.get("step"), entry.get("weights"), entry.get("seed"), entry.get("samples"),
-        entry.get("energan"), (entry.get("reference") or {}).get("sha256"),
-        ((entry.get("extractor") or {}).get("sha256")),
-    )  # fmt: skip
+        *(entry.get(name) for name in (*names, *more)),
+        reference.get("sha256"),
+        reference.get("training_sha256"),
+    )
+
+
+def _extractor(entry: dict[str, Any]) -> Any:
+    return (entry.get("extractor") or {}).get("sha256")
+
+
+def _joins(entry: dict[str, Any], record: dict[str, Any]) -> bool:
+    """Whether both are of one protocol; scores that need no extractor join those of any."""
+    one, other = _extractor(entry), _extractor(record)
+    return _protocol(entry) == _protocol(record) and (one == other or None in (one, other))
 
 
 def _place(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(str(part).zfill(12) for part in _protocol(entry))
+    return tuple(str(part).zfill(12) for part in (*_protocol(entry), _extractor(entry)))

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan.core import DataError, SettingError
+from energan.core import DataError, SettingError, describe
 from energan.data import open_data
 from energan.data.bar import progress
 from energan.evaluation import classifier
@@ -50,13 +50,22 @@ class Extractor:
         values, logs = [], []
         with progress(f"{self.name}: {what}", len(events)) as advance:
             for part in events.split(self.at_once):
-                made = self.network(part)
+                made = self._made(part)
                 features, log_probabilities = made if isinstance(made, tuple) else (made, None)
                 values.append(self._checked(features, len(part)))
                 if log_probabilities is not None:
                     logs.append(log_probabilities.double().numpy())
                 advance(len(part))
         return Features(np.concatenate(values), np.concatenate(logs) if logs else None)
+
+    def _made(self, part: Tensor) -> Any:
+        try:
+            return self.network(part)
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            reason = describe(f"{type(error).__name__}: {error}")
+            raise SettingError(
+                f"the extractor {self.name} fails on images of shape {tuple(part.shape)}: {reason}"
+            ) from error
 
     def _checked(self, features: Any, count: int) -> NDArray[np.float32]:
         if not isinstance(features, Tensor) or features.dim() < 2 or len(features) != count:
@@ -82,7 +91,7 @@ def extractor_for(name: str | None, reference: Reference) -> Extractor:
     if name == "classifier":
         return _classifier(reference)
     if name == "pixels":
-        return Extractor("pixels", lambda x: x.flatten(1), {"name": "pixels", "sha256": None})
+        return Extractor("pixels", lambda x: x.flatten(1), {"name": "pixels", "sha256": "pixels"})
     if len(reference.judged.domain.shape) != 3:
         raise SettingError(f"{reference.judged.name} holds points: leave --extractor unset")
     if name.endswith(".safetensors"):
@@ -98,9 +107,10 @@ def _classifier(reference: Reference) -> Extractor:
 
         network, about = stacked_classifier()
         return Extractor("classifier", network, about)
-    training = reference.training
+    changes: dict[str, Any] = {"limit": None}
     if reference.split == "test":  # then nothing need be kept from it
-        training = open_data(reference.settings.model_copy(update={"held_out": 0}))
+        changes["held_out"] = 0
+    training = open_data(reference.settings.model_copy(update=changes))
     found = classifier.classifier_for(training, reference.judged, reference.split)
     return Extractor("classifier", found, found.about)
 
@@ -147,7 +157,14 @@ def _module(name: str) -> Extractor:
             f"--extractor {name}: {error}; it is classifier, pixels, a .safetensors file of "
             "Inception weights, a TorchScript file, or package.module:callable"
         ) from None
-    network = found() if inspect.isclass(found) else found
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)  # weights it draws are the same each time
+            network = found() if inspect.isclass(found) else found
+    except Exception as error:  # the user's own code
+        raise SettingError(
+            f"--extractor {name} cannot be made: {describe(f'{type(error).__name__}: {error}')}"
+        ) from error
     if isinstance(network, torch.nn.Module):
         network = network.eval().requires_grad_(False)
     if not callable(network):

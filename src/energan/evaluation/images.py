@@ -55,13 +55,14 @@ class Reference:
 
     judged: the part that samples are compared with, and `split` which it is: a test set where there
         is one, else what was held out from training.
-    training: what the run learnt from.
+    training: what the run learnt from. named: whether the user named it, instead of the run's own.
     """
 
     judged: DataSet
     split: Split
     training: DataSet
     settings: DataSettings
+    named: bool = False
 
     def events(self, data: DataSet, count: int) -> Tensor:
         """The first `count` events, float32 (N, *event)."""
@@ -74,6 +75,7 @@ class Reference:
             "split": self.split,
             "events": len(self.judged),
             "sha256": self.judged.fingerprint,
+            "training_sha256": self.training.fingerprint,
         }
 
 
@@ -82,11 +84,11 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
 
     Raises DataError if it cannot be opened, or does not have the shape of the samples.
     """
-    changes: dict[str, object] = {"pad": None, "range": "unit", "limit": None, "mirror": False}
+    changes: dict[str, object] = {"pad": None, "range": "unit", "mirror": False}
     if settings.storage == "stream":
         changes["storage"] = "auto"
     if source is not None:
-        names = ("classes", "held_out", "image_column", "label_column", "attributes")
+        names = ("classes", "held_out", "limit", "image_column", "label_column", "attributes")
         blank = DataSettings()
         changes |= {name: getattr(blank, name) for name in names} | {"source": source}
         if len(domain.shape) == 3 and settings.size is None and settings.pad is None:
@@ -95,8 +97,8 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
     chosen = settings.model_copy(update=changes)
     training = open_data(chosen)
     judged, split = _judged(chosen, training)
-    found = Reference(judged, split, training, chosen)
-    _check(judged.domain.shape, domain, judged.name)
+    found = Reference(judged, split, training, chosen, source is not None)
+    _check(judged.domain.shape, domain, judged.name, found.named)
     return found
 
 
@@ -110,11 +112,12 @@ def _judged(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
     return training, "training"
 
 
-def _check(shape: tuple[int, ...], domain: Domain, name: str) -> None:
-    """Samples must be the reference's events, or those with padding around."""
+def _check(shape: tuple[int, ...], domain: Domain, name: str, named: bool) -> None:
+    """Samples must be the reference's events, or those with some padding around."""
     ours = domain.shape
-    padded = len(ours) == 3 == len(shape) and ours[0] == shape[0]
-    if ours != shape and not (padded and all(a >= b for a, b in zip(ours, shape, strict=True))):
+    sides = list(zip(ours, shape, strict=True)) if len(ours) == 3 == len(shape) else []
+    most = 1.34 if named else 4.0  # another source's images are not the middle of ours
+    if ours != shape and not (sides and all(b <= a <= most * b for a, b in sides)):
         raise DataError(
             f"the reference {name} has events of shape {shape}, the run's samples {ours}: name one "
             "whose images have the same channels and size"

@@ -1,5 +1,7 @@
 """The metric whose best checkpoint a run keeps, made on the way."""
 
+from dataclasses import replace
+
 import torch
 
 from energan.core import Domain, SettingError
@@ -31,6 +33,9 @@ def judging(job: Job, domain: Domain) -> Judge | None:
     if reason := measure.reason(first):
         raise SettingError(f"--keep-best {name} does not apply: {reason}")
     extractor = first.extractor if measure.by_features else None
+    held_out = reference.training.held_out
+    if reference.split == "test" and held_out is not None:  # the test set chooses nothing
+        reference = replace(reference, judged=held_out, split="held-out")
 
     def judge(loop: Loop) -> Figures:
         labels = reference.judged.labels

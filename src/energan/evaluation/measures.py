@@ -75,7 +75,9 @@ def modified_inception(material: Material) -> list[Result]:
 def class_coverage(material: Material) -> list[Result]:
     fake, real = _both(material)
     classes = fake.shape[1]
-    shares = np.bincount(real.argmax(1), minlength=classes) / len(real)
+    labels = material.reference.judged.labels
+    given = real.argmax(1) if labels is None else labels.numpy()  # all that there are
+    shares = np.bincount(given, minlength=classes) / len(given)
     found = metrics.class_coverage(fake.argmax(1), classes, reference=shares)
     uniform = metrics.class_coverage(fake.argmax(1), classes)
     names = material.reference.judged.class_names
@@ -110,7 +112,7 @@ def _both(material: Material) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _how(resamples: int) -> str:
-    return f"95% percentile bootstrap over samples, {resamples} resamples"
+    return f"95% basic bootstrap over samples, {resamples} resamples"
 
 
 # --- all of them ----------------------------------------------------------------------------------
@@ -120,7 +122,9 @@ MEASURES: dict[str, Measure] = {
     "inception_score": Measure(inception, no_classifier, by_features=True),
     "modified_inception_score": Measure(modified_inception, no_classifier, by_features=True),
     "class_coverage": Measure(class_coverage, no_classifier, by_features=True),
-    "frechet_distance": Measure(distances.frechet, distances.too_few, by_features=True),
+    "frechet_distance": Measure(
+        distances.frechet, distances.too_few, distances.wide_pixels, by_features=True
+    ),
     "kernel_distance": Measure(distances.kernel, distances.too_few, by_features=True),
     "precision_recall_density_coverage": Measure(
         distances.neighbourhoods, distances.too_few, by_features=True

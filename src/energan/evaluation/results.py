@@ -29,7 +29,8 @@ class Result:
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it, with DIGITS significant digits."""
-        return {name: _rounded(value) for name, value in asdict(self).items()}
+        found = {name: _rounded(value) for name, value in asdict(self).items()}
+        return found if math.isfinite(self.value) else {**found, "infinite": True}
 
     def text(self) -> str:
         """The value, with its interval where there is one."""
@@ -44,7 +45,8 @@ def with_interval(name: str, value: float, found: Interval, how: str, **rest: An
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
+        # JSON has no word for what is not finite: the value is left out, `infinite` says so
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, dict):
         return {k: _rounded(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -23,7 +23,12 @@ from energan.metrics.frechet import (
     statistics_of,
 )
 from energan.metrics.inception import inception_score, modified_inception_score
-from energan.metrics.kernel import KernelDistance, kernel_distance, kernel_distance_interval
+from energan.metrics.kernel import (
+    KernelDistance,
+    kernel_distance,
+    kernel_distance_error,
+    kernel_distance_interval,
+)
 from energan.metrics.modes import (
     ClassCoverage,
     ModeCoverage,
@@ -53,7 +58,8 @@ __all__ = [
     "Memorisation", "ModeCoverage", "Neighbourhoods", "PrecisionRecall", "Statistics", "auroc",
     "average_precision", "calibrated_threshold", "class_coverage", "energy_log_likelihood",
     "fpr_at_tpr", "frechet_distance", "frechet_distance_of", "inception_interval",
-    "inception_score", "interval", "kernel_distance", "kernel_distance_interval", "log_partition",
+    "inception_score", "interval", "kernel_distance", "kernel_distance_error",
+    "kernel_distance_interval", "log_partition",
     "mean_interval", "memorisation", "modes_covered", "modified_inception_score", "nearest",
     "neighbourhoods", "over_seeds", "parzen_log_likelihood", "parzen_sigma", "parzen_validation",
     "percentile_of", "precision_recall_density_coverage", "sliced_wasserstein", "stacked_labels",

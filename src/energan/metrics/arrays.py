@@ -1,4 +1,4 @@
-"""What the metrics share: sets of vectors as float64 arrays, checked."""
+"""What the metrics share: values as float64 arrays, sets of vectors checked, their distances."""
 
 from typing import Any
 
@@ -11,17 +11,24 @@ Values = Tensor | NDArray[Any]
 Rows = NDArray[np.float64]
 
 
+def array(values: Values) -> Rows:
+    """A tensor of any device and type, or what numpy takes, as float64; not always a copy."""
+    if isinstance(values, Tensor):
+        return values.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
 def rows(values: Values, what: str = "features", fewest: int = 1) -> Rows:
-    """Vectors (N, D), or events (N, *event) flattened, as float64.
+    """Vectors (N, D), or events (N, *event) flattened, as float64; not always a copy.
 
     Raises ValueError, naming `what` they are, if they are no such set, or not finite.
     """
-    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    found = array(values)
     if found.ndim < 2 or found.size == 0:
         raise ValueError(f"{what} must be (N, D), not empty: they are {found.shape}")
     if len(found) < fewest:
         raise ValueError(f"at least {fewest} {what} are needed: there are {len(found)}")
-    flat = found.reshape(len(found), -1).astype(np.float64)
+    flat = found.reshape(len(found), -1)
     if not np.isfinite(flat).all():
         raise ValueError(f"{what} must be finite")
     return flat
@@ -36,7 +43,7 @@ def pair(a: Values, b: Values, fewest: int = 1) -> tuple[Rows, Rows]:
 
 
 def squared_distances(a: Rows, b: Rows) -> Tensor:
-    """(N, M), ≥ 0, of a (N, D) and b (M, D), by one product of matrices."""
+    """(N, M), ≥ 0, of a (N, D) and b (M, D), by one product of matrices; writable arrays."""
     x, y = torch.from_numpy(a), torch.from_numpy(b)
     found = torch.addmm(y.square().sum(1), x, y.T, alpha=-2)
     return found.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+
+from energan.metrics.arrays import Values, array
+from energan.metrics.inception import inception_score, modified_inception_score
+from energan.metrics.inception import logs as log_distributions
 
 Rows = NDArray[np.intp]
+Kind = Literal["percentile", "basic"]
 BLOCK = 2**22
+"""Numbers of times drawn that are held together."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,17 @@ def interval(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-    kind: Literal["percentile", "basic"] = "percentile",
+    kind: Kind = "percentile",
 ) -> Interval:
     """The bootstrap interval of statistic(rows), rows (count,) drawn with replacement.
 
     kind: "percentile", the quantiles of the resampled values; or "basic", those reflected about the
         value itself, for statistics that duplicates bias (Davison & Hinkley 1997, section 5.2).
-    Raises ValueError for count or resamples below 1, or a level outside (0, 1).
+    Raises ValueError for count or resamples below 1, a level outside (0, 1), or another kind.
     """
     _check(count, resamples, level)
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind is one of {', '.join(get_args(Kind))}, not {kind!r}")
     generator = np.random.default_rng(seed)
     drawn = [statistic(generator.integers(0, count, count)) for _ in range(resamples)]
     found = _quantiles(np.asarray(drawn), level)
@@ -46,35 +53,38 @@ def interval(
 
 
 def mean_interval(
-    values: Tensor | NDArray[Any], *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    values: Values, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """The percentile interval of the mean of values (N,)."""
-    found = np.asarray(values, dtype=np.float64)
-    if found.ndim != 1:
-        raise ValueError(f"values must be (N,): they are {found.shape}")
+    """The percentile interval of the mean of values (N,), some resamples at a time.
+
+    Raises ValueError for another shape, values that are not finite, and what `interval` refuses.
+    """
+    found = array(values)
+    if found.ndim != 1 or not np.isfinite(found).all():
+        raise ValueError(f"values must be (N,) and finite: they are {found.shape}")
     _check(len(found), resamples, level)
     means = [w @ found / len(found) for w in _weights(len(found), resamples, seed)]
     return _quantiles(np.concatenate(means), level)
 
 
 def inception_interval(
-    log_probabilities: Tensor | NDArray[Any],
+    log_probabilities: Values,
     *,
     modified: bool = False,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The percentile interval of the inception score of log p(y|x) (N, K), or of I′ (modified).
+    """The basic interval of the inception score of log p(y|x) (N, K), or of I′ (modified).
 
     Samples are resampled, and p(y) with them. Both scores are functions of two means over samples:
-    of p(y|x), and of its negative entropy (IS), or of log p(y|x) (I′).
+    of p(y|x), and of its negative entropy (IS), or of log p(y|x) (I′). A resample biases them as
+    the sample itself does (IS down, I′ up), so the quantiles are reflected about the score, of IS
+    on the scale of its logarithm; the score is always inside.
+    Raises ValueError for what the scores and `interval` refuse.
     """
-    logs = np.asarray(log_probabilities, dtype=np.float64)
-    if logs.ndim != 2 or not logs.size:
-        raise ValueError(f"log-probabilities must be (N, K), not empty: they are {logs.shape}")
+    logs = log_distributions(None, log_probabilities)[0].numpy()
     _check(len(logs), resamples, level)
-    logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
     p = np.exp(logs)
     with np.errstate(invalid="ignore"):
         own = np.where(p > 0, p * logs, 0.0).sum(1)
@@ -88,17 +98,38 @@ def inception_interval(
                 cross = np.where(marginal > 0, marginal * _mean(weights, logs), 0.0).sum(1)
                 scores.append(entropy - cross)
             else:
-                scores.append(np.exp(weights @ own / len(logs) - entropy))
-    return _quantiles(np.concatenate(scores), level)
+                scores.append(weights @ own / len(logs) - entropy)
+    drawn = _quantiles(np.concatenate(scores), level)
+    if modified:
+        value = modified_inception_score(log_probabilities=logs)
+        return _reflected(value, drawn, 0.0, float("inf"))
+    value = float(np.log(inception_score(log_probabilities=logs)))
+    found = _reflected(value, drawn, 0.0, float(np.log(logs.shape[1])))
+    return Interval(float(np.exp(found.low)), float(np.exp(found.high)))
+
+
+def _reflected(value: float, drawn: Interval, least: float, most: float) -> Interval:
+    """The quantiles about the value, turned round, with it inside and no further than the ends."""
+    if not np.isfinite([value, drawn.low, drawn.high]).all():
+        return Interval(min(drawn.low, value), float("inf"))
+    low, high = min(value, 2 * value - drawn.high), max(value, 2 * value - drawn.low)
+    return Interval(max(low, least), min(high, max(most, value)))
 
 
 def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's t interval of the mean over runs that differ in the seed; at least two."""
+    """Student's t interval of the mean over runs that differ in the seed.
+
+    Of NaN if a value is not finite. Raises ValueError for fewer than two, or a level not in (0, 1).
+    """
     from scipy.stats import t
 
     if len(values) < 2:
         raise ValueError("an interval over seeds needs at least two runs")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1), not {level}")
     found = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(found).all():
+        return Interval(float("nan"), float("nan"))
     half = t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
     return Interval(float(found.mean() - half), float(found.mean() + half))
 

@@ -1,13 +1,11 @@
 """How well a score tells anomalous events from normal ones, and where to put the threshold."""
 
 from math import ceil
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-Values = Tensor | NDArray[Any]
+from energan.metrics.arrays import Values, array
 
 
 def auroc(scores: Values, anomalous: Values) -> float:
@@ -72,20 +70,22 @@ def percentile_of(scores: Values, normal_scores: Values) -> NDArray[np.float64]:
 
 
 def _scores(values: Values) -> NDArray[np.float64]:
-    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    found = array(values)
     if found.ndim != 1 or not len(found):
         raise ValueError(f"scores must be (N,), not empty: they are {found.shape}")
     if not np.isfinite(found).all():
         raise ValueError("scores must be finite")
-    return found.astype(np.float64)
+    return found
 
 
 def _labelled(scores: Values, anomalous: Values) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     s = _scores(scores)
-    marks = anomalous.detach().cpu().numpy() if isinstance(anomalous, Tensor) else anomalous
-    a = np.asarray(marks).astype(bool)
-    if a.shape != s.shape:
-        raise ValueError(f"{a.shape} marks do not fit {s.shape} scores")
+    marks = array(anomalous)
+    if marks.shape != s.shape:
+        raise ValueError(f"{marks.shape} marks do not fit {s.shape} scores")
+    if not np.isin(marks, (0, 1)).all():
+        raise ValueError("marks must be yes and no, or 1 and 0")
+    a = marks.astype(bool)
     if a.all() or not a.any():
         raise ValueError("there must be both normal and anomalous events")
     return s, a

@@ -38,9 +38,15 @@ def frechet_distance_of(a: Statistics, b: Statistics) -> float:
 
     tr (Σ_a Σ_b)^½ is the sum of the square roots of the eigenvalues of A Σ_b A, A = Σ_a^½, which is
     symmetric: no imaginary parts, and singular covariances do no harm.
+    Raises ValueError for statistics of different lengths, or not finite.
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features differ in length: {len(a.mean)} and {len(b.mean)}")
+    for given in (a, b):
+        if given.covariance.shape != (len(given.mean), len(given.mean)):
+            raise ValueError(f"{given.covariance.shape} is no covariance of {len(given.mean)}")
+        if not (np.isfinite(given.mean).all() and np.isfinite(given.covariance).all()):
+            raise ValueError("statistics must be finite")
     root = _root(a.covariance)
     mixed = np.linalg.eigvalsh(root @ b.covariance @ root)
     cross = 2 * np.sqrt(np.clip(mixed, 0, None)).sum()

@@ -26,7 +26,7 @@ def inception_score(
     A probability of 0 contributes 0, the limit of p·log p.
     Raises ValueError unless exactly one (N, K) argument with rows that sum to 1 is given.
     """
-    conditional, marginal = _logs(probabilities, log_probabilities)
+    conditional, marginal = logs(probabilities, log_probabilities)
     return float(_divergence(conditional, marginal).mean().exp())
 
 
@@ -41,7 +41,7 @@ def modified_inception_score(
     It depends on the classifier, so it compares with no score from another one.
     Raises ValueError unless exactly one (N, K) argument with rows that sum to 1 is given.
     """
-    conditional, marginal = _logs(probabilities, log_probabilities)
+    conditional, marginal = logs(probabilities, log_probabilities)
     return float(_divergence(marginal, conditional).mean())
 
 
@@ -52,8 +52,8 @@ def _divergence(p: Tensor, q: Tensor) -> Tensor:
     return torch.where(p.isneginf(), 0.0, p.exp() * (p - q)).sum(1)
 
 
-def _logs(probabilities: Values | None, log_probabilities: Values | None) -> tuple[Tensor, Tensor]:
-    """log p(y|x) (N, K) and log p(y) (1, K), float64."""
+def logs(probabilities: Values | None, log_probabilities: Values | None) -> tuple[Tensor, Tensor]:
+    """log p(y|x) (N, K) and log p(y) (1, K), float64, of whichever is given; checked."""
     if (probabilities is None) == (log_probabilities is None):
         raise ValueError("give either probabilities or log_probabilities")
     given = probabilities if log_probabilities is None else log_probabilities

@@ -95,7 +95,8 @@ def class_coverage(
         target = torch.full((classes,), 1 / classes, dtype=torch.float64)
     else:
         target = torch.as_tensor(reference).detach().to("cpu", torch.float64)
-        if target.shape != (classes,) or (target < 0).any() or abs(float(target.sum()) - 1) > 1e-6:
+        whole = abs(float(target.sum()) - 1) <= 1e-6  # not if one is NaN
+        if target.shape != (classes,) or (target < 0).any() or not whole:
             raise ValueError(f"the reference must be shares of {classes} classes that sum to 1")
     kl = float((torch.xlogy(shares, shares) - torch.xlogy(shares, target)).sum())
     return ClassCoverage(int((counts > 0).sum()), max(kl, 0.0), tuple(shares.tolist()))
@@ -103,7 +104,9 @@ def class_coverage(
 
 def stacked_labels(digits: Tensor | NDArray[Any]) -> Tensor:
     """Three digits (N, 3) -> their number 100a + 10b + c, int64 (N,), as stacked MNIST counts."""
-    found = torch.as_tensor(digits).detach().to("cpu").long()
-    if found.dim() != 2 or found.shape[1] != 3 or bool(((found < 0) | (found > 9)).any()):
-        raise ValueError(f"digits must be (N, 3), each in 0 to 9: they are {tuple(found.shape)}")
-    return (found * found.new_tensor([100, 10, 1])).sum(1)
+    found = torch.as_tensor(digits).detach().to("cpu")
+    if found.dim() != 2 or found.shape[1] != 3 or found.is_floating_point():
+        raise ValueError(f"digits must be whole numbers (N, 3): they are {tuple(found.shape)}")
+    if bool(((found < 0) | (found > 9)).any()):
+        raise ValueError("digits must be in 0 to 9")
+    return (found.long() * torch.tensor([100, 10, 1])).sum(1)

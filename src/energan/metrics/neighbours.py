@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan.metrics.arrays import Rows, Values, pair, squared_distances
+from energan.metrics.arrays import Rows, Values, pair, rows, squared_distances
 
 CHUNK = 2**22
 """Distances that are held together."""
@@ -47,7 +47,7 @@ class Memorisation:
     z: the Mann–Whitney statistic of the two sets of distances, standard normal if they are of one
         distribution, far below 0 where samples are copies (Meehan et al. 2020, of one cell).
     share_below_first_percentile, share_below_median: of samples nearer than that of the held-out
-        distances; 0.01 and 0.5 where there is no copying. copies: samples at distance 0.
+        distances; 0.01 and 0.5 where there is no copying. copies: samples within the grain of one.
     distances, indices: of each sample's nearest training event.
     """
 
@@ -74,6 +74,9 @@ def neighbourhoods(real: Values, fake: Values, k: int = 5) -> Neighbourhoods:
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     r, f = pair(real, fake, fewest=k + 1)
+    # One origin for all distances, a row of theirs: against cancellation, and so that those that
+    # are equal (of copies, of whole numbers) come out equal.
+    r, f = r - r[0], f - r[0]
     real_radii, fake_radii = _radii(r, k), _radii(f, k)
     counts = torch.zeros(len(f), dtype=torch.int64)
     recalled, covered = [], []
@@ -99,7 +102,7 @@ def nearest(
     if not 1 <= k <= len(r):
         raise ValueError(f"k is between 1 and the {len(r)} references, not {k}")
     found: list[tuple[Any, Any]] = []
-    for start, distances in _blocks(q, r):
+    for start, distances in _blocks(q - r[0], r - r[0]):
         indices = distances.topk(k, largest=False).indices.numpy()
         # exactly, not by the product of matrices: a copy is at distance 0
         gaps = q[start : start + len(indices), None] - r[indices]
@@ -109,15 +112,19 @@ def nearest(
     return np.concatenate([d for d, _ in found]), np.concatenate([i for _, i in found])
 
 
-def memorisation(samples: Values, training: Values, held_out: Values) -> Memorisation:
+def memorisation(
+    samples: Values, training: Values, held_out: Values, grain: float = 0.0
+) -> Memorisation:
     """Compare samples (N, D) and held-out events (M, D) by the distance to training events (T, D).
 
+    grain: how far each number of a copy may be from the original's, as rounding leaves it.
     Raises ValueError for vectors of different lengths or not finite.
     """
     from scipy.stats import mannwhitneyu
 
     distances, indices = nearest(samples, training)
     own, theirs = distances[:, 0], nearest(held_out, training)[0][:, 0]
+    gaps = np.abs(rows(samples) - rows(training)[indices[:, 0]]).max(1)
     n, m = len(own), len(theirs)
     u = float(mannwhitneyu(own, theirs, method="asymptotic", use_continuity=False).statistic)
     counts = np.unique(np.concatenate([own, theirs]), return_counts=True)[1].astype(np.float64)
@@ -127,16 +134,14 @@ def memorisation(samples: Values, training: Values, held_out: Values) -> Memoris
         (u - n * m / 2) / spread if spread > 0 else 0.0,
         float((own < np.quantile(theirs, 0.01)).mean()),
         float((own < np.quantile(theirs, 0.5)).mean()),
-        int((own == 0).sum()),
+        int((gaps <= grain).sum()),
         own,
         indices[:, 0],
     )
 
 
 def _blocks(a: Rows, b: Rows) -> Iterator[tuple[int, Tensor]]:
-    """Where a block of a begins, and its squared distances (n, M) to all of b, about b's mean."""
-    centre = b.mean(0)
-    a, b = a - centre, b - centre
+    """Where a block of a begins, and its squared distances (n, M) to all of b."""
     size = min(1024, max(1, CHUNK // len(b)))
     for start in range(0, len(a), size):
         yield start, squared_distances(a[start : start + size], b)

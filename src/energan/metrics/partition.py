@@ -60,8 +60,12 @@ def energy_log_likelihood(
 ) -> EnergyLogLikelihood:
     """The log-likelihood of points (N, D), D = 1 or 2, under exp(−U(x))/Z on the box.
 
-    Raises ValueError for points outside the box, fewer than two, and what `log_partition` refuses.
+    A point of infinite energy has density 0: mean is −∞ then, and standard_error infinite.
+    Raises ValueError for points outside the box, fewer than two, or of an energy that is no number,
+    a resolution below 2, which has no coarser grid, and what `log_partition` refuses.
     """
+    if resolution < 2:
+        raise ValueError(f"resolution must be at least 2, not {resolution}")
     x = torch.as_tensor(points).detach().double()
     if x.dim() != 2 or len(x) < 2 or x.shape[1] != len(low):
         raise ValueError(f"points must be (N, {len(low)}), at least two: they are {tuple(x.shape)}")
@@ -69,10 +73,13 @@ def energy_log_likelihood(
     if not bool(((x >= ends[0]) & (x <= ends[1])).all()):
         raise ValueError("points lie outside the box, where the density is 0")
     log_z = log_partition(energy, low, high, resolution)
-    coarse = log_partition(energy, low, high, max(1, resolution // 2))
+    coarse = log_partition(energy, low, high, resolution // 2)
     with torch.no_grad():
         values = -torch.cat([energy(part).double().reshape(-1) for part in x.split(AT_ONCE)])
-    spread = float(values.std()) / len(values) ** 0.5
+    if not (values < float("inf")).all():  # −U of −∞, or NaN
+        raise ValueError("the energy of a point is NaN, or −∞")
+    finite = bool(values.isfinite().all())
+    spread = float(values.std()) / len(values) ** 0.5 if finite else float("inf")
     return EnergyLogLikelihood(float(values.mean()) - log_z, spread, log_z, abs(log_z - coarse))
 
 

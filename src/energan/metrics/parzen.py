@@ -11,14 +11,12 @@ smaller leaves are off by hundreds of nats at 784 numbers, in the model's favour
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log, pi
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Values = Tensor | NDArray[Any]
+from energan.metrics.arrays import Values, rows
 
 SIGMAS: tuple[float, ...] = tuple(float(s) for s in np.logspace(-1, 0, 10))
 """Ten widths, log-spaced in [0.1, 1]."""
@@ -86,16 +84,11 @@ def parzen_validation(
 
 def _rows(samples: Values, test: Values) -> tuple[Tensor, Tensor]:
     """Both as float64 (N, D), (M, D) on the CPU, about the samples' mean."""
-    rows = [torch.as_tensor(v).detach().to("cpu", torch.float64) for v in (samples, test)]
-    if any(r.dim() < 2 or r.numel() == 0 for r in rows):
-        raise ValueError("samples and test events must be (N, D) and (M, D), not empty")
-    s, t = (r.flatten(1) for r in rows)
+    s, t = rows(samples, "samples"), rows(test, "test events")
     if s.shape[1] != t.shape[1]:
         raise ValueError(f"events differ in size: {s.shape[1]} and {t.shape[1]} numbers")
-    if not (s.isfinite().all() and t.isfinite().all()):
-        raise ValueError("events must be finite")
     centre = s.mean(0)
-    return s - centre, t - centre
+    return torch.from_numpy(s - centre), torch.from_numpy(t - centre)
 
 
 def _distances(samples: Tensor, test: Tensor, chunk: int) -> Iterator[Tensor]:
@@ -112,8 +105,8 @@ def _log_density(distances: Tensor, sigmas: Sequence[float], size: int) -> Tenso
     nearest = distances.min(1, keepdim=True).values
     beyond = nearest - distances  # at most 0, so that no exponential overflows
     for sigma in sigmas:
-        if not 0 < sigma < float("inf"):
-            raise ValueError(f"sigma must be positive, not {sigma}")
+        if not 1e-100 < sigma < 1e100:
+            raise ValueError(f"sigma must be positive, and its square a number: not {sigma}")
         scale = 1 / (2 * sigma**2)
         total = (beyond * scale).exp_().sum(1).log_()
         constant = log(distances.shape[1]) + size / 2 * log(2 * pi * sigma**2)

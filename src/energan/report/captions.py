@@ -18,7 +18,7 @@ READING = {
     "code_similarity": "Mean squared cosine of the samples' codes about the data's mean code "
     "(dashed: of the data's own). It nears 1 in a collapse.",
     "modes": "How many of the data's modes have samples near them.",
-    "high_quality_share": "Samples within four standard deviations of a mode.",
+    "high_quality_share": "Samples within three standard deviations of a mode.",
     "pull_away": "Mean squared cosine of the samples' codes in a batch; 1 if all point one way.",
 }
 

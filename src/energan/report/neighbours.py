@@ -6,7 +6,7 @@ from torch import Tensor
 from energan.data import DataSet
 from energan.metrics import nearest
 
-SEARCHED = 20_000
+SEARCHED = 200_000
 """Training events that are searched, spread over the set where it has more."""
 NUMBERS = 2**24
 """Numbers of training events that are looked at together."""

@@ -36,7 +36,7 @@ def test_a_set_without_a_test_part_is_judged_by_what_was_held_out() -> None:
     assert found.split == "held-out"
     assert found.judged.domain.shape == (1, 8, 8)
     assert (found.judged.domain.low, found.judged.domain.high) == (0.0, 1.0)
-    assert len(found.training) == 1617  # --limit is about training, not about what is real
+    assert len(found.training) == 50  # what the run learnt from
 
 
 def test_another_reference_of_another_size_is_resized() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from energan.metrics import (
+    Interval,
     inception_interval,
     inception_score,
     interval,
@@ -53,10 +54,32 @@ def test_the_quick_mean_is_the_plain_one_within_noise() -> None:
 def test_the_quick_inception_interval_is_the_plain_one(modified: bool) -> None:
     values = logs(120, 6, 0)
     score = modified_inception_score if modified else inception_score
-    plain = interval(lambda r: score(log_probabilities=values[r]), 120, resamples=2500)
+    scale = float if modified else np.log  # IS is reflected on the scale of its logarithm
+
+    def plainly(rows: np.ndarray) -> float:
+        return float(scale(score(log_probabilities=values[rows])))
+
+    plain = interval(plainly, 120, resamples=2500, kind="basic")
+    if not modified:
+        plain = Interval(float(np.exp(plain.low)), float(np.exp(plain.high)))
+    value = score(log_probabilities=values)
+    plain = Interval(min(plain.low, value), max(plain.high, value))
     quick = inception_interval(values, modified=modified, resamples=2500)
     width = plain.high - plain.low
     assert (quick.low, quick.high) == pytest.approx((plain.low, plain.high), abs=0.08 * width)
+
+
+def test_a_score_near_its_bound_lies_inside_and_so_does_the_truth() -> None:
+    """Sure of one class each, as good generators are: resampling biases the score downwards."""
+    rng, covered = np.random.default_rng(0), 0
+    soft = np.full((10, 10), 0.01 / 9) + np.eye(10) * (0.99 - 0.01 / 9)
+    truth = inception_score(soft)
+    for i in range(40):
+        drawn = np.log(soft[rng.integers(0, 10, 500)])
+        found = inception_interval(drawn, resamples=100, seed=i)
+        assert found.low <= inception_score(log_probabilities=drawn) <= found.high <= 10
+        covered += found.low <= truth <= found.high
+    assert covered >= 34
 
 
 @given(st.integers(0, 10**6), st.booleans())
@@ -97,5 +120,22 @@ def test_what_is_refused() -> None:
         mean_interval(np.ones((2, 2)))
     with pytest.raises(ValueError, match="level"):
         interval(lambda rows: 0.0, 3, level=1.0)
-    with pytest.raises(ValueError, match=r"\(N, K\)"):
-        inception_interval(np.zeros(3))
+    with pytest.raises(ValueError, match="level"):
+        over_seeds([1.0, 2.0], level=95)
+    with pytest.raises(ValueError, match="kind is one of"):
+        interval(lambda rows: 0.0, 3, kind="normal")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="finite"):
+        mean_interval(np.array([1.0, np.nan]))
+    for bad, says in (
+        (np.zeros(3), r"\(N, K\)"),
+        (np.full((3, 2), np.nan), "NaN"),
+        (np.full((3, 2), -np.inf), "sum to 1"),
+        (np.zeros((3, 2)), "softmax first"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            inception_interval(bad)
+
+
+def test_a_seed_that_ran_away_leaves_no_interval() -> None:
+    found = over_seeds([1.0, float("inf")])
+    assert np.isnan([found.low, found.high]).all()

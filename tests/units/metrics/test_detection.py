@@ -95,6 +95,9 @@ def test_what_is_refused() -> None:
         for measure in (auroc, average_precision, fpr_at_tpr):
             with pytest.raises(ValueError, match=r"fit|finite|both|empty"):
                 measure(bad_s, bad_a)
+    for marks in ([-1, 1, -1, 1], [0.1, 0.0, 0.9, 0.0], [0, 1, 2, 0]):
+        with pytest.raises(ValueError, match="1 and 0"):
+            auroc(s, np.array(marks))
     with pytest.raises(ValueError, match="tpr must be"):
         fpr_at_tpr(s, a, 0)
     for fpr in (0, 1, float("nan")):

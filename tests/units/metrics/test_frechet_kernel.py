@@ -1,6 +1,7 @@
 """Fréchet and kernel distances against scipy, torchmetrics and their closed forms."""
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
 from energan.metrics import (
+    Statistics,
     frechet_distance,
     frechet_distance_of,
     kernel_distance,
+    kernel_distance_error,
     kernel_distance_interval,
     statistics_of,
 )
@@ -51,7 +54,40 @@ def test_singular_covariances_do_no_harm() -> None:
     shift = np.zeros(30)
     shift[0] = 3
     assert frechet_distance(a, a + shift) == pytest.approx(9, rel=1e-6)
-    assert 0 < frechet_distance(a, b) < 1e3
+    # tr (Σ_a Σ_b)^½ is also the nuclear norm of the centred features' product
+    xa, xb = ((x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (a, b))
+    cross = np.linalg.svd(xa @ xb.T, compute_uv=False).sum()
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + (xa**2).sum() + (xb**2).sum() - 2 * cross
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+def test_statistics_that_are_none_are_not_equal() -> None:
+    """A NaN is no distance of 0."""
+    good = Statistics(np.zeros(2), np.eye(2), 9)
+    for mean, covariance in (
+        (np.full(2, np.nan), np.eye(2)),
+        (np.zeros(2), np.full((2, 2), np.inf)),
+        (np.zeros(2), np.eye(3)),
+    ):
+        for pair in (
+            (Statistics(mean, covariance, 9), good),
+            (good, Statistics(mean, covariance, 9)),
+        ):
+            with pytest.raises(ValueError, match=r"finite|no covariance"):
+                frechet_distance_of(*pair)
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
+def test_arrays_of_every_kind_are_taken_and_not_changed(distance: Callable[..., float]) -> None:
+    a, b = features(30, 20, 4, 0)
+    expected, before = distance(a, b), a.copy()
+    frozen = a.copy()
+    frozen.flags.writeable = False
+    assert distance(frozen, b) == expected
+    assert distance(a[::-1], b[::-1]) == pytest.approx(expected, rel=1e-9)
+    assert distance(torch.from_numpy(a).requires_grad_(), b.tolist()) == expected
+    assert distance(torch.from_numpy(a).bfloat16(), b) == pytest.approx(expected, rel=0.05)
+    assert np.array_equal(a, before)
 
 
 def test_of_known_gaussians() -> None:
@@ -139,6 +175,9 @@ def test_subsets_as_published() -> None:
     assert found.mean == pytest.approx(kernel_distance(a, b), abs=4 * found.std / 40**0.5)
     assert found == kernel_distance_interval(a, b, subsets=40, subset_size=100)
     assert kernel_distance_interval(a, b, subsets=3).size == 200
+    for bad in ({"subsets": 0}, {"subset_size": 1}):
+        with pytest.raises(ValueError, match="at least 1 of 2"):
+            kernel_distance_interval(a, b, **bad)
 
 
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
@@ -150,3 +189,12 @@ def test_what_is_refused(distance: object) -> None:
             distance(good, bad)
     with pytest.raises(ValueError, match="differ in length"):
         frechet_distance_of(statistics_of(good), statistics_of(np.ones((3, 3))))
+
+
+def test_the_kernel_distances_standard_error_is_what_repeated_draws_show() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(300, 4))
+    drawn = [rng.normal(size=(200, 4)) + 0.5 for _ in range(200)]
+    spread = np.std([kernel_distance(fake, real) for fake in drawn])
+    told = np.mean([kernel_distance_error(fake, real) for fake in drawn[:40]])
+    assert told == pytest.approx(spread, rel=0.2)

@@ -118,5 +118,8 @@ def test_labels_that_are_none_are_refused() -> None:
             class_coverage(bad, 5)
     with pytest.raises(ValueError, match="sum to 1"):
         class_coverage(np.array([0]), 2, np.array([0.5, 0.6]))
-    with pytest.raises(ValueError, match="digits must be"):
-        stacked_labels(np.array([[1, 2, 10]]))
+    with pytest.raises(ValueError, match="sum to 1"):
+        class_coverage(np.array([0]), 2, np.array([np.nan, 1.0]))
+    for digits in ([[1, 2, 10]], [[1, 2, -1]], [[1, 2]], [[1.7, 2.0, 3.0]]):
+        with pytest.raises(ValueError, match="digits must be"):
+            stacked_labels(np.array(digits))

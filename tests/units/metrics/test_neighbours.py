@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prdc import compute_prdc
 from scipy.spatial.distance import cdist
-from scipy.stats import norm
+from scipy.stats import mannwhitneyu, norm
 
 from energan.metrics import (
     memorisation,
@@ -18,6 +18,7 @@ from energan.metrics import (
 shapes = st.tuples(st.integers(8, 60), st.integers(8, 60), st.integers(1, 6))
 
 
+@settings(max_examples=25, deadline=None)
 @given(shapes, st.integers(1, 6), st.integers(0, 10**6), st.floats(0, 2))
 def test_it_is_prdc(shape: tuple[int, int, int], k: int, seed: int, shift: float) -> None:
     n, m, d = shape
@@ -27,6 +28,27 @@ def test_it_is_prdc(shape: tuple[int, int, int], k: int, seed: int, shift: float
     ours = precision_recall_density_coverage(real, fake, k)
     for name in ("precision", "recall", "density", "coverage"):
         assert getattr(ours, name) == pytest.approx(theirs[name], abs=1e-12), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes, st.integers(1, 5), st.integers(0, 10**6))
+def test_ties_are_not_decided_by_rounding(shape: tuple[int, int, int], k: int, seed: int) -> None:
+    """Whole numbers, of which many lie exactly on a ball: by squares of whole numbers."""
+    n, m, d = shape
+    rng = np.random.default_rng(seed)
+    real, fake = rng.integers(0, 4, (n, d)), rng.integers(0, 4, (m, d))
+
+    def squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return ((a[:, None] - b[None]) ** 2).sum(-1)
+
+    own, theirs = (np.sort(squares(x, x), axis=1)[:, k] for x in (real, fake))
+    between = squares(real, fake)
+    inside = between < own[:, None]
+    found = neighbourhoods(real, fake, k)
+    assert found.in_real.tolist() == inside.any(0).tolist()
+    assert found.density.tolist() == pytest.approx(inside.sum(0) / k)
+    assert found.recalled.tolist() == (between < theirs).any(1).tolist()
+    assert found.covered.tolist() == (between.min(1) < own).tolist()
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +98,20 @@ def test_copies_are_noticed_and_honest_samples_are_not() -> None:
     assert away.z > 15
 
 
+@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 30))
+def test_the_statistic_is_scipys_with_its_ties(seed: int, n: int, m: int) -> None:
+    rng = np.random.default_rng(seed)
+    training, held_out, samples = (rng.integers(0, 6, (c, 3)).astype(float) for c in (20, m, n))
+    own, theirs = (cdist(x, training).min(1) for x in (samples, held_out))
+    found = memorisation(samples, training, held_out)
+    if len(set(own) | set(theirs)) > 1:
+        for side, p in (("less", norm.cdf(found.z)), ("greater", norm.sf(found.z))):
+            expected = mannwhitneyu(own, theirs, False, side, method="asymptotic")
+            assert p == pytest.approx(expected.pvalue)
+    assert found.distances == pytest.approx(own)
+    assert found.copies == (own == 0).sum()
+
+
 def test_the_statistic_is_standard_normal_for_honest_samples() -> None:
     rng = np.random.default_rng(1)
     drawn = [memorisation(*rng.normal(size=(3, 30, 2))).z for _ in range(300)]
@@ -95,3 +131,27 @@ def test_k_must_fit(k: int) -> None:
         precision_recall_density_coverage(five, five, k)
     with pytest.raises(ValueError, match="k is between"):
         nearest(five, five, k if k != 5 else 6)
+
+
+@pytest.mark.parametrize("kind", ["whole numbers", "bits", "copies"])
+def test_ties_are_ties_as_prdc_has_them(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    if kind == "copies":
+        real = rng.normal(size=(120, 32)).astype(np.float32)
+        fake = np.concatenate([real[:30], rng.normal(size=(40, 32)).astype(np.float32)])
+    else:
+        top, d = (4, 3) if kind == "whole numbers" else (2, 16)
+        real, fake = (rng.integers(0, top, (n, d)).astype(float) for n in (90, 70))
+    theirs = compute_prdc(real_features=real, fake_features=fake, nearest_k=3)
+    ours = precision_recall_density_coverage(real, fake, 3)
+    for name in ("precision", "recall", "density", "coverage"):
+        assert getattr(ours, name) == pytest.approx(theirs[name], abs=1e-12), name
+
+
+def test_copies_that_went_through_a_change_of_range_are_copies() -> None:
+    rng = np.random.default_rng(0)
+    training = rng.integers(0, 256, (60, 64)).astype(np.float32) / np.float32(255)
+    back = ((training * 2 - 1) + 1) / np.float32(2)
+    other = rng.random((60, 64))
+    assert memorisation(back[:20], training, other, 1 / 510).copies == 20
+    assert memorisation(other, training, other, 1 / 510).copies == 0

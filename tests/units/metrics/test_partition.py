@@ -53,6 +53,14 @@ def test_a_grid_that_is_too_coarse_is_told_by_its_error() -> None:
     assert coarse.error > 1 > fine.error
 
 
+def test_a_point_that_cannot_be_has_no_likelihood() -> None:
+    def half(x: Tensor) -> Tensor:
+        return torch.where(x[:, 0] < 0, torch.inf, 0.0)
+
+    found = energy_log_likelihood(half, torch.tensor([[-0.5], [0.5]]), [-1], [1], 10)
+    assert (found.mean, found.standard_error, found.log_z) == (-np.inf, np.inf, pytest.approx(0))
+
+
 def test_what_is_refused() -> None:
     def zero(x: Tensor) -> Tensor:
         return torch.zeros(len(x))
@@ -65,5 +73,9 @@ def test_what_is_refused() -> None:
             log_partition(lambda x, v=bad: torch.full((len(x),), v), [0], [1])  # type: ignore[misc]
     with pytest.raises(ValueError, match="outside the box"):
         energy_log_likelihood(zero, torch.full((3, 1), 2.0), [0], [1])
+    with pytest.raises(ValueError, match="at least 2"):  # no coarser grid to tell the error
+        energy_log_likelihood(zero, torch.zeros(3, 1), [-1], [1], 1)
+    with pytest.raises(ValueError, match="of a point"):
+        energy_log_likelihood(lambda x: x[:, 0] / x[:, 0], torch.zeros(3, 1), [-1], [1], 4)
     with pytest.raises(ValueError, match="points must be"):
         energy_log_likelihood(zero, torch.zeros(3, 2), [-1], [1])
