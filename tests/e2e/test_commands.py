@@ -466,11 +466,11 @@ def test_a_damaged_run_does_not_end_the_listing(
     assert "0/30" in out
 
 
-def test_events_that_are_no_pictures_are_kept_as_arrays(tmp_path: Path) -> None:
+def test_points_of_one_number_are_drawn_too(tmp_path: Path) -> None:
     np.save(tmp_path / "line.npy", np.random.default_rng(0).normal(size=(300, 1)).astype("float32"))
     words = ["--data", tmp_path / "line.npy", "--steps", "10", "--out", tmp_path / "r", *SMALL]
     assert run("train", "ebgan-ring", *words) == 0
-    assert (tmp_path / "r" / "samples" / "step-000010.npz").exists()
+    assert (tmp_path / "r" / "samples" / "step-000010.png").exists()
 
 
 def test_arrays_of_the_users(tmp_path: Path) -> None:
