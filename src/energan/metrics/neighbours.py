@@ -74,9 +74,10 @@ def neighbourhoods(real: Values, fake: Values, k: int = 5) -> Neighbourhoods:
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     r, f = pair(real, fake, fewest=k + 1)
-    # One origin for all distances, a row of theirs: against cancellation, and so that those that
-    # are equal (of copies, of whole numbers) come out equal.
-    r, f = r - r[0], f - r[0]
+    # One origin for all distances, against cancellation, and so that those that are equal (of
+    # copies, of whole numbers) come out equal: about a median they do, about a mean not.
+    origin = np.median(r, axis=0)
+    r, f = r - origin, f - origin
     real_radii, fake_radii = _radii(r, k), _radii(f, k)
     counts = torch.zeros(len(f), dtype=torch.int64)
     recalled, covered = [], []
@@ -102,7 +103,8 @@ def nearest(
     if not 1 <= k <= len(r):
         raise ValueError(f"k is between 1 and the {len(r)} references, not {k}")
     found: list[tuple[Any, Any]] = []
-    for start, distances in _blocks(q - r[0], r - r[0]):
+    origin = np.median(r, axis=0)
+    for start, distances in _blocks(q - origin, r - origin):
         indices = distances.topk(k, largest=False).indices.numpy()
         # exactly, not by the product of matrices: a copy is at distance 0
         gaps = q[start : start + len(indices), None] - r[indices]
