@@ -77,11 +77,6 @@ class Material:
         """Of `training_events`: what a generator that repeats its data would score."""
         return self._kept("training", self.reference.training.fingerprint, self.training_events)
 
-    @property
-    def probabilities(self) -> NDArray[np.float64] | None:
-        """log p(y|x) of the samples (N, K); None if the extractor does not classify."""
-        return self.fake.log_probabilities
-
     def _kept(self, what: str, fingerprint: str, events: Tensor) -> Features:
         sha256 = self.extractor.about.get("sha256")
         if sha256 in (None, "pixels") or ":" in self.extractor.name:
