@@ -1,7 +1,5 @@
 """`python -m energan` is `energan`."""
 
-import sys
+from energan.cli import run
 
-from energan.cli import main
-
-sys.exit(main())
+run()

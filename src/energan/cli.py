@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 from energan.errors import DivergenceError, EnerganError, OtherRankError
 from energan.version import __version__
@@ -80,10 +81,33 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
+def run() -> NoReturn:
+    """Run one command and end the process with its exit code.
+
+    A rank among several skips the interpreter's own end. Threads of its process group live on even
+    after `destroy_process_group`, and one that drops a tensor while the interpreter comes down
+    aborts the process; then torchrun takes a finished training for a failure.
+    """
+    code = main()
+    if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _part()
+    os._exit(code)
+
+
 def _speaks(error: EnerganError) -> bool:
-    """Whether this process tells of it: among several the first does, for all."""
-    shared = isinstance(error, (OtherRankError, DivergenceError))
-    return os.environ.get("RANK", "0") == "0" or not shared
+    """Whether this process tells of it: among several the first does, for all that end with it."""
+    if os.environ.get("RANK", "0") == "0":
+        return True
+    return not (isinstance(error, OtherRankError | DivergenceError) or _part())
+
+
+def _part() -> bool:
+    """Wait until the other ranks end too; whether they did."""
+    ranks = sys.modules.get("energan.training.ranks")  # not there: they never met
+    return ranks is not None and ranks.part()
 
 
 def _near(word: str, known: list[str]) -> str:

@@ -5,7 +5,6 @@ that compare the samples of a batch, and the first rank alone writes. Where batc
 ranks with batches of B take the steps of one process with a batch of R·B, up to rounding.
 """
 
-import atexit
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -141,7 +140,6 @@ def join(device: torch.device) -> Ranks:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-            atexit.register(_leave)
         except (ValueError, RuntimeError) as error:
             raise SettingError(
                 f"WORLD_SIZE is {asked_ranks()}, but the other ranks cannot be reached ({error}): "
@@ -151,7 +149,17 @@ def join(device: torch.device) -> Ranks:
     return Ranks(dist.get_rank(), dist.get_world_size(), side)
 
 
-def _leave() -> None:
-    """Part from the others: threads that still listen when a process ends bring it down."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def part(patience: timedelta = timedelta(seconds=10)) -> bool:
+    """Wait until every rank has said its last word; whether they all came within `patience`.
+
+    torchrun ends the others as soon as one of them has failed.
+    """
+    if not dist.is_initialized():
+        return False
+    try:
+        over_gloo = dist.get_backend() == "gloo"
+        side = None if over_gloo else dist.new_group(backend="gloo", timeout=patience)
+        dist.monitored_barrier(side, timeout=patience)
+    except RuntimeError:
+        return False
+    return True
