@@ -60,7 +60,8 @@ def test_shapes(name: str) -> None:
     assert loss.total.shape == (1,)
     assert all(v.shape == (1,) and not v.requires_grad for v in loss.parts.values())
     loop.calibrate()
-    made = loop.sampler.sample(loop.energy, 5, None, state, Context(0, {}, Randomness([0])))
+    condition = None if batch.condition is None else batch.condition[:5]
+    made = loop.sampler.sample(loop.energy, 5, condition, state, Context(0, {}, Randomness([0])))
     assert made is None or made.x.shape == (5, *event)
 
 
@@ -108,7 +109,9 @@ def test_looking_at_a_run_changes_nothing(name: str) -> None:
         watched.advance()
         watched.calibrate()
         context = Context(watched.step, {}, watched.randomness.at("samples"))
-        watched.sampler.sample(watched.energy, 16, None, watched.state, context)
+        condition = watched.feed(0, 0, 1).condition
+        count = 16 if condition is None else len(condition)
+        watched.sampler.sample(watched.energy, count, condition, watched.state, context)
     assert_identical(snapshot(plain), snapshot(watched))
 
 
@@ -119,10 +122,10 @@ def test_evaluation_energy_of_held_out_data_is_near_the_training_one(name: str) 
     loop.run()
     loop.calibrate()
     data = points() if "stand-in" in name else small_data(model_case(name)[1].domain)
-    x = Feed(data, [5], 64)(0).x
+    batch = Feed(data, [5], 64)(0)
     with torch.no_grad():
-        trained = loop.energy(x, stream="real").energy
-        evaluated = loop.energy(x, stream="eval").energy
+        trained = loop.energy(batch.x, batch.condition, stream="real").energy
+        evaluated = loop.energy(batch.x, batch.condition, stream="eval").energy
     spread = trained.std() + 0.1 * trained.abs().mean()
     assert (evaluated.mean() - trained.mean()).abs() < spread
 
