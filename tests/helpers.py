@@ -1,6 +1,7 @@
 """What several test files need: small data, loops of small models."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from energan import models
 from energan.core import Batch, Domain, Model, SettingError, place_seed
 from energan.data.dataset import DataSet
 from energan.data.feed import Feed
+from energan.data.pairs import PairSet
 from energan.training.engine import Engine
 from energan.training.loop import Hook, Loop
 from energan.training.settings import TrainingSettings
@@ -18,6 +20,7 @@ DOMAINS = [
     Domain((1, 8, 8), -1.0, 1.0, classes=10),
     Domain((1, 8, 8), 0.0, 1.0, classes=10),
     Domain((2,)),
+    Domain((1, 16, 16), -1.0, 1.0, condition_shape=(2, 16, 16)),
 ]
 
 Case = Callable[[int], Model]
@@ -30,6 +33,11 @@ def small_data(domain: Domain, count: int = 96) -> DataSet:
     if len(domain.shape) == 1:
         return DataSet("points", torch.randn(count, *domain.shape, generator=g), domain, labels)
     events = torch.randint(256, (count, *domain.shape), generator=g, dtype=torch.uint8)
+    if domain.condition_shape is not None:
+        shape = domain.condition_shape
+        images = torch.randint(256, (count, *shape), generator=g, dtype=torch.uint8)
+        sources = DataSet("sources", images, replace(domain, shape=shape, condition_shape=None))
+        return PairSet("pairs", events, domain, sources=sources)
     return DataSet("images", events, domain, labels)
 
 

@@ -100,6 +100,7 @@ class Domain:
     low, high: the value range networks work in, or None where it is unbounded.
     classes: number of labels, None where there are none.
     mean: the mean training event, (*shape), for initialisations that use it.
+    condition_shape: of one condition where events come with an image each: (C, H, W); else None.
     """
 
     shape: tuple[int, ...]
@@ -107,6 +108,7 @@ class Domain:
     high: float | None = None
     classes: int | None = None
     mean: Tensor | None = field(default=None, compare=False, repr=False)
+    condition_shape: tuple[int, ...] | None = None
 
     @property
     def size(self) -> int:

@@ -60,8 +60,8 @@ def test_shapes(name: str) -> None:
     assert loss.total.shape == (1,)
     assert all(v.shape == (1,) and not v.requires_grad for v in loss.parts.values())
     loop.calibrate()
-    labels = batch.condition if batch.condition is None else batch.condition[:5]
-    made = loop.sampler.sample(loop.energy, 5, labels, state, Context(0, {}, Randomness([0])))
+    condition = None if batch.condition is None else batch.condition[:5]
+    made = loop.sampler.sample(loop.energy, 5, condition, state, Context(0, {}, Randomness([0])))
     assert made is None or made.x.shape == (5, *event)
 
 
@@ -109,9 +109,9 @@ def test_looking_at_a_run_changes_nothing(name: str) -> None:
         watched.advance()
         watched.calibrate()
         context = Context(watched.step, {}, watched.randomness.at("samples"))
-        labels = watched.feed(0, 0, 1).condition
-        count = 16 if labels is None else len(labels)
-        watched.sampler.sample(watched.energy, count, labels, watched.state, context)
+        condition = watched.feed(0, 0, 1).condition
+        count = 16 if condition is None else len(condition)
+        watched.sampler.sample(watched.energy, count, condition, watched.state, context)
     assert_identical(snapshot(plain), snapshot(watched))
 
 

@@ -162,8 +162,12 @@ def events_of(domain: Domain, count: int, seed: int) -> Tensor:
     return x if domain.low is None else x.clamp(domain.low, domain.high)
 
 
+UNCONDITIONAL = [name for name in models.names() if name not in {*LABELLED, "pix2pix"}]
+"""What export takes: networks without a condition."""
+
+
 @pytest.mark.parametrize("format", LOADERS)
-@pytest.mark.parametrize("name", [name for name in models.names() if name not in LABELLED])
+@pytest.mark.parametrize("name", UNCONDITIONAL)
 def test_files_give_what_the_run_gives(
     name: str,
     format: str,

@@ -1,6 +1,5 @@
 """Real events by name or by path, with one treatment of crop, size, range, classes and the rest."""
 
-import hashlib
 from dataclasses import replace
 
 import torch
@@ -15,11 +14,13 @@ from energan.data.feed import Feed
 from energan.data.idx import Split
 from energan.data.named import NAMED, default_crop
 from energan.data.opening import open_source
+from energan.data.pair_opening import open_pairs
+from energan.data.pairs import PairSet
 from energan.data.selection import Selection, select
 from energan.data.settings import DataSettings
-from energan.data.store import decoded
+from energan.data.store import decoded, placed
 
-__all__ = ["SOURCES", "DataSet", "DataSettings", "Feed", "open_data"]
+__all__ = ["SOURCES", "DataSet", "DataSettings", "Feed", "PairSet", "open_data"]
 
 SOURCES: dict[str, str] = {name: found.about for name, found in NAMED.items()}
 """The names that `data.source` knows, each with a line about it."""
@@ -29,8 +30,11 @@ def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
     """The data that `settings` describes, on the CPU, with its held-out part.
 
     split "test" gives a set's own test part, whole: `limit` and `held_out` concern training.
+    Where `settings.direction` is set, the data is a PairSet.
     Raises DataError for a source that is unknown or unreadable, and settings that do not fit it.
     """
+    if settings.direction is not None:
+        return open_pairs(settings, split)
     if settings.storage == "stream":
         from energan.data.streaming import open_stream
 
@@ -160,7 +164,7 @@ def _data_set(
         modes = modes[[int(name) for name in chosen.class_names]]  # label k still means mode k
 
     def part(rows: Tensor, held_out: DataSet | None = None) -> DataSet:
-        rows, places, digest = _places(rows, found)
+        rows, places, digest = placed(rows, found)
         attributes = getattr(source, "attributes", None)
         return DataSet(
             source.name, events, domain,
@@ -185,22 +189,3 @@ def _data_set(
     return replace(
         whole, domain=domain, held_out=replace(kept, domain=domain) if len(kept) else None
     )
-
-
-def _places(rows: Tensor, found: Decoded) -> tuple[Tensor, Tensor | None, str | None]:
-    """Of the source's `rows` those that were decoded, where in the events they are, their digest.
-
-    The digest is the same whether the images are in memory or in a cache.
-    """
-    where = torch.searchsorted(found.rows, rows).clamp_max(len(found.rows) - 1)
-    there = found.rows[where] == rows
-    rows, where = rows[there], where[there]
-    places = where if found.slots is None else found.slots[where]
-    as_they_stand = len(places) == len(found.events) and torch.equal(
-        places, torch.arange(len(places))
-    )
-    digest = None
-    if found.digest is not None:
-        told = f"{found.digest} {tuple(found.events.shape[1:])} ".encode()
-        digest = hashlib.sha256(told + where.numpy().tobytes()).hexdigest()
-    return rows, None if as_they_stand else places, digest

@@ -55,7 +55,13 @@ def named(name: str, settings: DataSettings, split: Split) -> Opened:
         if split == "test":
             raise DataError(f"{name} has no test set of its own: use the held-out part")
         return found.open(Path(), settings, split)
-    folder = folder_of(name)
+    opened = found.open(needed_folder(name), settings, split)
+    return replace(opened, name=name)
+
+
+def needed_folder(name: str) -> Path:
+    """Where the set `name` lies. Raises DataError if it does not."""
+    found, folder = NAMED[name], folder_of(name)
     if folder is None:
         root, place = os.environ.get("ENERGAN_DATA"), _place(name)
         lack = f"there is no folder {Path(root) / place}" if root else "ENERGAN_DATA is not set"
@@ -64,8 +70,7 @@ def named(name: str, settings: DataSettings, split: Split) -> Opened:
             f"{name} was not found: {lack}; set ENERGAN_DATA to the folder that holds {place}/ "
             f"with {found.form}{otherwise}"
         )
-    opened = found.open(folder, settings, split)
-    return replace(opened, name=name)
+    return folder
 
 
 def _place(name: str) -> str:
@@ -221,6 +226,11 @@ NAMED: dict[str, Named] = {
         "1.3 million photographs, 1,000 classes by WordNet ID",
         _images,
         "train/n01440764/… folders, or Parquet files",
+    ),
+    "facades": Named(
+        "photographs of facades beside their label maps, in pairs (data.direction)",
+        _images,
+        "train/ and val/ (or test/) with the pairs, side by side in one file",
     ),
     "tfd": Named("the Toronto Face Database, 48x48", _tfd, "TFD_48x48.mat"),
 }

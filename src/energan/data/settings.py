@@ -38,6 +38,14 @@ class DataSettings(Config):
         None, ge=1, description="cut a square of this side at a random place, each time anew"
     )
     mirror: bool = Field(False, description="flip every other image left to right, at random")
+    direction: Literal["left-to-right", "right-to-left"] | None = Field(
+        None,
+        description="of pairs of images, side by side in one file or in two folders: from which "
+        "side to which",
+    )
+    jitter: bool = Field(
+        False, description="of pairs: enlarge by 286/256, cut a random window of the size"
+    )
     classes: tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] = Field(
         (), description="use only these classes, by name or by number; all if not set"
     )
@@ -73,4 +81,6 @@ class DataSettings(Config):
             raise ValueError(
                 f"data.random_crop {self.random_crop} is larger than data.size {self.size}"
             )
+        if self.jitter and self.direction is None:
+            raise ValueError("data.jitter is for pairs of images: set data.direction, or leave it")
         return self

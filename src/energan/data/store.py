@@ -174,3 +174,22 @@ def _in_memory(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> De
     for chunk in events.split(BLOCK):
         digest.update(chunk.numpy().data)
     return Decoded(events, rows, listed(source, decoder.skipped), digest=digest.hexdigest())
+
+
+def placed(rows: Tensor, found: Decoded) -> tuple[Tensor, Tensor | None, str | None]:
+    """Of the source's `rows` those that were decoded, where in the events they are, their digest.
+
+    The digest is the same whether the images are in memory or in a cache.
+    """
+    where = torch.searchsorted(found.rows, rows).clamp_max(len(found.rows) - 1)
+    there = found.rows[where] == rows
+    rows, where = rows[there], where[there]
+    places = where if found.slots is None else found.slots[where]
+    as_they_stand = len(places) == len(found.events) and torch.equal(
+        places, torch.arange(len(places))
+    )
+    digest = None
+    if found.digest is not None:
+        told = f"{found.digest} {tuple(found.events.shape[1:])} ".encode()
+        digest = hashlib.sha256(told + where.numpy().tobytes()).hexdigest()
+    return rows, None if as_they_stand else places, digest

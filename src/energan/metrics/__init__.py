@@ -1,4 +1,7 @@
-"""Scores as pure functions on tensors and arrays: float64 inside, Python numbers out."""
+"""Scores as pure functions on tensors and arrays: float64 inside, Python numbers out.
+
+The figures of pairs of images come as an array, one for each pair.
+"""
 
 from energan.metrics.bootstrap import (
     Interval,
@@ -22,6 +25,7 @@ from energan.metrics.frechet import (
     frechet_distance_of,
     statistics_of,
 )
+from energan.metrics.images import l1, psnr, ssim
 from energan.metrics.inception import inception_score, modified_inception_score
 from energan.metrics.kernel import (
     KernelDistance,
@@ -59,9 +63,9 @@ __all__ = [
     "average_precision", "calibrated_threshold", "class_coverage", "energy_log_likelihood",
     "fpr_at_tpr", "frechet_distance", "frechet_distance_of", "inception_interval",
     "inception_score", "interval", "kernel_distance", "kernel_distance_error",
-    "kernel_distance_interval", "log_partition",
-    "mean_interval", "memorisation", "modes_covered", "modified_inception_score", "nearest",
-    "neighbourhoods", "over_seeds", "parzen_log_likelihood", "parzen_sigma", "parzen_validation",
-    "percentile_of", "precision_recall_density_coverage", "sliced_wasserstein", "stacked_labels",
+    "kernel_distance_interval", "l1", "log_partition", "mean_interval", "memorisation",
+    "modes_covered", "modified_inception_score", "nearest", "neighbourhoods", "over_seeds",
+    "parzen_log_likelihood", "parzen_sigma", "parzen_validation", "percentile_of",
+    "precision_recall_density_coverage", "psnr", "sliced_wasserstein", "ssim", "stacked_labels",
     "statistics_of", "variance_ratio",
 ]  # fmt: skip

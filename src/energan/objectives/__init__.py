@@ -3,9 +3,11 @@
 from energan.objectives.contrastive import Contrastive, contrastive
 from energan.objectives.logistic import Logistic, logistic, minimax, non_saturating
 from energan.objectives.margin import Hinge, Log, SquareSquare, hinge, log_loss, square_square
-from energan.objectives.terms import pull_away
+from energan.objectives.paired import PairedLogistic
+from energan.objectives.terms import absolute_difference, pull_away
 
 __all__ = [
-    "Contrastive", "Hinge", "Log", "Logistic", "SquareSquare", "contrastive", "hinge", "log_loss",
-    "logistic", "minimax", "non_saturating", "pull_away", "square_square",
+    "Contrastive", "Hinge", "Log", "Logistic", "PairedLogistic", "SquareSquare",
+    "absolute_difference", "contrastive", "hinge", "log_loss", "logistic", "minimax",
+    "non_saturating", "pull_away", "square_square",
 ]  # fmt: skip

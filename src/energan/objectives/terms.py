@@ -26,3 +26,11 @@ def pull_away(codes: Tensor, eps: float = 1e-8) -> Tensor:
     squared = cosines.square()
     off_diagonal = squared.sum((-2, -1)) - squared.diagonal(dim1=-2, dim2=-1).sum(-1)
     return off_diagonal / (n * (n - 1))
+
+
+def absolute_difference(made: Tensor, real: Tensor) -> Tensor:
+    """E |G(source) − x|, the L1 term of Isola et al. 2016 (eq. 3): values (..., N), twice -> (...).
+
+    The mean over all values, not their sum: its weight of 100 is for that.
+    """
+    return (made - real).abs().mean(-1)

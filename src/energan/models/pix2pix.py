@@ -1,0 +1,112 @@
+"""Image to image, pix2pix (Isola et al. 2016): U-Net, patches, and the distance from the truth.
+
+    U(x | s) = −logit of each patch of x, given the source s       D = sigmoid(−U)
+    L_D = ½ (E softplus(U(x | s)) + E softplus(−U(G(s) | s)))      over samples and patches
+    L_G = E softplus(U(G(s) | s)) + λ · E |x − G(s)|               (eqs 1, 3, 4; non-saturating)
+
+G has no z: dropout in its first three decoder layers is the noise, at test time too, and both
+networks normalise by the statistics of what is before them, at test time too. At 256×256 these are
+the published networks; at other sizes the U-Net halves the sides as often as they can be halved.
+The rates are for 80,000 steps: 200 epochs of 400 pairs one by one, falling over the second half.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from energan.core import Config as BaseConfig
+from energan.core import Domain, Model, Optimiser, SettingError
+from energan.energies.patch import Patches
+from energan.nets.conv import image_shape
+from energan.nets.mlp import Output, Widths, check_output, set_weights
+from energan.nets.patch import check_patches, patch_logits, receptive_field
+from energan.nets.unet import UNet, unet_widths
+from energan.objectives import PairedLogistic
+from energan.samplers.translator import Translator
+from energan.schedules import Schedule
+
+ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 40000)")
+
+
+class Config(BaseConfig):
+    """Settings of image to image; the defaults are the published ones, for 400 pairs."""
+
+    l1: Schedule = Field(100.0, description="weight of the L1 distance in G's loss")
+    generator: Widths = Field(
+        (), description="maps of the U-Net's encoder layers; by the size if not set"
+    )
+    generator_width: int = Field(
+        64, ge=1, description="maps of its first layer; each after it has twice as many, to 8 times"
+    )
+    discriminator: Widths = Field(
+        (64, 128, 256, 512), min_length=2, description="maps of D's layers: four see 70x70 pixels"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="rate of the dropout that is G's noise")
+    norm: Literal["batch", "image"] = Field(
+        "batch",
+        description="training normalises by the batch, or by each image alone, as sampling does: "
+        "for batches of more than one",
+    )
+    output: Output = Field("tanh", description="G's output unit: linear, tanh or sigmoid")
+    scale: float | None = Field(
+        0.02, gt=0, description="standard deviation of all first weights; none for fan-in"
+    )
+    energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
+    sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        return cls(generator=(4, 8, 8), discriminator=(4, 8))
+
+
+def build(config: Config, domain: Domain) -> Model:
+    """The three choices, for pairs of images of `domain`."""
+    sources, (channels, height, width) = _shapes(domain)
+    check_output(config.output, domain)
+    check_patches(config.discriminator, height, width)
+    widths = config.generator or unet_widths(config.generator_width, height, width)
+    each = config.norm == "image"
+    generator = UNet(
+        sources,
+        channels,
+        widths,
+        innermost_norm=min(height, width) >> len(widths) > 1,
+        each=each,
+        dropout=config.dropout,
+        output=config.output,
+    )
+    generator.check(height, width)
+    discriminator = patch_logits(sources + channels, config.discriminator, each=each)
+    if config.scale is not None:
+        set_weights(generator, "normal", config.scale)
+        set_weights(discriminator, "normal", config.scale)
+    side = receptive_field(config.discriminator)
+    return Model(
+        energy=Patches(discriminator),
+        sampler=Translator(generator),
+        objective=PairedLogistic(),
+        hyper={"l1": config.l1},
+        energy_optimiser=config.energy_optimiser,
+        sampler_optimiser=config.sampler_optimiser,
+        chosen={
+            "images": f"{width}x{height}, {sources} -> {channels} channels",
+            "generator": "-".join(map(str, widths)),
+            "patches": f"{side}x{side}",
+        },
+    )
+
+
+def _shapes(domain: Domain) -> tuple[int, tuple[int, int, int]]:
+    """The sources' channels, the targets' (C, H, W). Raises SettingError if there are no pairs."""
+    if domain.condition_shape is None:
+        raise SettingError(
+            "pix2pix makes an image of an image and the data holds no pairs: name a folder of "
+            "pairs and set data.direction, or use a model that makes images of nothing"
+        )
+    event = image_shape(domain, "pix2pix")
+    if len(domain.condition_shape) != 3 or domain.condition_shape[1:] != event[1:]:
+        raise SettingError(
+            f"pix2pix wants the two images of a pair of one size: the sources are of shape "
+            f"{domain.condition_shape}, the targets of {event}"
+        )
+    return domain.condition_shape[0], event

@@ -1,0 +1,25 @@
+"""The objective of samples that each belong to one real event (Isola et al. 2016)."""
+
+from energan.core import Batch, Context, Draw, Energy, Loss
+from energan.objectives.logistic import Logistic
+from energan.objectives.terms import absolute_difference
+
+
+class PairedLogistic(Logistic):
+    """The logistic losses, D's halved "which slows down the rate at which D learns relative to G"
+    (section 3.3), and in G's the L1 distance of draw.x from batch.x, sample by sample (eq. 4).
+
+    hyper "l1": the weight λ of that distance.
+    """
+
+    def energy_loss(
+        self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
+    ) -> Loss:
+        loss = super().energy_loss(energy, batch, draw, context)
+        return Loss(loss.total / 2, loss.parts)
+
+    def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
+        deceit = super().sampler_loss(energy, batch, draw, context).total
+        l1 = absolute_difference(context.rows(draw.x), context.rows(batch.x))
+        total = deceit + context.hyper["l1"].squeeze(-1) * l1
+        return Loss(total, {"l1": l1.detach(), "deceit": deceit.detach()})

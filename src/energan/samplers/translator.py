@@ -1,0 +1,37 @@
+"""A network as the sampler that makes an image of another: x = G(source)."""
+
+import torch
+from torch import Tensor, nn
+
+from energan.core import Batch, Context, Draw, Energy, Sampler, SettingError, State
+
+
+class Translator(Sampler):
+    """G(source) for each source (B, C', H, W) of the batch; what noise there is lies within G."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def learns(self, step: int) -> bool:
+        return True
+
+    def draw(
+        self, energy: Energy, batch: Batch, state: State, context: Context
+    ) -> tuple[Draw | None, State]:
+        if batch.condition is None:
+            raise SettingError(
+                "this generator makes images of source images: use data in pairs (data.direction)"
+            )
+        return Draw(self.network(batch.condition, "fake"), batch.condition), state
+
+    @torch.no_grad()
+    def sample(
+        self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
+    ) -> Draw | None:
+        """One for each of `count` sources; None without sources, of which nothing can be made."""
+        if condition is None:
+            return None
+        if len(condition) != count:
+            raise ValueError(f"{count} images of {len(condition)} sources: one each")
+        return Draw(self.network(condition, "eval"), condition)
