@@ -15,6 +15,7 @@ from pydantic import Field
 from energan.core import Domain, Model, Optimiser
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
 from energan.models.ebgan import LOSSES, Loss, scheduled
+from energan.nets.conditional import ConditionalMaps
 from energan.nets.conv import check_depth, conv_autoencoder, growing, halvings, image_shape
 from energan.nets.mlp import Output, Widths, check_output, set_weights
 from energan.samplers.convolutional import ConvGenerated, conv_sampler
@@ -62,16 +63,24 @@ def build(config: Config, domain: Domain) -> Model:
 
 
 def against(
-    sampler: Generator, widths: tuple[int, ...], config: Config, event: tuple[int, int, int]
+    sampler: Generator,
+    widths: tuple[int, ...],
+    config: Config,
+    event: tuple[int, int, int],
+    classes: int = 0,
 ) -> Model:
-    """The convolutional auto-encoder and its margin, against a generator with those widths."""
+    """The convolutional auto-encoder and its margin, against a generator with those widths.
+
+    classes: how many labels it is told of, beside the image and beside the code.
+    """
     encoder = config.encoder_widths(event)
     check_depth("encoder", len(encoder), event)
-    autoencoder = conv_autoencoder(event[0], encoder, config.decoder_output)
+    autoencoder = conv_autoencoder(event[0], encoder, config.decoder_output, beside=classes)
     if config.scale is not None:
         set_weights(autoencoder, "normal", config.scale)
+    network = ConditionalMaps(autoencoder, classes) if classes else autoencoder
     return Model(
-        energy=Reconstruction(autoencoder, 3, config.reduction, config.pull_away_code),
+        energy=Reconstruction(network, 3, config.reduction, config.pull_away_code),
         sampler=sampler,
         objective=LOSSES[config.loss](),
         hyper=scheduled(config.loss, config.margin, config.pull_away),
@@ -79,6 +88,7 @@ def against(
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
         chosen=chosen(event, generator=widths, encoder=encoder),
+        conditional=classes > 0,
     )
 
 

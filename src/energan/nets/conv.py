@@ -159,16 +159,17 @@ def conv_logit(
 
 
 def conv_autoencoder(
-    channels: int, widths: Sequence[int], output: Output, *, slope: float = SLOPE
+    channels: int, widths: Sequence[int], output: Output, *, slope: float = SLOPE, beside: int = 0
 ) -> AutoEncoder:
     """Section 5.3's: Enc (w₁)4c2s-(w₂)4c2s-…, Dec mirrors it, LeakyReLU throughout.
 
     widths: of the encoder; the last maps are the code. Batch norm follows all but D's input layer
-    and the output.
+    and the output. beside: further maps that encoder and decoder are given, as of a label.
     """
-    *before, (last, *bridge) = halving(channels, widths, slope)
+    *before, (last, *bridge) = halving(channels + beside, widths, slope)
+    *layers, outer = pairwise([widths[-1] + beside, *widths[-2::-1], channels])
     decoder: list[nn.Module] = []
-    for inputs, outputs in pairwise(reversed(widths)):
+    for inputs, outputs in layers:
         decoder += doubling(inputs, outputs, nn.LeakyReLU(slope))
-    decoder += [up(widths[0], channels, bias=True), OUTPUTS[output]()]
+    decoder += [up(*outer, bias=True), OUTPUTS[output]()]
     return AutoEncoder(Chain(*chain.from_iterable(before), last), Chain(*bridge), Chain(*decoder))
