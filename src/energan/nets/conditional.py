@@ -10,6 +10,7 @@ from energan.core import Domain, SettingError, Stream
 from energan.nets.autoencoder import AutoEncoder
 from energan.nets.dense import Chain, Dense, Dropout, Flatten, Maxout, Unflatten
 from energan.nets.mlp import OUTPUTS, Output
+from energan.nets.switches import SwitchedAutoEncoder
 
 
 def classes_of(domain: Domain, model: str) -> int:
@@ -100,7 +101,7 @@ class ConditionalMaps(nn.Module):
 
     takes_condition = True
 
-    def __init__(self, network: AutoEncoder, classes: int) -> None:
+    def __init__(self, network: AutoEncoder | SwitchedAutoEncoder, classes: int) -> None:
         super().__init__()
         self.network, self.classes = network, classes
 
