@@ -168,6 +168,14 @@ class Run:
         """The calibration that the run keeps, of whatever checkpoint; None if there is none."""
         return calibrations.read(self.path)
 
+    def check_judges(self) -> None:
+        """Raise SettingError if the energy cannot tell of an event alone whether it is normal."""
+        if self.given:
+            raise SettingError(
+                f"the energy of {self.job.model} is of an event and the condition that it comes "
+                "with: no event is normal by itself, so there is nothing to score or calibrate"
+            )
+
     def calibrate(self, x: Normal | None = None, fpr: float = FPR) -> Calibration:
         """Set the threshold that at most a share `fpr` of new normal events exceeds, and keep it.
 
@@ -175,11 +183,7 @@ class Run:
         set, or a source (of a labelled one, those of the classes that were trained on); None for
         the run's own held-out part. Raises SettingError if they are too few for this fpr.
         """
-        if self.given:
-            raise SettingError(
-                f"the energy of {self.job.model} is of an event and the condition that it comes "
-                "with: no event is normal by itself, so there is nothing to calibrate"
-            )
+        self.check_judges()
         if isinstance(x, Tensor):
             self._check(x)
         data = normal_events(x, self.job.settings.data, self.domain)

@@ -114,7 +114,10 @@ def _check(sampler: Translator, file: Path, size: Size, pairs: bool) -> None:
     """
     if size == "nearest":
         return
-    width, height = (size, size) if size is not None else _sides_of(file, pairs)
+    sides = (size, size) if size is not None else _sides_of(file, pairs)
+    if sides is None:
+        return
+    width, height = sides
     try:
         sampler.check(height, width)
     except SettingError as error:
@@ -134,12 +137,14 @@ class _Sides:
     target: torch.Tensor | None
 
 
-def _sides_of(file: Path, pairs: bool) -> tuple[int, int]:
-    """Width and height of the source in a file; (0, 0), which fit any network, if unreadable."""
+def _sides_of(file: Path, pairs: bool) -> tuple[int, int] | None:
+    """Width and height of the source in a file; None if it cannot be read."""
     try:
         width, height = size_of(file.read_bytes()) or (0, 0)
     except OSError:
-        return 0, 0
+        return None
+    if not width:
+        return None
     return (width // 2 if pairs else width), height
 
 

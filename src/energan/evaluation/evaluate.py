@@ -102,6 +102,7 @@ def _of_pairs(
     say: Say,
 ) -> Evaluation:
     """What `evaluate` does for image to image."""
+    paired.check(wanted)
     pairs = paired.judged(run.job.settings.data, reference)
     count = min(samples, len(pairs.data))
     say(f"making {count:,} images of {run.path} (step {run.step}, {run.weights} weights)")

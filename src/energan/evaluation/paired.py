@@ -64,6 +64,15 @@ def _tested(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
     return test, "held-out" if own else "test"
 
 
+def check(wanted: Sequence[str]) -> None:
+    """Raise SettingError for a measure that is none of pairs."""
+    if unfit := [name for name in wanted if name not in BETTER]:
+        raise SettingError(
+            f"--metrics {unfit[0]} does not apply: the run makes images of images, which are "
+            f"scored by {', '.join(BETTER)}"
+        )
+
+
 def scores(
     run: Run,
     pairs: Judged,
@@ -75,14 +84,8 @@ def scores(
 ) -> list[Result]:
     """L1, PSNR (dB) and SSIM of the run's results on `count` pairs, in [0, 1], beside those of two
     results that need no network: the source itself (identity) and the mean training target.
-
-    Raises SettingError for a wanted measure that is none of pairs.
+    wanted: which of them; all if none is named.
     """
-    if unfit := [name for name in wanted if name not in BETTER]:
-        raise SettingError(
-            f"--metrics {unfit[0]} does not apply: the run makes images of images, which are "
-            f"scored by {', '.join(BETTER)}"
-        )
     found = _figures(run, pairs, count, list(wanted) or list(BETTER), seed)
     return [_result(name, *found[name], seed, resamples) for name in found]
 
