@@ -62,11 +62,7 @@ def loop_of(
         )
 
     conditional = built[0].conditional
-    if conditional and data.labels is None:
-        raise SettingError(
-            f"{data.name} has no labels to condition on: use a source with classes, or a model "
-            "without conditions"
-        )
+    _check_conditions(data, conditional)
 
     @lru_cache(maxsize=1)
     def resting_feed(size: int) -> Any:
@@ -79,11 +75,33 @@ def loop_of(
     return Loop(built, feed, at_rest, training, engine, seeds, hooks, ranks)
 
 
+def _check_conditions(data: DataSet, conditional: bool) -> None:
+    """Raise SettingError if the data lacks what the model is conditioned on, or has it in vain."""
+    dense = data.domain.condition_shape is not None
+    if conditional and not dense and data.labels is None:
+        raise SettingError(
+            f"{data.name} has no labels to condition on: use a source with classes, or a model "
+            "without conditions"
+        )
+    if dense and not conditional:
+        raise SettingError(
+            f"each event of {data.name} comes with a condition, which this model does not take: "
+            "use a model that does (pix2pix for pairs of images), or data without (data.direction)"
+        )
+
+
 def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
     """A run's job, domain and freshly built networks, without opening its data."""
     job, resolved = job_of(folder)
     stored = resolved["domain"]
-    domain = Domain(tuple(stored["shape"]), stored["low"], stored["high"], stored["classes"])
+    conditions = stored.get("condition_shape")
+    domain = Domain(
+        tuple(stored["shape"]),
+        stored["low"],
+        stored["high"],
+        stored["classes"],
+        condition_shape=None if conditions is None else tuple(conditions),
+    )
     return job, domain, build(job, domain, job.settings.seed)
 
 

@@ -17,6 +17,7 @@ Energy-based generative adversarial networks.
   margin RECIPE      estimate a margin for a recipe on its data, or on yours
   resume RUN         go on with a run that was stopped
   sample RUN         draw samples from a run
+  translate RUN IN OUT  make images of images: a file, or a folder of them
   interpolate RUN    samples along the way from one latent to another
   neighbours RUN     samples beside their nearest training events
   evaluate RUN...    score runs against real data
@@ -124,6 +125,7 @@ COMMANDS = {
     "margin": "margins:margin",
     "resume": "training:resume",
     "sample": "sampling:sample",
+    "translate": "translating:translate",
     "interpolate": "latents:interpolate",
     "neighbours": "latents:neighbours",
     "evaluate": "evaluating:evaluate",

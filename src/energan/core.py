@@ -100,7 +100,8 @@ class Domain:
     low, high: the value range networks work in, or None where it is unbounded.
     classes: number of labels, None where there are none.
     mean: the mean training event, (*shape), for initialisations that use it.
-    condition_shape: of one condition where events come with an image each: (C, H, W); else None.
+    condition_shape: of one condition where each event comes with its own: (C, H, W) of an image,
+        (F,) of a vector; else None.
     """
 
     shape: tuple[int, ...]
@@ -109,6 +110,11 @@ class Domain:
     classes: int | None = None
     mean: Tensor | None = field(default=None, compare=False, repr=False)
     condition_shape: tuple[int, ...] | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether each event comes with an image that it is to be made of."""
+        return self.condition_shape is not None and len(self.condition_shape) == 3
 
     @property
     def size(self) -> int:
@@ -287,7 +293,8 @@ class Model:
     hyper: scheduled values by name, as the objective reads them from the context.
     energy_steps: k, energy steps for each sampler step (Goodfellow et al. 2014, algorithm 1).
     chosen: what the build chose by itself from the data, for the user to see.
-    conditional: whether both networks take labels, so that batches and samples must carry them.
+    conditional: whether both networks take labels, or the conditions that events come with, so
+        that batches and samples must carry them.
     """
 
     energy: Energy

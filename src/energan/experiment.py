@@ -120,7 +120,8 @@ def _resolved(
         "ranks": loop.ranks.count,
         "data": _about(data),
         "domain": {
-            "shape": domain.shape, "low": domain.low, "high": domain.high, "classes": domain.classes
+            "shape": domain.shape, "low": domain.low, "high": domain.high,
+            "classes": domain.classes, "condition_shape": domain.condition_shape,
         },
         "parameters": {
             name: sum(p.numel() for p in loop.networks[name].parameters())
@@ -296,6 +297,7 @@ def _judge(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> Ju
     lacks = {
         "held_out_energy": "" if data.held_out is not None else "nothing is held out",
         "high_quality_share": "" if data.modes is not None else "the data has no known modes",
+        "l1": "" if data.domain.paired else "the data holds no pairs",
     }
     wanted = job.settings.output.keep_best
     if reason := lacks.get(wanted):

@@ -64,6 +64,16 @@ def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
     return sheet
 
 
+def strips(parts: Sequence[Tensor], domain: Domain) -> tuple[Tensor, Domain]:
+    """Sets of N images (N, 1 or 3, H, W) as one (k·N, C, H, W) that holds each's first, then each's
+    second, …: rows of a grid; in colour if one of them is. domain: of their range.
+    """
+    channels = max(part.shape[1] for part in parts)
+    alike = [part.float().cpu().expand(-1, channels, -1, -1) for part in parts]
+    x = torch.stack(alike, 1).flatten(0, 1)
+    return x, Domain(tuple(x.shape[1:]), domain.low, domain.high)
+
+
 def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":
     """Points (N, D), with real ones (M, D) behind them: their first two numbers.
 

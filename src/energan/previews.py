@@ -12,7 +12,7 @@ from energan import pictures
 from energan.core import Batch, DivergenceError, resting
 from energan.data.dataset import DataSet
 from energan.folder import RunFolder
-from energan.metrics import modes_covered, sliced_wasserstein, variance_ratio
+from energan.metrics import l1, modes_covered, sliced_wasserstein, variance_ratio
 from energan.objectives import pull_away
 from energan.training import checkpoint
 from energan.training.engine import Engine
@@ -24,23 +24,36 @@ Judge = Callable[[Loop], Figures]
 SCORED, SCORED_AT_ONCE, LEAST_SCORED = 1000, 250, 125
 NUMBERS = SCORED * 3 * 64 * 64
 """Of all that is scored: images above 64×64 are fewer, but no less than LEAST_SCORED."""
-SHOWN_IMAGES, SHOWN_POINTS = 64, 2000
+SCORED_PAIRS, PAIRS_AT_ONCE = 100, 2**20
+"""Pairs that are scored, and numbers of sources that are translated together."""
+SHOWN_IMAGES, SHOWN_POINTS, SHOWN_PAIRS, PAIRS_IN_A_ROW = 64, 2000, 8, 2
 
 
 def draw(loop: Loop, count: int, purpose: str, condition: Tensor | None = None) -> Tensor | None:
     """`count` samples in evaluation mode; the same latents for the same purpose at every step.
 
-    condition: labels (count,), for a conditional loop; another one ignores them.
+    condition: labels (count,), or what else the loop's networks are conditioned on, one for each
+    sample; a loop without conditions ignores them.
     """
     condition = condition if loop.conditional else None
-    networks = loop.averaged()
+    at_once = count
+    if condition is not None and condition.dim() > 1:
+        at_once = max(1, PAIRS_AT_ONCE // condition[0].numel())
+    networks, parts = loop.averaged(), []
     sampler: Any = networks["sampler"]
     with resting(networks):
-        energy, context = networks["energy"], loop.context(purpose)
-        made = sampler.sample(energy, count, condition, loop.state, context)
-    if made is not None and not bool(made.x.isfinite().all()):
+        for start in range(0, count, at_once):
+            context = loop.context(purpose, start) if start else loop.context(purpose)
+            own = condition if condition is None else condition[start : start + at_once]
+            size = min(at_once, count - start)
+            made = sampler.sample(networks["energy"], size, own, loop.state, context)
+            if made is None:
+                return None
+            parts.append(made.x)
+    x = torch.cat(parts)
+    if not bool(x.isfinite().all()):
         raise DivergenceError(f"samples are not finite at step {loop.step}")
-    return None if made is None else made.x
+    return x
 
 
 class SampleGrids(Hook):
@@ -62,29 +75,47 @@ class SampleGrids(Hook):
             loop.ranks.first(lambda: self._write(loop))
 
     def _write(self, loop: Loop) -> None:
-        points = len(self.data.domain.shape) == 1
+        domain = self.data.domain
+        points = len(domain.shape) == 1
         loop.calibrate([loop.averaged()])
-        labels, columns = None, None
-        if loop.conditional and self.data.domain.classes:
-            labels, columns = pictures.labels_of_a_grid(self.data.domain.classes)
-        count = SHOWN_POINTS if points else SHOWN_IMAGES if labels is None else len(labels)
-        if labels is not None:
-            labels = labels.repeat(-(-count // len(labels)))[:count].to(loop.engine.device)
-        x = draw(loop, count, "samples", labels)
+        conditions, columns, shown = self._conditions(loop)
+        count = SHOWN_POINTS if points else SHOWN_IMAGES
+        x = draw(loop, count if conditions is None else len(conditions), "samples", conditions)
         if x is None:
             return
-        suffix = ".png" if pictures.drawable(self.data.domain) else ".npz"
+        if shown is not None:
+            x, domain = pictures.strips([*shown, x.cpu()], domain)
+        suffix = ".png" if pictures.drawable(domain) else ".npz"
         path = self.folder.samples / f"{checkpoint.checkpoint_name(loop.step)}{suffix}"
         reference = self.data.raw(slice(SHOWN_POINTS)) if points else None
         weights = "raw" if loop.ema is None else "ema"
         about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}
-        pictures.save_samples(
-            path, x, self.data.domain, reference=reference, about=about, columns=columns
-        )
+        pictures.save_samples(path, x, domain, reference=reference, about=about, columns=columns)
         self.folder.append("samples", path=str(path.relative_to(self.folder.path)), **about)
         if suffix == ".png":
             for listener in self.listeners:
                 listener(loop.step, pictures.pixels(path))
+
+    def _conditions(self, loop: Loop) -> tuple[Tensor | None, int | None, list[Tensor] | None]:
+        """What samples are made of, the grid's columns, and what is shown before each sample.
+
+        Labels stand a class a row; of pairs the source and the target go before what is made.
+        """
+        domain, device = self.data.domain, loop.engine.device
+        if domain.condition_shape is not None:
+            kept = self.data if self.data.held_out is None else self.data.held_out
+            most = SHOWN_PAIRS if domain.paired else SHOWN_POINTS
+            found = kept.gather(torch.arange(min(most, len(kept))), loop.engine.dtype)
+            assert found.condition is not None
+            shown = [found.condition, found.x] if domain.paired else None
+            columns = PAIRS_IN_A_ROW * 3 if domain.paired else None
+            return found.condition.to(device), columns, shown
+        if not loop.conditional or not domain.classes:
+            return None, None, None
+        labels, columns = pictures.labels_of_a_grid(domain.classes)
+        if len(domain.shape) == 1:
+            labels = labels.repeat(-(-SHOWN_POINTS // len(labels)))[:SHOWN_POINTS]
+        return labels.to(device), columns, None
 
 
 class Score:
@@ -98,6 +129,8 @@ class Score:
         self.data, self.judge = data, judge
         held_out = data.held_out if data.held_out is not None else data
         self.count = min(SCORED, max(NUMBERS // data.domain.size, LEAST_SCORED))
+        if data.domain.paired:
+            self.count = min(SCORED_PAIRS, len(held_out))
         self.real, self.training = (_first(p, self.count, engine) for p in (held_out, data))
 
     def __call__(self, loop: Loop) -> Figures:
@@ -112,6 +145,8 @@ class Score:
         made = draw(loop, self.count, "score", labels)
         if made is not None:
             figures["sliced_wasserstein"] = sliced_wasserstein(made, real)
+        if made is not None and self.data.domain.paired:
+            figures["l1"] = float(l1(made, real).mean())
         if made is not None and len(real) > 1 and bool((real != real[0]).any()):
             figures["variance_ratio"] = variance_ratio(made, real)
         if made is not None and codes is not None and len(codes) > 1:
@@ -131,7 +166,7 @@ class Score:
 
 
 def _first(data: DataSet, count: int, engine: Engine) -> Batch:
-    """The first `count` events, with their labels if there are any."""
+    """The first `count` events, with their labels or conditions if there are any."""
     rows = torch.arange(min(count, len(data.raw())))
     found = data.gather(rows, engine.dtype, conditions=data.labels is not None)
     condition = None if found.condition is None else found.condition.to(engine.device)

@@ -34,6 +34,8 @@ from energan.verdict.normal import Normal, normal_events
 
 Weights = Literal["ema", "raw"]
 CHUNK = 500
+NUMBERS_AT_ONCE = 2**21
+"""Of the conditions of events that are computed together, where those come with their own."""
 
 
 class Run:
@@ -62,7 +64,7 @@ class Run:
         self.checkpoint, self.warnings = self._find(checkpoint)
         self.weights = self._load(model.energy, model.sampler, weights)
         self._hyper = model.hyper
-        self.classes = self.domain.classes if model.conditional else None
+        self.classes = self.domain.classes if model.conditional and not self.given else None
         energy = UnderAnyLabel(model.energy, self.classes) if self.classes else model.energy
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
         self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
@@ -86,28 +88,38 @@ class Run:
         """What the run logged: "step" events carry losses and energies, "score" ones scores."""
         return self.folder.read(event)
 
+    @property
+    def given(self) -> tuple[int, ...] | None:
+        """The shape of the condition that each event comes with; None for labels and for none."""
+        return self.domain.condition_shape
+
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
         """Samples, float (count, *event) in the data's range, on the CPU.
 
-        condition: labels int64 (count,) of a conditional model; its classes in turn if not given.
-        Raises SettingError if the model takes no condition, or makes no samples.
+        condition: labels int64 (count,) of a model conditioned on them; its classes in turn if not
+            given. Of a model whose events come with conditions of their own, such as image to
+            image, those, float (count, *condition_shape), in the data's range: images of other
+            sides too, if the network takes them.
+        Raises SettingError if the model takes no condition or lacks one, or makes no samples.
         """
         if count < 1:
             raise SettingError(f"the number of samples is at least 1, not {count}")
-        labels = self._labels(count, condition)
+        conditions = self._conditions(count, condition)
         randomness = Randomness([seed], self.engine.device)
         attach(self.sampler, randomness)
         hyper = {
             name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
             for name, value in self._hyper.items()
         }
-        parts = []
-        for start in range(0, count, CHUNK):
+        parts, chunk = [], self._at_once(conditions)
+        for start in range(0, count, chunk):
             context = Context(self.step, hyper, randomness.at("sample", start))
-            part = labels if labels is None else labels[start : start + CHUNK]
+            part = conditions
+            if conditions is not None:
+                part = conditions[start : start + chunk].to(self.engine.device)
             made = self.sampler.sample(
-                self.energy_network, min(CHUNK, count - start), part, self._state, context
+                self.energy_network, min(chunk, count - start), part, self._state, context
             )
             if made is None:
                 raise SettingError(f"{self.path}: the model {self.job.model} makes no samples")
@@ -118,14 +130,18 @@ class Run:
     def energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """U(x), float (B,), of x (B, *event) in the data's range; lower is more like the data.
 
-        condition: labels int64 (B,) of a conditional model; without them U is the least over all
-        labels. Raises DataError if x does not have the shape or the type of the data.
+        condition: as `sample` takes it. Without labels U is the least over all of them; conditions
+        that events come with must be given.
+        Raises DataError if x does not have the shape or the type of the data.
         """
         self._check(x)
-        labels = None if condition is None else self._labels(len(x), condition)
+        conditions = condition
+        if condition is not None or self.given:
+            conditions = self._conditions(len(x), condition)
+        chunk = self._at_once(conditions)
         parts = [
-            self._energy(part, labels if labels is None else labels[i * CHUNK :][: len(part)]).cpu()
-            for i, part in enumerate(x.split(CHUNK))
+            self._energy(part, None if conditions is None else conditions[i * chunk :][: len(part)])
+            for i, part in enumerate(x.split(chunk))
         ]
         return torch.cat(parts) if parts else torch.empty(0)
 
@@ -134,7 +150,8 @@ class Run:
         parts = []
         with progress(told, len(data)) as advance:
             for rows in torch.arange(len(data)).split(CHUNK):
-                parts.append(self.energy(data.gather(rows).x))
+                batch = data.gather(rows)
+                parts.append(self.energy(batch.x, batch.condition if self.given else None))
                 advance(len(rows))
         return torch.cat(parts) if parts else torch.empty(0)
 
@@ -151,6 +168,14 @@ class Run:
         """The calibration that the run keeps, of whatever checkpoint; None if there is none."""
         return calibrations.read(self.path)
 
+    def check_judges(self) -> None:
+        """Raise SettingError if the energy cannot tell of an event alone whether it is normal."""
+        if self.given:
+            raise SettingError(
+                f"the energy of {self.job.model} is of an event and the condition that it comes "
+                "with: no event is normal by itself, so there is nothing to score or calibrate"
+            )
+
     def calibrate(self, x: Normal | None = None, fpr: float = FPR) -> Calibration:
         """Set the threshold that at most a share `fpr` of new normal events exceeds, and keep it.
 
@@ -158,6 +183,7 @@ class Run:
         set, or a source (of a labelled one, those of the classes that were trained on); None for
         the run's own held-out part. Raises SettingError if they are too few for this fpr.
         """
+        self.check_judges()
         if isinstance(x, Tensor):
             self._check(x)
         data = normal_events(x, self.job.settings.data, self.domain)
@@ -186,6 +212,8 @@ class Run:
     @cached_property
     def reconstructs(self) -> bool:
         """Whether the energy is of a reconstruction."""
+        if self.given:
+            return False
         one = torch.zeros(1, *self.domain.shape)
         return self._scored(one).reconstruction is not None
 
@@ -224,16 +252,46 @@ class Run:
                 f"[{self.domain.low}, {self.domain.high}]: given {x.dtype}, {tuple(x.shape)}"
             )
 
-    def _scored(self, x: Tensor, labels: Tensor | None = None) -> Scored:
+    def _scored(self, x: Tensor, condition: Tensor | None = None) -> Scored:
         x = x.to(self.engine.device, torch.float32)
-        return self.energy_network(x, labels, stream="eval")  # type: ignore[no-any-return]
+        condition = condition if condition is None else condition.to(self.engine.device)
+        return self.energy_network(x, condition, stream="eval")  # type: ignore[no-any-return]
 
-    def _energy(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        energy = self._scored(x, labels).energy
-        return energy.reshape(len(x), -1).mean(-1).float()  # a patch energy has cells
+    def _energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        energy = self._scored(x, condition).energy
+        return energy.reshape(len(x), -1).mean(-1).float().cpu()  # a patch energy has cells
+
+    def _at_once(self, conditions: Tensor | None) -> int:
+        """Events that are computed together: fewer where their conditions are large."""
+        if conditions is None or conditions.dim() < 2:
+            return CHUNK
+        return min(CHUNK, max(1, NUMBERS_AT_ONCE // conditions[0].numel()))
+
+    def _conditions(self, count: int, condition: Tensor | None) -> Tensor | None:
+        """Checked conditions (count, ...), on the CPU; None for a model that takes none."""
+        return self._dense(count, condition) if self.given else self._labels(count, condition)
+
+    def _dense(self, count: int, condition: Tensor | None) -> Tensor:
+        """Checked conditions (count, *shape); of images the sides may differ from the data's."""
+        shape = self.given or ()
+        if condition is None:
+            what = "images" if len(shape) == 3 else "vectors"
+            raise SettingError(
+                f"the model {self.job.model} makes each event of a condition: give {count} {what} "
+                f"of shape {shape} (`condition`; energan translate does that for images)"
+            )
+        condition = torch.as_tensor(condition)
+        free = 1 if len(shape) == 3 else len(shape)
+        fits = condition.dim() == 1 + len(shape) and condition.shape[1 : 1 + free] == shape[:free]
+        if not fits or len(condition) != count or not condition.is_floating_point():
+            raise SettingError(
+                f"conditions must be float {(count, *shape)}: given {condition.dtype} "
+                f"{tuple(condition.shape)}"
+            )
+        return condition.to(torch.float32)
 
     def _labels(self, count: int, condition: Tensor | None) -> Tensor | None:
-        """Labels (count,) on the device; None for a model that takes none."""
+        """Labels (count,); None for a model that takes none."""
         if self.classes is None:
             if condition is not None:
                 raise SettingError(
@@ -247,7 +305,7 @@ class Run:
             raise SettingError(f"labels must be whole numbers ({count},): {describe(condition)}")
         if count and not 0 <= int(condition.min()) <= int(condition.max()) < self.classes:
             raise SettingError(f"labels must be in [0, {self.classes}): {describe(condition)}")
-        return condition.long().to(self.engine.device)
+        return condition.long()
 
     def _find(self, wanted: str | int) -> tuple[Path, list[str]]:
         folder = self.folder.checkpoints

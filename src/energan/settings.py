@@ -21,11 +21,12 @@ SomeConfig = TypeVar("SomeConfig", bound=Config)
 KeepBest = Literal[
     "sliced_wasserstein", "held_out_energy", "inception_score", "modified_inception_score",
     "class_kl", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
-    "parzen", "high_quality_share",
+    "parzen", "high_quality_share", "l1",
 ]  # fmt: skip
-MADE_ANYWAY = {"sliced_wasserstein", "held_out_energy", "high_quality_share"}
+MADE_ANYWAY = {"sliced_wasserstein", "held_out_energy", "high_quality_share", "l1"}
 LOWER_IS_BETTER = {
     "sliced_wasserstein", "held_out_energy", "class_kl", "frechet_distance", "kernel_distance",
+    "l1",
 }  # fmt: skip
 
 

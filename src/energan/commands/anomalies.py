@@ -39,6 +39,8 @@ def anomaly(args: list[str]) -> int:
     if asked.out is not None and asked.out.suffix not in (".csv", ".json"):
         raise SettingError(f"--out {asked.out}: name a .csv or a .json file")
     runs = [opened(path, asked.checkpoint, asked.weights) for path in asked.runs]
+    for run in runs:
+        run.check_judges()
     rows, about = [], []
     for run in runs:
         sheet, found = left_out(run.energies, run.job.settings.data, run.domain, asked.data)

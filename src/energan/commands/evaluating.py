@@ -26,7 +26,8 @@ def evaluate(args: list[str]) -> int:
         metrics: tuple[str, ...] = ()
         """inception_score, modified_inception_score, class_coverage, frechet_distance (fid),
         kernel_distance (kid), precision_recall_density_coverage (prdc), sliced_wasserstein (swd),
-        variance_ratio, memorisation, parzen, modes, energy_log_likelihood, or all"""
+        variance_ratio, memorisation, parzen, modes, energy_log_likelihood, or all; of image to
+        image l1, psnr, ssim"""
         samples: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
         """how many samples to draw"""
         reference: str | None = None

@@ -58,6 +58,7 @@ def score(args: list[str]) -> int:
 
     _check(asked)
     run = opened(asked.run, asked.checkpoint, asked.weights)
+    run.check_judges()
     wanted = Wanted(asked.anomaly, asked.normal)
     if asked.heatmaps is not None and len(run.domain.shape) != 3:
         raise SettingError(

@@ -84,6 +84,16 @@ def _dry_run(job: Any) -> int:
     return 0
 
 
+def _more(folder: Any) -> str:
+    """A command that shows what the run can do."""
+    given = folder.read_config()["resolved"]["domain"].get("condition_shape")
+    if given is None:
+        return f"energan sample {folder.path} -n 64 --out grid.png"
+    if len(given) == 3:
+        return f"energan translate {folder.path} IMAGES OUT"
+    return f"energan evaluate {folder.path}"
+
+
 def _ended(folder: Any) -> int:
     import signal
 
@@ -95,7 +105,7 @@ def _ended(folder: Any) -> int:
         print(f"samples: {folder.path / pictures[-1]}")
     print(f"curves:  {folder.path / 'curves.png'}")
     if last["event"] == "finished":
-        print(f"more:    energan sample {folder.path} -n 64 --out grid.png")
+        print(f"more:    {_more(folder)}")
         return 0
     print(f"stopped at step {last['step']}; go on with: energan resume {folder.path}")
     return 128 + signal.Signals[last["reason"]].value

@@ -149,7 +149,7 @@ def _side_by_side(name: str, folder: Path) -> Pairs:
     def encoded(side: int) -> Encoded:
         def part(start: int) -> Part:
             chosen = files[start : start + FILES_A_PART]
-            return Part(start, len(chosen), lambda: [_half(file, side) for file in chosen])
+            return Part(start, len(chosen), lambda: [half(file, side) for file in chosen])
 
         parts = tuple(part(start) for start in range(0, len(files), FILES_A_PART))
         return _encoded(name, files, names, parts, ("left", "right")[side])
@@ -157,7 +157,7 @@ def _side_by_side(name: str, folder: Path) -> Pairs:
     return Pairs(encoded(0), encoded(1), joint=True)
 
 
-def _half(file: Path, side: int) -> bytes | None:
+def half(file: Path, side: int) -> bytes | None:
     """The left (0) or right (1) half of an image as an uncompressed file; the middle column of an
     odd width belongs to neither. What is no image stays as it is, for the decoder to refuse."""
     try:

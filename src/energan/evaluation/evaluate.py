@@ -10,6 +10,7 @@ import torch
 
 from energan.core import DataError, SettingError
 from energan.errors import describe
+from energan.evaluation import paired
 from energan.evaluation.images import Reference, View, reference_for
 from energan.evaluation.material import Material
 from energan.evaluation.measures import ALIASES, MEASURES
@@ -66,20 +67,57 @@ def evaluate(
     if resamples < 2:
         raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
     wanted = wanted_measures(metrics)
+    if run.domain.paired:
+        return _of_pairs(run, wanted, samples, reference, seed, resamples, say)
+    if unfit := [name for name in wanted if name in paired.BETTER]:
+        raise SettingError(f"--metrics {unfit[0]} does not apply: the run's data holds no pairs")
     found = _reference(run, reference)
     say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
     view = View(run.domain, found.judged.domain.shape)
     drawn = view(run.sample(samples, seed=seed))
     material = Material(drawn, found, extractor, run.energy, seed, resamples)
     results, left_out = measured(material, wanted, say)
+    used = material.extractor_used
     asked = {"reference": reference, "extractor": extractor}
     record = {
-        **_record(run, material, view, results),
+        **_record(run, seed, resamples, material.count),
+        "images": view.says,
+        "extractor": None if used is None else used.about,
+        "reference": found.record(),
+        "metrics": [result.record() for result in results],
         "asked": {k: v for k, v in asked.items() if v is not None} or None,
         "complete": not wanted,
     }
     keep(run, record)
     return Evaluation(results, left_out, record)
+
+
+def _of_pairs(
+    run: Run,
+    wanted: Sequence[str],
+    samples: int,
+    reference: str | None,
+    seed: int,
+    resamples: int,
+    say: Say,
+) -> Evaluation:
+    """What `evaluate` does for image to image."""
+    paired.check(wanted)
+    pairs = paired.judged(run.job.settings.data, reference)
+    count = min(samples, len(pairs.data))
+    say(f"making {count:,} images of {run.path} (step {run.step}, {run.weights} weights)")
+    results = paired.scores(run, pairs, count, wanted=wanted, seed=seed, resamples=resamples)
+    record = {
+        **_record(run, seed, resamples, count),
+        "images": "scaled to [0, 1]",
+        "extractor": None,
+        "reference": pairs.record(),
+        "metrics": [result.record() for result in results],
+        "asked": None if reference is None else {"reference": reference},
+        "complete": not wanted,
+    }
+    keep(run, record)
+    return Evaluation(results, {}, record)
 
 
 def measured(
@@ -113,10 +151,10 @@ def wanted_measures(metrics: Sequence[str]) -> list[str]:
     for name in names:
         key = name.lower().replace("-", "_")
         key = ALIASES.get(key, key)
-        if key not in MEASURES:
+        if key not in (*MEASURES, *paired.BETTER):
             raise SettingError(
                 f"--metrics {describe(name)}: there is no such metric; there are all, "
-                f"{', '.join(MEASURES)}"
+                f"{', '.join((*MEASURES, *paired.BETTER))}"
             )
         wanted.append(key)
     return wanted
@@ -131,23 +169,19 @@ def _reference(run: Run, source: str | None) -> Reference:
         raise DataError(f"{error}; or name other data of the same kind by --reference") from None
 
 
-def _record(run: Run, material: Material, view: View, results: list[Result]) -> dict[str, Any]:
-    used = material.extractor_used
+def _record(run: Run, seed: int, resamples: int, samples: int) -> dict[str, Any]:
+    """What every entry tells of the run and of how it was scored."""
     return {
         "step": run.step,
         "weights": run.weights,
         "weights_sha256": run.network.sha256,
-        "seed": material.seed,
-        "resamples": material.resamples,
+        "seed": seed,
+        "resamples": resamples,
         "device": str(run.engine.device),
-        "samples": material.count,
+        "samples": samples,
         "energan": __version__,
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
-        "images": view.says,
-        "extractor": None if used is None else used.about,
-        "reference": material.reference.record(),
-        "metrics": [result.record() for result in results],
     }
 
 
@@ -230,7 +264,7 @@ RESULT_ORDER = (
     "inception_score", "modified_inception_score", "class_coverage", "class_kl",
     "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
     "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes", "modes_kl",
-    "high_quality_share", "energy_log_likelihood",
+    "high_quality_share", "energy_log_likelihood", "l1", "psnr", "ssim",
 )  # fmt: skip
 
 

@@ -88,6 +88,7 @@ def build(config: Config, domain: Domain) -> Model:
         hyper={"l1": config.l1},
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
+        conditional=True,
         chosen={
             "images": f"{width}x{height}, {sources} -> {channels} channels",
             "generator": "-".join(map(str, widths)),

@@ -67,14 +67,24 @@ class UNet(Streamed):
 
     def check(self, height: int, width: int) -> None:
         """Raise SettingError if images of these sides do not fit."""
-        factor = 2**self.halvings
-        least = 2 * factor if self.innermost_norm else factor
+        factor, least = self._sides()
         if height % factor or width % factor or min(height, width) < least:
             more = f", at least {least}" if least > factor else ""
             raise SettingError(
                 f"the generator halves the sides {self.halvings} times, and an image is "
                 f"{width}x{height}: give it one whose sides are multiples of {factor}{more}"
             )
+
+    def _sides(self) -> tuple[int, int]:
+        """What sides are multiples of, and their least."""
+        factor = 2**self.halvings
+        return factor, 2 * factor if self.innermost_norm else factor
+
+    def nearest(self, height: int, width: int) -> tuple[int, int]:
+        """The sides that fit and are nearest to these."""
+        factor, least = self._sides()
+        height, width = (max(round(side / factor) * factor, least) for side in (height, width))
+        return height, width
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
         self.check(*x.shape[-2:])

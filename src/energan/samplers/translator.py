@@ -25,6 +25,16 @@ class Translator(Sampler):
             )
         return Draw(self.network(batch.condition, "fake"), batch.condition), state
 
+    def check(self, height: int, width: int) -> None:
+        """Raise SettingError if the network takes no sources of these sides, if it says so."""
+        if check := getattr(self.network, "check", None):
+            check(height, width)
+
+    def nearest(self, height: int, width: int) -> tuple[int, int]:
+        """The sides nearest to these that the network takes; these, if it names none."""
+        nearest = getattr(self.network, "nearest", None)
+        return (height, width) if nearest is None else nearest(height, width)
+
     @torch.no_grad()
     def sample(
         self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context

@@ -1,0 +1,191 @@
+"""Image to image as a user works with it: training on pairs, strips, scores, files."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import energan
+from e2e.test_commands import refused, run
+from energan.core import SettingError
+from energan.data import open_data
+from energan.folder import RunFolder
+from energan.metrics import l1, psnr, ssim
+
+SIDE = 16
+SMALL = [
+    "--data.direction", "left-to-right", "--data.held-out", "12", "--model.generator-width", "16",
+    "--model.discriminator", "8", "16", "--training.batch-size", "4", "--model.norm", "image",
+    "--threads", "1", "--output.sample-every", "150", "--output.checkpoint-every", "150",
+    "--output.no-tensorboard", "--training.ema", "0",
+]  # fmt: skip
+
+
+def pair(generator: np.random.Generator, height: int = SIDE, width: int = SIDE) -> np.ndarray:
+    """A picture of four coloured fields, and on its right its negative."""
+    fields = generator.integers(0, 256, (2, 2, 3))
+    left = fields.repeat(height // 2, 0).repeat(width // 2, 1)
+    return np.concatenate([left, 255 - left], 1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, generator = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
+    for i in range(60):
+        Image.fromarray(pair(generator)).save(folder / f"{i:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def negative(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "negative"
+    words = ("train", "--model", "pix2pix", "--data", pairs, "--steps", "300", *SMALL)
+    assert run(*words, "--out", out) == 0
+    return out
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(float)
+
+
+def test_strips_show_source_target_and_result(negative: Path) -> None:
+    """Of the first strip the target is the negative of the source, as the data have it."""
+    assert len(list((negative / "samples").glob("*.png"))) == 2
+    sheet = pixels(negative / "samples" / "step-000300.png")
+    zoom, gap = 4, 2  # of images of 16 pixels
+    side = zoom * SIDE
+    first, second = (sheet[gap + 20, gap + k * (side + gap) + 20] for k in (0, 1))
+    np.testing.assert_allclose(first + second, 255, atol=2)
+
+
+def test_scores_are_the_definitions_and_beat_what_needs_no_network(
+    negative: Path, pairs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.json"
+    assert run("evaluate", negative, "--out", out) == 0
+    (entry,) = json.loads(out.read_text())["runs"]
+    found = {m["name"]: m for m in entry["metrics"]}
+    assert set(found) == {"l1", "psnr", "ssim"}
+    loaded = energan.load(negative)
+    data = open_data(loaded.job.settings.data)
+    assert data.held_out is not None
+    batch = data.held_out.gather(torch.arange(12))
+    real, source = (batch.x + 1) / 2, (batch.condition + 1) / 2
+    made = (loaded.sample(12, 0, batch.condition) + 1) / 2
+    mean = torch.stack([data.gather(torch.tensor([i])).x[0] for i in range(48)]).mean(0)
+    for name, measure in (
+        ("l1", l1),
+        ("psnr", lambda a, b: psnr(a, b, 1)),
+        ("ssim", lambda a, b: ssim(a, b, 1)),
+    ):
+        assert found[name]["value"] == pytest.approx(measure(made, real).mean(), rel=1e-4)
+        details = found[name]["details"]
+        assert details["identity"] == pytest.approx(measure(source, real).mean(), rel=1e-4)
+        expected = measure(((mean + 1) / 2).expand_as(real), real).mean()
+        assert details["mean_image"] == pytest.approx(expected, rel=1e-4)
+    assert found["l1"]["value"] < 0.7 * found["l1"]["details"]["mean_image"]
+    assert found["l1"]["low"] < found["l1"]["value"] < found["l1"]["high"]
+
+
+def test_held_out_l1_is_logged_and_may_choose_the_checkpoint(negative: Path) -> None:
+    told = {e["step"]: e["l1"] for e in RunFolder(negative).read("score")}
+    assert set(told) == {0, 150, 300}
+    assert told[300] < told[0]
+
+
+def test_a_folder_is_translated_under_its_names_and_one_file_is_too(
+    negative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = np.random.default_rng(1)
+    source = tmp_path / "in"
+    (source / "deep").mkdir(parents=True)
+    both = pair(generator, 32, 16)  # higher than wide: not what it was trained on
+    Image.fromarray(both[:, :16]).save(source / "a.png")
+    Image.fromarray(both[:, :16]).save(source / "a.jpg", quality=95)
+    Image.fromarray(both[:, :16]).save(source / "deep" / "b.png")
+    (source / "broken.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    assert run("translate", negative, source, out) == 0
+    told = capsys.readouterr()
+    assert "3 images" in told.out
+    assert "broken.png cannot be read" in told.err
+    names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png"))
+    assert names == ["a.jpg.png", "a.png.png", "deep/b.png"]
+    made = pixels(out / "deep" / "b.png")
+    assert made.shape == (32, 16, 3)
+    assert np.abs(made - both[:, 16:]).mean() < np.abs(127.5 - both[:, 16:]).mean()
+    alone = tmp_path / "b.png"
+    assert run("translate", negative, source / "deep" / "b.png", alone) == 0
+    assert np.array_equal(pixels(alone), made)  # whatever else is translated beside it
+    assert run("translate", negative, source / "deep" / "b.png", alone, "--seed", "1") == 0
+    assert not np.array_equal(pixels(alone), made)  # dropout is the noise
+
+
+def test_pairs_are_translated_from_the_side_of_the_run(
+    negative: Path, pairs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "strip.png"
+    assert run("translate", negative, pairs / "000.png", out, "--pairs", "--strip") == 0
+    made, both = pixels(out), pixels(pairs / "000.png")
+    assert made.shape == (SIDE, 3 * SIDE, 3)
+    np.testing.assert_array_equal(made[:, : 2 * SIDE], both)
+
+
+def test_sides_that_do_not_fit_are_told_before_anything_is_written(
+    negative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    Image.new("RGB", (SIDE, SIDE)).save(source / "a.png")
+    Image.new("RGB", (21, 30)).save(source / "b.png")
+    said = refused(capsys, "translate", negative, source, out)
+    assert "b.png" in said
+    assert "21x30" in said
+    assert "--size nearest" in said
+    assert not out.exists()
+    assert run("translate", negative, source, out, "--size", "nearest") == 0
+    assert pixels(out / "b.png").shape == (30, 21, 3)
+    shutil.rmtree(out)
+    assert run("translate", negative, source, out, "--size", "32") == 0
+    assert pixels(out / "b.png").shape == (32, 32, 3)
+
+
+def test_what_cannot_be_is_refused(
+    negative: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = pairs / "000.png"
+    assert "--size 33" in refused(capsys, "translate", negative, image, tmp_path / "x.png",
+                                  "--size", "33")  # fmt: skip
+    assert "image itself" in refused(capsys, "translate", negative, image, image)
+    assert "does not exist" in refused(capsys, "translate", negative, tmp_path / "no", tmp_path)
+    assert "name a file ending in" in refused(capsys, "translate", negative, image, "x.txt")
+    assert "scored by l1" in refused(capsys, "evaluate", negative, "--metrics", "fid")
+    assert "nothing to score" in refused(capsys, "score", negative, image)
+    assert "condition" in refused(capsys, "sample", negative)
+    loaded = energan.load(negative)
+    with pytest.raises(SettingError, match="conditions must be float"):
+        loaded.sample(2, condition=torch.zeros(2, 1, SIDE, SIDE))
+    other = ("train", "--model", "dcgan", "--data", pairs, "--data.direction", "left-to-right")
+    assert "does not take" in refused(capsys, *other, "--out", tmp_path / "run")
+
+
+def test_resuming_goes_on_as_if_nothing_had_been(
+    negative: Path, pairs: Path, tmp_path: Path
+) -> None:
+    """Bit for bit, the discriminator's and the optimisers' state included."""
+    out = tmp_path / "half"
+    words = ("train", "--model", "pix2pix", "--data", pairs, "--steps", "150", *SMALL)
+    assert run(*words, "--out", out) == 0
+    assert run("resume", out, "--steps", "300") == 0
+    for name in ("weights.safetensors", "state.safetensors"):
+        one, two = (r / "checkpoints" / "step-000300" / name for r in (negative, out))
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_report_of_image_to_image_is_written(negative: Path, tmp_path: Path) -> None:
+    assert run("report", negative, "--out", tmp_path / "report.html") == 0
+    assert "pix2pix" in (tmp_path / "report.html").read_text()
