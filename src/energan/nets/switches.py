@@ -8,7 +8,6 @@ from, the switches, pass beside it to the decoder.
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -27,19 +26,12 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unpool(x: Tensor, switches: Tensor) -> Tensor:
-    """Maps of twice the sides: each value of x at its switch, 0 elsewhere.
-
-    Maps of x beyond those that have switches, as of a label, are repeated: they know no places.
-    """
-    own = switches.shape[1]
-    height, width = 2 * x.shape[2], 2 * x.shape[3]
+    """Maps of twice the sides: each value of x at its switch, 0 elsewhere."""
+    batch, channels, height, width = x.shape
     # not F.max_unpool2d, which ONNX does not know
-    empty = x.new_zeros(x.shape[0], own, height * width)
-    back = empty.scatter(2, switches.flatten(2), x[:, :own].flatten(2))
-    maps: Tensor = back.unflatten(2, (height, width))
-    if x.shape[1] == own:
-        return maps
-    return torch.cat([maps, F.interpolate(x[:, own:], scale_factor=2.0, mode="nearest")], 1)
+    empty = x.new_zeros(batch, channels, 4 * height * width)
+    back = empty.scatter(2, switches.flatten(2), x.flatten(2))
+    return back.view(batch, channels, 2 * height, 2 * width)
 
 
 class SwitchedAutoEncoder(nn.Module):
@@ -63,8 +55,9 @@ class SwitchedAutoEncoder(nn.Module):
             raw, switches = pool(layer(raw, stream))
             taken.append(switches)
         activated = self.bridge(raw, stream)
-        x = join(activated)
-        for layer in self.decoder:
+        first, *others = self.decoder
+        x = first(join(unpool(activated, taken.pop())), stream)  # a label's maps have no switches
+        for layer in others:
             x = layer(unpool(x, taken.pop()), stream)
         return x, raw, activated
 

@@ -53,15 +53,6 @@ def test_the_gradient_of_unpooling_is_read_at_the_switches() -> None:
     assert torch.autograd.gradcheck(lambda v: unpool(v, switches), values.requires_grad_())
 
 
-def test_maps_without_switches_are_repeated() -> None:
-    x = torch.randn(2, 3, 4, 4)
-    values, switches = pool(x)
-    labels = torch.randn(2, 2, 2, 2)
-    made = unpool(torch.cat([values, labels], 1), switches)
-    assert torch.equal(made[:, :3], unpool(values, switches))
-    assert torch.equal(made[:, 3:], labels.repeat_interleave(2, 2).repeat_interleave(2, 3))
-
-
 def kernels(network: nn.Module) -> list[tuple[int, ...]]:
     return [tuple(p.shape) for p in network.parameters() if p.dim() == 4]
 
