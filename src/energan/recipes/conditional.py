@@ -4,9 +4,9 @@ from typing import Any
 
 from energan.recipes.recipe import Recipe
 
-# Radford et al. 2015 with an eighth of the maps, for a CPU; z, first weights and Adam are theirs. The
-# encoder ends at 2×2, where each number of the code sees the whole digit: at the 8×8 of section
-# 4.3 it sees 10 pixels, too few to tell whether the digit is the label's.
+# Radford et al. 2015 with an eighth of G's maps and a quarter of D's, for a CPU; z, first weights
+# and Adam are theirs. The encoder ends at 2×2, where each number of the code sees the whole digit:
+# at the 8×8 of section 4.3 it sees 10 pixels, too few to tell whether the digit is the label's.
 DIGITS_32: dict[str, Any] = {
     "data": {"source": "mnist", "pad": 32},
     "training": {"steps": 4_000, "batch_size": 64},
@@ -33,7 +33,7 @@ RECIPES = [
     ),
     Recipe(
         "cdcgan-mnist",
-        "a conditional DCGAN on MNIST at 32×32, an eighth of the published maps",
+        "a conditional DCGAN on MNIST at 32×32, with fewer maps, for a CPU",
         "cdcgan",
         {"model": {"generator_width": 16, "discriminator_width": 16}, **DIGITS_32},
     ),
