@@ -6,6 +6,7 @@ from energan.report.material import Material
 TITLES = {
     "sliced_wasserstein": "Sliced Wasserstein distance",
     "variance_ratio": "Variance of samples over the data's",
+    "l1": "Distance from the target",
     "code_similarity": "Likeness of codes",
     "modes": "Modes covered",
     "high_quality_share": "Share of samples near a mode",
@@ -15,6 +16,8 @@ TITLES = {
 READING = {
     "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
     "variance_ratio": "Near 1 the samples vary as the data does; near 0 they have collapsed.",
+    "l1": "The mean absolute difference of results from their targets, of held-out pairs, in the "
+    "data's range.",
     "code_similarity": "Mean squared cosine of the samples' codes about the data's mean code "
     "(dashed: of the data's own). It nears 1 in a collapse.",
     "modes": "How many of the data's modes have samples near them.",

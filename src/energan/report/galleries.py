@@ -14,6 +14,7 @@ from energan.run import Run
 
 FRESH, EXTREMES, JUDGED = 64, 24, 1000
 PAIRS, STEPS = 4, 9
+TRANSLATED = 12
 QUERIES, NEAREST = 8, 3
 COMPARED = 100
 """Samples, and held-out events, whose distances to the training set are compared."""
@@ -25,6 +26,19 @@ def fresh(x: Tensor, domain: Domain, about: str) -> Picture:
     """A grid of the first samples."""
     says = f"{min(FRESH, len(x))} samples as they come, none chosen ({about})."
     return of_image("samples", "Fresh samples", says, _grid(x[:FRESH], domain), tall=True)
+
+
+def translated(run: Run, data: DataSet, about: str) -> list[Picture]:
+    """Strips of held-out pairs: source, target, and what the run makes of the source."""
+    kept = data if data.held_out is None else data.held_out
+    batch = kept.gather(torch.arange(min(TRANSLATED, len(kept))))
+    assert batch.condition is not None
+    made = run.sample(len(batch.x), condition=batch.condition)
+    x, domain = pictures.strips([batch.condition, batch.x, made], run.domain)
+    says = (
+        f"Source, target and result of the first {len(made)} held-out pairs, none chosen ({about})."
+    )
+    return [of_image("samples", "Held-out pairs", says, _grid(x, domain, columns=6), tall=True)]
 
 
 def extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:

@@ -15,6 +15,7 @@ from energan.report import curves, facts, galleries, html, plane, scores
 from energan.report.html import Picture
 from energan.report.material import Material, gather
 from energan.report.timeline import timeline
+from energan.run import Run
 
 Say = Callable[[str], None]
 
@@ -98,7 +99,7 @@ def _sections(materials: Sequence[Material], say: Say) -> list[Section]:
         Section("Curves", "", [own[0] + scored] if single else own, shared),
         Section(
             "Samples over time",
-            "The same latents at each step, drawn while the run trained.",
+            "Of the same latents, or of the same held-out pairs, drawn while the run trained.",
             [timeline(m) for m in materials],
             [],
             thumbnails=True,
@@ -143,6 +144,8 @@ def _of_model(material: Material, say: Say) -> dict[str, list[Picture]]:
     if run is None:
         return {}
     say(f"samples of {material.label}")
+    if run.given:
+        return _of_conditions(material)
     on_points = len(run.domain.shape) == 1
     count = plane.SHOWN if on_points else galleries.JUDGED
     x = material.attempt("fresh samples", lambda: run.sample(count))
@@ -167,13 +170,29 @@ def _of_model(material: Material, say: Say) -> dict[str, list[Picture]]:
     return {title: material.attempt(title.lower(), make) or [] for title, make in made_of.items()}
 
 
+def _of_conditions(material: Material) -> dict[str, list[Picture]]:
+    """{section: pictures} of a run whose events come with conditions: images of images."""
+    run, data = material.run, material.data
+    assert run is not None
+    if not run.domain.paired or not is_image(run.domain):
+        material.lacking["pictures"] = "events that come with vectors are not drawn"
+        return {}
+    if data is None:
+        return {}  # why it is not there is said already
+    make = partial(galleries.translated, run, data, _about(run))
+    return {SAMPLES: material.attempt("held-out pairs", make) or []}
+
+
+def _about(run: Run) -> str:
+    return f"step {run.step:,}, {_WEIGHTS[run.weights]} weights, seed 0"
+
+
 @torch.no_grad()
 def _samples(material: Material, x: Tensor) -> list[Picture]:
     run = material.run
     assert run is not None
-    about = f"step {run.step:,}, {_WEIGHTS[run.weights]} weights, seed 0"
     extreme = galleries.extremes(x, run.energy(x), run.domain)
-    return [galleries.fresh(x, run.domain, about), *extreme]
+    return [galleries.fresh(x, run.domain, _about(run)), *extreme]
 
 
 def _write_figures(

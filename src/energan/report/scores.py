@@ -20,6 +20,9 @@ NAMES = {
     "variance_ratio": "Variance ratio",
     "modes": "Modes covered",
     "energy_log_likelihood": "Log-likelihood of the energy",
+    "l1": "L1",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
 }
 ARROWS = {"higher": "↑", "lower": "↓"}
 
