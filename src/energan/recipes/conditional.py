@@ -9,7 +9,7 @@ from energan.recipes.recipe import Recipe
 # at the 8×8 of section 4.3 it sees 10 pixels, too few to tell whether the digit is the label's.
 DIGITS_32: dict[str, Any] = {
     "data": {"source": "mnist", "pad": 32},
-    "training": {"steps": 4_000, "batch_size": 64},
+    "training": {"steps": 6_000, "batch_size": 64},
 }
 
 RECIPES = [
