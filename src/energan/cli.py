@@ -19,6 +19,7 @@ Energy-based generative adversarial networks.
   sample RUN         draw samples from a run
   translate RUN IN OUT  make images of images: a file, or a folder of them
   interpolate RUN    samples along the way from one latent to another
+  arithmetic RUN     a − b + c in the latents, by attributes, with its success rate
   neighbours RUN     samples beside their nearest training events
   evaluate RUN...    score runs against real data
   compare RUN RUN... samples and scores of several runs side by side
@@ -127,6 +128,7 @@ COMMANDS = {
     "sample": "sampling:sample",
     "translate": "translating:translate",
     "interpolate": "latents:interpolate",
+    "arithmetic": "arithmetic:arithmetic",
     "neighbours": "latents:neighbours",
     "evaluate": "evaluating:evaluate",
     "compare": "comparing:compare",
