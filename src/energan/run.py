@@ -261,6 +261,11 @@ class Run:
         energy = self._scored(x, condition).energy
         return energy.reshape(len(x), -1).mean(-1).float().cpu()  # a patch energy has cells
 
+    def classes_in_turn(self, count: int) -> Tensor:
+        """The labels (count,) that `sample` takes where none are given."""
+        assert self.classes is not None
+        return torch.arange(count) % self.classes
+
     def _at_once(self, conditions: Tensor | None) -> int:
         """Events that are computed together: fewer where their conditions are large."""
         if conditions is None or conditions.dim() < 2:
@@ -299,7 +304,7 @@ class Run:
                 )
             return None
         if condition is None:
-            condition = torch.arange(count) % self.classes
+            condition = self.classes_in_turn(count)
         condition = torch.as_tensor(condition)
         if condition.shape != (count,) or condition.is_floating_point():
             raise SettingError(f"labels must be whole numbers ({count},): {describe(condition)}")
