@@ -283,7 +283,7 @@ class Run:
             what = "images" if len(shape) == 3 else "vectors"
             raise SettingError(
                 f"the model {self.job.model} makes each event of a condition: give {count} {what} "
-                f"of shape {shape} (`condition`; energan translate does that for images)"
+                f"of shape {shape} as `condition` (on the command line: energan translate)"
             )
         condition = torch.as_tensor(condition)
         free = 1 if len(shape) == 3 else len(shape)

@@ -189,3 +189,23 @@ def test_resuming_goes_on_as_if_nothing_had_been(
 def test_a_report_of_image_to_image_is_written(negative: Path, tmp_path: Path) -> None:
     assert run("report", negative, "--out", tmp_path / "report.html") == 0
     assert "pix2pix" in (tmp_path / "report.html").read_text()
+
+
+def test_data_show_draws_each_source_before_its_target(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pairs.png"
+    words = ["--direction", "left-to-right", "-n", "2", "--out", out]
+    assert run("data", "show", pairs, *words) == 0
+    assert "made of a source of shape (3, 16, 16)" in capsys.readouterr().out
+    sheet = pixels(out)
+    first, second = sheet[20, 2 + 20], sheet[20, 2 + 64 + 2 + 20]
+    np.testing.assert_allclose(first + second, 255, atol=2)
+
+
+def test_a_folder_does_not_become_an_image(
+    negative: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "translate", negative, pairs, tmp_path / "x.png")
+    assert "name a folder" in said
+    assert not (tmp_path / "x.png").exists()

@@ -33,7 +33,7 @@ def arithmetic(args: list[str]) -> int:
         """a concept: attributes, with a minus those that are not to be there, as Smiling,-Male; or
         a class. Faces with these attributes have a default for all three"""
         b: str | None = None
-        """what is taken away"""
+        """what is taken away; with an equals sign before a minus: --b=-Smiling,Male"""
         c: str | None = None
         """what is added"""
         wanted: str | None = None

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from energan import metrics
 from energan.evaluation import density, distances
@@ -120,20 +121,17 @@ def label_agreement(material: Material) -> list[Result]:
     of_real = None
     if judged is not None:
         of_real = float((real.argmax(1) == judged[: len(real)].numpy()).mean())
-    found = metrics.mean_interval(right, resamples=material.resamples, seed=material.seed)
+    wilson = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
+    found = metrics.Interval(float(wilson.low), float(wilson.high))
     shares = {str(k): float(right[wanted == k].mean()) for k in np.unique(wanted)}
     return [
         with_interval(
-            "label_agreement", float(right.mean()), found, _mean_how(material.resamples),
+            "label_agreement", float(right.mean()), found, "95% Wilson interval of the share",
             better="higher", real=of_real, details={"by_class": shares},
             note="samples that the classifier finds to be of the class that was asked for; beside "
-            "it the classifier's own accuracy on real ones",
+            f"it the classifier's own accuracy on {len(real):,} real ones",
         )
     ]  # fmt: skip
-
-
-def _mean_how(resamples: int) -> str:
-    return f"95% bootstrap over samples, {resamples} resamples"
 
 
 def _both(material: Material) -> tuple[np.ndarray, np.ndarray]:

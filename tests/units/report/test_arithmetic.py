@@ -41,6 +41,10 @@ def test_what_is_wanted_is_the_sum_where_it_is_yes_or_no(values: tuple[bool, boo
 def test_what_one_concept_alone_names_stays_and_what_b_shares_goes() -> None:
     assert wanted_of({"7": True}, {"1": True}, {"1": True}) == {"7": True}
     assert wanted_of({"Male": True}, {}, {"Smiling": False}) == {"Male": True, "Smiling": False}
+    smile = wanted_of({"Smiling": True}, {"Smiling": False}, {"Male": True})
+    assert smile == {"Smiling": True, "Male": True}
+    young = wanted_of({"Smiling": True}, {"Male": True}, {"Young": True})
+    assert young == {"Smiling": True, "Male": False, "Young": True}
     with pytest.raises(SettingError, match="nothing to look for"):
         wanted_of({"1": True}, {"1": True}, {})
     with pytest.raises(SettingError, match="nothing to look for"):
