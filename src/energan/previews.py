@@ -170,7 +170,8 @@ class Score:
 
 def _first(data: DataSet, count: int, engine: Engine) -> Batch:
     """The first `count` events, with their labels or conditions if there are any."""
-    rows = torch.arange(min(count, len(data.raw())))
+    there = data.events if data.rows is None else data.rows  # a stream holds its first events alone
+    rows = torch.arange(min(count, len(there)))
     found = data.gather(rows, engine.dtype, conditions=data.labels is not None)
     condition = None if found.condition is None else found.condition.to(engine.device)
     return Batch(found.x.to(engine.device), condition)

@@ -138,6 +138,11 @@ class Run:
         conditions = condition
         if condition is not None or self.given:
             conditions = self._conditions(len(x), condition)
+        if self.domain.paired and conditions is not None and conditions.shape[2:] != x.shape[2:]:
+            raise SettingError(
+                f"sources of {tuple(conditions.shape[2:])} do not belong to images of "
+                f"{tuple(x.shape[2:])}: their sides must be the same"
+            )
         chunk = self._at_once(conditions)
         parts = [
             self._energy(part, None if conditions is None else conditions[i * chunk :][: len(part)])

@@ -81,8 +81,12 @@ def test_arithmetic_writes_a_picture_and_what_came_of_it(
         (["--a", "1", "--b", "1"], "name three concepts"),
         ([], "name three concepts"),
         (["--pick", "0"], "--pick"),
+        (["--a", "1", "--b", "2", "--c", "3"], "of one class alone"),
         (["--out", "x.jpg"], "name a .png"),
-        (["--a", "1", "--b", "1", "--c", "1,2", "--candidates", "20"], "samples show"),
+        (
+            ["--a", "1,2", "--b", "1", "--c", "1", "--candidates", "20", "--wanted", "2"],
+            "samples show",
+        ),
     ],
 )
 def test_arithmetic_that_cannot_be_is_refused(

@@ -74,6 +74,10 @@ def arithmetic(args: list[str]) -> int:
     sums.check(run)
     reference = reference_for(run.job.settings.data, run.domain, asked.attributes_of)
     concepts, wanted = _concepts(asked, traits(reference.training)[1])
+    if reference.training.attributes is None and sum(wanted.values()) > 1:
+        raise SettingError(
+            f"{sums.said(wanted)}: an image is of one class alone; say which is wanted (--wanted)"
+        )
     classifier = attribute_classifier(reference.training, reference.judged, reference.split)
     found = sums.arithmetic(
         run, classifier, View(run.domain, reference.judged.domain.shape), concepts, wanted,

@@ -67,6 +67,8 @@ def evaluate(
     if resamples < 2:
         raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
     wanted = wanted_measures(metrics)
+    if run.given and extractor is not None:
+        raise SettingError("--extractor: runs of conditions are scored without one; leave it out")
     if run.domain.paired:
         return _of_pairs(run, wanted, samples, reference, seed, resamples, say)
     if unfit := [name for name in wanted if name in paired.BETTER]:

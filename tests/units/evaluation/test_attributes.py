@@ -1,6 +1,7 @@
 """The attribute classifier: what it learns, how it is measured, how it is kept."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,8 +39,9 @@ def parts() -> tuple[DataSet, DataSet]:
 
 
 def test_it_learns_them_and_its_accuracy_is_the_balanced_one(
-    parts: tuple[DataSet, DataSet],
+    parts: tuple[DataSet, DataSet], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path))
     training, test = parts
     found = attribute_classifier(training, test)
     x = test.gather(torch.arange(len(test))).x
@@ -58,9 +60,9 @@ def test_it_learns_them_and_its_accuracy_is_the_balanced_one(
 def test_it_is_trained_once_and_anew_if_damaged_or_for_other_targets(
     parts: tuple[DataSet, DataSet],
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path))
     monkeypatch.setattr(convnet, "EPOCHS", 1)
     monkeypatch.setattr(convnet, "STEPS", 1)
     training, test = parts
