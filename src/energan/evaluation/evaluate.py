@@ -10,7 +10,7 @@ import torch
 
 from energan.core import DataError, SettingError
 from energan.errors import describe
-from energan.evaluation import paired
+from energan.evaluation import paired, tagging
 from energan.evaluation.images import Reference, View, reference_for
 from energan.evaluation.material import Material
 from energan.evaluation.measures import ALIASES, MEASURES
@@ -21,6 +21,8 @@ from energan.version import __version__
 
 SAMPLES, RESAMPLES = 10_000, 1000
 FORMAT = 1
+CONDITIONED = (*paired.BETTER, *tagging.BETTER)
+"""Measures of runs whose events come with conditions of their own."""
 Say = Callable[[str], None]
 
 
@@ -69,7 +71,9 @@ def evaluate(
     wanted = wanted_measures(metrics)
     if run.domain.paired:
         return _of_pairs(run, wanted, samples, reference, seed, resamples, say)
-    if unfit := [name for name in wanted if name in paired.BETTER]:
+    if run.given:
+        return _of_tags(run, wanted, samples, reference, seed, resamples, say)
+    if unfit := [name for name in wanted if name in CONDITIONED]:
         raise SettingError(f"--metrics {unfit[0]} does not apply: the run's data holds no pairs")
     found = _reference(run, reference)
     say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
@@ -120,6 +124,35 @@ def _of_pairs(
     return Evaluation(results, {}, record)
 
 
+def _of_tags(
+    run: Run,
+    wanted: Sequence[str],
+    samples: int,
+    reference: str | None,
+    seed: int,
+    resamples: int,
+    say: Say,
+) -> Evaluation:
+    """What `evaluate` does for tags of images."""
+    tagging.check(wanted)
+    if reference is not None:
+        raise SettingError("--reference does not apply: tags are scored on the run's own held-out")
+    images = tagging.judged(run, samples)
+    say(f"tagging {images.count:,} images by {run.path} (step {run.step}, {run.weights} weights)")
+    results = tagging.scores(run, images, wanted=wanted, seed=seed, resamples=resamples)
+    record = {
+        **_record(run, seed, resamples, images.count),
+        "images": "features, standardised by the training part",
+        "extractor": images.data.about,
+        "reference": images.record(),
+        "metrics": [result.record() for result in results],
+        "asked": None,
+        "complete": not wanted,
+    }
+    keep(run, record)
+    return Evaluation(results, {}, record)
+
+
 def measured(
     material: Material, wanted: Sequence[str], say: Say
 ) -> tuple[list[Result], dict[str, str]]:
@@ -151,10 +184,10 @@ def wanted_measures(metrics: Sequence[str]) -> list[str]:
     for name in names:
         key = name.lower().replace("-", "_")
         key = ALIASES.get(key, key)
-        if key not in (*MEASURES, *paired.BETTER):
+        if key not in (*MEASURES, *CONDITIONED):
             raise SettingError(
                 f"--metrics {describe(name)}: there is no such metric; there are all, "
-                f"{', '.join((*MEASURES, *paired.BETTER))}"
+                f"{', '.join((*MEASURES, *CONDITIONED))}"
             )
         wanted.append(key)
     return wanted
@@ -265,6 +298,7 @@ RESULT_ORDER = (
     "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
     "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes", "modes_kl",
     "high_quality_share", "energy_log_likelihood", "l1", "psnr", "ssim",
+    "precision_at_10", "recall_at_10",
 )  # fmt: skip
 
 
