@@ -99,7 +99,7 @@ def _show(args: list[str]) -> int:
 
 
 def _about_tags(found: "TagSet") -> list[str]:
-    kept = 0 if found.held_out is None else len(found.held_out.tags)
+    kept = 0 if found.kept is None else len(found.kept.tags)
     shares = found.tags.mean(0)
     most = [f"{found.names[i]} {shares[i]:.1%}" for i in (-shares).argsort(kind="stable")[:20]]
     more = f", … {len(shares) - 20} more" if len(shares) > 20 else ""

@@ -80,6 +80,11 @@ class TagSet(DataSet):
         return replace(moved, features=self.features.to(there), images=self.images.to(there))
 
     @property
+    def kept(self) -> "TagSet | None":
+        """What is held out, which is of the same kind."""
+        return cast("TagSet | None", self.held_out)
+
+    @property
     def about(self) -> dict[str, Any] | None:
         """What made the features, where the file tells."""
         return None if self.file is None else self.file.about.get("extractor")

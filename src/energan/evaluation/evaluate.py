@@ -69,12 +69,12 @@ def evaluate(
     if resamples < 2:
         raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
     wanted = wanted_measures(metrics)
-    if run.domain.paired:
-        return _of_pairs(run, wanted, samples, reference, seed, resamples, say)
     if run.given:
-        return _of_tags(run, wanted, samples, reference, seed, resamples, say)
+        return _of_conditions(run, wanted, samples, reference, seed, resamples, say)
     if unfit := [name for name in wanted if name in CONDITIONED]:
-        raise SettingError(f"--metrics {unfit[0]} does not apply: the run's data holds no pairs")
+        raise SettingError(
+            f"--metrics {unfit[0]} does not apply: the run's events come without conditions"
+        )
     found = _reference(run, reference)
     say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
     view = View(run.domain, found.judged.domain.shape)
@@ -96,7 +96,7 @@ def evaluate(
     return Evaluation(results, left_out, record)
 
 
-def _of_pairs(
+def _of_conditions(
     run: Run,
     wanted: Sequence[str],
     samples: int,
@@ -105,48 +105,29 @@ def _of_pairs(
     resamples: int,
     say: Say,
 ) -> Evaluation:
-    """What `evaluate` does for image to image."""
-    paired.check(wanted)
-    pairs = paired.judged(run.job.settings.data, reference)
-    count = min(samples, len(pairs.data))
-    say(f"making {count:,} images of {run.path} (step {run.step}, {run.weights} weights)")
-    results = paired.scores(run, pairs, count, wanted=wanted, seed=seed, resamples=resamples)
+    """What `evaluate` does for image to image, and for tags of images."""
+    of_run = f"{run.path} (step {run.step}, {run.weights} weights)"
+    if run.domain.paired:
+        paired.check(wanted)
+        pairs = paired.judged(run.job.settings.data, reference)
+        count, beside = min(samples, len(pairs.data)), pairs.record()
+        says, extractor = "scaled to [0, 1]", None
+        say(f"making {count:,} images of {of_run}")
+        results = paired.scores(run, pairs, count, wanted=wanted, seed=seed, resamples=resamples)
+    else:
+        tagging.check(run, wanted, reference)
+        tagged = tagging.judged(run, samples)
+        count, beside = tagged.count, tagged.record()
+        says, extractor = "features, standardised by the training part", tagged.data.about
+        say(f"tagging {count:,} images by {of_run}")
+        results = tagging.scores(run, tagged, wanted=wanted, seed=seed, resamples=resamples)
     record = {
         **_record(run, seed, resamples, count),
-        "images": "scaled to [0, 1]",
-        "extractor": None,
-        "reference": pairs.record(),
+        "images": says,
+        "extractor": extractor,
+        "reference": beside,
         "metrics": [result.record() for result in results],
         "asked": None if reference is None else {"reference": reference},
-        "complete": not wanted,
-    }
-    keep(run, record)
-    return Evaluation(results, {}, record)
-
-
-def _of_tags(
-    run: Run,
-    wanted: Sequence[str],
-    samples: int,
-    reference: str | None,
-    seed: int,
-    resamples: int,
-    say: Say,
-) -> Evaluation:
-    """What `evaluate` does for tags of images."""
-    tagging.check(wanted)
-    if reference is not None:
-        raise SettingError("--reference does not apply: tags are scored on the run's own held-out")
-    images = tagging.judged(run, samples)
-    say(f"tagging {images.count:,} images by {run.path} (step {run.step}, {run.weights} weights)")
-    results = tagging.scores(run, images, wanted=wanted, seed=seed, resamples=resamples)
-    record = {
-        **_record(run, seed, resamples, images.count),
-        "images": "features, standardised by the training part",
-        "extractor": images.data.about,
-        "reference": images.record(),
-        "metrics": [result.record() for result in results],
-        "asked": None,
         "complete": not wanted,
     }
     keep(run, record)

@@ -116,12 +116,8 @@ class Judged:
 
     @property
     def kept(self) -> TagSet:
-        assert isinstance(self.data.held_out, TagSet)
-        return self.data.held_out
-
-    @property
-    def tags(self) -> NDArray[np.bool_]:
-        return self.kept.tags[: self.count]
+        assert self.data.kept is not None
+        return self.data.kept
 
     def record(self) -> dict[str, object]:
         return {
@@ -136,18 +132,22 @@ class Judged:
 def judged(run: Run, images: int) -> Judged:
     """Raises DataError if nothing is held out, or there are too few tags to choose among."""
     data = tags_of(run)
-    if not isinstance(data.held_out, TagSet):
+    if data.kept is None:
         raise DataError(f"{data.name}: no image with tags is held out, so there is none to score")
     if len(data.names) <= AT:
         raise DataError(
             f"{data.name} has {len(data.names)} tags: {AT} of them are a choice only if there are "
             "more; energan tag --tags names fewer"
         )
-    return Judged(data, min(images, len(data.held_out.tags)))
+    return Judged(data, min(images, len(data.kept.tags)))
 
 
-def check(wanted: Sequence[str]) -> None:
-    """Raise SettingError for a measure that is none of tags."""
+def check(run: Run, wanted: Sequence[str], reference: str | None) -> None:
+    """Raise SettingError for a run that makes no tags, a measure that is none of tags, and for
+    other data than the run's own."""
+    check_tags(run)
+    if reference is not None:
+        raise SettingError("--reference does not apply: tags are scored on what the run held out")
     if unfit := [name for name in wanted if name not in BETTER]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run makes tags, which are scored by "
@@ -178,7 +178,7 @@ def scores(
 
 def at_10(run: Run, images: Judged, seed: int) -> dict[str, AtK]:
     """Way of choosing 10 tags -> precision and recall of each image."""
-    features, tags = images.kept.features[: images.count], images.tags
+    features, tags = images.kept.features[: images.count], images.kept.tags[: images.count]
     ballot = votes(run, images.data, features, Ballot(), seed)
     chosen = {"run": metrics.top_tags(ballot, AT), **baselines(images.data, features)}
     figures = {way: metrics.at_k(choice, tags) for way, choice in chosen.items()}
