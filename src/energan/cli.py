@@ -21,6 +21,7 @@ Energy-based generative adversarial networks.
   features SOURCE    features of tagged images, for a run of tagging to learn from
   tag RUN IMAGES..   tags of images, with votes, by a run of tagging
   interpolate RUN    samples along the way from one latent to another
+  arithmetic RUN     a − b + c in the latents, by attributes, with its success rate
   neighbours RUN     samples beside their nearest training events
   evaluate RUN...    score runs against real data
   compare RUN RUN... samples and scores of several runs side by side
@@ -131,6 +132,7 @@ COMMANDS = {
     "features": "tagging:features",
     "tag": "tagging:tag",
     "interpolate": "latents:interpolate",
+    "arithmetic": "arithmetic:arithmetic",
     "neighbours": "latents:neighbours",
     "evaluate": "evaluating:evaluate",
     "compare": "comparing:compare",

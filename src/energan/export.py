@@ -4,7 +4,6 @@ Each file says where it comes from, and is loaded again and compared with the ru
 its name. `energan.formats` tells of the formats.
 """
 
-import copy
 import json
 import os
 from collections.abc import Sequence
@@ -13,49 +12,18 @@ from difflib import get_close_matches
 from hashlib import file_digest
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from energan.core import EnerganError, Energy, Randomness, SettingError, attach, describe
+from energan.core import EnerganError, SettingError, describe
+from energan.exportable import PARTS, no_generator
 from energan.folder import write_atomically
 from energan.formats import FORMATS, Check, FileFormat, Part
 from energan.run import Run
-from energan.samplers.generator import Generator, latent
-from energan.version import __version__
 
 TOLERANCE = 1e-4
 """Largest difference of a file's outputs from the run's, relative to the largest output."""
 MANIFEST = "export.json"
 INSTALL = "pip install 'energan[export]'"
-
-Network = TypeVar("Network", bound=nn.Module)
-Shapes = dict[str, tuple[int, ...]]
-
-
-class GeneratorModule(nn.Module):
-    """z (B, latent) -> x (B, *event) in the data's range: what Run.sample does with its z."""
-
-    def __init__(self, sampler: Generator) -> None:
-        super().__init__()
-        self.network = sampler.network
-
-    def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.network(z, "eval")
-        return x
-
-
-class EnergyModule(nn.Module):
-    """x (B, *event) in the data's range -> U(x) (B,), as Run.energy gives it."""
-
-    def __init__(self, energy: Energy) -> None:
-        super().__init__()
-        self.energy = energy
-
-    def forward(self, x: Tensor) -> Tensor:
-        energy: Tensor = self.energy(x, stream="eval").energy
-        return energy if energy.dim() == 1 else energy.flatten(1).mean(-1)  # a patch energy's cells
 
 
 @dataclass(frozen=True)
@@ -102,11 +70,6 @@ def export(
     file_format = FORMATS[_known("format", format, list(FORMATS))]
     _need(format, file_format)
     _known("part", part, [*PARTS, "both"])
-    if run.classes is not None:
-        raise SettingError(
-            f"{run.path}: the model {run.job.model} takes labels, and exported files take none "
-            "yet: export an unconditional run"
-        )
     folder = run.path / "export" if out is None else Path(out)
     wanted = [part] if part != "both" else ["energy"] if no_generator(run) else list(PARTS)
     paths = {name: folder / f"{name}.{file_format.suffix}" for name in wanted}
@@ -124,88 +87,6 @@ def export(
         listed[entry.pop("path").name] = entry
         write_atomically(folder / MANIFEST, json.dumps({"files": listed}, indent=2) + "\n")
     return results
-
-
-# --- the parts of a run ---------------------------------------------------------------------------
-
-
-def no_generator(run: Run) -> str | None:
-    """Why this run has no generator to export; None if it has one."""
-    sampler = run.sampler
-    if isinstance(sampler, Generator) and type(sampler).sample is Generator.sample:
-        return None
-    return (
-        f"{run.path}: the model {run.job.model} draws with {type(sampler).__name__}, which is not "
-        "one pass of a generator network; only its energy can be exported"
-    )
-
-
-def generator_part(run: Run) -> Part:
-    """A run's generator. Raises SettingError if its sampler is no generator network."""
-    if reason := no_generator(run):
-        raise SettingError(reason)
-    sampler: Generator = _at_rest(run.sampler)  # type: ignore[assignment]
-    prior, size = sampler.prior, sampler.latent_size
-
-    def draw(count: int) -> tuple[Tensor, ...]:
-        return (latent(Randomness([0]).at("export", count), prior, count, size),)
-
-    inputs: Shapes = {"z": (size,)}
-    output = ("x", run.domain.shape)
-    about = {**_about(run, "generator", inputs, output), "prior": prior}
-    module = GeneratorModule(sampler).eval()
-    return Part("generator", module, sampler.state_dict(), inputs, output, draw, about)
-
-
-def energy_part(run: Run) -> Part:
-    """A run's energy."""
-    energy = _at_rest(run.energy_network)
-    low, high, shape = run.domain.low, run.domain.high, run.domain.shape
-
-    def draw(count: int) -> tuple[Tensor, ...]:
-        random = Randomness([0]).at("export", count)
-        if low is None or high is None:
-            return (random.normal(count, *shape),)
-        return (random.uniform(low, high, count, *shape),)
-
-    inputs, output = {"x": shape}, ("energy", ())
-    about = _about(run, "energy", inputs, output)
-    module = EnergyModule(energy).eval()
-    return Part("energy", module, energy.state_dict(), inputs, output, draw, about)
-
-
-PARTS = {"generator": generator_part, "energy": energy_part}
-
-
-def _at_rest(network: Network) -> Network:
-    """A copy on the CPU, in evaluation mode and the plain memory order; the run keeps its own."""
-    own = copy.deepcopy(network).cpu().requires_grad_(False).eval()
-    attach(own, None)
-    own.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return own
-
-
-def _about(
-    run: Run, part: str, inputs: Shapes, output: tuple[str, tuple[int, ...]]
-) -> dict[str, Any]:
-    """Where a part comes from, what goes in and out. No path of this machine: files travel."""
-    data = run.config["resolved"]["data"]
-    low, high = run.domain.low, run.domain.high
-    return {
-        "energan": __version__,
-        "run": run.config["hash"],
-        "model": run.job.model,
-        "step": run.step,
-        "weights": run.weights,
-        "part": part,
-        "inputs": {name: list(shape) for name, shape in inputs.items()},
-        "output": {output[0]: list(output[1])},
-        "range": None if low is None else [low, high],
-        "data": {key: data[key] for key in ("name", "fingerprint") if key in data},
-        "settings": run.job.settings.model_dump(
-            mode="json", exclude={"engine": True, "output": True, "data": {"source": True}}
-        ),
-    }
 
 
 # --- one file -------------------------------------------------------------------------------------

@@ -163,7 +163,8 @@ def _check_onnx(part: Part, path: Path) -> Check | None:
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """The exporter warns of torch's own old calls, and logs each package that it misses."""
+    """The exporter warns of torch's own old calls, and that two inputs share their batch's name;
+    it logs each package that it misses."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -171,6 +172,7 @@ def _without_chatter() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", "# The axis name: batch will not be used")
             yield
     finally:
         logger.setLevel(level)
@@ -182,6 +184,8 @@ def _without_chatter() -> Iterator[None]:
 def _write_torchscript(part: Part, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
+        # of what depends on the batch: the check tells whether it does
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         traced = torch.jit.trace(part.module, part.draw(RECORDED), check_trace=False)
         entry = {"energan.json": json.dumps(part.about)}
         torch.jit.save(traced, path, _extra_files=entry)

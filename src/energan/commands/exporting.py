@@ -33,12 +33,13 @@ def export(args: list[str]) -> int:
 
     asked = parse(Export, args, "energan export")
     from energan import export as exports
+    from energan.exportable import no_generator
     from energan.run import Run
 
     run = Run(asked.run, checkpoint=asked.checkpoint, weights=asked.weights, device="cpu")
     for warning in run.warnings:
         print(f"energan: {warning}; using {run.checkpoint.name} instead", file=sys.stderr)
-    if asked.part == "both" and (reason := exports.no_generator(run)):
+    if asked.part == "both" and (reason := no_generator(run)):
         print(f"energan: {reason}", file=sys.stderr)
     for made in exports.export(run, asked.format, asked.out, part=asked.part, force=asked.force):
         print(made)

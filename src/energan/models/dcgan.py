@@ -22,6 +22,7 @@ from pydantic import Field
 from energan.core import Domain, Model, Optimiser
 from energan.energies.logit import Logit
 from energan.models.ebgan_conv import ADAM, chosen
+from energan.nets.conditional import WithPlanes
 from energan.nets.conv import SLOPE, check_depth, conv_logit, growing, halvings, image_shape
 from energan.nets.mlp import Widths, check_output, set_weights
 from energan.objectives import Logistic
@@ -59,18 +60,25 @@ def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain`."""
     event = image_shape(domain, "dcgan")
     check_output(config.output, domain)
-    sampler = conv_sampler(config, event)
+    return networks(config, event)
+
+
+def networks(config: Config, event: tuple[int, int, int], classes: int = 0) -> Model:
+    """The two networks, and where there are `classes`, with the label joined to both."""
+    sampler = conv_sampler(config, event, classes)
     widths = config.discriminator_widths(event)
     check_depth("discriminator", len(widths), event)
-    discriminator = conv_logit(widths, event, slope=config.slope)
+    channels, height, width = event
+    discriminator = conv_logit(widths, (channels + classes, height, width), slope=config.slope)
     if config.scale is not None:
         set_weights(discriminator, "normal", config.scale)
     return Model(
-        energy=Logit(discriminator),
+        energy=Logit(WithPlanes(discriminator, classes) if classes else discriminator),
         sampler=sampler,
         objective=Logistic(config.sampler_loss),
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
         chosen=chosen(event, generator=config.generator_widths(event), discriminator=widths),
+        conditional=classes > 0,
     )

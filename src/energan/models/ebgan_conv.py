@@ -8,15 +8,31 @@ At 64×64 and the default widths these are the paper's networks: Enc (64)4c2s-(1
 Dec (128)4c2s-(64)4c2s-(3)4c2s, G 1024-512-256-128 from 4×4. At other sizes the depths follow the
 size: G starts from the smallest map of at least 4 pixels a side, the encoder ends at one of at
 least 8, after two to four layers.
+
+The decoder's transposed convolutions may be up-sampling with 3×3 convolutions, or unpooling by the
+switches of an encoder that max-pools: the paper's appendix C names both as future work.
 """
+
+from typing import Literal
 
 from pydantic import Field
 
 from energan.core import Domain, Model, Optimiser
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
 from energan.models.ebgan import LOSSES, Loss, scheduled
-from energan.nets.conv import check_depth, conv_autoencoder, growing, halvings, image_shape
+from energan.nets.autoencoder import AutoEncoder
+from energan.nets.conditional import ConditionalMaps
+from energan.nets.conv import (
+    SLOPE,
+    Doubling,
+    check_depth,
+    conv_autoencoder,
+    growing,
+    halvings,
+    image_shape,
+)
 from energan.nets.mlp import Output, Widths, check_output, set_weights
+from energan.nets.switches import SwitchedAutoEncoder, switched_autoencoder
 from energan.samplers.convolutional import ConvGenerated, conv_sampler
 from energan.samplers.generator import Generator
 from energan.schedules import MARGIN, Margin, Schedule
@@ -37,6 +53,11 @@ class Config(ConvGenerated):
     )
     encoder_width: int = Field(
         64, ge=1, description="maps of the encoder's first layer; each after it has twice as many"
+    )
+    decoder_kind: Doubling | Literal["unpool"] = Field(
+        "transposed",
+        description="how the decoder doubles the sides: transposed convolutions, upsample and "
+        "convolve, or unpool by the switches of an encoder that max-pools",
     )
     decoder_output: Output = Field("linear", description="the decoder's output unit")
     energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
@@ -62,16 +83,24 @@ def build(config: Config, domain: Domain) -> Model:
 
 
 def against(
-    sampler: Generator, widths: tuple[int, ...], config: Config, event: tuple[int, int, int]
+    sampler: Generator,
+    widths: tuple[int, ...],
+    config: Config,
+    event: tuple[int, int, int],
+    classes: int = 0,
 ) -> Model:
-    """The convolutional auto-encoder and its margin, against a generator with those widths."""
+    """The convolutional auto-encoder and its margin, against a generator with those widths.
+
+    classes: how many labels it is told of, beside the image and beside the code.
+    """
     encoder = config.encoder_widths(event)
     check_depth("encoder", len(encoder), event)
-    autoencoder = conv_autoencoder(event[0], encoder, config.decoder_output)
+    autoencoder = _autoencoder(config, event[0], encoder, classes)
     if config.scale is not None:
         set_weights(autoencoder, "normal", config.scale)
+    network = ConditionalMaps(autoencoder, classes) if classes else autoencoder
     return Model(
-        energy=Reconstruction(autoencoder, 3, config.reduction, config.pull_away_code),
+        energy=Reconstruction(network, 3, config.reduction, config.pull_away_code),
         sampler=sampler,
         objective=LOSSES[config.loss](),
         hyper=scheduled(config.loss, config.margin, config.pull_away),
@@ -79,7 +108,17 @@ def against(
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
         chosen=chosen(event, generator=widths, encoder=encoder),
+        conditional=classes > 0,
     )
+
+
+def _autoencoder(
+    config: Config, channels: int, widths: tuple[int, ...], beside: int
+) -> AutoEncoder | SwitchedAutoEncoder:
+    output, kind = config.decoder_output, config.decoder_kind
+    if kind == "unpool":
+        return switched_autoencoder(channels, widths, output, slope=SLOPE, beside=beside)
+    return conv_autoencoder(channels, widths, output, kind=kind, beside=beside)
 
 
 def chosen(event: tuple[int, int, int], **widths: tuple[int, ...]) -> dict[str, str]:

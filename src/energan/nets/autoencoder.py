@@ -1,6 +1,6 @@
 """Auto-encoders, kept in three parts so that the code can be read at a chosen place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,14 @@ from torch import Tensor, nn
 from energan.core import Stream
 from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Unflatten
 from energan.nets.mlp import OUTPUTS, Output, hidden_layers
+
+Join = Callable[[Tensor], Tensor]
+"""What puts a label beside x, and beside the code."""
+
+
+def nothing(x: Tensor) -> Tensor:
+    """The join of an auto-encoder without labels."""
+    return x
 
 
 class AutoEncoder(nn.Module):
@@ -17,11 +25,13 @@ class AutoEncoder(nn.Module):
         super().__init__()
         self.encoder, self.bridge, self.decoder = encoder, bridge, decoder
 
-    def forward(self, x: Tensor, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, stream: Stream, join: Join = nothing
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """(reconstruction (B, *event), raw code, code after the bridge)."""
-        raw = self.encoder(x, stream)
+        raw = self.encoder(join(x), stream)
         activated = self.bridge(raw, stream)
-        return self.decoder(activated, stream), raw, activated
+        return self.decoder(join(activated), stream), raw, activated
 
 
 def mlp_autoencoder(

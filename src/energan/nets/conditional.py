@@ -10,6 +10,7 @@ from energan.core import Domain, SettingError, Stream
 from energan.nets.autoencoder import AutoEncoder
 from energan.nets.dense import Chain, Dense, Dropout, Flatten, Maxout, Unflatten
 from energan.nets.mlp import OUTPUTS, Output
+from energan.nets.switches import SwitchedAutoEncoder
 
 
 def classes_of(domain: Domain, model: str) -> int:
@@ -25,6 +26,12 @@ def classes_of(domain: Domain, model: str) -> int:
 def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
     """Labels (..., B) -> (..., B, classes), of the type of `like`."""
     return F.one_hot(labels, classes).to(like.dtype)
+
+
+def planes(x: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Maps (B, C, H, W) -> (B, C + classes, H, W): the label's map is full of ones, others of 0."""
+    of_label = one_hot(labels, classes, x)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, of_label], 1)
 
 
 class Joined(nn.Module):
@@ -72,8 +79,7 @@ class WithPlanes(nn.Module):
         self.network, self.classes = network, classes
 
     def forward(self, x: Tensor, labels: Tensor, stream: Stream) -> Tensor:
-        planes = one_hot(labels, self.classes, x)[:, :, None, None].expand(-1, -1, *x.shape[2:])
-        return self.network(torch.cat([x, planes], 1), stream)  # type: ignore[no-any-return]
+        return self.network(planes(x, labels, self.classes), stream)  # type: ignore[no-any-return]
 
 
 class ConditionalAutoEncoder(nn.Module):
@@ -89,10 +95,27 @@ class ConditionalAutoEncoder(nn.Module):
     def forward(self, x: Tensor, labels: Tensor, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
         """(reconstruction (B, *event), raw code, code after the bridge)."""
         y = one_hot(labels, self.classes, x)
-        raw = self.network.encoder(torch.cat([self.flatten(x), y], -1), stream)
-        activated = self.network.bridge(raw, stream)
-        joined = torch.cat([activated, y], -1)
-        return self.network.decoder(joined, stream), raw, activated
+        beside: tuple[Tensor, Tensor, Tensor] = self.network(
+            self.flatten(x), stream, lambda vectors: torch.cat([vectors, y], -1)
+        )
+        return beside
+
+
+class ConditionalMaps(nn.Module):
+    """An auto-encoder of images that finds the label as maps beside x and beside the code's."""
+
+    takes_condition = True
+
+    def __init__(self, network: AutoEncoder | SwitchedAutoEncoder, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def forward(self, x: Tensor, labels: Tensor, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
+        """(reconstruction (B, C, H, W), raw code, code after the bridge)."""
+        beside: tuple[Tensor, Tensor, Tensor] = self.network(
+            x, stream, lambda maps: planes(maps, labels, self.classes)
+        )
+        return beside
 
 
 def joint_generator(

@@ -1,7 +1,8 @@
 """Convolutional layers and networks. x is (B, C, H, W); they have no member axis."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -108,9 +109,16 @@ def up(inputs: int, outputs: int, *, bias: bool) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
 
 
-def doubling(inputs: int, outputs: int, activation: nn.Module) -> list[nn.Module]:
+Doubling = Literal["transposed", "upsample"]
+DOUBLINGS: dict[str, Callable[..., nn.Module]] = {"transposed": up, "upsample": UpConv}
+"""How a layer doubles the sides: 4c2s, or nearest up-sampling by 2 and a 3×3 convolution."""
+
+
+def doubling(
+    inputs: int, outputs: int, activation: nn.Module, kind: Doubling = "transposed"
+) -> list[nn.Module]:
     """(outputs)4c2s with batch norm and its activation: a layer of a generator or a decoder."""
-    return [up(inputs, outputs, bias=False), BatchNorm(outputs), activation]
+    return [DOUBLINGS[kind](inputs, outputs, bias=False), BatchNorm(outputs), activation]
 
 
 def halving(channels: int, widths: Sequence[int], slope: float = SLOPE) -> list[list[nn.Module]]:
@@ -159,16 +167,24 @@ def conv_logit(
 
 
 def conv_autoencoder(
-    channels: int, widths: Sequence[int], output: Output, *, slope: float = SLOPE
+    channels: int,
+    widths: Sequence[int],
+    output: Output,
+    *,
+    slope: float = SLOPE,
+    kind: Doubling = "transposed",
+    beside: int = 0,
 ) -> AutoEncoder:
     """Section 5.3's: Enc (w₁)4c2s-(w₂)4c2s-…, Dec mirrors it, LeakyReLU throughout.
 
     widths: of the encoder; the last maps are the code. Batch norm follows all but D's input layer
-    and the output.
+    and the output. kind: how the decoder doubles the sides. beside: further maps that encoder and
+    decoder are given, as of a label.
     """
-    *before, (last, *bridge) = halving(channels, widths, slope)
+    *before, (last, *bridge) = halving(channels + beside, widths, slope)
+    *layers, outer = pairwise([widths[-1] + beside, *widths[-2::-1], channels])
     decoder: list[nn.Module] = []
-    for inputs, outputs in pairwise(reversed(widths)):
-        decoder += doubling(inputs, outputs, nn.LeakyReLU(slope))
-    decoder += [up(widths[0], channels, bias=True), OUTPUTS[output]()]
+    for inputs, outputs in layers:
+        decoder += doubling(inputs, outputs, nn.LeakyReLU(slope), kind)
+    decoder += [DOUBLINGS[kind](*outer, bias=True), OUTPUTS[output]()]
     return AutoEncoder(Chain(*chain.from_iterable(before), last), Chain(*bridge), Chain(*decoder))

@@ -6,6 +6,7 @@ Systems that share it start, from one seed, with the same weights of G.
 from pydantic import Field
 
 from energan.core import Config
+from energan.nets.conditional import WithLabels
 from energan.nets.conv import check_depth, conv_generator, growing, halvings
 from energan.nets.mlp import Output, Widths, set_weights
 from energan.samplers.generator import Generator, Prior
@@ -33,11 +34,15 @@ class ConvGenerated(Config):
         return self.generator or growing(self.generator_width, depth)[::-1]
 
 
-def conv_sampler(config: ConvGenerated, event: tuple[int, int, int]) -> Generator:
-    """G with its first weights drawn. Raises SettingError if the sides do not fit its depth."""
+def conv_sampler(config: ConvGenerated, event: tuple[int, int, int], classes: int = 0) -> Generator:
+    """G with its first weights drawn; with `classes` the label stands, one-hot, beside z.
+
+    Raises SettingError if the sides do not fit its depth.
+    """
     widths = config.generator_widths(event)
     check_depth("generator", len(widths), event)
-    network = conv_generator(config.latent, widths, event, config.output)
+    network = conv_generator(config.latent + classes, widths, event, config.output)
     if config.scale is not None:
         set_weights(network, "normal", config.scale)
-    return Generator(network, config.latent, config.prior)
+    drawn = WithLabels(network, classes) if classes else network
+    return Generator(drawn, config.latent, config.prior)

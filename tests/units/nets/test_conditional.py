@@ -45,9 +45,9 @@ def test_the_published_networks_of_2014() -> None:
 def test_the_label_changes_what_is_said_of_one_image(network: torch.nn.Module) -> None:
     x = torch.randn(1, *EVENT).repeat(5, 1, 1, 1)
     said = network(x, LABELS, "real")
-    assert torch.equal(said[0], said[4])
-    assert torch.equal(said[1], said[3])
-    assert not torch.equal(said[0], said[1])
+    torch.testing.assert_close(said[0], said[4])  # a matrix product may round rows differently
+    torch.testing.assert_close(said[1], said[3])
+    assert not torch.allclose(said[0], said[1])
 
 
 def test_the_label_stands_beside_the_input_as_one_of_k() -> None:

@@ -1,0 +1,46 @@
+"""The pages on papers: what they name exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from energan import models
+from energan.recipes import RECIPES
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(page.name for page in DOCS.glob("papers-*.md"))
+FAMILIES = tuple(sorted({name.split("-")[0] for name in RECIPES}))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_recipes_that_a_page_names_exist(page: str) -> None:
+    """Names in code of a recipe's family, and what `energan train` is given."""
+    text = (DOCS / page).read_text(encoding="utf8")
+    families = "|".join(FAMILIES)
+    named = set(re.findall(rf"`((?:{families})-[a-z0-9-]*[a-z0-9])[` ]", text))
+    named |= set(re.findall(r"energan (?:train|margin) ([a-z0-9-]+)", text))
+    assert named
+    assert named <= RECIPES.keys(), f"no recipes: {sorted(named - RECIPES.keys())}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_models_that_a_page_names_exist(page: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf8")
+    named = set(re.findall(r"--model ([a-z0-9_]+)", text))
+    assert named <= set(models.names())
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_stands_on_a_page_of_its_paper_or_of_its_use(name: str) -> None:
+    pages = [page.read_text(encoding="utf8") for page in DOCS.glob("*.md")]
+    assert any(f"`{name}`" in text or f"train {name}" in text for text in pages)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_that_a_page_names_exist(page: str) -> None:
+    """`--model.…` of a page is a setting of some model."""
+    text = (DOCS / page).read_text(encoding="utf8")
+    named = {n.replace("-", "_") for n in re.findall(r"--model\.([a-z0-9-]+)", text)}
+    known = {field for name in models.names() for field in models.find(name).config.model_fields}
+    assert named <= known, f"no settings: {sorted(named - known)}"
