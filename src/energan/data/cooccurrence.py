@@ -40,6 +40,7 @@ def tag_vectors(tags: NDArray[np.bool_], dimensions: int) -> Matrix:
     matrix = ppmi(tags)
     left, values, _ = np.linalg.svd(matrix)
     kept = min(dimensions, len(matrix))
+    values[values <= values[0] * len(matrix) * np.finfo(np.float64).eps] = 0  # rounding, no part
     left, values = left[:, :kept], values[:kept]
     largest = left[np.abs(left).argmax(0), np.arange(kept)]
     return unit(left * np.where(largest < 0, -1.0, 1.0) * np.sqrt(values))

@@ -18,7 +18,7 @@ from energan.core import DataError, Domain, SettingError
 from energan.data import DataSet, DataSettings, open_data
 from energan.data.bar import progress
 from energan.data.tag_files import TagFile, read_tag_file
-from energan.evaluation import classifier
+from energan.evaluation.attributes import attribute_classifier, traits
 from energan.run import Run
 from energan.settings import checked
 from energan.verdict.images import foreign, open_images, same_source
@@ -164,22 +164,6 @@ def features_of_images(maker: Maker, words: list[str]) -> OfImages:
     return OfImages(names, np.concatenate([maker(group.data) for group in groups]), skipped)
 
 
-def _tags(parts: list[DataSet]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
-    """Names (T,) and tags (N, T) of the parts, one after the other."""
-    first = parts[0]
-    if first.attributes is not None and first.attribute_names:
-        found = [part.attributes.bool().numpy() for part in parts if part.attributes is not None]
-        return first.attribute_names, np.concatenate(found)
-    classes = first.domain.classes
-    if first.labels is not None and classes:
-        names = first.class_names or tuple(map(str, range(classes)))
-        rows = [
-            np.eye(classes, dtype=bool)[p.labels.numpy()] for p in parts if p.labels is not None
-        ]
-        return names, np.concatenate(rows)
-    return (), np.zeros((sum(map(len, parts)), 0), bool)
-
-
 def _of_run(run: Run) -> Maker:
     about = {
         "kind": "run",
@@ -194,11 +178,19 @@ def _of_run(run: Run) -> Maker:
 
 
 def _of_classifier(settings: DataSettings) -> Maker:
-    """The classifier of the data's own labels, trained on the part that is not held out."""
+    """The classifier of the data's own attributes or classes, trained on what is not held out."""
     asked = settings.model_copy(update={"range": "unit", "pad": None, "mirror": False})
     data = open_data(asked)
     if data.held_out is None:
         raise DataError(f"{data.name}: nothing is held out for the classifier to be measured on")
-    found = classifier.classifier_for(data, data.held_out, "held-out")
+    found = attribute_classifier(data, data.held_out)
     about = {**found.about, "kind": CLASSIFIER}
-    return Maker(lambda x: found(x)[0], filled(asked, data.domain), data.domain, about)
+    return Maker(found.features, filled(asked, data.domain), data.domain, about)
+
+
+def _tags(parts: list[DataSet]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """Names (T,) and tags (N, T) of the parts, one after the other; none if the data has none."""
+    if parts[0].attributes is None and parts[0].labels is None:
+        return (), np.zeros((sum(map(len, parts)), 0), bool)
+    found = [traits(part) for part in parts]
+    return found[0][1], torch.cat([tags for tags, _ in found]).bool().numpy()

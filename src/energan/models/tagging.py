@@ -19,7 +19,7 @@ from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.energies.logit import Logit
 from energan.nets.conditional import Joined
-from energan.nets.dense import Chain, Dense, Dropout, Maxout
+from energan.nets.dense import Chain, Dense, Dropout, GaussianNoise, Maxout, Scaled
 from energan.nets.mlp import Widths, hidden_layers
 from energan.objectives import Logistic
 from energan.samplers.generator import Generator, Prior
@@ -43,7 +43,11 @@ class Config(BaseConfig):
     )
     joint: int = Field(1000, ge=1, description="maxout units behind both in D")
     maxout_pieces: int = Field(3, ge=1, description="their pieces")
-    dropout: float = Field(0.5, ge=0, lt=1, description="dropout on all hidden layers of both")
+    generator_dropout: float = Field(0.5, ge=0, lt=1, description="dropout on G's hidden layers")
+    discriminator_dropout: float = Field(0.5, ge=0, lt=1, description="on D's")
+    noise: float = Field(
+        0.0, ge=0, description="standard deviation of noise on the tag vectors that D trains on"
+    )
     latent: int = Field(100, ge=1, description="numbers in z")
     prior: Prior = Field("normal", description="distribution of z")
     sampler_loss: Literal["non-saturating", "minimax"] = Field(
@@ -62,7 +66,9 @@ class Config(BaseConfig):
             joint=6,
             maxout_pieces=2,
             latent=4,
-            dropout=0.2,
+            generator_dropout=0.2,
+            discriminator_dropout=0.2,
+            noise=0.1,
         )
 
 
@@ -97,11 +103,12 @@ def _generator(config: Config, features: int, vector: int) -> Joined:
     of_z, of_f = config.generator
     sizes = [of_z + of_f, *config.generator_joint]
     return Joined(
-        _hidden(config.latent, of_z, config.dropout),
-        _hidden(features, of_f, config.dropout),
+        _hidden(config.latent, of_z, config.generator_dropout),
+        _hidden(features, of_f, config.generator_dropout),
         Chain(
-            *hidden_layers(sizes, norm=False, norm_first=False, dropout=config.dropout),
+            *hidden_layers(sizes, norm=False, norm_first=False, dropout=config.generator_dropout),
             Dense(sizes[-1], vector),
+            Scaled(vector**-0.5),
         ),
         None,
     )
@@ -111,11 +118,15 @@ def _discriminator(config: Config, features: int, vector: int) -> Joined:
     """(v, f) -> logit."""
     of_v, of_f = config.discriminator
     layers: list[nn.Module] = [Maxout(of_v + of_f, config.joint, config.maxout_pieces)]
-    if config.dropout:
-        layers.append(Dropout(config.dropout))
+    if config.discriminator_dropout:
+        layers.append(Dropout(config.discriminator_dropout))
     return Joined(
-        _hidden(vector, of_v, config.dropout),
-        _hidden(features, of_f, config.dropout),
+        Chain(
+            GaussianNoise(config.noise),
+            Scaled(vector**0.5),
+            *_hidden(vector, of_v, config.discriminator_dropout),
+        ),
+        _hidden(features, of_f, config.discriminator_dropout),
         Chain(*layers, Dense(config.joint, 1)),
         None,
     )
