@@ -107,7 +107,7 @@ def remembered(file: TagFile) -> Maker:
 
 
 def tagged_features(maker: Maker, settings: DataSettings, out: Path) -> TagFile:
-    """Features and tags of the data of `settings`, to be written to `out`.
+    """Features and tags of the data of `settings`, in the source's order, to be written to `out`.
 
     Tags are the data's attributes, or else its classes; none if it has neither. The images held
     out are the data's own: if it is what the network was trained on, those kept from it.
@@ -125,7 +125,8 @@ def tagged_features(maker: Maker, settings: DataSettings, out: Path) -> TagFile:
     held_out = np.repeat([False, True][: len(parts)], [len(part) for part in parts])
     features = np.concatenate([maker(part) for part in parts])
     about = maker.record(asked.source, data.fingerprint)
-    return TagFile(out, features, tags, names, held_out=held_out, about=about)
+    order = _order(parts)
+    return TagFile(out, features[order], tags[order], names, held_out=held_out[order], about=about)
 
 
 def settings_for(maker: Maker, settings: DataSettings) -> DataSettings:
@@ -186,6 +187,12 @@ def _of_classifier(settings: DataSettings) -> Maker:
     found = attribute_classifier(data, data.held_out)
     about = {**found.about, "kind": CLASSIFIER}
     return Maker(found.features, filled(asked, data.domain), data.domain, about)
+
+
+def _order(parts: list[DataSet]) -> NDArray[np.intp]:
+    """Where the events of the parts, one after the other, stand in the source's order."""
+    places = [torch.arange(len(part)) if part.rows is None else part.rows for part in parts]
+    return torch.cat(places).argsort(stable=True).numpy()
 
 
 def _tags(parts: list[DataSet]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:

@@ -19,28 +19,34 @@ from energan.metrics.tagging import AtK, Choice, Votes
 from energan.run import Run
 
 BETTER: dict[str, Better] = {"precision_at_10": "higher", "recall_at_10": "higher"}
-AT, NEIGHBOURS = 10, 50
-"""Tags that are chosen when scores are made, and the neighbours that vote in the baseline."""
+AT, NEIGHBOURS, NEAREST = 10, 50, 20
+"""Tags that are chosen when scores are made, neighbours that vote in the baseline, and words that a
+sample votes for."""
 
 
 @dataclass(frozen=True)
 class Ballot:
     """How an image is tagged: `samples` vectors are drawn, the `nearest` words of each get a vote.
 
-    The defaults are those of Mirza & Osindero 2014, section 4.2, who then take 10 tags.
+    Mirza & Osindero 2014 (section 4.2) draw 100 and take the 20 nearest words of 247,465. Of few
+    words 20 are most of them, and their votes tell nothing: None stands for 20, but no more than a
+    twentieth of the words.
     """
 
     samples: int = 100
-    nearest: int = 20
+    nearest: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("samples", "nearest"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"--{name} {getattr(self, name)}: at least 1")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingError(f"--{name} {value}: at least 1")
 
-    def words(self, tags: int) -> int:
-        """The words that each sample votes for, of a vocabulary of so many."""
-        return min(self.nearest, tags)
+    def words(self, vocabulary: int) -> int:
+        """The words that each sample votes for, of so many."""
+        if self.nearest is not None:
+            return min(self.nearest, vocabulary)
+        return min(NEAREST, max(1, vocabulary // 20))
 
 
 def check_tags(run: Run) -> None:
@@ -170,8 +176,17 @@ def scores(
     tags: an image with 7 tags cannot get more than 0.7 of precision at 10.
     """
     made = at_10(run, images, seed)
+    ballot = Ballot()
+    protocol = {
+        "samples": ballot.samples,
+        "nearest": ballot.words(len(images.data.names)),
+        "words": len(images.data.names),
+        "neighbours": NEIGHBOURS,
+    }
     return [
-        _result(name, {way: _figures(at, name) for way, at in made.items()}, seed, resamples)
+        _result(
+            name, {way: _figures(at, name) for way, at in made.items()}, protocol, seed, resamples
+        )
         for name in (list(wanted) or list(BETTER))
     ]
 
@@ -202,12 +217,15 @@ def _figures(at: AtK, name: str) -> NDArray[np.float64]:
     return at.precision if name == "precision_at_10" else at.recall
 
 
-def _result(name: str, of: dict[str, NDArray[np.float64]], seed: int, resamples: int) -> Result:
+def _result(
+    name: str,
+    of: dict[str, NDArray[np.float64]],
+    protocol: dict[str, int],
+    seed: int,
+    resamples: int,
+) -> Result:
     made = of["run"]
-    details: dict[str, Any] = {
-        "images": len(made),
-        "ballot": {"samples": Ballot.samples, "nearest": Ballot.nearest, "neighbours": NEIGHBOURS},
-    }
+    details: dict[str, Any] = {"images": len(made), "ballot": protocol}
     said = []
     for way in ("tag_frequency", "nearest_neighbours", "oracle"):
         details[way] = float(of[way].mean())

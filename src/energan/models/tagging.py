@@ -8,10 +8,16 @@ v is the vector of one of the image's tags, f the image's features; f joins both
 image, samples of v are drawn, and the words nearest to each of them vote. The defaults are the
 published settings: G: z normal 100 -> ReLU 500, f -> ReLU 2000, both -> v by a linear layer; D:
 v -> ReLU 500, f -> ReLU 1200, both -> maxout 1000×3; dropout 0.5 in both; SGD as in section 4.1.
+
+Not printed, and ours: weights N(0, 2/fan-in) at first, biases 0; G's output is divided by √V, and
+D's input multiplied by it: unit vectors are then numbers of mean square 1 to both. Real v are as
+few as the words, so D could tell any v that is not quite one of them, and G would learn nothing;
+`noise` on what D is trained on takes that from it (Sønderby et al. 2017, "instance noise").
 """
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -75,9 +81,13 @@ class Config(BaseConfig):
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for vectors that come with vectors."""
     features, vector = _sizes(domain)
+    generator = _generator(config, features, vector)
+    discriminator = _discriminator(config, features, vector)
+    for network in (generator, discriminator):
+        _set_weights(network)
     return Model(
-        energy=Logit(_discriminator(config, features, vector)),
-        sampler=Generator(_generator(config, features, vector), config.latent, config.prior),
+        energy=Logit(discriminator),
+        sampler=Generator(generator, config.latent, config.prior),
         objective=Logistic(config.sampler_loss),
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
@@ -134,3 +144,13 @@ def _discriminator(config: Config, features: int, vector: int) -> Joined:
 
 def _hidden(inputs: int, units: int, dropout: float) -> Chain:
     return Chain(*hidden_layers([inputs, units], norm=False, norm_first=False, dropout=dropout))
+
+
+@torch.no_grad()
+def _set_weights(network: nn.Module) -> None:
+    """Weights from N(0, 2/fan-in): each layer's output varies as its input does."""
+    for layer in network.modules():
+        if isinstance(layer, Dense):
+            layer.weight.normal_(0, (2 / layer.weight.shape[1]) ** 0.5)
+            if layer.bias is not None:
+                layer.bias.zero_()

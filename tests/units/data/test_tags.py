@@ -165,9 +165,7 @@ def test_a_file_that_does_not_fit_is_told_in_a_sentence(
         ({"tag_dimensions": 1, "limit": 3}, "raise data.tag_dimensions"),
     ],
 )
-def test_settings_that_do_not_fit(
-    tmp_path: Path, settings: dict[str, object], said: str
-) -> None:
+def test_settings_that_do_not_fit(tmp_path: Path, settings: dict[str, object], said: str) -> None:
     parts = arrays()
     if "tag_dimensions" in settings:  # two pairs of tags that never meet
         parts["tags"] = np.arange(IMAGES)[:, None] % 2 == np.array([0, 0, 1, 1, 1])
