@@ -12,6 +12,7 @@ from energan.core import Batch, Domain, Model, SettingError, place_seed
 from energan.data.dataset import DataSet
 from energan.data.feed import Feed
 from energan.data.pairs import PairSet
+from energan.data.tags import TagSet
 from energan.training.engine import Engine
 from energan.training.loop import Hook, Loop
 from energan.training.settings import TrainingSettings
@@ -21,6 +22,7 @@ DOMAINS = [
     Domain((1, 8, 8), 0.0, 1.0, classes=10),
     Domain((2,)),
     Domain((1, 16, 16), -1.0, 1.0, condition_shape=(2, 16, 16)),
+    Domain((5,), condition_shape=(6,)),
 ]
 
 Case = Callable[[int], Model]
@@ -30,6 +32,11 @@ Case = Callable[[int], Model]
 def small_data(domain: Domain, count: int = 96) -> DataSet:
     g = torch.Generator().manual_seed(7)
     labels = torch.randint(10, (count,), generator=g) if domain.classes else None
+    if len(domain.shape) == 1 and domain.condition_shape is not None:
+        tags = torch.rand(9, *domain.shape, generator=g)
+        of, which = (torch.randint(n, (count,), generator=g) for n in (20, len(tags)))
+        features = torch.randn(20, *domain.condition_shape, generator=g)
+        return TagSet("tags", tags, domain, rows=which, features=features, images=of)
     if len(domain.shape) == 1:
         return DataSet("points", torch.randn(count, *domain.shape, generator=g), domain, labels)
     events = torch.randint(256, (count, *domain.shape), generator=g, dtype=torch.uint8)

@@ -18,6 +18,8 @@ Energy-based generative adversarial networks.
   resume RUN         go on with a run that was stopped
   sample RUN         draw samples from a run
   translate RUN IN OUT  make images of images: a file, or a folder of them
+  features SOURCE    features of tagged images, for a run of tagging to learn from
+  tag RUN IMAGES..   tags of images, with votes, by a run of tagging
   interpolate RUN    samples along the way from one latent to another
   arithmetic RUN     a − b + c in the latents, by attributes, with its success rate
   neighbours RUN     samples beside their nearest training events
@@ -127,6 +129,8 @@ COMMANDS = {
     "resume": "training:resume",
     "sample": "sampling:sample",
     "translate": "translating:translate",
+    "features": "tagging:features",
+    "tag": "tagging:tag",
     "interpolate": "latents:interpolate",
     "arithmetic": "arithmetic:arithmetic",
     "neighbours": "latents:neighbours",

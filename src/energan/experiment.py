@@ -254,8 +254,8 @@ def _skipped(data: DataSet) -> str:
         return ""
     where, reason = data.skipped[0]
     return (
-        f"{len(data.skipped)} images of {data.name} could not be read and are left out (the first: "
-        f"{where}: {reason}); skipped.txt in the run lists them"
+        f"{len(data.skipped)} of {data.name} cannot be used and are left out (the first: {where}: "
+        f"{reason}); skipped.txt in the run lists them"
     )
 
 

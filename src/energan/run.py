@@ -234,6 +234,29 @@ class Run:
         found = [part.float().cpu() for part in parts if part is not None]
         return torch.cat(found) if found else x.float()
 
+    def check_encodes(self) -> None:
+        """Raise SettingError if the energy has no encoder whose code of an event stands alone."""
+        lacking = "its energy has no encoder"
+        if self.given:
+            lacking = "its energy is of an event and the condition that it comes with"
+        elif self._scored(torch.zeros(1, *self.domain.shape)).code is not None:
+            return
+        raise SettingError(
+            f"{self.path}: the model {self.job.model} gives no features: {lacking}; use a run of "
+            "an auto-encoder (ebgan, ebgan_conv)"
+        )
+
+    @torch.no_grad()
+    def code(self, x: Tensor) -> Tensor:
+        """The encoder's output for x (B, *event), float (B, S), feature maps flattened.
+
+        Raises SettingError if the energy has no encoder.
+        """
+        self._check(x)
+        self.check_encodes()
+        codes = [self._scored(part).code for part in x.split(CHUNK)]
+        return torch.cat([part.float().cpu() for part in codes if part is not None])
+
     def heatmap(self, x: Tensor) -> Tensor:
         """Where the energy of images x (B, C, H, W) comes from, float (B, H, W) ≥ 0.
 
@@ -285,10 +308,10 @@ class Run:
         """Checked conditions (count, *shape); of images the sides may differ from the data's."""
         shape = self.given or ()
         if condition is None:
-            what = "images" if len(shape) == 3 else "vectors"
+            what, by = ("images", "translate") if len(shape) == 3 else ("vectors", "tag")
             raise SettingError(
                 f"the model {self.job.model} makes each event of a condition: give {count} {what} "
-                f"of shape {shape} as `condition` (on the command line: energan translate)"
+                f"of shape {shape} as `condition` (on the command line: energan {by})"
             )
         condition = torch.as_tensor(condition)
         free = 1 if len(shape) == 3 else len(shape)

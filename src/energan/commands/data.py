@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from energan.commands.parts import parse, show, table_of
 from energan.errors import DataError, EnerganError
+
+if TYPE_CHECKING:
+    from energan.data import TagSet
 
 USAGE = """usage: energan data [COMMAND] ...
 
@@ -95,7 +98,21 @@ def _show(args: list[str]) -> int:
     return 0
 
 
+def _about_tags(found: "TagSet") -> list[str]:
+    kept = 0 if found.kept is None else len(found.kept.tags)
+    shares = found.tags.mean(0)
+    most = [f"{found.names[i]} {shares[i]:.1%}" for i in (-shares).argsort(kind="stable")[:20]]
+    more = f", … {len(shares) - 20} more" if len(shares) > 20 else ""
+    return [
+        f"images: {len(found.tags)} for training, {kept} held out, {found.features.shape[1]} "
+        "features each; each tag of an image is an event, its vector the point",
+        f"tags: {len(shares)}: {', '.join(most)}{more}",
+    ]
+
+
 def _about(found: Any, settings: Any) -> list[str]:
+    from energan.data import TagSet
+
     domain = found.domain
     held_out = 0 if found.held_out is None else len(found.held_out)
     bounds = "unbounded" if domain.low is None else f"[{domain.low:g}, {domain.high:g}] in training"
@@ -113,6 +130,8 @@ def _about(found: Any, settings: Any) -> list[str]:
     if domain.paired:
         sides = ", ".join(map(str, domain.condition_shape))
         lines.append(f"pairs: each of these is a target, made of a source of shape ({sides})")
+    if isinstance(found, TagSet):
+        lines += _about_tags(found)
     if found.labels is not None and domain.classes:
         names = found.class_names or tuple(map(str, range(domain.classes)))
         counts = found.labels.bincount(minlength=domain.classes).tolist()
@@ -124,7 +143,7 @@ def _about(found: Any, settings: Any) -> list[str]:
         pairs = [f"{n} {s:.1%}" for n, s in zip(found.attribute_names, shares, strict=True)]
         lines.append(f"attributes: {len(pairs)}: {', '.join(pairs)}")
     if found.skipped:
-        lines.append(f"skipped: {len(found.skipped)} that could not be read")
+        lines.append(f"skipped: {len(found.skipped)} left out")
         lines += [f"  {where}: {reason}" for where, reason in found.skipped[:10]]
     size = found.events.numel() * found.events.element_size() / 2**20
     streamed = settings.storage == "stream"

@@ -91,7 +91,7 @@ def _more(folder: Any) -> str:
         return f"energan sample {folder.path} -n 64 --out grid.png"
     if len(given) == 3:
         return f"energan translate {folder.path} IMAGES OUT"
-    return f"energan evaluate {folder.path}"
+    return f"energan tag {folder.path} IMAGES, or energan evaluate {folder.path}"
 
 
 def _ended(folder: Any) -> int:

@@ -19,8 +19,10 @@ from energan.data.pairs import PairSet
 from energan.data.selection import Selection, select
 from energan.data.settings import DataSettings
 from energan.data.store import decoded, placed
+from energan.data.tag_files import is_tag_file
+from energan.data.tags import TagSet, open_tags
 
-__all__ = ["SOURCES", "DataSet", "DataSettings", "Feed", "PairSet", "open_data"]
+__all__ = ["SOURCES", "DataSet", "DataSettings", "Feed", "PairSet", "TagSet", "open_data"]
 
 SOURCES: dict[str, str] = {name: found.about for name, found in NAMED.items()}
 """The names that `data.source` knows, each with a line about it."""
@@ -30,9 +32,12 @@ def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
     """The data that `settings` describes, on the CPU, with its held-out part.
 
     split "test" gives a set's own test part, whole: `limit` and `held_out` concern training.
-    Where `settings.direction` is set, the data is a PairSet.
+    Where `settings.direction` is set, the data is a PairSet; of a .npz with features and tags it is
+    a TagSet.
     Raises DataError for a source that is unknown or unreadable, and settings that do not fit it.
     """
+    if is_tag_file(settings.source):
+        return open_tags(settings, split)
     if settings.direction is not None:
         return open_pairs(settings, split)
     if settings.storage == "stream":

@@ -16,6 +16,8 @@ from energan.data.tables import HUB, Table, arrow, from_table, hub, parquet, par
 
 PHOTOS = "PHOTOS"
 """What stands for the user's own images in a recipe."""
+FEATURES = "FEATURES.npz"
+"""The same for features and tags."""
 PACKED = {".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 
 
@@ -34,6 +36,11 @@ def open_source(settings: DataSettings, split: Split) -> Opened:
         if path.is_dir():
             return _folder(path, settings, split)
         if not path.exists():
+            if source == FEATURES:
+                raise DataError(
+                    "name your features and tags, as in `energan train tagging-celeba --data "
+                    "faces.npz`; `energan features` makes such a file of tagged images"
+                )
             looks_like_a_path = path.suffix or len(path.parts) > 1
             raise DataError(
                 f"{describe(source)} does not exist" if looks_like_a_path else _unknown(source)

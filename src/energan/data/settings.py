@@ -15,7 +15,8 @@ class DataSettings(Config):
         "digits",
         min_length=1,
         description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder of "
-        "images, a Parquet or Arrow file or folder, .npy, .npz, .mat or IDX",
+        "images, a Parquet or Arrow file or folder, .npy, .npz (also of tagged features), .mat or "
+        "IDX",
     )
     range: Literal["signed", "unit"] = Field(
         "signed", description="images in [-1, 1] (signed) or [0, 1] (unit); points are left alone"
@@ -57,6 +58,12 @@ class DataSettings(Config):
     label_column: str | None = Field(None, description="of a table: the column of classes")
     attributes: tuple[str, ...] = Field(
         (), description="of a table: columns of yes and no; all of truth values if not set"
+    )
+    tag_dimensions: int = Field(
+        200,
+        ge=1,
+        description="of tagged features: numbers in a tag's vector, where the file brings no "
+        "vectors; at most as many as there are tags",
     )
     storage: Literal["auto", "memory", "cache", "stream"] = Field(
         "auto",

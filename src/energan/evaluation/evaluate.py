@@ -10,7 +10,7 @@ import torch
 
 from energan.core import DataError, SettingError
 from energan.errors import describe
-from energan.evaluation import paired
+from energan.evaluation import paired, tagging
 from energan.evaluation.images import Reference, View, reference_for
 from energan.evaluation.material import Material
 from energan.evaluation.measures import ALIASES, MEASURES
@@ -21,6 +21,8 @@ from energan.version import __version__
 
 SAMPLES, RESAMPLES = 10_000, 1000
 FORMAT = 1
+CONDITIONED = (*paired.BETTER, *tagging.BETTER)
+"""Measures of runs whose events come with conditions of their own."""
 Say = Callable[[str], None]
 
 
@@ -69,10 +71,12 @@ def evaluate(
     wanted = wanted_measures(metrics)
     if run.given and extractor is not None:
         raise SettingError("--extractor: runs of conditions are scored without one; leave it out")
-    if run.domain.paired:
-        return _of_pairs(run, wanted, samples, reference, seed, resamples, say)
-    if unfit := [name for name in wanted if name in paired.BETTER]:
-        raise SettingError(f"--metrics {unfit[0]} does not apply: the run's data holds no pairs")
+    if run.given:
+        return _of_conditions(run, wanted, samples, reference, seed, resamples, say)
+    if unfit := [name for name in wanted if name in CONDITIONED]:
+        raise SettingError(
+            f"--metrics {unfit[0]} does not apply: the run's events come without conditions"
+        )
     found = _reference(run, reference)
     say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
     view = View(run.domain, found.judged.domain.shape)
@@ -95,7 +99,7 @@ def evaluate(
     return Evaluation(results, left_out, record)
 
 
-def _of_pairs(
+def _of_conditions(
     run: Run,
     wanted: Sequence[str],
     samples: int,
@@ -104,17 +108,27 @@ def _of_pairs(
     resamples: int,
     say: Say,
 ) -> Evaluation:
-    """What `evaluate` does for image to image."""
-    paired.check(wanted)
-    pairs = paired.judged(run.job.settings.data, reference)
-    count = min(samples, len(pairs.data))
-    say(f"making {count:,} images of {run.path} (step {run.step}, {run.weights} weights)")
-    results = paired.scores(run, pairs, count, wanted=wanted, seed=seed, resamples=resamples)
+    """What `evaluate` does for image to image, and for tags of images."""
+    of_run = f"{run.path} (step {run.step}, {run.weights} weights)"
+    if run.domain.paired:
+        paired.check(wanted)
+        pairs = paired.judged(run.job.settings.data, reference)
+        count, beside = min(samples, len(pairs.data)), pairs.record()
+        says, extractor = "scaled to [0, 1]", None
+        say(f"making {count:,} images of {of_run}")
+        results = paired.scores(run, pairs, count, wanted=wanted, seed=seed, resamples=resamples)
+    else:
+        tagging.check(run, wanted, reference)
+        tagged = tagging.judged(run, samples)
+        count, beside = tagged.count, tagged.record()
+        says, extractor = "features, standardised by the training part", tagged.data.about
+        say(f"tagging {count:,} images by {of_run}")
+        results = tagging.scores(run, tagged, wanted=wanted, seed=seed, resamples=resamples)
     record = {
         **_record(run, seed, resamples, count),
-        "images": "scaled to [0, 1]",
-        "extractor": None,
-        "reference": pairs.record(),
+        "images": says,
+        "extractor": extractor,
+        "reference": beside,
         "metrics": [result.record() for result in results],
         "asked": None if reference is None else {"reference": reference},
         "complete": not wanted,
@@ -154,10 +168,10 @@ def wanted_measures(metrics: Sequence[str]) -> list[str]:
     for name in names:
         key = name.lower().replace("-", "_")
         key = ALIASES.get(key, key)
-        if key not in (*MEASURES, *paired.BETTER):
+        if key not in (*MEASURES, *CONDITIONED):
             raise SettingError(
                 f"--metrics {describe(name)}: there is no such metric; there are all, "
-                f"{', '.join((*MEASURES, *paired.BETTER))}"
+                f"{', '.join((*MEASURES, *CONDITIONED))}"
             )
         wanted.append(key)
     return wanted
@@ -269,6 +283,7 @@ RESULT_ORDER = (
     "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
     "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes", "modes_kl",
     "high_quality_share", "energy_log_likelihood", "l1", "psnr", "ssim",
+    "precision_at_10", "recall_at_10",
 )  # fmt: skip
 
 

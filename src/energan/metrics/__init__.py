@@ -56,16 +56,26 @@ from energan.metrics.parzen import (
     parzen_sigma,
     parzen_validation,
 )
+from energan.metrics.tagging import (
+    AtK,
+    at_k,
+    nearest_words,
+    neighbour_votes,
+    oracle_at_k,
+    top_tags,
+    word_votes,
+)
 
 __all__ = [
-    "ClassCoverage", "EnergyLogLikelihood", "Interval", "KernelDistance", "LogLikelihood",
-    "Memorisation", "ModeCoverage", "Neighbourhoods", "PrecisionRecall", "Statistics", "auroc",
-    "average_precision", "calibrated_threshold", "class_coverage", "energy_log_likelihood",
+    "AtK", "ClassCoverage", "EnergyLogLikelihood", "Interval", "KernelDistance", "LogLikelihood",
+    "Memorisation", "ModeCoverage", "Neighbourhoods", "PrecisionRecall", "Statistics", "at_k",
+    "auroc", "average_precision", "calibrated_threshold", "class_coverage", "energy_log_likelihood",
     "fpr_at_tpr", "frechet_distance", "frechet_distance_of", "inception_interval",
     "inception_score", "interval", "kernel_distance", "kernel_distance_error",
     "kernel_distance_interval", "l1", "log_partition", "mean_interval", "memorisation",
-    "modes_covered", "modified_inception_score", "nearest", "neighbourhoods", "over_seeds",
-    "parzen_log_likelihood", "parzen_sigma", "parzen_validation", "percentile_of",
-    "precision_recall_density_coverage", "psnr", "sliced_wasserstein", "ssim", "stacked_labels",
-    "statistics_of", "variance_ratio",
+    "modes_covered", "modified_inception_score", "nearest", "nearest_words", "neighbour_votes",
+    "neighbourhoods", "oracle_at_k", "over_seeds", "parzen_log_likelihood", "parzen_sigma",
+    "parzen_validation", "percentile_of", "precision_recall_density_coverage", "psnr",
+    "sliced_wasserstein", "ssim", "stacked_labels", "statistics_of", "top_tags", "variance_ratio",
+    "word_votes",
 ]  # fmt: skip

@@ -35,16 +35,21 @@ def planes(x: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 class Joined(nn.Module):
-    """Two branches, of x and of the label, into one: joint([first(x), second(y)])."""
+    """Two branches, of x and of the condition, into one: joint([first(x), second(y)]).
+
+    classes: of labels, which the second branch takes one-hot; None for conditions that are vectors
+        (..., B, F), which it takes as they are.
+    """
 
     takes_condition = True
 
-    def __init__(self, first: Chain, second: Chain, joint: Chain, classes: int) -> None:
+    def __init__(self, first: Chain, second: Chain, joint: Chain, classes: int | None) -> None:
         super().__init__()
         self.first, self.second, self.joint, self.classes = first, second, joint, classes
 
-    def forward(self, x: Tensor, labels: Tensor, stream: Stream) -> Tensor:
-        y = one_hot(labels, self.classes, x)
+    def forward(self, x: Tensor, condition: Tensor, stream: Stream) -> Tensor:
+        known = self.classes
+        y = condition.to(x.dtype) if known is None else one_hot(condition, known, x)
         both = torch.cat([self.first(x, stream), self.second(y, stream)], -1)
         joined: Tensor = self.joint(both, stream)
         return joined

@@ -149,6 +149,35 @@ class Dropout(Noisy):
         return x * kept.to(x.dtype).mul_(1 / (1 - self.rate))
 
 
+class GaussianNoise(Noisy):
+    """Add N(0, std²) to each input; off in stream "eval"."""
+
+    takes_members = True
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+        if stream == "eval" or self.std == 0:
+            return x
+        if self.randomness is None:
+            return x + self.std * torch.randn_like(x)
+        shape = x.shape if self.randomness.members == 1 else x.shape[1:]
+        return x + self.std * self.randomness.normal(*shape).to(x.dtype)
+
+
+class Scaled(nn.Module):
+    """The input times a fixed number."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
 class Flatten(nn.Module):
     """(..., *event) -> (..., size)."""
 

@@ -104,8 +104,8 @@ def _files(words: Sequence[str], settings: DataSettings, domain: Domain) -> Judg
 
 def _source(words: Sequence[str], settings: DataSettings, domain: Domain) -> Judged:
     (name,) = words
-    own = _same(name, settings.source)
-    asked = settings if own else _foreign(settings, name)
+    own = same_source(name, settings.source)
+    asked = settings if own else foreign(settings, name)
     source, split = _opened(asked)
     rows, part = torch.arange(source.count), _WHOLE[split]
     if split == "train" and (own or name in SOURCES):
@@ -136,13 +136,14 @@ def _opened(settings: DataSettings) -> tuple[Opened, Split]:
         return open_source(settings, "train"), "train"
 
 
-def _same(source: str, trained_on: str) -> bool:
+def same_source(source: str, trained_on: str) -> bool:
+    """Whether two words name one source."""
     if source in SOURCES or trained_on in SOURCES or source.startswith("hub:"):
         return source == trained_on
     return Path(source).expanduser().resolve() == Path(trained_on).expanduser().resolve()
 
 
-def _foreign(settings: DataSettings, source: str) -> DataSettings:
+def foreign(settings: DataSettings, source: str) -> DataSettings:
     """What prepares another source like the run's own; all that concerns only that one is left."""
     blank = DataSettings()
     names = ("classes", "limit", "held_out", "image_column", "label_column", "attributes")

@@ -1,0 +1,185 @@
+"""Features and tags of images in a .npz: the user's own, or made by `energan features`.
+
+features  (N, F) floats, one row an image
+tags      (N, T) bool, which images have which tags
+names     (T,) strings
+vectors   (T, V) floats, a vector of each tag; optional: by default they come of the tags
+held_out  (N,) bool, the images that are kept from training; optional: by default a tenth
+about     a string of JSON on where the features come from; optional
+"""
+
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energan.core import DataError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class TagFile:
+    """The arrays of one file, checked; tags (N, 0) and names () of one with features alone.
+
+    about: what made the features, {} where nothing tells.
+    """
+
+    path: Path
+    features: NDArray[np.float32]
+    tags: NDArray[np.bool_]
+    names: tuple[str, ...]
+    vectors: NDArray[np.float64] | None = None
+    held_out: NDArray[np.bool_] | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def maker(self) -> str | None:
+        """sha256 of the network that made the features, where the file tells."""
+        found = self.about.get("extractor")
+        sha256 = found.get("sha256") if isinstance(found, dict) else None
+        return sha256 if isinstance(sha256, str) else None
+
+    def write(self) -> None:
+        """Write it to its path, aside and renamed. Raises OSError if that cannot be done."""
+        parts: dict[str, Array] = {"features": self.features}
+        if self.names:
+            parts |= {"tags": self.tags, "names": np.array(self.names)}
+        if self.vectors is not None:
+            parts["vectors"] = self.vectors.astype(np.float32)
+        if self.held_out is not None:
+            parts["held_out"] = self.held_out
+        if self.about:
+            parts["about"] = np.array(json.dumps(self.about))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.path.with_name(f".{self.path.name}.part")
+        with aside.open("wb") as file:
+            np.savez(file, allow_pickle=False, **parts)
+        aside.replace(self.path)
+
+
+def is_tag_file(source: str) -> bool:
+    """Whether a source is a .npz with features and tags."""
+    path = Path(source).expanduser()
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as file:
+            return {"features.npy", "tags.npy"} <= set(file.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False  # whoever opens it says what is wrong
+
+
+def read_tag_file(path: Path, *, tagged: bool = True) -> TagFile:
+    """The file's arrays. tagged: whether it must hold tags, not features alone.
+
+    Raises DataError, naming the file and the remedy, for one that is torn, lacks an array, or holds
+    arrays that are not of the shapes and types above.
+    """
+    parts = _loaded(path)
+    lacking = [name for name in ("features", "tags", "names") if name not in parts]
+    if "features" in lacking or (tagged and lacking):
+        raise DataError(
+            f"{path} lacks {' and '.join(lacking)}: save features (N, F), tags (N, T) of bool and "
+            "names (T,) by numpy.savez"
+        )
+    features = parts["features"]
+    if features.ndim != 2 or features.dtype.kind not in "fiu" or features.size == 0:
+        raise DataError(
+            f"{path}: features must be numbers (N, F): they are {features.dtype} {features.shape}"
+        )
+    count = len(features)
+    tags: NDArray[np.bool_] = np.zeros((count, 0), bool)
+    names: tuple[str, ...] = ()
+    if not lacking:
+        tags, names = _tags(parts["tags"], parts["names"], count, path)
+    return TagFile(
+        path,
+        _finite(features, "features", path).astype(np.float32),
+        tags,
+        names,
+        None if "vectors" not in parts else _vectors(parts["vectors"], names, path),
+        None if "held_out" not in parts else _held_out(parts["held_out"], count, path),
+        _about(parts.get("about")),
+    )
+
+
+def _loaded(path: Path) -> dict[str, Array]:
+    known = ("features", "tags", "names", "vectors", "held_out", "about")
+    try:
+        with path.open("rb") as file:  # np.load itself leaves a torn .npz open
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise ValueError("it holds one array")
+            return {name: loaded[name] for name in known if name in loaded.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path} cannot be read as features and tags ({reason}): save it again with "
+            "numpy.savez, without objects"
+        ) from error
+
+
+def _tags(
+    tags: Array, names: Array, count: int, path: Path
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    if tags.ndim != 2 or len(tags) != count or tags.dtype.kind not in "biu":
+        raise DataError(
+            f"{path}: tags must be bool ({count}, T), a row for each image: they are {tags.dtype} "
+            f"{tags.shape}"
+        )
+    if tags.dtype.kind != "b" and not np.isin(tags, (0, 1)).all():
+        raise DataError(f"{path}: tags must be true or false, or 1 or 0: they hold other numbers")
+    if names.shape != (tags.shape[1],) or names.dtype.kind != "U":
+        raise DataError(
+            f"{path}: names must be {tags.shape[1]} strings, one for each column of tags: they are "
+            f"{names.dtype} {names.shape}"
+        )
+    found = tuple(str(name) for name in names)
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise DataError(f"{path}: the tag {twice!r} is there twice: join its columns")
+    return tags.astype(bool), found
+
+
+def _vectors(vectors: Array, names: tuple[str, ...], path: Path) -> NDArray[np.float64]:
+    if vectors.ndim != 2 or len(vectors) != len(names) or vectors.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path}: vectors must be numbers ({len(names)}, V), one row for each tag: they are "
+            f"{vectors.dtype} {vectors.shape}"
+        )
+    found = _finite(vectors, "vectors", path).astype(np.float64)
+    for name, row in zip(names, found, strict=True):
+        if not row.any():
+            raise DataError(f"{path}: the vector of the tag {name!r} is 0: remove that tag")
+    return found
+
+
+def _held_out(held_out: Array, count: int, path: Path) -> NDArray[np.bool_]:
+    if held_out.shape != (count,) or held_out.dtype.kind != "b":
+        raise DataError(
+            f"{path}: held_out must be bool ({count},): it is {held_out.dtype} {held_out.shape}"
+        )
+    return held_out
+
+
+def _finite(values: Array, what: str, path: Path) -> Array:
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes inf, and is refused
+        bad = int((~np.isfinite(values.astype(np.float32))).sum())
+    if bad:
+        raise DataError(f"{path}: {bad} of the {what} are NaN or infinite: remove those rows")
+    return values
+
+
+def _about(stored: Array | None) -> dict[str, Any]:
+    """What the file tells of itself; what is no JSON tells nothing."""
+    try:
+        found = {} if stored is None else json.loads(str(stored))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

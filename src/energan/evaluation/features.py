@@ -1,0 +1,203 @@
+"""Features of images by a network that was trained here, with what it takes to make them again.
+
+The network is the encoder of a run, or the classifier of a data source. What it was trained on
+stays apart: the images held out of a features file are those that neither has seen.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from energan.core import DataError, Domain, SettingError
+from energan.data import DataSet, DataSettings, open_data
+from energan.data.bar import progress
+from energan.data.tag_files import TagFile, read_tag_file
+from energan.evaluation.attributes import attribute_classifier, traits
+from energan.run import Run
+from energan.settings import checked
+from energan.verdict.images import foreign, open_images, same_source
+from energan.verdict.preparing import filled
+from energan.version import __version__
+
+AT_ONCE = 250
+CLASSIFIER = "classifier"
+
+
+@dataclass(frozen=True)
+class Maker:
+    """network: events (N, *domain.shape) in the domain's range -> features (N, F).
+
+    settings, domain: how images are prepared for it. about: which network it is, as JSON takes it:
+        kind, sha256 of its weights, and where it lies or what it was trained on.
+    """
+
+    network: Callable[[Tensor], Tensor]
+    settings: DataSettings
+    domain: Domain
+    about: dict[str, Any]
+
+    @torch.no_grad()
+    def __call__(self, data: DataSet) -> NDArray[np.float32]:
+        """Features (N, F) of a set's events, in its order."""
+        parts = []
+        with progress(f"features of {data.name}", len(data)) as advance:
+            for rows in torch.arange(len(data)).split(AT_ONCE):
+                parts.append(self.network(data.gather(rows).x).float().cpu().numpy())
+                advance(len(rows))
+        return np.concatenate(parts)
+
+    def record(self, source: str, fingerprint: str) -> dict[str, Any]:
+        """What a features file tells of itself."""
+        domain = self.domain
+        return {
+            "energan": __version__,
+            "source": source,
+            "source_sha256": fingerprint,
+            "extractor": self.about,
+            "data": self.settings.model_dump(mode="json"),
+            "domain": {"shape": domain.shape, "low": domain.low, "high": domain.high},
+        }
+
+
+def maker_of(word: str, settings: DataSettings) -> Maker:
+    """What `energan features --with` names: "classifier", of the data of `settings`; a run, for its
+    encoder; or a features file, for what made it.
+
+    Raises DataError or SettingError if it can make no features.
+    """
+    if word == CLASSIFIER:
+        return _of_classifier(settings)
+    if Path(word).suffix.lower() == ".npz":
+        return remembered(read_tag_file(Path(word).expanduser(), tagged=False))
+    if settings.size is not None:
+        raise SettingError("--size: images are brought to the size that the run was trained on")
+    return _of_run(Run(Path(word).expanduser()))
+
+
+def remembered(file: TagFile) -> Maker:
+    """What made a features file, found again.
+
+    Raises DataError if the file does not tell, or the network is not there any more.
+    """
+    about = file.about.get("extractor") or {}
+    kind = about.get("kind")
+    if kind not in ("run", CLASSIFIER):
+        raise DataError(
+            f"{file.path} does not tell what made its features: make those of the images in the "
+            "same way, and give them by --features FILE.npz"
+        )
+    if kind == "run":
+        path, step = str(about.get("path")), about.get("step", "last")
+        found = _of_run(Run(path, checkpoint=step, weights=about.get("weights")))
+    else:
+        found = _of_classifier(checked(DataSettings, file.about.get("data") or {}))
+    if found.about["sha256"] != about.get("sha256"):
+        where = about.get("path") or about.get("trained_on")
+        raise DataError(
+            f"the network that made the features of {file.path} ({where}) has changed since: make "
+            "them anew (energan features), and train anew"
+        )
+    return found
+
+
+def tagged_features(maker: Maker, settings: DataSettings, out: Path) -> TagFile:
+    """Features and tags of the data of `settings`, in the source's order, to be written to `out`.
+
+    Tags are the data's attributes, or else its classes; none if it has neither. The images held
+    out are the data's own: if it is what the network was trained on, those kept from it.
+    Raises DataError for images that do not fit the network.
+    """
+    asked = settings_for(maker, settings)
+    data = open_data(asked)
+    if data.domain.shape != maker.domain.shape:
+        raise DataError(
+            f"{settings.source} has events of shape {data.domain.shape}, and the network takes "
+            f"{maker.domain.shape}: name images like those that it was trained on"
+        )
+    parts = [data, *([] if data.held_out is None else [data.held_out])]
+    names, tags = _tags(parts)
+    held_out = np.repeat([False, True][: len(parts)], [len(part) for part in parts])
+    features = np.concatenate([maker(part) for part in parts])
+    about = maker.record(asked.source, data.fingerprint)
+    order = _order(parts)
+    return TagFile(out, features[order], tags[order], names, held_out=held_out[order], about=about)
+
+
+def settings_for(maker: Maker, settings: DataSettings) -> DataSettings:
+    """How the data of `settings` is prepared for the network: as what it was trained on was."""
+    own = same_source(settings.source, maker.settings.source)
+    asked = maker.settings if own else foreign(maker.settings, settings.source)
+    if own and maker.about["kind"] == "run":
+        for name in ("held_out", "limit"):
+            if getattr(settings, name) not in (None, getattr(asked, name)):
+                raise SettingError(
+                    f"--{name.replace('_', '-')}: the network was trained on {settings.source}, "
+                    "and which images are held out is settled by that: leave it out"
+                )
+    elif not own:
+        asked = asked.model_copy(update={"held_out": settings.held_out, "limit": settings.limit})
+    stream = {"storage": "auto"} if asked.storage == "stream" else {}
+    return filled(asked, maker.domain).model_copy(update={"mirror": False, **stream})
+
+
+@dataclass(frozen=True)
+class OfImages:
+    """features: (N, F), of the images of these names; skipped: (where, why) of the unreadable."""
+
+    names: list[str]
+    features: NDArray[np.float32]
+    skipped: list[tuple[str, str]]
+
+
+def features_of_images(maker: Maker, words: list[str]) -> OfImages:
+    """Of image files, folders or sources: of those the test part, or what was held out.
+
+    Raises DataError for images that do not exist, or do not fit the network.
+    """
+    groups, skipped = open_images(words, maker.settings, maker.domain)
+    names = [name for group in groups for name in group.names]
+    return OfImages(names, np.concatenate([maker(group.data) for group in groups]), skipped)
+
+
+def _of_run(run: Run) -> Maker:
+    about = {
+        "kind": "run",
+        "path": str(run.path.resolve()),
+        "recipe": run.job.recipe,
+        "step": run.step,
+        "weights": run.weights,
+        "sha256": run.network.sha256,
+    }
+    run.check_encodes()
+    return Maker(run.code, run.job.settings.data, run.domain, about)
+
+
+def _of_classifier(settings: DataSettings) -> Maker:
+    """The classifier of the data's own attributes or classes, trained on what is not held out."""
+    asked = settings.model_copy(update={"range": "unit", "pad": None, "mirror": False})
+    data = open_data(asked)
+    if data.held_out is None:
+        raise DataError(f"{data.name}: nothing is held out for the classifier to be measured on")
+    found = attribute_classifier(data, data.held_out)
+    about = {**found.about, "kind": CLASSIFIER}
+    return Maker(found.features, filled(asked, data.domain), data.domain, about)
+
+
+def _order(parts: list[DataSet]) -> NDArray[np.intp]:
+    """Where the events of the parts, one after the other, stand in the source's order."""
+    places = [torch.arange(len(part)) if part.rows is None else part.rows for part in parts]
+    return torch.cat(places).argsort(stable=True).numpy()
+
+
+def _tags(parts: list[DataSet]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """Names (T,) and tags (N, T) of the parts, one after the other; none if the data has none."""
+    if parts[0].attributes is None and parts[0].labels is None:
+        return (), np.zeros((sum(map(len, parts)), 0), bool)
+    found = [traits(part) for part in parts]
+    return found[0][1], torch.cat([tags for tags, _ in found]).bool().numpy()
