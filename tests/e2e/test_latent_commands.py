@@ -61,7 +61,7 @@ def test_arithmetic_writes_a_picture_and_what_came_of_it(
     monkeypatch.setenv("ENERGAN_CACHE", str(cache))
     few = ["--candidates", "300", "--draws", "8", "--threads", "1"]
     out = tmp_path / "sum.png"
-    words = ["--a=-0", "--b=-0", "--c=-0", "--wanted=-0", *few]
+    words = ["--a=-0", "--b", "-0", "--c", "-0", "--wanted", "-0", *few]
     assert run("arithmetic", digits, *words, "--out", out) == 0
     first = json.loads(out.with_suffix(".json").read_text())
     assert first["wanted"] == "-0"
@@ -81,12 +81,13 @@ def test_arithmetic_writes_a_picture_and_what_came_of_it(
         (["--a", "1", "--b", "1"], "name three concepts"),
         ([], "name three concepts"),
         (["--pick", "0"], "--pick"),
-        (["--a", "1", "--b", "2", "--c", "3"], "of one class alone"),
         (["--out", "x.jpg"], "name a .png"),
         (
-            ["--a", "1,2", "--b", "1", "--c", "1", "--candidates", "20", "--wanted", "2"],
+            ["--a", "1", "--b", "1", "--c", "1,2", "--wanted", "1", "--candidates", "20"],
             "samples show",
         ),
+        (["--a", "3", "--b", "5", "--c", "8"], "say which is wanted"),
+        (["--a", "-3", "--b", "-5", "--c", "-88"], "'88' is no attribute"),
     ],
 )
 def test_arithmetic_that_cannot_be_is_refused(

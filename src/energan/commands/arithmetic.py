@@ -61,11 +61,11 @@ def arithmetic(args: list[str]) -> int:
         threads: int | None = None
         """CPU threads; as many as there are cores if not given"""
 
-    asked = parse(Arithmetic, args, "energan arithmetic")
+    asked = parse(Arithmetic, _joined(args), "energan arithmetic")
     _check(asked)
     from energan.commands.evaluating import set_threads
     from energan.commands.scoring import opened
-    from energan.evaluation.attributes import attribute_classifier, traits
+    from energan.evaluation.attributes import attribute_classifier, exclusive, parts_of, traits
     from energan.evaluation.images import View, reference_for
     from energan.report import arithmetic as sums
 
@@ -73,12 +73,9 @@ def arithmetic(args: list[str]) -> int:
     run = opened(asked.run, asked.checkpoint, asked.weights)
     sums.check(run)
     reference = reference_for(run.job.settings.data, run.domain, asked.attributes_of)
-    concepts, wanted = _concepts(asked, traits(reference.training)[1])
-    if reference.training.attributes is None and sum(wanted.values()) > 1:
-        raise SettingError(
-            f"{sums.said(wanted)}: an image is of one class alone; say which is wanted (--wanted)"
-        )
-    classifier = attribute_classifier(reference.training, reference.judged, reference.split)
+    training, test, tested_on = parts_of(reference)
+    concepts, wanted = _concepts(asked, traits(training)[1], exclusive(training))
+    classifier = attribute_classifier(training, test, tested_on)
     found = sums.arithmetic(
         run, classifier, View(run.domain, reference.judged.domain.shape), concepts, wanted,
         candidates=asked.candidates, pick=asked.pick, among=asked.among, draws=asked.draws,
@@ -87,6 +84,21 @@ def arithmetic(args: list[str]) -> int:
     _write(asked, run, classifier, concepts, wanted, found)
     _print(asked, classifier, concepts, wanted, found)
     return 0
+
+
+def _joined(args: list[str]) -> list[str]:
+    """The words with `--b -Smiling` as `--b=-Smiling`, which else reads as two options.
+
+    What begins with two dashes, or is an option of one letter as -h, stays an option.
+    """
+    found: list[str] = []
+    for word in args:
+        concept = word.startswith("-") and not word.startswith("--") and word != "-h"
+        if concept and found and found[-1] in ("--a", "--b", "--c", "--wanted"):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def _check(asked: Any) -> None:
@@ -99,7 +111,7 @@ def _check(asked: Any) -> None:
 
 
 def _concepts(
-    asked: Any, names: tuple[str, ...]
+    asked: Any, names: tuple[str, ...], one_class: bool
 ) -> "tuple[tuple[Concept, Concept, Concept], Concept]":
     from energan.report.arithmetic import parse_concept, wanted_of
 
@@ -108,12 +120,13 @@ def _concepts(
         words = FACES
     if None in words:
         raise SettingError(
-            "name three concepts, as --a Smiling,-Male --b=-Smiling,-Male --c=-Smiling,Male, of "
+            "name three concepts, as --a Smiling,-Male --b -Smiling,-Male --c -Smiling,Male, of "
             + ", ".join(names[:40])
         )
     a, b, c = (parse_concept(word, names) for word in words)
-    wanted = wanted_of(a, b, c) if asked.wanted is None else parse_concept(asked.wanted, names)
-    return (a, b, c), wanted
+    if asked.wanted is None:
+        return (a, b, c), wanted_of(a, b, c, one_class)
+    return (a, b, c), parse_concept(asked.wanted, names)
 
 
 def _write(
@@ -171,6 +184,13 @@ def _print(
             what, str(rate.hits), str(rate.draws), f"{rate.share:.1%} [{low:.1%}, {high:.1%}]"
         )
     show(table)
+    shown = ", ".join(f"{n} ({letter})" for letter, n in zip("abc", found.candidates, strict=True))
+    print(f"of {asked.candidates} samples the concepts are shown by {shown}")
+    if min(found.candidates) < asked.among:
+        print(
+            f"fewer than {asked.among} to choose from: the draws are much alike, and the intervals "
+            "too narrow; more --candidates help"
+        )
     named = dict.fromkeys(name for concept in (*concepts, wanted) for name in concept)
     told = ", ".join(f"{name} {classifier.accuracy[name]:.1%}" for name in named)
     print(f"by a classifier of balanced accuracy {told} ({classifier.about['tested_on']})")

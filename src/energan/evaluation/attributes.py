@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from energan.core import DataError
-from energan.data import DataSet
+from energan.data import DataSet, open_data
 from energan.evaluation.convnet import AT_ONCE, SEED, ConvNet, epochs_for, images_lack, trained
+from energan.evaluation.images import Reference
 
 HEAVIEST = 20.0
 """Most that an image with a rare attribute counts more than one without."""
@@ -65,6 +66,36 @@ def traits(data: DataSet) -> tuple[Tensor, tuple[str, ...]]:
         f"{data.name} has no attributes and no labels: name data that has, such as celeba or a "
         "folder of class folders"
     )
+
+
+def exclusive(data: DataSet) -> bool:
+    """Whether an image has one trait at most: they are the classes of labelled data."""
+    return data.attributes is None or not data.attribute_names
+
+
+def parts_of(reference: Reference) -> tuple[DataSet, DataSet, str]:
+    """What to train on, what to test on, and which part that is.
+
+    All the training events, also of a run that learnt from fewer. Where the reference's test part
+    does not tell the same traits (public test sets often keep their labels), the held-out part
+    stands in, and where there is none, the training part. Raises DataError as `traits` does.
+    """
+    training = reference.training
+    if reference.settings.limit is not None:
+        training = open_data(reference.settings.model_copy(update={"limit": None}))
+    names = traits(training)[1]
+    if reference.split == "test" and _tells(reference.judged, names):
+        return training, reference.judged, "test"
+    if training.held_out is not None:
+        return training, training.held_out, "held-out"
+    return training, training, "training"
+
+
+def _tells(data: DataSet, names: tuple[str, ...]) -> bool:
+    try:
+        return traits(data)[1] == names
+    except DataError:
+        return False
 
 
 def attribute_classifier(

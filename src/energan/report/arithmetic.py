@@ -75,9 +75,10 @@ def parse_concept(text: str, names: Sequence[str]) -> Concept:
     found: Concept = {}
     lower = {name.lower(): name for name in names}
     for word in filter(None, (part.strip() for part in text.split(","))):
-        there = word in lower.values() or not word.startswith("-")
+        there = word in names or not word.startswith("-")
         plain = word if there else word[1:].strip()
-        name = lower.get(plain.lower().replace(" ", "_"), lower.get(plain.lower()))
+        name = plain if plain in names else lower.get(plain.lower().replace(" ", "_"))
+        name = name or lower.get(plain.lower())
         if name is None:
             near = get_close_matches(plain.lower(), lower, 3, 0.5)
             hint = ", ".join(lower[n] for n in near) or ", ".join(names[:20])
@@ -95,13 +96,15 @@ def said(concept: Concept) -> str:
     return ",".join(("" if there else "-") + name for name, there in concept.items())
 
 
-def wanted_of(a: Concept, b: Concept, c: Concept) -> Concept:
+def wanted_of(a: Concept, b: Concept, c: Concept, exclusive: bool = False) -> Concept:
     """What a − b + c should show: of each attribute a's value less b's plus c's.
 
     Where a concept is silent: what only a or only c names stays as it is there, what only b names
     is turned round; where b and one other name it alike it is cancelled, where they differ the
     other's stays; where a and c differ nothing is said.
-    Raises SettingError where the sum of three is neither 0 nor 1, or nothing is left.
+    exclusive: an image has at most one of them, a class.
+    Raises SettingError where the sum of three is neither 0 nor 1, nothing is left, or no image can
+    show it.
     """
     found: Concept = {}
     for name in dict.fromkeys((*a, *b, *c)):
@@ -118,6 +121,11 @@ def wanted_of(a: Concept, b: Concept, c: Concept) -> Concept:
         said_so |= {not b[name]} if name in b else set()
         if len(said_so) == 1:
             found[name] = said_so.pop()
+    if exclusive and sum(found.values()) > 1:
+        raise SettingError(
+            f"a − b + c leaves {said(found)}, and an image is of one class: say which is wanted "
+            "(--wanted)"
+        )
     if not found:
         raise SettingError("a − b + c leaves nothing to look for: say what is wanted (--wanted)")
     return found
@@ -136,6 +144,8 @@ def check(run: Run) -> None:
         why = "has no latents"
     elif run.classes is not None:
         why = "takes labels"
+    elif run.given is not None:
+        why = "takes conditions"
     elif len(run.domain.shape) != 3:
         why = "makes points"
     else:

@@ -10,10 +10,11 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 from energan.core import DataError, Domain
-from energan.data import DataSet
+from energan.data import DataSet, DataSettings, open_data
 from energan.data.content import cache_folder
 from energan.evaluation import convnet
-from energan.evaluation.attributes import attribute_classifier, traits
+from energan.evaluation.attributes import attribute_classifier, exclusive, parts_of, traits
+from energan.evaluation.images import Reference, reference_for
 
 NAMES = ("bright_left", "bright_top", "rare")
 
@@ -93,3 +94,32 @@ def test_classes_are_attributes_where_there_are_no_others(parts: tuple[DataSet, 
     assert traits(replace(plain, class_names=("a", "b", "c")))[1] == ("a", "b", "c")
     with pytest.raises(DataError, match="no attributes and no labels"):
         traits(replace(plain, labels=None))
+
+
+def test_a_test_part_that_tells_nothing_gives_way_to_the_held_out_one(
+    parts: tuple[DataSet, DataSet],
+) -> None:
+    training, test = parts
+    silent = replace(test, attributes=None, attribute_names=None)
+    other = replace(test, attribute_names=("x", "y", "z"))
+    kept = replace(training, held_out=pictures(50, 2))
+    settings = DataSettings()
+    assert parts_of(Reference(test, "test", kept, settings)) == (kept, test, "test")
+    for judged in (silent, other):
+        found = parts_of(Reference(judged, "test", kept, settings))
+        assert found == (kept, kept.held_out, "held-out")
+        found = parts_of(Reference(judged, "test", training, settings))
+        assert found == (training, training, "training")
+    with pytest.raises(DataError, match="no attributes and no labels"):
+        parts_of(Reference(silent, "test", silent, settings))
+
+
+def test_it_learns_from_all_though_the_run_had_fewer() -> None:
+    few = reference_for(DataSettings(limit=40), Domain((1, 8, 8), 0.0, 1.0, 10))
+    assert len(few.training) == 40
+    training, test, tested_on = parts_of(few)
+    whole = open_data(DataSettings(range="unit"))
+    assert training.fingerprint == whole.fingerprint
+    assert (test.fingerprint, tested_on) == (few.judged.fingerprint, few.split)
+    assert exclusive(training)
+    assert not exclusive(pictures(10, 0))

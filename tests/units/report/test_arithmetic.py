@@ -2,6 +2,7 @@
 
 import math
 from itertools import product
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from energan.core import SettingError
+from energan.core import Domain, SettingError
 from energan.report import arithmetic as sums
 from energan.report import latents
 from energan.report.arithmetic import Rate, parse_concept, sureness, wanted_of
@@ -139,3 +140,36 @@ def test_the_picture_shows_the_surest_and_draws_take_others(perfect: Any) -> Non
 def test_too_few_that_show_a_concept_are_refused(perfect: Any) -> None:
     with pytest.raises(SettingError, match="draw more"):
         found(perfect, candidates=3)
+
+
+def test_names_that_differ_in_case_alone_are_told_apart() -> None:
+    assert parse_concept("A,-a", ("A", "a")) == {"A": True, "a": False}
+    assert parse_concept("-A", ("A", "a")) == {"A": False}
+
+
+def test_of_two_classes_an_image_is_only_one() -> None:
+    three, five, eight = ({name: True} for name in "358")
+    both = {"3": True, "5": False, "8": True}  # attributes may well be both
+    assert wanted_of(three, five, eight) == both
+    with pytest.raises(SettingError, match="one class: say which is wanted"):
+        wanted_of(three, five, eight, exclusive=True)
+    assert wanted_of(three, five, five, exclusive=True) == {"3": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"classes": 10}, "takes labels"),
+        ({"given": (7,)}, "takes conditions"),
+        ({"domain": Domain((2,))}, "makes points"),
+    ],
+)
+def test_samples_that_are_not_of_z_alone_are_refused(
+    changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latents, "drawn", lambda run, count: torch.zeros(count, 3))
+    plain = {"classes": None, "given": None, "domain": Domain((1, 8, 8)), "path": "run"}
+    job = SimpleNamespace(model="dcgan")
+    sums.check(cast(Any, SimpleNamespace(job=job, **plain)))
+    with pytest.raises(SettingError, match=says):
+        sums.check(cast(Any, SimpleNamespace(job=job, **{**plain, **changes})))
