@@ -6,20 +6,23 @@ from energan.recipes.recipe import Recipe
 
 FEATURES = "FEATURES.npz"
 """What stands for the user's own features and tags."""
-ADAM: dict[str, Any] = {"kind": "adam", "lr": 0.0002, "beta1": 0.5}
+ADAM: dict[str, Any] = {"kind": "adam", "lr": "linear(0.001, 0.0001, 5000, 5000)", "beta1": 0.5}
 
 RECIPES = [
     Recipe(
         "tagging-celeba",
-        "tags of faces, from features made by energan features, or your own (--data F.npz)",
+        "tags of faces from their features (energan features), or of your own images",
         "tagging",
         {
             "data": {"source": FEATURES},
             "model": {
-                "generator": [256, 512],
-                "generator_joint": [512],
-                "discriminator": [256, 512],
-                "joint": 256,
+                "generator": [128, 256],
+                "generator_joint": [256],
+                "generator_dropout": 0.0,
+                "discriminator": [256, 256],
+                "joint": 128,
+                "discriminator_dropout": 0.0,
+                "noise": 0.3,
                 "energy_optimiser": ADAM,
                 "sampler_optimiser": ADAM,
             },
