@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from energan import pictures
+from energan.data import open_data
 from energan.evaluation.evaluate import kept
 from energan.run import Run
 
-SEED = 0
+SEED, SHOWN_PAIRS = 0, 24
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -32,11 +34,28 @@ def summary(run: Run) -> dict[str, Any]:
         "seconds": round(ended["time"] - started["time"]),
         "last": run.events("step")[-1],
         "scores_on_the_way": [
-            {k: e[k] for k in ("step", "held_out_energy", "sliced_wasserstein") if k in e}
+            {k: e[k] for k in ("step", "held_out_energy", "sliced_wasserstein", "l1") if k in e}
             for e in run.events("score")
         ],
         "evaluations": kept(run.path),
     }
+
+
+def samples(run: Run) -> tuple[Tensor, int | None]:
+    """Samples as they come, and the columns of their grid.
+
+    A class a row where there are labels; of image to image the results alone, of the first held-out
+    pairs, since the data may not be shown.
+    """
+    if run.domain.paired:
+        data = open_data(run.job.settings.data)
+        assert data.held_out is not None
+        sources = data.held_out.gather(torch.arange(SHOWN_PAIRS)).condition
+        return run.sample(SHOWN_PAIRS, SEED, sources), 8
+    if run.classes is not None:
+        labels, columns = pictures.labels_of_a_grid(run.classes)
+        return run.sample(len(labels), SEED, labels), columns
+    return run.sample(64 if len(run.domain.shape) == 3 else 2000, SEED), None
 
 
 def main() -> None:
@@ -52,8 +71,9 @@ def main() -> None:
         name = f"{run.job.recipe}-s{run.job.settings.seed}"
         text = json.dumps(summary(run), indent=1, ensure_ascii=False)
         (asked.out / f"{name}.json").write_text(text + "\n")
-        shown = 64 if len(run.domain.shape) == 3 else 2000
-        pictures.save_samples(asked.out / f"{name}.png", run.sample(shown, seed=SEED), run.domain)
+        if len(run.domain.shape) == 3 or not run.given:
+            x, columns = samples(run)
+            pictures.save_samples(asked.out / f"{name}.png", x, run.domain, columns=columns)
         shutil.copy(path / "curves.png", asked.out / f"{name}-curves.png")
         print(name, flush=True)
 

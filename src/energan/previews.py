@@ -146,7 +146,10 @@ class Score:
         if made is not None:
             figures["sliced_wasserstein"] = sliced_wasserstein(made, real)
         if made is not None and self.data.domain.paired:
-            figures["l1"] = float(l1(made, real).mean())
+            low, high = self.data.domain.low, self.data.domain.high
+            assert low is not None
+            assert high is not None
+            figures["l1"] = float(l1(made, real).mean()) / (high - low)  # as `evaluate` tells it
         if made is not None and len(real) > 1 and bool((real != real[0]).any()):
             figures["variance_ratio"] = variance_ratio(made, real)
         if made is not None and codes is not None and len(codes) > 1:
@@ -167,7 +170,8 @@ class Score:
 
 def _first(data: DataSet, count: int, engine: Engine) -> Batch:
     """The first `count` events, with their labels or conditions if there are any."""
-    rows = torch.arange(min(count, len(data.raw())))
+    there = data.events if data.rows is None else data.rows  # a stream holds its first events alone
+    rows = torch.arange(min(count, len(there)))
     found = data.gather(rows, engine.dtype, conditions=data.labels is not None)
     condition = None if found.condition is None else found.condition.to(engine.device)
     return Batch(found.x.to(engine.device), condition)

@@ -23,6 +23,7 @@ SHOWN = {
     "loss_sampler": "L_G",
     "pull_away": "f_PT",
     "sliced_wasserstein": "SWD",
+    "l1": "L1(held out)",
     "held_out_energy": "U(held out)",
 }
 SECONDS_BETWEEN_LINES = 5.0

@@ -138,6 +138,11 @@ class Run:
         conditions = condition
         if condition is not None or self.given:
             conditions = self._conditions(len(x), condition)
+        if self.domain.paired and conditions is not None and conditions.shape[2:] != x.shape[2:]:
+            raise SettingError(
+                f"sources of {tuple(conditions.shape[2:])} do not belong to images of "
+                f"{tuple(x.shape[2:])}: their sides must be the same"
+            )
         chunk = self._at_once(conditions)
         parts = [
             self._energy(part, None if conditions is None else conditions[i * chunk :][: len(part)])
@@ -284,6 +289,11 @@ class Run:
         energy = self._scored(x, condition).energy
         return energy.reshape(len(x), -1).mean(-1).float().cpu()  # a patch energy has cells
 
+    def classes_in_turn(self, count: int) -> Tensor:
+        """The labels (count,) that `sample` takes where none are given."""
+        assert self.classes is not None
+        return torch.arange(count) % self.classes
+
     def _at_once(self, conditions: Tensor | None) -> int:
         """Events that are computed together: fewer where their conditions are large."""
         if conditions is None or conditions.dim() < 2:
@@ -301,7 +311,7 @@ class Run:
             what, by = ("images", "translate") if len(shape) == 3 else ("vectors", "tag")
             raise SettingError(
                 f"the model {self.job.model} makes each event of a condition: give {count} {what} "
-                f"of shape {shape} (`condition`; energan {by} does that for images)"
+                f"of shape {shape} as `condition` (on the command line: energan {by})"
             )
         condition = torch.as_tensor(condition)
         free = 1 if len(shape) == 3 else len(shape)
@@ -322,7 +332,7 @@ class Run:
                 )
             return None
         if condition is None:
-            condition = torch.arange(count) % self.classes
+            condition = self.classes_in_turn(count)
         condition = torch.as_tensor(condition)
         if condition.shape != (count,) or condition.is_floating_point():
             raise SettingError(f"labels must be whole numbers ({count},): {describe(condition)}")

@@ -90,10 +90,14 @@ def _targets(source: Path, out: Path) -> dict[Path, Path]:
     if source.is_file():
         out = out / f"{source.stem}.png" if out.is_dir() else out
         if out.suffix.lower() not in WRITTEN:
-            raise DataError(f"{out}: name a file ending in {' '.join(WRITTEN)}, or a folder")
+            raise DataError(
+                f"{out}: name a file ending in {' '.join(WRITTEN)}, or a folder that is there"
+            )
         if out.exists() and out.samefile(source):
             raise DataError(f"{out} is the image itself: name another file")
         return {source: out}
+    if out.suffix.lower() in WRITTEN:
+        raise DataError(f"{source} is a folder and {out} the name of an image: name a folder")
     files = listed(source)
     if not files:
         raise DataError(f"{source} holds no image: name an image file or a folder of them")
@@ -168,7 +172,8 @@ def _decoded(file: Path, how: Decoding, channels: int, side: int | None) -> torc
     if raw is None:
         raise Unreadable("it holds no pair")
     kind: Channels = "grey" if channels == 1 else "colour"
-    return torch.from_numpy(decode(raw, replace(how, channels=kind))).unsqueeze(0)
+    pixels = decode(raw, replace(how, channels=kind))
+    return torch.from_numpy(pixels.copy()).unsqueeze(0)  # Pillow's own memory may be read-only
 
 
 def _picture(run: Run, sides: _Sides, seed: int, strip: bool, *, whole: bool) -> Image.Image:
@@ -193,7 +198,7 @@ def _picture(run: Run, sides: _Sides, seed: int, strip: bool, *, whole: bool) ->
 
 def _resized(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
     image = _image(x).resize((width, height), Image.Resampling.LANCZOS)
-    return torch.from_numpy(prepare(image, Decoding())).unsqueeze(0)
+    return torch.from_numpy(prepare(image, Decoding()).copy()).unsqueeze(0)
 
 
 def _image(x: torch.Tensor) -> Image.Image:

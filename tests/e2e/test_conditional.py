@@ -1,5 +1,6 @@
 """A conditional run as a user works with it: classes in rows, one label, energies, scores."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import energan
 from e2e.test_commands import refused, run
 from energan.core import SettingError
 from energan.data import DataSettings, open_data
+from energan.evaluation.classifier import classifier_for
+from energan.evaluation.images import reference_for
 
 SMALL = [
     "--model.generator", "32", "--model.encoder", "32", "--model.latent", "4",
@@ -81,6 +84,31 @@ def test_it_is_scored_judged_and_reported_like_any_run(
     page = (tmp_path / "page.html").read_text()
     assert "Interpolation, linear" in page
     assert "Nearest training images" in page
+
+
+def test_the_share_of_samples_that_obey_their_label_is_the_classifiers_word(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_classifier: Path
+) -> None:
+    monkeypatch.setenv("ENERGAN_CACHE", str(shared_classifier))
+    out = tmp_path / "scores.json"
+    words = ["--metrics", "label_agreement", "--samples", "200", "--threads", "1", "--out", out]
+    assert run("evaluate", digits, *words) == 0
+    ((score,),) = (r["metrics"] for r in json.loads(out.read_text())["runs"])
+    loaded = energan.load(digits)
+    reference = reference_for(loaded.job.settings.data, loaded.domain)
+    judge = classifier_for(reference.training, reference.judged, reference.split)
+    labels = torch.arange(200) % 10
+    made = (loaded.sample(200, condition=labels) + 1) / 2
+    right = judge(made.clamp(0, 1))[1].argmax(1) == labels
+    assert score["value"] == pytest.approx(float(right.float().mean()), abs=1e-6)
+    assert score["details"]["by_class"]["3"] == pytest.approx(float(right[3::10].float().mean()))
+    assert score["low"] <= score["value"] <= score["high"]
+    assert score["real"] == pytest.approx(judge.accuracy, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def shared_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
 
 
 def test_labels_that_are_none_are_refused(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
-"""`energan interpolate` and `energan neighbours`."""
+"""`energan interpolate`, `energan neighbours` and `energan arithmetic`."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,58 @@ def test_neighbours_are_the_nearest_by_trying_all(digits: Path, tmp_path: Path) 
     nearest = torch.cdist(samples, real).topk(2, largest=False).values
     found = (x[:, 1:] - x[:, :1]).norm(dim=-1)
     assert torch.allclose(found, nearest, atol=1e-4)
+
+
+def test_arithmetic_writes_a_picture_and_what_came_of_it(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    """Of three classes that untrained samples are taken for, the sum is drawn and judged."""
+    monkeypatch.setenv("ENERGAN_CACHE", str(cache))
+    few = ["--candidates", "300", "--draws", "8", "--threads", "1"]
+    out = tmp_path / "sum.png"
+    words = ["--a=-0", "--b=-0", "--c=-0", "--wanted=-0", *few]
+    assert run("arithmetic", digits, *words, "--out", out) == 0
+    first = json.loads(out.with_suffix(".json").read_text())
+    assert first["wanted"] == "-0"
+    assert first["result"]["draws"] == 8
+    assert first["any_sample"]["draws"] == 300
+    assert 0 <= first["result"]["low"] <= first["result"]["share"] <= first["result"]["high"] <= 1
+    assert first["shown_by_candidates"]["a"] == first["any_sample"]["hits"]
+    assert first["balanced_accuracy"]["0"] > 0.9
+    assert run("arithmetic", digits, *words, "--out", out) == 0
+    assert json.loads(out.with_suffix(".json").read_text()) == first
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--a", "Smilin", "--b", "1", "--c", "2"], "no attribute of the data"),
+        (["--a", "1", "--b", "1"], "name three concepts"),
+        ([], "name three concepts"),
+        (["--pick", "0"], "--pick"),
+        (["--a", "1", "--b", "2", "--c", "3"], "of one class alone"),
+        (["--out", "x.jpg"], "name a .png"),
+        (
+            ["--a", "1,2", "--b", "1", "--c", "1", "--candidates", "20", "--wanted", "2"],
+            "samples show",
+        ),
+    ],
+)
+def test_arithmetic_that_cannot_be_is_refused(
+    words: list[str],
+    says: str,
+    digits: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+) -> None:
+    monkeypatch.setenv("ENERGAN_CACHE", str(cache))
+    assert says in refused(capsys, "arithmetic", digits, *words, "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.mark.parametrize(

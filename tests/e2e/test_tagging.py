@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_told_in_a_sentence(
         (["tag", tagger, "--features", own, "--tags", "15"], "14 to choose among"),
         (["tag", tagger, "--features", own, "--samples", "0"], "--samples 0"),
         (["tag", tagger, "--features", own, "--data", other], "--data FILE.npz"),
-        (["sample", tagger], "energan tag does that"),
+        (["sample", tagger], "command line: energan tag"),
         (["evaluate", tagger, "--metrics", "fid"], "scored by precision_at_10"),
         (["evaluate", tagger, "--reference", "digits"], "what the run held out"),
         (["score", tagger, own], "no event is normal by itself"),

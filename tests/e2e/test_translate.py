@@ -91,6 +91,22 @@ def test_scores_are_the_definitions_and_beat_what_needs_no_network(
     assert found["l1"]["low"] < found["l1"]["value"] < found["l1"]["high"]
 
 
+def test_other_pairs_are_judged_whole(negative: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(2)
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for i in range(7):
+        Image.fromarray(pair(generator)).save(folder / f"{i}.png")
+    out = tmp_path / "scores.json"
+    words = ["--reference", folder, "--metrics", "l1", "--out", out]
+    assert run("evaluate", negative, *words) == 0
+    (entry,) = json.loads(out.read_text())["runs"]
+    assert (entry["reference"]["events"], entry["reference"]["split"]) == (7, "test")
+    (score,) = entry["metrics"]
+    assert score["details"]["pairs"] == 7
+    assert score["value"] < score["details"]["mean_image"]
+
+
 def test_held_out_l1_is_logged_and_may_choose_the_checkpoint(negative: Path) -> None:
     told = {e["step"]: e["l1"] for e in RunFolder(negative).read("score")}
     assert set(told) == {0, 150, 300}
@@ -166,9 +182,15 @@ def test_what_cannot_be_is_refused(
     assert "scored by l1" in refused(capsys, "evaluate", negative, "--metrics", "fid")
     assert "nothing to score" in refused(capsys, "score", negative, image)
     assert "condition" in refused(capsys, "sample", negative)
+    assert "side by side" in refused(capsys, "compare", negative, negative)
+    assert "without one" in refused(capsys, "evaluate", negative, "--extractor", "pixels")
     loaded = energan.load(negative)
     with pytest.raises(SettingError, match="conditions must be float"):
         loaded.sample(2, condition=torch.zeros(2, 1, SIDE, SIDE))
+    with pytest.raises(SettingError, match="do not belong"):
+        loaded.energy(torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, 2 * SIDE, SIDE))
+    one = ("train", "--model", "pix2pix", "--data", pairs, *SMALL, "--model.generator", "4")
+    assert "twice or more" in refused(capsys, *one, "--out", tmp_path / "one")
     other = ("train", "--model", "dcgan", "--data", pairs, "--data.direction", "left-to-right")
     assert "does not take" in refused(capsys, *other, "--out", tmp_path / "run")
 
@@ -189,3 +211,23 @@ def test_resuming_goes_on_as_if_nothing_had_been(
 def test_a_report_of_image_to_image_is_written(negative: Path, tmp_path: Path) -> None:
     assert run("report", negative, "--out", tmp_path / "report.html") == 0
     assert "pix2pix" in (tmp_path / "report.html").read_text()
+
+
+def test_data_show_draws_each_source_before_its_target(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pairs.png"
+    words = ["--direction", "left-to-right", "-n", "2", "--out", out]
+    assert run("data", "show", pairs, *words) == 0
+    assert "made of a source of shape (3, 16, 16)" in capsys.readouterr().out
+    sheet = pixels(out)
+    first, second = sheet[20, 2 + 20], sheet[20, 2 + 64 + 2 + 20]
+    np.testing.assert_allclose(first + second, 255, atol=2)
+
+
+def test_a_folder_does_not_become_an_image(
+    negative: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "translate", negative, pairs, tmp_path / "x.png")
+    assert "name a folder" in said
+    assert not (tmp_path / "x.png").exists()

@@ -33,7 +33,7 @@ def arithmetic(args: list[str]) -> int:
         """a concept: attributes, with a minus those that are not to be there, as Smiling,-Male; or
         a class. Faces with these attributes have a default for all three"""
         b: str | None = None
-        """what is taken away"""
+        """what is taken away; with an equals sign before a minus: --b=-Smiling,Male"""
         c: str | None = None
         """what is added"""
         wanted: str | None = None
@@ -74,6 +74,10 @@ def arithmetic(args: list[str]) -> int:
     sums.check(run)
     reference = reference_for(run.job.settings.data, run.domain, asked.attributes_of)
     concepts, wanted = _concepts(asked, traits(reference.training)[1])
+    if reference.training.attributes is None and sum(wanted.values()) > 1:
+        raise SettingError(
+            f"{sums.said(wanted)}: an image is of one class alone; say which is wanted (--wanted)"
+        )
     classifier = attribute_classifier(reference.training, reference.judged, reference.split)
     found = sums.arithmetic(
         run, classifier, View(run.domain, reference.judged.domain.shape), concepts, wanted,

@@ -58,6 +58,12 @@ def compare(args: list[str]) -> int:
     set_threads(asked.threads)
     wanted_measures(asked.metrics)
     runs = [Run(path, checkpoint=asked.checkpoint, weights=asked.weights) for path in asked.runs]
+    if any(run.given for run in runs):
+        raise SettingError(
+            "compare draws samples of nothing, and one of these runs makes them of conditions: "
+            "energan report RUN RUN shows such runs side by side, energan evaluate RUN RUN scores "
+            "them"
+        )
     how = Asked(asked.shown, asked.seed, asked.weights, asked.checkpoint)
     figures.save(figures.draw("samples", asked.runs, how), asked.out)
     records = [_scores(run, asked) for run in runs]

@@ -127,6 +127,9 @@ def _about(found: Any, settings: Any) -> list[str]:
         f"shape: {shape} {tuple(domain.shape)}",
         f"range: {bounds}",
     ]
+    if domain.paired:
+        sides = ", ".join(map(str, domain.condition_shape))
+        lines.append(f"pairs: each of these is a target, made of a source of shape ({sides})")
     if isinstance(found, TagSet):
         lines += _about_tags(found)
     if found.labels is not None and domain.classes:

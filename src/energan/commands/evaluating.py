@@ -24,7 +24,8 @@ def evaluate(args: list[str]) -> int:
         runs: Annotated[list[Path], tyro.conf.Positional]
         """run folders; those that differ in nothing but the seed are also scored together"""
         metrics: tuple[str, ...] = ()
-        """inception_score, modified_inception_score, class_coverage, frechet_distance (fid),
+        """inception_score, modified_inception_score, class_coverage, label_agreement (of models
+        that take labels), frechet_distance (fid),
         kernel_distance (kid), precision_recall_density_coverage (prdc), sliced_wasserstein (swd),
         variance_ratio, memorisation, parzen, modes, energy_log_likelihood, or all; of image to
         image l1, psnr, ssim"""

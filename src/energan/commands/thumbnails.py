@@ -7,8 +7,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from energan.core import DataError
-from energan.data import DataSet
-from energan.pictures import grid, is_image, scatter
+from energan.data import DataSet, PairSet
+from energan.pictures import grid, is_image, scatter, strips
 
 MOST_CLASSES = 20
 """Classes that get a row of their own."""
@@ -21,6 +21,8 @@ def thumbnails(data: DataSet, count: int) -> Image.Image:
     a square. Points are plotted. Raises DataError for what cannot be drawn."""
     if not is_image(data.domain):
         return _plot(data)
+    if isinstance(data, PairSet):
+        return _pairs(data, count)
     classes = data.domain.classes or 0
     if data.labels is None or not 1 < classes <= min(MOST_CLASSES, count):
         return grid(data.gather(_spread(torch.arange(len(data)), count)).x, data.domain)
@@ -33,6 +35,14 @@ def thumbnails(data: DataSet, count: int) -> Image.Image:
             images = data.gather(members).x
             rows.append((name, grid(images, data.domain, columns)))
     return _stacked(rows)
+
+
+def _pairs(data: PairSet, count: int) -> Image.Image:
+    """Each source before its target."""
+    batch = data.gather(_spread(torch.arange(len(data)), count))
+    assert batch.condition is not None
+    x, domain = strips([batch.condition, batch.x], data.domain)
+    return grid(x, domain, 2 * math.ceil(math.sqrt(len(batch.x) / 2)))
 
 
 def _spread(indices: torch.Tensor, count: int) -> torch.Tensor:

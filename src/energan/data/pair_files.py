@@ -12,7 +12,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data.content import content_of
-from energan.data.decoding import Unreadable, coloured, decode
+from energan.data.decoding import Unreadable, coloured, decode, size_of
 from energan.data.digits import fixed_order
 from energan.data.encoded import Decoding, Encoded, Part
 from energan.data.folders import SUFFIXES, file_parts, held_out, listed
@@ -26,7 +26,7 @@ SPLITS: dict[PairSplit, tuple[str, ...]] = {
 ANY_SPLIT = tuple(name for names in SPLITS.values() for name in names)
 FILES_A_PART = 32
 """Fewer than of other files: halves are in memory without compression."""
-NAMES_TOLD = 3
+NAMES_TOLD, LOOKED_AT = 3, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +144,14 @@ def _some(names: Sequence[str]) -> str:
 
 def _side_by_side(name: str, folder: Path) -> Pairs:
     files = _some_images(folder)
+    sizes = [size for file in files[:LOOKED_AT] if (size := size_of(file.read_bytes()))]
+    if sizes and all(width <= height for width, height in sizes):
+        width, height = sizes[0]
+        raise DataError(
+            f"{folder} holds images that are not wider than high ({files[0].name} is "
+            f"{width}x{height}), so no pairs side by side: put the two images of each pair in two "
+            "folders, under the same name (images without partners are not for this model)"
+        )
     names = [file.relative_to(folder).as_posix() for file in files]
 
     def encoded(side: int) -> Encoded:

@@ -59,7 +59,9 @@ class PairSet(DataSet):
         """
         flat = indices.reshape(-1)
         assert self.sources is not None
-        both = torch.cat([_stored(self, flat), _stored(self.sources, flat)], 1)
+        targets = _stored(self, flat)
+        sources = _stored(self.sources, flat).to(targets.device)  # one may fit on a GPU alone
+        both = torch.cat([targets, sources], 1)
         if self.augment:
             both = self.augment(both, None if draws is None else draws.reshape(-1, 3))
         both = rescale(both.to(self.device, non_blocking=True), self.domain, dtype)

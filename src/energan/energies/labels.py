@@ -21,22 +21,33 @@ class UnderAnyLabel(Energy):
         """x (B, *event), condition int64 (B,) or None."""
         if condition is not None:
             return self.energy(x, condition, stream=stream)  # type: ignore[no-any-return]
-        labels = [torch.full((len(x),), y, device=x.device) for y in range(self.classes)]
-        scored: list[Scored] = [self.energy(x, y, stream=stream) for y in labels]
-        energies = torch.stack(
-            [s.energy.flatten(1).mean(1) if s.energy.dim() > 1 else s.energy for s in scored]
-        )  # (K, B)
-        best = energies.argmin(0)
+        best: Scored | None = None
+        for y in range(self.classes):  # two at a time: all of them would be many reconstructions
+            found = self.energy(x, torch.full((len(x),), y, device=x.device), stream=stream)
+            best = found if best is None else _lower(best, found)
+        assert best is not None
+        return best
 
-        def chosen(parts: list[Tensor | None]) -> Tensor | None:
-            there = [p for p in parts if p is not None]
-            return torch.stack(there)[best, torch.arange(len(x))] if there else None
 
-        energy = chosen([s.energy for s in scored])
-        assert energy is not None
-        return Scored(
-            energy,
-            chosen([s.code for s in scored]),
-            chosen([s.reconstruction for s in scored]),
-            chosen([s.logits for s in scored]),
-        )
+def _lower(a: Scored, b: Scored) -> Scored:
+    """Of each event the one with the lower energy; a's where they are equal."""
+    lower = _mean(b.energy) < _mean(a.energy)
+
+    def chosen(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+        if one is None or other is None:
+            return None
+        return torch.where(lower.view(-1, *[1] * (one.dim() - 1)), other, one)
+
+    energy = chosen(a.energy, b.energy)
+    assert energy is not None
+    return Scored(
+        energy,
+        chosen(a.code, b.code),
+        chosen(a.reconstruction, b.reconstruction),
+        chosen(a.logits, b.logits),
+    )
+
+
+def _mean(energy: Tensor) -> Tensor:
+    """(B,) of (B,) or of cells (B, ...)."""
+    return energy.flatten(1).mean(1) if energy.dim() > 1 else energy

@@ -69,6 +69,8 @@ def evaluate(
     if resamples < 2:
         raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
     wanted = wanted_measures(metrics)
+    if run.given and extractor is not None:
+        raise SettingError("--extractor: runs of conditions are scored without one; leave it out")
     if run.given:
         return _of_conditions(run, wanted, samples, reference, seed, resamples, say)
     if unfit := [name for name in wanted if name in CONDITIONED]:
@@ -79,7 +81,8 @@ def evaluate(
     say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
     view = View(run.domain, found.judged.domain.shape)
     drawn = view(run.sample(samples, seed=seed))
-    material = Material(drawn, found, extractor, run.energy, seed, resamples)
+    labels = None if run.classes is None else run.classes_in_turn(samples)
+    material = Material(drawn, found, extractor, run.energy, seed, resamples, labels=labels)
     results, left_out = measured(material, wanted, say)
     used = material.extractor_used
     asked = {"reference": reference, "extractor": extractor}
@@ -276,6 +279,7 @@ def keep(run: Run, record: dict[str, Any]) -> None:
 
 RESULT_ORDER = (
     "inception_score", "modified_inception_score", "class_coverage", "class_kl",
+    "label_agreement",
     "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
     "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes", "modes_kl",
     "high_quality_share", "energy_log_likelihood", "l1", "psnr", "ssim",

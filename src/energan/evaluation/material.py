@@ -26,6 +26,7 @@ class Material:
     extractor_name: as the user gave it; None for the in-domain classifier where there can be one.
     energy: U of points (N, D) -> (N,), for densities in the plane.
     given: an extractor that is there already, instead of one made from its name.
+    labels: int64 (N,), the class that each sample was asked to be of; None without such.
     """
 
     samples: Tensor
@@ -35,6 +36,7 @@ class Material:
     seed: int = 0
     resamples: int = 1000
     given: Extractor | None = None
+    labels: Tensor | None = None
 
     @property
     def count(self) -> int:

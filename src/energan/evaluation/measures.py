@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from energan import metrics
 from energan.evaluation import density, distances
@@ -99,6 +100,40 @@ def class_coverage(material: Material) -> list[Result]:
     ]  # fmt: skip
 
 
+def no_labels(material: Material) -> str:
+    if material.labels is None:
+        return "the samples were asked to be of no class: the run takes no labels"
+    if material.reference.named:
+        return "the classes of another reference are not the run's"
+    if material.extractor_name not in (None, "classifier"):
+        return "it needs the classifier of the run's own classes"
+    return no_classifier(material)
+
+
+def label_agreement(material: Material) -> list[Result]:
+    """The share of samples that the classifier finds to be of the class they were asked to be."""
+    fake, real = _both(material)
+    asked = material.labels
+    assert asked is not None
+    wanted = asked.numpy()
+    right = (fake.argmax(1) == wanted).astype(np.float64)
+    judged = material.reference.judged.labels
+    of_real = None
+    if judged is not None:
+        of_real = float((real.argmax(1) == judged[: len(real)].numpy()).mean())
+    wilson = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
+    found = metrics.Interval(float(wilson.low), float(wilson.high))
+    shares = {str(k): float(right[wanted == k].mean()) for k in np.unique(wanted)}
+    return [
+        with_interval(
+            "label_agreement", float(right.mean()), found, "95% Wilson interval of the share",
+            better="higher", real=of_real, details={"by_class": shares},
+            note="samples that the classifier finds to be of the class that was asked for; beside "
+            f"it the classifier's own accuracy on {len(real):,} real ones",
+        )
+    ]  # fmt: skip
+
+
 def _both(material: Material) -> tuple[np.ndarray, np.ndarray]:
     fake, real = material.fake.log_probabilities, material.real.log_probabilities
     if fake is None or real is None:
@@ -122,6 +157,7 @@ MEASURES: dict[str, Measure] = {
     "inception_score": Measure(inception, no_classifier, by_features=True),
     "modified_inception_score": Measure(modified_inception, no_classifier, by_features=True),
     "class_coverage": Measure(class_coverage, no_classifier, by_features=True),
+    "label_agreement": Measure(label_agreement, no_labels, by_features=True),
     "frechet_distance": Measure(
         distances.frechet, distances.too_few, distances.wide_pixels, by_features=True
     ),

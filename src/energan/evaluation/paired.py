@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +13,13 @@ from energan.core import DataError, SettingError
 from energan.data import DataSet, DataSettings, open_data
 from energan.evaluation.images import Split
 from energan.evaluation.results import Better, Result, with_interval
+from energan.metrics.images import WINDOW
 from energan.run import Run
 
 Figures = NDArray[np.float64]
 AT_ONCE = 50
+SMALLEST = WINDOW
+"""Pixels of a side that SSIM needs."""
 BETTER: dict[str, Better] = {"l1": "lower", "psnr": "higher", "ssim": "higher"}
 """The measures, of images in [0, 1], each the mean over the judged pairs."""
 
@@ -43,13 +45,19 @@ class Judged:
 
 def judged(settings: DataSettings, source: str | None = None) -> Judged:
     """The test pairs of a run with these settings of data, or what was held out; `source` names
-    others. Raises DataError if they cannot be opened."""
-    changes: dict[str, Any] = {"jitter": False, "mirror": False}
-    if source is not None:
-        changes["source"] = source
-    settings = settings.model_copy(update=changes)
-    training = open_data(settings)
-    test, split = _tested(settings, training)
+    others, of which all are taken where they have no test part.
+
+    The mean target is always that of what the run was trained on. Raises DataError if either cannot
+    be opened, or the two do not fit together.
+    """
+    plain = settings.model_copy(update={"jitter": False, "mirror": False})
+    training = open_data(plain)
+    test, split = _tested(plain, training) if source is None else _other(plain, source)
+    if test.domain.shape[0] != training.domain.shape[0]:
+        raise DataError(
+            f"the targets of {test.name} have {test.domain.shape[0]} channels, the run's "
+            f"{training.domain.shape[0]}: name pairs of the same kind"
+        )
     assert training.domain.mean is not None
     return Judged(test, split, training.domain.mean, training.fingerprint)
 
@@ -62,6 +70,15 @@ def _tested(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
         return (training, "training") if kept is None else (kept, "held-out")
     own = kept is not None and kept.fingerprint == test.fingerprint
     return test, "held-out" if own else "test"
+
+
+def _other(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
+    changes = {"source": source, "limit": None, "held_out": None}
+    settings = settings.model_copy(update=changes)
+    try:
+        return open_data(settings, "test"), "test"
+    except DataError:  # it has no test part: none of its pairs were trained on
+        return open_data(settings.model_copy(update={"held_out": 0})), "test"
 
 
 def check(wanted: Sequence[str]) -> None:
@@ -86,7 +103,14 @@ def scores(
     results that need no network: the source itself (identity) and the mean training target.
     wanted: which of them; all if none is named.
     """
-    found = _figures(run, pairs, count, list(wanted) or list(BETTER), seed)
+    names = list(wanted) or list(BETTER)
+    if min(pairs.data.domain.shape[1:]) < SMALLEST:
+        if "ssim" in wanted:
+            raise SettingError(
+                f"--metrics ssim does not apply: it needs sides of {SMALLEST} pixels"
+            )
+        names.remove("ssim")
+    found = _figures(run, pairs, count, names, seed)
     return [_result(name, *found[name], seed, resamples) for name in found]
 
 
@@ -101,7 +125,7 @@ def _figures(
         batch = pairs.data.gather(rows)
         assert batch.condition is not None
         real = _unit(batch.x, run)
-        made = _unit(run.sample(len(rows), seed, batch.condition), run)
+        made = _unit(run.sample(len(rows), seed + int(rows[0]), batch.condition), run)
         same = _alike(_unit(batch.condition, run), real.shape[1])
         for name in names:
             for into, x in zip(parts[name], (made, same, mean.expand_as(real)), strict=True):

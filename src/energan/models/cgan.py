@@ -9,7 +9,7 @@ y of the fakes is that of the batch of real data. The defaults are the published
 maxout 240×4; dropout 0.5 in both; SGD as in 2014, its rate divided by 1.00004 an update.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,7 +24,8 @@ from energan.samplers.generator import Generator, Prior
 SGD_2014 = Optimiser(
     kind="sgd", lr="geometric(0.1, 1.00004, 0.000001)", momentum="linear(0.5, 0.7, 125000)"
 )
-Three = tuple[int, int, int]
+Size = Annotated[int, Field(ge=1)]
+Three = tuple[Size, Size, Size]
 
 
 class Config(BaseConfig):

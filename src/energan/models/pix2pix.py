@@ -65,6 +65,8 @@ def build(config: Config, domain: Domain) -> Model:
     check_output(config.output, domain)
     check_patches(config.discriminator, height, width)
     widths = config.generator or unet_widths(config.generator_width, height, width)
+    if len(widths) < 2:
+        raise SettingError(f"model.generator {widths[0]}: a U-Net halves its image twice or more")
     each = config.norm == "image"
     generator = UNet(
         sources,

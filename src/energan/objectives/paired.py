@@ -22,4 +22,4 @@ class PairedLogistic(Logistic):
         deceit = super().sampler_loss(energy, batch, draw, context).total
         l1 = absolute_difference(context.rows(draw.x), context.rows(batch.x))
         total = deceit + context.hyper["l1"].squeeze(-1) * l1
-        return Loss(total, {"l1": l1.detach(), "deceit": deceit.detach()})
+        return Loss(total, {"difference": l1.detach(), "deceit": deceit.detach()})

@@ -17,18 +17,19 @@ FACADES: dict[str, Any] = {
     "mirror": True,
 }
 LENGTH: dict[str, Any] = {"steps": 80_000, "batch_size": 1, "ema": 0}
+BEST: dict[str, Any] = {"keep_best": "l1"}
 
 RECIPES = [
     Recipe(
         "pix2pix-facades",
         "facades: label map -> photograph",
         "pix2pix",
-        {"data": {**FACADES, "direction": "right-to-left"}, "training": LENGTH},
+        {"data": {**FACADES, "direction": "right-to-left"}, "training": LENGTH, "output": BEST},
     ),
     Recipe(
         "pix2pix-facades-labels",
         "facades: photograph -> label map",
         "pix2pix",
-        {"data": {**FACADES, "direction": "left-to-right"}, "training": LENGTH},
+        {"data": {**FACADES, "direction": "left-to-right"}, "training": LENGTH, "output": BEST},
     ),
 ]

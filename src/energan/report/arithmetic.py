@@ -98,12 +98,13 @@ def said(concept: Concept) -> str:
 def wanted_of(a: Concept, b: Concept, c: Concept) -> Concept:
     """What a − b + c should show: of each attribute a's value less b's plus c's.
 
-    An attribute that only a or only c names stays as it is there; one that b shares with a or with
-    c, the third being silent, is cancelled.
-    Raises SettingError where the sum is neither 0 nor 1, or nothing is left.
+    Where a concept is silent: what only a or only c names stays as it is there, what only b names
+    is turned round; where b and one other name it alike it is cancelled, where they differ the
+    other's stays; where a and c differ nothing is said.
+    Raises SettingError where the sum of three is neither 0 nor 1, or nothing is left.
     """
     found: Concept = {}
-    for name in dict.fromkeys((*a, *c)):
+    for name in dict.fromkeys((*a, *b, *c)):
         if name in a and name in b and name in c:
             total = a[name] - b[name] + c[name]
             if total not in (0, 1):
@@ -112,8 +113,11 @@ def wanted_of(a: Concept, b: Concept, c: Concept) -> Concept:
                     "no: say what is wanted (--wanted)"
                 )
             found[name] = bool(total)
-        elif name not in b and a.get(name, c.get(name)) == c.get(name, a.get(name)):
-            found[name] = a.get(name, c.get(name, False))
+            continue
+        said_so = {part[name] for part in (a, c) if name in part}
+        said_so |= {not b[name]} if name in b else set()
+        if len(said_so) == 1:
+            found[name] = said_so.pop()
     if not found:
         raise SettingError("a − b + c leaves nothing to look for: say what is wanted (--wanted)")
     return found

@@ -15,8 +15,8 @@ SIDE = 0.9
 
 
 def draw(path: Path, found: Found, domain: Domain, titles: tuple[str, str, str, str]) -> Path:
-    """Three columns of what was averaged, its average below; right of it a − b + c among its
-    neighbours. titles: of a, b, c and the result, as they are to be read."""
+    """Three columns of what was averaged, its average below, framed; right of it a − b + c, framed,
+    among its neighbours. titles: of a, b, c and what is wanted, as they are to be read."""
     pick = found.chosen.shape[1]
     rows = max(pick + 1, 4)
     figure = Figure(figsize=(SIDE * 8.2, SIDE * (rows + 0.8)))
@@ -34,7 +34,8 @@ def draw(path: Path, found: Found, domain: Domain, titles: tuple[str, str, str, 
     for place in range(9):
         axes = _shown(figure, grid[place // 3, 4 + place % 3], found.around[place], domain)
         if place == 1:
-            axes.set_title("= " + titles[3].replace(",", "\n"), fontsize=7)
+            rate = f"shown by {found.result.hits} of {found.result.draws} such sums"
+            axes.set_title(f"= wanted: {titles[3]}\n{rate}", fontsize=7)
         if place == 4:
             _framed(axes, "tab:orange")
     path.parent.mkdir(parents=True, exist_ok=True)

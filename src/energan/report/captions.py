@@ -1,6 +1,6 @@
 """What the captions of curves say, of the objective that was trained by."""
 
-from energan.objectives import Hinge, Logistic, SquareSquare
+from energan.objectives import Hinge, Logistic, PairedLogistic, SquareSquare
 from energan.report.material import Material
 
 TITLES = {
@@ -16,8 +16,8 @@ TITLES = {
 READING = {
     "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
     "variance_ratio": "Near 1 the samples vary as the data does; near 0 they have collapsed.",
-    "l1": "The mean absolute difference of results from their targets, of held-out pairs, in the "
-    "data's range.",
+    "l1": "The mean absolute difference of results from their targets, of held-out pairs, in "
+    "[0, 1].",
     "code_similarity": "Mean squared cosine of the samples' codes about the data's mean code "
     "(dashed: of the data's own). It nears 1 in a collapse.",
     "modes": "How many of the data's modes have samples near them.",
@@ -42,9 +42,11 @@ def losses_say(material: Material) -> str:
             "easily."
         )
     if isinstance(objective, Logistic):
+        halved = isinstance(objective, PairedLogistic)
+        least = "ln 2 ≈ 0.69 (half the sum" if halved else "2 ln 2 ≈ 1.39 (Goodfellow et al. 2014"
         return (
             "Means over the steps between two readings. Where samples cannot be told from data, "
-            "L_D is 2 ln 2 ≈ 1.39 (Goodfellow et al. 2014); near 0 the sampler hardly learns."
+            f"L_D is {least}); near 0 the sampler hardly learns."
         )
     return "Means over the steps between two readings."
 

@@ -14,6 +14,7 @@ NAMES = {
     "kernel_distance": "Kernel distance",
     "class_coverage": "Classes covered",
     "class_kl": "KL of classes",
+    "label_agreement": "Labels obeyed",
     "parzen": "Parzen log-likelihood",
     "memorisation": "Memorisation",
     "sliced_wasserstein": "Sliced Wasserstein distance",

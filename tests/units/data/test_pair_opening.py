@@ -317,3 +317,9 @@ def test_real_facades() -> None:
     sides[1] = sides[1].roll(1, 0)
     other = torch.stack([torch.corrcoef(torch.stack(p))[0, 1] for p in zip(*sides, strict=True)])
     assert own.mean() > other.mean() + 0.1
+
+
+def test_single_images_are_no_pairs_side_by_side(tmp_path: Path) -> None:
+    single(tmp_path / "alone", ["a.png", "b.png"])
+    with pytest.raises(DataError, match="not wider than high"):
+        open_data(settings(tmp_path / "alone"))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from energan.core import DataError, Domain, SettingError
 from energan.data import DataSettings
-from energan.evaluation import classifier
+from energan.evaluation import convnet
 from energan.evaluation.extractors import extractor_for
 from energan.evaluation.images import Reference, reference_for
 
@@ -41,7 +41,7 @@ def test_the_classifier_is_trained_once_and_is_the_same_again(
 ) -> None:
     first = extractor_for("classifier", digits)
     with monkeypatch.context() as patch:
-        patch.setattr(classifier, "_train", lambda *a: pytest.fail("trained again"))
+        patch.setattr(convnet, "_train", lambda *a: pytest.fail("trained again"))
         assert extractor_for("classifier", digits).about == first.about
     monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path))
     torch.manual_seed(99)  # its seed is its own
@@ -59,8 +59,8 @@ def test_training_leaves_torchs_generator_alone(
     digits: Reference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path))
-    monkeypatch.setattr(classifier, "STEPS", 1)
-    monkeypatch.setattr(classifier, "EPOCHS", 1)
+    monkeypatch.setattr(convnet, "STEPS", 1)
+    monkeypatch.setattr(convnet, "EPOCHS", 1)
     torch.manual_seed(3)
     extractor_for("classifier", digits)
     drawn = torch.rand(3)

@@ -61,7 +61,7 @@ def test_both_losses_are_the_definitions(seed: int, n: int, side: int, weight: f
     deceit = np.mean([softplus(u) for u in fake])
     l1 = np.mean(np.abs(draw.x.numpy() - batch.x.numpy()))
     assert of_sampler.total.item() == pytest.approx(deceit + weight * l1, rel=1e-10)
-    assert of_sampler.parts["l1"].item() == pytest.approx(l1)
+    assert of_sampler.parts["difference"].item() == pytest.approx(l1)
     assert of_sampler.parts["deceit"].item() == pytest.approx(deceit)
     assert not any(v.requires_grad for v in (*of_sampler.parts.values(), *of_energy.parts.values()))
 
