@@ -9,6 +9,7 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | EBGAN | ||Dec(Enc(x)) - x|| | generator(z) | margin |
 | EBGAN-PT | the same | generator(z) | margin + w * pulling-away |
 | CGAN | -logit(x given y) | generator(z, y) | logistic |
+| tagging | -logit(tag vector given features) | generator(z, features) | logistic |
 | pix2pix | -logit of each patch of (source, x) | U-Net(source) | logistic + w * L1 |
 | conditional EBGAN | ||Dec(Enc(x, y), y) - x|| | generator(z, y) | margin |
 
