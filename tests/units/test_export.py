@@ -175,7 +175,7 @@ def events_of(domain: Domain, count: int, seed: int) -> Tensor:
     return x if domain.low is None else x.clamp(domain.low, domain.high)
 
 
-TRAINED = [name for name in models.names() if name != "pix2pix"]
+TRAINED = [name for name in models.names() if name not in ("pix2pix", "tagging")]
 """Models that train on digits or a ring."""
 
 

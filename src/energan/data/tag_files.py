@@ -9,6 +9,7 @@ about     a string of JSON on where the features come from; optional
 """
 
 import json
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -65,9 +66,9 @@ class TagFile:
 
 def is_tag_file(source: str) -> bool:
     """Whether a source is a .npz with features and tags."""
-    path = Path(source).expanduser()
-    if path.suffix.lower() != ".npz" or not path.is_file():
+    if not source.lower().endswith(".npz"):
         return False
+    path = Path(os.path.expanduser(source))  # a ~user that does not exist stays as it is
     try:
         with zipfile.ZipFile(path) as file:
             return {"features.npy", "tags.npy"} <= set(file.namelist())

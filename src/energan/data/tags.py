@@ -7,6 +7,7 @@ what precision and recall count too.
 """
 
 import hashlib
+import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -108,7 +109,7 @@ def open_tags(settings: DataSettings, split: Split = "train") -> TagSet:
 
     Raises DataError for a file that does not fit, and settings that do not fit it.
     """
-    path = Path(settings.source).expanduser()
+    path = Path(os.path.expanduser(settings.source))
     _check(settings, path)
     if split == "test":
         raise DataError(f"{path} has no test set of its own: use the held-out part")
