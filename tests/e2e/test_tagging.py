@@ -134,6 +134,8 @@ def test_what_does_not_fit_is_told_in_a_sentence(
         (["sample", tagger], "command line: energan tag"),
         (["evaluate", tagger, "--metrics", "fid"], "scored by precision_at_10"),
         (["evaluate", tagger, "--reference", "digits"], "what the run held out"),
+        (["interpolate", tagger, "--out", tmp_path / "i.png"], "not of latents alone"),
+        (["arithmetic", tagger, "--out", tmp_path / "a.png"], "takes conditions"),
         (["score", tagger, own], "no event is normal by itself"),
         (["features", "digits", "--with", tagger, "--out", other], "gives no features"),
         (["features", "digits", "--with", own, "--out", other], "does not tell what made"),

@@ -28,7 +28,7 @@ def evaluate(args: list[str]) -> int:
         that take labels), frechet_distance (fid),
         kernel_distance (kid), precision_recall_density_coverage (prdc), sliced_wasserstein (swd),
         variance_ratio, memorisation, parzen, modes, energy_log_likelihood, or all; of image to
-        image l1, psnr, ssim"""
+        image l1, psnr, ssim; of tags precision_at_10, recall_at_10"""
         samples: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
         """how many samples to draw"""
         reference: str | None = None

@@ -50,6 +50,11 @@ def interpolate(args: list[str]) -> int:
         raise SettingError("--n is at least 1, and --steps at least 2")
     run = _open(asked)
     z = latents.drawn(run, 2 * asked.n, asked.seed)
+    if run.given:
+        raise SettingError(
+            f"{run.path}: the model {run.job.model} makes samples of conditions, not of latents "
+            "alone: there is no way from one to another"
+        )
     if z is None:
         raise SettingError(f"{run.path}: the model {run.job.model} has no latents to go between")
     way = latents.straight if asked.way == "linear" else latents.spherical
