@@ -119,6 +119,23 @@ def test_tags_of_features_of_ones_own(
     ]
 
 
+def test_the_default_ballot_is_that_of_the_scores(
+    tagger: Path, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    out = tmp_path / "tags.csv"
+    assert run("tag", tagger, "--features", own, "--out", out, "--threads", "1") == 0
+    said = capsys.readouterr().out
+    assert "votes of 100 samples for the 1 nearest of 14 words each" in said
+    assert "280 more" in said
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == IMAGES * 10
+    votes = np.array([int(row["votes"]) for row in rows]).reshape(IMAGES, 10)
+    assert (votes.sum(1) <= 100).all()
+    assert [scoring.Ballot().words(n) for n in (14, 40, 400, 800, 247_465)] == [1, 1, 10, 20, 20]
+
+
 def test_what_does_not_fit_is_told_in_a_sentence(
     tagger: Path, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

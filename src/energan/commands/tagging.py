@@ -78,8 +78,9 @@ def tag(args: list[str]) -> int:
         """a .npz with features of your own, in place of images"""
         samples: int = 100
         """vectors drawn for each image"""
-        nearest: int = 20
-        """words that each of them votes for, by the cosine"""
+        nearest: int | None = None
+        """words that each of them votes for, by the cosine: 20, but no more than a fortieth of all
+        words if not set"""
         tags: int = 10
         """tags of each image"""
         out: Path | None = None
