@@ -142,8 +142,6 @@ def check(run: Run) -> None:
     """Raise SettingError if samples of the run are not made of z alone, or are no images."""
     if latents.drawn(run, 1) is None:
         why = "has no latents"
-    elif run.given:
-        why = "takes conditions"
     elif run.classes is not None:
         why = "takes labels"
     elif run.given is not None:
