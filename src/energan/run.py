@@ -22,6 +22,8 @@ from energan.data import DataSet
 from energan.data.bar import progress
 from energan.energies.labels import UnderAnyLabel
 from energan.folder import RunFolder
+from energan.samplers.chains import LangevinChains
+from energan.samplers.dynamics import Function, Rule, default_rule, potential
 from energan.schedules import parse
 from energan.settings import LOWER_IS_BETTER
 from energan.training import checkpoint as checkpoints
@@ -33,7 +35,7 @@ from energan.verdict.heatmaps import saliency, squared_error
 from energan.verdict.normal import Normal, normal_events
 
 Weights = Literal["ema", "raw"]
-CHUNK = 500
+CHUNK, CHAIN_STEPS = 500, 60
 NUMBERS_AT_ONCE = 2**21
 """Of the conditions of events that are computed together, where those come with their own."""
 
@@ -159,6 +161,43 @@ class Run:
                 parts.append(self.energy(batch.x, batch.condition if self.given else None))
                 advance(len(rows))
         return torch.cat(parts) if parts else torch.empty(0)
+
+    # --- chains on the energy ---------------------------------------------------------------------
+
+    def potential(self, condition: Tensor | None = None) -> Function:
+        """U(x) (B,) of x (B, *event) on this run's device, with its gradient in x.
+
+        condition: as `energy` takes it, one for each x; without labels U is the least over them.
+        """
+        if condition is not None or self.given:
+            count = 0 if condition is None else len(condition)
+            condition = self._conditions(count, condition)
+            condition = None if condition is None else condition.to(self.engine.device)
+        return potential(self.energy_network, condition)
+
+    @property
+    def rule(self) -> Rule:
+        """How a step on this energy is made: as in its training, or by its data's range."""
+        if isinstance(self.sampler, LangevinChains):
+            return self.sampler.rule
+        return default_rule(self.domain)
+
+    @property
+    def chain_steps(self) -> int:
+        """K: as in its training, or the published 60."""
+        return self.sampler.steps if isinstance(self.sampler, LangevinChains) else CHAIN_STEPS
+
+    def replayed(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor | None:
+        """Chains as they lie in the run's replay buffer, float (count, *event), on the CPU.
+
+        condition: the labels whose chains to take. None if the run has no buffer.
+        """
+        if not isinstance(self.sampler, LangevinChains):
+            return None
+        labels = self._conditions(count, condition)
+        labels = None if labels is None else labels.to(self.engine.device)
+        draws = Randomness([seed], self.engine.device).at("replayed")
+        return self.sampler.replayed(self._state, count, labels, draws).float().cpu()
 
     # --- the verdict ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from energan.core import Domain, SettingError
 from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, Unflatten
@@ -128,3 +129,19 @@ def set_output_mean(generator: Chain, mean: Tensor, output: Output) -> None:
     last = [layer for layer in generator if isinstance(layer, Dense)][-1]
     assert last.bias is not None
     last.bias.copy_(flat)
+
+
+def smooth_mlp(
+    event: tuple[int, ...], hidden: Sequence[int], *, beside: int = 0, spectral: bool
+) -> Chain:
+    """x (B, *event) -> (B, 1) through SiLU layers: an energy whose gradient is smooth.
+
+    beside: further numbers that come with x, such as a label one-hot. spectral: the largest
+    singular value of each weight is 1.
+    """
+    sizes = [torch.Size(event).numel() + beside, *hidden, 1]
+    layers: list[nn.Module] = [Flatten((sizes[0],))]
+    for inputs, outputs in pairwise(sizes):
+        dense = Dense(inputs, outputs)
+        layers += [spectral_norm(dense) if spectral else dense, nn.SiLU()]
+    return Chain(*layers[:-1])

@@ -1,9 +1,19 @@
-"""The objective without a margin."""
+"""The objectives without a margin.
 
+With a generator, `Contrastive`; with chains on the energy itself, `MaximumLikelihood`: the gradient
+of −log q(x) for q = exp(−U)/Z is ∇U(x) − E_q ∇U, and chains stand in for q.
+"""
+
+from typing import Literal
+
+import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
-from energan.core import Context
+from energan.core import Batch, Context, Draw, Energy, Loss, Objective
 from energan.objectives.descent import Descent
+
+L2 = Literal["sum", "difference"]
 
 
 def contrastive(real: Tensor, fake: Tensor) -> Tensor:
@@ -14,8 +24,50 @@ def contrastive(real: Tensor, fake: Tensor) -> Tensor:
     return real.mean(-1) - fake.mean(-1)
 
 
+def energy_l2(real: Tensor, fake: Tensor, kind: L2 = "sum") -> Tensor:
+    """E U(x)² + E U(x̃)², which keeps both energies near 0 (Du & Mordatch 2019, section 3.3).
+
+    kind: "difference" is E U(x)² − E U(x̃)², as later texts print it, which does not.
+    """
+    of_real, of_fake = real.square().mean(-1), fake.square().mean(-1)
+    return of_real + of_fake if kind == "sum" else of_real - of_fake
+
+
 class Contrastive(Descent):
     """Lower the energy of data, raise that of samples, without a bound."""
 
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:
         return contrastive(real, fake)
+
+
+class MaximumLikelihood(Objective):
+    """E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²) of chains x̃, λ being the hyper "energy_l2".
+
+    l2: which of the two forms of the squares. data_noise: standard deviation of Gaussian noise on
+    the data, which gives a density to data that lies on few values, as pixels do.
+    """
+
+    def __init__(self, l2: L2 = "sum", data_noise: float = 0.0) -> None:
+        self.l2: L2 = l2
+        self.data_noise = data_noise
+
+    def energy_loss(
+        self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
+    ) -> Loss:
+        assert draw is not None  # chains never rest
+        x = batch.x
+        if self.data_noise:
+            event = x.shape[1:] if context.members == 1 else x.shape[2:]
+            count = x.shape[0 if context.members == 1 else 1]
+            x = torch.add(x, context.generator.normal(count, *event), alpha=self.data_noise)
+        with parametrize.cached():  # both are of one U: spectral norm moves on by one iteration
+            real = context.rows(energy(x, batch.condition, stream="real").energy)
+            fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)
+        total = contrastive(real, fake)
+        if "energy_l2" in context.hyper:
+            weight = context.hyper["energy_l2"].squeeze(-1)
+            total = total + weight * energy_l2(real, fake, self.l2)
+        return Loss(
+            total,
+            {"energy_real": real.detach().mean(-1), "energy_fake": fake.detach().mean(-1)},
+        )

@@ -4,10 +4,18 @@ from difflib import get_close_matches
 from typing import Any
 
 from energan.errors import SettingError
-from energan.recipes import conditional, dcgan2015, ebgan2017, gan2014, isola2016, tagging
+from energan.recipes import (
+    conditional,
+    dcgan2015,
+    ebgan2017,
+    gan2014,
+    igebm2019,
+    isola2016,
+    tagging,
+)
 from energan.recipes.recipe import Recipe
 
-FILES = (ebgan2017, gan2014, dcgan2015, conditional, isola2016, tagging)
+FILES = (ebgan2017, gan2014, dcgan2015, conditional, isola2016, igebm2019, tagging)
 RECIPES: dict[str, Recipe] = {r.name: r for file in FILES for r in file.RECIPES}
 
 

@@ -1,0 +1,177 @@
+"""Short Langevin chains on the energy itself as the sampler (Du & Mordatch 2019).
+
+Each step takes a batch of chains out of the replay buffer, starts a few of them anew from noise,
+moves all K steps downhill with noise on the energy as it is, and puts them back.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import (
+    Batch,
+    Context,
+    Draw,
+    Energy,
+    Randomness,
+    Sampler,
+    SettingError,
+    State,
+    Stream,
+    frozen,
+)
+from energan.samplers import dynamics, metropolis
+from energan.samplers.dynamics import Chains, Rule, follow, potential
+from energan.samplers.replay import Replay
+
+Dynamics = Literal["langevin", "mala"]
+NUMBERS_AT_ONCE, LEAST_AT_ONCE = 2**17, 16
+"""Of the chains that `sample` moves together: all their maps are in memory for a gradient."""
+
+
+class LangevinChains(Sampler):
+    """K steps from the replay buffer.
+
+    rule: how a step is made. steps: K. restart: the share of chains that start anew from noise.
+    sample_steps: steps of a finished sample beyond where its chain lies in the buffer.
+    dynamics: "mala" refuses moves so that the chain's law is exact; it uses ε of the rule alone.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        steps: int,
+        replay: Replay,
+        *,
+        restart: float = 0.05,
+        sample_steps: int = 0,
+        dynamics: Dynamics = "langevin",
+    ) -> None:
+        super().__init__()
+        self.rule, self.steps, self.replay = rule, steps, replay
+        self.restart, self.sample_steps = restart, sample_steps
+        self.dynamics: Dynamics = dynamics
+
+    def init(self, context: Context) -> State:
+        if context.members > 1:
+            raise SettingError("chains have no member axis: train the members as separate runs")
+        return self.replay.start(context.generator)
+
+    def draw(
+        self, energy: Energy, batch: Batch, state: State, context: Context
+    ) -> tuple[Draw | None, State]:
+        """Chains out of the buffer, moved and put back: the state's own tensors are written."""
+        draws, replay, count = context.generator, self.replay, len(batch.x)
+        rank, ranks = draws.share
+        if count * ranks > replay.capacity:
+            raise SettingError(
+                f"model.buffer {replay.capacity}: it must hold a batch ({count * ranks}) at least"
+            )
+        slots = replay.slots(draws, count, (rank, ranks))
+        anew = draws.keep(self.restart, count)
+        x, ages = replay.get(state, slots), state["ages"][slots]
+        x = torch.where(_like(anew, x), replay.noise(draws, count), x)
+        ages = ages.masked_fill(anew, 0) + self.steps
+        labels = None
+        if replay.classes is not None:
+            labels = torch.where(anew, replay.any_labels(draws, count), state["labels"][slots])
+        made = self._move(energy, x, self.steps, labels, "fake", draws)
+        self._put_back(state, slots, made.x, ages, labels, context)
+        info = {
+            "chain_drop": made.energy_drop.mean().view(1),
+            "chain_gradient": made.gradient_norm.mean().view(1),
+            "chain_age": ages.double().mean().float().view(1),
+        }
+        if made.acceptance is not None:
+            info["chain_acceptance"] = made.acceptance.mean().view(1)
+        if self.rule.low is not None and self.rule.high is not None:
+            info["chain_saturation"] = self._saturation(made.x)
+            info["data_saturation"] = self._saturation(batch.x)
+        return Draw(made.x, labels, info), state
+
+    @torch.no_grad()
+    def sample(
+        self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
+    ) -> Draw | None:
+        """Chains of the buffer, of the labels `condition` (count,), `sample_steps` further on."""
+        draws = context.generator
+        x = self.replayed(state, count, condition, draws)
+        if not self.sample_steps:
+            return Draw(x, condition)
+        size = max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // x[0].numel())
+        labels = [None] * -(-count // size) if condition is None else condition.split(size)
+        parts = [
+            self._move(energy, part, self.sample_steps, y, "eval", draws).x
+            for part, y in zip(x.split(size), labels, strict=True)
+        ]
+        return Draw(torch.cat(parts), condition)
+
+    def replayed(
+        self, state: State, count: int, condition: Tensor | None, draws: Randomness
+    ) -> Tensor:
+        """`count` chains as they lie in the buffer; of a label without any, noise."""
+        at = (draws.uniform(0, 1, count) * self.replay.capacity).long()
+        at.clamp_(max=self.replay.capacity - 1)
+        if condition is None:
+            return self.replay.get(state, at)
+        x = self.replay.noise(draws, count)
+        for label in condition.unique():
+            of_label = torch.nonzero(state["labels"] == label).flatten()
+            wanted = condition == label
+            if len(of_label):
+                x[wanted] = self.replay.get(state, of_label[at[wanted] % len(of_label)])
+        return x
+
+    def _move(
+        self,
+        energy: Energy,
+        x: Tensor,
+        steps: int,
+        labels: Tensor | None,
+        stream: Stream,
+        draws: Randomness,
+    ) -> Chains:
+        with frozen(energy):
+            u = potential(energy, labels, stream)
+            if self.dynamics == "langevin":
+                return dynamics.run(u, x, self.rule, steps, draws.normal)
+            size = self.rule.step_size
+            return follow(
+                lambda walk: metropolis.step(
+                    u, walk, size, draws.normal, lambda count: draws.uniform(0, 1, count)
+                ),
+                metropolis.begin(u, x),
+                steps,
+            )
+
+    def _put_back(
+        self,
+        state: State,
+        slots: Tensor,
+        x: Tensor,
+        ages: Tensor,
+        labels: Tensor | None,
+        context: Context,
+    ) -> None:
+        """Into the buffer of this process; with others, the chains of all into that of each."""
+        if context.generator.share[1] > 1:
+            beside = [slots, ages, *([] if labels is None else [labels])]
+            row = torch.cat([x.flatten(1), torch.stack(beside, 1).to(x.dtype)], 1)
+            # numbers up to 2^24 are whole in float32; ages beyond that say little more
+            rows = context.gather(row.unsqueeze(0)).squeeze(0)
+            x = rows[:, : -len(beside)].unflatten(1, x.shape[1:])
+            slots, ages, *rest = rows[:, -len(beside) :].round().long().unbind(1)
+            labels = rest[0] if rest else None
+        self.replay.put(state, slots, x, ages, labels)
+
+    def _saturation(self, x: Tensor) -> Tensor:
+        """The share (1,) of coordinates at the bounds."""
+        assert self.rule.low is not None
+        assert self.rule.high is not None
+        return ((x <= self.rule.low) | (x >= self.rule.high)).float().mean().view(1)
+
+
+def _like(mask: Tensor, x: Tensor) -> Tensor:
+    """(B,) -> (B, 1, ..., 1), as many axes as x has."""
+    return mask.view(-1, *[1] * (x.dim() - 1))

@@ -1,0 +1,99 @@
+"""MALA: Langevin moves that a Metropolis test accepts or refuses, so that exp(−U)/Z is exact.
+
+    proposal    x' = x − ½ε∇U(x) + √ε·α
+    acceptance  min(1, exp(U(x) − U(x')) · q(x | x')/q(x' | x)),   q(b | a) = N(b; a − ½ε∇U(a), ε)
+
+(Roberts & Tweedie 1996.) Each move takes one gradient, at x'; that at x is kept.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from energan.core import Energy, exact
+from energan.samplers.dynamics import (
+    Chains,
+    Function,
+    Normal,
+    Walk,
+    Watch,
+    follow,
+    lengths,
+    normals,
+    slope,
+    still,
+)
+
+Uniform = Callable[[int], Tensor]
+"""count -> draws of U(0, 1)."""
+
+
+def propose(x: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+    """The mean of q(· | x)."""
+    return x.add(gradient, alpha=-step_size / 2)
+
+
+def log_density(b: Tensor, a: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+    """log q(b | a) (B,) up to a constant; gradient: ∇U(a)."""
+    away = exact(b - propose(a, gradient, step_size)).flatten(1)
+    return away.square().sum(1) / (-2 * step_size)
+
+
+def begin(energy: Function, x: Tensor) -> Walk:
+    """Chains that start at x (B, *event), with U and ∇U there."""
+    u, gradient = slope(energy, x)
+    nothing = torch.zeros_like(u)
+    return Walk(x.detach(), u, u, nothing, gradient=gradient, accepted=nothing)
+
+
+def step(energy: Function, walk: Walk, step_size: float, draw: Normal, uniform: Uniform) -> Walk:
+    """One move of all chains, made or refused for each by itself."""
+    x, u, gradient, accepted = walk.x, walk.energy, walk.gradient, walk.accepted
+    assert gradient is not None
+    assert accepted is not None
+    proposed = propose(x, gradient, step_size).add_(draw(*x.shape), alpha=step_size**0.5)
+    u_there, gradient_there = slope(energy, proposed)
+    log_ratio = (
+        (u - u_there)
+        + log_density(x, proposed, gradient_there, step_size)
+        - log_density(proposed, x, gradient, step_size)
+    )
+    moves = uniform(len(x)).log() < log_ratio  # never where log_ratio is not a number
+    each = moves.view(-1, *[1] * (x.dim() - 1))
+    return Walk(
+        torch.where(each, proposed, x),
+        torch.where(moves, u_there, u),
+        walk.start,
+        walk.slopes + lengths(gradient),
+        walk.steps + 1,
+        torch.where(each, gradient_there, gradient),
+        accepted + moves,
+    )
+
+
+def mala(
+    energy: Function | Energy,
+    x: Tensor,
+    *,
+    steps: int,
+    step_size: float,
+    generator: torch.Generator | None = None,
+    watch: Watch | None = None,
+) -> Chains:
+    """Chains of `steps` MALA moves from x (B, *event), stationary at exp(−U)/Z exactly.
+
+    energy: x (B, *event) -> U (B,). step_size: ε, best where about 0.57 of the moves are accepted
+    (Roberts & Rosenthal 1998). The result's `acceptance` tells. Raises ValueError as `langevin`.
+    """
+    if not step_size > 0:
+        raise ValueError(f"step_size must be positive, not {step_size}")
+
+    def uniform(count: int) -> Tensor:
+        return torch.rand(count, generator=generator, device=x.device)
+
+    with still(energy) as u:
+        draw = normals(x, generator)
+        return follow(
+            lambda walk: step(u, walk, step_size, draw, uniform), begin(u, x), steps, None, watch
+        )
