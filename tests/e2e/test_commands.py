@@ -78,10 +78,10 @@ def test_recipes_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_recipe_resolves_and_dry_run_prints_it(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--dry-run", "--model.sampler-optimiser.eps", "0.5", "--threads", "1")
+    words = ("--dry-run", "--model.energy-optimiser.eps", "0.5", "--threads", "1")
     assert run("train", name, *words) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["settings"]["model"]["sampler_optimiser"]["eps"] == 0.5
+    assert shown["settings"]["model"]["energy_optimiser"]["eps"] == 0.5
     assert shown["resolved"]["threads"] == 1
     assert load(name).settings.model_dump(mode="json")["data"] == shown["settings"]["data"]
 
