@@ -12,6 +12,7 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | tagging | -logit(tag vector given features) | generator(z, features) | logistic |
 | pix2pix | -logit of each patch of (source, x) | U-Net(source) | logistic + w * L1 |
 | conditional EBGAN | ||Dec(Enc(x, y), y) - x|| | generator(z, y) | margin |
+| IGEBM | f(x), or f(x, y) | Langevin chains on U | maximum likelihood |
 
 Low energy means real. Shapes: a single run has tensors `(B, *event)` and energies `(B,)` (or
 `(B, *cells)`); a **cohort** of M members that train as one program puts a leading member axis

@@ -131,17 +131,14 @@ def set_output_mean(generator: Chain, mean: Tensor, output: Output) -> None:
     last.bias.copy_(flat)
 
 
-def smooth_mlp(
-    event: tuple[int, ...], hidden: Sequence[int], *, beside: int = 0, spectral: bool
-) -> Chain:
-    """x (B, *event) -> (B, 1) through SiLU layers: an energy whose gradient is smooth.
+def smooth_mlp(size: int, hidden: Sequence[int], *, beside: int = 0, spectral: bool) -> Chain:
+    """x (B, size) -> (B, 1) through SiLU layers: an energy whose gradient is smooth.
 
     beside: further numbers that come with x, such as a label one-hot. spectral: the largest
     singular value of each weight is 1.
     """
-    sizes = [torch.Size(event).numel() + beside, *hidden, 1]
-    layers: list[nn.Module] = [Flatten((sizes[0],))]
-    for inputs, outputs in pairwise(sizes):
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise([size + beside, *hidden, 1]):
         dense = Dense(inputs, outputs)
         layers += [spectral_norm(dense) if spectral else dense, nn.SiLU()]
     return Chain(*layers[:-1])

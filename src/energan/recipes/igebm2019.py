@@ -2,24 +2,15 @@
 
 from energan.recipes.recipe import Recipe
 
-# The paper has no toy in the plane; these settings are ours. Modes are 0.02 wide, so that steps must
-# be small, and only MALA has no error of its own there: Langevin at half this step would make modes
-# a quarter wider. Chains come back every fourth step, or U changes faster than they can follow.
+# The paper has no toy in the plane; these settings are ours. Modes are 0.02 wide, so that steps
+# must be small, and only MALA has no error of its own there: Langevin at half this step would make
+# modes a quarter wider. Chains come back every fourth step, or U changes faster than they follow.
 RING = {
-    "hidden": [128, 128, 128],
-    "spectral": False,
-    "steps": 40,
     "step_size": 0.001,
-    "noise": None,
-    "clip": None,
-    "dynamics": "mala",
-    "buffer": 512,
-    "restart": 0.02,
-    "energy_l2": 0.001,
     "energy_optimiser": {"lr": "linear(0.001, 0.00003, 12000, 8000)", "beta1": 0.0},
 }
-# The paper has no MNIST; a network for two cores. With the published 1 for the squares energies are
-# told apart too slowly for so short a training, and the noise gives data that lies on black a width.
+# The paper has no MNIST; a network for two cores. With the published 1 for the squares energies
+# are told apart too slowly for so short a training; the noise gives data that is black a width.
 MNIST = {
     "stages": [24, 48, 96],
     "blocks": [1],
@@ -36,7 +27,7 @@ RECIPES = [
     Recipe(
         "igebm-ring",
         "an energy sampled by Langevin dynamics, on eight Gaussians in the plane",
-        "igebm",
+        "igebm_points",
         {
             "model": RING,
             "data": {"source": "ring"},

@@ -102,7 +102,7 @@ def test_mistakes_are_told() -> None:
 
 def test_the_energy_of_points_is_smooth_and_of_slope_one_under_spectral_norm() -> None:
     torch.manual_seed(0)
-    net = smooth_mlp((2,), (16, 16), spectral=True)
+    net = smooth_mlp(2, (16, 16), spectral=True)
     for _ in range(100):
         net(torch.randn(4, 2), "real")
     net.eval()

@@ -191,7 +191,7 @@ def test_mala_chains_are_offered_and_tell_their_acceptance() -> None:
 def test_ranks_keep_one_buffer() -> None:
     """Two processes of half a batch each leave the buffer that one with all of it leaves."""
     torch.manual_seed(0)
-    energy = Scalar(WithLabels(smooth_mlp((2,), (8,), beside=3, spectral=True), 3))
+    energy = Scalar(WithLabels(smooth_mlp(2, (8,), beside=3, spectral=True), 3))
     alone = sampler(classes=3)
     state = alone.init(context(0))
     rows: list[Tensor] = []

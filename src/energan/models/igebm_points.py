@@ -1,0 +1,81 @@
+"""IGEBM of points: a fully connected energy by maximum likelihood, sampled by its own chains.
+
+    q(x) = exp(−U(x))/Z,    −∇ log q(x) = ∇U(x) − E_q ∇U
+    x̃ ← x̃ − ½ε∇U(x̃) + √ε·α,  α ~ N(0, 1),   K times from a replay buffer
+    L = E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²)
+
+Chains are refused moves by a Metropolis test (MALA), so that they have the law q and not one that
+is wider by the step; `langevin` goes without. There is no spectral norm: modes that are narrow need
+a U that is steep.
+"""
+
+from pydantic import Field
+
+from energan.core import Config as BaseConfig
+from energan.core import Domain, Model, Optimiser, SettingError
+from energan.energies.scalar import Scalar
+from energan.nets.conditional import WithLabels, classes_of
+from energan.nets.mlp import Widths, smooth_mlp
+from energan.objectives import MaximumLikelihood
+from energan.objectives.contrastive import L2
+from energan.samplers.chains import Dynamics, LangevinChains
+from energan.samplers.dynamics import Rule
+from energan.samplers.replay import Replay
+from energan.schedules import Schedule
+
+ADAM = Optimiser(lr=0.001, beta1=0.0)
+
+
+class Config(BaseConfig):
+    """Settings of IGEBM of points."""
+
+    hidden: Widths = Field((128, 128, 128), description="hidden widths, SiLU units")
+    conditional: bool = Field(False, description="whether U is of a point given its label")
+    spectral: bool = Field(False, description="spectral normalisation of all weights")
+    dynamics: Dynamics = Field("mala", description="langevin, or mala: exact at any step")
+    steps: int = Field(40, ge=1, description="K: steps of each chain in a training step")
+    step_size: float = Field(0.01, gt=0, description="ε")
+    noise: float | None = Field(
+        None, ge=0, description="langevin's own standard deviation; None: √ε, and half the gradient"
+    )
+    clip: float | None = Field(None, gt=0, description="langevin's bound of the gradient")
+    buffer: int = Field(512, ge=1, description="chains in the replay buffer")
+    restart: float = Field(0.02, ge=0, le=1, description="share of chains started anew from noise")
+    box: float = Field(4.0, gt=0, description="noise is uniform in ±box")
+    sample_steps: int = Field(
+        0, ge=0, description="steps of a sample beyond its place in the buffer; 0: K"
+    )
+    energy_l2: Schedule = Field(0.001, description="λ: weight of the squares of the energies")
+    l2: L2 = Field("sum", description="their sum, or difference as some texts print it")
+    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        return cls(hidden=(8,), steps=3, buffer=32)
+
+
+def build(config: Config, domain: Domain) -> Model:
+    """The three choices, for points of `domain`."""
+    if len(domain.shape) != 1 or domain.low is not None:
+        raise SettingError(
+            f"igebm_points is of points without bounds, and the data holds {domain.shape}: use "
+            "--model igebm for images"
+        )
+    classes = classes_of(domain, "igebm_points") if config.conditional else 0
+    mlp = smooth_mlp(domain.size, config.hidden, beside=classes, spectral=config.spectral)
+    sampler = LangevinChains(
+        Rule(config.step_size, config.noise, config.clip),
+        config.steps,
+        Replay(config.buffer, domain.shape, -config.box, config.box, classes=classes or None),
+        restart=config.restart,
+        sample_steps=config.sample_steps or config.steps,
+        dynamics=config.dynamics,
+    )
+    return Model(
+        energy=Scalar(WithLabels(mlp, classes) if classes else mlp),
+        sampler=sampler,
+        objective=MaximumLikelihood(config.l2),
+        hyper={"energy_l2": config.energy_l2},
+        energy_optimiser=config.energy_optimiser,
+        conditional=classes > 0,
+    )
