@@ -24,6 +24,31 @@ ENERGIES = {
     ("score", "held_out_energy"): "held out (evaluation)",
     ("step", "energy_fake"): "samples (training)",
 }
+CHAINS = {
+    "chain-slopes": (
+        "Slopes of chains",
+        "Along chains: the norm of the energy's gradient, and how far they fall. A steady rise "
+        "warns of a divergence; near 0 chains no longer move.",
+        {"chain_gradient": "norm of ∇U", "chain_drop": "fall of U"},
+    ),
+    "chain-ages": (
+        "Age of chains",
+        "Langevin steps since a chain was started from noise, mean over a batch. It levels off at "
+        "K over the share of restarts.",
+        {"chain_age": "age"},
+    ),
+    "saturation": (
+        "Coordinates at the ends of the range",
+        "Their share should be that of the data: chains that all end there have run away.",
+        {"chain_saturation": "chains", "data_saturation": "data"},
+    ),
+    "acceptance": (
+        "Accepted moves",
+        "The share of moves that the Metropolis test accepts. Steps are best near 0.57.",
+        {"chain_acceptance": "acceptance"},
+    ),
+}
+"""Figures of models that are sampled by chains: title, what it says, lines."""
 GRADIENT = re.compile(r"^grad(ient)?_(norm_)?")
 MARKED = ("health", "rollback", "diverged")
 MARKS = "①②③④⑤⑥⑦⑧⑨"
@@ -42,7 +67,7 @@ class Line:
 
 
 def of_one(material: Material) -> list[Picture]:
-    """The figures of one run: losses, energies with the margin, gradient norms."""
+    """The figures of one run: losses, energies with the margin, gradient norms, chains."""
     lines = {
         "losses": _lines(material, [("step", n) for n in LOSSES], list(LOSSES.values())),
         "energies": _lines(material, list(ENERGIES), list(ENERGIES.values())),
@@ -63,6 +88,15 @@ def of_one(material: Material) -> list[Picture]:
             "nothing is learnt."
         )
         made.append(_curves("gradients", "Gradient norms", says, lines["gradients"], material))
+    return made + _chains(material)
+
+
+def _chains(material: Material) -> list[Picture]:
+    made = []
+    for name, (title, says, labels) in CHAINS.items():
+        lines = _lines(material, [("step", n) for n in labels], list(labels.values()))
+        if lines:
+            made.append(_curves(name, title, says, lines, material))
     return made
 
 
