@@ -22,6 +22,7 @@ Energy-based generative adversarial networks.
   tag RUN IMAGES..   tags of images, with votes, by a run of tagging
   interpolate RUN    samples along the way from one latent to another
   arithmetic RUN     a − b + c in the latents, by attributes, with its success rate
+  landscape RUN      the energy of points in the plane as a map, also through training
   neighbours RUN     samples beside their nearest training events
   evaluate RUN...    score runs against real data
   compare RUN RUN... samples and scores of several runs side by side
@@ -133,6 +134,7 @@ COMMANDS = {
     "tag": "tagging:tag",
     "interpolate": "latents:interpolate",
     "arithmetic": "arithmetic:arithmetic",
+    "landscape": "landscaping:landscape",
     "neighbours": "latents:neighbours",
     "evaluate": "evaluating:evaluate",
     "compare": "comparing:compare",

@@ -14,6 +14,7 @@ from energan.assembly import build, job_of, loop_of
 from energan.core import CheckpointError, DivergenceError, Domain, RunError, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.folder import RunFolder
+from energan.landscapes import Landscapes, mapped
 from energan.margin import STEPS, Estimate, estimate, wants_estimate
 from energan.previews import Judge, SampleGrids, Score
 from energan.progress import ProgressBar
@@ -330,6 +331,8 @@ def _train(
     best, highest = output.keep_best, output.keep_best not in LOWER_IS_BETTER
     saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, best, highest)
     loop.hooks = [log, saving, grids]
+    if mapped(data.domain):
+        loop.hooks.append(Landscapes(folder, output.sample_every, data))
     if training.on_divergence == "rollback":
         loop.hooks.append(Rollback(folder, training.rollbacks, bar.say))
     if loop.ranks.writes:

@@ -4,6 +4,7 @@ runs/NAME/
     config.json                    what was asked for, all settings, what was resolved, the hash
     events.jsonl                   one event a line, appended
     samples/step-000500.png
+    landscapes/step-000500.npz     of points in the plane
     checkpoints/step-000500/       weights.safetensors, state.safetensors, state.json
 """
 
@@ -30,6 +31,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.events = self.path / "events.jsonl"
         self.samples = self.path / "samples"
+        self.landscapes = self.path / "landscapes"
         self.checkpoints = self.path / "checkpoints"
 
     def exists(self) -> bool:
@@ -136,11 +138,11 @@ class RunFolder:
         return "interrupted" if last == "start" else str(last)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write aside, flush to the disk, rename: a reader sees the old file or the new one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf8") as file:
-        file.write(text)
+    with aside.open("wb") as file:
+        file.write(content.encode("utf8") if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)

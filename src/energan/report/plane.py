@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from energan import landscapes
 from energan.data import DataSet
+from energan.report import landscape
 from energan.report.html import Pen, Picture, of_drawing
 from energan.run import Run
 
 SHOWN, SIDE, LINE = 2000, 121, 400
-BORDER = 0.15
-"""Share of the data's extent that is shown around it."""
 
 
 def points(
@@ -51,34 +51,34 @@ def _scatter(x: Tensor, real: Tensor | None) -> Picture:
 
 
 def _map(run: Run, x: Tensor, real: Tensor | None, level: float | None) -> Picture:
-    """Contours of U over the box of the data, or of the samples."""
-    low, high = _box(x if real is None else real)
-    across, up = (torch.linspace(float(a), float(b), SIDE) for a, b in zip(low, high, strict=True))
-    places = torch.cartesian_prod(across, up)
-    energy = run.energy(places).reshape(SIDE, SIDE).T  # rows go up, columns across
+    """Contours of U, and arrows of −∇U, over the box of the data, or of the samples."""
+    corners = landscapes.box(x if real is None else real)
+    shown = torch.empty(0, 2) if real is None else real[: landscapes.SHOWN]
+    land = landscape.surveyed(run, corners, torch.empty(0, 2), shown, SIDE)
 
     def draw(axes: Any, pen: Pen) -> None:
-        filled = axes.contourf(across, up, energy, 14, cmap="viridis_r")
+        filled = landscape.terrain(axes, land, landscape.ends([land]))
         axes.figure.colorbar(
             filled, ax=axes, label="U(x)", pad=0.02, shrink=0.9
         ).outline.set_visible(False)
-        if level is not None and float(energy.min()) < level < float(energy.max()):
-            axes.contour(across, up, energy, [level], colors="white", linewidths=1)
-        if real is not None:
-            axes.scatter(*_plane(real[:500]), s=2, c="white", alpha=0.5, linewidths=0)
-        axes.set_xlim(float(low[0]), float(high[0]))
-        axes.set_ylim(float(low[1]), float(high[1]))
-        axes.set_aspect("equal")
+        if level is not None and float(land.energy.min()) < level < float(land.energy.max()):
+            across, up = landscapes.lines(*corners, SIDE)
+            axes.contour(across, up, land.energy, [level], colors="white", linewidths=1.2)
+        landscape.arrows(axes, land)
+        landscape.dots(axes, land)
 
-    says = "The energy over the plane, with data in white; low (bright) where the model sees data."
+    says = (
+        "The energy over the plane, with data in black; low (bright) where the model sees data. "
+        "Arrows: −∇U, the way down; colours end where only a tenth of the map lies higher."
+    )
     if level is not None:
-        says += f" White line: U = m = {level:.3g}, where one crosses the box."
+        says += f" Thick white line: U = m = {level:.3g}, where one crosses the box."
     return of_drawing("energy-map", "Energy map", says, draw, (4.7, 4.2))
 
 
 def _line(run: Run, x: Tensor, real: Tensor | None, level: float | None) -> Picture:
     """Densities of samples and data on the line, with U above them."""
-    low, high = _box(x if real is None else real)
+    low, high = landscapes.box(x if real is None else real)
     places = torch.linspace(float(low[0]), float(high[0]), LINE)
     energy = run.energy(places[:, None])
 
@@ -103,9 +103,3 @@ def _line(run: Run, x: Tensor, real: Tensor | None, level: float | None) -> Pict
 
 def _plane(x: Tensor) -> tuple[Any, Any]:
     return x[:, 0].numpy(), x[:, 1].numpy()
-
-
-def _box(x: Tensor) -> tuple[Tensor, Tensor]:
-    low, high = x.amin(0), x.amax(0)
-    border = BORDER * (high - low).clamp_min(1e-3)
-    return low - border, high + border

@@ -53,8 +53,17 @@ def test_neighbours_are_those_of_the_whole_set_by_rows_of_it(
     ("size", "pictures"), [(1, ["points"]), (2, ["points", "energy-map"]), (3, ["points"])]
 )
 def test_points_are_drawn_in_any_number_of_dimensions(size: int, pictures: list[str]) -> None:
+    def energy(x: torch.Tensor) -> torch.Tensor:
+        return x.square().sum(1).sqrt()
+
     run: Any = SimpleNamespace(
-        domain=Domain((size,)), step=5, energy=lambda x: x.square().sum(1).sqrt()
+        domain=Domain((size,)),
+        step=5,
+        weights="raw",
+        energy=energy,
+        potential=lambda: energy,
+        engine=SimpleNamespace(device="cpu"),
+        job=SimpleNamespace(settings=SimpleNamespace(seed=0)),
     )
     data = DataSet("points", torch.randn(300, size), Domain((size,)))
     for real in (data, None):
