@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.metrics.arrays import Values, array
+from energan.metrics.bootstrap import Interval
 
 
 def auroc(scores: Values, anomalous: Values) -> float:
@@ -18,6 +19,43 @@ def auroc(scores: Values, anomalous: Values) -> float:
 
     s, a = _labelled(scores, anomalous)
     return float(roc_auc_score(a, s))
+
+
+def auroc_interval(scores: Values, anomalous: Values, level: float = 0.95) -> Interval:
+    """The interval of `auroc` by the variance of DeLong et al. 1988, on the scale of the logit.
+
+    That variance holds for any two distributions; the logit keeps the ends in [0, 1]. Where it is
+    0, as of scores that separate all events, the interval is Clopper and Pearson's of as many
+    trials as there are events of the rarer kind: those pairs are independent.
+    Raises ValueError for what `auroc` refuses, fewer than two of either kind, or another level.
+    """
+    from scipy.special import expit, logit, ndtri
+    from scipy.stats import beta
+
+    s, a = _labelled(scores, anomalous)
+    normal, other = np.sort(s[~a]), np.sort(s[a])
+    n, m = len(normal), len(other)
+    if min(n, m) < 2 or not 0 < level < 1:
+        raise ValueError("an interval needs two events of each kind, and a level in (0, 1)")
+    above = _share_below(normal, other)  # (m,): of each anomalous one, how many it outranks
+    below = 1 - _share_below(other, normal)  # (n,)
+    value = float(above.mean())
+    variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    tail = (1 - level) / 2
+    if not 0 < value < 1 or variance < 1e-24:
+        trials = min(n, m)
+        hits = value * trials
+        low = beta.ppf(tail, hits, trials - hits + 1) if value > 0 else 0.0
+        high = beta.ppf(1 - tail, hits + 1, trials - hits) if value < 1 else 1.0
+        return Interval(float(low), float(high))
+    half = -ndtri(tail) * variance**0.5 / (value * (1 - value))
+    return Interval(float(expit(logit(value) - half)), float(expit(logit(value) + half)))
+
+
+def _share_below(reference: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each x the share of `reference`, ascending, that is lower, equal ones counted half."""
+    sides = np.searchsorted(reference, x, "left") + np.searchsorted(reference, x, "right")
+    return sides / (2 * len(reference))
 
 
 def average_precision(scores: Values, anomalous: Values) -> float:
