@@ -27,7 +27,7 @@ from energan.run import CHUNK, Run
 from energan.verdict.calibration import finite
 
 SAMPLES = 10_000
-INTERVAL = "95%, DeLong et al. 1988, on the scale of the logit"
+INTERVAL = "95%, Wilson's, of as many trials as have the variance of DeLong et al. 1988"
 SHARES = (0.005, *(i / 40 for i in range(1, 40)), 0.995)
 """The quantiles of the energies that are kept, for pictures."""
 MORE_LIKE = (

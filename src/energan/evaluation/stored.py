@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from energan.evaluation.synthetic import KINDS
 from energan.folder import write_atomically
 from energan.run import Run
 from energan.version import __version__
@@ -57,7 +58,6 @@ def keep(run: Run, record: dict[str, Any]) -> None:
     old = [m for e in same for m in e["metrics"] if m.get("name") not in fresh]
     order = {name: place for place, name in enumerate(RESULT_ORDER)}
     metrics = sorted(old + record["metrics"], key=lambda m: order.get(m["name"], len(order)))
-    rest = [e for e in entries if protocol(e) != protocol(record)]
     complete = record["complete"] or any(e.get("complete") for e in same)
     whole = {**record, "complete": complete, "metrics": metrics}
     if record["extractor"] is None and same:
@@ -73,8 +73,10 @@ def keep_outside(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     entries = kept_outside(run.path)
     same = [e for e in entries if _outside_protocol(e) == _outside_protocol(record)]
     rest = [e for e in entries if all(e is not s for s in same)]
-    sets = {s.get("name"): s for e in [*same, record] for s in e["sets"]}
-    whole = {**record, "sets": sorted(sets.values(), key=lambda s: (not s["made"], s["name"]))}
+    sets = {s["name"]: s for e in [*same, record] for s in e["sets"]}
+    order = {name: place for place, name in enumerate(KINDS)}  # and after them sources, by name
+    names = sorted(sets, key=lambda name: (order.get(name, len(order)), name))
+    whole = {**record, "sets": [sets[name] for name in names]}
     ordered = sorted([*rest, whole], key=lambda e: [str(v).zfill(12) for v in _outside_protocol(e)])
     _write(run, kept(run.path), ordered)
     return whole

@@ -19,7 +19,7 @@ def textures(shape: torch.Size, generator: torch.Generator) -> Tensor:
     colours = torch.rand(2, count, channels, 1, 1, generator=generator)
     spectrum = torch.randn(count, height, width, generator=generator)
     t = torch.empty(count, height, width)
-    for kind, pattern in enumerate((grating, checkerboard, pink)):
+    for kind, pattern in enumerate((grating, checkerboard, pink)[:count]):
         own = slice(kind, None, 3)
         t[own] = pattern(draws[:, own], spectrum[own])
     return torch.lerp(colours[0], colours[1], (t.unsqueeze(1) + 1) / 2)

@@ -22,15 +22,15 @@ def auroc(scores: Values, anomalous: Values) -> float:
 
 
 def auroc_interval(scores: Values, anomalous: Values, level: float = 0.95) -> Interval:
-    """The interval of `auroc` by the variance of DeLong et al. 1988, on the scale of the logit.
+    """Wilson's interval of `auroc`, of as many trials as would have its variance.
 
-    That variance holds for any two distributions; the logit keeps the ends in [0, 1]. Where it is
-    0, as of scores that separate all events, the interval is Clopper and Pearson's of as many
-    trials as there are events of the rarer kind: those pairs are independent.
+    The variance is that of DeLong et al. 1988, which holds for any two distributions, of n normal
+    and m anomalous events. At most 4nm/(n + m) trials, which is what Hanley and McNeil 1982 come
+    to near 0 and 1: there too few events speak for an estimate. Of scores that separate all
+    events, or none, it is 0; the trials are then the min(n, m) pairs that are independent.
     Raises ValueError for what `auroc` refuses, fewer than two of either kind, or another level.
     """
-    from scipy.special import expit, logit, ndtri
-    from scipy.stats import beta
+    from scipy.special import ndtri
 
     s, a = _labelled(scores, anomalous)
     normal, other = np.sort(s[~a]), np.sort(s[a])
@@ -41,15 +41,13 @@ def auroc_interval(scores: Values, anomalous: Values, level: float = 0.95) -> In
     below = 1 - _share_below(other, normal)  # (n,)
     value = float(above.mean())
     variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    tail = (1 - level) / 2
-    if not 0 < value < 1 or variance < 1e-24:
-        trials = min(n, m)
-        hits = value * trials
-        low = beta.ppf(tail, hits, trials - hits + 1) if value > 0 else 0.0
-        high = beta.ppf(1 - tail, hits + 1, trials - hits) if value < 1 else 1.0
-        return Interval(float(low), float(high))
-    half = -ndtri(tail) * variance**0.5 / (value * (1 - value))
-    return Interval(float(expit(logit(value) - half)), float(expit(logit(value) + half)))
+    trials = float(min(n, m))
+    if variance > 1e-24:
+        trials = min(value * (1 - value) / variance, 4 * n * m / (n + m))
+    z2 = float(ndtri((1 + level) / 2)) ** 2
+    middle = (value * trials + z2 / 2) / (trials + z2)
+    half = (z2 * (value * (1 - value) * trials + z2 / 4)) ** 0.5 / (trials + z2)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
 
 
 def _share_below(reference: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
