@@ -6,6 +6,8 @@ from energan.commands.parts import figure, show, table_of
 from energan.errors import SettingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from energan.evaluation.ood import Outside
     from energan.run import Run
 
@@ -38,13 +40,19 @@ def scored(run: "Run", asked: Any) -> "Outside":
     )
     _print(run, made)
     if asked.ood_picture is not None:
-        from energan.report.outside import energies
-
-        asked.ood_picture.parent.mkdir(parents=True, exist_ok=True)
-        shown = {**made.record, "sets": made.sets}
-        asked.ood_picture.write_bytes(energies(shown).light)
-        print(f"  drawn: {asked.ood_picture}")
+        _draw(made, asked.ood_picture)
     return made
+
+
+def _draw(made: "Outside", path: "Path") -> None:
+    from energan.report.outside import energies
+
+    picture = energies({**made.record, "sets": made.sets})
+    if picture is None:
+        raise SettingError("--ood-picture: no energy of these sets is finite: leave it out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(picture.light)
+    print(f"  drawn: {path}")
 
 
 def _print(run: "Run", made: "Outside") -> None:

@@ -41,7 +41,8 @@ def rankings(material: Material) -> list[Ranking]:
 def pictures(material: Material) -> list[Picture]:
     """Histograms of the newest entry."""
     found = _shown(material)
-    return [energies(found[-1])] if found else []
+    picture = energies(found[-1]) if found else None
+    return [picture] if picture else []
 
 
 def _shown(material: Material) -> list[dict[str, Any]]:
@@ -73,34 +74,32 @@ def _ranking(entry: dict[str, Any]) -> Ranking:
     return Ranking(f"Step {number(entry.get('step'))}, {weights} weights", rows, says)
 
 
-def energies(entry: dict[str, Any]) -> Picture:
-    """A row of histograms for each set, that of held-out data behind it."""
-    shares = np.array(entry.get("shares") or [], dtype=np.float64)
-    own = _levels(entry["held_out"], shares)
-    sets = [s for s in entry["sets"] if _levels(s, shares) is not None]
+def energies(entry: dict[str, Any]) -> Picture | None:
+    """A row of histograms for each set, that of held-out data behind it; None without energies."""
+    shares = _numbers(entry.get("shares"))
+    own, *others = (_levels(found, shares) for found in (entry["held_out"], *entry["sets"]))
+    rows = [(s, v) for s, v in zip(entry["sets"], others, strict=True) if v is not None]
+    if own is None or not rows:
+        return None
+    scale = _Scale(own, [levels for _, levels in rows])
+    behind = scale.heights(own, shares)
 
     def draw(axes: Any, pen: Pen) -> None:
-        if own is None:
-            return
-        scale = _Scale(own, [v for s in sets if (v := _levels(s, shares)) is not None])
-        behind = scale.heights(own, shares)
-        for row, found in enumerate(reversed(sets)):
-            values = _levels(found, shares)
-            assert values is not None
+        for row, (found, levels) in enumerate(reversed(rows)):
             colour = pen.colours[0] if found["auroc"] >= 0.5 else pen.colours[1]
-            for heights, paint, what in (
-                (behind, pen.faint, "held out"),
-                (scale.heights(values, shares), colour, "other data"),
-            ):
+            heights = scale.heights(levels, shares)
+            for these, paint, what in (
+                (behind, pen.faint, "held out"), (heights, colour, "other data"),
+            ):  # fmt: skip
                 axes.fill_between(
-                    scale.middles, row, row + 0.85 * heights / max(heights.max(), 1e-12),
+                    scale.middles, row, row + 0.85 * these / max(these.max(), 1e-12),
                     step="mid", color=paint, alpha=0.55, linewidth=0,
                     label=what if row == 0 else None,
                 )  # fmt: skip
-        names = [f"{safe_label(str(s['name']))}  {s['auroc']:.3f}" for s in sets]
-        axes.set_yticks(range(len(sets)), names[::-1], va="bottom")
+        names = [f"{safe_label(str(s.get('name')))}  {s['auroc']:.3f}" for s, _ in rows]
+        axes.set_yticks(range(len(rows)), names[::-1], va="bottom")
         axes.tick_params(axis="y", length=0)
-        axes.set_ylim(0, len(sets))
+        axes.set_ylim(0, len(rows))
         axes.spines["left"].set_visible(False)
         axes.set_xticks(*scale.ticks())
         axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
@@ -110,16 +109,20 @@ def energies(entry: dict[str, Any]) -> Picture:
         "Grey: held-out data. Blue: the set named at the left, with its AUROC; orange where that "
         "is below 0.5. Each histogram has its own height."
     )
-    size = (4.7, 0.9 + 0.36 * max(1, len(sets)))
-    return of_drawing("energies-of-other-data", TITLE, says, draw, size, tall=len(sets) > 5)
+    size = (4.7, 0.9 + 0.36 * len(rows))
+    return of_drawing("energies-of-other-data", TITLE, says, draw, size, tall=len(rows) > 5)
+
+
+def _numbers(values: Any) -> Values:
+    """A list of numbers; an empty one of anything else."""
+    there = isinstance(values, list) and all(map(is_number, values))
+    return np.array(values if there else [], dtype=np.float64)
 
 
 def _levels(found: dict[str, Any], shares: Values) -> Values | None:
     """Quantiles of the energies of one set; None if they are not there as they should be."""
-    values = found.get("energies")
-    if not isinstance(values, list) or not len(shares) == len(values) > 1:
-        return None
-    return np.array(values, dtype=np.float64) if all(map(is_number, values)) else None
+    values = _numbers(found.get("energies"))
+    return values if len(shares) == len(values) > 1 else None
 
 
 class _Scale:
