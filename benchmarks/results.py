@@ -15,7 +15,7 @@ from torch import Tensor
 
 from energan import pictures
 from energan.data import open_data
-from energan.evaluation.evaluate import kept
+from energan.evaluation.stored import kept
 from energan.run import Run
 
 SEED, SHOWN_PAIRS = 0, 24

@@ -9,6 +9,7 @@ from energan.commands.parts import parse, show, table_of
 
 if TYPE_CHECKING:
     from energan.evaluation.evaluate import Evaluation
+    from energan.evaluation.ood import Outside
     from energan.evaluation.results import Result
     from energan.run import Run
 
@@ -30,12 +31,18 @@ def evaluate(args: list[str]) -> int:
         variance_ratio, memorisation, parzen, modes, energy_log_likelihood, or all; of image to
         image l1, psnr, ssim; of tags precision_at_10, recall_at_10"""
         samples: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
-        """how many samples to draw"""
+        """how many samples to draw; of other data how many events of each, at most"""
         reference: str | None = None
         """real data, if not the run's own: a source, as --data takes it"""
         extractor: str | None = None
         """classifier (the default: trained on the data's labels, once, and kept), pixels, a
         .safetensors file of Inception weights, a TorchScript file, or package.module:callable"""
+        ood: tuple[str, ...] = ()
+        """other data, ranked by energy among held-out data (AUROC): sources, as --data takes them,
+        or sets made for it, noise, gaussian, constant, shuffled, inverted, blurred, textures,
+        mixup, or all of these; without --metrics nothing else is scored"""
+        ood_picture: Path | None = None
+        """draw histograms of these energies into this .png"""
         weights: Literal["ema", "raw"] | None = None
         """averaged or raw; averaged where there are any"""
         checkpoint: str = "last"
@@ -50,44 +57,63 @@ def evaluate(args: list[str]) -> int:
         """write the whole of it to this JSON file too"""
 
     asked = parse(Evaluate, args, "energan evaluate")
+    from energan.commands import outside
     from energan.core import SettingError
     from energan.data.bar import say
     from energan.evaluation import evaluate as evaluation
-    from energan.evaluation import seeds
+    from energan.evaluation import seeds, stored
     from energan.run import Run
 
     if not asked.runs:
         raise SettingError("name the run to score: energan evaluate RUN")
     if asked.out is not None and asked.out.is_dir():
         raise SettingError(f"--out {asked.out} is a folder: name a .json file")
+    outside.check(asked)
     set_threads(asked.threads)
     evaluation.wanted_measures(asked.metrics)  # a misspelt one is told before anything is loaded
     runs = [Run(path, checkpoint=asked.checkpoint, weights=asked.weights) for path in asked.runs]
-    found = []
+    made: list[Evaluation | None] = []
+    others: list[Outside | None] = []
     for run in runs:
         for warning in run.warnings:
             say(f"energan: {warning}; using {run.checkpoint.name} instead")
-        made = evaluation.evaluate(
-            run,
-            metrics=asked.metrics,
-            samples=asked.samples,
-            reference=asked.reference,
-            extractor=asked.extractor,
-            seed=asked.seed,
-            resamples=asked.resamples,
-            say=lambda text: say(f"  {text}"),
-        )
-        found.append(made)
-        _print(run, made)
+        others.append(outside.scored(run, asked) if asked.ood else None)
+        made.append(_scored(run, asked) if asked.metrics or not asked.ood else None)
+    found = [
+        [*(m.results if m else []), *(o.results if o else [])]
+        for m, o in zip(made, others, strict=True)
+    ]
     groups = [
-        (group, seeds.over([(runs[i], found[i].results) for i in group]))
-        for group in seeds.grouped(runs)
+        (group, seeds.over([(runs[i], found[i]) for i in group])) for group in seeds.grouped(runs)
     ]
     for group, together in groups:
         _print_seeds([runs[i] for i in group], together)
     if asked.out is not None:
-        _write(asked.out, runs, found, [[seeds.record(t) for t in g] for _, g in groups])
+        records = [
+            {**(m.record if m else {}), **({stored.OUTSIDE: o.record} if o else {})}
+            for m, o in zip(made, others, strict=True)
+        ]
+        _write(asked.out, runs, records, [[seeds.record(t) for t in g] for _, g in groups])
     return 0
+
+
+def _scored(run: "Run", asked: Any) -> "Evaluation":
+    """The run's evaluation, printed."""
+    from energan.data.bar import say
+    from energan.evaluation.evaluate import evaluate
+
+    made = evaluate(
+        run,
+        metrics=asked.metrics,
+        samples=asked.samples,
+        reference=asked.reference,
+        extractor=asked.extractor,
+        seed=asked.seed,
+        resamples=asked.resamples,
+        say=lambda text: say(f"  {text}"),
+    )
+    _print(run, made)
+    return made
 
 
 def set_threads(threads: int | None) -> None:
@@ -169,15 +195,15 @@ def _print_seeds(runs: "list[Run]", together: list[Any]) -> None:
     show(table)
 
 
-def _write(out: Path, runs: "list[Run]", found: "list[Evaluation]", groups: list[Any]) -> None:
+def _write(out: Path, runs: "list[Run]", records: list[dict[str, Any]], groups: list[Any]) -> None:
     import json
 
     from energan.folder import write_atomically
 
     entries = [
         {"run": str(run.path), "recipe": run.job.recipe, "hash": run.config["hash"],
-         "train_seed": run.job.settings.seed, **made.record}
-        for run, made in zip(runs, found, strict=True)
+         "train_seed": run.job.settings.seed, **record}
+        for run, record in zip(runs, records, strict=True)
     ]  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"runs": entries, "over_seeds": groups}, indent=1, ensure_ascii=False)

@@ -1,12 +1,8 @@
 """A run and real data -> scores, with the protocol that made them, kept in the run."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from energan.core import DataError, SettingError
 from energan.errors import describe
@@ -15,12 +11,11 @@ from energan.evaluation.images import Reference, View, reference_for
 from energan.evaluation.material import Material
 from energan.evaluation.measures import ALIASES, MEASURES
 from energan.evaluation.results import Result
-from energan.folder import write_atomically
+from energan.evaluation.stored import about_run, keep, kept, protocol
 from energan.run import Run
 from energan.version import __version__
 
 SAMPLES, RESAMPLES = 10_000, 1000
-FORMAT = 1
 CONDITIONED = (*paired.BETTER, *tagging.BETTER)
 """Measures of runs whose events come with conditions of their own."""
 Say = Callable[[str], None]
@@ -87,7 +82,7 @@ def evaluate(
     used = material.extractor_used
     asked = {"reference": reference, "extractor": extractor}
     record = {
-        **_record(run, seed, resamples, material.count),
+        **about_run(run, seed, material.count, resamples),
         "images": view.says,
         "extractor": None if used is None else used.about,
         "reference": found.record(),
@@ -125,7 +120,7 @@ def _of_conditions(
         say(f"tagging {count:,} images by {of_run}")
         results = tagging.scores(run, tagged, wanted=wanted, seed=seed, resamples=resamples)
     record = {
-        **_record(run, seed, resamples, count),
+        **about_run(run, seed, count, resamples),
         "images": says,
         "extractor": extractor,
         "reference": beside,
@@ -186,35 +181,6 @@ def _reference(run: Run, source: str | None) -> Reference:
         raise DataError(f"{error}; or name other data of the same kind by --reference") from None
 
 
-def _record(run: Run, seed: int, resamples: int, samples: int) -> dict[str, Any]:
-    """What every entry tells of the run and of how it was scored."""
-    return {
-        "step": run.step,
-        "weights": run.weights,
-        "weights_sha256": run.network.sha256,
-        "seed": seed,
-        "resamples": resamples,
-        "device": str(run.engine.device),
-        "samples": samples,
-        "energan": __version__,
-        "torch": str(torch.__version__),
-        "threads": torch.get_num_threads(),
-    }
-
-
-# --- metrics.json ---------------------------------------------------------------------------------
-
-
-def kept(path: Path) -> list[dict[str, Any]]:
-    """The evaluations in a run's metrics.json; none if there is no such file, or it is damaged."""
-    try:
-        stored = json.loads((path / "metrics.json").read_text(encoding="utf8"))
-        found = [e for e in stored["evaluations"] if isinstance(e.get("metrics"), list)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
-    return found
-
-
 def found_again(
     run: Run,
     metrics: Sequence[str],
@@ -233,7 +199,7 @@ def found_again(
     wanted = wanted_measures(metrics)
     for entry in kept(run.path):
         same = (run.step, run.weights, seed, samples, __version__, run.network.sha256, RESAMPLES)
-        if _protocol(entry)[: len(same)] != same or entry.get("asked") is not None:
+        if protocol(entry)[: len(same)] != same or entry.get("asked") is not None:
             continue
         if wanted:
             there = {ALIASES.get(m["name"], m["name"]) for m in entry["metrics"]}
@@ -242,72 +208,3 @@ def found_again(
         elif entry.get("complete"):
             return entry
     return None
-
-
-def keep(run: Run, record: dict[str, Any]) -> None:
-    """Write `record` into the run's metrics.json.
-
-    Scores by the same protocol join their entry there, each replacing the one of its name, so the
-    same evaluation twice gives the same file.
-    """
-    entries = kept(run.path)
-    file = run.path / "metrics.json"
-    if file.exists() and not entries:
-        file.replace(file.with_suffix(".json.damaged"))  # nothing written is lost
-    same = [e for e in entries if _joins(e, record)]
-    if _extractor(record) is None:
-        same = same[:1]  # of several extractors the first
-    rest = [e for e in entries if all(e is not s for s in same)]
-    fresh = {m["name"] for m in record["metrics"]}
-    old = [m for e in same for m in e["metrics"] if m.get("name") not in fresh]
-    order = {name: place for place, name in enumerate(RESULT_ORDER)}
-    metrics = sorted(old + record["metrics"], key=lambda m: order.get(m["name"], len(order)))
-    rest = [e for e in entries if _protocol(e) != _protocol(record)]
-    complete = record["complete"] or any(e.get("complete") for e in same)
-    whole = {**record, "complete": complete, "metrics": metrics}
-    if record["extractor"] is None and same:
-        whole |= {name: same[0].get(name) for name in ("extractor", "asked")}
-    evaluations = sorted([*rest, whole], key=_place)
-    config = run.config
-    about = {"hash": config["hash"], "recipe": config["recipe"], "model": config["model"]}
-    about["seed"] = config["settings"]["seed"]
-    text = json.dumps(
-        {"format": FORMAT, "run": about, "evaluations": evaluations}, indent=1, ensure_ascii=False
-    )
-    write_atomically(run.path / "metrics.json", text + "\n")
-
-
-RESULT_ORDER = (
-    "inception_score", "modified_inception_score", "class_coverage", "class_kl",
-    "label_agreement",
-    "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
-    "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes", "modes_kl",
-    "high_quality_share", "energy_log_likelihood", "l1", "psnr", "ssim",
-    "precision_at_10", "recall_at_10",
-)  # fmt: skip
-
-
-def _protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
-    """What must be equal for scores to stand in one entry, beside the extractor."""
-    reference = entry.get("reference") or {}
-    names = ("step", "weights", "seed", "samples", "energan", "weights_sha256", "resamples")
-    more = ("torch", "threads", "device")
-    return (
-        *(entry.get(name) for name in (*names, *more)),
-        reference.get("sha256"),
-        reference.get("training_sha256"),
-    )
-
-
-def _extractor(entry: dict[str, Any]) -> Any:
-    return (entry.get("extractor") or {}).get("sha256")
-
-
-def _joins(entry: dict[str, Any], record: dict[str, Any]) -> bool:
-    """Whether both are of one protocol; scores that need no extractor join those of any."""
-    one, other = _extractor(entry), _extractor(record)
-    return _protocol(entry) == _protocol(record) and (one == other or None in (one, other))
-
-
-def _place(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(str(part).zfill(12) for part in (*_protocol(entry), _extractor(entry)))

@@ -4,6 +4,7 @@ Runs of one data set may train on it padded or in [-1, 1]; their samples are bro
 they are judged, so that one classifier and one reference judge all of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,20 +97,23 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
             changes["channels"] = "grey" if domain.shape[0] == 1 else "colour"
     chosen = settings.model_copy(update=changes)
     training = open_data(chosen)
-    judged, split = _judged(chosen, training)
+    judged, split = judged_part(chosen, lambda: training)
     found = Reference(judged, split, training, chosen, source is not None)
     _check(judged.domain.shape, domain, judged.name, found.named)
     return found
 
 
-def _judged(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
+def judged_part(settings: DataSettings, training: Callable[[], DataSet]) -> tuple[DataSet, Split]:
+    """What runs on this data are judged by: its test part, else what `training` held out, else
+    the training events themselves. Raises DataError if none of it can be opened."""
     try:
         return open_data(settings, "test"), "test"
     except DataError:  # it has no test part
         pass
-    if training.held_out is not None:
-        return training.held_out, "held-out"
-    return training, "training"
+    whole = training()
+    if whole.held_out is not None:
+        return whole.held_out, "held-out"
+    return whole, "training"
 
 
 def _check(shape: tuple[int, ...], domain: Domain, name: str, named: bool) -> None:

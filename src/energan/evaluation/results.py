@@ -29,7 +29,7 @@ class Result:
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it, with DIGITS significant digits."""
-        found = {name: _rounded(value) for name, value in asdict(self).items()}
+        found = {name: rounded(value) for name, value in asdict(self).items()}
         return found if math.isfinite(self.value) else {**found, "infinite": True}
 
     def text(self) -> str:
@@ -43,12 +43,12 @@ def with_interval(name: str, value: float, found: Interval, how: str, **rest: An
     return Result(name, value, found.low, found.high, how, **rest)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     if isinstance(value, float):
         # JSON has no word for what is not finite: the value is left out, `infinite` says so
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
+        return {k: rounded(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     return value

@@ -12,6 +12,7 @@ from energan.metrics.bootstrap import (
 )
 from energan.metrics.detection import (
     auroc,
+    auroc_interval,
     average_precision,
     calibrated_threshold,
     fpr_at_tpr,
@@ -69,9 +70,9 @@ from energan.metrics.tagging import (
 __all__ = [
     "AtK", "ClassCoverage", "EnergyLogLikelihood", "Interval", "KernelDistance", "LogLikelihood",
     "Memorisation", "ModeCoverage", "Neighbourhoods", "PrecisionRecall", "Statistics", "at_k",
-    "auroc", "average_precision", "calibrated_threshold", "class_coverage", "energy_log_likelihood",
-    "fpr_at_tpr", "frechet_distance", "frechet_distance_of", "inception_interval",
-    "inception_score", "interval", "kernel_distance", "kernel_distance_error",
+    "auroc", "auroc_interval", "average_precision", "calibrated_threshold", "class_coverage",
+    "energy_log_likelihood", "fpr_at_tpr", "frechet_distance", "frechet_distance_of",
+    "inception_interval", "inception_score", "interval", "kernel_distance", "kernel_distance_error",
     "kernel_distance_interval", "l1", "log_partition", "mean_interval", "memorisation",
     "modes_covered", "modified_inception_score", "nearest", "nearest_words", "neighbour_votes",
     "neighbourhoods", "oracle_at_k", "over_seeds", "parzen_log_likelihood", "parzen_sigma",

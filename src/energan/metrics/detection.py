@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.metrics.arrays import Values, array
+from energan.metrics.bootstrap import Interval
 
 
 def auroc(scores: Values, anomalous: Values) -> float:
@@ -18,6 +19,41 @@ def auroc(scores: Values, anomalous: Values) -> float:
 
     s, a = _labelled(scores, anomalous)
     return float(roc_auc_score(a, s))
+
+
+def auroc_interval(scores: Values, anomalous: Values, level: float = 0.95) -> Interval:
+    """Wilson's interval of `auroc`, of as many trials as would have its variance.
+
+    The variance is that of DeLong et al. 1988, which holds for any two distributions, of n normal
+    and m anomalous events. At most 4nm/(n + m) trials, which is what Hanley and McNeil 1982 come
+    to near 0 and 1: there too few events speak for an estimate. Of scores that separate all
+    events, or none, it is 0; the trials are then the min(n, m) pairs that are independent.
+    Raises ValueError for what `auroc` refuses, fewer than two of either kind, or another level.
+    """
+    from scipy.special import ndtri
+
+    s, a = _labelled(scores, anomalous)
+    normal, other = np.sort(s[~a]), np.sort(s[a])
+    n, m = len(normal), len(other)
+    if min(n, m) < 2 or not 0 < level < 1:
+        raise ValueError("an interval needs two events of each kind, and a level in (0, 1)")
+    above = _share_below(normal, other)  # (m,): of each anomalous one, how many it outranks
+    below = 1 - _share_below(other, normal)  # (n,)
+    value = float(above.mean())
+    variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    trials = float(min(n, m))
+    if variance > 1e-24:
+        trials = min(value * (1 - value) / variance, 4 * n * m / (n + m))
+    z2 = float(ndtri((1 + level) / 2)) ** 2
+    middle = (value * trials + z2 / 2) / (trials + z2)
+    half = (z2 * (value * (1 - value) * trials + z2 / 4)) ** 0.5 / (trials + z2)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def _share_below(reference: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each x the share of `reference`, ascending, that is lower, equal ones counted half."""
+    sides = np.searchsorted(reference, x, "left") + np.searchsorted(reference, x, "right")
+    return sides / (2 * len(reference))
 
 
 def average_precision(scores: Values, anomalous: Values) -> float:

@@ -1,7 +1,7 @@
 """One page that shows a run, or several side by side."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from energan.core import SettingError
 from energan.folder import write_atomically
 from energan.pictures import is_image
-from energan.report import curves, facts, galleries, html, plane, scores
+from energan.report import curves, facts, galleries, html, outside, plane, scores
 from energan.report.html import Picture
 from energan.report.material import Material, gather
 from energan.report.timeline import timeline
@@ -22,13 +22,17 @@ Say = Callable[[str], None]
 
 @dataclass
 class Section:
-    """shared: pictures of all runs together. runs: the pictures of each; thumbnails are small."""
+    """shared: pictures of all runs together. runs: the pictures of each; thumbnails are small.
+
+    rankings: tables above the pictures of each run, where there are any.
+    """
 
     title: str
     intro: str
     runs: list[list[Picture]]
     shared: list[Picture]
     thumbnails: bool = False
+    rankings: list[list[outside.Ranking]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.shared) or any(self.runs)
@@ -108,6 +112,10 @@ def _sections(materials: Sequence[Material], say: Say) -> list[Section]:
     galleries = [_of_model(m, say) for m in materials]
     for title, intro in _TITLES.items():
         found.append(Section(title, intro, [g.get(title, []) for g in galleries], []))
+    what = "energy of other data"
+    others = [m.attempt(what, partial(outside.pictures, m)) or [] for m in materials]
+    ranked = [m.attempt(what, partial(outside.rankings, m)) or [] for m in materials]
+    found.append(Section(outside.TITLE, outside.INTRO, others, [], rankings=ranked))
     coverage = [m.attempt("class coverage", partial(scores.classes, m)) for m in materials]
     found.append(Section("Class coverage", "", [[c] if c else [] for c in coverage], []))
     return [_told_once(section) for section in found if section]

@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from energan.metrics import (
     auroc,
+    auroc_interval,
     average_precision,
     calibrated_threshold,
     fpr_at_tpr,
@@ -50,6 +52,74 @@ def test_fpr_at_tpr_by_trying_all_thresholds(
     s, a = case
     enough = [t for t in set(s) if (s[a] >= t).mean() >= tpr - 1e-12]
     assert fpr_at_tpr(s, a, tpr) == pytest.approx(min((s[~a] >= t).mean() for t in enough))
+
+
+def by_the_definition(s: np.ndarray, a: np.ndarray) -> float:
+    """DeLong's variance of the AUROC, from its components (DeLong et al. 1988, equations 4, 5)."""
+    above = (s[a][:, None] > s[~a][None]) + 0.5 * (s[a][:, None] == s[~a][None])
+    value, (m, n) = above.mean(), above.shape
+    s10 = ((above.mean(1) - value) ** 2).sum() / (m - 1)
+    s01 = ((above.mean(0) - value) ** 2).sum() / (n - 1)
+    return float(s10 / m + s01 / n)
+
+
+@given(cases, st.floats(0.5, 0.99))
+def test_the_interval_of_auroc_solves_its_equation(
+    case: tuple[np.ndarray, np.ndarray], level: float
+) -> None:
+    """At either end θ lies the value z deviations away, by the variance that θ has."""
+    s, a = case
+    a[:4] = True, True, False, False
+    value, variance, m = auroc(s, a), by_the_definition(s, a), int(a.sum())
+    if variance < 1e-12:
+        return
+    found = auroc_interval(s, a, level)
+    assert 0 <= found.low < value < found.high <= 1
+    trials = min(value * (1 - value) / variance, 4 * m * (40 - m) / 40)
+    for end in (found.low, found.high):
+        z = abs(value - end) / (end * (1 - end) / trials) ** 0.5
+        assert z == pytest.approx(norm.ppf((1 + level) / 2))
+    turned = auroc_interval(-s, a, level)
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.0, 8.0), (1.2, 1.0), (2.0, 0.2)])
+def test_the_interval_of_auroc_holds_the_truth_as_often_as_it_says(
+    shift: float, scale: float
+) -> None:
+    """Of two normal distributions the AUROC is Φ(shift/√(1 + scale²)), also of unlike spreads."""
+    rng, truth = np.random.default_rng(0), norm.cdf(shift / (1 + scale**2) ** 0.5)
+    a, hits = np.r_[np.zeros(60), np.ones(40)].astype(bool), 0
+    for _ in range(500):
+        s = np.r_[rng.normal(size=60), rng.normal(shift, scale, 40)]
+        found = auroc_interval(s, a)
+        hits += found.low <= truth <= found.high
+    assert 0.92 < hits / 500 < 0.98
+
+
+def test_the_interval_of_auroc_is_that_of_the_bootstrap() -> None:
+    rng = np.random.default_rng(3)
+    normal, other = rng.normal(size=300), rng.exponential(1.5, 200)
+    s, a = np.r_[normal, other], np.r_[np.zeros(300), np.ones(200)].astype(bool)
+    above = other[:, None] > normal  # (200, 300)
+    rows, columns = rng.integers(0, 200, (500, 200)), rng.integers(0, 300, (500, 300))
+    drawn = [above[np.ix_(i, j)].mean() for i, j in zip(rows, columns, strict=True)]
+    found = auroc_interval(s, a)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.15 * (high - low))
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (50, 400), (400, 50)])
+def test_events_that_are_all_told_apart_are_so_many_trials(n: int, m: int) -> None:
+    s, a = np.arange(float(n + m)), np.r_[np.zeros(n), np.ones(m)].astype(bool)
+    found, fewest = auroc_interval(s, a), min(n, m)
+    assert found.high == 1
+    assert found.low == pytest.approx(fewest / (fewest + norm.ppf(0.975) ** 2))
+    assert found.low**fewest == pytest.approx(0.025, abs=0.1)  # such luck is that rare there
+    turned = auroc_interval(-s, a)
+    assert (turned.low, turned.high) == pytest.approx((0, 1 - found.low))
+    blind = auroc_interval(s * 0, a)
+    assert blind.low < 0.5 < blind.high
 
 
 def test_a_perfect_score_and_a_blind_one() -> None:
@@ -98,6 +168,9 @@ def test_what_is_refused() -> None:
     for marks in ([-1, 1, -1, 1], [0.1, 0.0, 0.9, 0.0], [0, 1, 2, 0]):
         with pytest.raises(ValueError, match="1 and 0"):
             auroc(s, np.array(marks))
+    for bad_a, level in ((np.array([0, 0, 0, 1]), 0.95), (a, 0), (a, 1)):
+        with pytest.raises(ValueError, match="two events of each kind, and a level"):
+            auroc_interval(s, bad_a, level)
     with pytest.raises(ValueError, match="tpr must be"):
         fpr_at_tpr(s, a, 0)
     for fpr in (0, 1, float("nan")):

@@ -1,0 +1,211 @@
+"""Does the energy tell other data from held-out data? It ranks them, and the AUROC says how well.
+
+Other data are the positives: an AUROC above ½ says that they have the higher energies. Below ½ the
+energy takes them for more like the data than the data are, as likelihood models do of simpler
+images.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError, SettingError, place_seed
+from energan.data import DataSet, open_data
+from energan.data.bar import progress
+from energan.evaluation.images import Split, judged_part
+from energan.evaluation.ood_sets import opened, parted
+from energan.evaluation.results import Result, rounded, with_interval
+from energan.evaluation.stored import about_run, keep_outside
+from energan.evaluation.synthetic import KINDS, Ground, made
+from energan.metrics.bootstrap import Interval
+from energan.metrics.detection import auroc, auroc_interval, average_precision, fpr_at_tpr
+from energan.run import CHUNK, Run
+from energan.verdict.calibration import finite
+
+SAMPLES = 10_000
+INTERVAL = "95%, Wilson's, of as many trials as have the variance of DeLong et al. 1988"
+SHARES = (0.005, *(i / 40 for i in range(1, 40)), 0.995)
+"""The quantiles of the energies that are kept, for pictures."""
+MORE_LIKE = (
+    "AUROC < 0.5: the energy ranks them as MORE like the data than held-out data, as likelihood "
+    "models do with simpler images"
+)
+NO_ORDER = "0.5 lies in the interval: the energy does not tell them from held-out data"
+SEEN = "nothing was held out: the data to tell others from are those that were trained on"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """record: the entry of metrics.json, with the sets that earlier calls put there.
+
+    results: the AUROC of each set that this call was asked for, as `auroc_NAME`.
+    """
+
+    record: dict[str, Any]
+    names: tuple[str, ...]
+
+    @property
+    def sets(self) -> list[dict[str, Any]]:
+        """The rows of this call's sets, in its order."""
+        rows = {row["name"]: row for row in self.record["sets"]}
+        return [rows[name] for name in self.names]
+
+    @property
+    def results(self) -> list[Result]:
+        return [
+            with_interval(
+                f"auroc_{row['name']}", row["auroc"], Interval(row["low"], row["high"]), INTERVAL,
+                better="higher", note=row.get("note"),
+            )
+            for row in self.sets
+        ]  # fmt: skip
+
+
+def out_of_distribution(
+    run: Run,
+    sets: Sequence[str] = ("all",),
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Outside:
+    """Rank other data among held-out data of the run by energy, and keep it in metrics.json.
+
+    sets: names of synthetic.KINDS, "all" for those that apply to the run's events, or sources of
+    data, prepared as the run's own were. samples: events of each, at most, drawn by `seed`.
+
+    The same call gives the same file. Raises SettingError for a set that is unknown or makes no
+    sense, or an energy that cannot judge events alone; DataError if data cannot be opened.
+    """
+    run.check_judges()
+    if samples < 2:
+        raise SettingError(f"--samples {samples}: a ranking needs at least 2 events of each set")
+    if seed < 0:
+        raise SettingError(f"--seed {seed}: a seed is not negative")
+    kinds, sources = parted(sets, run)
+    others = {name: opened(name, run) for name in sources}  # what fails is told before any work
+    data, split = _held_out(run)
+    chosen = _chosen(len(data), samples, seed, "held-out")
+    say(f"energies of {len(chosen):,} {split} events of {data.name}")
+    own = _scored(run, data.name, _gathered(data, chosen), len(chosen))
+    if not bool(own.energy.isfinite().all()):
+        raise DataError(
+            f"{run.path}: energies of its own data are not finite: it is no judge of others"
+        )
+    rows = []
+    for name in kinds:
+        what = KINDS[name].about(run.domain)
+        say(f"{name}: {what}")
+        batches = _synthetic(name, data, chosen, seed)
+        other = _scored(run, name, batches, len(chosen))
+        rows.append(_row(name, own.energy, other, {"made": True, "what": what}))
+    for name, found in others.items():
+        picked = _chosen(len(found), samples, seed, name)
+        say(f"{len(picked):,} events of {name} ({found.part})")
+        other = _scored(run, name, _gathered(found.data, picked), len(picked))
+        about = {"made": False, "part": found.part, "of": len(found)}
+        if found.data.skipped:
+            about["unreadable"] = len(found.data.skipped)
+        rows.append(_row(name, own.energy, other, about))
+    held_out = {
+        "source": data.name, "split": split, "events": len(chosen), "of": len(data),
+        "sha256": own.sha256, "mean_energy": float(own.energy.mean()),
+        "energies": _quantiles(own.energy), "note": SEEN if split == "training" else None,
+    }  # fmt: skip
+    record = {
+        **about_run(run, seed, samples),
+        "interval": INTERVAL,
+        "shares": list(SHARES),
+        "held_out": {name: rounded(value) for name, value in held_out.items() if value is not None},
+        "sets": rows,
+    }
+    return Outside(keep_outside(run, record), (*kinds, *sources))
+
+
+@dataclass(frozen=True)
+class _Energies:
+    """energy: float32 (N,); sha256: of the events that have them."""
+
+    energy: Tensor
+    sha256: str
+
+
+def _scored(run: Run, name: str, batches: Iterator[Tensor], count: int) -> _Energies:
+    digest, parts = hashlib.sha256(), []
+    with progress(name, count) as advance:
+        for x in batches:
+            digest.update(x.contiguous().numpy().data)
+            parts.append(run.energy(x))
+            advance(len(x))
+    return _Energies(torch.cat(parts), digest.hexdigest())
+
+
+def _held_out(run: Run) -> tuple[DataSet, Split]:
+    settings = run.job.settings.data.model_copy(update={"mirror": False})
+    if settings.storage == "stream":
+        settings = settings.model_copy(update={"storage": "auto"})
+    data, split = judged_part(settings, lambda: open_data(settings))
+    if data.domain.shape != run.domain.shape:
+        raise DataError(
+            f"{data.name} has events of shape {data.domain.shape} now, and the run takes "
+            f"{run.domain.shape}"
+        )
+    if len(data) < 2:
+        raise DataError(f"{data.name}: its {split} part has too few events to rank others among")
+    return data, split
+
+
+def _chosen(count: int, most: int, seed: int, name: str) -> Tensor:
+    """At most so many rows, in an order drawn for this set: neighbours in it are unrelated."""
+    generator = torch.Generator().manual_seed(place_seed(seed, "outside", name))
+    return torch.randperm(count, generator=generator)[:most]
+
+
+def _pieces(rows: Tensor) -> Sequence[Tensor]:
+    """Pieces of nearly one length, so that none holds a single event."""
+    return torch.tensor_split(rows, -(-len(rows) // CHUNK))
+
+
+def _gathered(data: DataSet, rows: Tensor) -> Iterator[Tensor]:
+    return (data.gather(piece).x.float().cpu() for piece in _pieces(rows))
+
+
+def _synthetic(kind: str, data: DataSet, rows: Tensor, seed: int) -> Iterator[Tensor]:
+    images = len(data.domain.shape) == 3
+    ground = Ground.of(data.domain, None if images else torch.cat([*_gathered(data, rows)]))
+    for place, x in enumerate(_gathered(data, rows)):
+        generator = torch.Generator().manual_seed(place_seed(seed, "outside", kind, place))
+        yield made(kind, x, ground, generator)
+
+
+def _row(name: str, own: Tensor, other: _Energies, about: dict[str, Any]) -> dict[str, Any]:
+    """One set, as metrics.json takes it; its events are the positives."""
+    energy = finite(other.energy)
+    scores = torch.cat([own.double(), energy])
+    outside = torch.cat([torch.zeros(len(own)), torch.ones(len(energy))])
+    value, ends = auroc(scores, outside), auroc_interval(scores, outside)
+    there = other.energy[other.energy.isfinite()]
+    note = MORE_LIKE if ends.high < 0.5 else NO_ORDER if ends.low <= 0.5 else None
+    row = {
+        "name": name, **about, "events": len(energy), "sha256": other.sha256,
+        "auroc": value, "low": ends.low, "high": ends.high,
+        "average_precision": average_precision(scores, outside),
+        "fpr_at_95_tpr": fpr_at_tpr(scores, outside, 0.95),
+        "mean_energy": float(there.mean()) if len(there) else None,
+        "not_finite": len(energy) - len(there) or None,
+        "energies": _quantiles(there), "note": note,
+    }  # fmt: skip
+    return {key: rounded(found) for key, found in row.items() if found is not None}
+
+
+def _quantiles(energy: Tensor) -> list[float] | None:
+    if not len(energy):
+        return None
+    shares = torch.tensor(SHARES, dtype=torch.float64)
+    ranks = (shares * (len(energy) - 1)).round().long()
+    return [float(value) for value in energy.double().sort().values[ranks]]
