@@ -11,15 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 from energan.version import __version__
 
-__all__ = ["EnerganError", "Run", "__version__", "load", "metrics", "objectives", "train"]
+__all__ = [
+    "EnerganError",
+    "Run",
+    "__version__",
+    "load",
+    "metrics",
+    "objectives",
+    "restore",
+    "sample_chains",
+    "train",
+]
 
 if TYPE_CHECKING:
     from energan import metrics, objectives
     from energan.api import load, train
+    from energan.chains import sample_chains
     from energan.errors import EnerganError
+    from energan.restoration import restore
     from energan.run import Run
 
-_PLACES = {"train": "api", "load": "api", "Run": "run", "EnerganError": "errors"}
+_PLACES = {
+    "train": "api",
+    "load": "api",
+    "sample_chains": "chains",
+    "restore": "restoration",
+    "Run": "run",
+    "EnerganError": "errors",
+}
 
 
 def __dir__() -> list[str]:

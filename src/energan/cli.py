@@ -16,7 +16,8 @@ Energy-based generative adversarial networks.
   train RECIPE       train, and write a run (try: energan train ebgan-digits)
   margin RECIPE      estimate a margin for a recipe on its data, or on yours
   resume RUN         go on with a run that was stopped
-  sample RUN         draw samples from a run
+  sample RUN...      draw samples from a run, or follow the energies of some by chains
+  restore RUN IMAGES..  fill in what is unknown of images, or clean them of noise
   translate RUN IN OUT  make images of images: a file, or a folder of them
   features SOURCE    features of tagged images, for a run of tagging to learn from
   tag RUN IMAGES..   tags of images, with votes, by a run of tagging
@@ -129,6 +130,7 @@ COMMANDS = {
     "margin": "margins:margin",
     "resume": "training:resume",
     "sample": "sampling:sample",
+    "restore": "restoring:restore",
     "translate": "translating:translate",
     "features": "tagging:features",
     "tag": "tagging:tag",

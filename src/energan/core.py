@@ -79,6 +79,7 @@ __all__ = [
     "State",
     "Stream",
     "Streamed",
+    "Sum",
     "attach",
     "calibrating",
     "describe",
@@ -224,6 +225,51 @@ class Energy(nn.Module, ABC):
         stream says where x comes from: "real", "labelled" and "fake" batches are each normalised by
         their own statistics; "eval" uses the calibrated ones and is the only one to score with.
         """
+
+    @property
+    def terms(self) -> tuple[tuple[float, "Energy"], ...]:
+        """(weight, energy) whose weighted sum this is: itself, once."""
+        return ((1.0, self),)
+
+    def __add__(self, other: "Energy") -> "Energy":
+        """U_a(x) + U_b(x), of the product of the two densities: low where both are."""
+        if not isinstance(other, Energy):
+            return NotImplemented
+        return Sum((*self.terms, *other.terms))
+
+    def __mul__(self, weight: float) -> "Energy":
+        """weight · U(x): the density to that power, so more than 1 makes it sharper."""
+        if not isinstance(weight, int | float):
+            return NotImplemented
+        return Sum(tuple((weight * w, energy) for w, energy in self.terms))
+
+    __rmul__ = __mul__
+
+
+class Sum(Energy):
+    """Σ w·U(x), or Σ w·U(x | condition), of energies of the same events.
+
+    Energies with cells are added cell by cell, or by their means if their cells are not the same.
+    """
+
+    def __init__(self, terms: tuple[tuple[float, Energy], ...]) -> None:
+        super().__init__()
+        self.weights = tuple(weight for weight, _ in terms)
+        self.energies = nn.ModuleList(energy for _, energy in terms)
+        self.nonnegative = all(weight >= 0 and energy.nonnegative for weight, energy in terms)
+
+    @property
+    def terms(self) -> tuple[tuple[float, Energy], ...]:
+        return tuple(zip(self.weights, self.energies, strict=True))  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
+        values = [
+            weight * exact(energy(x, condition, stream=stream).energy)
+            for weight, energy in self.terms
+        ]
+        if any(value.shape != values[0].shape for value in values):
+            values = [value.reshape(len(x), -1).mean(1) for value in values]
+        return Scored(torch.stack(values).sum(0))
 
 
 class Sampler(nn.Module, ABC):

@@ -120,7 +120,7 @@ def save_samples(
     columns: of a grid; it is square if not given.
     Raises DataError if events cannot be drawn that way.
     """
-    _check_target(path, domain)
+    check_target(path, domain)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = {k: str(v) for k, v in (about or {}).items()}
     if path.suffix == ".npz":
@@ -145,7 +145,8 @@ def pixels(path: Path) -> np.ndarray[Any, Any]:
         return np.asarray(image.convert("RGB"))
 
 
-def _check_target(path: Path, domain: Domain) -> None:
+def check_target(path: Path, domain: Domain) -> None:
+    """Raise DataError if events cannot be written to `path`."""
     if path.suffix not in (".npz", ".png", ""):
         raise DataError(f"--out {path}: write to a .png, an .npz, or a folder (no suffix)")
     if (path.suffix == ".png" and not drawable(domain)) or (

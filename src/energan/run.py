@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from energan.assembly import networks_of
+from energan.composition import Composable
 from energan.core import (
     CheckpointError,
     Context,
@@ -40,7 +41,7 @@ NUMBERS_AT_ONCE = 2**21
 """Of the conditions of events that are computed together, where those come with their own."""
 
 
-class Run:
+class Run(Composable):
     """A trained run: its samples and its energy, in the range of its data.
 
     checkpoint: "last" (the newest that verifies), "best" (by its own scores) or a step.

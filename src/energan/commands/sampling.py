@@ -8,18 +8,29 @@ from typing import Annotated, Any, Literal
 from energan.commands.parts import parse
 from energan.version import __version__
 
+OF_CHAINS = {
+    "steps": 500, "start": "noise", "turn": 10, "together": False, "step_size": None,
+    "noise": None, "clip": None, "anneal": 0.0, "labels": (), "data": None,
+}  # fmt: skip
+"""Options that only chains have, with what they are if not given."""
+
 
 def sample(args: list[str]) -> int:
     import tyro
 
     @dataclass
     class Sample:
-        """Draw samples from a run and write them as a picture, an array or a folder of pictures."""
+        """Draw samples from a run and write them as a picture, an array or a folder of pictures.
 
-        run: Annotated[Path, tyro.conf.Positional]
-        """the run's folder"""
-        n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
-        """how many"""
+        With --chains, follow the energy of any run by Langevin dynamics instead, or the energies of
+        several runs, or of several checkpoints of one (RUN@2000 RUN@4000), that take turns on one
+        set of chains. Of chains the way they went is drawn too, beside a .png, or written into an
+        .npz."""
+
+        runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+        """the run's folder; RUN@STEP (or @best, @last) for one of its checkpoints"""
+        n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
+        """how many (64)"""
         out: Path = Path("samples.png")
         """a .png grid, an .npz (array x), or a folder for one PNG each"""
         seed: int = 0
@@ -30,14 +41,44 @@ def sample(args: list[str]) -> int:
         """averaged or raw; averaged where there are any"""
         checkpoint: str = "last"
         """last, best, or a step"""
+        chains: int | None = None
+        """follow the energy with so many Langevin chains"""
+        steps: int | None = None
+        """of each chain (500)"""
+        start: Annotated[Literal["noise", "buffer", "data"] | None, tyro.conf.arg(name="from")] = (
+            None
+        )
+        """where chains start: noise, the run's replay buffer, or training data (noise)"""
+        turn: int | None = None
+        """of several energies: steps of each before the next takes over (10)"""
+        together: bool = False
+        """of several energies: follow their sum instead of taking turns"""
+        step_size: float | None = None
+        """ε of chains; as in the run's training, or by its data's range"""
+        noise: str | None = None
+        """standard deviation of a step's noise; coupled for √ε, with half the gradient"""
+        clip: str | None = None
+        """bound of each coordinate of the gradient; none for none"""
+        anneal: float | None = None
+        """share of the steps, at the end, over which step and noise fall to nothing (0)"""
+        labels: tuple[str, ...] = ()
+        """of conditional energies, the classes that chains follow, as many of each"""
+        data: str | None = None
+        """of --from data: where the training data is now, if it was moved"""
 
     asked = parse(Sample, args, "energan sample")
-    from energan import pictures
-    from energan.run import Run
+    _check(asked)
+    if asked.chains is not None:
+        from energan.commands.following import follow
 
-    run = Run(asked.run, checkpoint=asked.checkpoint, weights=asked.weights)
-    for warning in run.warnings:
-        print(f"energan: {warning}; using {run.checkpoint.name} instead", file=sys.stderr)
+        for name, otherwise in OF_CHAINS.items():
+            if getattr(asked, name) is None:
+                setattr(asked, name, otherwise)
+        return follow(asked)
+    asked.n = 64 if asked.n is None else asked.n
+    from energan import pictures
+
+    run = opened(asked.runs[0], asked)
     labels, columns = _labels(run, asked)
     x = run.sample(asked.n if labels is None else len(labels), seed=asked.seed, condition=labels)
     about = {
@@ -52,6 +93,46 @@ def sample(args: list[str]) -> int:
     path = pictures.save_samples(asked.out, x, run.domain, about=about, columns=columns)
     print(f"{len(x)} samples of step {run.step} ({run.weights} weights, seed {asked.seed}): {path}")
     return 0
+
+
+def _check(asked: Any) -> None:
+    """Raise SettingError for options that do not go together."""
+    from energan.core import SettingError
+
+    if not asked.runs:
+        raise SettingError("name a run, as in `energan sample runs/x`; `energan runs` lists them")
+    if asked.chains is not None:
+        if asked.n is not None:
+            raise SettingError("--chains says how many: leave -n out")
+        if asked.label is not None and asked.labels:
+            raise SettingError("--label and --labels: give one of them")
+        if len(asked.runs) == 1 and (asked.together or asked.turn is not None):
+            raise SettingError("--together and --turn are of several energies: name more runs")
+        if asked.together and asked.turn is not None:
+            raise SettingError("--together follows the sum at each step: leave --turn out")
+        return
+    if len(asked.runs) > 1:
+        raise SettingError("several runs share chains: say how many, as in --chains 64")
+    for name in OF_CHAINS:
+        if getattr(asked, name) not in (None, False, ()):
+            option = "from" if name == "start" else name.replace("_", "-")
+            raise SettingError(f"--{option} is of chains: say how many, as in --chains 64")
+
+
+def opened(word: str, asked: Any) -> Any:
+    """The run that a word names, RUN or RUN@STEP; a line for each of its warnings."""
+    from energan.core import SettingError
+    from energan.run import Run
+
+    path, checkpoint = word, asked.checkpoint
+    if "@" in word and not Path(word).exists():
+        path, _, checkpoint = word.rpartition("@")
+        if asked.checkpoint != "last":
+            raise SettingError(f"{word} names its checkpoint: leave --checkpoint out")
+    run = Run(path, checkpoint=checkpoint, weights=asked.weights)
+    for warning in run.warnings:
+        print(f"energan: {warning}; using {run.checkpoint.name} instead", file=sys.stderr)
+    return run
 
 
 def _labels(run: Any, asked: Any) -> tuple[Any, int | None]:

@@ -14,8 +14,11 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Advance]:
-    """Within it, calls tell how many more of `total` are done. It prints to stderr."""
+def progress(what: str, total: int, unit: str | None = None) -> Iterator[Advance]:
+    """Within it, calls tell how many more of `total` are done. It prints to stderr.
+
+    unit: what is counted, to tell how many there are in a second.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -40,13 +43,16 @@ def progress(what: str, total: int) -> Iterator[Advance]:
             if bar is None:
                 named = TextColumn("{task.description}", markup=False)  # a name may hold brackets
                 columns = named, BarColumn(), MofNCompleteColumn()
-                bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-                task = bar.add_task(what, total=total)
+                rate = [TextColumn("{task.fields[rate]}")] if unit else []
+                all_columns = *columns, *rate, TimeRemainingColumn()
+                bar = Progress(*all_columns, console=console, transient=True)
+                task = bar.add_task(what, total=total, rate="")
                 bar.start()
-            bar.update(task, completed=done)
+            bar.update(task, completed=done, rate=f"{done / (now - begun):.3g} {unit}/s")
         elif now - spoke >= BETWEEN:
             spoke, left = now, (now - begun) / done * (total - done)
-            line = f"{what}: {done}/{total}, {left:.0f} s left"
+            rate_told = f"{done / (now - begun):.3g} {unit}/s, " if unit else ""
+            line = f"{what}: {done}/{total}, {rate_told}{left:.0f} s left"
             console.print(line, highlight=False, markup=False)
 
     try:
