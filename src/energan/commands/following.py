@@ -99,7 +99,7 @@ def _about(runs: list[Any], asked: Any) -> dict[str, Any]:
         "start": asked.start,
     }
     if len(runs) > 1:
-        about["energies"] = "their sum" if asked.together else f"turns of {asked.turn}"
+        about["shared"] = "their sum" if asked.together else f"turns of {asked.turn}"
     return about
 
 

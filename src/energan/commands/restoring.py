@@ -36,9 +36,9 @@ def restore(args: list[str]) -> int:
         """standard deviation of the images' noise, as a share of the range from black to white"""
         add_noise: bool = False
         """the images are clean: add noise of --noise-std first, to see it removed"""
-        truth: bool | None = None
-        """whether the images as they are read are whole: show them last, and tell the error; so
-        for regions and --add-noise, and not for a mask of yours"""
+        truth: Literal["yes", "no"] | None = None
+        """whether the images as they are read are whole: show them last, and tell the error (yes
+        for regions and --add-noise, no for a mask of yours)"""
         steps: int = 200
         """of the chains"""
         start: Annotated[Literal["noise", "mean"], tyro.conf.arg(name="from")] = "noise"
@@ -99,8 +99,8 @@ def restore(args: list[str]) -> int:
         unknown=unknown, noise_std=std, steps=asked.steps, start=asked.start,
         rule=rule_asked(run, asked), anneal=asked.anneal, labels=labels, seed=asked.seed,
     )  # fmt: skip
-    whole = asked.truth
-    if whole is None:
+    whole = asked.truth == "yes"
+    if asked.truth is None:
         whole = asked.add_noise or asked.mask in restoration.REGIONS
     shown = given
     if unknown is not None:
