@@ -5,7 +5,7 @@ checkpoints of one, can move one set of chains, each for a few steps before the 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -15,13 +15,13 @@ from energan.composition import Composable, check_alike, classes_of, runs_of
 from energan.core import Randomness, SettingError
 from energan.data import DataSet, open_data
 from energan.data.bar import progress
-from energan.samplers.chains import LEAST_AT_ONCE, NUMBERS_AT_ONCE, LangevinChains
-from energan.samplers.dynamics import Function, Normal, Rule, Walk, follow, init, step
+from energan.plans import TURN, Plan, at_once, check_finite, exact_of, moved
+from energan.samplers.chains import Dynamics, LangevinChains
+from energan.samplers.dynamics import Chains, Rule
 
 Start = Literal["noise", "buffer", "data"]
 BOX = 4.0
 """Where data has no bounds, and the run no chains of its own, they start uniformly in ±BOX."""
-TURN = 10
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Followed:
     x: (N, *event), their ends, on the CPU. labels: int64 (N,) of energies that take them.
     steps: when the snapshots (S, N, *event) were taken, the first at 0, the last at the end.
     energies: (S, R, N), U of each of the R energies there. gradient_norm: (N,), mean over steps.
+    acceptance: (N,), the share of moves that were made, if all were tested (MALA).
     """
 
     x: Tensor
@@ -39,73 +40,7 @@ class Followed:
     snapshots: Tensor
     energies: Tensor
     gradient_norm: Tensor
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which energy moves the chains at each step, and how.
-
-    rules: one for each energy. turn: steps of each before the next takes over. anneal: the share of
-    the steps, at the end, over which step and noise fall to nothing, which cools the chains.
-    """
-
-    rules: tuple[Rule, ...]
-    steps: int
-    turn: int = TURN
-    anneal: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.turn < 1:
-            raise SettingError(
-                f"chains take at least 1 step, and at least 1 a turn: not {self.steps} and "
-                f"{self.turn}"
-            )
-        if not 0 <= self.anneal <= 1:
-            raise SettingError(f"anneal is a share of the steps, 0 to 1, not {self.anneal:g}")
-
-    def at(self, k: int) -> tuple[int, Rule]:
-        """The energy of step k (from 0), and its rule there."""
-        which = k // self.turn % len(self.rules)
-        return which, scaled(self.rules[which], self.share(k))
-
-    def share(self, k: int) -> float:
-        """What is left of step and noise at step k."""
-        falling = self.anneal * self.steps
-        return min(1.0, (self.steps - k) / falling) if falling else 1.0
-
-
-def scaled(rule: Rule, share: float) -> Rule:
-    """The rule with its step and its noise times `share`; so is the temperature."""
-    if share == 1:
-        return rule
-    return replace(rule, step_size=rule.descent * share, noise=rule.spread * share)
-
-
-def rule_of(
-    run: Composable,
-    step_size: float | None = None,
-    noise: float | Literal["coupled"] | None = None,
-    clip: float | Literal["none"] | None = None,
-) -> Rule:
-    """The run's rule with what is given changed.
-
-    noise: a number, or "coupled" for √step_size with half the gradient; clip: a number or "none".
-    Raises SettingError if a number makes no sense.
-    """
-    rule = run.rule
-    if step_size is not None:
-        if not 0 < step_size < float("inf"):
-            raise SettingError(f"step size {step_size:g}: it must be more than 0")
-        rule = replace(rule, step_size=step_size)
-    if noise is not None:
-        if noise != "coupled" and not 0 <= noise < float("inf"):
-            raise SettingError(f"noise {noise:g}: it must not be negative")
-        rule = replace(rule, noise=None if noise == "coupled" else noise)
-    if clip is not None:
-        if clip != "none" and not 0 < clip < float("inf"):
-            raise SettingError(f"clip {clip:g}: it must be more than 0; none for no bound")
-        rule = replace(rule, clip=None if clip == "none" else clip)
-    return rule
+    acceptance: Tensor | None = None
 
 
 def sample_chains(
@@ -119,6 +54,7 @@ def sample_chains(
     anneal: float = 0.0,
     labels: Tensor | None = None,
     seed: int = 0,
+    dynamics: Dynamics | None = None,
     snapshots: int = 10,
     data: DataSet | None = None,
 ) -> Followed:
@@ -128,7 +64,8 @@ def sample_chains(
     range, the runs' replay buffers in equal parts, training data (of `data`, or opened as the first
     run's), or x (count, *event). turn: steps of each energy before the next. rules: one for all, or
     one each; None for those of the runs. anneal: see Plan. labels: int64 (count,) of conditional
-    energies; all classes alike, in order, if not given. snapshots: how many, with start and end.
+    energies; all classes alike, in order, if not given. dynamics: langevin, or mala; None for how
+    each was trained. snapshots: how many, with start and end.
 
     The same seed gives the same chains. Raises SettingError if the runs are of different events,
     keep no buffer to start from, or the chains do not stay finite.
@@ -139,65 +76,32 @@ def sample_chains(
     if count < 1 or snapshots < 2:
         raise SettingError("chains are at least 1, and their snapshots at least 2: start and end")
     check_alike(runs_of(parts))
-    plan = Plan(_rules(parts, rules), steps, turn, anneal)
+    chosen = _rules(parts, rules)
+    exact = tuple(exact_of(*of, dynamics) for of in zip(parts, chosen, strict=True))
+    plan = Plan(chosen, steps, turn, anneal, exact)
     x, labels = _begun(parts, count, start, labels, seed, data)
     taken = sorted({round(i * steps / (snapshots - 1)) for i in range(snapshots)})
     chunk = at_once(x)
     chunks = list(torch.arange(count).split(chunk))
-    seen, slopes = [], []
+    seen: list[Tensor] = []
+    went: list[Chains] = []
     with progress("chains", steps * len(chunks), "steps") as advance:
         for rows in chunks:
             y = None if labels is None else labels[rows]
-            kept, slope = _followed(parts, plan, x[rows], y, taken, seed, int(rows[0]), advance)
+            kept, made = _followed(parts, plan, x[rows], y, taken, seed, int(rows[0]), advance)
             seen.append(kept)
-            slopes.append(slope)
+            went.append(made)
     stages = torch.cat(seen, 1)  # (S, N, *event)
     energies = [
         torch.stack([part.energy(x, labels if part.classes else None) for part in parts])
         for x in stages
     ]
+    accepted = [made.acceptance.cpu() for made in went if made.acceptance is not None]
     return Followed(
-        stages[-1], labels, tuple(taken), stages, torch.stack(energies), torch.cat(slopes)
-    )
-
-
-def moved(
-    energies: Sequence[Function],
-    plan: Plan,
-    x: Tensor,
-    draw: Normal,
-    *,
-    held: Tensor | None = None,
-    after: Callable[[Tensor], Tensor] | None = None,
-    watch: Callable[[int, Tensor], None] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """x (B, *event) after the plan, and the mean norm (B,) of ∇U on the way.
-
-    held: bool, coordinates that stay. after: what each step's x is brought to, as by a constraint.
-    """
-
-    def move(walk: Walk) -> Walk:
-        which, rule = plan.at(walk.steps)
-        made = step(energies[which], walk, rule, draw)
-        return made if after is None else replace(made, x=after(made.x))
-
-    made = follow(move, init(x), plan.steps, held, watch)
-    return made.x, made.gradient_norm
-
-
-def at_once(x: Tensor) -> int:
-    """Chains that are moved together: all their maps are in memory for a gradient."""
-    return max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // x[0].numel())
-
-
-def check_finite(x: Tensor, k: int, plan: Plan) -> None:
-    """Raise SettingError if chains have left the finite numbers by step k."""
-    if not x.isfinite().all():
-        sizes = ", ".join(f"{rule.step_size:g}" for rule in plan.rules)
-        raise SettingError(
-            f"the chains are no longer finite by step {k}: use a smaller step size than {sizes}, "
-            "or a bound on the gradient (clip)"
-        )
+        stages[-1], labels, tuple(taken), stages, torch.stack(energies),
+        torch.cat([made.gradient_norm.cpu() for made in went]),
+        torch.cat(accepted) if all(exact) else None,
+    )  # fmt: skip
 
 
 # --- one chunk ------------------------------------------------------------------------------------
@@ -212,10 +116,10 @@ def _followed(
     seed: int,
     place: int,
     advance: Callable[[], None],
-) -> tuple[Tensor, Tensor]:
-    """Snapshots (S, B, *event) of chains that start at x, and the mean norm of their gradients."""
+) -> tuple[Tensor, Chains]:
+    """Snapshots (S, B, *event) of chains that start at x, and how they went."""
     device = runs_of(parts)[0].engine.device
-    draw = Randomness([seed], device).at("chains", place).normal
+    draws = Randomness([seed], device).at("chains", place)
     energies = [part.potential(labels if part.classes else None) for part in parts]
     kept = [x]
 
@@ -225,8 +129,8 @@ def _followed(
             kept.append(now.float().cpu().clone())
         advance()
 
-    _, slopes = moved(energies, plan, x.to(device), draw, watch=watch)
-    return torch.stack(kept), slopes.cpu()
+    made = moved(energies, plan, x.to(device), draws, watch=watch)
+    return torch.stack(kept), made
 
 
 def _rules(parts: Sequence[Composable], rules: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:

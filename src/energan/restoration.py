@@ -12,11 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from energan.chains import Plan, at_once, check_finite, moved, noise
+from energan.chains import noise
 from energan.composition import Composable, check_alike, runs_of
 from energan.core import DataError, Domain, Randomness, SettingError
 from energan.data import DataSettings, open_data
 from energan.data.bar import progress
+from energan.plans import Plan, at_once, check_finite, moved
 from energan.samplers.dynamics import Rule
 from energan.verdict.images import open_images
 
@@ -84,15 +85,15 @@ def restore(
     parts, chunks = [], list(torch.arange(len(x)).split(at_once(x)))
     with progress("restoring", steps * len(chunks), "steps") as advance:
         for rows in chunks:
-            draw = Randomness([seed], first.engine.device).at("restore", int(rows[0])).normal
+            draws = Randomness([seed], first.engine.device).at("restore", int(rows[0]))
             y, known = begun[rows].to(first.engine.device), ~hidden[rows].to(first.engine.device)
             u = run.potential(None if labels is None else labels[rows])
-            made, _ = moved(
-                [u], plan, y, draw,
+            made = moved(
+                [u], plan, y, draws,
                 held=known if noise_std is None else None,
                 after=None if noise_std is None else _Within(y, known, noise_std),
                 watch=lambda k, now: advance(),
-            )  # fmt: skip
+            ).x  # fmt: skip
             check_finite(made, steps, plan)
             parts.append(made.float().cpu())
     restored = torch.cat(parts)

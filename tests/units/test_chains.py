@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import energan
-from energan.chains import Plan, moved, rule_of, sample_chains, scaled
+from energan.chains import sample_chains
 from energan.core import DataError, Domain, Energy, Randomness, Scored, SettingError, Stream
 from energan.data import open_data
+from energan.plans import Plan, moved, rule_of, scaled
 from energan.restoration import mask_of, restore
 from energan.run import Run
 from energan.samplers.dynamics import Rule, langevin
@@ -104,8 +105,8 @@ def test_energies_take_turns(count: int, turn: int, steps: int) -> None:
         return u
 
     plan = Plan(tuple(Rule(0.01) for _ in range(count)), steps, turn)
-    draw = Randomness([0]).at("test").normal
-    moved([energy(i) for i in range(count)], plan, torch.zeros(2, 3), draw)  # type: ignore[misc]
+    draws = Randomness([0]).at("test")
+    moved([energy(i) for i in range(count)], plan, torch.zeros(2, 3), draws)  # type: ignore[misc]
     assert calls == [k // turn % count for k in range(steps)]
 
 
@@ -116,14 +117,12 @@ def test_a_plan_without_annealing_is_langevins_own_chain() -> None:
     def u(x: Tensor) -> Tensor:
         return (x**4).sum(1)
 
-    noise = torch.randn(20, 6, 4, generator=g)
-    one, other = iter(noise), iter(noise)
-    plan = Plan((Rule(0.01),), 20)
-    found, _ = moved([u], plan, x, lambda *shape: next(one))
+    found = moved([u], Plan((Rule(0.01),), 20), x, Randomness([1]).at("test")).x
+    draws = Randomness([1]).at("test")
     for _ in range(20):  # the formula of the coupled step
         leaf = x.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(u(leaf).sum(), leaf)
-        x = x - 0.005 * gradient + 0.1 * next(other)
+        x = x - 0.005 * gradient + 0.1 * draws.normal(6, 4)
     assert torch.allclose(found, x, atol=1e-5)
 
 
@@ -136,6 +135,27 @@ def test_annealing_brings_step_and_noise_to_nothing() -> None:
         assert later[-1].descent == pytest.approx(rule.descent / 50)
         assert later[-1].spread == pytest.approx(rule.spread / 50)
     assert scaled(Rule(0.5), 0.5).noise == pytest.approx(0.5 * 0.5**0.5)
+
+
+def test_tested_moves_have_the_law_of_the_energy_at_any_step() -> None:
+    """Of U = x²/2 the variance is 1, where Langevin's own at ε = 1 is 4/3; also after turns."""
+
+    def u(x: Tensor) -> Tensor:
+        return x.square().sum(1) / 2
+
+    x = torch.randn(8000, 1, generator=torch.Generator().manual_seed(2))
+    tolerance = 4 * (2 / 8000) ** 0.5
+    for energies in ([u], [u, u]):
+        rules = (Rule(1.0),) * len(energies)
+        draws = Randomness([4]).at("test")
+        made = moved(energies, Plan(rules, 40, 3, exact=(True,) * len(rules)), x, draws)
+        assert float(made.x.var()) == pytest.approx(1, abs=tolerance)
+        assert made.acceptance is not None
+        assert 0.5 < float(made.acceptance.mean()) < 1
+        free = moved(energies, Plan(rules, 40, 3), x, Randomness([4]).at("test"))
+        assert float(free.x.var()) == pytest.approx(4 / 3, abs=4 / 3 * tolerance)
+    cooled = moved([u], Plan((Rule(1.0),), 200, anneal=0.8, exact=(True,)), x, draws).x
+    assert float(cooled.var()) < 0.2  # steps shrink faster than the temperature
 
 
 # --- of runs --------------------------------------------------------------------------------------
@@ -233,6 +253,17 @@ def test_chains_start_where_they_are_told_to(runs: dict[str, Run]) -> None:
     assert sample_chains(ring, 500, steps=1).snapshots[0].abs().max() <= 4
 
 
+def test_moves_are_tested_where_training_tested_them(runs: dict[str, Run]) -> None:
+    ring = runs["igebm-ring"]
+    made = sample_chains(ring, 20, steps=10)
+    assert made.acceptance is not None
+    assert float(made.acceptance.mean()) > 0
+    assert sample_chains(ring, 20, steps=10, dynamics="langevin").acceptance is None
+    assert sample_chains(ring, 20, steps=10, rules=Rule(0.001, 0.01)).acceptance is None
+    assert sample_chains([ring, runs["ring"]], 20, steps=10).acceptance is None
+    assert sample_chains(runs["ring"], 20, steps=10, dynamics="mala").acceptance is not None
+
+
 def test_without_labels_chains_are_of_all_classes_alike(runs: dict[str, Run]) -> None:
     made = sample_chains(runs["labels"], 20, steps=1)
     assert made.labels is not None
@@ -255,6 +286,10 @@ def test_chains_that_cannot_be_are_refused(runs: dict[str, Run]) -> None:
         sample_chains(ring, 4, steps=40, rules=Rule(1e38, 1e38))
     with pytest.raises(SettingError, match="at least 1 step"):
         sample_chains(ring, 4, steps=0)
+    with pytest.raises(SettingError, match="not exact"):
+        sample_chains(ebgan, 4, dynamics="mala")
+    with pytest.raises(SettingError, match="noise is √ε"):
+        sample_chains(ring, 4, dynamics="mala", rules=Rule(0.1, 0.1))
     with pytest.raises(SettingError, match="share of the steps"):
         sample_chains(ring, 4, anneal=1.5)
     with pytest.raises(SettingError, match="2 rules for 1"):

@@ -41,7 +41,7 @@ def follow(asked: Any) -> int:
         energies, asked.chains,
         steps=asked.steps, start=asked.start, turn=asked.turn,
         rules=[rule_asked(energy, asked) for energy in energies],
-        anneal=asked.anneal, labels=labels, seed=asked.seed,
+        anneal=asked.anneal, labels=labels, seed=asked.seed, dynamics=asked.dynamics,
         snapshots=IMAGES if image else POINTS,
         data=open_data(settings) if asked.start == "data" else None,
     )  # fmt: skip
@@ -59,7 +59,7 @@ def follow(asked: Any) -> int:
 
 def rule_asked(energy: "Composable", asked: Any) -> "Rule":
     """The energy's rule with the options --step-size, --noise and --clip in it."""
-    from energan.chains import rule_of
+    from energan.plans import rule_of
 
     noise: Any = asked.noise if asked.noise in (None, "coupled") else _number("noise", asked.noise)
     clip: Any = asked.clip if asked.clip in (None, "none") else _number("clip", asked.clip)
@@ -112,6 +112,8 @@ def _tell(runs: list[Any], made: "Followed", asked: Any) -> None:
         means = made.energies[i].mean(-1).tolist()
         table.add_row(str(made.steps[i]), *(f"{mean:.5g}" for mean in means))
     show(table)
+    if made.acceptance is not None:
+        print(f"{float(made.acceptance.mean()):.0%} of the moves were accepted")
 
 
 def _save(path: Path, made: "Followed", about: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from energan.version import __version__
 
 OF_CHAINS = {
     "steps": 500, "start": "noise", "turn": 10, "together": False, "step_size": None,
-    "noise": None, "clip": None, "anneal": 0.0, "labels": (), "data": None,
+    "noise": None, "clip": None, "dynamics": None, "anneal": 0.0, "labels": (), "data": None,
 }  # fmt: skip
 """Options that only chains have, with what they are if not given."""
 
@@ -59,6 +59,8 @@ def sample(args: list[str]) -> int:
         """standard deviation of a step's noise; coupled for √ε, with half the gradient"""
         clip: str | None = None
         """bound of each coordinate of the gradient; none for none"""
+        dynamics: Literal["langevin", "mala"] | None = None
+        """mala refuses moves, so that points follow the energy's density exactly; as in training"""
         anneal: float | None = None
         """share of the steps, at the end, over which step and noise fall to nothing (0)"""
         labels: tuple[str, ...] = ()
@@ -110,6 +112,8 @@ def _check(asked: Any) -> None:
             raise SettingError("--together and --turn are of several energies: name more runs")
         if asked.together and asked.turn is not None:
             raise SettingError("--together follows the sum at each step: leave --turn out")
+        if asked.data is not None and asked.start != "data":
+            raise SettingError("--data is of chains that start there: add --from data")
         return
     if len(asked.runs) > 1:
         raise SettingError("several runs share chains: say how many, as in --chains 64")
