@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS, PATHS, SIDE, LEVELS = 8, 12, 121, 24
+SHOWN_OF_ENERGY = 0.6
+"""Share of the plane whose levels are told apart: what lies higher is far from data."""
 BORDER = 0.1
 """Share of the extent of the paths that is shown around them."""
 START: dict[str, Any] = {"c": "white", "edgecolors": "black", "label": "start"}
@@ -64,5 +66,7 @@ def _energy(axes: Any, snapshots: Tensor, run: Composable, label: int | None) ->
     places = torch.cartesian_prod(across, up)
     labels = None if label is None else torch.full((len(places),), label)
     energy = run.energy(places, labels).reshape(SIDE, SIDE).T  # rows go up, columns across
-    filled = axes.contourf(across, up, energy, LEVELS, cmap="viridis_r")
+    bottom, top = float(energy.min()), float(energy.quantile(SHOWN_OF_ENERGY))
+    levels = torch.linspace(bottom, max(top, bottom + 1e-6), LEVELS)
+    filled = axes.contourf(across, up, energy, levels, cmap="viridis_r", extend="max")
     axes.figure.colorbar(filled, ax=axes, label="U(x)", pad=0.02, shrink=0.9)
