@@ -6,8 +6,9 @@ from energan.recipes.recipe import Recipe
 # must be small, and only MALA has no error of its own there: Langevin at half this step would make
 # modes a quarter wider. Chains come back every fourth step, or U changes faster than they follow.
 RING = {
-    "step_size": 0.001,
-    "energy_optimiser": {"lr": "linear(0.001, 0.00003, 12000, 8000)", "beta1": 0.0},
+    "step_size": 0.0008,
+    "energy_l2": 0.003,
+    "energy_optimiser": {"lr": "linear(0.0007, 0.00003, 14000, 6000)", "beta1": 0.0},
 }
 # The paper has no MNIST; a network for two cores. With the published 1 for the squares energies
 # are told apart too slowly for so short a training; the noise gives data that is black a width.

@@ -35,7 +35,8 @@ class LangevinChains(Sampler):
 
     rule: how a step is made. steps: K. restart: the share of chains that start anew from noise.
     sample_steps: steps of a finished sample beyond where its chain lies in the buffer.
-    dynamics: "mala" refuses moves so that the chain's law is exact; it uses ε of the rule alone.
+    dynamics: "mala" refuses moves so that the chain's law is exact; it uses ε of the rule alone,
+        and a chain that is refused all K moves starts anew.
     """
 
     def __init__(
@@ -77,7 +78,14 @@ class LangevinChains(Sampler):
         if replay.classes is not None:
             labels = torch.where(anew, replay.any_labels(draws, count), state["labels"][slots])
         made = self._move(energy, x, self.steps, labels, "fake", draws)
-        self._put_back(state, slots, made.x, ages, labels, context)
+        kept = made.x
+        if made.acceptance is not None:
+            # A chain that is refused every move, on a wall too steep for the step, would stay, and
+            # training would raise the wall under it without end.
+            stuck = made.acceptance == 0
+            kept = torch.where(_like(stuck, x), replay.noise(draws, count), kept)
+            ages = ages.masked_fill(stuck, 0)
+        self._put_back(state, slots, kept, ages, labels, context)
         info = {
             "chain_drop": made.energy_drop.mean().view(1),
             "chain_gradient": made.gradient_norm.mean().view(1),

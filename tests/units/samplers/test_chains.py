@@ -188,6 +188,27 @@ def test_mala_chains_are_offered_and_tell_their_acceptance() -> None:
     assert 0 < float(draw.info["chain_acceptance"]) <= 1
 
 
+def test_a_chain_that_is_refused_every_move_starts_anew() -> None:
+    """U = 0 within a box and rises as a wall outside of it, where half of the chains stand."""
+
+    class Walls(Energy):
+        def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: str):
+            from energan.core import Scored
+
+            return Scored((x.abs() - 1).clamp_min(0).pow(2).sum(1) * 1e6)
+
+    chains = sampler(dynamics="mala", restart=0.0)
+    state = chains.init(context(0))
+    state["chains"][:32] = 3.0
+    state["chains"][32:] = 0.0
+    draw, after = chains.draw(Walls(), Batch(torch.zeros(64, 2)), state, context(0))
+    assert draw is not None
+    assert (draw.x[:32] == 3).all()  # what the loss sees is where they stood
+    assert (after["ages"][:32] == 0).all()
+    assert (after["chains"][:32] != 3).all()
+    assert (after["ages"][32:] == 10).all()
+
+
 def test_ranks_keep_one_buffer() -> None:
     """Two processes of half a batch each leave the buffer that one with all of it leaves."""
     torch.manual_seed(0)
