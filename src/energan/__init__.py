@@ -20,11 +20,12 @@ __all__ = [
     "objectives",
     "restore",
     "sample_chains",
+    "samplers",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from energan import metrics, objectives
+    from energan import metrics, objectives, samplers
     from energan.api import load, train
     from energan.chains import sample_chains
     from energan.errors import EnerganError
@@ -48,6 +49,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(importlib.import_module(f"energan.{_PLACES[name]}"), name)
-    if name in ("metrics", "objectives"):
+    if name in ("metrics", "objectives", "samplers"):
         return importlib.import_module(f"energan.{name}")
     raise AttributeError(f"module 'energan' has no attribute {name!r}")
