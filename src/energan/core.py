@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from energan.errors import (
+    BlowUpError,
     CheckpointError,
     DataError,
     DivergenceError,
@@ -55,6 +56,7 @@ from energan.streams import (
 
 __all__ = [
     "Batch",
+    "BlowUpError",
     "Calibrated",
     "CheckpointError",
     "Config",

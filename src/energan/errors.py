@@ -33,6 +33,17 @@ class DivergenceError(EnerganError):
     exit_code = 3
 
 
+class BlowUpError(DivergenceError):
+    """Chains, or the energy they walk on, went wild while all numbers were finite.
+
+    since: the last step before it began, as far as the log tells.
+    """
+
+    def __init__(self, message: str, since: int) -> None:
+        super().__init__(message)
+        self.since = since
+
+
 def describe(value: object) -> str:
     """`value` as it may stand in an error message: short, on one line."""
     text = " ".join(str(value).split())

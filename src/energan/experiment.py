@@ -21,6 +21,7 @@ from energan.progress import ProgressBar
 from energan.settings import LOWER_IS_BETTER, MADE_ANYWAY, Job
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
+from energan.training.guard import Guard
 from energan.training.health import Health
 from energan.training.hooks import Checkpoints, Log, Rollback, TensorBoard
 from energan.training.loop import Loop
@@ -286,6 +287,9 @@ def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None
         return
     found, refused = loop.ranks.choose(lambda: checkpoint.newest_good(folder.checkpoints))
     checkpoint.restore(found, loop)
+    halved = [e["rate_scale"] for e in folder.read("rollback") if e["step"] <= loop.step]
+    if halved:  # killed between a rollback and the next checkpoint, which would have it
+        loop.rate_scale.clamp_(max=halved[-1])
     loop.ranks.first(lambda: checkpoint.set_aside(folder.checkpoints, loop.step))
     for reason in refused:
         folder.append("refused", step=loop.step, reason=reason)
@@ -333,6 +337,10 @@ def _train(
     loop.hooks = [log, saving, grids]
     if mapped(data.domain):
         loop.hooks.append(Landscapes(folder, output.sample_every, data))
+    if training.guard:
+        guard = Guard(log, output.checkpoint_every)
+        log.listeners.append(guard)
+        loop.hooks.insert(1, guard)  # nothing that it finds sick is saved
     if training.on_divergence == "rollback":
         loop.hooks.append(Rollback(folder, training.rollbacks, bar.say))
     if loop.ranks.writes:

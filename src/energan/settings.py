@@ -97,7 +97,7 @@ class Job:
         ranks: how many processes it was started with, each with its own batch.
         """
         dump = self.settings.model_dump(mode="json", include={"seed", "model", "training"})
-        for name in ("on_divergence", "rollbacks"):
+        for name in ("on_divergence", "rollbacks", "guard"):
             dump["training"].pop(name)
         what = [self.model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

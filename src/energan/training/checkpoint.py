@@ -10,6 +10,7 @@ Randomness and data order are functions of (seed, step), so neither is saved. No
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -206,13 +207,20 @@ def set_aside(folder: Path, step: int) -> None:
             path.rename(folder / f"refused-{path.name}")
 
 
-def newest_good(folder: Path) -> tuple[Path, list[str]]:
-    """The newest checkpoint that verifies, and why each newer one was refused.
+def discard(folder: Path, step: int) -> None:
+    """Remove checkpoints later than `step`: what they hold was undone."""
+    for path in listed(folder):
+        if step_of(path) > step:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def newest_good(folder: Path, before: float = math.inf) -> tuple[Path, list[str]]:
+    """The newest checkpoint that verifies, of those before a step; why each newer one was refused.
 
     Raises CheckpointError if none does.
     """
     refused: list[str] = []
-    for path in reversed(listed(folder)):
+    for path in reversed([p for p in listed(folder) if step_of(p) < before]):
         try:
             meta = read_meta(path)
             for name in (WEIGHTS, STATE):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
-from energan.core import DivergenceError
+from energan.core import BlowUpError, DivergenceError
 from energan.folder import RunFolder
 from energan.training.hooks import Figures
 from energan.training.loop import Hook, Loop
@@ -233,6 +233,14 @@ class Health(Hook):
 
     def rescue(self, loop: Loop, error: DivergenceError) -> bool:
         """Say in words what blew up; going back is another hook's."""
+        if isinstance(error, BlowUpError):
+            self._tell(
+                "blow-up",
+                loop.step,
+                f"{error}; lower learning rates, a smaller step of the chains, spectral norm or a "
+                "larger penalty on the energies usually helps (--training.no-guard lets it go on)",
+            )
+            return False
         self._tell(
             "not-finite",
             loop.step,

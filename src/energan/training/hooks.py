@@ -1,14 +1,16 @@
 """What happens beside training: events, checkpoints, going back after a divergence."""
 
+import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan.core import CheckpointError, DivergenceError
+from energan.core import BlowUpError, CheckpointError, DivergenceError
 from energan.folder import RunFolder
 from energan.training import checkpoint
 from energan.training.loop import Hook, Loop
@@ -33,6 +35,7 @@ class Log(Hook):
 
     def __init__(self, folder: RunFolder, every: int, listeners: list[Listener]) -> None:
         self.folder, self.every, self.listeners = folder, every, listeners
+        self.latest: Figures = {}  # of the last step that was read, by itself
         self._forget()
 
     def _forget(self) -> None:
@@ -52,6 +55,7 @@ class Log(Hook):
         self._write(loop)
 
     def rescue(self, loop: Loop, error: DivergenceError) -> bool:
+        self.latest = {}
         self._forget()  # what led there; another hook decides what to do
         return False
 
@@ -59,8 +63,9 @@ class Log(Hook):
         """Add figures that `Loop.settle` read; a diverged member's are NaN and do not count."""
         for _, figures in read:
             self._steps += 1
-            for name, values in figures.items():
-                self._sums[name] = self._sums.get(name, 0.0) + float(values.nanmean())
+            self.latest = {name: float(values.nanmean()) for name, values in figures.items()}
+            for name, value in self.latest.items():
+                self._sums[name] = self._sums.get(name, 0.0) + value
                 self._counts[name] = self._counts.get(name, 0) + 1
 
     def tell(self, event: str, step: int, figures: Figures) -> None:
@@ -145,7 +150,11 @@ def best_step(folder: RunFolder, figure: str, highest: bool = False) -> int | No
 
 
 class Rollback(Hook):
-    """On a divergence, return to the last good checkpoint and halve all rates, `most` times."""
+    """On a divergence, return to the last good checkpoint and halve all rates, `most` times.
+
+    Of chains that blew up: the last before that began. Where the run came back to the last one
+    before, it may already stand on the brink, and the one before it is taken.
+    """
 
     def __init__(self, folder: RunFolder, most: int, say: Callable[[str], None]) -> None:
         self.folder, self.most, self.say = folder, most, say
@@ -156,16 +165,30 @@ class Rollback(Hook):
         if float(scale.min()) < 2.0**-self.most:
             return False
         try:
-            path, _ = loop.ranks.choose(lambda: checkpoint.newest_good(self.folder.checkpoints))
+            path = loop.ranks.choose(lambda: self._choose(error))
         except CheckpointError:
             return False
         checkpoint.restore(path, loop)
+        # of steps undone: a process that is killed now must resume from here too
+        loop.ranks.first(lambda: checkpoint.discard(self.folder.checkpoints, loop.step))
         loop.rate_scale = scale
         factor = float(scale.min())
         self.folder.append("rollback", step=loop.step, reason=str(error), rate_scale=factor)
         if loop.ranks.writes:
             self.say(f"{error}: back to step {loop.step}, learning rates now times {factor:g}")
         return True
+
+    def _choose(self, error: DivergenceError) -> Path:
+        """The checkpoint to go back to. Raises CheckpointError if none verifies."""
+        newest, _ = checkpoint.newest_good(self.folder.checkpoints)
+        been = {e["step"] for e in self.folder.read("rollback")}
+        before = error.since + 1 if isinstance(error, BlowUpError) else math.inf
+        if checkpoint.step_of(newest) in been:
+            before = min(before, checkpoint.step_of(newest))
+        try:
+            return checkpoint.newest_good(self.folder.checkpoints, before)[0]
+        except CheckpointError:
+            return newest
 
 
 class TensorBoard(Hook):

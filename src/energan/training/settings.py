@@ -20,7 +20,9 @@ class TrainingSettings(Config):
     )
     on_divergence: Literal["stop", "rollback"] = Field(
         "stop",
-        description="a loss that is not finite stops the run, or rolls back and halves rates",
+        description="a loss that is not finite, or chains that blow up, stop the run, or roll it "
+        "back and halve its rates",
     )
     rollbacks: int = Field(5, ge=1, description="how often to roll back before giving up")
+    guard: bool = Field(True, description="watch chains for a blow-up before numbers overflow")
     ema_every: int = Field(10, ge=1, description="steps between updates of the averaged weights")

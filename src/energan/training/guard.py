@@ -1,0 +1,212 @@
+"""Chains that blow up, noticed while all numbers are still finite (docs/health.md).
+
+An energy whose slope outgrows the step of its chains drives them uphill, learns from where they
+end, and grows for hundreds of steps before a float overflows; checkpoints of that time are worth
+nothing. So the figures of models whose fakes come from chains are compared with their own recent
+past, before a checkpoint is written. Models that log no `chain_gradient` are left alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from energan.core import BlowUpError
+from energan.training.hooks import Figures, Log, due
+from energan.training.loop import Hook, Loop
+
+History = list[tuple[int, Figures]]
+"""(step, watched figures), oldest first."""
+Size = Callable[[Figures], float]
+"""A figure, or made of some."""
+
+WATCHED = (
+    "energy_real", "energy_fake", "gradient_energy", "chain_gradient", "chain_saturation",
+    "data_saturation",
+)  # fmt: skip
+RECENT = 20
+"""Log events whose median is a figure's usual size: it lags behind exponential growth by half of
+them, and a single outlier hardly moves it."""
+LEAST_GAP, MOST_GAP = 20.0, 100.0
+"""Between which the gap lies that is no explosion whatever was usual, depending on the penalty."""
+
+STUCK, STUCK_EVENTS = 0.05, 3
+"""Chains are saturated if, for so many events in a row, fewer of their coordinates are off the
+bounds than this share of the data's."""
+TWO_VALUED = 0.01
+"""Data with fewer coordinates than this off the bounds has no say in that."""
+DEAD, DEAD_EVENTS, DEAD_STEPS = 1e-3, 10, 500
+"""Chains are dead if their gradient stays below this share of its median for so many events, and
+so many steps."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the rules see: the present figures, those before, the steps between log events.
+
+    penalty: the weight l of l·(U(real)² + U(fake)²), None where the model has none.
+    """
+
+    now: Figures
+    past: History
+    every: int
+    penalty: float | None = None
+
+    def last(self, count: int, name: str) -> list[Figures]:
+        """`count` events, the present one the last; none if they are fewer or lack a figure."""
+        last = [*(figures for _, figures in self.past[len(self.past) - count + 1 :]), self.now]
+        return last if len(last) == count and all(name in f for f in last) else []
+
+    def since(self, count: int) -> int:
+        """The step at which the window of the first of `count` events began."""
+        return max(self.past[len(self.past) - count + 1][0] - self.every, 0)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What blew up, in words with the numbers; `since`: the last step before it began."""
+
+    says: str
+    since: int
+
+
+def gap(figures: Figures) -> float:
+    return abs(figures["energy_fake"] - figures["energy_real"])
+
+
+def level(figures: Figures) -> float:
+    return max(abs(figures["energy_fake"]), abs(figures["energy_real"]))
+
+
+def no_gap(penalty: float | None) -> float:
+    """A gap that is no explosion, whatever was usual.
+
+    The loss U(real) − U(fake) + l·(U(real)² + U(fake)²) is least at U = ∓1/2l, so that a sound run
+    may grow to a gap of 1/l, some within a few log events.
+    """
+    return MOST_GAP if not penalty else min(max(1 / penalty, LEAST_GAP), MOST_GAP)
+
+
+def exploded(seen: Sight) -> Found | None:
+    """A figure is many times as large as usual, and larger than what is no explosion anyway."""
+    sizes: list[tuple[str, Size, tuple[str, ...], float, float]] = [
+        ("the energy gap |U(fake) − U(real)|", gap, ("energy_fake", "energy_real"), 10,
+         no_gap(seen.penalty)),
+        # the level of both is nothing to the chains, and wanders where no penalty holds it
+        ("the energy |U|", level, ("energy_fake", "energy_real"), 20, 200),
+        ("the norm of the chains' gradient", lambda f: f["chain_gradient"], ("chain_gradient",),
+         20, 100),
+        ("the norm of the weights' gradient", lambda f: f["gradient_energy"], ("gradient_energy",),
+         20, 1000),
+    ]  # fmt: skip
+    for what, size, names, times, floor in sizes:
+        if not all(name in seen.now for name in names):
+            continue
+        recent = [size(f) for _, f in seen.past[-RECENT:] if all(name in f for name in names)]
+        usual = median(recent) if recent else 0.0
+        limit = max(times * usual, floor)
+        if size(seen.now) > limit:
+            return Found(
+                f"{what} blew up to {size(seen.now):.3g} (usual before: {usual:.3g}, limit: "
+                f"{limit:.3g})",
+                seen.past[-1][0] if seen.past else 0,
+            )
+    return None
+
+
+def saturated(seen: Sight) -> Found | None:
+    """Nearly every coordinate of the chains lies at a bound of the range, unlike the data's."""
+    last = seen.last(STUCK_EVENTS, "chain_saturation")
+    free = [(1 - f["chain_saturation"], 1 - f["data_saturation"]) for f in last]
+    if not free or not all(d > TWO_VALUED and chains < STUCK * d for chains, d in free):
+        return None
+    return Found(
+        f"the chains are saturated: {free[-1][0]:.2%} of their coordinates lie off the bounds of "
+        f"the range (of the data's: {free[-1][1]:.2%})",
+        seen.since(STUCK_EVENTS),
+    )
+
+
+def dead(seen: Sight) -> Found | None:
+    """The energy is flat where the chains are, so that nothing but noise moves them, for long."""
+    count = max(DEAD_EVENTS, -(-DEAD_STEPS // seen.every))
+    last = seen.last(count, "chain_gradient")
+    earlier = seen.past[: len(seen.past) - count + 1]
+    if not last or not earlier:
+        return None
+    usual = median(figures["chain_gradient"] for _, figures in earlier)
+    if not max(f["chain_gradient"] for f in last) < DEAD * usual:
+        return None
+    return Found(
+        "the chains are dead: the norm of their gradient fell to "
+        f"{seen.now['chain_gradient']:.3g} (usual before: {usual:.3g}) for "
+        f"{count * seen.every} steps",
+        seen.since(count),
+    )
+
+
+RULES: dict[str, Callable[[Sight], Found | None]] = {
+    "exploded": exploded,
+    "saturated": saturated,
+    "dead": dead,
+}
+
+
+class Guard(Hook):
+    """A listener of `log`, on every rank, and a hook between it and the checkpoints.
+
+    Raises BlowUpError, from which `Rollback` goes back. It judges the means of each log event and,
+    where a checkpoint is due, the last step by itself, which a mean may hide.
+    """
+
+    def __init__(self, log: Log, checkpoint_every: int) -> None:
+        self.log, self.checkpoint_every = log, checkpoint_every
+        self.history: History = []
+
+    def start(self, loop: Loop) -> None:
+        """Read what the run logged before a resume: it goes on as if it had not stopped."""
+        self.history = []
+        for event in loop.ranks.choose(lambda: self.log.folder.read("step")):
+            self(event["step"], {n: v for n, v in event.items() if n in WATCHED})
+
+    def __call__(self, step: int, figures: Figures) -> None:
+        """One event more; those that a rollback undid go.
+
+        The short ones of a run that was told to stop do not count: one that was not has none.
+        """
+        if "chain_gradient" not in figures or not due(step, self.log.every):
+            return
+        while self.history and self.history[-1][0] >= step:
+            self.history.pop()
+        self.history.append((step, _watched(figures)))
+
+    def step(self, loop: Loop) -> None:
+        self._look(loop, due(loop.step, self.checkpoint_every))
+
+    def finish(self, loop: Loop) -> None:
+        self._look(loop, saving=True)
+
+    def _look(self, loop: Loop, saving: bool) -> None:
+        """Judge the event of this step, if there is one, and this step if it is to be saved."""
+        history, every = self.history, self.log.every
+        penalty = loop.scheduled("energy_l2", loop.step)
+        past = history
+        if history and history[-1][0] == loop.step:
+            past = history[:-1]
+            for rule in RULES.values():
+                _stop_if(rule(Sight(history[-1][1], past, every, penalty)), loop.step)
+        if saving:
+            self.log.collect(loop.settle())
+            _stop_if(exploded(Sight(_watched(self.log.latest), past, every, penalty)), loop.step)
+
+
+def _watched(figures: Figures) -> Figures:
+    """What is compared, rounded as events are, so that a resumed run sees the same; none of models
+    without chains."""
+    if "chain_gradient" not in figures:
+        return {}
+    return {name: float(f"{figures[name]:.6g}") for name in WATCHED if name in figures}
+
+
+def _stop_if(found: Found | None, step: int) -> None:
+    if found is not None:
+        raise BlowUpError(f"{found.says} at step {step}", found.since)
