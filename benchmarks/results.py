@@ -15,7 +15,7 @@ from torch import Tensor
 
 from energan import pictures
 from energan.data import open_data
-from energan.evaluation.stored import kept
+from energan.evaluation.stored import kept, kept_outside
 from energan.run import Run
 
 SEED, SHOWN_PAIRS = 0, 24
@@ -38,6 +38,7 @@ def summary(run: Run) -> dict[str, Any]:
             for e in run.events("score")
         ],
         "evaluations": kept(run.path),
+        "out_of_distribution": kept_outside(run.path),
     }
 
 
