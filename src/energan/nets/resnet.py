@@ -3,9 +3,9 @@
     3×3 conv; for each stage its blocks, the first of which halves the sides; LeakyReLU; the sum
     over all places; one output. A block is x -> s(x) + c(act(c(act(x)))), its convolutions 3×3.
 
-Blocks that halve take the mean over 2×2 windows at their end. That mean and the convolution before
-it are one 4×4 convolution of stride 2, with 16 products an output instead of 36; and the mean and
-the 1×1 convolution of the way around commute, so the mean comes first.
+Blocks that halve take the mean over 2×2 windows at their end. A mean and a convolution commute: so
+the means come first, those over all 2×2 windows, and a convolution of stride 2 of them, which has 9
+products an output instead of 36. The mean of the way around comes before its 1×1 convolution.
 """
 
 from collections.abc import Sequence
@@ -13,34 +13,32 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from energan.core import SettingError, Stream
+from energan.nets.winograd import after_leaky
 
 SLOPE = 0.2
 
 
-class _MeanOfFour(nn.Module):
-    """A kernel 3×3 (O, I, 3, 3) -> the 4×4 one that gives the mean of 2×2 of its outputs."""
+class _HalvingConv(nn.Conv2d):
+    """A 3×3 convolution that keeps the sides, and the mean of 2×2 of what it gives."""
 
-    def forward(self, weight: Tensor) -> Tensor:
-        rows = F.pad(weight, (0, 0, 0, 1)) + F.pad(weight, (0, 0, 1, 0))
-        both = (F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))) / 4
-        channels_last = weight.is_contiguous(memory_format=torch.channels_last)
-        return both.contiguous(memory_format=torch.channels_last) if channels_last else both
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.avg_pool2d(x, 2, 1, 1))
 
 
 def conv(
     inputs: int, outputs: int, side: int = 3, *, spectral: bool, halve: bool = False
 ) -> nn.Conv2d:
     """A convolution that keeps the sides, or with `halve` one of which the mean of 2×2 is taken."""
-    stride, padding = (2, 1) if halve else (1, side // 2)
-    layer = nn.Conv2d(inputs, outputs, side, stride, padding)
+    layer = (
+        _HalvingConv(inputs, outputs, side, 2)
+        if halve
+        else nn.Conv2d(inputs, outputs, side, padding=side // 2)
+    )
     if spectral:
         spectral_norm(layer)
-    if halve:
-        parametrize.register_parametrization(layer, "weight", _MeanOfFour(), unsafe=True)
     return layer
 
 
@@ -63,13 +61,15 @@ class Block(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes, outputs)) if classes else None
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        hidden = self.first(F.leaky_relu(x, SLOPE))
+        hidden = after_leaky(x, self.first.weight, self.first.bias, SLOPE)
         if self.gain is not None and self.bias is not None:
             gain, bias = (of[labels][:, :, None, None] for of in (self.gain, self.bias))
             hidden = torch.addcmul(hidden + bias, hidden, gain)
-        hidden = self.second(F.leaky_relu_(hidden, SLOPE))
         if self.halve:
+            hidden = self.second(F.leaky_relu_(hidden, SLOPE))
             x = F.avg_pool2d(x, 2)
+        else:
+            hidden = after_leaky(hidden, self.second.weight, self.second.bias, SLOPE)
         if self.around is not None:
             x = self.around(x)
         left: Tensor = hidden + x

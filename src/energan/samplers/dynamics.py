@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from energan.core import Domain, Energy, Stream, exact, frozen
+from energan.nets import winograd
 
 Function = Callable[[Tensor], Tensor]
 """x (B, *event) -> U (B,)."""
@@ -188,7 +189,7 @@ def follow(
         raise ValueError(f"chains make at least 1 step, not {steps}")
     start = walk.x
     # Weights that are computed from others, as by spectral norm, are computed once.
-    with parametrize.cached():
+    with parametrize.cached(), winograd.remembered():
         for k in range(1, steps + 1):
             walk = move(walk)
             if held is not None:

@@ -1,4 +1,4 @@
-"""The residual energy network: its fused halving, its spectral norm, its labels."""
+"""The residual energy network: its halving, its spectral norm, its labels."""
 
 import pytest
 import torch
@@ -21,21 +21,15 @@ def test_halving_is_the_mean_of_two_by_two_of_the_convolution(
     torch.manual_seed(seed)
     layer = conv(inputs, outputs, spectral=False, halve=True).double()
     x = torch.randn(2, inputs, height, width, dtype=torch.float64)
-    kernel = layer.parametrizations.weight.original
-    assert kernel.shape == (outputs, inputs, 3, 3)
-    plain = F.avg_pool2d(F.conv2d(x, kernel, layer.bias, padding=1), 2)
+    plain = F.avg_pool2d(F.conv2d(x, layer.weight, layer.bias, padding=1), 2)
     assert torch.allclose(layer(x), plain)
 
 
 def plain(block: Block, x: torch.Tensor) -> torch.Tensor:
     """The block as the paper draws it: two convolutions, the mean at the end of both ways."""
-
-    def kernel(layer: torch.nn.Module) -> torch.Tensor:
-        return layer.parametrizations.weight.original  # type: ignore[union-attr]
-
     hidden = F.conv2d(F.leaky_relu(x, SLOPE), block.first.weight, block.first.bias, padding=1)
     hidden = F.conv2d(
-        F.leaky_relu(hidden, SLOPE), kernel(block.second), block.second.bias, padding=1
+        F.leaky_relu(hidden, SLOPE), block.second.weight, block.second.bias, padding=1
     )
     around = x if block.around is None else F.conv2d(x, block.around.weight, block.around.bias)
     return F.avg_pool2d(hidden, 2) + F.avg_pool2d(around, 2)
