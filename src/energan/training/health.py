@@ -57,6 +57,11 @@ class Seen:
         if history is self.steps and margin is not None:
             self.margins = [*self.margins[: len(self.steps) - 1], margin]
 
+    @property
+    def chains(self) -> bool:
+        """Whether the samples are chains on the energy itself: there is no G to advise on."""
+        return any("chain_gradient" in figures for _, figures in self.steps[-1:])
+
     def lasting(self, names: tuple[str, ...]) -> list[Figures]:
         """The log events of the last LASTING_STEPS steps, LASTING of them at least.
 
@@ -80,7 +85,7 @@ class Rule(Protocol):
 def d_wins(seen: Seen) -> str | None:
     """D tells all fakes from data, so that it learns nothing from fakes and G next to nothing."""
     last = seen.lasting(("energy_real", "energy_fake", "loss_energy"))
-    if not last:
+    if not last or seen.chains:  # how far chains may lie above data is the guard's to judge
         return None
     now = last[-1]
     if seen.margins:
@@ -134,7 +139,10 @@ def collapse(seen: Seen) -> str | None:
     if "code_similarity" not in now:
         special = "more of D's steps (--model.energy-steps 2)"
     help = (
-        f"; {special}, a lower --model.sampler-optimiser.lr or a larger --training.batch-size "
+        "; longer chains (--model.steps), more of them started anew (--model.restart) or a lower "
+        "--model.energy-optimiser.lr usually helps"
+        if seen.chains
+        else f"; {special}, a lower --model.sampler-optimiser.lr or a larger --training.batch-size "
         "usually helps"
     )
     if all(f.get("variance_ratio", 1.0) < VARIANCE for f in last):
@@ -164,8 +172,9 @@ def exploding(seen: Seen) -> str | None:
         if first and len(last) == GROWN and min(last) > growth * max(median(first), *ordinary):
             return (
                 f"{name} explodes: {seen.steps[-1][1][name]:.3g}, after {median(first):.3g} in the "
-                "beginning; lower learning rates, --model.energy-optimiser.clip 1 or an objective "
-                "with a margin usually helps"
+                "beginning; lower learning rates, --model.energy-optimiser.clip 1 or "
+                f"{'a larger --model.energy-l2' if seen.chains else 'an objective with a margin'} "
+                "usually helps"
             )
     return None
 

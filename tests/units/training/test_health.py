@@ -200,3 +200,17 @@ def test_a_divergence_is_told_in_words_and_left_to_others(tmp_path: Path) -> Non
     assert len(said) == 1
     assert "loss_energy is not finite at step 7" in said[0]
     assert RunFolder(tmp_path).read("health")[0]["kind"] == "not-finite"
+
+
+def test_models_of_chains_get_no_advice_on_a_generator() -> None:
+    """They have none: their energies may lie apart, and what helps a collapse is another thing."""
+    far = {"energy_real": 0.0, "energy_fake": 40.0, "loss_energy": 1.0, "chain_gradient": 1.0}
+    steps = [dict(far) for _ in range(3 * LASTING)]
+    assert health.d_wins(seen(steps)) is None
+    scores = [{"variance_ratio": 0.01} for _ in range(5)]
+    said = health.collapse(seen(steps, scores))
+    assert said is not None
+    assert "--model.steps" in said
+    assert "sampler-optimiser" not in said
+    without = [{k: v for k, v in f.items() if k != "chain_gradient"} for f in steps]
+    assert health.d_wins(seen(without)) is not None
