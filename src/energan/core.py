@@ -22,6 +22,7 @@ written once.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -87,6 +88,7 @@ __all__ = [
     "describe",
     "exact",
     "frozen",
+    "full_precision",
     "place_seed",
     "resting",
     "through",
@@ -209,6 +211,14 @@ class Context:
 def exact(values: Tensor) -> Tensor:
     """float32 at least: energies, norms, cosines and losses are never in half precision."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Within it autocast leaves operations on the device of x alone."""
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind):
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 # --- the three ------------------------------------------------------------------------------------

@@ -116,6 +116,8 @@ class Run(Composable):
             for name, value in self._hyper.items()
         }
         parts, chunk = [], self._at_once(conditions)
+        if isinstance(self.sampler, LangevinChains):  # it takes no chain twice, and splits itself
+            chunk = count
         for start in range(0, count, chunk):
             context = Context(self.step, hyper, randomness.at("sample", start))
             part = conditions

@@ -52,7 +52,9 @@ class Config(BaseConfig):
     )
     energy_l2: Schedule = Field(1.0, description="λ: weight of the squares of the energies")
     l2: L2 = Field("sum", description="their sum, or difference as some texts print it")
-    data_noise: float = Field(0.0, ge=0, description="standard deviation of noise on the data")
+    data_noise: float = Field(
+        0.0, ge=0, description="standard deviation of noise on data in [0, 1]"
+    )
     energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
 
     @classmethod
@@ -91,7 +93,9 @@ def build(config: Config, domain: Domain) -> Model:
     return Model(
         energy=Scalar(network),
         sampler=sampler,
-        objective=MaximumLikelihood(config.l2, config.data_noise),
+        objective=MaximumLikelihood(
+            config.l2, config.data_noise * (domain.high - domain.low), domain.low, domain.high
+        ),
         hyper={"energy_l2": config.energy_l2},
         energy_optimiser=config.energy_optimiser,
         conditional=classes > 0,

@@ -61,6 +61,11 @@ def build(config: Config, domain: Domain) -> Model:
             f"igebm_points is of points without bounds, and the data holds {domain.shape}: use "
             "--model igebm for images"
         )
+    if config.dynamics == "mala" and (config.noise is not None or config.clip is not None):
+        raise SettingError(
+            "model.noise and model.clip are of langevin, whose moves are not tested: leave them "
+            "out, or set --model.dynamics langevin"
+        )
     classes = classes_of(domain, "igebm_points") if config.conditional else 0
     mlp = smooth_mlp(domain.size, config.hidden, beside=classes, spectral=config.spectral)
     sampler = LangevinChains(
@@ -72,7 +77,7 @@ def build(config: Config, domain: Domain) -> Model:
         dynamics=config.dynamics,
     )
     return Model(
-        energy=Scalar(WithLabels(mlp, classes) if classes else mlp),
+        energy=Scalar(WithLabels(mlp, classes) if classes else mlp, full_precision=True),
         sampler=sampler,
         objective=MaximumLikelihood(config.l2),
         hyper={"energy_l2": config.energy_l2},

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from energan.core import SettingError, Stream
+from energan.core import SettingError, Stream, exact, full_precision
 from energan.nets.winograd import after_leaky
 
 SLOPE = 0.2
@@ -124,5 +124,7 @@ class ResidualEnergy(nn.Module):
         maps = self.enter(x)
         for block in self.body:
             maps = block(maps, labels)
-        found: Tensor = self.out(F.leaky_relu(maps, SLOPE).sum((2, 3)))
+        # Half precision would leave an energy of 11 in steps of 1/16.
+        with full_precision(x):
+            found: Tensor = self.out(exact(F.leaky_relu(maps, SLOPE)).sum((2, 3)))
         return found

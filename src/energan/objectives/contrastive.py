@@ -44,12 +44,19 @@ class MaximumLikelihood(Objective):
     """E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²) of chains x̃, λ being the hyper "energy_l2".
 
     l2: which of the two forms of the squares. data_noise: standard deviation of Gaussian noise on
-    the data, which gives a density to data that lies on few values, as pixels do.
+    the data, which gives a density to data that lies on few values, as pixels do. low, high: the
+    range that chains are clamped to, and noisy data with them: or U would tell data by it.
     """
 
-    def __init__(self, l2: L2 = "sum", data_noise: float = 0.0) -> None:
+    def __init__(
+        self,
+        l2: L2 = "sum",
+        data_noise: float = 0.0,
+        low: float | None = None,
+        high: float | None = None,
+    ) -> None:
         self.l2: L2 = l2
-        self.data_noise = data_noise
+        self.data_noise, self.low, self.high = data_noise, low, high
 
     def energy_loss(
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
@@ -60,6 +67,8 @@ class MaximumLikelihood(Objective):
             event = x.shape[1:] if context.members == 1 else x.shape[2:]
             count = x.shape[0 if context.members == 1 else 1]
             x = torch.add(x, context.generator.normal(count, *event), alpha=self.data_noise)
+            if self.low is not None or self.high is not None:
+                x = x.clamp_(self.low, self.high)
         with parametrize.cached():  # both are of one U: spectral norm moves on by one iteration
             real = context.rows(energy(x, batch.condition, stream="real").energy)
             fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)

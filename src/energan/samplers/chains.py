@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from energan.core import (
     Batch,
@@ -29,6 +30,9 @@ Dynamics = Literal["langevin", "mala"]
 NUMBERS_AT_ONCE, LEAST_AT_ONCE = 2**17, 16
 """Of the chains that `sample` moves together: all their maps are in memory for a gradient."""
 
+STUCK = 20
+"""Moves refused in a row that no chain has by chance, where half of them are accepted."""
+
 
 class LangevinChains(Sampler):
     """K steps from the replay buffer.
@@ -36,7 +40,7 @@ class LangevinChains(Sampler):
     rule: how a step is made. steps: K. restart: the share of chains that start anew from noise.
     sample_steps: steps of a finished sample beyond where its chain lies in the buffer.
     dynamics: "mala" refuses moves so that the chain's law is exact; it uses ε of the rule alone,
-        and a chain that is refused all K moves starts anew.
+        and a chain that is refused all K moves starts anew, if those are STUCK or more.
     """
 
     def __init__(
@@ -70,16 +74,19 @@ class LangevinChains(Sampler):
                 f"model.buffer {replay.capacity}: it must hold a batch ({count * ranks}) at least"
             )
         slots = replay.slots(draws, count, (rank, ranks))
-        anew = draws.keep(self.restart, count)
-        x, ages = replay.get(state, slots), state["ages"][slots]
+        ages = state["ages"][slots]
+        anew = draws.keep(self.restart, count) | (ages == 0)
+        x = replay.get(state, slots)
         x = torch.where(_like(anew, x), replay.noise(draws, count), x)
         ages = ages.masked_fill(anew, 0) + self.steps
         labels = None
         if replay.classes is not None:
-            labels = torch.where(anew, replay.any_labels(draws, count), state["labels"][slots])
+            assert batch.condition is not None
+            # Those of the data, so that both terms of the loss weigh the classes alike.
+            labels = torch.where(anew, batch.condition, state["labels"][slots])
         made = self._move(energy, x, self.steps, labels, "fake", draws)
         kept = made.x
-        if made.acceptance is not None:
+        if made.acceptance is not None and self.steps >= STUCK:
             # A chain that is refused every move, on a wall too steep for the step, would stay, and
             # training would raise the wall under it without end.
             stuck = made.acceptance == 0
@@ -118,17 +125,19 @@ class LangevinChains(Sampler):
     def replayed(
         self, state: State, count: int, condition: Tensor | None, draws: Randomness
     ) -> Tensor:
-        """`count` chains as they lie in the buffer; of a label without any, noise."""
-        at = (draws.uniform(0, 1, count) * self.replay.capacity).long()
-        at.clamp_(max=self.replay.capacity - 1)
+        """`count` chains as they lie in the buffer, none twice before all were taken.
+
+        Of a label that no chain has, noise.
+        """
         if condition is None:
-            return self.replay.get(state, at)
+            everywhere = torch.arange(self.replay.capacity, device=draws.device)
+            return self.replay.get(state, _some(everywhere, count, draws))
         x = self.replay.noise(draws, count)
         for label in condition.unique():
             of_label = torch.nonzero(state["labels"] == label).flatten()
             wanted = condition == label
             if len(of_label):
-                x[wanted] = self.replay.get(state, of_label[at[wanted] % len(of_label)])
+                x[wanted] = self.replay.get(state, _some(of_label, int(wanted.sum()), draws))
         return x
 
     def _move(
@@ -140,7 +149,7 @@ class LangevinChains(Sampler):
         stream: Stream,
         draws: Randomness,
     ) -> Chains:
-        with frozen(energy):
+        with frozen(energy), parametrize.cached():
             u = potential(energy, labels, stream)
             if self.dynamics == "langevin":
                 return dynamics.run(u, x, self.rule, steps, draws.normal)
@@ -178,6 +187,13 @@ class LangevinChains(Sampler):
         assert self.rule.low is not None
         assert self.rule.high is not None
         return ((x <= self.rule.low) | (x >= self.rule.high)).float().mean().view(1)
+
+
+def _some(slots: Tensor, count: int, draws: Randomness) -> Tensor:
+    """`count` of `slots` in random order, none twice before all were taken."""
+    rounds = -(-count // len(slots))
+    orders = [draws.uniform(0, 1, len(slots)).argsort() for _ in range(rounds)]
+    return slots[torch.cat(orders)[:count]]
 
 
 def _like(mask: Tensor, x: Tensor) -> Tensor:

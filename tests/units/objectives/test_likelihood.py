@@ -109,3 +109,21 @@ def test_both_terms_are_of_one_network_under_spectral_norm() -> None:
         MaximumLikelihood().energy_loss(Linear(), Batch(x), Draw(x), at)
     assert used[0] is used[1]
     assert used[2] is not used[0]
+
+
+def test_noisy_data_stays_in_the_range_of_chains() -> None:
+    seen: list[Tensor] = []
+
+    class Watched(Quadratic):
+        def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: str) -> Scored:
+            seen.append(x)
+            return super().forward(x, condition, stream=stream)
+
+    real = torch.tensor([[0.0], [1.0], [0.5]]).double().repeat(100, 1)
+    kept = real.clone()
+    MaximumLikelihood("sum", 0.1, 0.0, 1.0).energy_loss(
+        Watched(1.0, 0.0), Batch(real), Draw(real), context(None)
+    )
+    assert float(seen[0].min()) == 0
+    assert float(seen[0].max()) == 1
+    assert torch.equal(real, kept)
