@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from energan.samplers import langevin, mala
+from energan.samplers.metropolis import jump
 
 CHAINS = 100_000
 
@@ -109,3 +110,25 @@ def test_the_error_of_the_variance_falls_with_the_first_power_of_eps() -> None:
         g, x = chains(9, 400_000)
         errors.append(float(langevin(normal, x, steps=60, step_size=eps, generator=g).x.var()) - 1)
     assert errors[0] / errors[1] == pytest.approx(2.0 * (1 - 0.1) / (1 - 0.2), rel=0.15)
+
+
+def far_apart(x: Tensor) -> Tensor:
+    """Shares 0.8 and 0.2 of modes that no chain of short steps goes between."""
+    terms = torch.tensor([0.8, 0.2]).log() - (x - torch.tensor([-3.0, 3.0])).square() / 0.02
+    return -terms.logsumexp(1)
+
+
+def test_jumps_bring_each_mode_its_share_where_steps_do_not() -> None:
+    g = torch.Generator().manual_seed(2)
+    x = torch.where(torch.arange(4000)[:, None] % 2 == 0, -3.0, 3.0)  # half and half
+    still = mala(far_apart, x, steps=200, step_size=0.01, generator=g).x
+    assert float((still < 0).float().mean()) == 0.5
+    for _ in range(60):
+        others = torch.rand(32, *x.shape, generator=g) * 8 - 4
+        x = jump(far_apart, x, others, torch.rand(len(x), generator=g))
+        x = mala(far_apart, x, steps=3, step_size=0.01, generator=g).x
+    share = float((x < 0).float().mean())
+    assert abs(share - 0.8) < 4.5 * sqrt(0.8 * 0.2 / 4000)
+    for centre in (-3.0, 3.0):
+        near = x[(x - centre).abs() < 1.5]
+        assert within(float(near.var()), 0.01, len(near))

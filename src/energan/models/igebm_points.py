@@ -5,8 +5,9 @@
     L = E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²)
 
 Chains are refused moves by a Metropolis test (MALA), so that they have the law q and not one that
-is wider by the step; `langevin` goes without. There is no spectral norm: modes that are narrow need
-a U that is steep.
+is wider by the step; and may jump to places all over the box by their share of exp(−U), or nothing
+would say how much of q each mode has: between modes a gradient leads nowhere. `langevin` goes
+without both. There is no spectral norm: modes that are narrow need a U that is steep.
 """
 
 from pydantic import Field
@@ -40,7 +41,10 @@ class Config(BaseConfig):
     )
     clip: float | None = Field(None, gt=0, description="langevin's bound of the gradient")
     buffer: int = Field(512, ge=1, description="chains in the replay buffer")
-    restart: float = Field(0.02, ge=0, le=1, description="share of chains started anew from noise")
+    restart: float = Field(0.0, ge=0, le=1, description="share of chains started anew from noise")
+    jumps: int = Field(
+        64, ge=0, description="of mala: places of the box that a chain may jump to in a step"
+    )
     box: float = Field(4.0, gt=0, description="noise is uniform in ±box")
     sample_steps: int = Field(
         0, ge=0, description="steps of a sample beyond its place in the buffer; 0: K"
@@ -75,6 +79,7 @@ def build(config: Config, domain: Domain) -> Model:
         restart=config.restart,
         sample_steps=config.sample_steps or config.steps,
         dynamics=config.dynamics,
+        jumps=config.jumps if config.dynamics == "mala" else 0,
     )
     return Model(
         energy=Scalar(WithLabels(mlp, classes) if classes else mlp, full_precision=True),

@@ -41,6 +41,8 @@ class LangevinChains(Sampler):
     sample_steps: steps of a finished sample beyond where its chain lies in the buffer.
     dynamics: "mala" refuses moves so that the chain's law is exact; it uses ε of the rule alone,
         and a chain that is refused all K moves starts anew, if those are STUCK or more.
+    jumps: places all over the range of noise that a chain may jump to before its K steps, by their
+        share of exp(−U): of "mala" alone, for events of few numbers.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class LangevinChains(Sampler):
         restart: float = 0.05,
         sample_steps: int = 0,
         dynamics: Dynamics = "langevin",
+        jumps: int = 0,
     ) -> None:
         super().__init__()
+        self.jumps = jumps
         self.rule, self.steps, self.replay = rule, steps, replay
         self.restart, self.sample_steps = restart, sample_steps
         self.dynamics: Dynamics = dynamics
@@ -154,6 +158,8 @@ class LangevinChains(Sampler):
             if self.dynamics == "langevin":
                 return dynamics.run(u, x, self.rule, steps, draws.normal)
             size = self.rule.step_size
+            if self.jumps:
+                x = self._jumped(energy, x, labels, stream, draws)
             return follow(
                 lambda walk: metropolis.step(
                     u, walk, size, draws.normal, lambda count: draws.uniform(0, 1, count)
@@ -161,6 +167,17 @@ class LangevinChains(Sampler):
                 metropolis.begin(u, x),
                 steps,
             )
+
+    def _jumped(
+        self, energy: Energy, x: Tensor, labels: Tensor | None, stream: Stream, draws: Randomness
+    ) -> Tensor:
+        """x, or places of the box that it jumps to; what lies outside of the box stays."""
+        many = self.jumps + 1
+        u = potential(energy, None if labels is None else labels.repeat(many), stream)
+        others = self.replay.noise(draws, len(x) * self.jumps).view(self.jumps, *x.shape)
+        there = metropolis.jump(u, x, others, draws.uniform(0, 1, len(x)))
+        inside = ((x >= self.replay.low) & (x <= self.replay.high)).flatten(1).all(1)
+        return torch.where(_like(inside, x), there, x)
 
     def _put_back(
         self,

@@ -72,6 +72,22 @@ def step(energy: Function, walk: Walk, step_size: float, draw: Normal, uniform: 
     )
 
 
+def jump(energy: Function, x: Tensor, others: Tensor, uniform: Tensor) -> Tensor:
+    """Each of x (B, *event), or one of its `others` (J, B, *event), by their share of Σ exp(−U).
+
+    Others that are uniform over a region leave the law exp(−U)/Z of chains within it as it is, and
+    lead from mode to mode, where no gradient does: iterated sampling importance resampling
+    (Andrieu, Lee & Vihola 2018). uniform: (B,), draws of U(0, 1).
+    """
+    with torch.no_grad():
+        count, event = len(others) + 1, x.shape[1:]
+        there = torch.cat([x.unsqueeze(0), others])  # (1 + J, B, *event)
+        u = exact(energy(there.flatten(0, 1))).view(count, -1)
+        reached = torch.softmax(-u.double(), 0).cumsum(0)
+        chosen = (reached < uniform).sum(0).clamp_max(count - 1)
+        return there[chosen, torch.arange(len(x), device=x.device)].view(-1, *event)
+
+
 def mala(
     energy: Function | Energy,
     x: Tensor,
