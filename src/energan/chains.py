@@ -174,6 +174,8 @@ def _begun(
         return noise(runs[0], count, seed), labels
     if start == "buffer":
         return _replayed(runs, count, labels, seed), labels
+    if start != "data":
+        raise SettingError(f"start {start!r}: chains start from noise, buffer or data, or at x")
     return _drawn(runs[0], count, labels, bool(classes), seed, data)
 
 

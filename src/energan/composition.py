@@ -44,6 +44,14 @@ class Composable:
             return NotImplemented
         return Composition((*self.terms, *other.terms))
 
+    def __radd__(self, other: object) -> "Composable":
+        """For sum([a, b]), which begins at 0."""
+        return self if other == 0 else NotImplemented
+
+    def __sub__(self, other: "Composable") -> "Composition":
+        """The energy less another: low where the one is and the other is not."""
+        return self + -1 * other if isinstance(other, Composable) else NotImplemented
+
     def __mul__(self, weight: float) -> "Composition":
         """The energy times a number: more than 1 makes its density sharper."""
         if not isinstance(weight, int | float):

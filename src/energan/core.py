@@ -249,6 +249,14 @@ class Energy(nn.Module, ABC):
             return NotImplemented
         return Sum((*self.terms, *other.terms))
 
+    def __radd__(self, other: object) -> "Energy":
+        """For sum([a, b]), which begins at 0."""
+        return self if other == 0 else NotImplemented
+
+    def __sub__(self, other: "Energy") -> "Energy":
+        """U_a(x) − U_b(x): low where a is and b is not."""
+        return self + -1 * other if isinstance(other, Energy) else NotImplemented
+
     def __mul__(self, weight: float) -> "Energy":
         """weight · U(x): the density to that power, so more than 1 makes it sharper."""
         if not isinstance(weight, int | float):

@@ -183,6 +183,8 @@ def resume(
         if loop.step >= job.settings.training.steps:
             raise RunError(
                 f"{folder.path} has all its {loop.step} steps; give --steps to train further"
+                if steps is None
+                else f"{folder.path} stands at step {loop.step}; --steps must be more"
             )
         if changes["training"] or data_at is not None:
             config["settings"] = recipes.merged(config["settings"], changes)

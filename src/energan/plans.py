@@ -10,7 +10,7 @@ from energan.composition import Composable, runs_of
 from energan.core import Randomness, SettingError
 from energan.samplers import metropolis
 from energan.samplers.chains import LEAST_AT_ONCE, NUMBERS_AT_ONCE, Dynamics, LangevinChains
-from energan.samplers.dynamics import Chains, Function, Rule, Walk, follow, init, step
+from energan.samplers.dynamics import Chains, Function, Rule, Walk, check_spread, follow, init, step
 
 TURN = 10
 """Steps of each energy before the next takes over."""
@@ -91,6 +91,8 @@ def rule_of(
         if clip != "none" and not 0 < clip < float("inf"):
             raise SettingError(f"clip {clip:g}: it must be more than 0; none for no bound")
         rule = replace(rule, clip=None if clip == "none" else clip)
+    if (rule.step_size, rule.noise) != (run.rule.step_size, run.rule.noise):
+        check_spread(rule)
     return rule
 
 
@@ -127,7 +129,7 @@ def moved(
         nonlocal before
         which, rule = plan.at(walk.steps)
         if not (plan.exact and plan.exact[which]):
-            before, made = None, step(energies[which], walk, rule, draws.normal)
+            before, made = None, step(energies[which], walk, rule, draws.normal, held)
         else:
             share = plan.share(walk.steps)
             u = _divided(energies[which], share)

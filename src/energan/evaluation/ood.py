@@ -20,7 +20,7 @@ from energan.evaluation.images import Split, judged_part
 from energan.evaluation.ood_sets import opened, parted
 from energan.evaluation.results import Result, rounded, with_interval
 from energan.evaluation.stored import about_run, keep_outside
-from energan.evaluation.synthetic import KINDS, Ground, made
+from energan.evaluation.synthetic import KINDS, OF_ITS_OWN, Ground, made
 from energan.metrics.bootstrap import Interval
 from energan.metrics.detection import auroc, auroc_interval, average_precision, fpr_at_tpr
 from energan.run import CHUNK, Run
@@ -103,7 +103,8 @@ def out_of_distribution(
         say(f"{name}: {what}")
         batches = _synthetic(name, data, chosen, seed)
         other = _scored(run, name, batches, len(chosen))
-        rows.append(_row(name, own.energy, other, {"made": True, "what": what}))
+        made = {"made": True, "what": what}
+        rows.append(_row(name, own.energy, other, made, paired=name in OF_ITS_OWN))
     for name, found in others.items():
         picked = _chosen(len(found), samples, seed, name)
         say(f"{len(picked):,} events of {name} ({found.part})")
@@ -183,12 +184,14 @@ def _synthetic(kind: str, data: DataSet, rows: Tensor, seed: int) -> Iterator[Te
         yield made(kind, x, ground, generator)
 
 
-def _row(name: str, own: Tensor, other: _Energies, about: dict[str, Any]) -> dict[str, Any]:
+def _row(
+    name: str, own: Tensor, other: _Energies, about: dict[str, Any], *, paired: bool = False
+) -> dict[str, Any]:
     """One set, as metrics.json takes it; its events are the positives."""
     energy = finite(other.energy)
     scores = torch.cat([own.double(), energy])
     outside = torch.cat([torch.zeros(len(own)), torch.ones(len(energy))])
-    value, ends = auroc(scores, outside), auroc_interval(scores, outside)
+    value, ends = auroc(scores, outside), auroc_interval(scores, outside, paired=paired)
     there = other.energy[other.energy.isfinite()]
     note = MORE_LIKE if ends.high < 0.5 else NO_ORDER if ends.low <= 0.5 else None
     row = {

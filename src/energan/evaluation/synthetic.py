@@ -129,3 +129,5 @@ KINDS: dict[str, Kind] = {
     ),
     "mixup": Kind(_mixup, "means of two held-out images", "midpoints of two held-out points"),
 }
+OF_ITS_OWN = ("shuffled", "inverted", "blurred", "mixup")
+"""Sets whose i-th event is made of the i-th held-out one."""

@@ -21,26 +21,33 @@ def auroc(scores: Values, anomalous: Values) -> float:
     return float(roc_auc_score(a, s))
 
 
-def auroc_interval(scores: Values, anomalous: Values, level: float = 0.95) -> Interval:
+def auroc_interval(
+    scores: Values, anomalous: Values, level: float = 0.95, *, paired: bool = False
+) -> Interval:
     """Wilson's interval of `auroc`, of as many trials as would have its variance.
 
     The variance is that of DeLong et al. 1988, which holds for any two distributions, of n normal
     and m anomalous events. At most 4nm/(n + m) trials, which is what Hanley and McNeil 1982 come
     to near 0 and 1: there too few events speak for an estimate. Of scores that separate all
     events, or none, it is 0; the trials are then the min(n, m) pairs that are independent.
+    paired: the i-th anomalous event is made of the i-th normal one, so that both vary together.
     Raises ValueError for what `auroc` refuses, fewer than two of either kind, or another level.
     """
     from scipy.special import ndtri
 
     s, a = _labelled(scores, anomalous)
-    normal, other = np.sort(s[~a]), np.sort(s[a])
+    normal, other = s[~a], s[a]
     n, m = len(normal), len(other)
+    if paired and n != m:
+        raise ValueError(f"{n} normal and {m} anomalous events are not in pairs")
     if min(n, m) < 2 or not 0 < level < 1:
         raise ValueError("an interval needs two events of each kind, and a level in (0, 1)")
-    above = _share_below(normal, other)  # (m,): of each anomalous one, how many it outranks
-    below = 1 - _share_below(other, normal)  # (n,)
+    above = _share_below(np.sort(normal), other)  # (m,): how many each anomalous one outranks
+    below = 1 - _share_below(np.sort(other), normal)  # (n,)
     value = float(above.mean())
     variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    if paired:
+        variance = float((above + below).var(ddof=1) / n)
     trials = float(min(n, m))
     if variance > 1e-24:
         trials = min(value * (1 - value) / variance, 4 * n * m / (n + m))

@@ -22,7 +22,7 @@ from energan.nets.resnet import ResidualEnergy
 from energan.objectives import MaximumLikelihood
 from energan.objectives.contrastive import L2
 from energan.samplers.chains import LangevinChains
-from energan.samplers.dynamics import scaled_rule
+from energan.samplers.dynamics import Rule, check_spread, scaled_rule
 from energan.samplers.replay import Replay
 from energan.schedules import Schedule
 
@@ -76,15 +76,17 @@ def build(config: Config, domain: Domain) -> Model:
         classes=classes,
         halve_first=config.halve_first,
     )
+    rule = scaled_rule(
+        config.step_size,
+        config.noise,
+        config.clip,
+        domain.low,
+        domain.high,
+        noise_first=config.noise_first,
+    )
+    check_spread(rule)
     sampler = LangevinChains(
-        scaled_rule(
-            config.step_size,
-            config.noise,
-            config.clip,
-            domain.low,
-            domain.high,
-            noise_first=config.noise_first,
-        ),
+        rule,
         config.steps,
         Replay(config.buffer, event, domain.low, domain.high, config.bytes, classes or None),
         restart=config.restart,
@@ -98,5 +100,15 @@ def build(config: Config, domain: Domain) -> Model:
         ),
         hyper={"energy_l2": config.energy_l2},
         energy_optimiser=config.energy_optimiser,
+        chosen=chosen(rule),
         conditional=classes > 0,
     )
+
+
+def chosen(rule: Rule) -> dict[str, str]:
+    """The steps that are made where the data's range is not [0, 1], in words."""
+    if rule.low == 0 and rule.high == 1:
+        return {}
+    bound = "" if rule.clip is None else f", gradient bound {rule.clip:g}"
+    what = f"step {rule.step_size:g}, noise {rule.spread:g}{bound}"
+    return {"chains": f"{what} in [{rule.low:g}, {rule.high:g}]"}

@@ -68,7 +68,7 @@ def image_shape(domain: Domain, model: str) -> tuple[int, int, int]:
     if len(domain.shape) != 3:
         raise SettingError(
             f"{model} is convolutional and the data holds points of shape {domain.shape}: use "
-            "images, or a fully connected model such as ebgan"
+            "images, or a model of points such as ebgan or igebm_points"
         )
     channels, height, width = domain.shape
     return channels, height, width

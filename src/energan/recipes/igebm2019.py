@@ -27,7 +27,7 @@ GUARDED = {"on_divergence": "rollback"}
 RECIPES = [
     Recipe(
         "igebm-ring",
-        "an energy sampled by Langevin dynamics, on eight Gaussians in the plane",
+        "an energy sampled by its own chains (MALA), on eight Gaussians in the plane",
         "igebm_points",
         {
             "model": RING,

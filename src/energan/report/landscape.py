@@ -48,7 +48,7 @@ def open_plane(path: Path, asked: Asked) -> Run:
     hint = "; `energan report` draws the energy over the line" if shape == (1,) else ""
     raise SettingError(
         f"{path} was trained on {what}, and landscapes are of points in the plane, as in the "
-        f"recipes gan-ring and ebgan-ring{hint}"
+        f"recipes gan-ring, ebgan-ring and igebm-ring{hint}"
     )
 
 

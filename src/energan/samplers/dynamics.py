@@ -10,12 +10,13 @@ which the Metropolis test of `energan.samplers.metropolis` removes.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from energan.core import Domain, Energy, Stream, exact, frozen
+from energan.core import Domain, Energy, SettingError, Stream, exact, frozen
 from energan.nets import winograd
 
 Function = Callable[[Tensor], Tensor]
@@ -87,6 +88,17 @@ def scaled_rule(
     )
 
 
+def check_spread(rule: Rule) -> None:
+    """Raise SettingError if the noise of one step alone fills the range that chains are held in."""
+    if rule.low is None or rule.high is None or rule.spread <= (rule.high - rule.low) / 2:
+        return
+    raise SettingError(
+        f"the noise of one step, {rule.spread:.3g}, is wider than half of the range [{rule.low:g}, "
+        f"{rule.high:g}]: the coupled form has noise √step_size, so it needs a small step size, as "
+        "the text's 0.005, and no bound on the gradient"
+    )
+
+
 @dataclass(frozen=True)
 class Walk:
     """The state of chains: where they are, and what was seen on the way.
@@ -143,11 +155,14 @@ def init(x: Tensor) -> Walk:
     return Walk(x.detach(), nothing, nothing, nothing)
 
 
-def step(energy: Function, walk: Walk, rule: Rule, draw: Normal) -> Walk:
-    """One step of all chains."""
+def step(
+    energy: Function, walk: Walk, rule: Rule, draw: Normal, held: Tensor | None = None
+) -> Walk:
+    """One step of all chains. held: where no noise comes before the gradient."""
     x = walk.x
     if rule.noise_first:
-        x = x.add(draw(*x.shape), alpha=rule.spread)
+        moved = x.add(draw(*x.shape), alpha=rule.spread)
+        x = moved if held is None else torch.where(held, x, moved)
     u, gradient = slope(energy, x)
     slopes = walk.slopes + lengths(gradient)
     if rule.clip is not None:
@@ -174,7 +189,7 @@ def run(
 
     draw: *shape -> N(0, 1). held: bool, broadcastable to x: coordinates that stay as they are.
     """
-    return follow(lambda walk: step(energy, walk, rule, draw), init(x), steps, held, watch)
+    return follow(lambda walk: step(energy, walk, rule, draw, held), init(x), steps, held, watch)
 
 
 def follow(
@@ -223,14 +238,25 @@ def langevin(
     that stay. generator: of the noise, on x's device; torch's own by default. watch: called with
     (k, x) after each step.
 
-    Raises ValueError for fewer than one step, a step size or noise that is negative, or an energy
-    of another shape.
+    Raises ValueError for fewer than one step, numbers that are negative or not finite, x that is no
+    floating tensor, or an energy of another shape.
     """
-    if not step_size >= 0 or (noise is not None and not noise >= 0):
-        raise ValueError(f"step_size {step_size} and noise {noise} must not be negative")
+    numbers = {"step_size": step_size, "noise": noise, "clip": clip}
+    for name, value in numbers.items():
+        if value is not None and not 0 <= value < inf:
+            raise ValueError(f"{name} must be finite and not negative, not {value}")
+    if low is not None and high is not None and not low <= high:
+        raise ValueError(f"low {low} lies above high {high}")
+    check_points(x)
     rule = Rule(step_size, noise, clip, low, high, noise_first)
     with still(energy) as u:
         return run(u, x, rule, steps, normals(x, generator), held=held, watch=watch)
+
+
+def check_points(x: Tensor) -> None:
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 1:
+        what = f"{x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"chains start at a floating tensor x (B, *event), not {what}")
 
 
 def normals(x: Tensor, generator: torch.Generator | None) -> Normal:

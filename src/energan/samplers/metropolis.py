@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable
+from math import inf
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from energan.samplers.dynamics import (
     Normal,
     Walk,
     Watch,
+    check_points,
     follow,
     lengths,
     normals,
@@ -59,7 +61,8 @@ def step(energy: Function, walk: Walk, step_size: float, draw: Normal, uniform: 
         + log_density(x, proposed, gradient_there, step_size)
         - log_density(proposed, x, gradient, step_size)
     )
-    moves = uniform(len(x)).log() < log_ratio  # never where log_ratio is not a number
+    # never where log_ratio is not a number; nor to −∞, which no chain would leave again
+    moves = (uniform(len(x)).log() < log_ratio) & u_there.isfinite()
     each = moves.view(-1, *[1] * (x.dim() - 1))
     return Walk(
         torch.where(each, proposed, x),
@@ -102,8 +105,9 @@ def mala(
     energy: x (B, *event) -> U (B,). step_size: ε, best where about 0.57 of the moves are accepted
     (Roberts & Rosenthal 1998). The result's `acceptance` tells. Raises ValueError as `langevin`.
     """
-    if not step_size > 0:
-        raise ValueError(f"step_size must be positive, not {step_size}")
+    if not 0 < step_size < inf:
+        raise ValueError(f"step_size must be positive and finite, not {step_size}")
+    check_points(x)
 
     def uniform(count: int) -> Tensor:
         return torch.rand(count, generator=generator, device=x.device)

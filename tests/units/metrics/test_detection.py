@@ -176,3 +176,21 @@ def test_what_is_refused() -> None:
     for fpr in (0, 1, float("nan")):
         with pytest.raises(ValueError, match="must be in"):
             calibrated_threshold(np.arange(100), fpr)
+
+
+@pytest.mark.parametrize("correlation", [-0.8, 0.8])
+def test_the_interval_of_pairs_covers_where_both_vary_together(correlation: float) -> None:
+    """Anomalous scores of the very normal events: the plain interval is too narrow or too wide."""
+    random = np.random.RandomState(0)
+    pairs, trials, shift = 150, 300, 1.0
+    truth = float(norm.cdf(shift / np.sqrt(2)))
+    covered = dict.fromkeys((True, False), 0)
+    marks = np.repeat([0, 1], pairs)
+    for _ in range(trials):
+        normal, own = random.randn(2, pairs)
+        other = shift + correlation * normal + np.sqrt(1 - correlation**2) * own
+        for paired in covered:
+            ends = auroc_interval(np.concatenate([normal, other]), marks, paired=paired)
+            covered[paired] += ends.low <= truth <= ends.high
+    assert covered[True] / trials >= 0.92
+    assert (covered[False] / trials < 0.92) == (correlation < 0)
