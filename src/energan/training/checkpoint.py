@@ -234,6 +234,16 @@ def newest_good(folder: Path, before: float = math.inf) -> tuple[Path, list[str]
     raise CheckpointError(f"{folder} holds no checkpoint: the run was stopped before its first")
 
 
+def oldest_good(folder: Path) -> Path:
+    """The oldest checkpoint that verifies. Raises CheckpointError if none does."""
+    path, _ = newest_good(folder)
+    while True:
+        try:
+            path, _ = newest_good(folder, step_of(path))
+        except CheckpointError:
+            return path
+
+
 def prune(folder: Path, keep: int, also: set[int]) -> None:
     """Remove all but the last `keep` checkpoints and those at the steps `also`."""
     for path in listed(folder)[:-keep]:

@@ -21,7 +21,7 @@ Size = Callable[[Figures], float]
 
 WATCHED = (
     "energy_real", "energy_fake", "gradient_energy", "chain_gradient", "chain_saturation",
-    "data_saturation",
+    "data_saturation", "chain_age", "chain_acceptance",
 )  # fmt: skip
 RECENT = 20
 """Log events whose median is a figure's usual size: it lags behind exponential growth by half of
@@ -37,6 +37,9 @@ TWO_VALUED = 0.01
 DEAD, DEAD_EVENTS, DEAD_STEPS = 1e-3, 10, 500
 """Chains are dead if their gradient stays below this share of its median for so many events, and
 so many steps."""
+REFUSED, YOUNG, STUCK_FOR = 0.05, 0.1, 5
+"""Chains are stuck if for so many events less than this share of their moves is accepted; they are
+lost if their mean age stays below this share of its median: all were started anew."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,28 @@ def saturated(seen: Sight) -> Found | None:
     )
 
 
+def stuck(seen: Sight) -> Found | None:
+    """Hardly a move is accepted, or hardly a chain lives on from one step to the next."""
+    last = seen.last(STUCK_FOR, "chain_acceptance")
+    if last and all(f["chain_acceptance"] < REFUSED for f in last):
+        return Found(
+            f"the chains are stuck: {seen.now['chain_acceptance']:.2%} of their moves are accepted",
+            seen.since(STUCK_FOR),
+        )
+    last = seen.last(STUCK_FOR, "chain_age")
+    earlier = [f["chain_age"] for _, f in seen.past[: -STUCK_FOR + 1] if "chain_age" in f]
+    if not last or len(earlier) < RECENT:
+        return None
+    usual = median(earlier[-RECENT:])
+    if not all(f["chain_age"] < YOUNG * usual for f in last):
+        return None
+    return Found(
+        f"the buffer lost its chains: their mean age fell to {seen.now['chain_age']:.3g} steps "
+        f"(usual before: {usual:.3g})",
+        seen.since(STUCK_FOR),
+    )
+
+
 def dead(seen: Sight) -> Found | None:
     """The energy is flat where the chains are, so that nothing but noise moves them, for long."""
     count = max(DEAD_EVENTS, -(-DEAD_STEPS // seen.every))
@@ -147,6 +172,7 @@ def dead(seen: Sight) -> Found | None:
 RULES: dict[str, Callable[[Sight], Found | None]] = {
     "exploded": exploded,
     "saturated": saturated,
+    "stuck": stuck,
     "dead": dead,
 }
 

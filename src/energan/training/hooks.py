@@ -187,8 +187,8 @@ class Rollback(Hook):
             before = min(before, checkpoint.step_of(newest))
         try:
             return checkpoint.newest_good(self.folder.checkpoints, before)[0]
-        except CheckpointError:
-            return newest
+        except CheckpointError:  # none is kept from before it began: the one nearest to that
+            return checkpoint.oldest_good(self.folder.checkpoints)
 
 
 class TensorBoard(Hook):

@@ -251,5 +251,23 @@ def test_figures_that_are_missing_stop_nothing() -> None:
     for missing in set(guard.WATCHED) - {"chain_gradient", "data_saturation"}:
         figures = rows([(-0.1, 0.1, 1, 0.1, 0.4, 0.8)] * 30)
         for f in figures:
-            f.pop(missing)
+            f.pop(missing, None)
         assert not found(figures)
+
+
+@pytest.mark.parametrize(("accepted", "sick"), [(0.5, False), (0.06, False), (0.04, True)])
+def test_chains_are_stuck_once_hardly_a_move_is_accepted(accepted: float, sick: bool) -> None:
+    """As a ring whose walls grew too steep for MALA: 70 % of moves, then 2 %, and U ran away."""
+    sound = [SANE | {"chain_acceptance": 0.7} for _ in range(30)]
+    assert found(sound) == ""
+    told = found([*sound, *(SANE | {"chain_acceptance": accepted} for _ in range(6))])
+    assert ("stuck" in told) == sick
+    once = found([*sound, SANE | {"chain_acceptance": 0.0}, *sound])
+    assert once == ""
+
+
+def test_a_buffer_whose_chains_all_start_anew_has_lost_them() -> None:
+    """In the beginning all are young; later their age is K over the share of restarts."""
+    growing = [SANE | {"chain_age": 40.0 * i} for i in range(1, 40)]
+    assert found(growing) == ""
+    assert found([*growing, *(SANE | {"chain_age": 41.0} for _ in range(6))]) == "stuck"
