@@ -87,8 +87,8 @@ RESULT_ORDER = (
     "label_agreement",
     "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
     "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes", "modes_kl",
-    "high_quality_share", "energy_log_likelihood", "l1", "psnr", "ssim",
-    "precision_at_10", "recall_at_10",
+    "high_quality_share", "energy_log_likelihood", "density_in_modes",
+    "density_modes_kl", "l1", "psnr", "ssim", "precision_at_10", "recall_at_10",
 )  # fmt: skip
 _NAMES = ("step", "weights", "seed", "samples", "energan", "weights_sha256")
 _MACHINE = ("torch", "threads", "device")

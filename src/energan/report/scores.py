@@ -21,6 +21,8 @@ NAMES = {
     "variance_ratio": "Variance ratio",
     "modes": "Modes covered",
     "energy_log_likelihood": "Log-likelihood of the energy",
+    "density_in_modes": "The density's mass in the modes",
+    "density_modes_kl": "The density's shares of the modes",
     "l1": "L1",
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
