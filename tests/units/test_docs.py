@@ -41,6 +41,6 @@ def test_every_recipe_stands_on_a_page_of_its_paper_or_of_its_use(name: str) -> 
 def test_settings_that_a_page_names_exist(page: str) -> None:
     """`--model.…` of a page is a setting of some model."""
     text = (DOCS / page).read_text(encoding="utf8")
-    named = {n.replace("-", "_") for n in re.findall(r"--model\.([a-z0-9-]+)", text)}
+    named = {n.replace("-", "_") for n in re.findall(r"--model\.(?:no-)?([a-z0-9-]+)", text)}
     known = {field for name in models.names() for field in models.find(name).config.model_fields}
     assert named <= known, f"no settings: {sorted(named - known)}"
