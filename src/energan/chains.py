@@ -73,8 +73,10 @@ def sample_chains(
     parts = [runs] if isinstance(runs, Composable) else list(runs)
     if not parts:
         raise SettingError("chains need an energy: name a run")
-    if count < 1 or snapshots < 2:
-        raise SettingError("chains are at least 1, and their snapshots at least 2: start and end")
+    if count < 1:
+        raise SettingError(f"the number of chains is at least 1, not {count}")
+    if snapshots < 2:
+        raise SettingError(f"snapshots are at least 2, the start and the end, not {snapshots}")
     check_alike(runs_of(parts))
     chosen = _rules(parts, rules)
     exact = tuple(exact_of(*of, dynamics) for of in zip(parts, chosen, strict=True))

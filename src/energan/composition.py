@@ -118,7 +118,7 @@ def check_alike(runs: Sequence[Any]) -> None:
             )
         if _range(run.domain) != _range(first.domain):
             raise SettingError(
-                f"{first.path} is of events {_told(first.domain)}, and {run.path} of "
+                f"{first.path} is of events {_told(first.domain)}, and {run.path} is "
                 f"{_told(run.domain)}: energies that share chains must be of the same events"
             )
     classes_of(runs)

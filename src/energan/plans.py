@@ -34,11 +34,10 @@ class Plan:
     exact: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.turn < 1:
-            raise SettingError(
-                f"chains take at least 1 step, and at least 1 a turn: not {self.steps} and "
-                f"{self.turn}"
-            )
+        if self.steps < 1:
+            raise SettingError(f"chains take at least 1 step, not {self.steps}")
+        if self.turn < 1:
+            raise SettingError(f"a turn is of at least 1 step, not {self.turn}")
         if not 0 <= self.anneal <= 1:
             raise SettingError(f"anneal is a share of the steps, 0 to 1, not {self.anneal:g}")
         for rule, exact in zip(self.rules, self.exact, strict=False):

@@ -1,5 +1,6 @@
 """`energan sample --chains`: long chains on the energies of runs, and pictures of their ways."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 IMAGES, POINTS = 10, 200
 """Snapshots of each chain."""
+RISEN = 10
+"""Standard deviations of the energies at the start, beyond which chains that climb are told of."""
 
 
 def follow(asked: Any) -> int:
@@ -112,6 +115,13 @@ def _tell(runs: list[Any], made: "Followed", asked: Any) -> None:
         means = made.energies[i].mean(-1).tolist()
         table.add_row(str(made.steps[i]), *(f"{mean:.5g}" for mean in means))
     show(table)
+    start, end = made.energies[0].sum(0), made.energies[-1].sum(0)
+    if float(end.mean()) > float(start.mean()) + RISEN * float(start.std(correction=0)):
+        print(
+            "energan: the chains climbed far above where they began: the step is too large for "
+            "this energy; try a smaller --step-size, or a --clip",
+            file=sys.stderr,
+        )
     if made.acceptance is not None:
         print(f"{float(made.acceptance.mean()):.0%} of the moves were accepted")
 
