@@ -10,7 +10,6 @@ from energan import models
 from energan.core import Batch, Calibrated, Domain, Model, SettingError, place_seed
 from energan.data import DataSet
 from energan.folder import RunFolder
-from energan.samplers.chains import LangevinChains
 from energan.settings import Job, load
 from energan.training.engine import Engine
 from energan.training.loop import Hook, Loop
@@ -62,12 +61,7 @@ def loop_of(
             "batch, and one has no other; use at least 2"
         )
 
-    sampler = built[0].sampler
-    if isinstance(sampler, LangevinChains) and size * ranks.count > sampler.replay.capacity:
-        raise SettingError(
-            f"model.buffer {sampler.replay.capacity}: it must hold a batch at least, "
-            f"{size * ranks.count} chains"
-        )
+    built[0].sampler.check_batch(size * ranks.count)
     conditional = built[0].conditional
     _check_conditions(data, conditional)
 

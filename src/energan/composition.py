@@ -4,6 +4,7 @@ exp(−U_a − U_b) is the product of the two densities, so a sum keeps what bot
 same of networks in training is `energy_a + energy_b` (`energan.core.Energy`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,24 +15,24 @@ from energan.core import Domain, SettingError
 from energan.samplers.dynamics import Function, Rule
 
 
-class Composable:
+class Composable(ABC):
     """A run, or a sum of runs: an energy that chains can follow."""
 
     domain: Domain
     classes: int | None
 
+    @abstractmethod
     def potential(self, condition: Tensor | None = None) -> Function:
         """U(x) (B,) of x (B, *event), with its gradient in x; labels, or None, as `energy`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """U(x), float (B,), on the CPU."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def rule(self) -> Rule:
         """How a step of a chain is made."""
-        raise NotImplementedError
 
     @property
     def terms(self) -> tuple[tuple[float, Any], ...]:

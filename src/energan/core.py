@@ -299,6 +299,10 @@ class Sampler(nn.Module, ABC):
         """The state that `draw` carries from step to step (a replay buffer, or nothing)."""
         return {}
 
+    def check_batch(self, batch_size: int) -> None:
+        """Raise SettingError if it cannot draw so many together, all processes counted."""
+        return
+
     def learns(self, step: int) -> bool:
         """Whether the sampler has parameters that train at this step."""
         return False

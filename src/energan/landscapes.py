@@ -20,8 +20,8 @@ from energan.folder import RunFolder, write_atomically
 from energan.previews import draw
 from energan.samplers.dynamics import Function, potential
 from energan.training.checkpoint import checkpoint_name
-from energan.training.hooks import due
-from energan.training.loop import Hook, Loop
+from energan.training.hooks import Periodic
+from energan.training.loop import Loop
 
 SIDE, ARROWS = 81, 20
 """Places along each side of the map, and arrows."""
@@ -140,7 +140,7 @@ def mapped(domain: Domain) -> bool:
     return domain.shape == (2,) and domain.condition_shape is None
 
 
-class Landscapes(Hook):
+class Landscapes(Periodic):
     """Every `every` steps, before the first and after the last, a landscape in the run's folder.
 
     Of the weights that a run is evaluated with, averaged where there are any. A model that takes
@@ -148,7 +148,8 @@ class Landscapes(Hook):
     """
 
     def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
-        self.folder, self.every = folder, every
+        super().__init__(every)
+        self.folder = folder
         self.classes = data.domain.classes
         real = data.gather(torch.arange(min(OF_DATA, len(data)))).x.float().cpu()
         self.low, self.high = box(real)
@@ -156,14 +157,6 @@ class Landscapes(Hook):
 
     def start(self, loop: Loop) -> None:
         if loop.step == 0 and self.every:
-            loop.ranks.first(lambda: self._write(loop))
-
-    def step(self, loop: Loop) -> None:
-        if due(loop.step, self.every):
-            loop.ranks.first(lambda: self._write(loop))
-
-    def finish(self, loop: Loop) -> None:
-        if not due(loop.step, self.every):
             loop.ranks.first(lambda: self._write(loop))
 
     def take(self, loop: Loop) -> Landscape:

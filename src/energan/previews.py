@@ -16,8 +16,8 @@ from energan.metrics import l1, modes_covered, sliced_wasserstein, variance_rati
 from energan.objectives import pull_away
 from energan.training import checkpoint
 from energan.training.engine import Engine
-from energan.training.hooks import Figures, due
-from energan.training.loop import Hook, Loop
+from energan.training.hooks import Figures, Periodic
+from energan.training.loop import Loop
 
 Judge = Callable[[Loop], Figures]
 """Scores a loop at rest, its evaluation statistics measured."""
@@ -56,23 +56,16 @@ def draw(loop: Loop, count: int, purpose: str, condition: Tensor | None = None) 
     return x
 
 
-class SampleGrids(Hook):
+class SampleGrids(Periodic):
     """Every `every` steps, and at the end, a picture of samples of the same latents.
 
     listeners: each is called with the step and the picture, uint8 (H, W, 3).
     """
 
     def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
-        self.folder, self.every, self.data = folder, every, data
+        super().__init__(every)
+        self.folder, self.data = folder, data
         self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
-
-    def step(self, loop: Loop) -> None:
-        if due(loop.step, self.every):
-            loop.ranks.first(lambda: self._write(loop))
-
-    def finish(self, loop: Loop) -> None:
-        if not due(loop.step, self.every):
-            loop.ranks.first(lambda: self._write(loop))
 
     def _write(self, loop: Loop) -> None:
         domain = self.data.domain

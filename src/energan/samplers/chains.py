@@ -67,16 +67,20 @@ class LangevinChains(Sampler):
             raise SettingError("chains have no member axis: train the members as separate runs")
         return self.replay.start(context.generator)
 
+    def check_batch(self, batch_size: int) -> None:
+        if batch_size > self.replay.capacity:
+            raise SettingError(
+                f"model.buffer {self.replay.capacity}: it must hold a batch at least, "
+                f"{batch_size} chains"
+            )
+
     def draw(
         self, energy: Energy, batch: Batch, state: State, context: Context
     ) -> tuple[Draw | None, State]:
         """Chains out of the buffer, moved and put back: the state's own tensors are written."""
         draws, replay, count = context.generator, self.replay, len(batch.x)
         rank, ranks = draws.share
-        if count * ranks > replay.capacity:
-            raise SettingError(
-                f"model.buffer {replay.capacity}: it must hold a batch ({count * ranks}) at least"
-            )
+        self.check_batch(count * ranks)
         slots = replay.slots(draws, count, (rank, ranks))
         ages = state["ages"][slots]
         anew = draws.keep(self.restart, count) | (ages == 0)

@@ -29,7 +29,7 @@ them, and a single outlier hardly moves it."""
 LEAST_GAP, MOST_GAP = 20.0, 100.0
 """Between which the gap lies that is no explosion whatever was usual, depending on the penalty."""
 
-STUCK, STUCK_EVENTS = 0.05, 3
+SATURATED, SATURATED_EVENTS = 0.05, 3
 """Chains are saturated if, for so many events in a row, fewer of their coordinates are off the
 bounds than this share of the data's."""
 TWO_VALUED = 0.01
@@ -118,14 +118,14 @@ def exploded(seen: Sight) -> Found | None:
 
 def saturated(seen: Sight) -> Found | None:
     """Nearly every coordinate of the chains lies at a bound of the range, unlike the data's."""
-    last = seen.last(STUCK_EVENTS, "chain_saturation")
+    last = seen.last(SATURATED_EVENTS, "chain_saturation")
     free = [(1 - f["chain_saturation"], 1 - f["data_saturation"]) for f in last]
-    if not free or not all(d > TWO_VALUED and chains < STUCK * d for chains, d in free):
+    if not free or not all(d > TWO_VALUED and chains < SATURATED * d for chains, d in free):
         return None
     return Found(
         f"the chains are saturated: {free[-1][0]:.2%} of their coordinates lie off the bounds of "
         f"the range (of the data's: {free[-1][1]:.2%})",
-        seen.since(STUCK_EVENTS),
+        seen.since(SATURATED_EVENTS),
     )
 
 

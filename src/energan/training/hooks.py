@@ -2,6 +2,7 @@
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,6 +148,25 @@ def best_step(folder: RunFolder, figure: str, highest: bool = False) -> int | No
     scored = [e for e in folder.read("score") if figure in e and e.get("step") in there]
     sign = -1 if highest else 1
     return int(min(scored, key=lambda e: sign * e[figure])["step"]) if scored else None
+
+
+class Periodic(Hook, ABC):
+    """Writes something every `every` steps and after the last; `_write` does it, on one rank."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def step(self, loop: Loop) -> None:
+        if due(loop.step, self.every):
+            loop.ranks.first(lambda: self._write(loop))
+
+    def finish(self, loop: Loop) -> None:
+        if not due(loop.step, self.every):
+            loop.ranks.first(lambda: self._write(loop))
+
+    @abstractmethod
+    def _write(self, loop: Loop) -> None:
+        """Write what there is at this step."""
 
 
 class Rollback(Hook):
