@@ -11,6 +11,8 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | CGAN | -logit(x given y) | generator(z, y) | logistic |
 | tagging | -logit(tag vector given features) | generator(z, features) | logistic |
 | pix2pix | -logit of each patch of (source, x) | U-Net(source) | logistic + w * L1 |
+| LN | ladder reconstruction | none | reconstruction + classification |
+| EBGAN-LN | the same | generator(z), until a step | margin (to 0) + classification |
 | conditional EBGAN | ||Dec(Enc(x, y), y) - x|| | generator(z, y) | margin |
 | IGEBM | f(x), or f(x, y) | Langevin chains on U | maximum likelihood |
 
@@ -368,6 +370,8 @@ class Model:
     chosen: what the build chose by itself from the data, for the user to see.
     conditional: whether both networks take labels, or the conditions that events come with, so
         that batches and samples must carry them.
+    labelled: labelled events that each batch brings beside the unlabelled ones; 0 for none. Such a
+        model's energy classifies: it gives logits, in stream "eval" too.
     """
 
     energy: Energy
@@ -379,6 +383,7 @@ class Model:
     energy_steps: int = 1
     chosen: dict[str, str] = field(default_factory=dict)
     conditional: bool = False
+    labelled: int = 0
 
     def __post_init__(self) -> None:
         self.objective.check(self.energy)

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from energan.assembly import build, loop_of
-from energan.core import Batch, Context, Draw, Energy, Model, Sampler, SettingError, State, resting
+from energan.core import Model, SettingError, resting
 from energan.data import DataSet
 from energan.progress import ProgressBar
+from energan.samplers.none import NoSampler
 from energan.schedules import AUTO
 from energan.settings import Job
 from energan.training.engine import Engine
@@ -71,15 +72,6 @@ class Estimate:
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
-
-
-class _NoSampler(Sampler):
-    """Only the data speaks."""
-
-    def draw(
-        self, energy: Energy, batch: Batch, state: State, context: Context
-    ) -> tuple[Draw | None, State]:
-        return None, state
 
 
 class _Readings(Hook):
@@ -139,7 +131,7 @@ def estimate(
     built = build(job.resolved({"model": {"margin": 1.0}}), data.domain, job.settings.seed)
     alone = Model(
         built.energy,
-        _NoSampler(),
+        NoSampler(),
         built.objective,
         built.hyper,
         energy_optimiser=built.energy_optimiser,

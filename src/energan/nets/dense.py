@@ -71,11 +71,13 @@ class BatchNorm(Calibrated):
     variance: Tensor
     count: Tensor
 
-    def __init__(self, features: int, *, eps: float = 1e-5, scale: bool = True) -> None:
+    def __init__(
+        self, features: int, *, eps: float = 1e-5, scale: bool = True, shift: bool = True
+    ) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(features)) if scale else None
-        self.bias = nn.Parameter(torch.zeros(features))
+        self.bias = nn.Parameter(torch.zeros(features)) if shift else None
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("variance", torch.ones(features))
         self.register_buffer("count", torch.zeros(()))
@@ -96,7 +98,7 @@ class BatchNorm(Calibrated):
         return self._normalise(x, None, None)
 
     def _normalise(self, x: Tensor, mean: Tensor | None, variance: Tensor | None) -> Tensor:
-        members = self.bias.dim() == 2
+        members = self.mean.dim() == 2
         if members:  # (M, B, F) -> (B, M·F): each member's features are features of their own
             shape = x.shape
             x = x.transpose(0, 1).reshape(shape[1], -1)
@@ -105,11 +107,18 @@ class BatchNorm(Calibrated):
             mean if mean is None else mean.flatten(),
             variance if variance is None else variance.flatten(),
             None if self.weight is None else self.weight.flatten(),
-            self.bias.flatten(),
+            None if self.bias is None else self.bias.flatten(),
             training=mean is None,
             eps=self.eps,
         )
         return y.reshape(shape[1], shape[0], -1).transpose(0, 1) if members else y
+
+    def statistics(self, x: Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
+        """The mean and variance that x (..., B, F) is normalised by, each (..., 1, F)."""
+        if stream == "eval" and not self.pooling:
+            return self.mean.unsqueeze(-2), self.variance.unsqueeze(-2)
+        x = exact(x)
+        return x.mean(-2, keepdim=True), x.var(-2, correction=0, keepdim=True)
 
     @torch.no_grad()
     def _pool(self, x: Tensor) -> None:
@@ -118,9 +127,9 @@ class BatchNorm(Calibrated):
             for statistic in (self.mean, self.variance, self.count):
                 statistic.zero_()
         x = exact(x)
-        over = (1,) if self.bias.dim() == 2 else (0, *range(2, x.dim()))
-        self.count += x.numel() // self.bias.numel()
-        share = (x.numel() // self.bias.numel() / self.count).unsqueeze(-1)  # (1,) or (M, 1)
+        over = (1,) if self.mean.dim() == 2 else (0, *range(2, x.dim()))
+        self.count += x.numel() // self.mean.numel()
+        share = (x.numel() // self.mean.numel() / self.count).unsqueeze(-1)  # (1,) or (M, 1)
         mean, variance = x.mean(over), x.var(over, correction=0)
         # Pooled from deviations, not as E[x²] − E[x]², which cancels where the mean is large.
         between = (mean - self.mean).square() * share * (1 - share)

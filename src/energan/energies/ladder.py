@@ -1,0 +1,68 @@
+"""U(x) = ‖x − ẑ⁰‖² of a ladder network, which also classifies (Zhao et al. 2017, section 4.2)."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from energan.core import Energy, Scored, Stream, exact
+from energan.energies.reconstruction import reconstruction_energy
+from energan.nets.ladder import Climbed, Ladder, Parts
+
+
+class LadderEnergy(Energy):
+    """The sum of squares of an event and its reconstruction from the noisy encoder's layers.
+
+    layer_weights: of the costs ‖zˡ − ẑˡ‖² of the layers above the input, whose own weight is 1;
+        none for the bottom-layer cost alone. zˡ is the clean encoder's, and both are normalised by
+        its statistics (Rasmus et al. 2015).
+    The labelled part is classified and not reconstructed, so its energy is 0.
+    """
+
+    nonnegative = True
+
+    def __init__(
+        self, network: Ladder, event: tuple[int, ...], layer_weights: Sequence[float] = ()
+    ) -> None:
+        super().__init__()
+        self.network, self.event = network, event
+        self.layer_weights = tuple(layer_weights)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
+        return self.score({stream: x})[stream]
+
+    def score(self, parts: Parts) -> dict[Stream, Scored]:
+        """Score several batches (..., B, *event) in one pass, each with its own statistics."""
+        dims = len(self.event)
+        flat: dict[Stream, Tensor] = {stream: x.flatten(-dims) for stream, x in parts.items()}
+        climbed = self.network.climb(flat)
+        decoded: dict[Stream, Climbed] = {s: c for s, c in climbed.items() if s != "labelled"}
+        found = self.network.descend(decoded) if decoded else {}
+        above = self._above(flat, found)
+        scored: dict[Stream, Scored] = {}
+        for stream, c in climbed.items():
+            logits = exact(c.logits)
+            if stream == "labelled":
+                scored[stream] = Scored(logits.new_zeros(logits.shape[:-1]), logits=logits)
+                continue
+            energy = reconstruction_energy(flat[stream], found[stream][0], 1, "sum")
+            reconstruction = found[stream][0].unflatten(-1, self.event)
+            scored[stream] = Scored(
+                energy + above.get(stream, 0.0), reconstruction=reconstruction, logits=logits
+            )
+        return scored
+
+    def _above(
+        self, flat: Parts, found: Mapping[Stream, tuple[Tensor, ...]]
+    ) -> dict[Stream, Tensor]:
+        """The weighted costs of the layers above the input, (..., B) for each decoded part."""
+        if not any(self.layer_weights):
+            return {}
+        clean = self.network.climb({s: flat[s] for s in found}, noisy=False)
+        costs = {s: self.network.errors(s, clean[s], found[s]) for s in found}
+        return {
+            stream: torch.stack([w * c for w, c in zip(self.layer_weights, each, strict=True)]).sum(
+                0
+            )
+            for stream, each in costs.items()
+        }

@@ -1,0 +1,80 @@
+"""The ladder network with few labels (Rasmus et al. 2015), as the baseline of EBGAN-LN.
+
+U(x) = ‖x − ẑ⁰‖²,  x from the noisy encoder                         (bottom-layer cost)
+L = CE(logits(x_l), y_l) + λ · E U(x),   λ = reconstruction / numbers in an event
+"""
+
+from pydantic import Field
+
+from energan.core import Config as BaseConfig
+from energan.core import Domain, Model, Optimiser, SettingError
+from energan.energies.ladder import LadderEnergy
+from energan.nets.ladder import Ladder
+from energan.nets.mlp import Widths
+from energan.objectives.few_labels import FewLabels
+from energan.samplers.none import NoSampler
+
+ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 80000)")
+
+
+class LadderConfig(BaseConfig):
+    """What the ladder network and EBGAN-LN have in common."""
+
+    hidden: Widths = Field((1000, 500, 250, 250, 250), description="hidden widths of the encoder")
+    noise: float = Field(0.3, ge=0, description="standard deviation of the encoder's noise")
+    reconstruction: float = Field(
+        1000.0,
+        gt=0,
+        description="weight λ of U(x), over the numbers in an event: 1000/784 of digits",
+    )
+    layer_costs: tuple[float, ...] = Field(
+        (),
+        description="weights of the other layers' costs, each over its width, the lowest first; "
+        "none for the bottom layer's cost alone",
+    )
+    labelled: int = Field(
+        100, ge=2, description="labelled events in a batch, as many of each class"
+    )
+
+    def weight(self, domain: Domain) -> float:
+        """λ."""
+        return self.reconstruction / domain.size
+
+    def ladder(self, domain: Domain) -> LadderEnergy:
+        """The energy for events of `domain`. Raises SettingError if those have no classes."""
+        if not domain.classes or domain.condition_shape is not None:
+            raise SettingError(
+                "a ladder network learns classes from few labels, and this data has none: name "
+                "images with labels (data.labels), or folders of classes"
+            )
+        widths = (domain.size, *self.hidden, domain.classes)
+        costs, above = self.layer_costs, widths[1:]
+        if costs and len(costs) != len(above):
+            raise SettingError(
+                f"model.layer_costs: {len(costs)} weights for {len(above)} layers above the input"
+            )
+        bottom = self.weight(domain)
+        weights = [cost / width / bottom for cost, width in zip(costs, above, strict=False)]
+        return LadderEnergy(Ladder(widths, self.noise), domain.shape, weights)
+
+
+class Config(LadderConfig):
+    """Settings of the ladder network alone; the defaults are the paper's best baseline."""
+
+    energy_optimiser: Optimiser = Field(ADAM, description="the network's optimiser")
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        return cls(hidden=(16, 12), labelled=20, energy_optimiser=Optimiser())
+
+
+def build(config: Config, domain: Domain) -> Model:
+    """The three choices, for events of `domain`."""
+    return Model(
+        energy=config.ladder(domain),
+        sampler=NoSampler(),
+        objective=FewLabels(),
+        hyper={"reconstruction": config.weight(domain)},
+        energy_optimiser=config.energy_optimiser,
+        labelled=config.labelled,
+    )

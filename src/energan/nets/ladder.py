@@ -1,0 +1,156 @@
+"""The ladder network (Rasmus et al. 2015; Pezeshki et al. 2015), fully connected.
+
+A noisy encoder and a decoder, joined at every layer by a combinator. With x = z̃⁰ − n⁰ and N the
+normalisation by the statistics of the own part of the batch:
+
+    z̃ˡ = N(Wˡ h̃ˡ⁻¹) + nˡ,   h̃ˡ = ReLU(z̃ˡ + βˡ);   no ReLU on the top layer, whose h are the logits
+    uᴸ = N(softmax(h̃ᴸ)),    uˡ = N(Vˡ⁺¹ ẑˡ⁺¹),    u⁰ too;    ẑˡ = g(z̃ˡ, uˡ)
+
+The clean pass is the same without noise. A ReLU makes a scale γ superfluous, so there is only β.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from energan.core import Stream, exact
+from energan.nets.dense import BatchNorm, Dense, GaussianNoise
+
+Parts = Mapping[Stream, Tensor]
+"""Batches that pass together, each normalised by its own statistics."""
+
+
+class Combinator(nn.Module):
+    """ẑ = (z̃ − μ(u))·v(u) + μ(u), each unit with ten numbers of its own.
+
+    μ = a₁·σ(a₂u + a₃) + a₄u + a₅, and v the same with a₆ to a₁₀; at first a₂ = a₇ = 1, the rest 0.
+    """
+
+    takes_members = True
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        start = torch.zeros(10, units)
+        start[[1, 6]] = 1.0
+        self.a = nn.Parameter(start)
+
+    def forward(self, lateral: Tensor, above: Tensor) -> Tensor:
+        """z̃ and u (..., B, units) -> ẑ."""
+        a1, a2, a3, a4, a5, a6, a7, a8, a9, a10 = self.a.unsqueeze(-2).unbind(-3)
+        mean = a1 * torch.sigmoid(a2 * above + a3) + a4 * above + a5
+        scale = a6 * torch.sigmoid(a7 * above + a8) + a9 * above + a10
+        return (lateral - mean) * scale + mean
+
+
+class Shift(nn.Module):
+    """x + β."""
+
+    takes_members = True
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(units))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias.unsqueeze(-2)
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What one part of a batch left on its way up.
+
+    layers: z of each layer, the input's first. sums: Wh of each but the input, before N.
+    """
+
+    layers: tuple[Tensor, ...]
+    sums: tuple[Tensor, ...]
+    logits: Tensor
+
+
+class Ladder(nn.Module):
+    """Encoder, decoder and combinators of layers `widths`, the input first and the classes last."""
+
+    def __init__(self, widths: Sequence[int], noise: float) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        self.up = nn.ModuleList(Dense(a, b, bias=False) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(BatchNorm(n, scale=False, shift=False) for n in widths[1:])
+        self.shifts = nn.ModuleList(Shift(n) for n in widths[1:])
+        self.noise = GaussianNoise(noise)
+        self.down = nn.ModuleList(Dense(b, a, bias=False) for a, b in pairwise(widths))
+        self.down_norms = nn.ModuleList(BatchNorm(n, scale=False, shift=False) for n in widths)
+        self.combinators = nn.ModuleList(Combinator(n) for n in widths)
+
+    def climb(self, parts: Parts, *, noisy: bool = True) -> dict[Stream, Climbed]:
+        """The encoder on parts (..., B, inputs) together; stream "eval" and noisy=False are clean.
+
+        Each weight is read once for all parts, and each part is normalised by itself.
+        """
+        sizes = [x.shape[-2] for x in parts.values()]
+        h = torch.cat(list(parts.values()), -2)
+        z = self._noise(h, parts, noisy)
+        h, layers, sums = z, [z], []
+        last = len(self.up) - 1
+        for i, (dense, norm, shift) in enumerate(
+            zip(self.up, self.norms, self.shifts, strict=True)
+        ):
+            sums.append(dense(h))
+            z = self._noise(self._each(norm, sums[-1], parts, sizes), parts, noisy)
+            layers.append(z)
+            h = shift(z) if i == last else F.relu(shift(z))
+        ends = [[x.split(sizes, -2) for x in each] for each in (layers, sums, [h])]
+        found: dict[Stream, Climbed] = {}
+        for i, stream in enumerate(parts):
+            own_layers, own_sums, (logits,) = (tuple(x[i] for x in each) for each in ends)
+            found[stream] = Climbed(own_layers, own_sums, logits)
+        return found
+
+    def descend(self, climbed: Mapping[Stream, Climbed]) -> dict[Stream, tuple[Tensor, ...]]:
+        """The decoder: ẑ (..., B, units) of each part and layer, the input's first."""
+        laterals = [
+            torch.cat(z, -2) for z in zip(*(c.layers for c in climbed.values()), strict=True)
+        ]
+        sizes = [c.logits.shape[-2] for c in climbed.values()]
+        u = torch.cat([c.logits for c in climbed.values()], -2).softmax(-1)
+        found: list[Tensor] = []
+        for i in reversed(range(len(self.widths))):
+            if found:
+                u = self.down[i](found[-1])
+            u = self._each(self.down_norms[i], u, climbed, sizes)
+            found.append(self.combinators[i](laterals[i], u))
+        split = [z.split(sizes, -2) for z in reversed(found)]
+        return {stream: tuple(z[i] for z in split) for i, stream in enumerate(climbed)}
+
+    def errors(self, stream: Stream, clean: Climbed, guesses: Sequence[Tensor]) -> list[Tensor]:
+        """‖zˡ − ẑˡ‖² (..., B) of each layer above the input.
+
+        zˡ is the clean encoder's, and ẑˡ is normalised by the statistics of its sums (Rasmus et
+        al. 2015, algorithm 1).
+        """
+        found = []
+        for layer, z, total, guess in zip(
+            self.norms, clean.layers[1:], clean.sums, guesses[1:], strict=True
+        ):
+            norm = cast(BatchNorm, layer)
+            mean, variance = norm.statistics(total, stream)
+            scaled = (guess - mean) * (variance + norm.eps).rsqrt()
+            found.append((exact(z) - exact(scaled)).square().sum(-1))
+        return found
+
+    def _noise(self, x: Tensor, parts: Mapping[Stream, object], noisy: bool) -> Tensor:
+        return self.noise(x, next(iter(parts)) if noisy else "eval")  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _each(
+        norm: nn.Module, x: Tensor, streams: Mapping[Stream, object], sizes: Sequence[int]
+    ) -> Tensor:
+        """Every part normalised by itself."""
+        if len(sizes) == 1:
+            return norm(x, next(iter(streams)))  # type: ignore[no-any-return]
+        pieces = zip(x.split(list(sizes), -2), streams, strict=True)
+        return torch.cat([norm(piece, stream) for piece, stream in pieces], -2)

@@ -1,0 +1,66 @@
+"""Learning from few labels: the energy also classifies (Zhao et al. 2017, section 4.2).
+
+    L_D = CE(logits(x_l), y_l) + λ·(E U(x) + c·E [m − U(G(z))]^+)
+    L_G = E U(G(z))
+
+Without a generator, once it stopped, and at m = 0 this is the ladder network itself.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from energan.core import Batch, Context, Draw, Energy, Loss, Objective, Scored, SettingError, Stream
+from energan.objectives.margin import hinge
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """An energy that scores the parts of a batch together, and classifies."""
+
+    def score(self, parts: Mapping[Stream, Tensor]) -> dict[Stream, Scored]: ...
+
+
+class FewLabels(Objective):
+    """hyper "reconstruction": λ; "margin": m; "contrast": c, the hinge's weight beside U(x)."""
+
+    def check(self, energy: Energy) -> None:
+        if not isinstance(energy, Scores) or not energy.nonnegative:
+            raise SettingError(
+                f"learning from few labels needs an energy that classifies and is never negative, "
+                f"and {type(energy).__name__} is none: use a ladder network"
+            )
+
+    def energy_loss(
+        self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
+    ) -> Loss:
+        assert isinstance(energy, Scores)
+        labelled = batch.labelled
+        if labelled is None or labelled.condition is None:
+            raise SettingError("learning from few labels needs batches with a labelled part")
+        parts: dict[Stream, Tensor] = {"real": batch.x}
+        if draw is not None:
+            parts["fake"] = draw.x
+        scored = energy.score({**parts, "labelled": labelled.x})
+        crossed = cross_entropy(scored["labelled"], labelled.condition, context)
+        real = context.rows(scored["real"].energy)
+        told = {"cross_entropy": crossed.detach(), "energy_real": real.detach().mean(-1)}
+        contrast = real.mean(-1)
+        if draw is not None:
+            fake = context.rows(scored["fake"].energy)
+            told["energy_fake"] = fake.detach().mean(-1)
+            pushed = hinge(real, fake, context.hyper["margin"]) - contrast
+            contrast = contrast + context.hyper["contrast"].squeeze(-1) * pushed
+        return Loss(crossed + context.hyper["reconstruction"].squeeze(-1) * contrast, told)
+
+    def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
+        return Loss(context.rows(energy(draw.x, stream="fake").energy).mean(-1))
+
+
+def cross_entropy(scored: Scored, labels: Tensor, context: Context) -> Tensor:
+    """The mean over a member's labelled events, (M,)."""
+    assert scored.logits is not None
+    each = F.cross_entropy(scored.logits.flatten(0, -2), labels.flatten(), reduction="none")
+    return context.rows(each).mean(-1)
