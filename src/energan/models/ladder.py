@@ -32,6 +32,11 @@ class LadderConfig(BaseConfig):
         description="weights of the other layers' costs, each over its width, the lowest first; "
         "none for the bottom layer's cost alone",
     )
+    top_scale: bool = Field(
+        False,
+        description="a scale γ on the logits, as Rasmus et al. have: without it they have unit "
+        "variance, and probabilities stay well below 1",
+    )
     labelled: int = Field(
         100, ge=2, description="labelled events in a batch, as many of each class"
     )
@@ -55,7 +60,8 @@ class LadderConfig(BaseConfig):
             )
         bottom = self.weight(domain)
         weights = [cost / width / bottom for cost, width in zip(costs, above, strict=False)]
-        return LadderEnergy(Ladder(widths, self.noise), domain.shape, weights)
+        network = Ladder(widths, self.noise, top_scale=self.top_scale)
+        return LadderEnergy(network, domain.shape, weights)
 
 
 class Config(LadderConfig):

@@ -6,7 +6,8 @@ normalisation by the statistics of the own part of the batch:
     z̃ˡ = N(Wˡ h̃ˡ⁻¹) + nˡ,   h̃ˡ = ReLU(z̃ˡ + βˡ);   no ReLU on the top layer, whose h are the logits
     uᴸ = N(softmax(h̃ᴸ)),    uˡ = N(Vˡ⁺¹ ẑˡ⁺¹),    u⁰ too;    ẑˡ = g(z̃ˡ, uˡ)
 
-The clean pass is the same without noise. A ReLU makes a scale γ superfluous, so there is only β.
+The clean pass is the same without noise. A ReLU makes a scale γ superfluous, so there is only β; the top layer
+has no ReLU, and may have one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,16 +88,18 @@ class _Combine(torch.autograd.Function):
 
 
 class Shift(nn.Module):
-    """x + β."""
+    """x + β, or γ·(x + β)."""
 
     takes_members = True
 
-    def __init__(self, units: int) -> None:
+    def __init__(self, units: int, *, scale: bool = False) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(units))
+        self.weight = nn.Parameter(torch.ones(units)) if scale else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.bias.unsqueeze(-2)
+        x = x + self.bias.unsqueeze(-2)
+        return x if self.weight is None else x * self.weight.unsqueeze(-2)
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,18 @@ class Climbed:
 
 
 class Ladder(nn.Module):
-    """Encoder, decoder and combinators of layers `widths`, the input first and the classes last."""
+    """Encoder, decoder and combinators of layers `widths`, the input first and the classes last.
 
-    def __init__(self, widths: Sequence[int], noise: float) -> None:
+    top_scale: whether the logits have a γ, as Rasmus et al. 2015 have it.
+    """
+
+    def __init__(self, widths: Sequence[int], noise: float, *, top_scale: bool = False) -> None:
         super().__init__()
         self.widths = tuple(widths)
         self.up = nn.ModuleList(Dense(a, b, bias=False) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(BatchNorm(n, scale=False, shift=False) for n in widths[1:])
-        self.shifts = nn.ModuleList(Shift(n) for n in widths[1:])
+        self.shifts = nn.ModuleList(Shift(n) for n in widths[1:-1])
+        self.shifts.append(Shift(widths[-1], scale=top_scale))
         self.noise = GaussianNoise(noise)
         self.down = nn.ModuleList(Dense(b, a, bias=False) for a, b in pairwise(widths))
         self.down_norms = nn.ModuleList(BatchNorm(n, scale=False, shift=False) for n in widths)
