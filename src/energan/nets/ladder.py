@@ -6,8 +6,8 @@ normalisation by the statistics of the own part of the batch:
     z̃ˡ = N(Wˡ h̃ˡ⁻¹) + nˡ,   h̃ˡ = ReLU(z̃ˡ + βˡ);   no ReLU on the top layer, whose h are the logits
     uᴸ = N(softmax(h̃ᴸ)),    uˡ = N(Vˡ⁺¹ ẑˡ⁺¹),    u⁰ too;    ẑˡ = g(z̃ˡ, uˡ)
 
-The clean pass is the same without noise. A ReLU makes a scale γ superfluous, so there is only β; the
-top layer has no ReLU, and may have one.
+The clean pass is the same without noise. A ReLU makes a scale γ superfluous, so there is only β;
+the top layer has no ReLU, and may have one.
 """
 
 from collections.abc import Mapping, Sequence
