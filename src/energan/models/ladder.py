@@ -13,6 +13,7 @@ from energan.nets.ladder import Ladder
 from energan.nets.mlp import Widths
 from energan.objectives.few_labels import FewLabels
 from energan.samplers.none import NoSampler
+from energan.schedules import Schedule
 
 ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 80000)")
 
@@ -27,6 +28,7 @@ class LadderConfig(BaseConfig):
         gt=0,
         description="weight λ of U(x), over the numbers in an event: 1000/784 of digits",
     )
+    classification: Schedule = Field(1.0, description="weight w of the cross-entropy")
     layer_costs: tuple[float, ...] = Field(
         (),
         description="weights of the other layers' costs, each over its width, the lowest first; "
@@ -44,6 +46,13 @@ class LadderConfig(BaseConfig):
     def weight(self, domain: Domain) -> float:
         """λ."""
         return self.reconstruction / domain.size
+
+    def hyper(self, domain: Domain) -> dict[str, Schedule]:
+        """What the objective reads from the schedules."""
+        return {
+            "reconstruction": self.weight(domain),
+            "classification": self.classification,
+        }
 
     def ladder(self, domain: Domain) -> LadderEnergy:
         """The energy for events of `domain`. Raises SettingError if those have no classes."""
@@ -80,7 +89,7 @@ def build(config: Config, domain: Domain) -> Model:
         energy=config.ladder(domain),
         sampler=NoSampler(),
         objective=FewLabels(),
-        hyper={"reconstruction": config.weight(domain)},
+        hyper=config.hyper(domain),
         energy_optimiser=config.energy_optimiser,
         labelled=config.labelled,
     )
