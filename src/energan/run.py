@@ -96,6 +96,12 @@ class Run(Composable):
         """The shape of the condition that each event comes with; None for labels and for none."""
         return self.domain.condition_shape
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the data's classes, numbers where they have none; () without classes."""
+        names = self.config["resolved"]["data"].get("class_names")
+        return tuple(names or map(str, range(self.domain.classes or 0)))
+
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
         """Samples, float (count, *event) in the data's range, on the CPU.
