@@ -17,11 +17,12 @@ from energan.schedules import Scalable
 def factor_of(written: str | float | Fraction) -> Fraction:
     """The factor of a number or a fraction, "1/6". Raises SettingError if it is not above 0."""
     text = str(written).strip()
-    above, _, below = text.partition("/")
+    above, bar, below = text.partition("/")
+    below = below if bar else "1"
     try:
         # first as floats: Fraction("1e999999999") would write all its digits
-        if 0 < float(above) < inf and 0 < float(below or 1) < inf:
-            found = Fraction(text)
+        if 0 < float(above) < inf and 0 < float(below) < inf:
+            found = Fraction(above) / Fraction(below)
             return found.limit_denominator(10**9) or found  # the float 0.1666… is 1/6
     except (ValueError, ZeroDivisionError):
         pass
