@@ -1,6 +1,7 @@
 """The ladder network's equations, one part of a batch at a time, in plain float64.
 
-Written from Rasmus et al. 2015, algorithm 1, with β and without γ; it shares nothing with the
+Written from Rasmus et al. 2015, algorithm 1, with β, and γ of the logits
+alone where there is one; it shares nothing with the
 product but the names of the weights, which `weights_of` alone knows.
 """
 
@@ -18,6 +19,7 @@ EPS = 1e-5
 class Weights:
     up: list[Tensor]  # (out, in)
     beta: list[Tensor]
+    gamma: Tensor | float  # of the logits
     down: list[Tensor]  # (out, in), from layer l + 1 to l
     a: list[Tensor]  # (10, units), the input's first
 
@@ -27,6 +29,7 @@ def weights_of(network: Ladder) -> Weights:
     return Weights(
         [state[f"up.{i}.weight"] for i in range(layers)],
         [state[f"shifts.{i}.bias"] for i in range(layers)],
+        state.get(f"shifts.{layers - 1}.weight", 1.0),
         [state[f"down.{i}.weight"] for i in range(layers)],
         [state[f"combinators.{i}.a"] for i in range(layers + 1)],
     )
@@ -78,7 +81,7 @@ def encode(w: Weights, x: Tensor, z: tuple[Tensor, ...] | None = None) -> Up:
         h = corrupted[-1] + beta
         if i < len(w.up) - 1:
             h = h * (h > 0)
-    return Up(corrupted, before, sums, h)
+    return Up(corrupted, before, sums, h * w.gamma)
 
 
 def decode(w: Weights, up: Up) -> list[Tensor]:

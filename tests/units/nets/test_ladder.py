@@ -14,8 +14,10 @@ WIDTHS = (7, 6, 5, 4)
 PARTS: dict[Stream, int] = {"real": 9, "fake": 8, "labelled": 6}
 
 
-def ladder(noise: float = 0.0, seed: int = 0, widths: tuple[int, ...] = WIDTHS) -> Ladder:
-    return plain.randomised(Ladder(widths, noise), seed)
+def ladder(
+    noise: float = 0.0, seed: int = 0, widths: tuple[int, ...] = WIDTHS, top_scale: bool = False
+) -> Ladder:
+    return plain.randomised(Ladder(widths, noise, top_scale=top_scale), seed)
 
 
 def parts(inputs: int = WIDTHS[0]) -> dict[Stream, Tensor]:
@@ -32,9 +34,12 @@ def close(a: Tensor, b: Tensor) -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 @pytest.mark.parametrize("widths", [WIDTHS, (5, 3), (3, 8, 8, 8, 2)])
-def test_encoder_and_decoder_are_the_papers(noise: float, widths: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("top_scale", [False, True])
+def test_encoder_and_decoder_are_the_papers(
+    noise: float, widths: tuple[int, ...], top_scale: bool
+) -> None:
     """Each part by itself, given the z̃ that its noise made: sums, logits, and ẑ of every layer."""
-    network, batches = ladder(noise, widths=widths), parts(widths[0])
+    network, batches = ladder(noise, 0, widths, top_scale), parts(widths[0])
     attach(network, Randomness([1], dtype=torch.float64))
     w = plain.weights_of(network)
     climbed = network.climb(batches)
@@ -167,7 +172,7 @@ class Whole(torch.nn.Module):
 
 def test_gradients_against_differences() -> None:
     """Of logits and every ẑ in x and in all weights, through the statistics."""
-    network, x = ladder(widths=(4, 5, 3)), parts(4)["real"][:5].requires_grad_()
+    network, x = ladder(widths=(4, 5, 3), top_scale=True), parts(4)["real"][:5].requires_grad_()
     names = [n for n, _ in Whole(network).named_parameters()]
 
     def of(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
@@ -179,13 +184,14 @@ def test_gradients_against_differences() -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_a_member_of_a_cohort_equals_a_single_network(noise: float) -> None:
-    """Weights, statistics and noise of each its own."""
+    """Weights, statistics, noise and gradients of each its own."""
     singles, batches = [ladder(noise, seed) for seed in (1, 2)], parts()
     moved = {s: x.flip(0) * 1.5 for s, x in batches.items()}
     together = stack([ladder(noise, seed) for seed in (1, 2)])
     attach(together, Randomness([8, 9], dtype=torch.float64))
     climbed = together.climb({s: torch.stack([batches[s], moved[s]]) for s in batches})
     guesses = together.descend(climbed)
+    sum(z.sin().sum() for back in guesses.values() for z in back).backward()
     for i, (single, own) in enumerate(zip(singles, (batches, moved), strict=True)):
         attach(single, Randomness([(8, 9)[i]], dtype=torch.float64))
         up = single.climb(own)
@@ -193,3 +199,7 @@ def test_a_member_of_a_cohort_equals_a_single_network(noise: float) -> None:
             close(climbed[stream].logits[i], up[stream].logits)
             for a, b in zip(guesses[stream], back, strict=True):
                 close(a[i], b)
+        sum(z.sin().sum() for back in single.descend(up).values() for z in back).backward()
+        for (name, p), q in zip(together.named_parameters(), single.parameters(), strict=True):
+            assert p.grad is not None, name
+            close(p.grad[i], q.grad)

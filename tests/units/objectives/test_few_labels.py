@@ -36,7 +36,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 
 def hyper(members: int = 1, **values: float) -> dict[str, Tensor]:
-    whole = {"reconstruction": 1.5, "margin": 4.0, "contrast": 0.7, **values}
+    whole = {"classification": 2.5, "reconstruction": 1.5, "margin": 4.0, "contrast": 0.7, **values}
     return {k: torch.full((members, 1), v, dtype=torch.float64) for k, v in whole.items()}
 
 
@@ -65,7 +65,7 @@ def batch(lead: tuple[int, ...] = ()) -> tuple[Batch, Draw, Tensor]:
 @pytest.mark.parametrize("margin", [0.0, 3.0, 100.0])
 @pytest.mark.parametrize("contrast", [0.0, 0.7])
 def test_the_loss_is_cross_entropy_and_the_weighted_margin(margin: float, contrast: float) -> None:
-    """CE + λ(mean U + c · mean [m − U]^+), the hinge on each sample."""
+    """w·CE + λ(mean U + c · mean [m − U]^+), the hinge on each sample."""
     given, draw, labels = batch()
     loss = OBJECTIVE.energy_loss(Given(), given, draw, context(margin=margin, contrast=contrast))
     logits = given.labelled.x[:, 1:].numpy()
@@ -73,7 +73,7 @@ def test_the_loss_is_cross_entropy_and_the_weighted_margin(margin: float, contra
     crossed = log_loss(labels.numpy(), odds, labels=range(CLASSES))
     real = given.x[:, 0].tolist()
     hinge = sum(max(0.0, margin - u) for u in draw.x[:, 0].tolist()) / 5
-    wanted = crossed + 1.5 * (sum(real) / 7 + contrast * hinge)
+    wanted = 2.5 * crossed + 1.5 * (sum(real) / 7 + contrast * hinge)
     assert loss.total.shape == (1,)
     assert loss.total.item() == pytest.approx(wanted, rel=1e-12)
     told = {name: value.item() for name, value in loss.parts.items()}
@@ -86,7 +86,7 @@ def test_without_a_draw_it_is_the_ladders_own_loss() -> None:
     given, _, labels = batch()
     loss = OBJECTIVE.energy_loss(Given(), given, None, context())
     crossed = nn.functional.cross_entropy(given.labelled.x[:, 1:], labels)
-    assert loss.total.item() == pytest.approx((crossed + 1.5 * given.x[:, 0].mean()).item())
+    assert loss.total.item() == pytest.approx((2.5 * crossed + 1.5 * given.x[:, 0].mean()).item())
     assert "energy_fake" not in loss.parts
 
 
@@ -162,7 +162,7 @@ def test_the_loss_of_a_ladder_is_that_of_the_plain_equations(noise: float) -> No
     log_odds = ups["labelled"].logits.log_softmax(1)
     crossed = -sum(log_odds[i, k] for i, k in enumerate(known.condition.tolist())) / 6
     hinge = (3.0 - u["fake"]).clamp_min(0).mean()
-    wanted = crossed + 1.5 * (u["real"].mean() + 0.7 * hinge)
+    wanted = 2.5 * crossed + 1.5 * (u["real"].mean() + 0.7 * hinge)
     assert math.isclose(loss.total.item(), float(wanted), rel_tol=1e-10)
 
 
