@@ -18,6 +18,7 @@ def train(
     seed: int | None = None,
     model: str | dict[str, Any] | None = None,
     from_run: str | Path | None = None,
+    scale: str | float | None = None,
     progress: bool = True,
     **groups: dict[str, Any],
 ) -> Run:
@@ -26,12 +27,16 @@ def train(
     data: a source's name or path, or settings of that group, as `data={"range": "unit"}`. steps,
     seed, out: as on the command line. model: another model's name, or settings of the recipe's
     own, as `model={"margin": 8}`. Further groups likewise: `training={"batch_size": 64}`.
-    from_run: start from that run's weights.
+    from_run: start from that run's weights. scale: multiplies every count of training steps of the
+    recipe, schedules included, by a number or a fraction, as "1/6"; what else is given here counts
+    as written.
 
     Raises EnerganError's kinds: SettingError, DataError, RunError, and DivergenceError if a loss
     stops being finite.
     """
     job = settings.load(recipe, model if isinstance(model, str) else None)
+    if scale is not None:
+        job = job.scaled(scale)
     for name, group in groups.items():
         if not isinstance(group, dict):
             raise SettingError(

@@ -11,12 +11,17 @@ A setting of type `Schedule` is a number or one of these strings (`t` counts ste
 
 Goodfellow et al. 2014 lower their rate by `geometric(0.1, 1.000004, 1e-6)`. The form survives JSON
 and the command line: `--model.margin "linear(16, 0, 60000)"`.
+
+Settings that count training steps carry a mark, `Scalable`, by which one factor scales them all:
+schedules, and plain counts of type `Steps`.
 """
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 from math import isfinite, log2
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -85,7 +90,44 @@ def _check(written: float | str) -> float | str:
     return written
 
 
-Schedule = Annotated[float | str, AfterValidator(_check)]
+@dataclass(frozen=True)
+class Scalable:
+    """Marks a setting that counts training steps. by: (value, factor) -> the value scaled."""
+
+    by: Callable[[Any, Fraction], Any]
+
+
+def scaled_count(count: int, factor: Fraction) -> int:
+    """A number of steps times the factor, rounded, at least 1; 0 stays 0."""
+    return max(1, round(count * factor)) if count else 0
+
+
+def scaled_schedule(written: float | str, factor: Fraction) -> float | str:
+    """The schedule whose value at step factor·t is that of `written` at t; a number stays.
+
+    Of `linear` both ends of the way are rounded to steps, so that one that ended with the training
+    still does. `geometric` gets the divisor r^(1/factor), since (r^(1/factor))^(factor·t) = r^t.
+    """
+    match = _CALL.match(str(written))
+    if match is None:
+        return written
+    form, arguments = match[1], [a.strip() for a in match[2].split(",")]
+    if form == "linear":
+        n, *rest = (Fraction(a) for a in arguments[2:])
+        start = rest[0] if rest else Fraction(0)
+        begin, end = round(start * factor), round((start + n) * factor)
+        counts = [max(1, end - begin) if n else 0, *([begin] if rest else [])]
+        arguments[2:] = map(str, counts)
+    else:
+        # past 2^1000 the next step's value is 0, or the floor, in any case
+        power = min(log2(float(arguments[1])) / float(factor), 1000.0)
+        arguments[1] = repr(float(2.0**power))
+    return f"{form}({', '.join(arguments)})"
+
+
+Steps = Annotated[int, Scalable(scaled_count)]
+"""A setting that is a number of training steps."""
+Schedule = Annotated[float | str, AfterValidator(_check), Scalable(scaled_schedule)]
 """A setting that changes with the step, never below 0: a rate, a margin, a weight."""
 
 AUTO = "auto"
@@ -95,6 +137,6 @@ def _check_margin(written: float | str) -> float | str:
     return written if written == AUTO else _check(written)
 
 
-Margin = Annotated[float | str, AfterValidator(_check_margin)]
+Margin = Annotated[float | str, AfterValidator(_check_margin), Scalable(scaled_schedule)]
 """A margin: a schedule, or AUTO, which is resolved to a number before a model is built."""
 MARGIN = f"m: auto (estimated from the data), or {FORMS}"

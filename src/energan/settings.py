@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from energan import models, recipes
 from energan.core import Config, SettingError, describe
 from energan.data.settings import DataSettings
+from energan.scaling import factor_of, scaled_settings
 from energan.training.engine import EngineSettings
 from energan.training.settings import TrainingSettings
 
@@ -76,6 +77,18 @@ class Job:
         merged = recipes.merged(self.settings.model_dump(mode="json"), changes)
         settings = validated(type(self.settings), merged)
         return replace(self, settings=settings, asked=recipes.merged(self.asked, changes))
+
+    def scaled(self, scale: str | float) -> "Job":
+        """The same job with every count of training steps times `scale`, a number or "1/6".
+
+        Raises SettingError if it is no factor, or if a count leaves its bounds.
+        """
+        factor = factor_of(scale)
+        try:
+            job = self.resolved(scaled_settings(self.settings, factor))
+        except SettingError as error:
+            raise SettingError(f"scale {factor}: {error}") from None
+        return replace(job, asked=recipes.merged(self.asked, {"scale": str(factor)}))
 
     def resolved(self, values: dict[str, Any]) -> "Job":
         """The same job with values that were found, not asked for."""

@@ -15,11 +15,15 @@ def parse(command: type[Any], args: list[str], prog: str) -> Any:
 def parse_recipe(command: type[Any], args: list[str], verb: str) -> tuple[Any, Any]:
     """The job that the words ask for, and the command's own options.
 
-    The words are a recipe (or --model) and any settings. Raises EnerganError, with an example, if
+    The words are a recipe (or --model), --scale where the command has it, and any settings, which
+    count as written. Raises EnerganError, with an example, if
     neither is named; `--help` alone explains and exits.
     """
     recipe, args = _take_positional(args)
     model, args = _take_option(args, "--model")
+    scale: str | None = None
+    if "scale" in command.__dataclass_fields__:
+        scale, args = _take_option(args, "--scale")
     if recipe is None and model is None:
         if args and args[0] in ("-h", "--help"):
             print(
@@ -39,8 +43,12 @@ def parse_recipe(command: type[Any], args: list[str], verb: str) -> tuple[Any, A
     from energan.cli_settings import parse as parse_settings
 
     job = settings.load(recipe, model)
+    if scale is not None:
+        job = job.scaled(scale)
     prog = f"energan {verb} {recipe or '--model ' + str(model)}"
     asked = parse_settings(command, job.settings, args, prog)
+    if scale is not None and asked.scale is not None:
+        raise EnerganError("--scale is given twice: give it once")
     return job.changed(changes(job.settings, asked.settings)), asked
 
 

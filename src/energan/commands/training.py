@@ -18,6 +18,9 @@ def train(args: list[str]) -> int:
         """the run's folder; runs/RECIPE if not given"""
         from_: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
         """start from the weights of this run"""
+        scale: str | None = None
+        """multiply every count of training steps of the recipe, schedules included, by this number
+        or fraction, as 1/6; what else is given here counts as written"""
         dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
         """print the resolved settings and stop"""
 
@@ -75,6 +78,7 @@ def _dry_run(job: Any) -> int:
             {
                 "recipe": job.recipe,
                 "model": job.model,
+                "asked": job.asked,
                 "settings": job.settings.model_dump(mode="json"),
                 "resolved": resolved,
             },

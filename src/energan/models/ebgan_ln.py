@@ -14,14 +14,14 @@ from energan.models.ladder import LadderConfig
 from energan.nets.mlp import Output, Widths, check_output, mlp_generator
 from energan.objectives.few_labels import FewLabels
 from energan.samplers.generator import Generator, Prior
-from energan.schedules import FORMS, Schedule
+from energan.schedules import FORMS, Schedule, Steps
 
 
 class Config(LadderConfig):
     """Settings of EBGAN-LN; the defaults are the paper's, and ours where it names none."""
 
     margin: Schedule = Field("linear(16, 0, 60000)", description=f"m: {FORMS}")
-    until: int = Field(60_000, ge=1, description="the step from which the generator rests")
+    until: Steps = Field(60_000, ge=1, description="the step from which the generator rests")
     contrast: Schedule = Field(1.0, description="weight c of the hinge beside U(x)")
     generator: Widths = Field((500, 500), description="hidden widths of G")
     norm: bool = Field(True, description="batch norm in G, but in its output")

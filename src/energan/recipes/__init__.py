@@ -11,11 +11,12 @@ from energan.recipes import (
     gan2014,
     igebm2019,
     isola2016,
+    ladder2017,
     tagging,
 )
 from energan.recipes.recipe import Recipe
 
-FILES = (ebgan2017, gan2014, dcgan2015, conditional, isola2016, igebm2019, tagging)
+FILES = (ebgan2017, gan2014, dcgan2015, conditional, isola2016, igebm2019, ladder2017, tagging)
 RECIPES: dict[str, Recipe] = {r.name: r for file in FILES for r in file.RECIPES}
 
 

@@ -5,12 +5,13 @@ from typing import Literal
 from pydantic import Field
 
 from energan.core import Config
+from energan.schedules import Steps
 
 
 class TrainingSettings(Config):
     """How long, on how much, and what is averaged."""
 
-    steps: int = Field(10_000, ge=1, le=10**9, description="steps, each with one sampler update")
+    steps: Steps = Field(10_000, ge=1, le=10**9, description="steps, each with one sampler update")
     batch_size: int = Field(100, ge=1, le=65_536, description="real samples, and fakes, in a batch")
     ema: float = Field(
         0.999,
