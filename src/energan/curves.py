@@ -2,8 +2,12 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from energan.folder import RunFolder
+from energan.training.loop import Loop
 
 PANELS: dict[str, tuple[tuple[str, str], ...]] = {
     "energies": (("step", "energy_real"), ("step", "energy_fake"), ("score", "held_out_energy")),
@@ -41,6 +45,14 @@ def phases(
 def _first(change: Callable[[int], bool], steps: int) -> int:
     """The first step of `steps` at which `change` holds, which it then goes on to do; or steps."""
     return bisect_left(range(steps), True, key=change)
+
+
+def draw(folder: RunFolder, loop: Loop) -> None:
+    """Write the run's curves.png, with what its settings change on the way."""
+    if folder.writes:
+        changes = phases(loop.sampler.learns, loop.steppers["energy"].rate, loop.settings.steps)
+        margin = partial(loop.scheduled, "margin")
+        save_curves(folder.path / "curves.png", folder.read(), margin, changes)
 
 
 def save_curves(

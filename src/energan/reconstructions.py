@@ -64,6 +64,7 @@ class Reconstructions(Periodic):
         self.points = len(data.domain.shape) == 1
         most = OF_POINTS if self.points else OF_IMAGES
         self.x = kept.gather(torch.arange(min(most, len(there)))).x
+        self.what = folder.reconstructions.name
         self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
 
     def _write(self, loop: Loop) -> None:
