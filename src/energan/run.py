@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from energan.assembly import networks_of
+from energan.classifying import Classified, check_classifies, classified, classified_set
 from energan.composition import Composable
 from energan.core import (
     CheckpointError,
@@ -25,6 +26,7 @@ from energan.energies.labels import UnderAnyLabel
 from energan.folder import RunFolder
 from energan.samplers.chains import LangevinChains
 from energan.samplers.dynamics import Function, Rule, default_rule, potential
+from energan.samplers.none import NoSampler
 from energan.schedules import parse
 from energan.settings import LOWER_IS_BETTER
 from energan.training import checkpoint as checkpoints
@@ -67,6 +69,7 @@ class Run(Composable):
         self.checkpoint, self.warnings = self._find(checkpoint)
         self.weights = self._load(model.energy, model.sampler, weights)
         self._hyper = model.hyper
+        self.classifies = model.labelled > 0
         self.classes = self.domain.classes if model.conditional and not self.given else None
         energy = UnderAnyLabel(model.energy, self.classes) if self.classes else model.energy
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
@@ -95,6 +98,11 @@ class Run(Composable):
     def given(self) -> tuple[int, ...] | None:
         """The shape of the condition that each event comes with; None for labels and for none."""
         return self.domain.condition_shape
+
+    @property
+    def makes_samples(self) -> bool:
+        """Whether it has a sampler."""
+        return not isinstance(self.sampler, NoSampler)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
@@ -164,6 +172,22 @@ class Run(Composable):
                 parts.append(self.energy(batch.x, batch.condition if self.given else None))
                 advance(len(rows))
         return torch.cat(parts) if parts else torch.empty(0)
+
+    # --- classes ----------------------------------------------------------------------------------
+
+    def classify(self, x: Tensor) -> Classified:
+        """The class of each of x (B, *event), in the data's range, and the probability of each.
+
+        Raises SettingError if the model learns no classes (`classifies` says whether it does).
+        """
+        check_classifies(self.classifies, f"{self.path}: the model {self.job.model}")
+        self._check(x)
+        return classified(self._scored, x)
+
+    def classify_all(self, data: DataSet, told: str = "classifying") -> Classified:
+        """The same of a data set's events, in chunks; a bar tells how far it is."""
+        check_classifies(self.classifies, f"{self.path}: the model {self.job.model}")
+        return classified_set(self._scored, data, told)
 
     # --- chains on the energy ---------------------------------------------------------------------
 
