@@ -132,6 +132,7 @@ def _resolved(
             for name in ("energy", "sampler")
         },
         "chosen": chosen,
+        "labelled": loop.labelled,
         "margin": found.record() if found else None,
         "from": origin,
     }  # fmt: skip
