@@ -37,9 +37,7 @@ def phases(
     }
     found = {name: _first(change, steps) for name, change in changes.items()}
     # A rate is lower for the first time one step after it began to fall.
-    return {
-        name: step - (name == "rate falls") for name, step in found.items() if 1 < step < steps
-    }
+    return {name: step - (name == "rate falls") for name, step in found.items() if 1 < step < steps}
 
 
 def _first(change: Callable[[int], bool], steps: int) -> int:

@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energan.classifying import classified_set
-from energan.core import Model, Scored, resting
+from energan.core import Model, Scored
 from energan.data.dataset import DataSet
-from energan.metrics import error_rate, reliability
 from energan.training.hooks import Figures
 from energan.training.loop import Loop
 

@@ -89,9 +89,7 @@ class Reconstructions(Periodic):
             path, shown, self.domain, reference=behind, about=about, columns=columns or None,
             what="reconstructions",
         )  # fmt: skip
-        self.folder.append(
-            "reconstructions", path=str(path.relative_to(self.folder.path)), **about
-        )
+        self.folder.append("reconstructions", path=str(path.relative_to(self.folder.path)), **about)
         if suffix == ".png":
             for listener in self.listeners:
                 listener(loop.step, pictures.pixels(path))

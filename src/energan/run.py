@@ -343,9 +343,8 @@ class Run(Composable):
     def _instead(self) -> str:
         """What a run can do that makes no samples."""
         return (
-            ("; it tells classes: energan classify RUN IMAGES" if self.classifies else "")
-            + "; chains can follow its energy: energan sample RUN --chains 64"
-        )
+            "; it tells classes: energan classify RUN IMAGES" if self.classifies else ""
+        ) + "; chains can follow its energy: energan sample RUN --chains 64"
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):
