@@ -66,6 +66,7 @@ class SampleGrids(Periodic):
     def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
         super().__init__(every)
         self.folder, self.data = folder, data
+        self.what = folder.samples.name
         self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
 
     def _write(self, loop: Loop) -> None:

@@ -135,7 +135,9 @@ class Run(Composable):
                 self.energy_network, min(chunk, count - start), part, self._state, context
             )
             if made is None:
-                raise SettingError(f"{self.path}: the model {self.job.model} makes no samples")
+                raise SettingError(
+                    f"{self.path}: the model {self.job.model} makes no samples{self._instead}"
+                )
             parts.append(made.x.float().cpu())
         return torch.cat(parts)
 
@@ -342,6 +344,13 @@ class Run(Composable):
             return squared_error(x.float().cpu(), self.reconstruct(x))
         parts = [saliency(self._energy, part.to(self.engine.device)) for part in x.split(CHUNK)]
         return torch.cat(parts) if parts else torch.empty(0, *x.shape[2:])
+
+    @property
+    def _instead(self) -> str:
+        """What a run can do that makes no samples."""
+        return (
+            "; it tells classes: energan classify RUN IMAGES" if self.classifies else ""
+        ) + "; chains can follow its energy: energan sample RUN --chains 64"
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):

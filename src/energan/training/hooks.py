@@ -230,9 +230,9 @@ class TensorBoard(Hook):
         for name, value in figures.items():
             writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
-        """Show a grid of samples, uint8 (H, W, 3)."""
-        self._writer(step).add_image("samples", pixels, step, dataformats="HWC")
+    def picture(self, step: int, pixels: NDArray[np.uint8], what: str = "samples") -> None:
+        """Show a grid of samples, or of something else, uint8 (H, W, 3)."""
+        self._writer(step).add_image(what, pixels, step, dataformats="HWC")
 
     def _writer(self, step: int) -> "SummaryWriter":
         if self.writer is None:
