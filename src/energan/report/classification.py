@@ -57,7 +57,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     data = entry.get("data")
     source = str(data.get("source", "")) if isinstance(data, dict) else ""
     part = str(entry.get("part", ""))
-    ends = entry.get("error_interval")
+    ends: Any = entry.get("error_interval")
     known = isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends))
     told = {"test": f"{source}, test part", "held-out": f"{source}, held out"}
     note = data.get("note") if isinstance(data, dict) else None
