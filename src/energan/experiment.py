@@ -15,6 +15,7 @@ from energan.assembly import build, job_of, loop_of
 from energan.core import CheckpointError, DivergenceError, Domain, RunError, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.folder import RunFolder
+from energan.held_out import no_errors
 from energan.landscapes import Landscapes, mapped
 from energan.margin import STEPS, Estimate, estimate, wants_estimate
 from energan.previews import Judge, SampleGrids, Score
@@ -310,6 +311,8 @@ def _judge(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> Ju
         "l1": "" if data.domain.paired else "the data holds no pairs",
     }
     wanted = job.settings.output.keep_best
+    if wanted == "error":
+        lacks[wanted] = no_errors(job, data)
     if reason := lacks.get(wanted):
         raise SettingError(f"--keep-best {wanted} does not apply: {reason}")
     if wanted in MADE_ANYWAY:

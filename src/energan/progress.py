@@ -26,7 +26,7 @@ SHOWN = {
     "sliced_wasserstein": "SWD",
     "l1": "L1(held out)",
     "held_out_energy": "U(held out)",
-    "error": "error",
+    "error": "error(held out)",
 }
 SECONDS_BETWEEN_LINES = 5.0
 

@@ -82,23 +82,23 @@ def evaluate(args: list[str]) -> int:
     wanted = [confusion.wants(run, asked) for run in runs]
     classes: list[Classes | None] = []
     made: list[Evaluation | None] = []
-    others: list[Outside | None] = []
+    outsiders: list[Outside | None] = []
     for run, classify in zip(runs, wanted, strict=True):
         for warning in run.warnings:
             say(f"energan: {warning}; using {run.checkpoint.name} instead")
-        others.append(outside.scored(run, asked) if asked.ood else None)
+        outsiders.append(outside.scored(run, asked) if asked.ood else None)
         classes.append(confusion.scored(run, asked) if classify else None)
         made.append(_scored(run, asked) if _wants_samples(run, asked, classify) else None)
     found = [
         [*(m.results if m else []), *(o.results if o else [])]
-        for m, o in zip(made, others, strict=True)
+        for m, o in zip(made, outsiders, strict=True)
     ]
     groups = [
         (group, seeds.over([(runs[i], found[i]) for i in group])) for group in seeds.grouped(runs)
     ]
-    for group, together in groups:
-        if together:
-            _print_seeds([runs[i] for i in group], together)
+    for group, over in groups:
+        if over:
+            _print_seeds([runs[i] for i in group], over)
     compared = confusion.print_together([(r, c) for r, c in zip(runs, classes, strict=True) if c])
     if asked.out is not None:
         records = [
@@ -107,9 +107,11 @@ def evaluate(args: list[str]) -> int:
                 **({stored.OUTSIDE: o.record} if o else {}),
                 **({stored.CLASSES: c.record} if c else {}),
             }
-            for m, o, c in zip(made, others, classes, strict=True)
+            for m, o, c in zip(made, outsiders, classes, strict=True)
         ]
-        together = {"over_seeds": [[seeds.record(t) for t in g] for _, g in groups]}
+        together: dict[str, Any] = {
+            "over_seeds": [[seeds.record(t) for t in g] for _, g in groups if g]
+        }
         if compared is not None:
             together[stored.CLASSES] = compared
         _write(asked.out, runs, records, together)

@@ -98,8 +98,10 @@ def differences(found: Sequence[System]) -> list[Difference]:
     for a, b in combinations(found, 2):
         seeds = tuple(s for s in a.seeds if s in b.seeds)
         if a.sha256 == b.sha256 and seeds:
-            pairs = [[system.errors[system.seeds.index(s)] for s in seeds] for system in (a, b)]
-            made.append(Difference(a.name, b.name, seeds, paired_difference(*pairs)))
+            ours, theirs = (
+                [system.errors[system.seeds.index(s)] for s in seeds] for system in (a, b)
+            )
+            made.append(Difference(a.name, b.name, seeds, paired_difference(ours, theirs)))
     return made
 
 

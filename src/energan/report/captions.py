@@ -5,6 +5,8 @@ from energan.report.material import Material
 
 TITLES = {
     "sliced_wasserstein": "Sliced Wasserstein distance",
+    "error": "Error on held-out labels",
+    "calibration_error": "Calibration error on held-out labels",
     "variance_ratio": "Variance of samples over the data's",
     "l1": "Distance from the target",
     "code_similarity": "Likeness of codes",
@@ -15,6 +17,10 @@ TITLES = {
 }
 READING = {
     "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
+    "error": "The share of held-out events whose class is not found; their labels are not trained "
+    "on.",
+    "calibration_error": "How far the probability of the found class is from the share that is "
+    "right, the mean over 15 bins.",
     "variance_ratio": "Near 1 the samples vary as the data does; near 0 they have collapsed.",
     "l1": "The mean absolute difference of results from their targets, of held-out pairs, in "
     "[0, 1].",

@@ -1,16 +1,78 @@
 """Pictures of how well a run classifies: its confusion, and what its confidence is worth."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from energan.evaluation.stored import kept_classes
 from energan.report.curves import safe_label
-from energan.report.html import Pen, Picture, is_number, of_drawing
+from energan.report.html import Pen, Picture, is_number, number, of_drawing
+from energan.report.material import Material
+
+TITLE = "Classification"
+INTRO = (
+    "Of labelled events that were not trained on. The interval is Wilson's, 95%, of the share of "
+    "wrong events: it tells of the chance in which events were drawn, and nothing of the seed."
+)
 
 CONFUSION, RELIABILITY = "Confusion", "Reliability"
 COUNTED, NAMED = 16, 40
 """Classes up to which each cell has its count, and each row its name."""
+
+
+@dataclass
+class Errors:
+    """A table of all entries: its head and its rows, as texts."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, ...]]
+
+
+def errors(material: Material) -> list[Errors]:
+    """What the run's metrics.json holds of its classes; nothing if there is nothing."""
+    rows = [_row(entry) for entry in _shown(material)]
+    columns = (
+        "Checkpoint", "On", "Events", "Error, %", "Interval, %", "Calibration error, %",
+    )  # fmt: skip
+    return [Errors(columns, rows)] if rows else []
+
+
+def newest(material: Material) -> list[Picture]:
+    """The pictures of the newest entry, of the test part before others."""
+    found = _shown(material)
+    if not found:
+        return []
+    return pictures(max(found, key=lambda e: (e.get("step") or 0, e.get("part") == "test")))
+
+
+def _shown(material: Material) -> list[dict[str, Any]]:
+    return [e for e in kept_classes(material.folder.path) if is_number(e.get("error"))]
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    weights = "EMA" if entry.get("weights") == "ema" else entry.get("weights")
+    data = entry.get("data")
+    source = str(data.get("source", "")) if isinstance(data, dict) else ""
+    part = str(entry.get("part", ""))
+    ends: Any = entry.get("error_interval")
+    known = isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends))
+    told = {"test": f"{source}, test part", "held-out": f"{source}, held out"}
+    note = data.get("note") if isinstance(data, dict) else None
+    return (
+        f"step {number(entry.get('step'))}, {weights}",
+        told.get(part, part) + (f" ({note})" if note else ""),
+        number(entry.get("count")),
+        f"{100 * entry['error']:.2f}",
+        " – ".join(f"{100 * end:.2f}" for end in ends) if known else "–",
+        _percent(entry.get("calibration_error")),
+    )
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * share:.2f}" if is_number(share) else "–"
 
 
 def pictures(entry: dict[str, Any]) -> list[Picture]:
@@ -50,7 +112,8 @@ def confusion(entry: dict[str, Any]) -> Picture | None:
         places = range(0, len(table), every)
         shown = [names[i] for i in places]
         turned = max(map(len, shown)) > 3
-        axes.set_xticks(places, shown, rotation=60 if turned else 0, ha="right" if turned else None)
+        side = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+        axes.set_xticks(places, shown, **side)
         axes.set_yticks(places, shown)
         axes.set_xlabel("found")
         axes.set_ylabel("true")
@@ -61,14 +124,16 @@ def confusion(entry: dict[str, Any]) -> Picture | None:
         if len(table) <= NAMED:
             axes.grid(which="minor", color=pen.faint, linewidth=0.3, alpha=0.5)
         axes.set(frame_on=False)
+        share = wrong.sum() / table.sum()
+        axes.set_title(f"error {100 * share:.2f} % of {table.sum():,}", loc="left", fontsize=10)
 
     says = (
         f"Rows are true classes, columns what events were taken for; {int(wrong.sum()):,} of "
         f"{int(table.sum()):,} are wrong. Colours are shares of the row, blue where right, orange "
         "where wrong, each kind with a scale of its own."
     )
-    side = min(7.5, max(3.4, 1.4 + 0.36 * len(table)))
-    return of_drawing("confusion", CONFUSION, says, draw, (side, side), tall=True)
+    wide = min(7.5, max(3.4, 1.4 + 0.36 * len(table)))
+    return of_drawing("confusion", CONFUSION, says, draw, (wide, wide), tall=True)
 
 
 def reliability(entry: dict[str, Any]) -> Picture | None:
@@ -79,7 +144,7 @@ def reliability(entry: dict[str, Any]) -> Picture | None:
     there = [b for b in bins if b.get("count") and is_number(b.get("accuracy"))]
     if not there:
         return None
-    error = entry.get("calibration_error")
+    error: Any = entry.get("calibration_error")
 
     def draw(axes: Any, pen: Pen) -> None:
         axes.set_axis_off()
@@ -89,25 +154,25 @@ def reliability(entry: dict[str, Any]) -> Picture | None:
         for b in there:
             low, width = b["low"], b["high"] - b["low"]
             centre = low + width / 2
-            upper.bar(centre, b["accuracy"], 0.9 * width, color=pen.colours[0], alpha=0.75)
-            gap = b["confidence"] - b["accuracy"]
-            upper.bar(centre, gap, 0.9 * width, b["accuracy"], color=pen.colours[1], alpha=0.35,
-                      linewidth=0)  # fmt: skip
+            least, most = sorted((b["accuracy"], b["confidence"]))
+            unsure = b["accuracy"] > b["confidence"]
+            upper.bar(centre, least, 0.9 * width, color=pen.colours[0], alpha=0.8, linewidth=0)
+            upper.bar(centre, most - least, 0.9 * width, least, alpha=0.4, linewidth=0,
+                      color=pen.colours[0 if unsure else 1])  # fmt: skip
             lower.bar(centre, b["count"], 0.9 * width, color=pen.faint)
         upper.plot([b["confidence"] for b in there], [b["accuracy"] for b in there], "o",
                    color=pen.ink, markersize=3)  # fmt: skip
         upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that is right")
         upper.tick_params(labelbottom=False)
         if is_number(error):
-            upper.text(0.03, 0.94, f"calibration error {100 * float(error):.2g} %", va="top",
-                       transform=upper.transAxes)  # fmt: skip
+            upper.set_title(f"calibration error {100 * error:.2f} %", loc="left", fontsize=10)
         lower.set_yscale("log")
         lower.set(ylabel="events", xlabel="probability of the found class", ylim=(0.7, None))
 
     says = (
         "Of events whose class was given with a probability near p, a share p should be right: the "
-        "dashed line. Orange is what is lacking to it, or above it; below, how many events there "
-        "are in each bin."
+        "dashed line. Dots and blue bars are the shares; orange is what is lacking (too sure), "
+        "pale blue what is above (not sure enough). Below: how many events are in each bin."
     )
     return of_drawing("reliability", RELIABILITY, says, draw, (4.7, 4.2))
 

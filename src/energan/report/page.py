@@ -12,7 +12,7 @@ from energan.core import SettingError
 from energan.data import DataSet
 from energan.folder import write_atomically
 from energan.pictures import is_image
-from energan.report import curves, facts, galleries, html, outside, plane, scores
+from energan.report import classification, curves, facts, galleries, html, outside, plane, scores
 from energan.report.html import Picture
 from energan.report.material import Material, gather
 from energan.report.timeline import timeline
@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 class Section:
     """shared: pictures of all runs together. runs: the pictures of each; thumbnails are small.
 
-    rankings: tables above the pictures of each run, where there are any.
+    rankings, errors: tables above the pictures of each run, where there are any.
     """
 
     title: str
@@ -34,6 +34,7 @@ class Section:
     shared: list[Picture]
     thumbnails: bool = False
     rankings: list[list[outside.Ranking]] = field(default_factory=list)
+    errors: list[list[classification.Errors]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.shared) or any(self.runs)
@@ -121,6 +122,11 @@ def _sections(materials: Sequence[Material], say: Say) -> list[Section]:
     galleries = [_of_model(m, say) for m in materials]
     for title, intro in _TITLES.items():
         found.append(Section(title, intro, [g.get(title, []) for g in galleries], []))
+    what = "classification"
+    drawn = [m.attempt(what, partial(classification.newest, m)) or [] for m in materials]
+    told = [m.attempt(what, partial(classification.errors, m)) or [] for m in materials]
+    intro = classification.INTRO
+    found.append(Section(classification.TITLE, intro, drawn, [], errors=told))
     what = "energy of other data"
     others = [m.attempt(what, partial(outside.pictures, m)) or [] for m in materials]
     ranked = [m.attempt(what, partial(outside.rankings, m)) or [] for m in materials]
