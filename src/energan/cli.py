@@ -27,6 +27,7 @@ Energy-based generative adversarial networks.
   neighbours RUN     samples beside their nearest training events
   evaluate RUN...    score runs against real data
   compare RUN RUN... samples and scores of several runs side by side
+  classify RUN IMAGES..  which class is it, and how probable, by a run that learnt classes
   score RUN IMAGES.. is it normal: energy, percentile, yes or no, heat maps
   anomaly RUN...     how well runs find the classes that they were not trained on
   report RUN...      write a web page about runs: curves, scores, pictures
@@ -140,6 +141,7 @@ COMMANDS = {
     "neighbours": "latents:neighbours",
     "evaluate": "evaluating:evaluate",
     "compare": "comparing:compare",
+    "classify": "classifying:classify",
     "score": "scoring:score",
     "anomaly": "anomalies:anomaly",
     "report": "reporting:report",

@@ -1,25 +1,28 @@
 """The only assembler: settings -> data, model, loop, hooks, and a run on disk."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from energan import pictures, recipes
+from energan import curves, recipes
 from energan.assembly import build, job_of, loop_of
 from energan.core import CheckpointError, DivergenceError, Domain, RunError, SettingError
 from energan.data import SOURCES, DataSet, DataSettings, open_data
 from energan.data.label_files import find_labels
 from energan.data.labelled import labelled_events
 from energan.folder import RunFolder
+from energan.held_out import no_errors
 from energan.landscapes import Landscapes, mapped
 from energan.margin import STEPS, Estimate, estimate, wants_estimate
 from energan.previews import Judge, SampleGrids, Score
 from energan.progress import ProgressBar
+from energan.reconstructions import Reconstructions, denoises
 from energan.settings import LOWER_IS_BETTER, MADE_ANYWAY, Job
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
@@ -132,6 +135,7 @@ def _resolved(
             for name in ("energy", "sampler")
         },
         "chosen": chosen,
+        "labelled": loop.labelled,
         "margin": found.record() if found else None,
         "from": origin,
     }  # fmt: skip
@@ -327,6 +331,8 @@ def _judge(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> Ju
         "l1": "" if data.domain.paired else "the data holds no pairs",
     }
     wanted = job.settings.output.keep_best
+    if wanted == "error":
+        lacks[wanted] = no_errors(job, data)
     if reason := lacks.get(wanted):
         raise SettingError(f"--keep-best {wanted} does not apply: {reason}")
     if wanted in MADE_ANYWAY:
@@ -357,6 +363,10 @@ def _train(
     best, highest = output.keep_best, output.keep_best not in LOWER_IS_BETTER
     saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, best, highest)
     loop.hooks = [log, saving, grids]
+    shown: list[SampleGrids | Reconstructions] = [grids]
+    if denoises(loop.energy) and data.domain.condition_shape is None:
+        shown.append(Reconstructions(folder, output.sample_every, data))
+        loop.hooks.append(shown[-1])
     if mapped(data.domain):
         loop.hooks.append(Landscapes(folder, output.sample_every, data))
     if training.guard:
@@ -366,14 +376,13 @@ def _train(
     if training.on_divergence == "rollback":
         loop.hooks.append(Rollback(folder, training.rollbacks, bar.say))
     if loop.ranks.writes:
-        _watch(loop, log, grids, bar if progress else None, output.tensorboard)
+        _watch(loop, log, shown, bar if progress else None, output.tensorboard)
     try:
         with stopping(loop):
             loop.run()
     except DivergenceError as error:
         folder.append("diverged", step=loop.step, reason=str(error))
-        if folder.writes:
-            pictures.save_curves(folder.path / "curves.png", folder.read())
+        curves.draw(folder, loop)
         kept = checkpoint.listed(folder.checkpoints)
         intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
         remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
@@ -385,8 +394,7 @@ def _train(
                 f"energan resume {folder.path} --on-divergence rollback"
             )
         raise DivergenceError(f"{error}; {intact}; {remedy}") from None
-    if folder.writes:
-        pictures.save_curves(folder.path / "curves.png", folder.read())
+    curves.draw(folder, loop)
     if loop.step >= training.steps:
         folder.append("finished", step=loop.step)
     else:
@@ -394,14 +402,19 @@ def _train(
 
 
 def _watch(
-    loop: Loop, log: Log, grids: SampleGrids, bar: ProgressBar | None, tensorboard: bool
+    loop: Loop,
+    log: Log,
+    shown: Sequence[SampleGrids | Reconstructions],
+    bar: ProgressBar | None,
+    tensorboard: bool,
 ) -> None:
     """Add the hooks and listeners that only look; the first rank alone has them."""
     folder = log.folder
     if tensorboard and importlib.util.find_spec("tensorboard"):
         board = TensorBoard(folder)
         log.listeners.append(board)
-        grids.listeners.append(board.picture)
+        for previews in shown:
+            previews.listeners.append(partial(board.picture, what=previews.what))
         loop.hooks.append(board)
     health = Health(folder, bar.say if bar is not None else _silent)
     log.listeners.append(health)

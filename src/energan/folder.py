@@ -4,6 +4,7 @@ runs/NAME/
     config.json                    what was asked for, all settings, what was resolved, the hash
     events.jsonl                   one event a line, appended
     samples/step-000500.png
+    reconstructions/step-000500.png  of energies that learn from noisy events
     landscapes/step-000500.npz     of points in the plane
     checkpoints/step-000500/       weights.safetensors, state.safetensors, state.json
 """
@@ -31,6 +32,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.events = self.path / "events.jsonl"
         self.samples = self.path / "samples"
+        self.reconstructions = self.path / "reconstructions"
         self.landscapes = self.path / "landscapes"
         self.checkpoints = self.path / "checkpoints"
 

@@ -1,4 +1,4 @@
-"""Samples and curves as files: PNG grids and scatter plots, .npz, folders of PNGs."""
+"""Samples as files: PNG grids and scatter plots, .npz, folders of PNGs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -74,16 +74,16 @@ def strips(parts: Sequence[Tensor], domain: Domain) -> tuple[Tensor, Domain]:
     return x, Domain(tuple(x.shape[1:]), domain.low, domain.high)
 
 
-def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":
+def scatter(x: Tensor, reference: Tensor | None = None, what: str = "samples") -> "Figure":
     """Points (N, D), with real ones (M, D) behind them: their first two numbers.
 
     Points of one number are counted: their histogram over that of the real ones.
     """
     if x.shape[1] == 1:
-        return _histogram(x, reference)
+        return _histogram(x, reference, what)
     figure = _figure((5, 5))
     axes = figure.add_subplot()
-    for points, colour, name in ((reference, "0.75", "data"), (x, "tab:blue", "samples")):
+    for points, colour, name in ((reference, "0.75", "data"), (x, "tab:blue", what)):
         if points is not None:
             across, up = points[:, :2].T.cpu().numpy()
             axes.scatter(across, up, s=3, c=colour, alpha=0.6, label=name)
@@ -92,10 +92,10 @@ def scatter(x: Tensor, reference: Tensor | None = None) -> "Figure":
     return figure
 
 
-def _histogram(x: Tensor, reference: Tensor | None) -> "Figure":
+def _histogram(x: Tensor, reference: Tensor | None, what: str) -> "Figure":
     figure = _figure((5, 5))
     axes = figure.add_subplot(ylabel="density")
-    parts = {"samples": x} if reference is None else {"data": reference, "samples": x}
+    parts = {what: x} if reference is None else {"data": reference, what: x}
     numbers = {name: part.detach().flatten().float().cpu().numpy() for name, part in parts.items()}
     bins = np.histogram_bin_edges(np.concatenate(list(numbers.values())), 60).tolist()
     for name, values in numbers.items():
@@ -113,11 +113,12 @@ def save_samples(
     reference: Tensor | None = None,
     about: Mapping[str, object] | None = None,
     columns: int | None = None,
+    what: str = "samples",
 ) -> Path:
     """Write samples to `path`: .npz (array `x`), a .png grid or plot, else a folder of PNGs.
 
     about: where they come from (seed, step, weights): entries of the .npz, text in a PNG.
-    columns: of a grid; it is square if not given.
+    columns: of a grid; it is square if not given. what: x is, in the legend of a plot.
     Raises DataError if events cannot be drawn that way.
     """
     check_target(path, domain)
@@ -129,7 +130,7 @@ def save_samples(
     elif path.suffix == ".png" and is_image(domain):
         grid(x, domain, columns).save(path, pnginfo=_png_text(text))
     elif path.suffix == ".png":
-        scatter(x, reference).savefig(path, dpi=100, metadata=text)
+        scatter(x, reference, what).savefig(path, dpi=100, metadata=text)
     else:
         path.mkdir(exist_ok=True)
         digits = len(str(len(x) - 1))
@@ -166,31 +167,6 @@ def _png_text(text: Mapping[str, str]) -> PngInfo:
     for key, value in text.items():
         info.add_text(key, value)
     return info
-
-
-def save_curves(path: Path, events: Sequence[dict[str, Any]]) -> Path:
-    """Energies, losses and scores over the steps of one run, from its events."""
-    figure = _figure((11, 3.2))
-    panels = {
-        "energies": [
-            ("step", "energy_real"),
-            ("step", "energy_fake"),
-            ("score", "held_out_energy"),
-        ],
-        "losses": [("step", "loss_energy"), ("step", "loss_sampler"), ("step", "pull_away")],
-        "sliced Wasserstein distance (SWD)": [("score", "sliced_wasserstein")],
-    }
-    for i, (title, lines) in enumerate(panels.items(), 1):
-        axes = figure.add_subplot(1, len(panels), i, title=title, xlabel="step")
-        for event, name in lines:
-            points = [(e["step"], e[name]) for e in events if e["event"] == event and name in e]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
-                axes.legend(fontsize="small")
-        axes.locator_params(axis="x", nbins=4)
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    return path
 
 
 def _figure(size: tuple[float, float]) -> "Figure":

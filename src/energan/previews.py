@@ -12,6 +12,7 @@ from energan import pictures
 from energan.core import Batch, DivergenceError, resting
 from energan.data.dataset import DataSet
 from energan.folder import RunFolder
+from energan.held_out import HeldOutErrors
 from energan.metrics import l1, modes_covered, sliced_wasserstein, variance_ratio
 from energan.objectives import pull_away
 from energan.training import checkpoint
@@ -65,6 +66,7 @@ class SampleGrids(Periodic):
     def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
         super().__init__(every)
         self.folder, self.data = folder, data
+        self.what = folder.samples.name
         self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
 
     def _write(self, loop: Loop) -> None:
@@ -115,11 +117,12 @@ class Score:
     """Cheap figures for each checkpoint: how far samples are from held-out data.
 
     1,000 samples and 1,000 held-out events, fewer of images above 64×64, with averaged weights
-    where there are any. judge adds figures of its own.
+    where there are any. Of models that classify the error on held-out labels too. judge adds
+    figures of its own.
     """
 
     def __init__(self, data: DataSet, engine: Engine, judge: Judge | None = None) -> None:
-        self.data, self.judge = data, judge
+        self.data, self.judge, self.errors = data, judge, HeldOutErrors(data)
         held_out = data.held_out if data.held_out is not None else data
         self.count = min(SCORED, max(NUMBERS // data.domain.size, LEAST_SCORED))
         if data.domain.paired:
@@ -132,6 +135,7 @@ class Score:
         figures = {"train_energy": training}
         if self.data.held_out is not None:
             figures["held_out_energy"] = held_out
+        figures |= self.errors(loop)
         real, labels = self.real.x, self.real.condition
         if labels is not None:  # those of real events, so that only the events can differ
             labels = labels[torch.arange(self.count) % len(labels)]

@@ -19,12 +19,14 @@ SHOWN = {
     "images_per_s": "images/s",
     "energy_real": "U(real)",
     "energy_fake": "U(fake)",
+    "cross_entropy": "CE",
     "loss_energy": "L_D",
     "loss_sampler": "L_G",
     "pull_away": "f_PT",
     "sliced_wasserstein": "SWD",
     "l1": "L1(held out)",
     "held_out_energy": "U(held out)",
+    "error": "error(held out)",
 }
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -36,6 +38,7 @@ class ProgressBar(Hook):
         self.console = console or Console(stderr=True)
         self.what = what
         self.figures: Figures = {}
+        self._stepped: set[str] = set()
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._spoke, self._told = 0.0, -1
@@ -59,6 +62,10 @@ class ProgressBar(Hook):
         self._from, self._clock = loop.step, time.perf_counter()
 
     def __call__(self, step: int, figures: Figures) -> None:
+        if "loss_energy" in figures:  # a generator that rests has no figures any more
+            for name in self._stepped - figures.keys():
+                del self.figures[name]
+            self._stepped = set(figures)
         self.figures |= figures
         if self._bar is not None:
             self._bar.update(self._task, figures=self._text())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from energan.assembly import networks_of
+from energan.classifying import Classified, check_classifies, classified, classified_set
 from energan.composition import Composable
 from energan.core import (
     CheckpointError,
@@ -25,6 +26,7 @@ from energan.energies.labels import UnderAnyLabel
 from energan.folder import RunFolder
 from energan.samplers.chains import LangevinChains
 from energan.samplers.dynamics import Function, Rule, default_rule, potential
+from energan.samplers.none import NoSampler
 from energan.schedules import parse
 from energan.settings import LOWER_IS_BETTER
 from energan.training import checkpoint as checkpoints
@@ -67,6 +69,7 @@ class Run(Composable):
         self.checkpoint, self.warnings = self._find(checkpoint)
         self.weights = self._load(model.energy, model.sampler, weights)
         self._hyper = model.hyper
+        self.classifies = model.labelled > 0
         self.classes = self.domain.classes if model.conditional and not self.given else None
         energy = UnderAnyLabel(model.energy, self.classes) if self.classes else model.energy
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
@@ -102,6 +105,11 @@ class Run(Composable):
         names = self.config["resolved"]["data"].get("class_names")
         return tuple(names or map(str, range(self.domain.classes or 0)))
 
+    @property
+    def makes_samples(self) -> bool:
+        """Whether it has a sampler."""
+        return not isinstance(self.sampler, NoSampler)
+
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
         """Samples, float (count, *event) in the data's range, on the CPU.
@@ -133,7 +141,9 @@ class Run(Composable):
                 self.energy_network, min(chunk, count - start), part, self._state, context
             )
             if made is None:
-                raise SettingError(f"{self.path}: the model {self.job.model} makes no samples")
+                raise SettingError(
+                    f"{self.path}: the model {self.job.model} makes no samples{self._instead}"
+                )
             parts.append(made.x.float().cpu())
         return torch.cat(parts)
 
@@ -170,6 +180,28 @@ class Run(Composable):
                 parts.append(self.energy(batch.x, batch.condition if self.given else None))
                 advance(len(rows))
         return torch.cat(parts) if parts else torch.empty(0)
+
+    # --- classes ----------------------------------------------------------------------------------
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the data's classes, numbers where they have none; () without classes."""
+        known = self.config["resolved"]["data"].get("class_names")
+        return tuple(known or map(str, range(self.domain.classes or 0)))
+
+    def classify(self, x: Tensor) -> Classified:
+        """The class of each of x (B, *event), in the data's range, and the probability of each.
+
+        Raises SettingError if the model learns no classes (`classifies` says whether it does).
+        """
+        check_classifies(self.classifies, f"{self.path}: the model {self.job.model}")
+        self._check(x)
+        return classified(self._scored, x)
+
+    def classify_all(self, data: DataSet, told: str = "classifying") -> Classified:
+        """The same of a data set's events, in chunks; a bar tells how far it is."""
+        check_classifies(self.classifies, f"{self.path}: the model {self.job.model}")
+        return classified_set(self._scored, data, told)
 
     # --- chains on the energy ---------------------------------------------------------------------
 
@@ -318,6 +350,13 @@ class Run(Composable):
             return squared_error(x.float().cpu(), self.reconstruct(x))
         parts = [saliency(self._energy, part.to(self.engine.device)) for part in x.split(CHUNK)]
         return torch.cat(parts) if parts else torch.empty(0, *x.shape[2:])
+
+    @property
+    def _instead(self) -> str:
+        """What a run can do that makes no samples."""
+        return (
+            "; it tells classes: energan classify RUN IMAGES" if self.classifies else ""
+        ) + "; chains can follow its energy: energan sample RUN --chains 64"
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):

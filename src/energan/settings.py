@@ -20,14 +20,14 @@ SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 
 KeepBest = Literal[
-    "sliced_wasserstein", "held_out_energy", "inception_score", "modified_inception_score",
-    "class_kl", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
-    "parzen", "high_quality_share", "l1",
+    "auto", "error", "sliced_wasserstein", "held_out_energy", "inception_score",
+    "modified_inception_score", "class_kl", "frechet_distance", "kernel_distance", "precision",
+    "recall", "density", "coverage", "parzen", "high_quality_share", "l1",
 ]  # fmt: skip
-MADE_ANYWAY = {"sliced_wasserstein", "held_out_energy", "high_quality_share", "l1"}
+MADE_ANYWAY = {"auto", "error", "sliced_wasserstein", "held_out_energy", "high_quality_share", "l1"}
 LOWER_IS_BETTER = {
-    "sliced_wasserstein", "held_out_energy", "class_kl", "frechet_distance", "kernel_distance",
-    "l1",
+    "auto", "error", "sliced_wasserstein", "held_out_energy", "class_kl", "frechet_distance",
+    "kernel_distance", "l1",
 }  # fmt: skip
 
 
@@ -41,9 +41,10 @@ class OutputSettings(Config):
     )
     keep: int = Field(2, ge=1, description="checkpoints kept, beside the best one")
     keep_best: KeepBest = Field(
-        "sliced_wasserstein",
+        "auto",
         description="the figure whose best checkpoint is kept, made of averaged weights at each "
-        "checkpoint",
+        "checkpoint; auto: the error of held-out labels, of models that classify, else "
+        "sliced_wasserstein",
     )
     tensorboard: bool = Field(True, description="log to TensorBoard too, where it is installed")
 

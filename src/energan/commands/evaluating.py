@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from energan.commands.parts import parse, show, table_of
 
 if TYPE_CHECKING:
+    from energan.evaluation.classes import Classes
     from energan.evaluation.evaluate import Evaluation
     from energan.evaluation.ood import Outside
     from energan.evaluation.results import Result
@@ -20,7 +21,8 @@ def evaluate(args: list[str]) -> int:
     @dataclass
     class Evaluate:
         """Score runs against real data. Each run's scores go to its metrics.json, with what they
-        depend on. Without --metrics, all that apply to the run's data are made."""
+        depend on. Without --metrics, all that apply to the run's data are made. Of runs that
+        classify: error, confusion and calibration on events that were not trained on."""
 
         runs: Annotated[list[Path], tyro.conf.Positional]
         """run folders; those that differ in nothing but the seed are also scored together"""
@@ -29,11 +31,14 @@ def evaluate(args: list[str]) -> int:
         that take labels), frechet_distance (fid),
         kernel_distance (kid), precision_recall_density_coverage (prdc), sliced_wasserstein (swd),
         variance_ratio, memorisation, parzen, modes, energy_log_likelihood, or all; of image to
-        image l1, psnr, ssim; of tags precision_at_10, recall_at_10"""
+        image l1, psnr, ssim; of tags precision_at_10, recall_at_10; of runs that classify error,
+        calibration_error"""
         samples: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
         """how many samples to draw; of other data how many events of each, at most"""
         reference: str | None = None
         """real data, if not the run's own: a source, as --data takes it"""
+        labels: str | None = None
+        """of runs that classify: a CSV of file,label for a --reference without class folders"""
         extractor: str | None = None
         """classifier (the default: trained on the data's labels, once, and kept), pixels, a
         .safetensors file of Inception weights, a TorchScript file, or package.module:callable"""
@@ -57,7 +62,7 @@ def evaluate(args: list[str]) -> int:
         """write the whole of it to this JSON file too"""
 
     asked = parse(Evaluate, args, "energan evaluate")
-    from energan.commands import outside
+    from energan.commands import confusion, outside
     from energan.core import SettingError
     from energan.data.bar import say
     from energan.evaluation import evaluate as evaluation
@@ -70,41 +75,67 @@ def evaluate(args: list[str]) -> int:
         raise SettingError(f"--out {asked.out} is a folder: name a .json file")
     outside.check(asked)
     set_threads(asked.threads)
-    evaluation.wanted_measures(asked.metrics)  # a misspelt one is told before anything is loaded
+    evaluation.wanted_measures(
+        confusion.others(asked.metrics)
+    )  # a misspelt one is told before anything is loaded
     runs = [Run(path, checkpoint=asked.checkpoint, weights=asked.weights) for path in asked.runs]
+    wanted = [confusion.wants(run, asked) for run in runs]
+    classes: list[Classes | None] = []
     made: list[Evaluation | None] = []
-    others: list[Outside | None] = []
-    for run in runs:
+    outsiders: list[Outside | None] = []
+    for run, classify in zip(runs, wanted, strict=True):
         for warning in run.warnings:
             say(f"energan: {warning}; using {run.checkpoint.name} instead")
-        others.append(outside.scored(run, asked) if asked.ood else None)
-        made.append(_scored(run, asked) if asked.metrics or not asked.ood else None)
+        outsiders.append(outside.scored(run, asked) if asked.ood else None)
+        classes.append(confusion.scored(run, asked) if classify else None)
+        made.append(_scored(run, asked) if _wants_samples(run, asked, classify) else None)
     found = [
         [*(m.results if m else []), *(o.results if o else [])]
-        for m, o in zip(made, others, strict=True)
+        for m, o in zip(made, outsiders, strict=True)
     ]
     groups = [
         (group, seeds.over([(runs[i], found[i]) for i in group])) for group in seeds.grouped(runs)
     ]
-    for group, together in groups:
-        _print_seeds([runs[i] for i in group], together)
+    for group, over in groups:
+        if over:
+            _print_seeds([runs[i] for i in group], over)
+    compared = confusion.print_together([(r, c) for r, c in zip(runs, classes, strict=True) if c])
     if asked.out is not None:
         records = [
-            {**(m.record if m else {}), **({stored.OUTSIDE: o.record} if o else {})}
-            for m, o in zip(made, others, strict=True)
+            {
+                **(m.record if m else {}),
+                **({stored.OUTSIDE: o.record} if o else {}),
+                **({stored.CLASSES: c.record} if c else {}),
+            }
+            for m, o, c in zip(made, outsiders, classes, strict=True)
         ]
-        _write(asked.out, runs, records, [[seeds.record(t) for t in g] for _, g in groups])
+        together: dict[str, Any] = {
+            "over_seeds": [[seeds.record(t) for t in g] for _, g in groups if g]
+        }
+        if compared is not None:
+            together[stored.CLASSES] = compared
+        _write(asked.out, runs, records, together)
     return 0
+
+
+def _wants_samples(run: "Run", asked: Any, classified: bool) -> bool:
+    """Whether samples are to be scored: if named, or if nothing is and the run makes some."""
+    from energan.commands.confusion import others
+
+    if asked.metrics and "all" not in asked.metrics:
+        return bool(others(asked.metrics))
+    return not asked.ood and (run.makes_samples or not classified)
 
 
 def _scored(run: "Run", asked: Any) -> "Evaluation":
     """The run's evaluation, printed."""
+    from energan.commands.confusion import others
     from energan.data.bar import say
     from energan.evaluation.evaluate import evaluate
 
     made = evaluate(
         run,
-        metrics=asked.metrics,
+        metrics=others(asked.metrics),
         samples=asked.samples,
         reference=asked.reference,
         extractor=asked.extractor,
@@ -195,7 +226,9 @@ def _print_seeds(runs: "list[Run]", together: list[Any]) -> None:
     show(table)
 
 
-def _write(out: Path, runs: "list[Run]", records: list[dict[str, Any]], groups: list[Any]) -> None:
+def _write(
+    out: Path, runs: "list[Run]", records: list[dict[str, Any]], together: dict[str, Any]
+) -> None:
     import json
 
     from energan.folder import write_atomically
@@ -206,6 +239,6 @@ def _write(out: Path, runs: "list[Run]", records: list[dict[str, Any]], groups: 
         for run, record in zip(runs, records, strict=True)
     ]  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"runs": entries, "over_seeds": groups}, indent=1, ensure_ascii=False)
+    text = json.dumps({"runs": entries, **together}, indent=1, ensure_ascii=False)
     write_atomically(out, text + "\n")
     print(f"\nwritten: {out}")

@@ -47,23 +47,34 @@ def runs(args: list[str]) -> int:
     if not found:
         print(f"no runs in {asked.folder}; `energan train ebgan-digits` makes one")
         return 0
-    table = table_of("run", "recipe", "state", "step", "U(real)", "U(fake)", "images/s", "SWD")
-    for folder in found:
-        try:
-            table.add_row(str(folder.path), *_row(folder))
-        except (EnerganError, OSError, ValueError, KeyError, TypeError):
-            table.add_row(str(folder.path), "", "damaged")
+    rows = [[str(folder.path), *_row(folder)] for folder in found]
+    classify = any(row[-1] for row in rows)
+    last = ["error"] if classify else []  # of held-out labels
+    table = table_of(
+        "run", "recipe", "state", "step", "U(real)", "U(fake)", "images/s", "SWD", *last
+    )
+    for row in rows:
+        table.add_row(*(row if classify else row[:-1]))
     show(table)
     return 0
 
 
 def _row(folder: Any) -> list[str]:
-    """Recipe, state, step and last figures of one run."""
+    """Recipe, state, step and last figures of one run; the last is the error of its classes."""
+    try:
+        return _figures(folder)
+    except (EnerganError, OSError, ValueError, KeyError, TypeError):
+        return ["", "damaged", *[""] * 6]
+
+
+def _figures(folder: Any) -> list[str]:
     config = folder.read_config()
     total = config["settings"]["training"]["steps"]
     steps, scored = folder.read("step"), folder.read("score")
     last = steps[-1] if steps else {}
     figures = [figure(last.get(k)) for k in ("energy_real", "energy_fake", "images_per_s")]
-    distance = figure(scored[-1].get("sliced_wasserstein")) if scored else ""
+    named = ("sliced_wasserstein", "error")
+    distance, error = (figure(scored[-1].get(k)) if scored else "" for k in named)
     reached = max((e["step"] for e in folder.read()), default=0)
-    return [config.get("recipe", ""), folder.state(), f"{reached}/{total}", *figures, distance]
+    begin = [config.get("recipe", ""), folder.state(), f"{reached}/{total}"]
+    return [*begin, *figures, distance, error]

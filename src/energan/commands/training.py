@@ -90,7 +90,10 @@ def _dry_run(job: Any) -> int:
 
 def _more(folder: Any) -> str:
     """A command that shows what the run can do."""
-    given = folder.read_config()["resolved"]["domain"].get("condition_shape")
+    resolved = folder.read_config()["resolved"]
+    if resolved.get("labelled"):  # of a batch: the model learns classes
+        return f"energan classify {folder.path} IMAGES"
+    given = resolved["domain"].get("condition_shape")
     if given is None:
         return f"energan sample {folder.path} -n 64 --out grid.png"
     if len(given) == 3:
@@ -104,10 +107,10 @@ def _ended(folder: Any) -> int:
     if not folder.writes:
         return 0  # the first of several processes tells how it ended
     last = [e for e in folder.read() if e["event"] in ("finished", "stopped")][-1]
-    pictures = [e["path"] for e in folder.read("samples")]
-    if pictures:
-        print(f"samples: {folder.path / pictures[-1]}")
-    print(f"curves:  {folder.path / 'curves.png'}")
+    told = [(what, folder.read(what)) for what in ("samples", "reconstructions")]
+    shown = [(what, folder.path / events[-1]["path"]) for what, events in told if events]
+    for what, path in [*shown, ("curves", folder.path / "curves.png")]:
+        print(f"{what + ':':<8} {path}")
     if last["event"] == "finished":
         print(f"more:    {_more(folder)}")
         return 0

@@ -72,6 +72,11 @@ def evaluate(
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run's events come without conditions"
         )
+    if not run.makes_samples:
+        raise SettingError(
+            f"{run.path}: the model {run.job.model} makes no samples to score"
+            + ("; what it classifies is scored by --metrics error" if run.classifies else "")
+        )
     found = _reference(run, reference)
     say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
     view = View(run.domain, found.judged.domain.shape)

@@ -1,4 +1,5 @@
-"""A run's metrics.json: evaluations, and how its energy ranks other data, with protocols."""
+"""A run's metrics.json: evaluations, how its energy ranks other data, and how well it classifies,
+with protocols."""
 
 import json
 from pathlib import Path
@@ -12,8 +13,9 @@ from energan.run import Run
 from energan.version import __version__
 
 NAME, FORMAT = "metrics.json", 1
-EVALUATIONS, OUTSIDE = "evaluations", "out_of_distribution"
-"""The two lists of entries: what each entry scores stands in it as "metrics", and as "sets"."""
+EVALUATIONS, OUTSIDE, CLASSES = "evaluations", "out_of_distribution", "classification"
+"""The three lists of entries: what each entry scores stands in it as "metrics", as "sets", and as
+"confusion" with the rest."""
 
 
 def about_run(run: Run, seed: int, samples: int, resamples: int | None = None) -> dict[str, Any]:
@@ -43,6 +45,25 @@ def kept_outside(path: Path) -> list[dict[str, Any]]:
     return _entries(path, OUTSIDE, "sets")
 
 
+def kept_classes(path: Path) -> list[dict[str, Any]]:
+    """The same of its entries on classes, the newest step last."""
+    return _entries(path, CLASSES, "confusion")
+
+
+def keep_classes(run: Run, record: dict[str, Any]) -> None:
+    """Write the `record` of how well a run classifies into metrics.json, in place of the one by the
+    same protocol."""
+
+    def protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
+        data = entry.get("data") or {}
+        names = ("step", "weights", "part", "energan", "weights_sha256", *_MACHINE)
+        return *(entry.get(name) for name in names), data.get("sha256")
+
+    rest = [e for e in kept_classes(run.path) if protocol(e) != protocol(record)]
+    ordered = sorted([*rest, record], key=lambda e: [str(v).zfill(12) for v in protocol(e)])
+    _write(run, classes=ordered)
+
+
 def keep(run: Run, record: dict[str, Any]) -> None:
     """Write the `record` of an evaluation into the run's metrics.json.
 
@@ -62,7 +83,7 @@ def keep(run: Run, record: dict[str, Any]) -> None:
     whole = {**record, "complete": complete, "metrics": metrics}
     if record["extractor"] is None and same:
         whole |= {name: same[0].get(name) for name in ("extractor", "asked")}
-    _write(run, sorted([*rest, whole], key=_place), kept_outside(run.path))
+    _write(run, evaluations=sorted([*rest, whole], key=_place))
 
 
 def keep_outside(run: Run, record: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +99,7 @@ def keep_outside(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     names = sorted(sets, key=lambda name: (order.get(name, len(order)), name))
     whole = {**record, "sets": [sets[name] for name in names]}
     ordered = sorted([*rest, whole], key=lambda e: [str(v).zfill(12) for v in _outside_protocol(e)])
-    _write(run, kept(run.path), ordered)
+    _write(run, outside=ordered)
     return whole
 
 
@@ -131,14 +152,25 @@ def _entries(path: Path, name: str, scores: str) -> list[dict[str, Any]]:
         return []
 
 
-def _write(run: Run, evaluations: list[dict[str, Any]], outside: list[dict[str, Any]]) -> None:
+def _write(
+    run: Run,
+    *,
+    evaluations: list[dict[str, Any]] | None = None,
+    outside: list[dict[str, Any]] | None = None,
+    classes: list[dict[str, Any]] | None = None,
+) -> None:
+    """Write the file with these lists; those that are not given stay as they are."""
     file = run.path / NAME
-    if file.exists() and not (kept(run.path) or kept_outside(run.path)):
+    there = {EVALUATIONS: kept(run.path), OUTSIDE: kept_outside(run.path)}
+    there[CLASSES] = kept_classes(run.path)
+    if file.exists() and not any(there.values()):
         file.replace(file.with_suffix(".json.damaged"))  # nothing written is lost
     config = run.config
     about = {"hash": config["hash"], "recipe": config["recipe"], "model": config["model"]}
     about["seed"] = config["settings"]["seed"]
-    whole = {"format": FORMAT, "run": about, EVALUATIONS: evaluations, OUTSIDE: outside}
-    if not outside:
-        del whole[OUTSIDE]  # the file of a run without any is as it always was
+    given = {EVALUATIONS: evaluations, OUTSIDE: outside, CLASSES: classes}
+    lists = there | {name: entries for name, entries in given.items() if entries is not None}
+    # the file of a run without others has its evaluations alone
+    lists = {n: entries for n, entries in lists.items() if entries or n == EVALUATIONS}
+    whole = {"format": FORMAT, "run": about, **lists}
     write_atomically(file, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")

@@ -10,6 +10,16 @@ from energan.metrics.bootstrap import (
     mean_interval,
     over_seeds,
 )
+from energan.metrics.classification import (
+    Paired,
+    Reliability,
+    calibration_error,
+    confusion,
+    error_interval,
+    error_rate,
+    paired_difference,
+    reliability,
+)
 from energan.metrics.detection import (
     auroc,
     auroc_interval,
@@ -69,14 +79,15 @@ from energan.metrics.tagging import (
 
 __all__ = [
     "AtK", "ClassCoverage", "EnergyLogLikelihood", "Interval", "KernelDistance", "LogLikelihood",
-    "Memorisation", "ModeCoverage", "Neighbourhoods", "PrecisionRecall", "Statistics", "at_k",
-    "auroc", "auroc_interval", "average_precision", "calibrated_threshold", "class_coverage",
-    "energy_log_likelihood", "fpr_at_tpr", "frechet_distance", "frechet_distance_of",
-    "inception_interval", "inception_score", "interval", "kernel_distance", "kernel_distance_error",
+    "Memorisation", "ModeCoverage", "Neighbourhoods", "Paired", "PrecisionRecall", "Reliability",
+    "Statistics", "at_k", "auroc", "auroc_interval", "average_precision", "calibrated_threshold",
+    "calibration_error", "class_coverage", "confusion", "energy_log_likelihood", "error_interval",
+    "error_rate", "fpr_at_tpr", "frechet_distance", "frechet_distance_of", "inception_interval",
+    "inception_score", "interval", "kernel_distance", "kernel_distance_error",
     "kernel_distance_interval", "l1", "log_partition", "mean_interval", "memorisation",
     "modes_covered", "modified_inception_score", "nearest", "nearest_words", "neighbour_votes",
-    "neighbourhoods", "oracle_at_k", "over_seeds", "parzen_log_likelihood", "parzen_sigma",
-    "parzen_validation", "percentile_of", "precision_recall_density_coverage", "psnr",
-    "sliced_wasserstein", "ssim", "stacked_labels", "statistics_of", "top_tags", "variance_ratio",
-    "word_votes",
+    "neighbourhoods", "oracle_at_k", "over_seeds", "paired_difference", "parzen_log_likelihood",
+    "parzen_sigma", "parzen_validation", "percentile_of", "precision_recall_density_coverage",
+    "psnr", "reliability", "sliced_wasserstein", "ssim", "stacked_labels", "statistics_of",
+    "top_tags", "variance_ratio", "word_votes",
 ]  # fmt: skip

@@ -1,10 +1,12 @@
 """What the captions of curves say, of the objective that was trained by."""
 
-from energan.objectives import Hinge, Logistic, PairedLogistic, SquareSquare
+from energan.objectives import FewLabels, Hinge, Logistic, PairedLogistic, SquareSquare
 from energan.report.material import Material
 
 TITLES = {
     "sliced_wasserstein": "Sliced Wasserstein distance",
+    "error": "Error on held-out labels",
+    "calibration_error": "Calibration error on held-out labels",
     "variance_ratio": "Variance of samples over the data's",
     "l1": "Distance from the target",
     "code_similarity": "Likeness of codes",
@@ -15,6 +17,10 @@ TITLES = {
 }
 READING = {
     "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
+    "error": "The share of held-out events whose class is not found; their labels are not trained "
+    "on.",
+    "calibration_error": "How far the probability of the found class is from the share that is "
+    "right, the mean over 15 bins.",
     "variance_ratio": "Near 1 the samples vary as the data does; near 0 they have collapsed.",
     "l1": "The mean absolute difference of results from their targets, of held-out pairs, in "
     "[0, 1].",
@@ -48,11 +54,36 @@ def losses_say(material: Material) -> str:
             "Means over the steps between two readings. Where samples cannot be told from data, "
             f"L_D is {least}); near 0 the sampler hardly learns."
         )
+    if isinstance(objective, FewLabels):
+        return (
+            "Means over the steps between two readings. L_D is the cross-entropy of the labelled "
+            "events and λ times the energies; while a generator trains L_G is the energy of its "
+            "samples."
+        )
     return "Means over the steps between two readings."
+
+
+CROSS_ENTROPY = (
+    "Of the labelled events in a batch, in training with noise. That it nears 0 says little of "
+    "held-out events: a few labels are soon learnt by heart."
+)
 
 
 def energies_say(material: Material) -> str:
     """What to look for in the energies."""
+    objective = None if material.model is None else material.model.objective
+    if isinstance(objective, FewLabels):
+        pushed = (
+            " That of samples is pushed up to the margin, as long as there is one, and pulled down "
+            "by the sampler."
+            if material.scheduled("margin")
+            else ""
+        )
+        return (
+            "Squared errors of reconstructions. In training events are noisy, in evaluation they "
+            f"are not, so that the latter lie lower.{pushed} Held-out energies far above those of "
+            "training data, both in evaluation, mean that the training set is learnt by heart."
+        )
     if material.scheduled("margin") is not None:
         return (
             "Low means like data. The energy of data falls, and that of samples is pushed up to "

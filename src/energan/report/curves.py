@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from energan.curves import phases
 from energan.report.captions import (
+    CROSS_ENTROPY,
     READING,
     TITLES,
     energies_say,
@@ -16,6 +18,7 @@ from energan.report.captions import (
 )
 from energan.report.html import Pen, Picture, of_drawing
 from energan.report.material import Material, Points
+from energan.schedules import parse
 
 LOSSES = {"loss_energy": "energy, $L_D$", "loss_sampler": "sampler, $L_G$"}
 ENERGIES = {
@@ -50,6 +53,8 @@ CHAINS = {
 }
 """Figures of models that are sampled by chains: title, what it says, lines."""
 GRADIENT = re.compile(r"^grad(ient)?_(norm_)?")
+DASHES = ("--", "-.")
+"""Of vertical lines where the generator rests and the rate falls."""
 MARKED = ("health", "rollback", "diverged")
 MARKS = "①②③④⑤⑥⑦⑧⑨"
 WIDE_RANGE = 30.0
@@ -71,6 +76,7 @@ def of_one(material: Material) -> list[Picture]:
     lines = {
         "losses": _lines(material, [("step", n) for n in LOSSES], list(LOSSES.values())),
         "energies": _lines(material, list(ENERGIES), list(ENERGIES.values())),
+        "labels": _lines(material, [("step", "cross_entropy")], ["labelled events (training)"]),
         "gradients": _gradients(material),
     }
     margin = material.scheduled("margin")
@@ -82,6 +88,9 @@ def of_one(material: Material) -> list[Picture]:
     if lines["energies"]:
         says = energies_say(material)
         made.append(_curves("energies", "Energies", says, lines["energies"], material, margin))
+    if lines["labels"]:
+        title = "Cross-entropy of labels"
+        made.append(_curves("labels", title, CROSS_ENTROPY, lines["labels"], material))
     if lines["gradients"]:
         says = (
             "Of the gradients of each network's loss. A steady rise warns of a divergence; near 0 "
@@ -147,6 +156,14 @@ def marks(material: Material) -> list[tuple[str, float, str]]:
     return found
 
 
+def changes(material: Material) -> dict[str, int]:
+    """What changes within the steps that were done, by the settings alone: words, step."""
+    model = material.model
+    if model is None:
+        return {}
+    return phases(model.sampler.learns, parse(model.energy_optimiser.lr), material.last_step)
+
+
 def _lines(material: Material, wanted: list[tuple[str, str]], labels: list[str]) -> list[Line]:
     """Lines of one run; evaluation is dashed, in the colour of its like."""
     colours = {"energy_real": 0, "train_energy": 0, "held_out_energy": 2, "energy_fake": 1}
@@ -186,6 +203,8 @@ def _curves(
             steps = [end * i / 200 for i in range(201)]
             axes.plot(steps, [level(round(s)) for s in steps], ":", c=pen.ink, label="margin $m$")
         _leave_out_start(axes, lines, 0.0 if level is None else max(level(0), level(round(end))))
+        for (words, step), dashes in zip(changes(material).items(), DASHES, strict=True):
+            axes.axvline(step, color=pen.faint, linewidth=0.9, linestyle=dashes, label=words)
         for sign, step, _ in marks(material):
             axes.axvline(step, color=pen.faint, linewidth=0.8, linestyle=(0, (1, 2)))
             axes.annotate(sign, (step, 1), xycoords=("data", "axes fraction"), ha="center",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from energan.assembly import networks_of
 from energan.core import Domain, EnerganError, Model, describe
 from energan.data import DataSet, open_data
+from energan.evaluation.stored import kept_classes
 from energan.folder import RunFolder
 from energan.report.html import is_number
 from energan.run import Run
@@ -43,6 +44,11 @@ class Material:
     @property
     def domain(self) -> Domain | None:
         return None if self.run is None else self.run.domain
+
+    @property
+    def scored(self) -> bool:
+        """Whether it has scores of its samples, or of its classes."""
+        return bool(self.evaluations or kept_classes(self.folder.path))
 
     @property
     def quoted(self) -> str:

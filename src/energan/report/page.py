@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from energan.core import SettingError
+from energan.data import DataSet
 from energan.folder import write_atomically
 from energan.pictures import is_image
-from energan.report import curves, facts, galleries, html, outside, plane, scores
+from energan.report import classification, curves, facts, galleries, html, outside, plane, scores
 from energan.report.html import Picture
 from energan.report.material import Material, gather
 from energan.report.timeline import timeline
@@ -24,7 +25,7 @@ Say = Callable[[str], None]
 class Section:
     """shared: pictures of all runs together. runs: the pictures of each; thumbnails are small.
 
-    rankings: tables above the pictures of each run, where there are any.
+    rankings, errors: tables above the pictures of each run, where there are any.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Section:
     shared: list[Picture]
     thumbnails: bool = False
     rankings: list[list[outside.Ranking]] = field(default_factory=list)
+    errors: list[list[classification.Errors]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.shared) or any(self.runs)
@@ -104,7 +106,15 @@ def _sections(materials: Sequence[Material], say: Say) -> list[Section]:
         Section(
             "Samples over time",
             "Of the same latents, or of the same held-out pairs, drawn while the run trained.",
-            [timeline(m) for m in materials],
+            [timeline(m, m.folder.samples) for m in materials],
+            [],
+            thumbnails=True,
+        ),
+        Section(
+            "Reconstructions over time",
+            "Held-out events, below them the same with the noise that the network saw, and below "
+            "those what it made of them, drawn while the run trained.",
+            [timeline(m, m.folder.reconstructions) for m in materials],
             [],
             thumbnails=True,
         ),
@@ -112,6 +122,11 @@ def _sections(materials: Sequence[Material], say: Say) -> list[Section]:
     galleries = [_of_model(m, say) for m in materials]
     for title, intro in _TITLES.items():
         found.append(Section(title, intro, [g.get(title, []) for g in galleries], []))
+    what = "classification"
+    drawn = [m.attempt(what, partial(classification.newest, m)) or [] for m in materials]
+    told = [m.attempt(what, partial(classification.errors, m)) or [] for m in materials]
+    intro = classification.INTRO
+    found.append(Section(classification.TITLE, intro, drawn, [], errors=told))
     what = "energy of other data"
     others = [m.attempt(what, partial(outside.pictures, m)) or [] for m in materials]
     ranked = [m.attempt(what, partial(outside.rankings, m)) or [] for m in materials]
@@ -155,10 +170,11 @@ def _of_model(material: Material, say: Say) -> dict[str, list[Picture]]:
     if run.given:
         return _of_conditions(material)
     on_points = len(run.domain.shape) == 1
-    count = plane.SHOWN if on_points else galleries.JUDGED
-    x = material.attempt("fresh samples", lambda: run.sample(count))
-    if x is None:
-        return {}
+    count, x = plane.SHOWN if on_points else galleries.JUDGED, None
+    if run.makes_samples:
+        x = material.attempt("fresh samples", lambda: run.sample(count))
+        if x is None:
+            return {}
     if on_points:
         margin = material.scheduled("margin")
         made = material.attempt("points", lambda: plane.points(run, x, data, margin))
@@ -167,15 +183,20 @@ def _of_model(material: Material, say: Say) -> dict[str, list[Picture]]:
         shape = " × ".join(map(str, run.domain.shape))
         material.lacking["pictures"] = f"events of shape {shape} cannot be drawn"
         return {}
-    made_of: dict[str, Callable[[], list[Picture]]] = {
-        SAMPLES: lambda: _samples(material, x),
-        BETWEEN: lambda: galleries.interpolations(run),
-    }
+    made_of: dict[str, Callable[[], list[Picture]]] = {}
+    if x is not None:
+        made_of[SAMPLES] = partial(_samples, material, x)
+        made_of[BETWEEN] = partial(galleries.interpolations, run)
     if data is not None:
         say(f"neighbours of {material.label}")
-        made_of[NEIGHBOURS] = lambda: [galleries.nearest_training(x, data, run.domain)]
-        made_of[DECODED] = lambda: galleries.reconstructions(run, data)
+        if x is not None:
+            made_of[NEIGHBOURS] = partial(_neighbours, x, data, run)
+        made_of[DECODED] = partial(galleries.reconstructions, run, data)
     return {title: material.attempt(title.lower(), make) or [] for title, make in made_of.items()}
+
+
+def _neighbours(x: Tensor, data: DataSet, run: Run) -> list[Picture]:
+    return [galleries.nearest_training(x, data, run.domain)]
 
 
 def _of_conditions(material: Material) -> dict[str, list[Picture]]:

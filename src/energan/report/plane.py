@@ -16,19 +16,25 @@ SHOWN, SIDE, LINE = 2000, 121, 400
 
 
 def points(
-    run: Run, x: Tensor, data: DataSet | None, margin: Callable[[int], float] | None
+    run: Run, x: Tensor | None, data: DataSet | None, margin: Callable[[int], float] | None
 ) -> list[Picture]:
-    """A scatter of samples (N, D) over data, and the energy over the box that holds them."""
+    """A scatter of samples (N, D) over data, and the energy over the box that holds them.
+
+    x: None of a run that makes none; then there is no scatter, and without data nothing.
+    """
     real = None
     if data is not None:
         real = data.gather(torch.arange(min(SHOWN, len(data)))).x.float().cpu()
-    x = x[:SHOWN]
+    x = None if x is None else x[:SHOWN]
+    inside = x if real is None else real
+    if inside is None:
+        return []
     level = None if margin is None else margin(run.step)
     if run.domain.size == 1:
-        return [_line(run, x, real, level)]
-    made = [_scatter(x, real)]
+        return [_line(run, x, real, landscapes.box(inside), level)]
+    made = [] if x is None else [_scatter(x, real)]
     if run.domain.size == 2:
-        made.append(_map(run, x, real, level))
+        made.append(_map(run, real, landscapes.box(inside), level))
     return made
 
 
@@ -50,9 +56,10 @@ def _scatter(x: Tensor, real: Tensor | None) -> Picture:
     return of_drawing("points", "Samples and data", says, draw, (4.7, 4.2))
 
 
-def _map(run: Run, x: Tensor, real: Tensor | None, level: float | None) -> Picture:
+def _map(
+    run: Run, real: Tensor | None, corners: tuple[Tensor, Tensor], level: float | None
+) -> Picture:
     """Contours of U, and arrows of −∇U, over the box of the data, or of the samples."""
-    corners = landscapes.box(x if real is None else real)
     shown = torch.empty(0, 2) if real is None else real[: landscapes.SHOWN]
     land = landscape.surveyed(run, corners, torch.empty(0, 2), shown, SIDE)
 
@@ -76,9 +83,15 @@ def _map(run: Run, x: Tensor, real: Tensor | None, level: float | None) -> Pictu
     return of_drawing("energy-map", "Energy map", says, draw, (4.7, 4.2))
 
 
-def _line(run: Run, x: Tensor, real: Tensor | None, level: float | None) -> Picture:
+def _line(
+    run: Run,
+    x: Tensor | None,
+    real: Tensor | None,
+    corners: tuple[Tensor, Tensor],
+    level: float | None,
+) -> Picture:
     """Densities of samples and data on the line, with U above them."""
-    low, high = landscapes.box(x if real is None else real)
+    low, high = corners
     places = torch.linspace(float(low[0]), float(high[0]), LINE)
     energy = run.energy(places[:, None])
 

@@ -1,4 +1,4 @@
-"""The pictures of samples that a run drew on its way."""
+"""The pictures of samples, or of reconstructions, that a run drew on its way."""
 
 import re
 from functools import partial
@@ -13,17 +13,17 @@ SHOWN, LARGEST = 8, 560
 STEP = re.compile(r"step-(\d+)\.png$")
 
 
-def timeline(material: Material) -> list[Picture]:
-    """The first picture, the last, and some between; SHOWN at most."""
-    folder = material.folder.samples
+def timeline(material: Material, folder: Path) -> list[Picture]:
+    """The first picture in one of the run's folders, the last, and some between; SHOWN at most."""
     found = sorted(
         (int(m[1]), path) for path in folder.glob("*.png") if (m := STEP.search(path.name))
     )
     if not found and folder.is_dir() and any(folder.glob("*.npz")):
-        material.lacking["samples"] = "its samples are no pictures; they lie in samples/ as .npz"
+        what = folder.name
+        material.lacking[what] = f"its {what} are no pictures; they lie in {what}/ as .npz"
     made = []
     for step, path in _spread(found):
-        picture = material.attempt(f"samples of step {step:,}", partial(_picture, step, path))
+        picture = material.attempt(f"{folder.name} of step {step:,}", partial(_picture, step, path))
         if picture is not None:
             made.append(picture)
     return made

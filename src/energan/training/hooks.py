@@ -139,13 +139,20 @@ class Checkpoints(Hook):
         checkpoint.prune(path.parent, self.keep, set() if best is None else {best})
 
 
+AUTO = ("error", "sliced_wasserstein", "held_out_energy")
+"""What "auto" means: the first of these that a run makes. Lower is better for all."""
+
+
 def best_step(folder: RunFolder, figure: str, highest: bool = False) -> int | None:
     """The step whose checkpoint is there and whose score event has the lowest (or highest) figure.
 
-    The earliest of equals.
+    The earliest of equals. figure: its name, or "auto".
     """
     there = {checkpoint.step_of(path) for path in checkpoint.listed(folder.checkpoints)}
-    scored = [e for e in folder.read("score") if figure in e and e.get("step") in there]
+    events = folder.read("score")
+    if figure == "auto":
+        figure = next((name for name in AUTO if any(name in e for e in events)), AUTO[0])
+    scored = [e for e in events if figure in e and e.get("step") in there]
     sign = -1 if highest else 1
     return int(min(scored, key=lambda e: sign * e[figure])["step"]) if scored else None
 
@@ -223,9 +230,9 @@ class TensorBoard(Hook):
         for name, value in figures.items():
             writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
-        """Show a grid of samples, uint8 (H, W, 3)."""
-        self._writer(step).add_image("samples", pixels, step, dataformats="HWC")
+    def picture(self, step: int, pixels: NDArray[np.uint8], what: str = "samples") -> None:
+        """Show a grid of samples, or of something else, uint8 (H, W, 3)."""
+        self._writer(step).add_image(what, pixels, step, dataformats="HWC")
 
     def _writer(self, step: int) -> "SummaryWriter":
         if self.writer is None:

@@ -85,7 +85,7 @@ class Loop:
         self.ranks = ranks
         self.feed, self.calibration = feed, calibration
         self.objective, self.energy_steps = models[0].objective, models[0].energy_steps
-        self.conditional = models[0].conditional
+        self.conditional, self.labelled = models[0].conditional, models[0].labelled
         self.energy = engine.place(stack([m.energy for m in models]))
         self.sampler = engine.place(stack([m.sampler for m in models]))
         self.steppers = {

@@ -51,6 +51,10 @@ class Stepper:
             return StackedAdam(parameters, betas=betas, eps=settings.eps)
         return StackedSGD(parameters)
 
+    def rate(self, step: int) -> float:
+        """The scheduled learning rate at a step, the mean over members."""
+        return sum(rate(step) for rate in self._lr) / len(self._lr)
+
     def gradients(self) -> list[Tensor]:
         """Those there are, one for each parameter."""
         return [p.grad for _, p in self.named if p.grad is not None]

@@ -52,13 +52,20 @@ class Judged:
 
 
 def open_images(
-    sources: Sequence[str], settings: DataSettings, domain: Domain
+    sources: Sequence[str],
+    settings: DataSettings,
+    domain: Domain,
+    *,
+    trained_on: bool = False,
+    labels: str | None = None,
 ) -> tuple[list[Judged], list[tuple[str, str]]]:
     """The events of `sources` for a run with these settings of data, and (where, reason) of those
     that cannot be read.
 
     A source is an image file, or anything that `data.source` takes: its test part where it has one.
     Where it has none, a name (or the run's own source) gives what is held out, a path all.
+    trained_on: the run's own source, where it is a path, gives all too. labels: a CSV of
+    `file,label` for sources that are folders.
 
     Raises DataError if a source does not exist or does not fit the run, or none can be read.
     """
@@ -70,9 +77,11 @@ def open_images(
     for loose, group in groupby(sources, _is_image_file):
         words = list(group)
         for one in [words] if loose else [[word] for word in words]:
-            opened = _files if loose else _source
             try:
-                found.append(opened(one, settings, domain))
+                if loose:
+                    found.append(_files(one, settings, domain))
+                else:
+                    found.append(_source(one[0], settings, domain, trained_on, labels))
                 skipped += found[-1].data.skipped
             except Unreadable as error:
                 refused.append(error)
@@ -102,13 +111,16 @@ def _files(words: Sequence[str], settings: DataSettings, domain: Domain) -> Judg
     return Judged(data, tuple(words[row] for row in rows.tolist()), told, "all", False)
 
 
-def _source(words: Sequence[str], settings: DataSettings, domain: Domain) -> Judged:
-    (name,) = words
+def _source(
+    name: str, settings: DataSettings, domain: Domain, trained_on: bool, labels: str | None
+) -> Judged:
     own = same_source(name, settings.source)
     asked = settings if own else foreign(settings, name)
+    if labels is not None:
+        asked = asked.model_copy(update={"labels": labels})
     source, split = _opened(asked)
     rows, part = torch.arange(source.count), _WHOLE[split]
-    if split == "train" and (own or name in SOURCES):
+    if split == "train" and (name in SOURCES or (own and not trained_on)):
         rows, part = _unseen(source, asked), "held-out"
     if not len(rows):
         raise DataError(f"{name} holds nothing that was kept from training: name other images")

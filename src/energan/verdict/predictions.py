@@ -1,0 +1,97 @@
+"""Images of the user's, and the class that a run finds each to be of."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from energan.classifying import Classified
+from energan.core import Domain
+from energan.data import DataSet, DataSettings
+from energan.folder import write_atomically
+from energan.verdict.images import Judged, open_images
+
+Classify = Callable[[DataSet, str], Classified]
+"""A data set, and what a progress bar calls the work -> what it is found to hold."""
+COLUMNS = ("file", "label", "probability")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Events of one or more sources in the order that the user named them, and their classes.
+
+    skipped: (where, reason) of what could not be read. class_names: of the run's classes.
+    """
+
+    groups: tuple[Judged, ...]
+    skipped: tuple[tuple[str, str], ...]
+    found: Classified
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name for group in self.groups for name in group.names]
+
+    @property
+    def what(self) -> str:
+        """The sources, and which part of them."""
+        said = {"test": " (test part)", "held-out": " (kept from training)", "all": ""}
+        return ", ".join(group.source + said[group.part] for group in self.groups)
+
+    @property
+    def counts(self) -> list[tuple[str, int, float]]:
+        """(class, how many are of it, the mean probability of these), of the classes found."""
+        made = []
+        for number, name in enumerate(self.class_names):
+            of_it = self.found.confidence[self.found.labels == number]
+            if len(of_it):
+                made.append((name, len(of_it), float(of_it.double().mean())))
+        return made
+
+    def least_sure(self, count: int) -> list[int]:
+        """The `count` events whose class is least probable, the least first."""
+        order: list[int] = self.found.confidence.argsort(stable=True)[:count].tolist()
+        return order
+
+    def record(self, row: int) -> dict[str, str]:
+        """A line of the table."""
+        label = self.class_names[int(self.found.labels[row])]
+        probability = f"{float(self.found.confidence[row]):.4f}"
+        return dict(zip(COLUMNS, (self.names[row], label, probability), strict=True))
+
+    def write_csv(self, path: Path) -> Path:
+        """Every event, in the order given."""
+        out = io.StringIO()
+        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.record(row) for row in range(len(self)))
+        write_atomically(path, out.getvalue())
+        return path
+
+
+def predict(
+    sources: Sequence[str],
+    settings: DataSettings,
+    domain: Domain,
+    classify: Classify,
+    class_names: tuple[str, ...],
+) -> Predictions:
+    """The classes of what `sources` hold, for a run with these settings of data.
+
+    Of a name that is the test part, or what was held out; of a folder all, trained on or not.
+    Raises DataError as `open_images` does.
+    """
+    groups, skipped = open_images(sources, settings, domain, trained_on=True)
+    parts = [classify(group.data, f"classifying {group.source}") for group in groups]
+    found = Classified(
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.probabilities for part in parts]),
+    )
+    return Predictions(tuple(groups), tuple(skipped), found, class_names)
