@@ -35,7 +35,7 @@ SWEEPS = [
     ),
     *(
         Sweep(
-            f"ebgan-ln-mnist-{labels}-decay",
+            f"decay-ebgan-ln-mnist-{labels}",
             f"where EBGAN-LN's margin starts and when it reaches 0, from {labels} labels (ours)",
             f"ebgan-ln-mnist-{labels}",
             DECAY,

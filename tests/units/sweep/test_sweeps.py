@@ -10,7 +10,7 @@ from energan.settings import load
 from energan.sweep import SWEEPS, Sweep
 
 PUBLISHED = {f"ladder-mnist-{labels}": 20 for labels in (100, 200, 1000)}
-OURS = {f"ebgan-ln-mnist-{labels}-decay": 12 for labels in (100, 200, 1000)}
+OURS = {f"decay-ebgan-ln-mnist-{labels}": 12 for labels in (100, 200, 1000)}
 
 
 def test_the_searches_of_appendix_d_and_their_counts() -> None:
@@ -40,7 +40,7 @@ def test_the_grid_of_the_ladder_network_is_the_printed_one() -> None:
 
 
 def test_a_scaled_search_scales_its_trials_too() -> None:
-    job = list(SWEEPS["ebgan-ln-mnist-100-decay"].jobs("1/6"))[-1]
+    job = list(SWEEPS["decay-ebgan-ln-mnist-100"].jobs("1/6"))[-1]
     model = job.settings.model
     assert (job.settings.training.steps, model.until, model.margin) == (
         30_000, 15_000, "linear(32, 0, 15000)",
