@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
@@ -168,5 +168,18 @@ class _Places:
 
     def elsewhere(self, line: Line) -> bool:
         """Whether the line names a file of another split."""
+        if not self.split:
+            return False
         file = line.file.replace("\\", "/")
-        return self.split and any((base / file).is_file() for base in self._bases)
+        below = self._below.get(os.path.basename(file), ())
+        return any((base / file).is_file() for base in self._bases) or any(
+            path.as_posix().endswith(f"/{file}") for path in below
+        )
+
+    @cached_property
+    def _below(self) -> dict[str, list[Path]]:
+        """All files of the source, by their names."""
+        found: dict[str, list[Path]] = {}
+        for path in self.folder.rglob("*"):
+            found.setdefault(path.name, []).append(path)
+        return found
