@@ -78,7 +78,8 @@ def save_curves(
             axes.plot(steps, [margin(s) for s in steps], ":", c="black", lw=1, label="margin")
         for (name, step), dashes in zip((changes or {}).items(), DASHES, strict=False):
             if step <= last:
-                axes.axvline(step, color="0.5", linestyle=dashes, linewidth=0.8, label=name)
+                label = name if title == ENERGIES else None  # told once
+                axes.axvline(step, color="0.5", linestyle=dashes, linewidth=0.8, label=label)
         if title in LOGARITHMIC:
             axes.set_yscale("log")
         if found:

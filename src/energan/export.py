@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.core import EnerganError, SettingError, describe
-from energan.exportable import PARTS, no_generator
+from energan.exportable import PARTS, parts_of
 from energan.folder import write_atomically
 from energan.formats import FORMATS, Check, FileFormat, Part
 from energan.run import Run
@@ -54,14 +54,15 @@ def export(
     format: str,
     out: str | Path | None = None,
     *,
-    part: str = "both",
+    part: str = "all",
     force: bool = False,
 ) -> list[Exported]:
-    """Write a run's generator and energy, with the checkpoint and the weights that `run` uses.
+    """Write a run's networks, with the checkpoint and the weights that `run` uses.
 
     format: "safetensors", "onnx" or "torch". out: a folder, RUN/export by default; its export.json
-    lists its files with their provenance and sha256. part: "generator", "energy" or "both"; of a
-    run whose sampler is no generator network "both" is the energy, and `no_generator` says why.
+    lists its files with their provenance and sha256. part: "generator", "energy", "classifier", or
+    "all" that the run has: no generator if its samples are not one pass of a network
+    (`no_generator` says why), a classifier only if it learns classes.
     force: replace files that are there.
 
     Raises SettingError for an unknown format or part, a missing package or files in the way, and
@@ -69,9 +70,9 @@ def export(
     """
     file_format = FORMATS[_known("format", format, list(FORMATS))]
     _need(format, file_format)
-    _known("part", part, [*PARTS, "both"])
+    _known("part", part, [*PARTS, "all"])
     folder = run.path / "export" if out is None else Path(out)
-    wanted = [part] if part != "both" else ["energy"] if no_generator(run) else list(PARTS)
+    wanted = parts_of(run) if part == "all" else [part]
     paths = {name: folder / f"{name}.{file_format.suffix}" for name in wanted}
     listed = _listed(folder, force)
     there = [str(path) for path in paths.values() if path.exists()]

@@ -1,4 +1,4 @@
-"""What of a run can be exported: its generator and its energy, as modules of tensors alone."""
+"""What of a run can be exported: its generator, energy and classes, as modules of tensors."""
 
 import copy
 from collections.abc import Callable
@@ -46,8 +46,24 @@ class EnergyModule(nn.Module):
         return energy if energy.dim() == 1 else energy.flatten(1).mean(-1)  # a patch energy's cells
 
 
+class ClassifierModule(nn.Module):
+    """x (B, *event) in the data's range -> probabilities (B, K), as Run.classify gives them."""
+
+    def __init__(self, energy: Energy) -> None:
+        super().__init__()
+        self.energy = energy
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.energy(x, stream="eval").logits
+        assert logits is not None
+        probabilities: Tensor = logits.softmax(-1)
+        return probabilities
+
+
 def no_generator(run: Run) -> str | None:
     """Why this run has no generator to export; None if it has one."""
+    if not run.makes_samples:
+        return f"{run.path}: the model {run.job.model} makes no samples, so it has no generator"
     sampler = run.sampler
     if isinstance(sampler, Generator) and type(sampler).sample is Generator.sample:
         return None
@@ -92,7 +108,34 @@ def energy_part(run: Run) -> Part:
     return Part("energy", module, energy.state_dict(), inputs, output, draw, about)
 
 
-PARTS = {"generator": generator_part, "energy": energy_part}
+def classifier_part(run: Run) -> Part:
+    """A run's classes. Raises SettingError if the model learns none."""
+    if not run.classifies:
+        raise SettingError(
+            f"{run.path}: the model {run.job.model} learns no classes, so there is no classifier "
+            "to export; ladder and ebgan_ln learn them"
+        )
+    energy, shape = _at_rest(run.energy_network), run.domain.shape
+
+    def draw(count: int) -> tuple[Tensor, ...]:
+        return (_values(run, shape, count, "export"),)
+
+    inputs, output = {"x": shape}, ("probabilities", (len(run.class_names),))
+    about = {
+        **_about(run, "classifier", inputs, output),
+        "class_names": list(run.class_names),
+    }
+    module = ClassifierModule(energy).eval()
+    return Part("classifier", module, energy.state_dict(), inputs, output, draw, about)
+
+
+PARTS = {"generator": generator_part, "energy": energy_part, "classifier": classifier_part}
+
+
+def parts_of(run: Run) -> list[str]:
+    """Names of all that this run has to export."""
+    lacking = {"generator": no_generator(run) is not None, "classifier": not run.classifies}
+    return [name for name in PARTS if not lacking.get(name)]
 
 
 def _condition(run: Run) -> tuple[Shapes, Callable[[int], tuple[Tensor, ...]]]:
@@ -137,7 +180,7 @@ def _about(
         "inputs": {name: list(shape) for name, shape in inputs.items()},
         "output": {output[0]: list(output[1])},
         "range": None if low is None else [low, high],
-        "classes": run.classes,
+        "classes": run.domain.classes if run.classifies else run.classes,
         "data": {key: data[key] for key in ("name", "fingerprint") if key in data},
         "settings": run.job.settings.model_dump(
             mode="json", exclude={"engine": True, "output": True, "data": {"source": True}}

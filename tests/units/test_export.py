@@ -259,6 +259,7 @@ def stand_in(path: Path, energy: Energy, sampler: nn.Module, domain: Domain) -> 
     made: Any = SimpleNamespace(
         path=path, step=3, weights="raw", domain=domain,
         classes=domain.classes, given=domain.condition_shape,
+        classifies=False, makes_samples=True,
         config={"hash": "0123", "resolved": {"data": data}},
         job=SimpleNamespace(model="stand_in", settings=job_settings.load(None, "gan").settings),
         energy_network=energy.requires_grad_(False).eval(),

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from energan.core import DataError, Domain
-from energan.pictures import drawable, grid, save_curves, save_samples, scatter, to_uint8
+from energan.pictures import drawable, grid, save_samples, scatter, to_uint8
 
 SIGNED, UNIT = Domain((1, 4, 4), -1.0, 1.0), Domain((3, 4, 4), 0.0, 1.0)
 
@@ -62,12 +62,3 @@ def test_points_of_one_number_are_counted_over_the_data(tmp_path: Path) -> None:
     save_samples(tmp_path / "line.png", x, line, reference=real)
     save_samples(tmp_path / "alone.png", torch.zeros(3, 1), line)  # all alike, and no data
     assert (tmp_path / "alone.png").stat().st_size > 1000
-
-
-def test_curves_of_a_run_and_of_nothing(tmp_path: Path) -> None:
-    events = [
-        {"event": "step", "step": s, "energy_real": 1.0, "loss_energy": 2.0} for s in range(3)
-    ]
-    for some in (events, []):
-        with Image.open(save_curves(tmp_path / "c.png", some)) as image:
-            assert image.size == (1100, 320)

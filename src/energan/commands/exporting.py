@@ -13,8 +13,8 @@ def export(args: list[str]) -> int:
 
     @dataclass
     class Export:
-        """Write a run's generator and energy as files that work without energan. Each is loaded
-        again and compared with the run."""
+        """Write a run's generator, energy and classifier, as far as it has them, as files that work
+        without energan. Each is loaded again and compared with the run."""
 
         run: Annotated[Path, tyro.conf.Positional]
         """the run's folder"""
@@ -22,7 +22,7 @@ def export(args: list[str]) -> int:
         """safetensors (weights), onnx (needs energan[export]) or torch (TorchScript)"""
         out: Path | None = None
         """the folder to write to; export in the run's if not set"""
-        part: Literal["generator", "energy", "both"] = "both"
+        part: Literal["generator", "energy", "classifier", "all"] = "all"
         """which network"""
         weights: Literal["ema", "raw"] | None = None
         """averaged or raw; averaged where there are any"""
@@ -39,7 +39,7 @@ def export(args: list[str]) -> int:
     run = Run(asked.run, checkpoint=asked.checkpoint, weights=asked.weights, device="cpu")
     for warning in run.warnings:
         print(f"energan: {warning}; using {run.checkpoint.name} instead", file=sys.stderr)
-    if asked.part == "both" and (reason := no_generator(run)):
+    if asked.part == "all" and (reason := no_generator(run)):
         print(f"energan: {reason}", file=sys.stderr)
     for made in exports.export(run, asked.format, asked.out, part=asked.part, force=asked.force):
         print(made)

@@ -27,10 +27,13 @@ def figures(args: list[str]) -> int:
         runs differ (Zhao et al. 2017, figure 4: a GAN, an EBGAN, an EBGAN-PT).
 
         margins RUN RUN …: a strip of samples for each margin, the smallest first (2017, figure 9).
+
+        seeds RUN RUN …: a panel of samples for each seed, the lowest first (2017, figure 10: the
+        generator of EBGAN-LN).
         """
 
         kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")]
-        """gan1d, neighbours, interpolation, samples or margins"""
+        """gan1d, neighbours, interpolation, samples, margins or seeds"""
         runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ()
         """the runs' folders"""
         out: Path | None = None

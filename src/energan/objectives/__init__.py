@@ -6,13 +6,14 @@ from energan.objectives.contrastive import (
     contrastive,
     energy_l2,
 )
+from energan.objectives.few_labels import FewLabels
 from energan.objectives.logistic import Logistic, logistic, minimax, non_saturating
 from energan.objectives.margin import Hinge, Log, SquareSquare, hinge, log_loss, square_square
 from energan.objectives.paired import PairedLogistic
 from energan.objectives.terms import absolute_difference, pull_away
 
 __all__ = [
-    "Contrastive", "Hinge", "Log", "Logistic", "MaximumLikelihood", "PairedLogistic",
+    "Contrastive", "FewLabels", "Hinge", "Log", "Logistic", "MaximumLikelihood", "PairedLogistic",
     "SquareSquare", "absolute_difference", "contrastive", "energy_l2", "hinge", "log_loss",
     "logistic", "minimax", "non_saturating", "pull_away", "square_square",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from energan.core import RunError, SettingError
 from energan.report.paper_gan1d import gan1d
 from energan.report.paper_images import interpolation, neighbours
-from energan.report.paper_panels import margins, samples
+from energan.report.paper_panels import margins, samples, seeds
 from energan.report.paper_parts import DPI, Asked, Drawn
 from energan.version import __version__
 
@@ -34,6 +34,7 @@ FIGURES: dict[str, Kind] = {
     "interpolation": Kind("G along straight lines in z (2014, 3)", interpolation),
     "samples": Kind("samples of runs side by side (Zhao 2017, 4)", samples),
     "margins": Kind("a strip of samples for each margin (Zhao 2017, 9)", margins),
+    "seeds": Kind("a panel of samples for each seed (Zhao 2017, 10)", seeds),
 }
 
 

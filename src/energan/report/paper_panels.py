@@ -1,4 +1,4 @@
-"""Samples of several runs beside one another: figures 4 and 9 of Zhao et al. 2017."""
+"""Samples of several runs beside one another: figures 4, 9 and 10 of Zhao et al. 2017."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +31,8 @@ from energan.schedules import parse
 ACROSS = 3
 """Panels in a row of figure 4; the paper has three."""
 STRIP, NAME = 16, 18
+OF_SEED, SEEDS_ACROSS = 36, 5
+"""Samples of a seed, and seeds in a row of figure 10."""
 GAP, LINE, LEAST = 0.12, 0.145, 3.2
 """Inches between panels, that a small line takes, and that a panel of figure 4 is wide at least."""
 
@@ -97,6 +99,52 @@ def margins(paths: Sequence[Path], asked: Asked) -> Drawn:
         f"m = {m:g} {run.path.name}" for m, run in zip(each, runs, strict=True)
     )
     return Drawn(figure, says, _warnings(runs))
+
+
+def seeds(paths: Sequence[Path], asked: Asked) -> Drawn:
+    """Figure 10: a panel of unpicked samples for each seed, the lowest first.
+
+    Raises SettingError if the runs are of different models or events, or make no samples.
+    """
+    runs = sorted((open_run(path, asked) for path in paths), key=_seed)
+    first = runs[0]
+    for run in runs:
+        if (run.job.model, run.domain.shape) != (first.job.model, first.domain.shape):
+            raise SettingError(
+                "the seeds of a figure are of one model and of events of one shape: "
+                f"{first.path} is {first.job.model} of {first.domain.shape}, and {run.path} "
+                f"{run.job.model} of {run.domain.shape}"
+            )
+    image = pictures.is_image(first.domain)
+    count, across = asked.count(OF_SEED), min(SEEDS_ACROSS, len(runs))
+    columns = square(count)
+    width = tile(first.domain) * columns if image else LEAST
+    height = width * -(-count // columns) / columns if image else LEAST
+    step, row = max(width, 0.62) + GAP, height + 0.4
+    figure = new_figure(across * step + GAP, -(-len(runs) // across) * row + GAP)
+    for i, run in enumerate(runs):
+        left, top = GAP + i % across * step, i // across * row
+        real = None if image else open_data(run.job.settings.data)
+        x = run.sample(count if real is None or asked.n else POINTS, seed=asked.seed)
+        write(figure, f"seed {_seed(run)}", left + (step - GAP) / 2, top + 0.1, fontsize=TEXT)
+        axes = place(figure, left + (step - GAP - width) / 2, top + 0.32, width, height)
+        panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
+    told = ", ".join(str(_seed(run)) for run in runs)
+    says = f"{count} unpicked samples of {name_of(first)} for each of the seeds {told}"
+    return Drawn(figure, f"{says} (draws of seed {asked.seed})", _alike(runs) + _warnings(runs))
+
+
+def _seed(run: Run) -> int:
+    return int(run.job.settings.seed)
+
+
+def _alike(runs: Sequence[Run]) -> list[str]:
+    """What the reader should know if the runs differ in more than their seeds."""
+    names = {s.rpartition(" ")[0] for told in differing(runs) for s in told} - {"seed", "step"}
+    more = f"the runs differ in more than their seeds: {', '.join(sorted(names))}"
+    twice = "some of the runs have the same seed"
+    found = [more] if names else []
+    return found + ([twice] if len({_seed(run) for run in runs}) < len(runs) else [])
 
 
 def margin_of(run: Run) -> float:

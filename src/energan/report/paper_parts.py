@@ -93,6 +93,8 @@ def name_of(run: Run) -> str:
     """The system's name as the papers write it: EBGAN-PT is an EBGAN with the pulling-away term."""
     if run.job.model == "gan":
         return "GAN"
+    if run.classifies:
+        return "EBGAN-LN" if run.makes_samples else "LN"
     if run.job.model.startswith("ebgan"):
         return "EBGAN-PT" if getattr(run.job.settings.model, "pull_away", 0) else "EBGAN"
     return run.job.model

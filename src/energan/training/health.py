@@ -62,6 +62,17 @@ class Seen:
         """Whether the samples are chains on the energy itself: there is no G to advise on."""
         return any("chain_gradient" in figures for _, figures in self.steps[-1:])
 
+    @property
+    def classifies(self) -> bool:
+        """Whether the energy also learns classes: what its samples look like is not the aim."""
+        return any("cross_entropy" in figures for _, figures in self.steps[-1:])
+
+    @property
+    def resting(self) -> bool:
+        """Whether the generator stopped: nothing more can help its samples."""
+        made = [("energy_fake" in figures) for _, figures in self.steps]
+        return any(made) and not made[-1]
+
     def lasting(self, names: tuple[str, ...]) -> list[Figures]:
         """The log events of the last LASTING_STEPS steps, LASTING of them at least.
 
@@ -130,7 +141,7 @@ def margin_too_small(seen: Seen) -> str | None:
 def collapse(seen: Seen) -> str | None:
     """Samples hardly differ: at two checkpoints in a row, once the run has got going."""
     last = [figures for step, figures in seen.scores[-2:] if step >= SETTLED]
-    if len(last) < 2:
+    if len(last) < 2 or seen.resting:
         return None
     now = last[-1]
     pulled = any("pull_away" in f for _, f in seen.steps[-1:])
@@ -138,6 +149,8 @@ def collapse(seen: Seen) -> str | None:
     special = "a larger --model.pull-away" if pulled else "--model.pull-away 0.1"
     if "code_similarity" not in now:
         special = "more of D's steps (--model.energy-steps 2)"
+    if seen.classifies:
+        special = "a larger --model.contrast"
     help = (
         "; longer chains (--model.steps), more of them started anew (--model.restart) or a lower "
         "--model.energy-optimiser.lr usually helps"
@@ -173,10 +186,18 @@ def exploding(seen: Seen) -> str | None:
             return (
                 f"{name} explodes: {seen.steps[-1][1][name]:.3g}, after {median(first):.3g} in the "
                 "beginning; lower learning rates, --model.energy-optimiser.clip 1 or "
-                f"{'a larger --model.energy-l2' if seen.chains else 'an objective with a margin'} "
-                "usually helps"
+                f"{_special(seen)} usually helps"
             )
     return None
+
+
+def _special(seen: Seen) -> str:
+    """What else helps against a loss that explodes, of this kind of model."""
+    if seen.chains:
+        return "a larger --model.energy-l2"
+    if seen.classifies:
+        return "a smaller --model.reconstruction"
+    return "a smaller --model.margin" if seen.margins else "an objective with a margin"
 
 
 def drift(seen: Seen) -> str | None:

@@ -191,6 +191,36 @@ def test_the_settings_named_exist_in_the_model_at_hand(figures: Seen, model: str
         assert not inner or inner in Optimiser.model_fields
 
 
+def labelled(fake: float | None, loss: float = 30.0) -> Log:
+    """As a model that learns from few labels logs; without fakes once its generator rests."""
+    figures = {"loss_energy": loss, "energy_real": 1.9, "cross_entropy": 0.7}
+    return figures if fake is None else {**figures, "energy_fake": fake, "loss_sampler": fake}
+
+
+def test_a_margin_that_vanishes_and_a_generator_that_rests_are_no_alarm() -> None:
+    """Figures as of a run of digits: fakes far beyond a margin that is 0, then none at all."""
+    falling = seen([labelled(5.0)] * 20 + [labelled(4.3)] * 5 + [labelled(None)] * 30, margin=0.0)
+    falling.margins = [16.0 * max(0, 1 - i / 25) for i in range(55)]
+    falling.scores = [(1000 * i, score(0.9, 0.8, variance=0.05)) for i in range(5)]
+    for upto in range(1, 56):
+        part = Seen(falling.steps[:upto], [], falling.margins[:upto], nonnegative=True)
+        assert not [kind for kind, rule in health.RULES.items() if rule(part)]
+    assert health.collapse(falling) is None  # what could be done?
+    ladder = seen([labelled(None)] * 40, [score(0.9, 0.8)] * 4, nonnegative=True)
+    assert not [kind for kind, rule in health.RULES.items() if rule(ladder)]
+
+
+def test_advice_to_models_with_labels_names_settings_that_they_have() -> None:
+    fields = models.find("ebgan_ln").config.model_fields
+    collapsed = seen([labelled(5.0)] * 20, [{"variance_ratio": 0.03}] * 4, margin=16)
+    exploded = seen([labelled(5.0)] * 5 + [labelled(5.0, 1e5)] * 3, margin=16)
+    for told in (health.collapse(collapsed), health.exploding(exploded)):
+        assert told is not None
+        named = re.findall(r"--model\.([\w-]+)", told)
+        assert named
+        assert all(name.replace("-", "_") in fields for name in named)
+
+
 def test_a_divergence_is_told_in_words_and_left_to_others(tmp_path: Path) -> None:
     said: list[str] = []
     watch = Health(RunFolder(tmp_path), said.append)
