@@ -75,7 +75,8 @@ def save_curves(
         last = max((points[-1][0] for points in found.values()), default=0)
         if title == ENERGIES and margin is not None and margin(0) is not None:
             steps = [round(last * i / 200) for i in range(201)]
-            axes.plot(steps, [margin(s) for s in steps], ":", c="black", lw=1, label="margin")
+            levels = [margin(s) or 0.0 for s in steps]
+            axes.plot(steps, levels, ":", c="black", lw=1, label="margin")
         for (name, step), dashes in zip((changes or {}).items(), DASHES, strict=False):
             if step <= last:
                 label = name if title == ENERGIES else None  # told once

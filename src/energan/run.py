@@ -100,12 +100,6 @@ class Run(Composable):
         return self.domain.condition_shape
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the data's classes, numbers where they have none; () without classes."""
-        names = self.config["resolved"]["data"].get("class_names")
-        return tuple(names or map(str, range(self.domain.classes or 0)))
-
-    @property
     def makes_samples(self) -> bool:
         """Whether it has a sampler."""
         return not isinstance(self.sampler, NoSampler)
