@@ -158,7 +158,10 @@ def same_source(source: str, trained_on: str) -> bool:
 def foreign(settings: DataSettings, source: str) -> DataSettings:
     """What prepares another source like the run's own; all that concerns only that one is left."""
     blank = DataSettings()
-    names = ("classes", "limit", "held_out", "image_column", "label_column", "attributes")
+    names = (
+        "classes", "limit", "held_out", "labels", "labelled", "image_column", "label_column",
+        "attributes",
+    )  # fmt: skip
     return settings.model_copy(
         update={"source": source, **{name: getattr(blank, name) for name in names}}
     )
@@ -168,8 +171,9 @@ def _unseen(source: Opened, settings: DataSettings) -> Tensor:
     """Rows kept from training: those held out, and all of the classes that were left out."""
     chosen = select(source, settings, "train")
     rows = chosen.held_out
-    if settings.classes and chosen.labels is not None:
-        rows = torch.cat([rows, (chosen.labels < 0).nonzero().flatten()])
+    if settings.classes and chosen.labels is not None and source.labels is not None:
+        left_out = (chosen.labels < 0) & (source.labels >= 0)
+        rows = torch.cat([rows, left_out.nonzero().flatten()])
     return rows.sort().values
 
 
