@@ -12,11 +12,14 @@ from energan.assembly import loop_of
 from energan.core import DataError, Domain, Model, SettingError
 from energan.data.dataset import DataSet
 from energan.data.labelled import LabelledFeed
+from energan.evaluation.attributes import traits
 from energan.models import cebgan, ebgan, ladder
 from energan.run import Run
 from energan.settings import load
 from energan.training.engine import Engine
 from energan.training.settings import TrainingSettings
+from energan.verdict.detection import ANOMALOUS, NEITHER, NORMAL, sides_of
+from energan.verdict.images import Judged
 from helpers import weight_files
 
 DOMAIN = Domain((4,), classes=3)
@@ -134,3 +137,16 @@ def test_a_run_of_own_labels_resumes_where_the_images_are_now(images: Path, tmp_
     assert about["class_names"] == ["dark", "light"]
     assert (about["events"], about["labelled"]) == (36, 6)
     assert Run(whole.path).class_names == ("dark", "light")
+
+
+def test_an_event_without_a_label_is_of_no_side_and_tells_no_trait() -> None:
+    data = points(SOME)
+    judged = Judged(data, tuple(map(str, range(30))), "points", "all", True)
+    sides = sides_of(judged, ("2",))  # -1 must not count from the end
+    assert sides is not None
+    assert sides[SOME == -1].unique().tolist() == [NEITHER]
+    assert sides[:3].tolist() == [ANOMALOUS, ANOMALOUS, NORMAL]
+    tags, _ = traits(data, partly=True)
+    assert torch.equal(tags.sum(1) == 0, SOME == -1)
+    with pytest.raises(DataError, match="21 events of points have no label"):
+        traits(data)
