@@ -25,6 +25,7 @@ from energan import assembly
 from energan.data import open_data
 from energan.settings import Job, load
 from energan.training.engine import Engine, choose
+from plain_ladder import plain_ladder
 
 
 class PlainMaxout(nn.Module):
@@ -176,7 +177,13 @@ def plain_blog(job: Job, x: torch.Tensor) -> Callable[[int], None]:
     return step
 
 
-PLAIN = {"ebgan": plain_ebgan, "gan": plain_gan, "ebgan_blog": plain_blog}
+PLAIN = {
+    "ebgan": plain_ebgan,
+    "gan": plain_gan,
+    "ebgan_blog": plain_blog,
+    "ladder": plain_ladder,
+    "ebgan_ln": plain_ladder,
+}
 
 
 def operations(step: Callable[[int], None]) -> int:

@@ -11,6 +11,7 @@ from energan import models
 from energan.core import Batch, Domain, Model, SettingError, place_seed
 from energan.data.dataset import DataSet
 from energan.data.feed import Feed
+from energan.data.labelled import LabelledFeed
 from energan.data.pairs import PairSet
 from energan.data.tags import TagSet
 from energan.training.engine import Engine
@@ -83,7 +84,11 @@ def make_loop(
     built = [case(s) for s in seeds] if callable(case) else list(case)
     settings = TrainingSettings(steps=steps, batch_size=8, **{"ema_every": 2, **training})
     labels = built[0].conditional
-    orders = Feed(data, seeds, 8, engine.dtype, conditions=labels)
+    orders: Callable[[int, int, int], Batch]
+    if labelled := built[0].labelled:
+        orders = LabelledFeed(data, seeds, 8, labelled, engine.dtype)
+    else:
+        orders = Feed(data, seeds, 8, engine.dtype, conditions=labels)
 
     def at_rest(chunk: int, size: int) -> Batch:
         return Feed(data, seeds, size, engine.dtype, "calibrate", labels)(chunk)

@@ -9,10 +9,11 @@ import torch
 from energan import models
 from energan.core import Batch, Calibrated, Domain, Model, SettingError, place_seed
 from energan.data import DataSet
+from energan.data.labelled import LabelledFeed
 from energan.folder import RunFolder
 from energan.settings import Job, load
 from energan.training.engine import Engine
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Feed, Hook, Loop
 from energan.training.ranks import ALONE, Ranks
 from energan.training.settings import TrainingSettings
 
@@ -68,6 +69,7 @@ def loop_of(
     built[0].sampler.check_batch(size * ranks.count)
     conditional = built[0].conditional
     _check_conditions(data, conditional)
+    _check_labelled(data, built[0])
 
     @lru_cache(maxsize=1)
     def resting_feed(size: int) -> Any:
@@ -76,7 +78,11 @@ def loop_of(
     def at_rest(chunk: int, size: int) -> Batch:
         return resting_feed(size)(chunk)  # type: ignore[no-any-return]
 
-    feed = data.feed(seeds, size, engine.dtype, conditions=conditional, share=ranks.share)
+    feed: Feed
+    if labelled := built[0].labelled:
+        feed = LabelledFeed(data, seeds, size, labelled, engine.dtype, ranks.share)
+    else:
+        feed = data.feed(seeds, size, engine.dtype, conditions=conditional, share=ranks.share)
     return make(built, feed, at_rest, training, engine, seeds, hooks, ranks)
 
 
@@ -88,10 +94,44 @@ def _check_conditions(data: DataSet, conditional: bool) -> None:
             f"{data.name} has no labels to condition on: use a source with classes, or a model "
             "without conditions"
         )
+    if conditional and not dense and data.labels is not None and int(data.labels.min()) < 0:
+        raise SettingError(
+            f"{int((data.labels < 0).sum())} events of {data.name} have no label, and this model "
+            "needs one of every event: leave those out, or use a model that learns from few "
+            "labels (ladder, ebgan_ln)"
+        )
     if dense and not conditional:
         raise SettingError(
             f"each event of {data.name} comes with a condition, which this model does not take: "
             "use a model that does (pix2pix for pairs of images), or data without (data.direction)"
+        )
+
+
+def _check_labelled(data: DataSet, model: Model) -> None:
+    """Raise SettingError if the model learns from few labels and the data, or its part of a batch,
+    has too few, or if the data keeps few for a model that learns from none."""
+    if not model.labelled:
+        if data.labelled is not None:
+            raise SettingError(
+                f"data.labelled {data.labelled} is for a model that learns from few labels, which "
+                "this one does not: leave it unset, or use ladder or ebgan_ln"
+            )
+        return
+    if model.conditional or data.domain.condition_shape is not None:
+        raise SettingError(
+            f"a model that learns from few labels takes no conditions, and those of {data.name} "
+            "or the model's own are some: use images with classes"
+        )
+    classes = data.domain.classes
+    if data.labels is None or not classes or not int((data.labels >= 0).sum()):
+        raise SettingError(
+            f"{data.name} has no labels to learn from: name some (data.labels, a CSV of "
+            "file,label), or sort images into folders of classes"
+        )
+    if model.labelled < classes:
+        raise SettingError(
+            f"model.labelled: {model.labelled} labelled events in a batch, for {classes} classes: "
+            f"use at least {classes}, one of each"
         )
 
 

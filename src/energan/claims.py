@@ -48,13 +48,19 @@ def claim_seeds(job: Job, seeds: list[int], out: str | Path | None) -> list[RunF
     """
     if out is None:
         return [RunFolder(path) for path in _first_free(job, [f"-s{seed}" for seed in seeds])]
-    folders = [RunFolder(Path(out) / f"s{seed}") for seed in seeds]
-    if Path(out).exists() and not Path(out).is_dir():
-        raise RunError(f"--out {out} is a file; name a folder")
-    for folder in folders:
-        check_free(folder)
+    folders = check_seeds(seeds, out)
     for folder in folders:
         folder.path.mkdir(parents=True, exist_ok=True)
+    return folders
+
+
+def check_seeds(seeds: list[int], out: str | Path) -> list[RunFolder]:
+    """The folders OUT/s0, OUT/s1, ... of seeds. Raises RunError if one of them is taken."""
+    if Path(out).exists() and not Path(out).is_dir():
+        raise RunError(f"--out {out} is a file; name a folder")
+    folders = [RunFolder(Path(out) / f"s{seed}") for seed in seeds]
+    for folder in folders:
+        check_free(folder)
     return folders
 
 

@@ -5,7 +5,7 @@ equal to it up to rounding, and every command takes it, `resume` too.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 
 from energan.assembly import build, loop_of
-from energan.claims import check_free, claim_seeds, locked
+from energan.claims import check_free, check_seeds, claim_seeds, locked
 from energan.core import DivergenceError, SettingError
 from energan.data import DataSet, open_data
 from energan.experiment import (
@@ -28,7 +28,7 @@ from energan.experiment import (
     write_beginning,
 )
 from energan.folder import RunFolder
-from energan.margin import Estimate
+from energan.margin import Estimate, wants_estimate
 from energan.previews import Judge
 from energan.progress import ProgressBar
 from energan.settings import Job
@@ -113,15 +113,21 @@ def start(
     check(job)
     job = job.resolved({"data": {"source": whole_path(job.settings.data.source)}})
     engine = choose(job.settings.engine)
-    asked, seeds = jobs_of(job, count), [job.settings.seed + i for i in range(count)]
-    for seed in seeds:
-        check_free(RunFolder(Path(out) / f"s{seed}")) if out is not None else None
+    asked = jobs_of(job, count)
+    seeds = [own.settings.seed for own in asked]
+    if out is not None:
+        check_seeds(seeds, out)
     data = open_data(job.settings.data)
     judge = judge_of(job, data, judging, ALONE)
-    cohort_of(asked, data, engine) if _auto(job) is None else None
+    if wants_estimate(job):  # a long work in vain, if they were no cohort
+        cohort_of([own.resolved({"model": {"margin": 1.0}}) for own in asked], data, engine)
     speak = ProgressBar().say if progress else silent
     found = [estimated(own, data, engine, ALONE, progress, speak) for own in asked]
-    cohort = cohort_of([_with(*pair) for pair in zip(asked, found, strict=True)], data, engine)
+    jobs = [
+        own if f is None else own.resolved({"model": {"margin": f.margin}})
+        for own, f in zip(asked, found, strict=True)
+    ]
+    cohort = cohort_of(jobs, data, engine)
     source = from_run or job.origin
     origins = [adopt(member, RunFolder(source)) if source else None for member in cohort.members]
     for line in (*(f.says() for f in found if f), said_of(cohort.chosen[0]), skipped_of(data)):
@@ -136,3 +142,74 @@ def start(
             )
             write_beginning(folder, asked[i], cohort.jobs[i], data, resolved)
         return train(cohort, data, folders, judge, progress)
+
+
+def train(
+    cohort: Cohort, data: DataSet, folders: list[RunFolder], judge: Judge | None, progress: bool
+) -> Ended:
+    """Run the cohort with the hooks of each member; each run's events say how it ended.
+
+    Raises DivergenceError if every member diverged.
+    """
+    whole, members, jobs = cohort.whole, cohort.members, cohort.jobs
+    seeds = list(whole.randomness.seeds)
+    bar = ProgressBar(what=f"training {len(members)} seeds") if progress else None
+    say = bar.say if bar is not None else silent
+    mean = Mean(bar, members) if bar is not None else None
+    about = {"torch": str(torch.__version__), **whole.engine.describe(), "cohort": seeds}
+    for member, job, folder, seed in zip(members, jobs, folders, seeds, strict=True):
+        folder.append("start", step=whole.step, **about)
+        own = partial(_named, say, seed)
+        listener = partial(mean, member) if mean is not None else None
+        member.hooks = hooks_of(member, job, data, folder, judge, own, listener)
+    lost: list[RunFolder] = []
+
+    def left(member: Member, error: DivergenceError) -> None:
+        folder = folders[member.index]
+        lost.append(folder)
+        own = diverged(folder, jobs[member.index], whole.step, error)
+        say(f"seed {seeds[member.index]} diverged, the others go on: {own}")
+
+    leading = Members(members, left)
+    whole.hooks = [*([bar] if bar is not None else []), leading]
+    try:
+        with stopping(whole):
+            whole.run()
+    except DivergenceError:
+        if leading.living:
+            raise
+        raise DivergenceError(
+            f"every seed diverged; {_named_all(folders)} are intact at their last checkpoints: "
+            "train anew with lower learning rates or --model.energy-optimiser.clip"
+        ) from None
+    for member in leading.living:
+        ended(folders[member.index], jobs[member.index], member)
+    return Ended(folders, lost, whole.stopping)
+
+
+class Mean:
+    """What the bar shows of a cohort: the mean of what its members log at the same step, their
+    images per second together."""
+
+    def __init__(self, listener: Callable[[int, Figures], None], members: list[Member]) -> None:
+        self.listener, self.members = listener, members
+        self._step, self._told = -1, {}  # type: tuple[int, dict[int, Figures]]
+
+    def __call__(self, member: Member, step: int, figures: Figures) -> None:
+        if step != self._step:
+            self._step, self._told = step, {}
+        self._told[member.index] = self._told.get(member.index, {}) | figures
+        every = list(self._told.values())
+        common = [name for name in figures if all(name in own for own in every)]
+        means = {name: sum(own[name] for own in every) / len(every) for name in common}
+        if "images_per_s" in means:
+            means["images_per_s"] *= len(every)
+        self.listener(step, means)
+
+
+def _named(say: Say, seed: int, text: str) -> None:
+    say(f"seed {seed}: {text}")
+
+
+def _named_all(folders: Sequence[RunFolder]) -> str:
+    return ", ".join(str(folder.path) for folder in folders)

@@ -13,6 +13,7 @@ from contract.stand_ins import (
 from energan import models
 from energan.core import Batch, Context, Randomness
 from energan.data.feed import Feed
+from energan.samplers.none import NoSampler
 from energan.training import checkpoint
 from energan.training.loop import Loop
 from helpers import assert_identical, make_loop, model_case, small_data, snapshot
@@ -53,10 +54,12 @@ def test_shapes(name: str) -> None:
     assert scored.code is None or (scored.code.dim() == 2 and len(scored.code) == n)
     assert scored.reconstruction is None or scored.reconstruction.shape == batch.x.shape
     draw, state = loop.sampler.draw(loop.energy, batch, loop.state, context)
-    assert draw is not None
-    assert draw.x.shape == batch.x.shape
+    assert (draw is None) == isinstance(loop.sampler, NoSampler)
+    assert draw is None or draw.x.shape == batch.x.shape
     assert state.keys() == loop.state.keys()
-    loss = loop.objective.energy_loss(loop.energy, batch, draw.detach(), context)
+    loss = loop.objective.energy_loss(
+        loop.energy, batch, None if draw is None else draw.detach(), context
+    )
     assert loss.total.shape == (1,)
     assert all(v.shape == (1,) and not v.requires_grad for v in loss.parts.values())
     loop.calibrate()

@@ -181,6 +181,7 @@ def _data_set(
             getattr(source, "attribute_names", None),
             augment, found.skipped, digest, found.path,
             None if found.path is None else found.release,
+            labelled=settings.labelled,
         )  # fmt: skip
 
     whole = part(chosen.training)

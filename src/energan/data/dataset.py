@@ -88,7 +88,10 @@ class DataSet:
 
     events: uint8 (S, C, H, W), scaled when gathered; or float32 (S, *event), already in the range.
     rows: int64 (N,): where in `events` each event of the set is; None if they stand as they are.
-    labels: int64 (N,) in [0, domain.classes), or None; class_names name the classes.
+    labels: int64 (N,) in [0, domain.classes), -1 of an event without one, or None where no event
+        has any; class_names name the classes.
+    labelled: of how many training events the labels are kept, a choice of each seed; None for all
+        that have one. Other labels are for scores alone, and training never sees them.
     attributes: uint8 (N, A) of 0 and 1, or None; attribute_names name its columns.
     domain: shape and range; its mean is that of the training events, also in `held_out`, and None
         in a test split.
@@ -121,6 +124,7 @@ class DataSet:
     path: Path | None = None
     release: Callable[[int], None] | None = None
     device: torch.device = CPU
+    labelled: int | None = None
 
     def __post_init__(self) -> None:
         held = self.augment(self.events[:0], None) if self.events.dim() == 4 else self.events
@@ -178,7 +182,7 @@ class DataSet:
 
         x is in the domain's range, on the set's device. draws: (*indices.shape, 3), uniform, for
         the augmentation. With `conditions` the batch carries the labels, int64 of the indices'
-        shape. Raises DataError if they are asked for and the set has none.
+        shape, -1 where there is none. Raises DataError if they are asked for and the set has none.
         """
         flat = indices.reshape(-1).to(self.events.device)
         rows = self.events.index_select(0, flat if self.rows is None else self.rows[flat])
@@ -236,6 +240,8 @@ class DataSet:
             digest.update(f"{self.labels.dtype} {tuple(self.labels.shape)};".encode())
             digest.update(self.labels.cpu().contiguous().numpy().data)
         digest.update(f"{self.domain.low} {self.domain.high} {self.domain.classes}".encode())
+        if self.labelled is not None:
+            digest.update(f"labelled {self.labelled}".encode())
         if self.augment:
             digest.update(repr(self.augment).encode())
         return digest.hexdigest()

@@ -54,6 +54,18 @@ class DataSettings(Config):
     held_out: int | None = Field(
         None, ge=0, description="events kept from training; the source's own number if not set"
     )
+    labels: str | None = Field(
+        None,
+        min_length=1,
+        description="of a folder of images: a CSV of `file,label` with the labels of some; the "
+        "others are unlabelled",
+    )
+    labelled: int | None = Field(
+        None,
+        ge=2,
+        description="for learning from few labels: keep those of so many events, of each class "
+        "alike, chosen by the seed; all that there are if not set",
+    )
     image_column: str | None = Field(None, description="of a table: the column of images")
     label_column: str | None = Field(None, description="of a table: the column of classes")
     attributes: tuple[str, ...] = Field(

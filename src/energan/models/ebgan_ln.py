@@ -1,7 +1,7 @@
 """EBGAN-LN (Zhao et al. 2017, section 4.2 and appendix D): a ladder network as EBGAN's energy.
 
     U(x) = ‖x − ẑ⁰‖²,  x from the noisy encoder                         (bottom-layer cost)
-    L_D = CE(logits(x_l), y_l) + λ · (E U(x) + c · E [m − U(G(z))]^+)
+    L_D = w · CE(logits(x_l), y_l) + λ · (E U(x) + c · E [m − U(G(z))]^+)
     L_G = E U(G(z))
 
 m falls to 0 and the generator stops; from then on D trains as the plain ladder network.
@@ -53,7 +53,7 @@ def build(config: Config, domain: Domain) -> Model:
         sampler=Generator(network, config.latent, config.prior, until=config.until),
         objective=FewLabels(),
         hyper={
-            "reconstruction": config.weight(domain),
+            **config.hyper(domain),
             "margin": config.margin,
             "contrast": config.contrast,
         },

@@ -13,6 +13,7 @@ from energan.nets.ladder import Ladder
 from energan.nets.mlp import Widths
 from energan.objectives.few_labels import FewLabels
 from energan.samplers.none import NoSampler
+from energan.schedules import Schedule
 
 ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 80000)")
 
@@ -27,10 +28,16 @@ class LadderConfig(BaseConfig):
         gt=0,
         description="weight λ of U(x), over the numbers in an event: 1000/784 of digits",
     )
+    classification: Schedule = Field(1.0, description="weight w of the cross-entropy")
     layer_costs: tuple[float, ...] = Field(
         (),
         description="weights of the other layers' costs, each over its width, the lowest first; "
         "none for the bottom layer's cost alone",
+    )
+    top_scale: bool = Field(
+        False,
+        description="a scale γ on the logits, as Rasmus et al. have: without it they have unit "
+        "variance, and probabilities stay well below 1",
     )
     labelled: int = Field(
         100, ge=2, description="labelled events in a batch, as many of each class"
@@ -39,6 +46,13 @@ class LadderConfig(BaseConfig):
     def weight(self, domain: Domain) -> float:
         """λ."""
         return self.reconstruction / domain.size
+
+    def hyper(self, domain: Domain) -> dict[str, Schedule]:
+        """What the objective reads from the schedules."""
+        return {
+            "reconstruction": self.weight(domain),
+            "classification": self.classification,
+        }
 
     def ladder(self, domain: Domain) -> LadderEnergy:
         """The energy for events of `domain`. Raises SettingError if those have no classes."""
@@ -55,7 +69,8 @@ class LadderConfig(BaseConfig):
             )
         bottom = self.weight(domain)
         weights = [cost / width / bottom for cost, width in zip(costs, above, strict=False)]
-        return LadderEnergy(Ladder(widths, self.noise), domain.shape, weights)
+        network = Ladder(widths, self.noise, top_scale=self.top_scale)
+        return LadderEnergy(network, domain.shape, weights)
 
 
 class Config(LadderConfig):
@@ -74,7 +89,7 @@ def build(config: Config, domain: Domain) -> Model:
         energy=config.ladder(domain),
         sampler=NoSampler(),
         objective=FewLabels(),
-        hyper={"reconstruction": config.weight(domain)},
+        hyper=config.hyper(domain),
         energy_optimiser=config.energy_optimiser,
         labelled=config.labelled,
     )

@@ -173,7 +173,7 @@ class GaussianNoise(Noisy):
         if self.randomness is None:
             return x + self.std * torch.randn_like(x)
         shape = x.shape if self.randomness.members == 1 else x.shape[1:]
-        return x + self.std * self.randomness.normal(*shape).to(x.dtype)
+        return torch.add(x, self.randomness.normal(*shape).to(x.dtype), alpha=self.std)
 
 
 class Scaled(nn.Module):

@@ -1,6 +1,6 @@
 """Learning from few labels: the energy also classifies (Zhao et al. 2017, section 4.2).
 
-    L_D = CE(logits(x_l), y_l) + λ·(E U(x) + c·E [m − U(G(z))]^+)
+    L_D = w·CE(logits(x_l), y_l) + λ·(E U(x) + c·E [m − U(G(z))]^+)
     L_G = E U(G(z))
 
 Without a generator, once it stopped, and at m = 0 this is the ladder network itself.
@@ -24,7 +24,7 @@ class Scores(Protocol):
 
 
 class FewLabels(Objective):
-    """hyper "reconstruction": λ; "margin": m; "contrast": c, the hinge's weight beside U(x)."""
+    """hyper "classification": w; "reconstruction": λ; "margin": m; "contrast": c."""
 
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, Scores) or not energy.nonnegative:
@@ -53,7 +53,8 @@ class FewLabels(Objective):
             told["energy_fake"] = fake.detach().mean(-1)
             pushed = hinge(real, fake, context.hyper["margin"]) - contrast
             contrast = contrast + context.hyper["contrast"].squeeze(-1) * pushed
-        return Loss(crossed + context.hyper["reconstruction"].squeeze(-1) * contrast, told)
+        w, weight = (context.hyper[n].squeeze(-1) for n in ("classification", "reconstruction"))
+        return Loss(w * crossed + weight * contrast, told)
 
     def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
         return Loss(context.rows(energy(draw.x, stream="fake").energy).mean(-1))
