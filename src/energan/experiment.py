@@ -167,19 +167,10 @@ def resume(
     ranks = join(engine.device)
     folder = RunFolder(path, ranks.writes)
     with locked(folder, ranks):
-        config = folder.read_config()
-        asked = {"steps": steps, "on_divergence": on_divergence}
-        changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
-        if data_at is not None:
-            changes["data"] = {"source": whole_path(str(data_at))}
+        changes = changes_of(steps, on_divergence, data_at)
         job = job.changed(changes)
         data = _open(job, ranks)
-        if data.fingerprint != resolved["data"]["fingerprint"]:
-            raise RunError(
-                f"the data of {folder.path} changed since it was trained "
-                f"({job.settings.data.source}: {len(data)} events now, "
-                f"{resolved['data']['events']} then); restore it, or start a new run with --from"
-            )
+        check_data(folder, job, data, resolved)
         loop, _ = _loop(_share(job, resolved.get("ranks", 1), ranks), data, engine, ranks)
         _restore_newest(loop, folder, resolved["from"])
         if loop.step >= job.settings.training.steps:
@@ -188,15 +179,45 @@ def resume(
                 if steps is None
                 else f"{folder.path} stands at step {loop.step}; --steps must be more"
             )
-        if changes["training"] or data_at is not None:
-            config["settings"] = recipes.merged(config["settings"], changes)
-            config["asked"] = recipes.merged(config["asked"], changes)
-            config["hash"] = hash_of(job, resolved)
-            folder.write_config(config)
+        write_changes(folder, job, changes, resolved)
         judge = judge_of(job, data, judging, ranks)
         folder.append("resume", step=loop.step)
         _train(loop, job, data, folder, progress, judge)
     return folder
+
+
+def changes_of(
+    steps: int | None, on_divergence: str | None, data_at: str | Path | None
+) -> dict[str, Any]:
+    """What a resume changes of the settings."""
+    asked = {"steps": steps, "on_divergence": on_divergence}
+    changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
+    if data_at is not None:
+        changes["data"] = {"source": whole_path(str(data_at))}
+    return changes
+
+
+def check_data(folder: RunFolder, job: Job, data: DataSet, resolved: dict[str, Any]) -> None:
+    """Raise RunError unless the data is what the run was trained on."""
+    if data.fingerprint != resolved["data"]["fingerprint"]:
+        raise RunError(
+            f"the data of {folder.path} changed since it was trained "
+            f"({job.settings.data.source}: {len(data)} events now, "
+            f"{resolved['data']['events']} then); restore it, or start a new run with --from"
+        )
+
+
+def write_changes(
+    folder: RunFolder, job: Job, changes: dict[str, Any], resolved: dict[str, Any]
+) -> None:
+    """Keep in config.json what a resume changed."""
+    if not any(changes.values()):
+        return
+    config = folder.read_config()
+    config["settings"] = recipes.merged(config["settings"], changes)
+    config["asked"] = recipes.merged(config["asked"], changes)
+    config["hash"] = hash_of(job, resolved)
+    folder.write_config(config)
 
 
 def _open(job: Job, ranks: Ranks) -> DataSet:
@@ -273,13 +294,8 @@ def hash_of(job: Job, resolved: dict[str, Any]) -> str:
 
 def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
     """Put the loop back to the newest good checkpoint, and say which newer ones were refused."""
-    if not checkpoint.listed(folder.checkpoints) and not folder.read("score"):
-        # killed before it wrote its first
-        if origin and adopt(loop, RunFolder(origin["path"]))["sha256"] != origin["sha256"]:
-            raise RunError(
-                f"{folder.path} was killed before its first checkpoint, and {origin['path']}, "
-                "whose weights it started from, has changed since: train again"
-            )
+    if unbegun(folder):
+        adopt_again(loop, folder, origin)
         return
     found, refused = loop.ranks.choose(lambda: checkpoint.newest_good(folder.checkpoints))
     checkpoint.restore(found, loop)
@@ -291,6 +307,23 @@ def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None
         folder.append("refused", step=loop.step, reason=reason)
         if loop.ranks.writes:
             ProgressBar().say(f"{reason}; using {found.name} instead")
+
+
+def unbegun(folder: RunFolder) -> bool:
+    """Whether the run was killed before it wrote its first checkpoint."""
+    return not checkpoint.listed(folder.checkpoints) and not folder.read("score")
+
+
+def adopt_again(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
+    """Start a run that was killed before its first checkpoint from the weights it began with.
+
+    Raises RunError if those have changed.
+    """
+    if origin and adopt(loop, RunFolder(origin["path"]))["sha256"] != origin["sha256"]:
+        raise RunError(
+            f"{folder.path} was killed before its first checkpoint, and {origin['path']}, "
+            "whose weights it started from, has changed since: train again"
+        )
 
 
 def _train(

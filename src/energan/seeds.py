@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 
-from energan.assembly import build, loop_of
+from energan.assembly import assemble, build, loop_of
 from energan.claims import check_free, check_seeds, claim_seeds, locked
 from energan.core import DivergenceError, SettingError
 from energan.data import DataSet, open_data
@@ -28,7 +28,7 @@ from energan.experiment import (
     write_beginning,
 )
 from energan.folder import RunFolder
-from energan.margin import Estimate, wants_estimate
+from energan.margin import wants_estimate
 from energan.previews import Judge
 from energan.progress import ProgressBar
 from energan.settings import Job
@@ -69,8 +69,10 @@ def jobs_of(job: Job, count: int) -> list[Job]:
     return [job.changed({"seed": first + i}) if i else job for i in range(count)]
 
 
-def check(job: Job) -> None:
-    """Raise SettingError if the job cannot train as a cohort, whatever its model is."""
+def check(job: Job, count: int) -> None:
+    """Raise SettingError if the job cannot train as a cohort of `count`, whatever its model is."""
+    if count < 2:
+        raise SettingError("a cohort has two seeds at least: train one by itself")
     if asked_ranks() > 1:
         raise SettingError("a cohort trains in one process: start it without torchrun")
     if job.settings.training.on_divergence == "rollback":
@@ -78,6 +80,14 @@ def check(job: Job) -> None:
             "a member of a cohort cannot go back alone: --on-divergence stop, or train the seeds "
             "apart (--together processes)"
         )
+
+
+def loop_of_seeds(job: Job, count: int, data: DataSet, engine: Engine) -> Loop:
+    """The loop of that many seeds, to see whether there can be one. Raises SettingError if not."""
+    if wants_estimate(job):
+        job = job.resolved({"model": {"margin": 1.0}})
+    seeds = [own.settings.seed for own in jobs_of(job, count)]
+    return assemble(job, data.to(engine.device), engine, seeds)
 
 
 def cohort_of(jobs: Sequence[Job], data: DataSet, engine: Engine) -> Cohort:
@@ -110,7 +120,7 @@ def start(
     from_run, judging: as `experiment.start` takes them. Raises SettingError if the seeds cannot
     train as a cohort, RunError if a folder is taken, DivergenceError if every seed diverged.
     """
-    check(job)
+    check(job, count)
     job = job.resolved({"data": {"source": whole_path(job.settings.data.source)}})
     engine = choose(job.settings.engine)
     asked = jobs_of(job, count)
@@ -120,7 +130,7 @@ def start(
     data = open_data(job.settings.data)
     judge = judge_of(job, data, judging, ALONE)
     if wants_estimate(job):  # a long work in vain, if they were no cohort
-        cohort_of([own.resolved({"model": {"margin": 1.0}}) for own in asked], data, engine)
+        loop_of_seeds(job, 2, data, engine)
     speak = ProgressBar().say if progress else silent
     found = [estimated(own, data, engine, ALONE, progress, speak) for own in asked]
     jobs = [
@@ -137,9 +147,7 @@ def start(
         for i, folder in enumerate(folders):
             stack.enter_context(locked(folder, ALONE))
             check_free(folder)  # again: another process may have had the lock
-            resolved = resolved_of(
-                cohort.members[i], data, cohort.chosen[i], found[i], origins[i]
-            )
+            resolved = resolved_of(cohort.members[i], data, cohort.chosen[i], found[i], origins[i])
             write_beginning(folder, asked[i], cohort.jobs[i], data, resolved)
         return train(cohort, data, folders, judge, progress)
 
@@ -183,12 +191,13 @@ def train(
             "train anew with lower learning rates or --model.energy-optimiser.clip"
         ) from None
     for member in leading.living:
+        member.stopping = whole.stopping
         ended(folders[member.index], jobs[member.index], member)
     return Ended(folders, lost, whole.stopping)
 
 
 class Mean:
-    """What the bar shows of a cohort: the mean of what its members log at the same step, their
+    """What the bar shows of a cohort: the mean of what its members log at the same step, and their
     images per second together."""
 
     def __init__(self, listener: Callable[[int, Figures], None], members: list[Member]) -> None:
@@ -199,8 +208,13 @@ class Mean:
         if step != self._step:
             self._step, self._told = step, {}
         self._told[member.index] = self._told.get(member.index, {}) | figures
-        every = list(self._told.values())
+        living = [m.index for m in self.members if m.index not in m.whole.diverged]
+        if any(index not in self._told for index in living):
+            return
+        every = [self._told[index] for index in living]
         common = [name for name in figures if all(name in own for own in every)]
+        if not common:
+            return
         means = {name: sum(own[name] for own in every) / len(every) for name in common}
         if "images_per_s" in means:
             means["images_per_s"] *= len(every)
