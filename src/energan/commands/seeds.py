@@ -4,11 +4,12 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from energan.commands.parts import without_options
-from energan.errors import RunError, SettingError
+from energan.errors import DataError, RunError, SettingError
 
 Together = Literal["auto", "cohort", "processes", "turns"]
 HELP = (
@@ -24,8 +25,12 @@ ENDS = ("finished", "stopped", "diverged")
 
 def train(job: Any, count: int, asked: Any, args: list[str]) -> int:
     """Train the job's seed and the `count` − 1 after it. args: the words after `energan train`."""
+    from energan.training.ranks import asked_ranks
+
     if count < 1:
         raise SettingError(f"--seeds {count}: at least 1")
+    if asked_ranks() > 1:
+        raise SettingError("several seeds train on one machine: start --seeds without torchrun")
     way = _way(job, count, asked.together)
     if way == "cohort":
         from energan import seeds
@@ -50,9 +55,7 @@ def train(job: Any, count: int, asked: Any, args: list[str]) -> int:
         for number, folder in zip(numbers, folders, strict=True)
     ]  # fmt: skip
     left = _run(commands, folders, at_once, threads)
-    if left is not None and left < count:
-        for folder in folders[left:]:
-            folder.rmdir()
+    if left < count:
         print(
             f"not begun: {count - left} of {count} seeds; begin them with: energan train "
             f"{shlex.join(words)} --seed {numbers[left]} --seeds {count - left}"
@@ -124,10 +127,7 @@ def _way(job: Any, count: int, asked: Together) -> Together:
     if asked != "auto":
         return asked
     from energan.training.engine import choose
-    from energan.training.ranks import asked_ranks
 
-    if asked_ranks() > 1:
-        return "cohort"  # which says that it cannot
     device = choose(job.settings.engine, switches=False).device.type
     if FASTEST[device] != "cohort":
         return FASTEST[device]
@@ -151,7 +151,7 @@ def _probe(job: Any) -> str:
     try:
         check(job, 2)
         loop_of_seeds(job, 2, data, engine)
-    except SettingError as error:
+    except (SettingError, DataError) as error:  # data that is streamed serves one run
         return str(error)
     return ""
 
@@ -174,13 +174,20 @@ def _run(
     folders: Sequence[Path],
     at_once: int,
     threads: int,
-) -> int | None:
-    """Run them; how many were begun. Raises RunError if one failed by a user's error."""
+) -> int:
+    """Run them; how many were begun. The folders of others that hold nothing are removed.
+
+    Raises RunError if one failed by a user's error.
+    """
     from energan.side_by_side import run
 
     if at_once > 1:
         print(f"{at_once} seeds at once, {threads} threads each", file=sys.stderr)
     codes = run(commands, at_once, threads)
+    begun = sum(code is not None for code in codes)  # they begin in order
+    for path in folders[begun:]:
+        with suppress(OSError):  # it holds a run, to be gone on with
+            path.rmdir()
     failed = [
         path
         for path, code in zip(folders, codes, strict=True)
@@ -188,7 +195,7 @@ def _run(
     ]
     if failed:
         raise RunError(f"{failed[0]} failed, as it says above; mend that, and train it again")
-    return next((i for i, code in enumerate(codes) if code is None), None)
+    return begun
 
 
 def _ended(folders: Sequence[Path]) -> int:
