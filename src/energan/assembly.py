@@ -1,6 +1,6 @@
 """Settings -> networks, data order, loop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -51,8 +51,12 @@ def loop_of(
     seeds: Sequence[int],
     hooks: Sequence[Hook] = (),
     ranks: Ranks = ALONE,
+    make: Callable[..., Loop] = Loop,
 ) -> Loop:
-    """The loop of models that are built, with its feeds. training.batch_size is of each rank."""
+    """The loop of models that are built, with its feeds. training.batch_size is of each rank.
+
+    make: what makes it of them, if not `Loop` itself.
+    """
     size = training.batch_size
     layers = [*built[0].energy.modules(), *built[0].sampler.modules()]
     normed = any(isinstance(m, Calibrated) for m in layers)
@@ -79,7 +83,7 @@ def loop_of(
         feed = LabelledFeed(data, seeds, size, labelled, engine.dtype, ranks.share)
     else:
         feed = data.feed(seeds, size, engine.dtype, conditions=conditional, share=ranks.share)
-    return Loop(built, feed, at_rest, training, engine, seeds, hooks, ranks)
+    return make(built, feed, at_rest, training, engine, seeds, hooks, ranks)
 
 
 def _check_conditions(data: DataSet, conditional: bool) -> None:

@@ -15,7 +15,7 @@ Energy-based generative adversarial networks.
   recipes            list the named settings
   train RECIPE       train, and write a run (try: energan train ebgan-digits)
   margin RECIPE      estimate a margin for a recipe on its data, or on yours
-  resume RUN         go on with a run that was stopped
+  resume RUN...      go on with a run that was stopped, or with several seeds
   sample RUN...      draw samples from a run, or follow the energies of some by chains
   restore RUN IMAGES..  fill in what is unknown of images, or clean them of noise
   translate RUN IN OUT  make images of images: a file, or a folder of them

@@ -1,41 +1,27 @@
 """The only assembler: settings -> data, model, loop, hooks, and a run on disk."""
 
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from energan import curves, recipes
+from energan import recipes
 from energan.assembly import build, job_of, loop_of
-from energan.core import CheckpointError, DivergenceError, Domain, RunError, SettingError
-from energan.data import SOURCES, DataSet, DataSettings, open_data
-from energan.data.label_files import find_labels
-from energan.data.labelled import labelled_events
+from energan.claims import check_free, claim, locked
+from energan.core import CheckpointError, DivergenceError, RunError, SettingError
+from energan.data import SOURCES, DataSet, open_data
 from energan.folder import RunFolder
-from energan.held_out import no_errors
-from energan.landscapes import Landscapes, mapped
 from energan.margin import STEPS, Estimate, estimate, wants_estimate
-from energan.previews import Judge, SampleGrids, Score
+from energan.previews import Judge
 from energan.progress import ProgressBar
-from energan.reconstructions import Reconstructions, denoises
-from energan.settings import LOWER_IS_BETTER, MADE_ANYWAY, Job
+from energan.settings import Job
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
-from energan.training.guard import Guard
-from energan.training.health import Health
-from energan.training.hooks import Checkpoints, Log, Rollback, TensorBoard
 from energan.training.loop import Loop
 from energan.training.ranks import Ranks, asked_ranks, join
 from energan.training.stopping import stopping
 from energan.version import __version__
-
-Judging = Callable[[Job, Domain], Judge | None]
-"""A job, the domain of its data -> what scores its samples; None if it needs nothing of its own."""
+from energan.watching import Judging, Say, diverged, ended, hooks_of, judge_of
 
 
 def start(
@@ -51,53 +37,41 @@ def start(
     judging: what makes the figure of `output.keep_best`, if not one that every run makes.
 
     Started by torchrun, each of its processes calls this, and the first one writes. Raises RunError
-    if `out` already holds a run, and what `_train` raises.
+    if `out` already holds a run, DivergenceError, with the remedy, if a loss stops being finite.
     """
-    job = job.resolved({"data": _whole_paths(job.settings.data)})
+    job = job.resolved({"data": {"source": whole_path(job.settings.data.source)}})
     engine = choose(job.settings.engine)
     ranks = join(engine.device)
     if out is not None:
-        ranks.first(lambda: _check_free(RunFolder(out)))
+        ranks.first(lambda: check_free(RunFolder(out)))
     data = _open(job, ranks)
-    judge = _judge(job, data, judging, ranks)
-    speak = ProgressBar().say if progress and ranks.writes else _silent
-    found = _estimated(job, data, engine, ranks, progress, speak)
+    judge = judge_of(job, data, judging, ranks)
+    speak = ProgressBar().say if progress and ranks.writes else silent
+    found = estimated(job, data, engine, ranks, progress, speak)
     asked, job = job, job.resolved({"model": {"margin": found.margin}}) if found else job
     loop, chosen = _loop(job, data, engine, ranks)
     source = from_run or job.origin
     origin = adopt(loop, RunFolder(source)) if source else None
-    resolved = _resolved(loop, data, chosen, found, origin)
-    for line in (found.says() if found else "", _said(chosen), _skipped(data)):
+    resolved = resolved_of(loop, data, chosen, found, origin)
+    for line in (found.says() if found else "", said_of(chosen), skipped_of(data)):
         speak(line) if line else None
-    path = ranks.tell(ranks.first(lambda: str(_claim(job, out).path)))
+    path = ranks.tell(ranks.first(lambda: str(claim(job, out).path)))
     assert path is not None
     folder = RunFolder(path, ranks.writes)
-    with _locked(folder, ranks):
-        ranks.first(lambda: _check_free(folder))  # again: another process may have had the lock
-        folder.write_config(
-            {
-                "energan": __version__,
-                "recipe": job.recipe,
-                "model": job.model,
-                "hash": _hash(job, resolved),
-                "asked": {**job.asked, **({"from": origin["path"]} if origin else {})},
-                "settings": asked.settings.model_dump(mode="json"),
-                "resolved": resolved,
-            }
-        )
-        if data.skipped:
-            folder.write_lines("skipped.txt", (f"{w}: {reason}" for w, reason in data.skipped))
+    with locked(folder, ranks):
+        ranks.first(lambda: check_free(folder))  # again: another process may have had the lock
+        write_beginning(folder, asked, job, data, resolved)
         _train(loop, job, data, folder, progress, judge)
     return folder
 
 
-def _estimated(
+def estimated(
     job: Job,
     data: DataSet,
     engine: Engine,
     ranks: Ranks,
     progress: bool,
-    speak: Callable[[str], None],
+    speak: Say,
 ) -> Estimate | None:
     """The margin, estimated by the first rank for all, where the job asks for that."""
     if not wants_estimate(job):
@@ -113,7 +87,7 @@ def _estimated(
     return found
 
 
-def _resolved(
+def resolved_of(
     loop: Loop,
     data: DataSet,
     chosen: dict[str, str],
@@ -139,6 +113,29 @@ def _resolved(
         "margin": found.record() if found else None,
         "from": origin,
     }  # fmt: skip
+
+
+def write_beginning(
+    folder: RunFolder, asked: Job, job: Job, data: DataSet, resolved: dict[str, Any]
+) -> None:
+    """What a new run's folder says: config.json, and what of the data was left out.
+
+    asked: the job as the user gave it; job: with what was estimated for it.
+    """
+    origin = resolved["from"]
+    folder.write_config(
+        {
+            "energan": __version__,
+            "recipe": job.recipe,
+            "model": job.model,
+            "hash": hash_of(job, resolved),
+            "asked": {**job.asked, **({"from": origin["path"]} if origin else {})},
+            "settings": asked.settings.model_dump(mode="json"),
+            "resolved": resolved,
+        }
+    )
+    if data.skipped:
+        folder.write_lines("skipped.txt", (f"{w}: {reason}" for w, reason in data.skipped))
 
 
 def resume(
@@ -170,20 +167,11 @@ def resume(
     )
     ranks = join(engine.device)
     folder = RunFolder(path, ranks.writes)
-    with _locked(folder, ranks):
-        config = folder.read_config()
-        asked = {"steps": steps, "on_divergence": on_divergence}
-        changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
-        if data_at is not None:
-            changes["data"] = _moved(job.settings.data, _whole_path(str(data_at)))
+    with locked(folder, ranks):
+        changes = changes_of(steps, on_divergence, data_at)
         job = job.changed(changes)
         data = _open(job, ranks)
-        if data.fingerprint != resolved["data"]["fingerprint"]:
-            raise RunError(
-                f"the data of {folder.path} changed since it was trained "
-                f"({job.settings.data.source}: {len(data)} events now, "
-                f"{resolved['data']['events']} then); restore it, or start a new run with --from"
-            )
+        check_data(folder, job, data, resolved)
         loop, _ = _loop(_share(job, resolved.get("ranks", 1), ranks), data, engine, ranks)
         _restore_newest(loop, folder, resolved["from"])
         if loop.step >= job.settings.training.steps:
@@ -192,15 +180,45 @@ def resume(
                 if steps is None
                 else f"{folder.path} stands at step {loop.step}; --steps must be more"
             )
-        if changes["training"] or data_at is not None:
-            config["settings"] = recipes.merged(config["settings"], changes)
-            config["asked"] = recipes.merged(config["asked"], changes)
-            config["hash"] = _hash(job, resolved)
-            folder.write_config(config)
-        judge = _judge(job, data, judging, ranks)
+        write_changes(folder, job, changes, resolved)
+        judge = judge_of(job, data, judging, ranks)
         folder.append("resume", step=loop.step)
         _train(loop, job, data, folder, progress, judge)
     return folder
+
+
+def changes_of(
+    steps: int | None, on_divergence: str | None, data_at: str | Path | None
+) -> dict[str, Any]:
+    """What a resume changes of the settings."""
+    asked = {"steps": steps, "on_divergence": on_divergence}
+    changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
+    if data_at is not None:
+        changes["data"] = {"source": whole_path(str(data_at))}
+    return changes
+
+
+def check_data(folder: RunFolder, job: Job, data: DataSet, resolved: dict[str, Any]) -> None:
+    """Raise RunError unless the data is what the run was trained on."""
+    if data.fingerprint != resolved["data"]["fingerprint"]:
+        raise RunError(
+            f"the data of {folder.path} changed since it was trained "
+            f"({job.settings.data.source}: {len(data)} events now, "
+            f"{resolved['data']['events']} then); restore it, or start a new run with --from"
+        )
+
+
+def write_changes(
+    folder: RunFolder, job: Job, changes: dict[str, Any], resolved: dict[str, Any]
+) -> None:
+    """Keep in config.json what a resume changed."""
+    if not any(changes.values()):
+        return
+    config = folder.read_config()
+    config["settings"] = recipes.merged(config["settings"], changes)
+    config["asked"] = recipes.merged(config["asked"], changes)
+    config["hash"] = hash_of(job, resolved)
+    folder.write_config(config)
 
 
 def _open(job: Job, ranks: Ranks) -> DataSet:
@@ -216,28 +234,12 @@ def _loop(job: Job, data: DataSet, engine: Engine, ranks: Ranks) -> tuple[Loop, 
     return loop_of([model], training, data, engine, [seed], (), ranks), model.chosen
 
 
-def _whole_path(source: str) -> str:
+def whole_path(source: str) -> str:
     """A path from the root, so that a run finds its data from any folder; a name as it is."""
     path = Path(source)
     if source in SOURCES or path.is_absolute() or not path.exists():
         return source
     return str(path.resolve())
-
-
-def _whole_paths(data: DataSettings) -> dict[str, Any]:
-    """What of the settings names files, from the root."""
-    named: dict[str, Any] = {"source": _whole_path(data.source)}
-    if data.labels is not None and (folder := Path(named["source"]).expanduser()).is_dir():
-        named["labels"] = str(find_labels(data.labels, folder).resolve())
-    return named
-
-
-def _moved(data: DataSettings, source: str) -> dict[str, Any]:
-    """The same for data that is elsewhere now, with the labels' file if that lay in its folder."""
-    named: dict[str, Any] = {"source": source}
-    if data.labels is not None and Path(data.labels).is_relative_to(data.source):
-        named["labels"] = str(Path(source) / Path(data.labels).relative_to(data.source))
-    return named
 
 
 def _share(job: Job, before: int, ranks: Ranks) -> Job:
@@ -254,30 +256,20 @@ def _share(job: Job, before: int, ranks: Ranks) -> Job:
     return job.resolved({"training": {"batch_size": batch // ranks.count}})
 
 
-@contextmanager
-def _locked(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
-    """Hold the run for the first rank; its error, if another process has it, ends all of them."""
-    with ExitStack() as stack:
-        ranks.first(lambda: stack.enter_context(folder.lock()))
-        yield
-
-
 def _about(data: DataSet) -> dict[str, Any]:
     return {
         "name": data.name,
         "events": len(data),
         "fingerprint": data.fingerprint,
         "skipped": len(data.skipped),
-        "class_names": None if data.class_names is None else list(data.class_names),
-        "labelled": labelled_events(data),
     }
 
 
-def _said(chosen: dict[str, str]) -> str:
+def said_of(chosen: dict[str, str]) -> str:
     return "; ".join(f"{name}: {what}" for name, what in chosen.items())
 
 
-def _skipped(data: DataSet) -> str:
+def skipped_of(data: DataSet) -> str:
     if not data.skipped:
         return ""
     where, reason = data.skipped[0]
@@ -287,11 +279,11 @@ def _skipped(data: DataSet) -> str:
     )
 
 
-def _silent(text: str) -> None:
+def silent(text: str) -> None:
     return
 
 
-def _hash(job: Job, resolved: dict[str, Any]) -> str:
+def hash_of(job: Job, resolved: dict[str, Any]) -> str:
     origin = resolved["from"]
     return job.hash(
         resolved["data"]["fingerprint"],
@@ -303,13 +295,8 @@ def _hash(job: Job, resolved: dict[str, Any]) -> str:
 
 def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
     """Put the loop back to the newest good checkpoint, and say which newer ones were refused."""
-    if not checkpoint.listed(folder.checkpoints) and not folder.read("score"):
-        # killed before it wrote its first
-        if origin and adopt(loop, RunFolder(origin["path"]))["sha256"] != origin["sha256"]:
-            raise RunError(
-                f"{folder.path} was killed before its first checkpoint, and {origin['path']}, "
-                "whose weights it started from, has changed since: train again"
-            )
+    if unbegun(folder):
+        adopt_again(loop, folder, origin)
         return
     found, refused = loop.ranks.choose(lambda: checkpoint.newest_good(folder.checkpoints))
     checkpoint.restore(found, loop)
@@ -323,23 +310,21 @@ def _restore_newest(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None
             ProgressBar().say(f"{reason}; using {found.name} instead")
 
 
-def _judge(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> Judge | None:
-    """What scores for `keep_best`, made by the rank that scores, and none if nothing need be."""
-    lacks = {
-        "held_out_energy": "" if data.held_out is not None else "nothing is held out",
-        "high_quality_share": "" if data.modes is not None else "the data has no known modes",
-        "l1": "" if data.domain.paired else "the data holds no pairs",
-    }
-    wanted = job.settings.output.keep_best
-    if wanted == "error":
-        lacks[wanted] = no_errors(job, data)
-    if reason := lacks.get(wanted):
-        raise SettingError(f"--keep-best {wanted} does not apply: {reason}")
-    if wanted in MADE_ANYWAY:
-        return None
-    if judging is None:
-        raise SettingError(f"output.keep_best {wanted}: give `start` a `judging` that makes it")
-    return ranks.first(lambda: judging(job, data.domain))
+def unbegun(folder: RunFolder) -> bool:
+    """Whether the run was killed before it wrote its first checkpoint."""
+    return not checkpoint.listed(folder.checkpoints) and not folder.read("score")
+
+
+def adopt_again(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
+    """Start a run that was killed before its first checkpoint from the weights it began with.
+
+    Raises RunError if those have changed.
+    """
+    if origin and adopt(loop, RunFolder(origin["path"]))["sha256"] != origin["sha256"]:
+        raise RunError(
+            f"{folder.path} was killed before its first checkpoint, and {origin['path']}, "
+            "whose weights it started from, has changed since: train again"
+        )
 
 
 def _train(
@@ -354,74 +339,18 @@ def _train(
 
     Raises DivergenceError, with the remedy, if it diverged.
     """
-    output, training = job.settings.output, job.settings.training
     folder.append("start", step=loop.step, torch=str(torch.__version__), **loop.engine.describe())
-    bar = ProgressBar()
-    log = Log(folder, output.log_every, [])
-    score = Score(data, loop.engine, judge)
-    grids = SampleGrids(folder, output.sample_every, data)
-    best, highest = output.keep_best, output.keep_best not in LOWER_IS_BETTER
-    saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, best, highest)
-    loop.hooks = [log, saving, grids]
-    shown: list[SampleGrids | Reconstructions] = [grids]
-    if denoises(loop.energy) and data.domain.condition_shape is None:
-        shown.append(Reconstructions(folder, output.sample_every, data))
-        loop.hooks.append(shown[-1])
-    if mapped(data.domain):
-        loop.hooks.append(Landscapes(folder, output.sample_every, data))
-    if training.guard:
-        guard = Guard(log, output.checkpoint_every)
-        log.listeners.append(guard)
-        loop.hooks.insert(1, guard)  # nothing that it finds sick is saved
-    if training.on_divergence == "rollback":
-        loop.hooks.append(Rollback(folder, training.rollbacks, bar.say))
-    if loop.ranks.writes:
-        _watch(loop, log, shown, bar if progress else None, output.tensorboard)
+    bar = ProgressBar() if progress and loop.ranks.writes else None
+    say = bar.say if bar is not None else silent
+    loop.hooks = hooks_of(loop, job, data, folder, judge, say, bar)
+    if bar is not None:
+        loop.hooks.insert(0, bar)  # it starts before the others speak
     try:
         with stopping(loop):
             loop.run()
     except DivergenceError as error:
-        folder.append("diverged", step=loop.step, reason=str(error))
-        curves.draw(folder, loop)
-        kept = checkpoint.listed(folder.checkpoints)
-        intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
-        remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
-        if training.on_divergence == "rollback":
-            remedy = f"it was rolled back {training.rollbacks} times in vain: {remedy}"
-        else:
-            remedy += (
-                ", or let it go back and halve its rates: "
-                f"energan resume {folder.path} --on-divergence rollback"
-            )
-        raise DivergenceError(f"{error}; {intact}; {remedy}") from None
-    curves.draw(folder, loop)
-    if loop.step >= training.steps:
-        folder.append("finished", step=loop.step)
-    else:
-        folder.append("stopped", step=loop.step, reason=loop.stopping)
-
-
-def _watch(
-    loop: Loop,
-    log: Log,
-    shown: Sequence[SampleGrids | Reconstructions],
-    bar: ProgressBar | None,
-    tensorboard: bool,
-) -> None:
-    """Add the hooks and listeners that only look; the first rank alone has them."""
-    folder = log.folder
-    if tensorboard and importlib.util.find_spec("tensorboard"):
-        board = TensorBoard(folder)
-        log.listeners.append(board)
-        for previews in shown:
-            previews.listeners.append(partial(board.picture, what=previews.what))
-        loop.hooks.append(board)
-    health = Health(folder, bar.say if bar is not None else _silent)
-    log.listeners.append(health)
-    loop.hooks.append(health)
-    if bar is not None:
-        log.listeners.append(bar)
-        loop.hooks.insert(0, bar)  # it starts before the others speak
+        raise DivergenceError(diverged(folder, job, loop.step, error)) from None
+    ended(folder, job, loop)
 
 
 def adopt(loop: Loop, source: RunFolder) -> dict[str, Any]:
@@ -440,31 +369,3 @@ def adopt(loop: Loop, source: RunFolder) -> dict[str, Any]:
         "step": meta["step"],
         "sha256": meta["sha256"][checkpoint.WEIGHTS],
     }
-
-
-def _check_free(folder: RunFolder) -> None:
-    if folder.exists():
-        raise RunError(
-            f"{folder.path} already holds a run: go on with it by "
-            f"`energan resume {folder.path}`, or choose another --out"
-        )
-    if folder.path.exists() and not folder.path.is_dir():
-        raise RunError(f"--out {folder.path} is a file; name a folder")
-    if folder.path.is_dir() and any(not p.name.startswith(".") for p in folder.path.iterdir()):
-        raise RunError(f"--out {folder.path} holds other files; name a new or an empty folder")
-
-
-def _claim(job: Job, out: str | Path | None) -> RunFolder:
-    """The folder to write to, made; without `out` the first free runs/RECIPE, runs/RECIPE-2, ..."""
-    if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        return RunFolder(out)
-    name = Path("runs") / Path(job.recipe).name
-    for number in count(1):
-        path = name if number == 1 else name.with_name(f"{name.name}-{number}")
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return RunFolder(path)
-    raise AssertionError  # count() has no end

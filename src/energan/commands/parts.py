@@ -1,6 +1,7 @@
 """What the commands share: parsing, tables."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from energan.errors import EnerganError
@@ -65,6 +66,15 @@ def _take_option(args: list[str], name: str) -> tuple[str | None, list[str]]:
         if word.startswith(f"{name}="):
             return word.partition("=")[2], args[:i] + args[i + 1 :]
     return None, args
+
+
+def without_options(args: list[str], names: Sequence[str]) -> list[str]:
+    """The words less some options and their values."""
+    for name in names:
+        found: str | None = ""
+        while found is not None:
+            found, args = _take_option(args, name)
+    return args
 
 
 def figure(value: float | None) -> str:

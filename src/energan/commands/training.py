@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from energan.commands import seeds
 from energan.commands.parts import parse, parse_recipe
+from energan.commands.seeds import HELP, Together
+from energan.errors import EnerganError
 
 
 def train(args: list[str]) -> int:
@@ -21,12 +24,17 @@ def train(args: list[str]) -> int:
         scale: str | None = None
         """multiply every count of training steps of the recipe, schedules included, by this number
         or fraction, as 1/6; what else is given here counts as written"""
+        seeds: int | None = None
+        """train so many seeds: this one and those after it, a run folder for each"""
+        together: Annotated[Together, tyro.conf.arg(help=HELP)] = "auto"
         dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
         """print the resolved settings and stop"""
 
     job, asked = parse_recipe(Train, args, "train")
     if asked.dry_run:
         return _dry_run(job)
+    if asked.seeds is not None:
+        return seeds.train(job, asked.seeds, asked, args)
     from energan import experiment
     from energan.evaluation.keeping import judging
 
@@ -39,10 +47,10 @@ def resume(args: list[str]) -> int:
 
     @dataclass
     class Resume:
-        """Go on with a run that was stopped, from its newest good checkpoint."""
+        """Go on with a run that was stopped, or with several, from the newest good checkpoint."""
 
-        run: Annotated[Path, tyro.conf.Positional]
-        """the run's folder"""
+        runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
+        """the run's folder; several that trained as a cohort go on as one"""
         steps: int | None = None
         """train to this many steps instead of the number the run was started with"""
         threads: int | None = None
@@ -51,20 +59,27 @@ def resume(args: list[str]) -> int:
         """what to do if a loss is not finite, if not as the run was started"""
         data: str | None = None
         """where the data is now, if it was moved; it must hold what it held"""
+        together: Annotated[Together, tyro.conf.arg(help=HELP)] = "auto"
 
     asked = parse(Resume, args, "energan resume")
-    from energan import experiment
-    from energan.evaluation.keeping import judging
+    if not asked.runs:
+        raise EnerganError("name a run's folder: `energan runs` lists them")
 
-    folder = experiment.resume(
-        asked.run,
-        steps=asked.steps,
-        threads=asked.threads,
-        on_divergence=asked.on_divergence,
-        data_at=asked.data,
-        judging=judging,
-    )
-    return _ended(folder)
+    def alone(path: Path) -> int:
+        from energan import experiment
+        from energan.evaluation.keeping import judging
+
+        folder = experiment.resume(
+            path,
+            steps=asked.steps,
+            threads=asked.threads,
+            on_divergence=asked.on_divergence,
+            data_at=asked.data,
+            judging=judging,
+        )
+        return _ended(folder)
+
+    return seeds.resume(asked, alone) if len(asked.runs) > 1 else alone(asked.runs[0])
 
 
 def _dry_run(job: Any) -> int:

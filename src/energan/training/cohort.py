@@ -85,11 +85,18 @@ def _layers(network: nn.Module) -> list[object]:
 
 
 @torch.no_grad()
-def mask(tensors: Sequence[torch.Tensor], members: int, member: int) -> None:
+def mask(tensors: Sequence[torch.Tensor], member: int) -> None:
     """Zero one member's part of stacked tensors, so that what is not finite stays nowhere."""
     for tensor in tensors:
-        if tensor.dim() and len(tensor) == members:
-            tensor[member] = 0
+        tensor[member] = 0
+
+
+def share(own: nn.Module, stacked: nn.Module, member: int) -> None:
+    """Make the tensors of a single network those of one member: views, so that each change of one
+    is a change of the other."""
+    of_all = {**dict(stacked.named_parameters()), **dict(stacked.named_buffers())}
+    for name, tensor in (*own.named_parameters(), *own.named_buffers()):
+        tensor.data = of_all[name].detach()[member]
 
 
 def unstack(tensors: dict[str, torch.Tensor], member: int) -> dict[str, torch.Tensor]:

@@ -234,8 +234,9 @@ class Loop:
         if len(self.diverged) == self.members:
             raise DivergenceError(reason)
         self.rate_scale[member] = 0
-        state = [t for stepper in self.steppers.values() for t in stepper.state().values()]
-        mask([*(p for v in self.versions() for p in v.parameters()), *state], self.members, member)
+        mask([p for v in self.versions() for p in v.parameters()], member)
+        for stepper in self.steppers.values():
+            stepper.mask(member)
 
     def forget(self) -> None:
         """Drop figures not yet read: they belong to steps that a rollback undid."""

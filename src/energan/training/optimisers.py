@@ -1,10 +1,12 @@
-"""Stepping a network's parameters, alone or as a cohort.
+"""Stepping a network's parameters, alone or as a cohort, by torch's fused optimisers.
 
-A single run uses torch's fused optimisers. torch.optim takes no vector of rates, so a cohort has
-stacked forms of the same updates: every parameter is (M, ...), every rate (M, 1, ...).
+torch.optim takes no vector of rates. So each member of a cohort has an optimiser of its own, whose
+parameters are the member's part (...) of the stacked ones (M, ...): views, so nothing is copied,
+and the arithmetic is that of a single run.
 """
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -15,86 +17,36 @@ from energan.schedules import parse
 Named = list[tuple[str, nn.Parameter]]
 
 
-class Stepper:
-    """One network's optimiser: gradient clipping, scheduled rates, state by parameter name.
+class Updates:
+    """One member's optimiser: scheduled rates, and state by parameter name."""
 
-    settings: one for each member; they may differ in rate, momentum and clip, not in kind.
-    """
-
-    def __init__(self, network: nn.Module, settings: Sequence[Optimiser]) -> None:
-        self.named: Named = list(network.named_parameters())
-        self.members = len(settings)
-        first = settings[0]
-        for other in settings[1:]:
-            if (other.kind, other.beta1, other.beta2, other.eps) != (
-                first.kind, first.beta1, first.beta2, first.eps,
-            ):  # fmt: skip
-                raise SettingError(
-                    "members of a cohort share the kind of optimiser, its betas and eps; "
-                    "train those that differ as separate runs"
-                )
-        self._lr = [parse(s.lr) for s in settings]
-        self._momentum = [parse(s.momentum) for s in settings]
-        self._clips = [s.clip for s in settings]
-        self.optimiser = self._build(first)
-
-    def _build(self, settings: Optimiser) -> torch.optim.Optimizer | None:
-        parameters = [p for _, p in self.named]
-        if not parameters:
-            return None
-        betas = (settings.beta1, settings.beta2)
-        if self.members == 1:
-            if settings.kind == "adam":
-                return torch.optim.Adam(parameters, betas=betas, eps=settings.eps, fused=True)
-            return torch.optim.SGD(parameters, fused=True)
-        if settings.kind == "adam":
-            return StackedAdam(parameters, betas=betas, eps=settings.eps)
-        return StackedSGD(parameters)
+    def __init__(self, named: Named, settings: Optimiser) -> None:
+        self.named = named
+        self._lr, self._momentum = parse(settings.lr), parse(settings.momentum)
+        self.optimiser: torch.optim.Optimizer | None = None
+        parameters = [p for _, p in named]
+        if parameters and settings.kind == "adam":
+            betas = (settings.beta1, settings.beta2)
+            self.optimiser = torch.optim.Adam(parameters, betas=betas, eps=settings.eps, fused=True)
+        elif parameters:
+            self.optimiser = torch.optim.SGD(parameters, fused=True)
 
     def rate(self, step: int) -> float:
-        """The scheduled learning rate at a step, the mean over members."""
-        return sum(rate(step) for rate in self._lr) / len(self._lr)
+        """The scheduled learning rate at a step."""
+        return self._lr(step)
 
-    def gradients(self) -> list[Tensor]:
-        """Those there are, one for each parameter."""
-        return [p.grad for _, p in self.named if p.grad is not None]
-
-    def zero(self) -> None:
-        for _, p in self.named:
-            p.grad = None
-
-    def step(self, step: int, scale: Tensor) -> None:
-        """One update with the rates of `step`, each member's times `scale` (M,)."""
+    def step(self, step: int, scale: float) -> None:
+        """One update with the rates of `step` times `scale`."""
         if self.optimiser is None:
             return
-        self._clip()
-        scales = scale.tolist()
-        lr = [rate(step) * s for rate, s in zip(self._lr, scales, strict=True)]
-        momentum = [m(step) for m in self._momentum]
         for group in self.optimiser.param_groups:
-            group["lr"] = lr[0] if self.members == 1 else lr
+            group["lr"] = self._lr(step) * scale
             if "momentum" in group:
-                group["momentum"] = momentum[0] if self.members == 1 else momentum
+                group["momentum"] = self._momentum(step)
         self.optimiser.step()
 
-    def _clip(self) -> None:
-        if not any(self._clips):
-            return
-        grads, norms = self.gradients(), self.norms()
-        limits = norms.new_tensor([c or float("inf") for c in self._clips])
-        factors = (limits / (norms + 1e-6)).clamp_max(1.0)
-        for g in grads:
-            g.mul_(_rates(factors, g) if self.members > 1 else factors[0])
-
-    def norms(self) -> Tensor:
-        """The norm of each member's gradient (M,), before any clipping; there must be one."""
-        rows = (g.reshape(self.members, -1) for g in self.gradients())
-        parts = [torch.linalg.vector_norm(row, dim=1) for row in rows]
-        norms: Tensor = torch.linalg.vector_norm(torch.stack(parts), dim=0)
-        return norms
-
     def state(self) -> dict[str, Tensor]:
-        """Every state tensor as `parameter/item`."""
+        """Every state tensor as `parameter/item`, not copied."""
         if self.optimiser is None:
             return {}
         return {
@@ -120,56 +72,102 @@ class Stepper:
             )
 
 
-def _rates(values: Tensor, like: Tensor) -> Tensor:
-    return values.view(-1, *[1] * (like.dim() - 1))
+class Stepper:
+    """One network's optimisers, one for each member, and the clipping of gradients.
 
+    settings: one for each member; they may differ in rate, momentum and clip, not in kind.
+    """
 
-class StackedAdam(torch.optim.Optimizer):
-    """Adam over parameters (M, ...) with one rate a member (Kingma & Ba 2015, algorithm 1)."""
+    def __init__(self, network: nn.Module, settings: Sequence[Optimiser]) -> None:
+        self.named: Named = list(network.named_parameters())
+        self.members = len(settings)
+        first = settings[0]
+        for other in settings[1:]:
+            if (other.kind, other.beta1, other.beta2, other.eps) != (
+                first.kind, first.beta1, first.beta2, first.eps,
+            ):  # fmt: skip
+                raise SettingError(
+                    "members of a cohort share the kind of optimiser, its betas and eps; "
+                    "train those that differ as separate runs"
+                )
+        self._clips = [s.clip for s in settings]
+        self.each = [Updates(self._part(i), own) for i, own in enumerate(settings)]
 
-    def __init__(
-        self, parameters: list[nn.Parameter], betas: tuple[float, float], eps: float
-    ) -> None:
-        super().__init__(parameters, {"lr": [], "betas": betas, "eps": eps})
+    def _part(self, member: int) -> Named:
+        if self.members == 1:
+            return self.named
+        return [(name, nn.Parameter(p.detach()[member])) for name, p in self.named]
+
+    def member(self, member: int) -> "Stepper":
+        """That of one member, as its single run has it; its state is the same tensors."""
+        alone = copy(self)
+        alone.members, alone.each = 1, [self.each[member]]
+        alone.named, alone._clips = alone.each[0].named, [self._clips[member]]
+        return alone
+
+    def rate(self, step: int) -> float:
+        """The scheduled learning rate at a step, the mean over members."""
+        return sum(own.rate(step) for own in self.each) / self.members
+
+    def gradients(self) -> list[Tensor]:
+        """Those there are, one for each parameter."""
+        return [p.grad for _, p in self.named if p.grad is not None]
+
+    def zero(self) -> None:
+        for _, p in self.named:
+            p.grad = None
+
+    def step(self, step: int, scale: Tensor) -> None:
+        """One update with the rates of `step`, each member's times `scale` (M,).
+
+        None where that is 0: of a member that was taken out.
+        """
+        if not self.named:
+            return
+        self._clip()
+        if self.members > 1:
+            self._hand_out()
+        for own, factor in zip(self.each, scale.tolist(), strict=True):
+            if factor:
+                own.step(step, factor)
+
+    def _hand_out(self) -> None:
+        """Show each member's optimiser its part of the gradients."""
+        for place, (_, p) in enumerate(self.named):
+            grads = [None] * self.members if p.grad is None else p.grad.unbind()
+            for own, grad in zip(self.each, grads, strict=True):
+                own.named[place][1].grad = grad
+
+    def _clip(self) -> None:
+        if not any(self._clips):
+            return
+        grads, norms = self.gradients(), self.norms()
+        limits = norms.new_tensor([c or float("inf") for c in self._clips])
+        factors = (limits / (norms + 1e-6)).clamp_max(1.0)
+        for g in grads:
+            g.mul_(factors.view(-1, *[1] * (g.dim() - 1)) if self.members > 1 else factors[0])
+
+    def norms(self) -> Tensor:
+        """The norm of each member's gradient (M,), before any clipping; there must be one."""
+        rows = (g.reshape(self.members, -1) for g in self.gradients())
+        parts = [torch.linalg.vector_norm(row, dim=1) for row in rows]
+        norms: Tensor = torch.linalg.vector_norm(torch.stack(parts), dim=0)
+        return norms
+
+    def state(self) -> dict[str, Tensor]:
+        """Every state tensor as `parameter/item`; of a cohort stacked, (M, ...)."""
+        states = [own.state() for own in self.each]
+        if self.members == 1:
+            return states[0]
+        return {key: torch.stack([state[key] for state in states]) for key in states[0]}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Adopt what `state` gave."""
+        for i, own in enumerate(self.each):
+            own.load({k: v if self.members == 1 else v[i] for k, v in state.items()})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:
-                    state["step"] = torch.zeros(())
-                    state["exp_avg"] = torch.zeros_like(p)
-                    state["exp_avg_sq"] = torch.zeros_like(p)
-                state["step"] += 1
-                t = float(state["step"])
-                mean, square = state["exp_avg"], state["exp_avg_sq"]
-                mean.lerp_(p.grad, 1 - beta1)
-                square.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
-                root = square.sqrt().div_((1 - beta2**t) ** 0.5).add_(group["eps"])
-                rates = _rates(p.new_tensor(group["lr"]), p) / (1 - beta1**t)
-                p.sub_(rates * (mean / root))
-
-
-class StackedSGD(torch.optim.Optimizer):
-    """SGD with momentum over parameters (M, ...), one rate and one momentum a member."""
-
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
-        super().__init__(parameters, {"lr": [], "momentum": []})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                direction = p.grad
-                if any(group["momentum"]):
-                    state = self.state[p]
-                    buffer = state.setdefault("momentum_buffer", torch.zeros_like(p))
-                    buffer.mul_(_rates(p.new_tensor(group["momentum"]), p)).add_(p.grad)
-                    direction = buffer
-                p.sub_(_rates(p.new_tensor(group["lr"]), p) * direction)
+    def mask(self, member: int) -> None:
+        """Zero one member's state, so that what is not finite stays nowhere."""
+        for value in self.each[member].state().values():
+            value.zero_()
