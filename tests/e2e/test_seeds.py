@@ -2,6 +2,9 @@
 
 import json
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def job_of(model: str, steps: int = 20, **groups: dict[str, Any]) -> Job:
     changes: dict[str, dict[str, Any]] = {
         "model": SMALL[model],
-        "data": {"source": "digits", "range": "unit" if model != "ebgan" else "symmetric"},
+        "data": {"source": "digits", "range": "unit" if model != "ebgan" else "signed"},
         "training": {"steps": steps, "batch_size": 32},
         "engine": {"precision": "64", "threads": 1},
         "output": {"log_every": 5, "sample_every": 20, "checkpoint_every": 10,
@@ -49,12 +52,14 @@ def tensors(run: Path, step: int) -> dict[str, torch.Tensor]:
 
 
 def assert_close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    """Relative error ≤ 1e-9 of each tensor; what is rounding alone, near 0, apart."""
+    """Relative error ≤ 1e-9 of each weight; of an optimiser's means of gradients that are hardly
+    more than rounding, as of a ladder's upper combinators at first, ≤ 1e-6."""
     assert a.keys() == b.keys()
     for name, value in b.items():
         assert a[name].shape == value.shape, name
         off = torch.linalg.vector_norm(a[name].double() - value.double())
-        assert off <= 1e-9 * torch.linalg.vector_norm(value.double()) + 1e-12, name
+        error = 1e-6 if ".optimiser." in name else 1e-9
+        assert off <= error * torch.linalg.vector_norm(value.double()) + 1e-12, name
 
 
 def files(run: Path) -> set[str]:
@@ -276,3 +281,23 @@ def test_a_model_without_a_member_axis_says_so(
     assert cli.main([*words, "--out", str(tmp_path)]) == 2
     assert "has no member axis" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_stops_all_processes_which_say_how_to_go_on(tmp_path: Path) -> None:
+    words = [*WORDS, "--steps", "1000000", "--seeds", "3", "--together", "processes"]
+    command = [sys.executable, "-m", "energan", *words, "--threads", "2", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folders = [RunFolder(tmp_path / f"s{seed}") for seed in (0, 1)]
+    for _ in range(2000):
+        if all(folder.read("step") for folder in folders):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said, errors = process.communicate(timeout=200)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert [folder.state() for folder in folders] == ["stopped"] * 2
+    assert not (tmp_path / "s2").exists()
+    assert f"energan resume {folders[0].path} {folders[1].path}" in said
+    assert "--seed 2 --seeds 1" in said

@@ -78,7 +78,6 @@ class Loop:
         hooks: Sequence[Hook] = (),
         ranks: Ranks = ALONE,
     ) -> None:
-        check_members(models)
         if ranks.count > 1 and len(models) > 1:
             raise SettingError("a cohort trains in one process: start it without torchrun")
         self.settings, self.engine, self.hooks = settings, engine, list(hooks)
@@ -88,6 +87,7 @@ class Loop:
         self.conditional, self.labelled = models[0].conditional, models[0].labelled
         self.energy = engine.place(stack([m.energy for m in models]))
         self.sampler = engine.place(stack([m.sampler for m in models]))
+        check_members(models)
         self.steppers = {
             "energy": Stepper(self.energy, [m.energy_optimiser for m in models]),
             "sampler": Stepper(self.sampler, [m.sampler_optimiser for m in models]),
