@@ -13,7 +13,9 @@ import torch
 from energan import curves, recipes
 from energan.assembly import build, job_of, loop_of
 from energan.core import CheckpointError, DivergenceError, Domain, RunError, SettingError
-from energan.data import SOURCES, DataSet, open_data
+from energan.data import SOURCES, DataSet, DataSettings, open_data
+from energan.data.label_files import find_labels
+from energan.data.labelled import labelled_events
 from energan.folder import RunFolder
 from energan.held_out import no_errors
 from energan.landscapes import Landscapes, mapped
@@ -51,7 +53,7 @@ def start(
     Started by torchrun, each of its processes calls this, and the first one writes. Raises RunError
     if `out` already holds a run, and what `_train` raises.
     """
-    job = job.resolved({"data": {"source": _whole_path(job.settings.data.source)}})
+    job = job.resolved({"data": _whole_paths(job.settings.data)})
     engine = choose(job.settings.engine)
     ranks = join(engine.device)
     if out is not None:
@@ -173,7 +175,7 @@ def resume(
         asked = {"steps": steps, "on_divergence": on_divergence}
         changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
         if data_at is not None:
-            changes["data"] = {"source": _whole_path(str(data_at))}
+            changes["data"] = _moved(job.settings.data, _whole_path(str(data_at)))
         job = job.changed(changes)
         data = _open(job, ranks)
         if data.fingerprint != resolved["data"]["fingerprint"]:
@@ -222,6 +224,22 @@ def _whole_path(source: str) -> str:
     return str(path.resolve())
 
 
+def _whole_paths(data: DataSettings) -> dict[str, Any]:
+    """What of the settings names files, from the root."""
+    named: dict[str, Any] = {"source": _whole_path(data.source)}
+    if data.labels is not None and (folder := Path(named["source"]).expanduser()).is_dir():
+        named["labels"] = str(find_labels(data.labels, folder).resolve())
+    return named
+
+
+def _moved(data: DataSettings, source: str) -> dict[str, Any]:
+    """The same for data that is elsewhere now, with the labels' file if that lay in its folder."""
+    named: dict[str, Any] = {"source": source}
+    if data.labels is not None and Path(data.labels).is_relative_to(data.source):
+        named["labels"] = str(Path(source) / Path(data.labels).relative_to(data.source))
+    return named
+
+
 def _share(job: Job, before: int, ranks: Ranks) -> Job:
     """The job with each rank's part of the batch that `before` ranks had together.
 
@@ -250,6 +268,8 @@ def _about(data: DataSet) -> dict[str, Any]:
         "events": len(data),
         "fingerprint": data.fingerprint,
         "skipped": len(data.skipped),
+        "class_names": None if data.class_names is None else list(data.class_names),
+        "labelled": labelled_events(data),
     }
 
 

@@ -104,6 +104,12 @@ class Run(Composable):
         """Whether it has a sampler."""
         return not isinstance(self.sampler, NoSampler)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the data's classes, numbers where they have none; () without classes."""
+        names = self.config["resolved"]["data"].get("class_names")
+        return tuple(names or map(str, range(self.domain.classes or 0)))
+
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
         """Samples, float (count, *event) in the data's range, on the CPU.
@@ -176,12 +182,6 @@ class Run(Composable):
         return torch.cat(parts) if parts else torch.empty(0)
 
     # --- classes ----------------------------------------------------------------------------------
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the data's classes, numbers where they have none; () without classes."""
-        known = self.config["resolved"]["data"].get("class_names")
-        return tuple(known or map(str, range(self.domain.classes or 0)))
 
     def classify(self, x: Tensor) -> Classified:
         """The class of each of x (B, *event), in the data's range, and the probability of each.

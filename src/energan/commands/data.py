@@ -8,7 +8,7 @@ from energan.commands.parts import parse, show, table_of
 from energan.errors import DataError, EnerganError
 
 if TYPE_CHECKING:
-    from energan.data import TagSet
+    from energan.data import DataSet, TagSet
 
 USAGE = """usage: energan data [COMMAND] ...
 
@@ -110,6 +110,20 @@ def _about_tags(found: "TagSet") -> list[str]:
     ]
 
 
+def _about_labels(found: "DataSet", told: int) -> str:
+    kept = found.held_out
+    more = 0 if kept is None or kept.labels is None else int((kept.labels >= 0).sum())
+    line = f"labels: {told} of {len(found)} training events have one, and {more} held out"
+    if found.labelled is None:
+        return line
+    from energan.data.labelled import chosen
+
+    assert found.labels is not None
+    assert found.domain.classes
+    chosen(found.labels, found.domain.classes, found.labelled, 0, found.class_names)
+    return f"{line}; {found.labelled} of them are kept, of each class alike, chosen by the seed"
+
+
 def _about(found: Any, settings: Any) -> list[str]:
     from energan.data import TagSet
 
@@ -134,10 +148,13 @@ def _about(found: Any, settings: Any) -> list[str]:
         lines += _about_tags(found)
     if found.labels is not None and domain.classes:
         names = found.class_names or tuple(map(str, range(domain.classes)))
-        counts = found.labels.bincount(minlength=domain.classes).tolist()
+        told = found.labels[found.labels >= 0]
+        counts = told.bincount(minlength=domain.classes).tolist()
         pairs = [f"{name} {count}" for name, count in zip(names, counts, strict=True)]
         more = f", … {len(pairs) - 20} more" if len(pairs) > 20 else ""
         lines.append(f"classes: {len(pairs)}: {', '.join(pairs[:20])}{more}")
+        if len(told) < len(found) or found.labelled is not None:
+            lines.append(_about_labels(found, len(told)))
     if found.attributes is not None and found.attribute_names:
         shares = found.attributes.float().mean(0).tolist()
         pairs = [f"{n} {s:.1%}" for n, s in zip(found.attribute_names, shares, strict=True)]

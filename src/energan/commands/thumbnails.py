@@ -28,10 +28,10 @@ def thumbnails(data: DataSet, count: int) -> Image.Image:
         return grid(data.gather(_spread(torch.arange(len(data)), count)).x, data.domain)
     each, rows = count // classes, []
     columns = min(each, math.ceil(math.sqrt(count)))
-    for label in range(classes):
+    names = data.class_names or tuple(map(str, range(classes)))
+    for label, name in [*enumerate(names), (-1, "(no label)")]:
         members = _spread((data.labels == label).nonzero().flatten(), each)
         if len(members):
-            name = data.class_names[label] if data.class_names else str(label)
             images = data.gather(members).x
             rows.append((name, grid(images, data.domain, columns)))
     return _stacked(rows)

@@ -23,7 +23,8 @@ class Source:
     """All that a source of arrays holds, before the settings are applied.
 
     events: uint8 images (N, C, H, W), float images (N, C, H, W), or float32 points (N, D).
-    labels: int64 (N,) in [0, classes), or None; class_names name them where names are known.
+    labels: int64 (N,) in [0, classes), -1 where there is none, or None; class_names name them where
+        names are known.
     held_out: how many are kept from training unless the user says otherwise.
     order: a permutation (N,) to read the events in; None reads them as they stand. The last events
         in that order are the ones held out.

@@ -48,7 +48,7 @@ class Encoded:
     where: row -> its file's path, or "train.parquet row 7", for messages.
     content: the sha256 (hex) of what the images' files hold, by which a cache is keyed; it may take
         a while, and is asked for only where a cache is used.
-    labels: int64 (count,) or None; class_names name them, in order.
+    labels: int64 (count,), -1 where there is none, or None; class_names name them, in order.
     attributes: uint8 (count, A) of 0 and 1, or None; attribute_names name the columns.
     held_out: how many are kept from training unless the user says otherwise.
     order: a permutation (count,); None reads them as they stand. The last are the ones held out.

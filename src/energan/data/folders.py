@@ -5,51 +5,68 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from energan.core import DataError
 from energan.data.content import content_of
 from energan.data.digits import fixed_order
 from energan.data.encoded import Encoded, Part
+from energan.data.label_files import find_labels, labels_of
 
 SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
     ".pgm", ".pbm", ".pnm", ".tga", ".avif",
 }  # fmt: skip
 SPLITS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
+UNLABELLED = ("unlabelled", "unlabeled")
+"""Names, in any case, of the folder whose images have no class, beside the folders of classes."""
 FILES_A_PART = 256
 MOST_HELD_OUT = 10_000
 
 
-def image_folder(folder: Path, split: str = "train", name: str | None = None) -> Encoded:
+def image_folder(
+    folder: Path, split: str = "train", name: str | None = None, labels: str | None = None
+) -> Encoded:
     """All images below `folder`.
 
-    Where there is a folder train (or training) in it, that one is read; for split "test" it is
-    test, val, valid or validation. If every image then lies in a folder of the first level, and
-    there are at least two, these are the classes, numbered in the order of their names. A tenth is
-    held out, 10,000 at most, chosen by a fixed shuffle.
+    Where there is a folder train (or training) in it, that one is read, and a folder `unlabelled`
+    beside it; for split "test" it is test, val, valid or validation. If every image then lies in a
+    folder of the first level, and there are at least two, these are the classes, numbered in the
+    order of their names; images in a folder `unlabelled` among them have label -1. A tenth is held
+    out, 10,000 at most, chosen by a fixed shuffle.
 
-    Raises DataError if there is no image.
+    labels: a CSV of `file,label`, which alone then tells the classes; other images have label -1.
+        Of a split that it names no image of, folders that are called as its classes tell them.
+
+    Raises DataError if there is no image, and as `labels_of` does.
     """
     root = _split(folder, split)
     files = listed(root)
+    names = [file.relative_to(root) for file in files]
+    beside = [] if split == "test" or root == folder else _unlabelled(folder)
+    files += beside
+    names += [file.relative_to(folder) for file in beside]
     if not files:
         raise DataError(
             f"{root} holds no image (looked for {' '.join(sorted(SUFFIXES))}, also in the folders "
             "below): name the folder that holds your pictures"
         )
-    names = [file.relative_to(root) for file in files]
-    classes = _classes(names)
-    labels = None
-    if classes is not None:
-        number = {name: i for i, name in enumerate(classes)}
-        labels = torch.tensor([number[n.parts[0]] for n in names])
+    classes, numbers = _classes(names), None
+    if labels is not None:
+        told = labels_of(find_labels(labels, folder), folder, root, files)
+        known, classes, numbers = classes, told.names, told.numbers
+        if split == "test" and not bool((numbers >= 0).any()):
+            numbers = _numbered(names, classes) if known else None
+            classes = classes if known else None
+    elif classes is not None:
+        numbers = _numbered(names, classes)
     return Encoded(
         name or folder.resolve().name or str(folder),
         len(files),
         file_parts(files),
         lambda row: str(names[row]),
         lambda: content_of(files, [n.as_posix() for n in names]),
-        labels,
+        numbers,
         classes,
         held_out=held_out(len(files)) if split == "train" else 0,
         order=fixed_order(len(files)),
@@ -92,7 +109,7 @@ def _split(folder: Path, split: str) -> Path:
     there = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()}
     for name in SPLITS[split]:
         # a class may be called so: a split stands beside another one, or alone
-        others = set(there) - {n for names in SPLITS.values() for n in names}
+        others = set(there) - {n for names in SPLITS.values() for n in names} - {*UNLABELLED}
         if name in there and not others:
             return there[name]
     if split == "test":
@@ -100,11 +117,24 @@ def _split(folder: Path, split: str) -> Path:
     return folder
 
 
+def _unlabelled(folder: Path) -> list[Path]:
+    """Images in a folder `unlabelled` of `folder`."""
+    there = sorted(p for p in folder.iterdir() if p.is_dir() and p.name.lower() in UNLABELLED)
+    return [file for found in there for file in listed(found)]
+
+
 def _classes(names: Sequence[Path]) -> tuple[str, ...] | None:
     if any(len(name.parts) < 2 for name in names):
         return None
-    first = sorted({name.parts[0] for name in names})
-    return tuple(first) if len(first) > 1 else None
+    first = {name.parts[0] for name in names}
+    classes = sorted(name for name in first if name.lower() not in UNLABELLED)
+    return tuple(classes) if len(classes) > 1 else None
+
+
+def _numbered(names: Sequence[Path], classes: Sequence[str]) -> Tensor:
+    """The class of each image by its first folder, int64 (N,); -1 for a folder that is none."""
+    number = {name: i for i, name in enumerate(classes)}
+    return torch.tensor([number.get(name.parts[0], -1) for name in names])
 
 
 def _bytes(file: Path) -> bytes | None:

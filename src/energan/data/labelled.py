@@ -57,6 +57,13 @@ def chosen(
     return torch.cat(rows).sort().values
 
 
+def labelled_events(data: DataSet) -> int:
+    """How many training events keep their label."""
+    if data.labelled is not None:
+        return data.labelled
+    return 0 if data.labels is None else int((data.labels >= 0).sum())
+
+
 def _shuffled(seed: int, what: object, size: int) -> Tensor:
     generator = torch.Generator().manual_seed(place_seed(seed, "labels", what))
     return torch.randperm(size, generator=generator)

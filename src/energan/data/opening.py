@@ -28,8 +28,10 @@ def open_source(settings: DataSettings, split: Split) -> Opened:
     """
     source = settings.source
     if source in NAMED:
+        _check_no_labels(settings)
         return named(source, settings, split)
     if source.startswith(HUB):
+        _check_no_labels(settings)
         return from_table(hub_table(settings, split), settings, split)
     try:
         path = Path(source).expanduser()
@@ -54,7 +56,24 @@ def hub_table(settings: DataSettings, split: Split) -> Table:
     return hub(settings.source.removeprefix(HUB), split, settings.download)
 
 
+def _check_no_labels(settings: DataSettings) -> None:
+    if settings.labels is not None:
+        raise DataError(
+            "data.labels tells the labels of a folder of image files, and "
+            f"{describe(settings.source)} is none: leave it unset"
+        )
+
+
 def _folder(path: Path, settings: DataSettings, split: Split) -> Opened:
+    found = _stored(path, settings, split)
+    if found is None:
+        return image_folder(path, split, labels=settings.labels)
+    _check_no_labels(settings)
+    return found
+
+
+def _stored(path: Path, settings: DataSettings, split: Split) -> Opened | None:
+    """What a folder holds that is no folder of image files; None if it is one."""
     if any(path.glob("*-ubyte")) or any(path.glob("*-ubyte.gz")):
         return idx_folder(path, split)
     if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
@@ -67,10 +86,11 @@ def _folder(path: Path, settings: DataSettings, split: Split) -> Opened:
     tables = sorted(path.glob("*.mat"))
     if len(tables) == 1:
         return mat(tables[0], split)
-    return image_folder(path, split)
+    return None
 
 
 def _file(path: Path, settings: DataSettings, split: Split) -> Opened:
+    _check_no_labels(settings)
     suffix = path.suffix.lower()
     if suffix == ".mat":
         return mat(path, split)

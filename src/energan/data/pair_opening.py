@@ -153,7 +153,10 @@ def _folder(source: str) -> tuple[Path, str | None]:
 
 
 def _check(settings: DataSettings) -> None:
-    unfit = ("pad", "random_crop", "classes", "image_column", "label_column", "attributes")
+    unfit = (
+        "pad", "random_crop", "classes", "labels", "labelled", "image_column", "label_column",
+        "attributes",
+    )  # fmt: skip
     for name in unfit:
         if getattr(settings, name):
             remedy = "; jitter cuts both alike" if name == "random_crop" else ""

@@ -16,7 +16,8 @@ from energan.data.settings import DataSettings
 class Selection:
     """Rows of a source, int64: those to train on (or to test on), in order, and those held out.
 
-    labels: int64 of all the source's rows, renumbered if classes were chosen; or None.
+    labels: int64 of all the source's rows, renumbered if classes were chosen, -1 of those that are
+        of no chosen class; or None.
     class_names: of these labels.
     """
 
@@ -27,16 +28,27 @@ class Selection:
 
 
 def select(source: Opened, settings: DataSettings, split: Split) -> Selection:
-    """Raises DataError for classes that are not there, and numbers that the source cannot meet."""
+    """Which rows to use; events without a label belong to any choice of classes.
+
+    Where only some events have labels, these stand first, so that data.limit keeps them, and are
+    not among those held out unless data.held_out asks for some: a user's few labels are to learn
+    from.
+
+    Raises DataError for classes that are not there, and numbers that the source cannot meet.
+    """
     rows = torch.arange(source.count) if source.order is None else source.order
     labels, names, kept = source.labels, source.class_names, source.held_out
+    loose = None if labels is None or not bool((labels < 0).any()) else labels < 0
     if settings.classes:
         labels, names = _renumbered(source, settings.classes)
-        chosen = labels[rows] >= 0
-        kept = round(kept * int(chosen.sum()) / len(rows))
-        rows = rows[chosen]
+        used = labels[rows] >= 0 if loose is None else (labels[rows] >= 0) | loose[rows]
+        kept = round(kept * int(used.sum()) / len(rows))
+        rows = rows[used]
     if split == "test":
         return Selection(rows, rows[:0], labels, names)
+    if loose is not None and settings.held_out is None:
+        rows = _labelled_first(rows, loose)
+        kept = min(kept, int(loose[rows].sum()))
     held_out = kept if settings.held_out is None else settings.held_out
     left = len(rows) - held_out
     if left < 1:
@@ -49,7 +61,13 @@ def select(source: Opened, settings: DataSettings, split: Split) -> Selection:
             f"{source.name} has {left} training events beside {held_out} held out: data.limit "
             f"{settings.limit} is too large"
         )
-    return Selection(rows[: settings.limit or left], rows[left:], labels, names)
+    training = rows[:left] if loose is None else _labelled_first(rows[:left], loose)
+    return Selection(training[: settings.limit or left], rows[left:], labels, names)
+
+
+def _labelled_first(rows: Tensor, loose: Tensor) -> Tensor:
+    """The rows in their order, but those with a label before those without."""
+    return torch.cat([rows[~loose[rows]], rows[loose[rows]]])
 
 
 def _renumbered(source: Opened, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
@@ -60,7 +78,7 @@ def _renumbered(source: Opened, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[
     numbers = list(dict.fromkeys(_number(source.name, name, names) for name in wanted))
     where = torch.full((len(names),), -1, dtype=torch.int64)
     where[numbers] = torch.arange(len(numbers))
-    labels = where[source.labels]
+    labels = torch.where(source.labels < 0, -1, where[source.labels.clamp_min(0)])
     if not (labels >= 0).any():
         raise DataError(f"data.classes: {source.name} has no image of {', '.join(wanted)}")
     return labels, tuple(names[n] for n in numbers)

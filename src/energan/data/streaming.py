@@ -215,7 +215,7 @@ def open_stream(settings: DataSettings, split: str = "train") -> StreamedSet:
 
     Raises DataError for other sources, and for settings that a stream cannot serve.
     """
-    for name in ("classes", "limit", "held_out", "pad"):
+    for name in ("classes", "limit", "held_out", "pad", "labels", "labelled"):
         if getattr(settings, name):
             raise DataError(f"data.{name} cannot be had of a stream: set data.storage to cache")
     table, source = _source(settings, split)

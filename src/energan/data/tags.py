@@ -147,7 +147,10 @@ def open_tags(settings: DataSettings, split: Split = "train") -> TagSet:
 def _check(settings: DataSettings, path: Path) -> None:
     """Raise DataError for settings of images."""
     blank = DataSettings()
-    names = ("crop", "size", "pad", "random_crop", "mirror", "jitter", "direction", "classes")
+    names = (
+        "crop", "size", "pad", "random_crop", "mirror", "jitter", "direction", "classes", "labels",
+        "labelled",
+    )  # fmt: skip
     for name in names:
         if getattr(settings, name) != getattr(blank, name):
             raise DataError(f"{path} holds features, not images: leave data.{name} unset")

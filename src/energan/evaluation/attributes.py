@@ -52,16 +52,23 @@ class AttributeClassifier:
         return self(images)[1]
 
 
-def traits(data: DataSet) -> tuple[Tensor, tuple[str, ...]]:
+def traits(data: DataSet, *, partly: bool = False) -> tuple[Tensor, tuple[str, ...]]:
     """The attributes (N, A) of 0 and 1 and their names; of labelled data without any, the classes.
 
-    Raises DataError if the data has neither.
+    partly: whether events may have no label; they have no trait then.
+    Raises DataError if the data has neither, or not of every event.
     """
     if data.attributes is not None and data.attribute_names:
         return data.attributes, data.attribute_names
     if data.labels is not None and data.domain.classes:
         names = data.class_names or tuple(map(str, range(data.domain.classes)))
-        return F.one_hot(data.labels, data.domain.classes).to(torch.uint8), names
+        if not partly and bool((data.labels < 0).any()):
+            raise DataError(
+                f"{int((data.labels < 0).sum())} events of {data.name} have no label, so they tell "
+                "no traits: name data whose events all have one"
+            )
+        classes = F.one_hot(data.labels + 1, data.domain.classes + 1)[:, 1:]
+        return classes.to(torch.uint8), names
     raise DataError(
         f"{data.name} has no attributes and no labels: name data that has, such as celeba or a "
         "folder of class folders"

@@ -42,6 +42,8 @@ def lacks(training: DataSet) -> str:
         return images_lack(training)
     if training.labels is None:
         return f"{training.name} has no labels to train a classifier on"
+    if bool((training.labels < 0).any()):
+        return f"{int((training.labels < 0).sum())} events of {training.name} have no label"
     if int(training.labels.unique().numel()) < 2:
         return f"the labels of {training.name} are all of one class"
     return images_lack(training)
@@ -82,8 +84,8 @@ def classifier_for(training: DataSet, test: DataSet, tested_on: str) -> Classifi
 def _accuracy(network: ConvNet, test: DataSet) -> float:
     """The share of the test images that are classified rightly."""
     assert test.labels is not None
-    right = 0
-    for rows in torch.arange(len(test)).split(AT_ONCE):
+    right, told = 0, (test.labels >= 0).nonzero().flatten()
+    for rows in told.split(AT_ONCE):
         _, logits = network(test.gather(rows).x)
         right += int((logits.argmax(1) == test.labels[rows]).sum())
-    return right / len(test)
+    return right / max(len(told), 1)

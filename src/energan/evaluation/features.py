@@ -199,5 +199,5 @@ def _tags(parts: list[DataSet]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
     """Names (T,) and tags (N, T) of the parts, one after the other; none if the data has none."""
     if parts[0].attributes is None and parts[0].labels is None:
         return (), np.zeros((sum(map(len, parts)), 0), bool)
-    found = [traits(part) for part in parts]
+    found = [traits(part, partly=True) for part in parts]
     return found[0][1], torch.cat([tags for tags, _ in found]).bool().numpy()

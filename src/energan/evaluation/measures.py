@@ -77,7 +77,8 @@ def class_coverage(material: Material) -> list[Result]:
     fake, real = _both(material)
     classes = fake.shape[1]
     labels = material.reference.judged.labels
-    given = real.argmax(1) if labels is None else labels.numpy()  # all that there are
+    told = labels is not None and bool((labels >= 0).all())
+    given = labels.numpy() if labels is not None and told else real.argmax(1)  # all that there are
     shares = np.bincount(given, minlength=classes) / len(given)
     found = metrics.class_coverage(fake.argmax(1), classes, reference=shares)
     uniform = metrics.class_coverage(fake.argmax(1), classes)

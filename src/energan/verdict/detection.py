@@ -100,7 +100,7 @@ def sides_of(judged: Judged, trained: Sequence[str], wanted: Wanted = NOTHING) -
     side = torch.full((len(classes),), NEITHER, dtype=torch.int8)
     side[list(anomalous)] = ANOMALOUS
     side[list(normal)] = NORMAL
-    return side[labels]
+    return torch.where(labels < 0, NEITHER, side[labels.clamp_min(0)])  # -1: of no known class
 
 
 def check_classes(groups: Sequence[Judged], wanted: Wanted) -> None:

@@ -26,6 +26,10 @@ Part = Literal["test", "held-out", "all"]
 _WHOLE: dict[Split, Part] = {"test": "test", "train": "all"}
 
 
+class NothingKept(DataError):
+    """A source all of whose events were trained on."""
+
+
 @dataclass(frozen=True, eq=False)
 class Judged:
     """Events in the order of their source.
@@ -123,7 +127,7 @@ def _source(
     if split == "train" and (name in SOURCES or (own and not trained_on)):
         rows, part = _unseen(source, asked), "held-out"
     if not len(rows):
-        raise DataError(f"{name} holds nothing that was kept from training: name other images")
+        raise NothingKept(f"{name} holds nothing that was kept from training: name other images")
     _check_kind(source, name, domain)
     if isinstance(source, Encoded):
         data, rows = pictures(source, asked, domain, rows)
@@ -158,7 +162,10 @@ def same_source(source: str, trained_on: str) -> bool:
 def foreign(settings: DataSettings, source: str) -> DataSettings:
     """What prepares another source like the run's own; all that concerns only that one is left."""
     blank = DataSettings()
-    names = ("classes", "limit", "held_out", "image_column", "label_column", "attributes")
+    names = (
+        "classes", "limit", "held_out", "labels", "labelled", "image_column", "label_column",
+        "attributes",
+    )  # fmt: skip
     return settings.model_copy(
         update={"source": source, **{name: getattr(blank, name) for name in names}}
     )
@@ -168,8 +175,9 @@ def _unseen(source: Opened, settings: DataSettings) -> Tensor:
     """Rows kept from training: those held out, and all of the classes that were left out."""
     chosen = select(source, settings, "train")
     rows = chosen.held_out
-    if settings.classes and chosen.labels is not None:
-        rows = torch.cat([rows, (chosen.labels < 0).nonzero().flatten()])
+    if settings.classes and chosen.labels is not None and source.labels is not None:
+        left_out = (chosen.labels < 0) & (source.labels >= 0)
+        rows = torch.cat([rows, left_out.nonzero().flatten()])
     return rows.sort().values
 
 

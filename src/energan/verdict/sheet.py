@@ -73,7 +73,8 @@ class Sheet:
         found: list[str] = []
         for group in self.groups:
             rows, names = group.data.labels, group.classes
-            found += [""] * len(group) if rows is None else [names[i] for i in rows.tolist()]
+            labels = [-1] * len(group) if rows is None else rows.tolist()
+            found += ["" if i < 0 else names[i] for i in labels]
         return found
 
     @property
