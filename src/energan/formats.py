@@ -125,7 +125,7 @@ def _write_onnx(part: Part, path: Path) -> None:
     import torch.onnx
 
     batch = {0: torch.export.Dim("batch")}
-    with _without_chatter():
+    with _without_chatter(), torch.no_grad():  # gradients by hand are of no file format
         program = torch.onnx.export(
             part.module,
             part.draw(RECORDED),
@@ -182,7 +182,7 @@ def _without_chatter() -> Iterator[None]:
 
 
 def _write_torchscript(part: Part, path: Path) -> None:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():  # gradients by hand are of no file format
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
         # of what depends on the batch: the check tells whether it does
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]

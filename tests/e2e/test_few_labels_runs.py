@@ -1,6 +1,7 @@
 """What a user sees of runs that learn from few labels, beside what they classify."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from energan.run import Run
 
 WORDS = ["--data", "digits", "--data.range", "unit", "--model.hidden", "16", "12", "--threads", "1",
          "--training.batch-size", "20", "--model.labelled", "20", "--steps", "12",
-         "--output.sample-every", "6", "--output.log-every", "2", "--output.no-tensorboard"]  # fmt: skip
+         "--output.sample-every", "6", "--output.log-every", "2",
+         "--output.no-tensorboard"]  # fmt: skip
 LN = ["--model.generator", "16", "--model.margin", "linear(16, 0, 6)", "--model.until", "6"]
 
 
@@ -132,7 +134,8 @@ def test_a_classifier_is_exported_and_gives_what_the_run_gives(
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         found = torch.from_numpy(session.run(["probabilities"], {"x": x.numpy()})[0])
     else:
-        with pytest.warns(DeprecationWarning):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
             loaded = torch.jit.load(made["classifier"].path)
         found = loaded(x)
     torch.testing.assert_close(found, run_.classify(x).probabilities.float(), rtol=1e-4, atol=1e-5)

@@ -203,7 +203,7 @@ def _curves(
             steps = [end * i / 200 for i in range(201)]
             axes.plot(steps, [level(round(s)) for s in steps], ":", c=pen.ink, label="margin $m$")
         _leave_out_start(axes, lines, 0.0 if level is None else max(level(0), level(round(end))))
-        for (words, step), dashes in zip(changes(material).items(), DASHES, strict=True):
+        for (words, step), dashes in zip(changes(material).items(), DASHES, strict=False):
             axes.axvline(step, color=pen.faint, linewidth=0.9, linestyle=dashes, label=words)
         for sign, step, _ in marks(material):
             axes.axvline(step, color=pen.faint, linewidth=0.8, linestyle=(0, (1, 2)))
