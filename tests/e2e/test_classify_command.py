@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix
 
 import energan
 from e2e.test_commands import refused, run
-from energan.core import DataError, SettingError
+from energan.core import CheckpointError, DataError, SettingError
 from energan.data import DataSettings, open_data
 from energan.evaluation.classes import classes_of
 from energan.evaluation.evaluate import evaluate
@@ -288,3 +288,43 @@ def test_the_report_has_a_section(ladder: Path) -> None:
     assert f"<td>{100 * error:.2f}</td>" in page
     assert "There are none yet" not in page
     assert (ladder / "report" / "confusion.png").is_file()
+
+
+# --- a user's own few labels ----------------------------------------------------------------------
+
+
+def test_a_csv_of_few_labels_is_learnt_from_and_judged_by(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    lines = ["file,label"]
+    for path in sorted(pictures.rglob("??.png")):
+        if path.name != "99.png":
+            shutil.copy(path, flat / path.name)
+            lines.append(f"{path.name},digit {path.parent.name}")
+    (tmp_path / "few.csv").write_text("\n".join([lines[0], *lines[1:30]]) + "\n")
+    (tmp_path / "all.csv").write_text("\n".join(lines) + "\n")
+    out = tmp_path / "run"
+    words = ["--model.hidden", "16", "12", "--data.range", "unit", "--data.size", "8",
+             "--data.held-out", "0", "--steps", "4", "--training.ema", "0", "--threads", "1",
+             "--output.sample-every", "0", "--out", out]  # fmt: skip
+    few = tmp_path / "few.csv"
+    assert run("train", "--model", "ladder", "--data", flat, "--data.labels", few, *words) == 0
+    classes = energan.load(out).class_names
+    assert set(classes) <= {f"digit {k}" for k in range(10)}
+    made = tmp_path / "made.csv"
+    assert run("classify", out, flat, "--out", made) == 0
+    assert len(rows(made)) == 40  # all, those that were trained on too
+    assert {row["label"] for row in rows(made)} <= set(classes)
+    said = refused(capsys, "evaluate", out, "--threads", "1")
+    assert "no labelled event" in said
+    assert "--labels FILE.csv" in said
+    assert "name these too" in refused(capsys, "evaluate", out, "--labels", few)
+    words = ["--reference", flat, "--labels", tmp_path / "all.csv", "--threads", "1"]
+    assert run("evaluate", out, *words) == 0
+    assert "this error is no test error" in capsys.readouterr().out
+    [entry] = kept(out)
+    assert entry["count"] + entry["data"].get("left_out", 0) == 40
+    with pytest.raises(CheckpointError, match="use last"):  # nothing was held out to choose by
+        energan.load(out, checkpoint="best")

@@ -18,7 +18,7 @@ from energan.data import DataSet
 from energan.evaluation.results import Result, rounded, with_interval
 from energan.evaluation.stored import about_run, keep_classes
 from energan.run import Run
-from energan.verdict.images import Judged, open_images, same_source
+from energan.verdict.images import Judged, NothingKept, open_images, same_source
 from energan.verdict.normal import subset
 
 NAMES = ("error", "calibration_error")
@@ -122,9 +122,12 @@ def known_events(run: Run, reference: str | None = None, labels: str | None = No
         )
     source = reference or settings.source
     own = same_source(source, settings.source)
-    (judged, *_), _ = open_images(
-        [source], settings, run.domain, trained_on=labels is not None, labels=labels
-    )
+    try:
+        (judged, *_), _ = open_images(
+            [source], settings, run.domain, trained_on=labels is not None, labels=labels
+        )
+    except NothingKept:
+        raise _nothing_kept(source) from None
     numbers = _numbered(run.class_names, judged)
     rows = (numbers >= 0).nonzero().flatten()
     if not len(rows):
@@ -158,12 +161,16 @@ def _none(run: Run, judged: Judged, own: bool) -> DataError:
             "CSV, alike"
         )
     if own:
-        return DataError(
-            f"no labelled event of {judged.source} was kept from training, so there is none to "
-            "judge by: name labelled images of your own (--reference FOLDER, with folders of "
-            "classes, or --labels FILE.csv for one without)"
-        )
+        return _nothing_kept(judged.source)
     return DataError(
         f"{judged.source} has no labels to judge by: sort its images into folders of classes, or "
         "name a CSV of file,label (--labels FILE.csv)"
+    )
+
+
+def _nothing_kept(source: str) -> DataError:
+    return DataError(
+        f"no labelled event of {source} was kept from training, so there is none to judge by: name "
+        "labelled images of your own (--reference FOLDER, with folders of classes, or with "
+        "--labels FILE.csv one without)"
     )

@@ -89,7 +89,10 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
     if settings.storage == "stream":
         changes["storage"] = "auto"
     if source is not None:
-        names = ("classes", "held_out", "limit", "image_column", "label_column", "attributes")
+        names = (
+            "classes", "held_out", "limit", "labels", "labelled", "image_column", "label_column",
+            "attributes",
+        )  # fmt: skip
         blank = DataSettings()
         changes |= {name: getattr(blank, name) for name in names} | {"source": source}
         if len(domain.shape) == 3 and settings.size is None and settings.pad is None:

@@ -26,6 +26,10 @@ Part = Literal["test", "held-out", "all"]
 _WHOLE: dict[Split, Part] = {"test": "test", "train": "all"}
 
 
+class NothingKept(DataError):
+    """A source all of whose events were trained on."""
+
+
 @dataclass(frozen=True, eq=False)
 class Judged:
     """Events in the order of their source.
@@ -123,7 +127,7 @@ def _source(
     if split == "train" and (name in SOURCES or (own and not trained_on)):
         rows, part = _unseen(source, asked), "held-out"
     if not len(rows):
-        raise DataError(f"{name} holds nothing that was kept from training: name other images")
+        raise NothingKept(f"{name} holds nothing that was kept from training: name other images")
     _check_kind(source, name, domain)
     if isinstance(source, Encoded):
         data, rows = pictures(source, asked, domain, rows)
