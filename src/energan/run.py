@@ -177,6 +177,12 @@ class Run(Composable):
 
     # --- classes ----------------------------------------------------------------------------------
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the data's classes, numbers where they have none; () without classes."""
+        known = self.config["resolved"]["data"].get("class_names")
+        return tuple(known or map(str, range(self.domain.classes or 0)))
+
     def classify(self, x: Tensor) -> Classified:
         """The class of each of x (B, *event), in the data's range, and the probability of each.
 
