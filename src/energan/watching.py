@@ -8,6 +8,7 @@ from energan import curves
 from energan.core import Domain, SettingError
 from energan.data import DataSet
 from energan.folder import RunFolder
+from energan.held_out import no_errors
 from energan.landscapes import Landscapes, mapped
 from energan.previews import Judge, SampleGrids, Score
 from energan.reconstructions import Reconstructions, denoises
@@ -32,6 +33,8 @@ def judge_of(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> 
         "l1": "" if data.domain.paired else "the data holds no pairs",
     }
     wanted = job.settings.output.keep_best
+    if wanted == "error":
+        lacks[wanted] = no_errors(job, data)
     if reason := lacks.get(wanted):
         raise SettingError(f"--keep-best {wanted} does not apply: {reason}")
     if wanted in MADE_ANYWAY:

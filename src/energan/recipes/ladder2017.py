@@ -8,9 +8,7 @@ from energan.recipes.recipe import Recipe
 # from 2/3 of the steps. Open, so ours: images in [0, 1]; as many labelled images as unlabelled ones
 # in a step; U and a choice of settings judged by the last 10,000 training images. No averaged
 # weights: neither paper has them. A step is short, so that figures each 1,000 steps are enough.
-RARELY = {
-    "log_every": 1000, "sample_every": 10_000, "checkpoint_every": 10_000, "keep_best": "error",
-}  # fmt: skip
+RARELY = {"log_every": 1000, "sample_every": 10_000, "checkpoint_every": 10_000}
 
 
 def _digits(labels: int, steps: int) -> dict[str, Any]:
