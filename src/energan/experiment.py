@@ -9,9 +9,11 @@ from energan import recipes
 from energan.assembly import build, job_of, loop_of
 from energan.claims import check_free, claim, locked
 from energan.core import CheckpointError, DivergenceError, RunError, SettingError
-from energan.data import SOURCES, DataSet, open_data
+from energan.data import DataSet, open_data
+from energan.data.labelled import labelled_events
 from energan.folder import RunFolder
 from energan.margin import STEPS, Estimate, estimate, wants_estimate
+from energan.places import moved, whole_paths
 from energan.previews import Judge
 from energan.progress import ProgressBar
 from energan.settings import Job
@@ -39,7 +41,7 @@ def start(
     Started by torchrun, each of its processes calls this, and the first one writes. Raises RunError
     if `out` already holds a run, DivergenceError, with the remedy, if a loss stops being finite.
     """
-    job = job.resolved({"data": {"source": whole_path(job.settings.data.source)}})
+    job = job.resolved({"data": whole_paths(job.settings.data)})
     engine = choose(job.settings.engine)
     ranks = join(engine.device)
     if out is not None:
@@ -168,7 +170,7 @@ def resume(
     ranks = join(engine.device)
     folder = RunFolder(path, ranks.writes)
     with locked(folder, ranks):
-        changes = changes_of(steps, on_divergence, data_at)
+        changes = changes_of(job, steps, on_divergence, data_at)
         job = job.changed(changes)
         data = _open(job, ranks)
         check_data(folder, job, data, resolved)
@@ -188,13 +190,13 @@ def resume(
 
 
 def changes_of(
-    steps: int | None, on_divergence: str | None, data_at: str | Path | None
+    job: Job, steps: int | None, on_divergence: str | None, data_at: str | Path | None
 ) -> dict[str, Any]:
     """What a resume changes of the settings."""
     asked = {"steps": steps, "on_divergence": on_divergence}
     changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
     if data_at is not None:
-        changes["data"] = {"source": whole_path(str(data_at))}
+        changes["data"] = moved(job.settings.data, str(data_at))
     return changes
 
 
@@ -234,26 +236,23 @@ def _loop(job: Job, data: DataSet, engine: Engine, ranks: Ranks) -> tuple[Loop, 
     return loop_of([model], training, data, engine, [seed], (), ranks), model.chosen
 
 
-def whole_path(source: str) -> str:
-    """A path from the root, so that a run finds its data from any folder; a name as it is."""
-    path = Path(source)
-    if source in SOURCES or path.is_absolute() or not path.exists():
-        return source
-    return str(path.resolve())
-
-
 def _share(job: Job, before: int, ranks: Ranks) -> Job:
     """The job with each rank's part of the batch that `before` ranks had together.
 
     Raises SettingError if that batch cannot be shared evenly.
     """
     batch = job.settings.training.batch_size * before
-    if batch % ranks.count:
-        raise SettingError(
-            f"{before} ranks trained on batches of {batch} together, which {ranks.count} cannot "
-            "share evenly: resume with a number of ranks that divides it"
-        )
-    return job.resolved({"training": {"batch_size": batch // ranks.count}})
+    labelled = getattr(job.settings.model, "labelled", 0) * before
+    for size in (batch, labelled):
+        if size % ranks.count:
+            raise SettingError(
+                f"{before} ranks trained on batches of {size} together, which {ranks.count} cannot "
+                "share evenly: resume with a number of ranks that divides it"
+            )
+    parts: dict[str, Any] = {"training": {"batch_size": batch // ranks.count}}
+    if labelled:
+        parts["model"] = {"labelled": labelled // ranks.count}
+    return job.resolved(parts)
 
 
 def _about(data: DataSet) -> dict[str, Any]:
@@ -262,6 +261,8 @@ def _about(data: DataSet) -> dict[str, Any]:
         "events": len(data),
         "fingerprint": data.fingerprint,
         "skipped": len(data.skipped),
+        "class_names": None if data.class_names is None else list(data.class_names),
+        "labelled": labelled_events(data),
     }
 
 

@@ -24,11 +24,11 @@ from energan.experiment import (
     said_of,
     silent,
     skipped_of,
-    whole_path,
     write_beginning,
 )
 from energan.folder import RunFolder
 from energan.margin import wants_estimate
+from energan.places import whole_paths
 from energan.previews import Judge
 from energan.progress import ProgressBar
 from energan.settings import Job
@@ -121,7 +121,7 @@ def start(
     train as a cohort, RunError if a folder is taken, DivergenceError if every seed diverged.
     """
     check(job, count)
-    job = job.resolved({"data": {"source": whole_path(job.settings.data.source)}})
+    job = job.resolved({"data": whole_paths(job.settings.data)})
     engine = choose(job.settings.engine)
     asked = jobs_of(job, count)
     seeds = [own.settings.seed for own in asked]

@@ -40,7 +40,7 @@ def resume(
     folders = [RunFolder(path) for path in paths]
     opened = [job_of(folder) for folder in folders]
     check_alike(folders, opened)
-    changes = changes_of(steps, None, data_at)
+    changes = changes_of(opened[0][0], steps, None, data_at)
     jobs = [job.changed(changes) for job, _ in opened]
     check(jobs[0], len(jobs))
     resolved = opened[0][1]
