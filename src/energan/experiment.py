@@ -16,7 +16,8 @@ from energan.margin import STEPS, Estimate, estimate, wants_estimate
 from energan.places import moved, whole_paths
 from energan.previews import Judge
 from energan.progress import ProgressBar
-from energan.settings import Job
+from energan.scaling import unfinished
+from energan.settings import Job, load
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
 from energan.training.loop import Loop
@@ -55,7 +56,8 @@ def start(
     source = from_run or job.origin
     origin = adopt(loop, RunFolder(source)) if source else None
     resolved = resolved_of(loop, data, chosen, found, origin)
-    for line in (found.says() if found else "", said_of(chosen), skipped_of(data)):
+    told = (said_of(chosen), skipped_of(data), unfinished_of(job))
+    for line in (found.says() if found else "", *told):
         speak(line) if line else None
     path = ranks.tell(ranks.first(lambda: str(claim(job, out).path)))
     assert path is not None
@@ -268,6 +270,22 @@ def _about(data: DataSet) -> dict[str, Any]:
 
 def said_of(chosen: dict[str, str]) -> str:
     return "; ".join(f"{name}: {what}" for name, what in chosen.items())
+
+
+def unfinished_of(job: Job) -> str:
+    """What the model's schedules would still change when the run ends, but as the recipe has it."""
+    steps = job.settings.training.steps
+    found = unfinished(job.settings.model, steps, "model.")
+    if job.recipe in recipes.RECIPES:
+        own = load(job.recipe).settings
+        known = unfinished(own.model, own.training.steps, "model.")
+        found = [what for what in found if what not in known]
+    if not found:
+        return ""
+    return (
+        f"{steps} steps end before {' and '.join(found)} {'do' if len(found) > 1 else 'does'}; "
+        "--scale shortens the schedules with the steps"
+    )
 
 
 def skipped_of(data: DataSet) -> str:

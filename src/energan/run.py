@@ -66,6 +66,7 @@ class Run(Composable):
         self.job, self.domain, model = networks_of(self.folder)
         asked = EngineSettings(device=device, precision="32")
         self.engine = choose(asked, switches=False)  # the caller's threads are the caller's
+        self.asked = checkpoint
         self.checkpoint, self.warnings = self._find(checkpoint)
         self.weights = self._load(model.energy, model.sampler, weights)
         self._hyper = model.hyper

@@ -92,9 +92,13 @@ def _check(written: float | str) -> float | str:
 
 @dataclass(frozen=True)
 class Scalable:
-    """Marks a setting that counts training steps. by: (value, factor) -> the value scaled."""
+    """Marks a setting that counts training steps.
+
+    by: (value, factor) -> the value scaled. end: value -> the step from which it stays as it is.
+    """
 
     by: Callable[[Any, Fraction], Any]
+    end: Callable[[Any], float]
 
 
 def scaled_count(count: int, factor: Fraction) -> int:
@@ -125,9 +129,19 @@ def scaled_schedule(written: float | str, factor: Fraction) -> float | str:
     return f"{form}({', '.join(arguments)})"
 
 
-Steps = Annotated[int, Scalable(scaled_count)]
+def end_of(written: float | str) -> float:
+    """The step from which a schedule stays as it is: 0 of a number, and of `geometric`, which
+    settles slowly."""
+    match = _CALL.match(str(written))
+    if match is None or match[1] != "linear":
+        return 0.0
+    n, *start = (float(a) for a in match[2].split(",")[2:])
+    return n + (start[0] if start else 0.0)
+
+
+Steps = Annotated[int, Scalable(scaled_count, float)]
 """A setting that is a number of training steps."""
-Schedule = Annotated[float | str, AfterValidator(_check), Scalable(scaled_schedule)]
+Schedule = Annotated[float | str, AfterValidator(_check), Scalable(scaled_schedule, end_of)]
 """A setting that changes with the step, never below 0: a rate, a margin, a weight."""
 
 AUTO = "auto"
@@ -137,6 +151,6 @@ def _check_margin(written: float | str) -> float | str:
     return written if written == AUTO else _check(written)
 
 
-Margin = Annotated[float | str, AfterValidator(_check_margin), Scalable(scaled_schedule)]
+Margin = Annotated[float | str, AfterValidator(_check_margin), Scalable(scaled_schedule, end_of)]
 """A margin: a schedule, or AUTO, which is resolved to a number before a model is built."""
 MARGIN = f"m: auto (estimated from the data), or {FORMS}"

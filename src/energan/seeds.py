@@ -24,6 +24,7 @@ from energan.experiment import (
     said_of,
     silent,
     skipped_of,
+    unfinished_of,
     write_beginning,
 )
 from energan.folder import RunFolder
@@ -140,7 +141,8 @@ def start(
     cohort = cohort_of(jobs, data, engine)
     source = from_run or job.origin
     origins = [adopt(member, RunFolder(source)) if source else None for member in cohort.members]
-    for line in (*(f.says() for f in found if f), said_of(cohort.chosen[0]), skipped_of(data)):
+    told = (said_of(cohort.chosen[0]), skipped_of(data), unfinished_of(job))
+    for line in (*(f.says() for f in found if f), *told):
         speak(line) if line else None
     folders = claim_seeds(job, seeds, out)
     with ExitStack() as stack:

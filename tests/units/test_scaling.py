@@ -9,8 +9,8 @@ from pydantic import Field
 
 from energan.core import Config, Optimiser, SettingError
 from energan.recipes import RECIPES
-from energan.scaling import factor_of, scaled_settings
-from energan.schedules import Margin, Schedule, Steps, parse, scaled_schedule
+from energan.scaling import factor_of, scaled_settings, unfinished
+from energan.schedules import Margin, Schedule, Steps, end_of, parse, scaled_schedule
 from energan.settings import load
 
 SIXTH = Fraction(1, 6)
@@ -149,3 +149,29 @@ def test_a_length_out_of_bounds_names_the_scale_and_the_setting() -> None:
     with pytest.raises(SettingError, match=r"^scale 100000: training\.steps: Input should be less"):
         load("ladder-mnist-100").scaled(100_000)
     assert load("ladder-mnist-100").scaled("1e-9").settings.training.steps == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "end"),
+    [
+        (16, 0),
+        ("linear(16, 0, 600)", 600),
+        ("linear(1, 0, 40, 80)", 120),
+        ("geometric(1, 1.1)", 0),
+        ("auto", 0),
+    ],
+)
+def test_the_step_from_which_a_schedule_stays(written, end):
+    assert end_of(written) == end
+
+
+def test_what_the_steps_end_before_is_named():
+    job = load("ebgan-ln-mnist-100")
+    assert unfinished(job.settings.model, job.settings.training.steps) == []
+    shorter = job.scaled("1/7").settings
+    assert unfinished(shorter.model, shorter.training.steps) == []
+    assert unfinished(job.settings.model, 30_000, "model.") == [
+        "model.margin linear(16, 0, 60000)",
+        "model.until 60000",
+        "model.energy_optimiser.lr linear(0.0005, 0, 60000, 120000)",
+    ]

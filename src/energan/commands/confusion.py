@@ -109,11 +109,11 @@ def print_together(made: Sequence["Made"]) -> dict[str, Any] | None:
     from energan.evaluation import few_labels
 
     found = few_labels.systems(made)
-    shown = {s.labelled: few_labels.published(s) for s in found}
+    shown = {(s.labelled, s.against): few_labels.published(s) for s in found}
     if len(made) < 2 and not any(shown.values()):
         return None
-    for labelled, rows in shown.items():
-        _print_systems([s for s in found if s.labelled == labelled], rows)
+    for key, rows in shown.items():
+        _print_systems([s for s in found if (s.labelled, s.against) == key], rows)
     pairs = few_labels.differences(found)
     if pairs:
         print("\ndifferences in pairs of one seed (negative: the first is better)")

@@ -21,7 +21,7 @@ def chosen(
     seed: int,
     names: Sequence[str] | None = None,
 ) -> Tensor:
-    """Rows of the events that keep their labels, int64, ascending: a function of the seed alone.
+    """Rows of the events that keep their labels, int64, ascending: a function of labels and seed.
 
     labels: int64 (N,), -1 where there is none. As many of each class as `count` allows; of what
     remains one more of some classes. More labels of the same seed are these and others. None keeps

@@ -34,7 +34,7 @@ class LadderEnergy(Energy):
     def score(self, parts: Parts) -> dict[Stream, Scored]:
         """Score several batches (..., B, *event) in one pass, each with its own statistics."""
         dims = len(self.event)
-        flat: dict[Stream, Tensor] = {stream: x.flatten(-dims) for stream, x in parts.items()}
+        flat: dict[Stream, Tensor] = {s: exact(x).flatten(-dims) for s, x in parts.items()}
         climbed = self.network.climb(flat)
         decoded: dict[Stream, Climbed] = {s: c for s, c in climbed.items() if s != "labelled"}
         found = self.network.descend(decoded) if decoded else {}

@@ -15,6 +15,7 @@ from energan import metrics
 from energan.classifying import Classified, check_classifies
 from energan.core import DataError, SettingError
 from energan.data import DataSet
+from energan.evaluation.overlap import common, may_overlap
 from energan.evaluation.results import Result, rounded, with_interval
 from energan.evaluation.stored import about_run, keep_classes
 from energan.run import Run
@@ -25,6 +26,7 @@ NAMES = ("error", "calibration_error")
 """What is made, as `--metrics` takes it."""
 INTERVAL = "95% Wilson interval of the share of wrong events"
 SEEN = "events that the run was trained on are among them"
+CHOSEN = "the checkpoint was chosen by the error on these events, which flatters it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +135,26 @@ def known_events(run: Run, reference: str | None = None, labels: str | None = No
     if not len(rows):
         raise _none(run, judged, own)
     part = source if reference is not None and not own else judged.part
+    found = replace(subset(judged.data, rows), name=judged.data.name)
     return Known(
-        replace(subset(judged.data, rows), name=judged.data.name),
+        found,
         numbers[rows],
         part if part != "all" else source,
         len(judged) - len(rows),
-        SEEN if own and judged.part == "all" else None,
+        _note(run, source, found, own, judged.part),
     )
+
+
+def _note(run: Run, source: str, found: DataSet, own: bool, part: str) -> str | None:
+    """What makes an error too good to be true; None if nothing does."""
+    if own and part == "all":
+        return SEEN
+    if own and part == "held-out" and run.asked == "best":
+        return CHOSEN
+    if not own and may_overlap(source, run.job.settings.data.source):
+        same = common(run, found)
+        return f"the run was trained on {same} of these events" if same else None
+    return None
 
 
 def _numbered(class_names: Sequence[str], judged: Judged) -> Tensor:

@@ -22,7 +22,7 @@ class System:
 
     std: of a sample (n − 1), as tables give it; None of a single run. labelled: of how many events
     each run knew the labels; None for all that there were. against, sha256: what they were judged
-    on, in words and by its contents.
+    on, in words and by its contents. trained_on: what they learnt from, by its contents.
     """
 
     name: str
@@ -31,6 +31,7 @@ class System:
     labelled: int | None
     against: str
     sha256: str
+    trained_on: str
 
     @property
     def mean(self) -> float:
@@ -88,16 +89,18 @@ def systems(made: Sequence[Made]) -> list[System]:
         labelled = run.job.settings.data.labelled
         values = tuple(errors[s] for s in seeds)
         sha256 = classes.record["data"]["sha256"]
-        found.append(System(name, seeds, values, labelled, against, sha256))
+        trained_on = run.config["resolved"]["data"]["fingerprint"]
+        found.append(System(name, seeds, values, labelled, against, sha256, trained_on))
     return found
 
 
 def differences(found: Sequence[System]) -> list[Difference]:
-    """Between each two systems that were judged on the same events and share seeds."""
+    """Between each two systems that share seeds, and whose data to learn from and be judged on is
+    the same: then a pair has the same labels."""
     made = []
     for a, b in combinations(found, 2):
         seeds = tuple(s for s in a.seeds if s in b.seeds)
-        if a.sha256 == b.sha256 and seeds:
+        if (a.sha256, a.trained_on) == (b.sha256, b.trained_on) and seeds:
             ours, theirs = (
                 [system.errors[system.seeds.index(s)] for s in seeds] for system in (a, b)
             )
@@ -114,11 +117,11 @@ def published(found: System) -> list[dict[str, Any]]:
 
 def record(found: Sequence[System]) -> dict[str, Any]:
     """Systems, differences and published figures, as JSON takes them."""
-    rows = {s.labelled: published(s) for s in found}
+    rows = {s.labelled: each for s in found if (each := published(s))}
     return {
         "systems": [s.record() for s in found],
         "paired_differences": [d.record() for d in differences(found)],
-        "published_percent": {str(n): each for n, each in rows.items() if each},
+        "published_percent": {str(n): each for n, each in rows.items()},
     }
 
 

@@ -26,9 +26,14 @@ class OverSeeds:
 
 
 def system_of(run: Run) -> str:
-    """What runs of one system share: the model, its settings, data, step and weights."""
+    """What runs of one system share: the model, its settings, data, precision, step and weights.
+
+    Checkpoints that were each the best of a run stand for each other, whatever their steps.
+    """
     settings = run.job.settings.model_dump(mode="json", include={"model", "data", "training"})
-    return json.dumps([run.job.model, settings, run.step, run.weights], sort_keys=True)
+    precision = run.config["resolved"]["precision"]
+    step = "best" if run.asked == "best" else run.step
+    return json.dumps([run.job.model, settings, precision, step, run.weights], sort_keys=True)
 
 
 def over(runs: Sequence[tuple[Run, Sequence[Result]]]) -> list[OverSeeds]:

@@ -72,7 +72,7 @@ class _Combine(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         u, a, off, scale, first, second = ctx.saved_tensors
         by_z = given * scale
         by_mean, by_scale = given - by_z, given * off
@@ -81,10 +81,10 @@ class _Combine(torch.autograd.Function):
             b1, b2, _, b4, _ = five.unsqueeze(-2).unbind(-3)
             inner = torch.addcmul(s, s, s, value=-1).mul_(g)  # σ' = σ − σ²
             by_u.addcmul_(g, b4).addcmul_(inner, b1 * b2)
-            through, whole = inner.sum(-2), g.sum(-2)
-            numbers += [(g * s).sum(-2), five[..., 0, :] * (inner * u).sum(-2)]
-            numbers += [five[..., 0, :] * through, (g * u).sum(-2), whole]
-        return by_z, by_u, torch.stack(numbers, -2)
+            if ctx.needs_input_grad[2]:  # not where the network rests
+                numbers += [(g * s).sum(-2), five[..., 0, :] * (inner * u).sum(-2)]
+                numbers += [five[..., 0, :] * inner.sum(-2), (g * u).sum(-2), g.sum(-2)]
+        return by_z, by_u, torch.stack(numbers, -2) if numbers else None
 
 
 class Shift(nn.Module):

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from energan.core import Batch, Context, Draw, Energy, Loss, Objective, Scored, SettingError, Stream
-from energan.objectives.margin import hinge
 
 
 @runtime_checkable
@@ -51,8 +50,9 @@ class FewLabels(Objective):
         if draw is not None:
             fake = context.rows(scored["fake"].energy)
             told["energy_fake"] = fake.detach().mean(-1)
-            pushed = hinge(real, fake, context.hyper["margin"]) - contrast
-            contrast = contrast + context.hyper["contrast"].squeeze(-1) * pushed
+            hinge = F.relu(context.hyper["margin"] - fake).mean(-1)
+            told["hinge"] = hinge.detach()
+            contrast = contrast + context.hyper["contrast"].squeeze(-1) * hinge
         w, weight = (context.hyper[n].squeeze(-1) for n in ("classification", "reconstruction"))
         return Loss(w * crossed + weight * contrast, told)
 

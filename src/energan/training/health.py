@@ -104,7 +104,7 @@ def d_wins(seen: Seen) -> str | None:
         if not all(
             f["energy_fake"] >= m
             and f["energy_real"] <= m / 2
-            and abs(f["loss_energy"] - f["energy_real"]) <= 0.01 * m
+            and abs(f.get("hinge", f["loss_energy"] - f["energy_real"])) <= 0.01 * m
             for f, m in zip(last, margins, strict=True)
         ):
             return None

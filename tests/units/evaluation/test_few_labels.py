@@ -13,11 +13,15 @@ from energan.settings import load
 
 def made(
     model: str, seed: int, error: float, *, source: str = "mnist", labelled: int | None = 100,
-    part: str = "test", sha256: str = "a",
+    part: str = "test", sha256: str = "a", trained_on: str = "b", step: int = 10,
+    asked: str = "last",
 ) -> Any:  # fmt: skip
     data = {"source": source, "labelled": labelled}
     job = load(None, model).changed({"seed": seed, "data": data})
-    run = SimpleNamespace(job=job, step=10, weights="raw", path=f"{model}-{seed}")
+    config = {"resolved": {"precision": "32", "data": {"fingerprint": trained_on}}}
+    run = SimpleNamespace(
+        job=job, step=step, asked=asked, weights="raw", path=f"{model}-{seed}", config=config
+    )
     events = {"source": source, "sha256": sha256}
     return run, Classes({"error": error, "part": part, "data": events}, [])
 
@@ -63,3 +67,24 @@ def test_published_figures_are_those_of_as_many_labels(labelled: int, best: floa
 def test_nothing_is_published_of_other_data(changes: dict[str, Any]) -> None:
     (system,) = few_labels.systems([made("ladder", 0, 0.01, **changes)])
     assert few_labels.published(system) == []
+
+
+def test_the_best_of_each_run_are_one_system_whatever_their_steps() -> None:
+    runs = [made("ladder", s, 0.1, step=10 * s, asked="best") for s in (1, 2, 3)]
+    (found,) = few_labels.systems(runs)
+    assert found.seeds == (1, 2, 3)
+    apart = [made("ladder", s, 0.1, step=10 * s) for s in (1, 2)]
+    assert len(few_labels.systems(apart)) == 2
+
+
+def test_no_pairs_of_runs_that_learnt_from_other_events() -> None:
+    alike = [made("ladder", 0, 0.1), made("ebgan_ln", 0, 0.2)]
+    assert len(few_labels.differences(few_labels.systems(alike))) == 1
+    apart = [made("ladder", 0, 0.1), made("ebgan_ln", 0, 0.2, trained_on="c")]
+    assert few_labels.differences(few_labels.systems(apart)) == []
+
+
+def test_published_figures_stay_with_other_data_beside() -> None:
+    runs = [made("ladder", 0, 0.1), made("ladder", 0, 0.1, source="digits", part="held-out")]
+    for order in (runs, runs[::-1]):
+        assert few_labels.record(few_labels.systems(order))["published_percent"]["100"]
