@@ -39,6 +39,7 @@ class ProgressBar(Hook):
         self.what = what
         self.figures: Figures = {}
         self._stepped: set[str] = set()
+        self._at: dict[str, int] = {}
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._spoke, self._told = 0.0, -1
@@ -67,6 +68,7 @@ class ProgressBar(Hook):
                 del self.figures[name]
             self._stepped = set(figures)
         self.figures |= figures
+        self._at |= dict.fromkeys(figures, step)
         if self._bar is not None:
             self._bar.update(self._task, figures=self._text())
         elif (self._told != step or step == self.total) and (
@@ -94,7 +96,16 @@ class ProgressBar(Hook):
             self.console = Console(quiet=True)
 
     def _text(self) -> str:
-        shown = [
-            (label, self.figures[name]) for name, label in SHOWN.items() if name in self.figures
-        ]
-        return "  ".join(f"{label} {value:.4g}" for label, value in shown)
+        """The figures of now; behind them, with their step, those that are made more rarely."""
+        last = max(self._at.values(), default=0)
+        known = [name for name in SHOWN if name in self.figures]
+        steps = sorted({self._at[name] for name in known}, reverse=True)
+        parts = []
+        for step in steps:
+            shown = [
+                f"{SHOWN[name]} {self.figures[name]:.4g}"
+                for name in known
+                if self._at[name] == step
+            ]
+            parts.append(("" if step == last else f"at step {step}: ") + "  ".join(shown))
+        return "  ".join(parts)

@@ -107,7 +107,10 @@ def _more(folder: Any) -> str:
     """A command that shows what the run can do."""
     resolved = folder.read_config()["resolved"]
     if resolved.get("labelled"):  # of a batch: the model learns classes
-        return f"energan classify {folder.path} IMAGES"
+        return (
+            f"energan classify {folder.path} IMAGES, and energan evaluate {folder.path} "
+            "(--reference LABELLED, if nothing labelled is held out)"
+        )
     given = resolved["domain"].get("condition_shape")
     if given is None:
         return f"energan sample {folder.path} -n 64 --out grid.png"
