@@ -36,8 +36,8 @@ def run(
                     place = waiting.pop(0)
                     name, words = commands[place]
                     running[place] = _begun(words, threads, apart=at_once > 1)
-                    if at_once > 1:
-                        readers.append(_speaking(name, running[place].stderr))
+                    if (lines := running[place].stderr) is not None:
+                        readers.append(_speaking(name, lines))
                 for place, process in list(running.items()):
                     if (code := process.poll()) is not None:
                         codes[place] = code
@@ -66,12 +66,13 @@ def _begun(words: Sequence[str], threads: int, apart: bool) -> "subprocess.Popen
     )
 
 
-def _speaking(name: str, lines: IO[str] | None) -> threading.Thread:
+def _speaking(name: str, lines: IO[str]) -> threading.Thread:
     """A thread that repeats what a process says, with its name."""
 
     def speak() -> None:
-        for line in lines or ():
-            print(f"{name}: {line}", end="", file=sys.stderr, flush=True)
+        with lines:
+            for line in lines:
+                print(f"{name}: {line}", end="", file=sys.stderr, flush=True)
 
     thread = threading.Thread(target=speak, daemon=True)
     thread.start()
