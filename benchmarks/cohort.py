@@ -71,7 +71,7 @@ def compare(case: str, seeds: int, steps: int, threads: int, rounds: int, device
     """Seconds of each way for all seeds, by round."""
     at_once = min(threads, seeds)
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(at_once + 1)
+    barrier = context.Barrier(at_once + 1, timeout=900)
     shares = threads // at_once
     os.environ["OMP_NUM_THREADS"] = str(shares)
     processes = [

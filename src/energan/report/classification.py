@@ -122,10 +122,11 @@ def confusion(entry: dict[str, Any]) -> Picture | None:
         axes.set_yticks(np.arange(len(table) + 1) - 0.5, minor=True)
         axes.tick_params(which="minor", length=0)
         if len(table) <= NAMED:
-            axes.grid(which="minor", color=pen.faint, linewidth=0.3, alpha=0.5)
+            axes.grid(which="minor", color=pen.faint, linewidth=0.3, alpha=0.5, clip_on=False)
         axes.set(frame_on=False)
         share = wrong.sum() / table.sum()
-        axes.set_title(f"error {100 * share:.2f} % of {table.sum():,}", loc="left", fontsize=10)
+        title = f"error {100 * share:.2f} % of {table.sum():,}; blue right, orange wrong"
+        axes.set_title(title, loc="left", fontsize=10)
 
     says = (
         f"Rows are true classes, columns what events were taken for; {int(wrong.sum()):,} of "
@@ -166,6 +167,8 @@ def reliability(entry: dict[str, Any]) -> Picture | None:
         upper.tick_params(labelbottom=False)
         if is_number(error):
             upper.set_title(f"calibration error {100 * error:.2f} %", loc="left", fontsize=10)
+        key = "dots: the share\npale blue: not sure enough\norange: too sure"
+        upper.text(0.02, 0.98, key, va="top", fontsize=8, color=pen.ink)
         lower.set_yscale("log")
         lower.set(ylabel="events", xlabel="probability of the found class", ylim=(0.7, None))
 
