@@ -68,7 +68,8 @@ def test_the_end_of_a_training_tells_what_there_is(
     assert said == [
         f"reconstructions: {out}/reconstructions/step-000002.png",
         f"curves:  {out}/curves.png",
-        f"more:    energan classify {out} IMAGES",
+        f"more:    energan classify {out} IMAGES, and energan evaluate {out} "
+        "(--reference LABELLED, if nothing labelled is held out)",
     ]
 
 
