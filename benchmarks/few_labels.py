@@ -19,21 +19,24 @@ from energan.run import Run
 from energan.schedules import parse
 from energan.training import checkpoint
 
+TICKS = (1, 1.5, 2, 3, 4, 6, 8, 10)
 MOVING = ("cross_entropy", "energy_real", "energy_fake")
 
 
 def errors(run: Run, held: DataSet) -> list[dict[str, float]]:
-    """{step, error} of every checkpoint that the run kept."""
+    """{step, error} of every checkpoint that the run kept; found ones are kept in its folder."""
+    kept = run.path / "held_out_errors.json"
+    found: dict[str, float] = json.loads(kept.read_text()) if kept.is_file() else {}
     batch = held.gather(torch.arange(len(held)), conditions=True)
     assert batch.condition is not None
-    found = []
     for path in checkpoint.listed(run.folder.checkpoints):
         step = checkpoint.step_of(path)
-        if step:
+        if step and str(step) not in found:
             then = Run(run.path, checkpoint=step, device="cpu")
             wrong = error_rate(then.classify(batch.x).labels, batch.condition)
-            found.append({"step": step, "error": float(wrong)})
-    return found
+            found[str(step)] = float(wrong)
+            kept.write_text(json.dumps(found))
+    return [{"step": int(step), "error": found[step]} for step in sorted(found, key=int)]
 
 
 def curves(path: Path) -> dict[str, Any]:
@@ -84,6 +87,8 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
             above.annotate("G stops", (stop, 0.9), xycoords=("data", "axes fraction"), fontsize=8)
         told.add(name)
     above.set_yscale("log")
+    above.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    above.minorticks_off()
     above.set_ylabel("error on held-out digits (%)")
     below.set_ylabel("U, sum of squares (training)")
     below.set_ylim(0, 20)
