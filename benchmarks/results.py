@@ -15,10 +15,11 @@ from torch import Tensor
 
 from energan import pictures
 from energan.data import open_data
-from energan.evaluation.stored import kept, kept_outside
+from energan.evaluation.stored import kept, kept_classes, kept_outside
 from energan.run import Run
 
 SEED, SHOWN_PAIRS = 0, 24
+ON_THE_WAY = ("step", "held_out_energy", "sliced_wasserstein", "l1", "error", "calibration_error")
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -33,12 +34,10 @@ def summary(run: Run) -> dict[str, Any]:
         "resolved": run.config["resolved"],
         "seconds": round(ended["time"] - started["time"]),
         "last": run.events("step")[-1],
-        "scores_on_the_way": [
-            {k: e[k] for k in ("step", "held_out_energy", "sliced_wasserstein", "l1") if k in e}
-            for e in run.events("score")
-        ],
+        "scores_on_the_way": [{k: e[k] for k in ON_THE_WAY if k in e} for e in run.events("score")],
         "evaluations": kept(run.path),
         "out_of_distribution": kept_outside(run.path),
+        "classification": kept_classes(run.path),
     }
 
 
@@ -72,7 +71,7 @@ def main() -> None:
         name = f"{run.job.recipe}-s{run.job.settings.seed}"
         text = json.dumps(summary(run), indent=1, ensure_ascii=False)
         (asked.out / f"{name}.json").write_text(text + "\n")
-        if len(run.domain.shape) == 3 or not run.given:
+        if run.makes_samples and (len(run.domain.shape) == 3 or not run.given):
             x, columns = samples(run)
             pictures.save_samples(asked.out / f"{name}.png", x, run.domain, columns=columns)
         shutil.copy(path / "curves.png", asked.out / f"{name}-curves.png")
