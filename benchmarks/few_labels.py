@@ -20,7 +20,7 @@ from energan.schedules import parse
 from energan.training import checkpoint
 
 TICKS = (1, 1.5, 2, 3, 4, 6, 8, 10)
-MOVING = ("cross_entropy", "energy_real", "energy_fake")
+MOVING = ("cross_entropy", "loss_energy", "energy_real", "energy_fake")
 
 
 def errors(run: Run, held: DataSet) -> list[dict[str, float]]:

@@ -59,10 +59,9 @@ class LadderEnergy(Energy):
         if not any(self.layer_weights):
             return {}
         clean = self.network.climb({s: flat[s] for s in found}, noisy=False)
-        costs = {s: self.network.errors(s, clean[s], found[s]) for s in found}
-        return {
-            stream: torch.stack([w * c for w, c in zip(self.layer_weights, each, strict=True)]).sum(
-                0
-            )
-            for stream, each in costs.items()
-        }
+        above: dict[Stream, Tensor] = {}
+        for stream, guesses in found.items():
+            costs = self.network.errors(stream, clean[stream], guesses)
+            weighted = [w * c for w, c in zip(self.layer_weights, costs, strict=True)]
+            above[stream] = torch.stack(weighted).sum(0)
+        return above
