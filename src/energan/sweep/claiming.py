@@ -80,7 +80,9 @@ def claim(folder: SweepFolder, trial: str, lost_after: float = LOST_AFTER) -> Cl
         file = _path(folder, trial, number + 1).open("x+", encoding="utf8")
     except FileExistsError:
         return None  # someone was quicker
-    fcntl.flock(file, fcntl.LOCK_EX)  # before it says whose it is; `_locked` holds it for an instant
+    fcntl.flock(
+        file, fcntl.LOCK_EX
+    )  # before it says whose it is; `_locked` holds it for an instant
     json.dump(_who(), file)
     file.flush()
     taken = Claim(folder, trial, number + 1, file)
@@ -121,7 +123,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _now(folder: Path) -> float:
     """The time by the clock of the machine that keeps the folder, as its heartbeats have it."""
-    probe = folder / f".now.{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}"
+    probe = folder / f".now.{machine_name()}.{os.getpid()}.{threading.get_ident()}"
     probe.touch()
     try:
         return probe.stat().st_mtime
@@ -138,10 +140,14 @@ def _locked(path: Path) -> bool:
     return False
 
 
+def machine_name() -> str:
+    return os.uname().nodename
+
+
 def _machine() -> str:
     """This machine since it was started: after a restart no process of before lives."""
     boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{os.uname().nodename} {boot.read_text().strip() if boot.is_file() else ''}"
+    return f"{machine_name()} {boot.read_text().strip() if boot.is_file() else ''}"
 
 
 def _who() -> dict[str, Any]:
@@ -150,5 +156,3 @@ def _who() -> dict[str, Any]:
 
 def _path(folder: SweepFolder, trial: str, number: int) -> Path:
     return folder.claims / f"{trial}.{number}"
-
-

@@ -7,7 +7,7 @@ from typing import Any
 
 from energan.data import open_data
 from energan.data.settings import DataSettings
-from energan.settings import Job
+from energan.settings import Job, rebuilt
 from energan.sweep.grid import Sweep, Values
 
 
@@ -22,6 +22,23 @@ class Trial:
     id: str
     values: Values
     job: Job
+
+    def record(self) -> dict[str, Any]:
+        """As JSON takes it; `of` gives the trial again."""
+        job = self.job
+        return {
+            "id": self.id,
+            "values": self.values,
+            "recipe": job.recipe,
+            "model": job.model,
+            "settings": job.settings.model_dump(mode="json"),
+            "asked": job.asked,
+        }
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "Trial":
+        job = rebuilt(record["recipe"], record["model"], record["settings"], record["asked"])
+        return cls(record["id"], record["values"], job)
 
 
 Fingerprint = Callable[[DataSettings], str]

@@ -1,0 +1,90 @@
+"""Training a trial, or several as a cohort, into their run folders, from where they stand."""
+
+import shutil
+from collections.abc import Sequence
+
+from energan import experiment, seeds, seeds_resume
+from energan.core import CheckpointError, DivergenceError, RunError
+from energan.evaluation.keeping import judging
+from energan.folder import RunFolder
+from energan.settings import Job
+from energan.sweep.folder import SweepFolder
+from energan.sweep.setup import Setup
+from energan.sweep.trials import Trial
+from energan.training.loop import Hook
+
+
+def here(job: Job, setup: Setup) -> Job:
+    """The job as this machine trains it: the same result, its own threads, and little written."""
+    steps = job.settings.training.steps
+    output = {
+        "sample_every": steps,  # one grid, of the last step
+        "checkpoint_every": setup.save_every,
+        "keep": 1,
+        "tensorboard": False,
+    }
+    return job.resolved({"engine": {"threads": setup.threads}, "output": output})
+
+
+def train(folder: SweepFolder, trials: Sequence[Trial], setup: Setup, also: Hook) -> None:
+    """Train the trials to their end, or until a signal; their events say which.
+
+    also: a hook that leads the others; what it raises comes out.
+    """
+    runs = [folder.run(trial.id) for trial in trials]
+    going = [_going(run) for run in runs]
+    if all(state == "finished" for state in going):
+        return  # killed before it was scored
+    try:
+        if len(trials) == 1:
+            _alone(trials[0], runs[0], setup, also, begun=going[0] == "begun")
+        else:
+            _together(trials, runs, setup, also, begun=all(state == "begun" for state in going))
+    except DivergenceError:
+        return  # in the events, with its reason
+
+
+def _going(run: RunFolder) -> str:
+    """finished, begun (it can go on), or nothing of use."""
+    if not run.exists():
+        return ""
+    state = run.state()
+    if state == "running":
+        raise RunError(f"{run.path} is being trained by another process: stop it first")
+    return {"finished": "finished", "stopped": "begun", "interrupted": "begun"}.get(state, "")
+
+
+def _alone(trial: Trial, run: RunFolder, setup: Setup, also: Hook, begun: bool) -> None:
+    if begun:
+        try:
+            experiment.resume(
+                run.path, threads=setup.threads, judging=judging, progress=False, also=[also]
+            )
+            return
+        except (CheckpointError, RunError):
+            pass  # nothing that can be gone on with: from the beginning
+    _clear(run)
+    experiment.start(here(trial.job, setup), run.path, judging=judging, progress=False, also=[also])
+
+
+def _together(
+    trials: Sequence[Trial], runs: Sequence[RunFolder], setup: Setup, also: Hook, begun: bool
+) -> None:
+    if begun:
+        try:
+            seeds_resume.resume(
+                [run.path for run in runs], threads=setup.threads, judging=judging,
+                progress=False, also=[also],
+            )  # fmt: skip
+            return
+        except (CheckpointError, RunError):
+            pass
+    for run in runs:
+        _clear(run)
+    jobs = [here(trial.job, setup) for trial in trials]
+    seeds.start_jobs(jobs, runs, judging=judging, progress=False, also=[also])
+
+
+def _clear(run: RunFolder) -> None:
+    if run.path.exists():
+        shutil.rmtree(run.path)
