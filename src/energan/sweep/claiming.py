@@ -2,7 +2,7 @@
 
 `claims/ID.N` is made in one step (O_EXCL), so that one process gets it. It is alive while its file
 is touched; on the same machine a lock tells at once that its process is gone. Whoever finds it dead
-makes `ID.N+1`. A process that was only slow sees the higher number at its next heartbeat, and stops.
+makes `ID.N+1`. A process that was only slow sees the higher number at its next look, and stops.
 """
 
 import fcntl
@@ -85,11 +85,11 @@ def claim(folder: SweepFolder, trial: str, lost_after: float = LOST_AFTER) -> Cl
     )  # before it says whose it is; `_locked` holds it for an instant
     json.dump(_who(), file)
     file.flush()
-    taken = Claim(folder, trial, number + 1, file)
+    mine = Claim(folder, trial, number + 1, file)
     if (folder.results / f"{trial}.json").exists():  # written between the look and the claim
-        taken.release("done before")
+        mine.release("done before")
         return None
-    return taken
+    return mine
 
 
 def newest(folder: SweepFolder, trial: str) -> int:
@@ -98,6 +98,12 @@ def newest(folder: SweepFolder, trial: str) -> int:
     while _path(folder, trial, number + 1).exists():
         number += 1
     return number
+
+
+def taken(folder: SweepFolder, trial: str, lost_after: float = LOST_AFTER) -> bool:
+    """Whether a process that lives has the trial."""
+    number = newest(folder, trial)
+    return number >= 0 and alive(_path(folder, trial, number), lost_after)
 
 
 def alive(path: Path, lost_after: float = LOST_AFTER) -> bool:

@@ -4,7 +4,7 @@ sweeps/NAME/
     sweep.json                what was asked for last: the recipe, the axes, how trials are scored
     results/ID.json           one trial's record, written once
     claims/ID.0, ID.1, …      who has a trial: the highest number counts
-    trials/ID/                the trial's run, as `energan train` writes it, less what is thrown away
+    trials/ID/                the trial's run, as `energan train` writes it, mostly without weights
 """
 
 import json
@@ -86,7 +86,7 @@ class SweepFolder:
         return True
 
     def forget(self, trials: Iterable[str]) -> int:
-        """Remove the records of trials that failed or diverged, so that they run again; how many."""
+        """Remove the records of those that failed or diverged: they run again. How many."""
         count = 0
         for trial in trials:
             record = self.read(trial)

@@ -1,4 +1,4 @@
-"""What looks at trials while they train: progress is told, a trial that was taken away is let go."""
+"""What looks at trials while they train: it tells progress, and lets go of what was taken away."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,0 +1,265 @@
+"""Trials on this machine: processes side by side, each with its share of the threads."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from energan.core import RunError
+from energan.sweep.claiming import claim, taken
+from energan.sweep.folder import SweepFolder
+from energan.sweep.scoring import failed
+from energan.sweep.setup import Setup
+from energan.sweep.trials import Trial
+
+POLL = 0.5
+"""Seconds to wait for something to be told."""
+LOOK = 2.0
+"""Seconds between looks at the trials of other machines."""
+DEATHS = 3
+"""How often a trial may take its process with it before it is recorded as failed."""
+Package = Sequence[Trial]
+
+
+class Display(Protocol):
+    """What a person sees of a sweep."""
+
+    def tell(self, event: dict[str, Any], where: str) -> None:
+        """What a process told, and which."""
+
+    def refresh(self) -> None:
+        """Called about twice a second."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """stopped: the signal that stopped it, None if every trial has a record."""
+
+    stopped: str | None
+
+
+@dataclass
+class Process:
+    """A worker, and what it has in hand. begun: whether it ever was ready."""
+
+    where: str
+    popen: "subprocess.Popen[str]"
+    package: list[Trial] = field(default_factory=list)
+    ready: bool = False
+    begun: bool = False
+
+
+def run(
+    folder: SweepFolder,
+    packages: Sequence[Package],
+    setup: Setup,
+    processes: int,
+    display: Display,
+) -> Outcome:
+    """Work on the packages in their order, in so many processes at once, until all have a record.
+
+    What other machines have in hand is waited for, and taken over if they die. SIGINT and SIGTERM
+    let each process save what it trains. Raises RunError if processes end before they can begin.
+    """
+    with _signals() as told:
+        return _Pool(folder, packages, setup, processes, display, told).run()
+
+
+class _Pool:
+    def __init__(
+        self,
+        folder: SweepFolder,
+        packages: Sequence[Package],
+        setup: Setup,
+        count: int,
+        display: Display,
+        told: list[str],
+    ) -> None:
+        self.folder, self.setup, self.display, self.told = folder, setup, display, told
+        self.waiting = deque(list(package) for package in packages)
+        self.count = count
+        self.elsewhere: dict[str, Trial] = {}
+        self.deaths: Counter[str] = Counter()
+        self.processes: list[Process] = []
+        self.heard: SimpleQueue[tuple[Process, str]] = SimpleQueue()
+        self._looked = 0.0
+
+    def run(self) -> Outcome:
+        try:
+            while not self.told and (self.waiting or self.elsewhere or self._busy()):
+                self._look_elsewhere()
+                self._hand_out()
+                self._listen()
+                self.display.refresh()
+            self._end()
+        finally:
+            for process in self.processes:
+                process.popen.kill()
+        return Outcome(self.told[0] if self.told else None)
+
+    def _busy(self) -> bool:
+        return any(process.package for process in self.processes)
+
+    def _hand_out(self) -> None:
+        """Give each process that waits a package; begin processes while there is work for them."""
+        for process in self.processes:
+            if process.ready and self.waiting:
+                self._give(process, self.waiting.popleft())
+        idle = sum(not process.package for process in self.processes)
+        for _ in range(min(len(self.waiting) - idle, self.count - len(self.processes))):
+            self.processes.append(self._begun())
+
+    def _give(self, process: Process, package: list[Trial]) -> None:
+        process.package, process.ready = package, False
+        order = {
+            "folder": str(self.folder.path),
+            "setup": self.setup.record(),
+            "trials": [trial.record() for trial in package],
+        }
+        assert process.popen.stdin is not None
+        with suppress(BrokenPipeError):  # it died: the end of its output tells
+            process.popen.stdin.write(json.dumps(order) + "\n")
+            process.popen.stdin.flush()
+
+    def _begun(self) -> Process:
+        used = {process.where for process in self.processes}
+        where = next(str(i) for i in range(1, self.count + 1) if str(i) not in used)
+        threads = {} if self.setup.threads is None else {"OMP_NUM_THREADS": str(self.setup.threads)}
+        # A group of its own: Ctrl-C reaches this process alone, which hands it on once.
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "energan.sweep.worker"],
+            env={**os.environ, **threads},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+        process = Process(where, popen)
+        threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        return process
+
+    def _read(self, process: Process) -> None:
+        """What a process tells, into the one queue; an empty line when it has ended."""
+        assert process.popen.stdout is not None
+        for line in process.popen.stdout:
+            self.heard.put((process, line))
+        process.popen.wait()
+        self.heard.put((process, ""))
+
+    def _listen(self) -> None:
+        """Wait a moment for what is told, and take note of all of it."""
+        try:
+            process, line = self.heard.get(timeout=POLL)
+            while True:
+                self._note(process, json.loads(line)) if line else self._gone(process)
+                process, line = self.heard.get_nowait()
+        except Empty:
+            return
+
+    def _note(self, process: Process, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "ready":
+                process.package, process.ready, process.begun = [], True, True
+                return
+            case "left" if event["why"] in ("elsewhere", "taken away"):
+                trials = [t for t in process.package if t.id in event["trials"]]
+                self.elsewhere |= {t.id: t for t in trials}
+            case "ended":
+                self.elsewhere.pop(event["trial"], None)
+        self.display.tell(event, process.where)
+
+    def _gone(self, process: Process) -> None:
+        """A process has ended: what it had in hand is for another one."""
+        self.processes.remove(process)
+        code = process.popen.returncode
+        if not process.begun and not self.told:
+            raise RunError(
+                f"a process for trials ended by itself (exit code {code}), as it says above; "
+                "--debug shows more"
+            )
+        done = self.folder.done()
+        left = [t for t in process.package if t.id not in done and t.id not in self.elsewhere]
+        for trial in left:
+            self.display.tell(
+                {"event": "left", "trials": [trial.id], "why": "stopped"}, process.where
+            )
+            self.deaths[trial.id] += code != 0
+            if self.deaths[trial.id] < DEATHS:
+                self.waiting.appendleft([trial])  # alone: together they may have been too large
+            else:
+                self._give_up(trial, code, process.where)
+
+    def _give_up(self, trial: Trial, code: int, where: str) -> None:
+        reason = f"its process died {DEATHS} times, the last time with exit code {code}" + (
+            " (killed: out of memory?)" if code == -signal.SIGKILL else ""
+        )
+        held = claim(self.folder, trial.id, self.setup.lost_after)
+        if held is None:
+            self.elsewhere[trial.id] = trial
+            return
+        self.folder.write(failed(trial, self.setup, held.attempts, reason))
+        held.release()
+        self.display.tell(
+            {
+                "event": "ended", "trial": trial.id, "state": "failed", "reason": reason,
+                "score": None, "seconds": 0.0,
+            },
+            where,
+        )  # fmt: skip
+
+    def _look_elsewhere(self) -> None:
+        """See what has become of the trials that others have."""
+        if not self.elsewhere or time.monotonic() - self._looked < LOOK:
+            return
+        self._looked = time.monotonic()
+        done = self.folder.done()
+        for trial in list(self.elsewhere.values()):
+            if trial.id in done:
+                del self.elsewhere[trial.id]
+            elif not taken(self.folder, trial.id, self.setup.lost_after):
+                del self.elsewhere[trial.id]
+                self.waiting.append([trial])
+
+    def _end(self) -> None:
+        """Let all processes end; those that train save, which is waited for."""
+        for process in self.processes:
+            assert process.popen.stdin is not None
+            with suppress(BrokenPipeError):
+                process.popen.stdin.close()
+        while self.processes:
+            process, line = self.heard.get()
+            if line:
+                self._note(process, json.loads(line))
+            else:
+                self.processes.remove(process)
+
+
+@contextmanager
+def _signals() -> Iterator[list[str]]:
+    """Within it SIGINT and SIGTERM are taken down in the list that it yields."""
+    told: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+
+    def note(number: int, frame: object) -> None:
+        told.append(signal.Signals(number).name)
+        if len(told) > 2:  # someone means it
+            raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
