@@ -9,6 +9,7 @@ sweeps/NAME/
 
 import json
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ class SweepFolder:
         """
         self.results.mkdir(parents=True, exist_ok=True)
         target = self.results / f"{record['id']}.json"
-        aside = self.results / f".{record['id']}.{os.uname().nodename}.{os.getpid()}"
+        own = f"{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}"
+        aside = self.results / f".{record['id']}.{own}"
         write_atomically(aside, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         try:
             os.link(aside, target)
