@@ -9,6 +9,7 @@ sweeps/NAME/
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -94,6 +95,7 @@ class SweepFolder:
             record = self.read(trial)
             if record is None or record["state"] == "done":
                 continue
+            shutil.rmtree(self.run(trial).path, ignore_errors=True)  # else it would stand as ended
             (self.results / f"{trial}.json").unlink(missing_ok=True)
             count += 1
         return count
