@@ -4,6 +4,7 @@ sweeps/NAME/
     sweep.json                what was asked for last: the recipe, the axes, how trials are scored
     results/ID.json           one trial's record, written once
     claims/ID.0, ID.1, …      who has a trial: the highest number counts
+    logs/HOST-N.txt           what its processes said besides
     trials/ID/                the trial's run, as `energan train` writes it, mostly without weights
 """
 

@@ -11,11 +11,14 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
+import torch
+
 from energan.core import RunError
-from energan.sweep.claiming import claim, taken
+from energan.sweep.claiming import claim, machine_name, taken
 from energan.sweep.folder import SweepFolder
 from energan.sweep.scoring import failed
 from energan.sweep.setup import Setup
@@ -134,18 +137,25 @@ class _Pool:
         used = {process.where for process in self.processes}
         where = next(str(i) for i in range(1, self.count + 1) if str(i) not in used)
         threads = {} if self.setup.threads is None else {"OMP_NUM_THREADS": str(self.setup.threads)}
+        self.log(where).parent.mkdir(exist_ok=True)
         # A group of its own: Ctrl-C reaches this process alone, which hands it on once.
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "energan.sweep.worker"],
-            env={**os.environ, **threads},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
+        with self.log(where).open("a") as log:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "energan.sweep.worker"],
+                env={**os.environ, **threads, **_gpu(int(where) - 1)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                process_group=0,
+            )
         process = Process(where, popen)
         threading.Thread(target=self._read, args=(process,), daemon=True).start()
         return process
+
+    def log(self, where: str) -> Path:
+        """What a process says besides: warnings, and why it died."""
+        return self.folder.path / "logs" / f"{machine_name()}-{where}.txt"
 
     def _read(self, process: Process) -> None:
         """What a process tells, into the one queue; an empty line when it has ended."""
@@ -183,8 +193,8 @@ class _Pool:
         code = process.popen.returncode
         if not process.begun and not self.told:
             raise RunError(
-                f"a process for trials ended by itself (exit code {code}), as it says above; "
-                "--debug shows more"
+                f"a process for trials ended by itself (exit code {code}): see "
+                f"{self.log(process.where)}"
             )
         done = self.folder.done()
         left = [t for t in process.package if t.id not in done and t.id not in self.elsewhere]
@@ -200,7 +210,7 @@ class _Pool:
 
     def _give_up(self, trial: Trial, code: int, where: str) -> None:
         reason = f"its process died {DEATHS} times, the last time with exit code {code}" + (
-            " (killed: out of memory?)" if code == -signal.SIGKILL else ""
+            " (killed: out of memory?)" if code == -signal.SIGKILL else f": see {self.log(where)}"
         )
         held = claim(self.folder, trial.id, self.setup.lost_after)
         if held is None:
@@ -241,6 +251,15 @@ class _Pool:
                 self._note(process, json.loads(line))
             else:
                 self.processes.remove(process)
+
+
+def _gpu(place: int) -> dict[str, str]:
+    """Of several GPUs each process gets one."""
+    count = torch.cuda.device_count()
+    if count < 2:
+        return {}
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
+    return {"CUDA_VISIBLE_DEVICES": seen[place % count]}
 
 
 @contextmanager
