@@ -1,5 +1,6 @@
 """Settings -> networks, data order, loop."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -157,3 +158,11 @@ def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
     if margin := resolved.get("margin"):
         job = job.resolved({"model": {"margin": margin["margin"]}})
     return job, resolved
+
+
+def cohort_key(job: Job, domain: Domain) -> str:
+    """STAND-IN, to be replaced when merging: equal for jobs that may train as one program."""
+    apart = {"dropout", "energy_optimiser", "sampler_optimiser", "margin"}
+    dump = job.settings.model_dump(mode="json", include={"model", "data", "training"})
+    dump["model"] = {k: v for k, v in dump["model"].items() if k not in apart}
+    return json.dumps([job.model, dump, domain.shape], sort_keys=True)
