@@ -18,9 +18,8 @@ DomainOf = Callable[[DataSettings], Domain]
 class Knowing:
     """Trial -> what is known of it; trials that may train together are counted once."""
 
-    def __init__(self, machine: Machine, domain: DomainOf) -> None:
-        self.machine, self.domain = machine, domain
-        self.costs = Costs()
+    def __init__(self, machine: Machine, domain: DomainOf, costs: Costs) -> None:
+        self.machine, self.domain, self.costs = machine, domain, costs
         self.of: dict[str, Cost] = {}
         self.known: dict[str, Known] = {}
 

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from energan.core import SettingError
+from energan.sweep.costing import Costs
 from energan.sweep.estimating import Estimator, Together
 from energan.sweep.grouping import Known, Members, Package
 from energan.sweep.knowing import DomainOf, Domains, Knowing
@@ -71,12 +72,13 @@ def plan(
     domain: DomainOf | None = None,
     machine: Machine | None = None,
     timer: Timer | None = None,
+    costs: Costs | None = None,
 ) -> Plan:
     """How to work on the trials that are not done.
 
     processes, threads: as asked for; chosen if not. records: of trials of this sweep, whose times
     count where they come from this machine. domain: of data, if not by opening it; machine, timer:
-    if not this one, measured. Raises SettingError for networks that cannot be built, DataError for
+    if not this one, measured. costs: what is counted already. Raises SettingError for networks that cannot be built, DataError for
     data that cannot be opened.
     """
     asked = list({trial.id: trial for trial in trials}.values())
@@ -84,7 +86,7 @@ def plan(
     if not asked:
         raise SettingError("there are no trials to plan: name values for each axis")
     machine = machine or machine_of(asked[0].job)
-    know = Knowing(machine, domain or Domains())
+    know = Knowing(machine, domain or Domains(), costs or Costs())
     known = [know(trial) for trial in left]
     notes: list[str] = []
     if processes is None and known:

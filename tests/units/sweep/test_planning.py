@@ -1,7 +1,9 @@
 """Plans, by times and memory that the tests set."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from math import log
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,6 +39,7 @@ GRID = Sweep(
 )
 TRIALS = list(trials_of(GRID, fingerprint=lambda data: "d"))
 JOB = TRIALS[0].job
+COSTS = Costs()
 GB = 10**9
 
 
@@ -50,8 +53,8 @@ def planned(
     seconds: Callable[[Sequence[Job], float], float] = lambda jobs, left: 0.1 * len(jobs),
     **options: object,
 ) -> Plan:
-    known = {"machine": machine(), "domain": lambda data: DIGITS, "timer": seconds, **options}
-    return plan(trials, set(done), **known)  # type: ignore[arg-type]
+    known = {"machine": machine(), "domain": lambda data: DIGITS, "timer": seconds, "costs": COSTS}
+    return plan(trials, set(done), **{**known, **options})  # type: ignore[arg-type]
 
 
 def record(trial: Trial, seconds: float, **about: object) -> dict[str, object]:
@@ -79,7 +82,7 @@ def test_packages_hold_each_trial_once_by_shape_memory_and_order(
     packages = packages_of(known, room, busy, worth[gains])
     place = {one.trial.id: i for i, one in enumerate(known)}
     places = [[place[one.trial.id] for one in part] for part in packages]
-    assert sorted(sum(places, [])) == list(range(len(known)))
+    assert sorted(chain.from_iterable(places)) == list(range(len(known)))
     assert all(part == sorted(part) for part in places)
     assert [part[0] for part in places] == sorted(part[0] for part in places)
     for part in packages:
@@ -97,7 +100,7 @@ def test_packages_hold_each_trial_once_by_shape_memory_and_order(
 @given(st.integers(0, 200), st.integers(1, 60))
 def test_a_split_is_even_and_of_as_few_parts_as_there_can_be(count: int, most: int) -> None:
     parts = split(list(range(count)), most)
-    assert sum(parts, []) == list(range(count))
+    assert list(chain.from_iterable(parts)) == list(range(count))
     sizes = [len(part) for part in parts]
     assert len(parts) == -(-count // most)
     if parts:
@@ -113,7 +116,7 @@ def test_24_members_where_20_fit_are_two_times_12() -> None:
 # --- the plan -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.permutations(range(len(TRIALS))),
     st.sets(st.integers(0, len(TRIALS) - 1)),
@@ -137,7 +140,9 @@ def test_a_plan_is_of_what_is_left_and_its_time_is_that_of_the_schedule(
     for package in made.packages:
         step = 0.1 * (1 + more * (len(package) - 1))
         whole = 50 * step + SCORING * len(package)
-        assert [made.seconds[t.id] for t in package] == pytest.approx([whole / len(package)] * len(package))
+        assert [made.seconds[t.id] for t in package] == pytest.approx(
+            [whole / len(package)] * len(package)
+        )
     assert made.total_seconds == pytest.approx(clock(made, processes))
     assert {len(p) for p in made.packages} <= ({1} if way == "apart" else {1, 2, 3})
     if way == "auto":  # only where a member is faster by 5 %
@@ -170,10 +175,10 @@ def test_a_cohort_stands_where_its_first_member_stands() -> None:
 
 
 def test_what_gains_at_one_end_only_is_together_there_and_apart_at_the_other() -> None:
-    small = min(Costs().of(t.job, DIGITS).work(t.job) for t in TRIALS)
+    small = min(COSTS.of(t.job, DIGITS).work(t.job) for t in TRIALS)
 
     def seconds(jobs: Sequence[Job], left: float) -> float:
-        work = Costs().of(jobs[0], DIGITS).work(jobs[0])
+        work = COSTS.of(jobs[0], DIGITS).work(jobs[0])
         return 0.1 if work < 1.5 * small else 0.1 * len(jobs)
 
     made = planned(seconds=seconds, processes=1)
@@ -306,18 +311,17 @@ def test_no_more_processes_than_hold_the_largest_trial() -> None:
     assert planned(machine=tight, processes=8).processes == 8  # as asked for
 
 
-def test_free_memory_is_the_least_that_is_told(tmp_path: object) -> None:
-    root = tmp_path
-    (root / "proc").mkdir()  # type: ignore[operator]
-    (root / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    5000 kB\n")  # type: ignore[operator]
-    assert free_memory(root) == 5000 * 1024  # type: ignore[arg-type]
-    group = root / "sys/fs/cgroup"  # type: ignore[operator]
+def test_free_memory_is_the_least_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    5000 kB\n")
+    assert free_memory(tmp_path) == 5000 * 1024
+    group = tmp_path / "sys/fs/cgroup"
     group.mkdir(parents=True)
     (group / "memory.current").write_text("1000000\n")
     (group / "memory.max").write_text("max\n")
-    assert free_memory(root) == 5000 * 1024  # type: ignore[arg-type]
+    assert free_memory(tmp_path) == 5000 * 1024
     (group / "memory.max").write_text("3000000\n")
-    assert free_memory(root) == 2_000_000  # type: ignore[arg-type]
+    assert free_memory(tmp_path) == 2_000_000
 
 
 def test_memory_counts_every_copy_of_the_weights() -> None:
@@ -341,7 +345,7 @@ def test_memory_counts_every_copy_of_the_weights() -> None:
 # --- costs and speeds -----------------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=3),
     st.lists(st.integers(1, 40), min_size=1, max_size=3),
