@@ -11,15 +11,16 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from energan.core import RunError
-from energan.sweep.claiming import claim, taken
+from energan.sweep.claiming import taken
 from energan.sweep.folder import SweepFolder
-from energan.sweep.scoring import failed
 from energan.sweep.setup import Setup
 from energan.sweep.trials import Trial
+from energan.sweep.work import give_up
 
 POLL = 0.5
 """Seconds to wait for something to be told."""
@@ -70,7 +71,7 @@ def run(
     What other machines have in hand is waited for, and taken over if they die. SIGINT and SIGTERM
     let each process save what it trains. Raises RunError if processes end before they can begin.
     """
-    with _signals() as told:
+    with signals() as told:
         return _Pool(folder, packages, setup, processes, display, told).run()
 
 
@@ -202,19 +203,9 @@ class _Pool:
         reason = f"its process died {DEATHS} times, the last time with exit code {code}" + (
             " (killed: out of memory?)" if code == -signal.SIGKILL else ""
         )
-        held = claim(self.folder, trial.id, self.setup.lost_after)
-        if held is None:
+        tell = partial(self.display.tell, where=where)
+        if not give_up(self.folder, trial, self.setup, reason, tell):
             self.elsewhere[trial.id] = trial
-            return
-        self.folder.write(failed(trial, self.setup, held.attempts, reason))
-        held.release()
-        self.display.tell(
-            {
-                "event": "ended", "trial": trial.id, "state": "failed", "reason": reason,
-                "score": None, "seconds": 0.0,
-            },
-            where,
-        )  # fmt: skip
 
     def _look_elsewhere(self) -> None:
         """See what has become of the trials that others have."""
@@ -244,7 +235,7 @@ class _Pool:
 
 
 @contextmanager
-def _signals() -> Iterator[list[str]]:
+def signals() -> Iterator[list[str]]:
     """Within it SIGINT and SIGTERM are taken down in the list that it yields."""
     told: list[str] = []
     if threading.current_thread() is not threading.main_thread():
