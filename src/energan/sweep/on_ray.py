@@ -16,7 +16,8 @@ from energan.core import RunError
 from energan.sweep.claiming import taken
 from energan.sweep.cluster import Board, connected, said, task
 from energan.sweep.folder import SweepFolder
-from energan.sweep.local import DEATHS, LOOK, POLL, Display, Outcome, Package, signals
+from energan.sweep.local import DEATHS, LOOK, POLL, Display, Outcome, Package
+from energan.sweep.processes import signals
 from energan.sweep.setup import Setup
 from energan.sweep.trials import Trial
 from energan.sweep.work import give_up
