@@ -3,9 +3,9 @@
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 from energan.core import RunError, SettingError
 from energan.sweep.claiming import machine_name
@@ -18,11 +18,13 @@ FOLDERS = ("ENERGAN_DATA", "ENERGAN_CACHE")
 """Variables that name folders, which every node has under the same path."""
 KNOCK = 10.0
 """Seconds that a machine may take to answer."""
+How = Literal["returned", "lost", "died", "faulty"]
+"""How a task ended: by itself; with its node, or withdrawn; its process died; it raised."""
 
 
 @contextmanager
-def connected(address: str, cpus: float, gpus: float) -> Iterator[Any]:
-    """Within it Ray is connected; yields the module.
+def connected(address: str, cpus: float, gpus: float) -> Iterator["Cluster"]:
+    """Within it Ray is connected.
 
     address: "local" starts Ray on this machine, for this process; "auto" is the cluster that this
     machine belongs to; else HOST:PORT. cpus, gpus: what each task will ask for.
@@ -39,7 +41,7 @@ def connected(address: str, cpus: float, gpus: float) -> Iterator[Any]:
         with suppress(ValueError):  # not the main thread, which alone minds signals
             signal.signal(signal.SIGTERM, terminates)  # Ray took it
         _check_size(ray, address, cpus, gpus)
-        yield ray
+        yield Cluster(ray, cpus, gpus)
     finally:
         ray.shutdown()
 
@@ -47,10 +49,8 @@ def connected(address: str, cpus: float, gpus: float) -> Iterator[Any]:
 def _join(ray: Any, address: str, gpus: float) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use on the web
     variables = {name: os.path.abspath(os.environ[name]) for name in FOLDERS if name in os.environ}
-    if not gpus:
-        variables["CUDA_VISIBLE_DEVICES"] = (
-            ""  # Ray leaves all of them to tasks that asked for none
-        )
+    if not gpus:  # Ray leaves all of them to tasks that asked for none
+        variables["CUDA_VISIBLE_DEVICES"] = ""
     # nothing goes through the store of objects; Ray's default is a third of the memory
     small = {"include_dashboard": False, "object_store_memory": 100 << 20}
     try:
@@ -83,7 +83,7 @@ def _check_size(ray: Any, address: str, cpus: float, gpus: float) -> None:
 
 
 class _Board:
-    """What tasks tell, until it is read."""
+    """What tasks tell, until it is read. On the driver's node, since another one could be lost."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -96,22 +96,50 @@ class _Board:
         return told
 
 
-class Board:
-    """Told by tasks, read by the driver, on whose node it stays: another one could be lost."""
+class Cluster:
+    """What the executor needs of Ray. ref: what Ray calls a task."""
 
-    def __init__(self, ray: Any) -> None:
+    def __init__(self, ray: Any, cpus: float, gpus: float) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
-        self.actor = ray.remote(**options)(_Board).remote()
-        self.ray = ray
+        board = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
+        self.ray, self.board = ray, ray.remote(**board)(_Board).remote()
+        self.task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(task)
 
-    def take(self) -> list[Any]:
-        """What was told since; nothing while it does not answer."""
+    def send(self, folder: SweepFolder, package: Sequence[Trial], setup: Setup) -> Any:
+        """Begin a task that works on a package, as soon as a node has room; its ref."""
+        place, records = str(folder.path.absolute()), [trial.record() for trial in package]
+        return self.task.remote(os.getcwd(), place, records, setup.record(), self.board)
+
+    def told(self) -> list[tuple[dict[str, Any], str]]:
+        """What tasks told since, each with its node; nothing while the board does not answer."""
         with suppress(self.ray.exceptions.RayError):
-            return list(self.ray.get(self.actor.take.remote(), timeout=10))
+            return list(self.ray.get(self.board.take.remote(), timeout=KNOCK))
         return []
+
+    def ended(self, refs: Iterable[Any]) -> list[tuple[Any, How, str]]:
+        """Of those tasks that ended: ref, how, and why, in a line."""
+        all_of = list(refs)
+        ready = self.ray.wait(all_of, num_returns=len(all_of), timeout=0)[0] if all_of else []
+        return [(ref, *self._how(ref)) for ref in ready]
+
+    def stop(self, refs: Iterable[Any]) -> None:
+        """Withdraw tasks; in those that run it is as Ctrl-C."""
+        for ref in refs:
+            self.ray.cancel(ref, recursive=False)
+
+    def _how(self, ref: Any) -> tuple[How, str]:
+        errors = self.ray.exceptions
+        try:
+            self.ray.get(ref)
+            return "returned", ""
+        except (errors.NodeDiedError, errors.TaskCancelledError):
+            return "lost", ""
+        except (errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
+            return "died", _said(error)
+        except errors.RayError as error:
+            return "faulty", _said(error)
 
 
 def task(cwd: str, place: str, records: list[Any], setup: dict[str, Any], board: Any) -> None:
@@ -133,7 +161,6 @@ def task(cwd: str, place: str, records: list[Any], setup: dict[str, Any], board:
         ray.wait(last, timeout=KNOCK)  # told before it ends; if there is no board, then not
 
 
-def said(error: Exception) -> str:
-    """What went wrong on a node, in a line."""
+def _said(error: Exception) -> str:
     lines = str(getattr(error, "cause", None) or error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__

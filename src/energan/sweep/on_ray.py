@@ -1,20 +1,17 @@
 """Trials as tasks of a Ray cluster, whose nodes share the sweep's folder.
 
-What is done, and who has what, stands in that folder alone: a package that was lost with its node,
-or found trials in other hands, is sent again once they are to be had.
+What is done, and who has what, stands there alone. A package that was lost is sent again.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from energan.core import RunError
 from energan.sweep.claiming import taken
-from energan.sweep.cluster import Board, connected, said, task
+from energan.sweep.cluster import Cluster, connected
 from energan.sweep.folder import SweepFolder
 from energan.sweep.local import DEATHS, LOOK, POLL, Display, Outcome, Package
 from energan.sweep.processes import signals
@@ -33,16 +30,12 @@ def run(
     SettingError if there is no such cluster, RunError if one of its nodes cannot work.
     """
     setup = replace(setup, threads=max(1, int(cpus)))
-    with signals() as told, connected(address, cpus, gpus) as ray:
-        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(task)
-        tasks = _Tasks(ray, remote, Board(ray), folder, setup, display)
-        for package in packages:
-            tasks.send(package)
-        while not (told or tasks.fault) and (tasks.running or tasks.again):
-            tasks.send_again()
+    with signals() as told, connected(address, cpus, gpus) as cluster:
+        tasks = _Tasks(cluster, folder, setup, display, list(packages))
+        while not (told or tasks.fault) and (tasks.running or tasks.waiting):
+            tasks.send()
             tasks.listen()
-        for ref in tasks.running:
-            ray.cancel(ref, recursive=False)  # where it runs, as Ctrl-C
+        cluster.stop(tasks.running)
         while tasks.running:
             tasks.listen()
     if tasks.fault and not told:
@@ -52,66 +45,56 @@ def run(
 
 @dataclass
 class _Tasks:
-    """running: by what Ray calls them. again: packages that came back without all their records."""
+    """waiting: packages to be sent, again too. running: those that were, by what Ray calls them."""
 
-    ray: Any
-    remote: Any
-    board: Board
+    cluster: Cluster
     folder: SweepFolder
     setup: Setup
     display: Display
+    waiting: list[Package]
     running: dict[Any, Package] = field(default_factory=dict)
-    again: list[Package] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
     fault: str = ""
-    looked: float = 0.0
+    look: float = 0.0
 
-    def send(self, package: Package) -> None:
-        place, records = str(self.folder.path.absolute()), [trial.record() for trial in package]
-        ref = self.remote.remote(os.getcwd(), place, records, self.setup.record(), self.board.actor)
-        self.running[ref] = package
-
-    def send_again(self) -> None:
-        """What came back and is in no other hands."""
-        if time.monotonic() - self.looked < LOOK:
+    def send(self) -> None:
+        """What has no record and is, at least in part, in no other hands."""
+        if time.monotonic() < self.look:
             return
-        self.looked, done, again, self.again = time.monotonic(), self.folder.done(), self.again, []
-        for package in again:
+        done, waiting, self.waiting = self.folder.done(), self.waiting, []
+        for package in waiting:
             left = [trial for trial in package if trial.id not in done]
             if any(not taken(self.folder, t.id, self.setup.lost_after) for t in left):
-                self.send(left)
+                self.running[self.cluster.send(self.folder, left, self.setup)] = left
             elif left:
-                self.again.append(left)
+                self.waiting.append(left)
+        self.look = time.monotonic() + LOOK
 
     def listen(self) -> None:
         """Wait a moment; take note of what was told, and of the tasks that ended."""
-        refs, began = list(self.running), time.monotonic()
-        ready = self.ray.wait(refs, num_returns=len(refs), timeout=POLL)[0] if refs else []
-        for event, where in self.board.take():
+        time.sleep(POLL)
+        ended = self.cluster.ended(self.running)
+        for event, where in self.cluster.told():
             self.display.tell(event, where)
-        done = self.folder.done() if ready else set()
-        for ref in ready:
-            self._ended(ref, [t for t in self.running.pop(ref) if t.id not in done])
+        for ref, how, why in ended:
+            self._ended(self.running.pop(ref), how, why)
         self.display.refresh()
-        time.sleep(max(0.0, began + POLL - time.monotonic()))
 
-    def _ended(self, ref: Any, left: Package) -> None:
-        errors, ids = self.ray.exceptions, [trial.id for trial in left]
-        try:
-            self.ray.get(ref)
-        except errors.RayError as error:
-            if left:
-                self.display.tell({"event": "left", "trials": ids, "why": "stopped"}, "")
-            if isinstance(error, errors.WorkerCrashedError | errors.OutOfMemoryError):
-                self.deaths.update(ids)
-                self.again += [[t] for t in left if not self._given_up(t, said(error))]
-                return
-            if not isinstance(error, errors.NodeDiedError | errors.TaskCancelledError):
-                self.fault = self.fault or f"a node of the Ray cluster cannot work: {said(error)}"
-        self.again += [left] if left else []
+    def _ended(self, package: Package, how: str, why: str) -> None:
+        left = [trial for trial in package if self.folder.read(trial.id) is None]
+        if how != "returned":
+            ids = [trial.id for trial in left]
+            self.display.tell({"event": "left", "trials": ids, "why": "stopped"}, "")
+        if how == "faulty":
+            self.fault = f"a node of the Ray cluster cannot work: {why}"
+        if how != "died":
+            self.waiting += [left] if left else []
+            return
+        for trial in left:  # alone: together they may have been too large
+            self.deaths[trial.id] += 1
+            if self.deaths[trial.id] < DEATHS or not self._given_up(trial, why):
+                self.waiting.append([trial])
 
     def _given_up(self, trial: Trial, why: str) -> bool:
         reason = f"its process died {DEATHS} times ({why})"
-        tell = partial(self.display.tell, where="")
-        few = self.deaths[trial.id] < DEATHS
-        return not few and give_up(self.folder, trial, self.setup, reason, tell)
+        return give_up(self.folder, trial, self.setup, reason, lambda e: self.display.tell(e, ""))
