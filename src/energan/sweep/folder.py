@@ -4,11 +4,14 @@ sweeps/NAME/
     sweep.json                what was asked for last: the recipe, the axes, how trials are scored
     results/ID.json           one trial's record, written once
     claims/ID.0, ID.1, …      who has a trial: the highest number counts
+    logs/HOST-N.txt           what its processes said besides
     trials/ID/                the trial's run, as `energan train` writes it, mostly without weights
 """
 
 import json
 import os
+import shutil
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -79,7 +82,8 @@ class SweepFolder:
         """
         self.results.mkdir(parents=True, exist_ok=True)
         target = self.results / f"{record['id']}.json"
-        aside = self.results / f".{record['id']}.{os.uname().nodename}.{os.getpid()}"
+        own = f"{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}"
+        aside = self.results / f".{record['id']}.{own}"
         write_atomically(aside, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         try:
             os.link(aside, target)
@@ -96,6 +100,7 @@ class SweepFolder:
             record = self.read(trial)
             if record is None or record["state"] == "done":
                 continue
+            shutil.rmtree(self.run(trial).path, ignore_errors=True)  # else it would stand as ended
             (self.results / f"{trial}.json").unlink(missing_ok=True)
             count += 1
         return count

@@ -1,22 +1,18 @@
 """Trials on this machine: processes side by side, each with its share of the threads."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from energan.core import RunError
-from energan.sweep.claiming import claim, taken
+from energan.sweep.claiming import claim, machine_name, taken
 from energan.sweep.folder import SweepFolder
+from energan.sweep.processes import Heard, Process, begin, signals
 from energan.sweep.scoring import failed
 from energan.sweep.setup import Setup
 from energan.sweep.trials import Trial
@@ -47,17 +43,6 @@ class Outcome:
     stopped: str | None
 
 
-@dataclass
-class Process:
-    """A worker, and what it has in hand. begun: whether it ever was ready."""
-
-    where: str
-    popen: "subprocess.Popen[str]"
-    package: list[Trial] = field(default_factory=list)
-    ready: bool = False
-    begun: bool = False
-
-
 def run(
     folder: SweepFolder,
     packages: Sequence[Package],
@@ -70,7 +55,7 @@ def run(
     What other machines have in hand is waited for, and taken over if they die. SIGINT and SIGTERM
     let each process save what it trains. Raises RunError if processes end before they can begin.
     """
-    with _signals() as told:
+    with signals() as told:
         return _Pool(folder, packages, setup, processes, display, told).run()
 
 
@@ -90,7 +75,7 @@ class _Pool:
         self.elsewhere: dict[str, Trial] = {}
         self.deaths: Counter[str] = Counter()
         self.processes: list[Process] = []
-        self.heard: SimpleQueue[tuple[Process, str]] = SimpleQueue()
+        self.heard: Heard = SimpleQueue()
         self._looked = 0.0
 
     def run(self) -> Outcome:
@@ -113,59 +98,29 @@ class _Pool:
         """Give each process that waits a package; begin processes while there is work for them."""
         for process in self.processes:
             if process.ready and self.waiting:
-                self._give(process, self.waiting.popleft())
+                process.give(self.folder, self.waiting.popleft(), self.setup)
         idle = sum(not process.package for process in self.processes)
         for _ in range(min(len(self.waiting) - idle, self.count - len(self.processes))):
-            self.processes.append(self._begun())
-
-    def _give(self, process: Process, package: list[Trial]) -> None:
-        process.package, process.ready = package, False
-        order = {
-            "folder": str(self.folder.path),
-            "setup": self.setup.record(),
-            "trials": [trial.record() for trial in package],
-        }
-        assert process.popen.stdin is not None
-        with suppress(BrokenPipeError):  # it died: the end of its output tells
-            process.popen.stdin.write(json.dumps(order) + "\n")
-            process.popen.stdin.flush()
-
-    def _begun(self) -> Process:
-        used = {process.where for process in self.processes}
-        where = next(str(i) for i in range(1, self.count + 1) if str(i) not in used)
-        threads = {} if self.setup.threads is None else {"OMP_NUM_THREADS": str(self.setup.threads)}
-        # A group of its own: Ctrl-C reaches this process alone, which hands it on once.
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "energan.sweep.worker"],
-            env={**os.environ, **threads},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
-        process = Process(where, popen)
-        threading.Thread(target=self._read, args=(process,), daemon=True).start()
-        return process
-
-    def _read(self, process: Process) -> None:
-        """What a process tells, into the one queue; an empty line when it has ended."""
-        assert process.popen.stdout is not None
-        for line in process.popen.stdout:
-            self.heard.put((process, line))
-        process.popen.wait()
-        self.heard.put((process, ""))
+            used = {process.where for process in self.processes}
+            where = next(str(i) for i in range(1, self.count + 1) if str(i) not in used)
+            log = self.folder.path / "logs" / f"{machine_name()}-{where}.txt"
+            self.processes.append(begin(where, log, self.setup.threads, self.heard))
 
     def _listen(self) -> None:
         """Wait a moment for what is told, and take note of all of it."""
         try:
             process, line = self.heard.get(timeout=POLL)
             while True:
-                self._note(process, json.loads(line)) if line else self._gone(process)
+                self._note(process, line) if line else self._gone(process)
                 process, line = self.heard.get_nowait()
         except Empty:
             return
 
-    def _note(self, process: Process, event: dict[str, Any]) -> None:
+    def _note(self, process: Process, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return  # torn: it was killed
         match event["event"]:
             case "ready":
                 process.package, process.ready, process.begun = [], True, True
@@ -183,8 +138,7 @@ class _Pool:
         code = process.popen.returncode
         if not process.begun and not self.told:
             raise RunError(
-                f"a process for trials ended by itself (exit code {code}), as it says above; "
-                "--debug shows more"
+                f"a process for trials ended by itself (exit code {code}): see {process.log}"
             )
         done = self.folder.done()
         left = [t for t in process.package if t.id not in done and t.id not in self.elsewhere]
@@ -196,11 +150,12 @@ class _Pool:
             if self.deaths[trial.id] < DEATHS:
                 self.waiting.appendleft([trial])  # alone: together they may have been too large
             else:
-                self._give_up(trial, code, process.where)
+                self._give_up(trial, process)
 
-    def _give_up(self, trial: Trial, code: int, where: str) -> None:
+    def _give_up(self, trial: Trial, process: Process) -> None:
+        code = process.popen.returncode
         reason = f"its process died {DEATHS} times, the last time with exit code {code}" + (
-            " (killed: out of memory?)" if code == -signal.SIGKILL else ""
+            " (killed: out of memory?)" if code == -signal.SIGKILL else f": see {process.log}"
         )
         held = claim(self.folder, trial.id, self.setup.lost_after)
         if held is None:
@@ -213,7 +168,7 @@ class _Pool:
                 "event": "ended", "trial": trial.id, "state": "failed", "reason": reason,
                 "score": None, "seconds": 0.0,
             },
-            where,
+            process.where,
         )  # fmt: skip
 
     def _look_elsewhere(self) -> None:
@@ -232,34 +187,10 @@ class _Pool:
     def _end(self) -> None:
         """Let all processes end; those that train save, which is waited for."""
         for process in self.processes:
-            assert process.popen.stdin is not None
-            with suppress(BrokenPipeError):
-                process.popen.stdin.close()
+            process.end()
         while self.processes:
             process, line = self.heard.get()
             if line:
-                self._note(process, json.loads(line))
+                self._note(process, line)
             else:
                 self.processes.remove(process)
-
-
-@contextmanager
-def _signals() -> Iterator[list[str]]:
-    """Within it SIGINT and SIGTERM are taken down in the list that it yields."""
-    told: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield told
-        return
-
-    def note(number: int, frame: object) -> None:
-        told.append(signal.Signals(number).name)
-        if len(told) > 2:  # someone means it
-            raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from typing import Literal
 
 from energan import experiment, seeds, seeds_resume
 from energan.core import CheckpointError, DivergenceError, RunError
@@ -31,27 +32,31 @@ def train(folder: SweepFolder, trials: Sequence[Trial], setup: Setup, also: Hook
 
     also: a hook that leads the others; what it raises comes out.
     """
-    runs = [folder.run(trial.id) for trial in trials]
-    going = [_going(run) for run in runs]
-    if all(state == "finished" for state in going):
+    standing = {trial.id: _standing(folder.run(trial.id)) for trial in trials}
+    left = [trial for trial in trials if standing[trial.id] != "ended"]
+    if not left:
         return  # killed before it was scored
+    begun = all(standing[trial.id] == "begun" for trial in left)
+    runs = [folder.run(trial.id) for trial in left]
     try:
-        if len(trials) == 1:
-            _alone(trials[0], runs[0], setup, also, begun=going[0] == "begun")
+        if len(left) == 1:
+            _alone(left[0], runs[0], setup, also, begun)
         else:
-            _together(trials, runs, setup, also, begun=all(state == "begun" for state in going))
+            _together(left, runs, setup, also, begun)
     except DivergenceError:
         return  # in the events, with its reason
 
 
-def _going(run: RunFolder) -> str:
-    """finished, begun (it can go on), or nothing of use."""
+def _standing(run: RunFolder) -> Literal["ended", "begun", ""]:
+    """Whether a run is at its end, or begun so that it can go on."""
     if not run.exists():
         return ""
-    state = run.state()
-    if state == "running":
-        raise RunError(f"{run.path} is being trained by another process: stop it first")
-    return {"finished": "finished", "stopped": "begun", "interrupted": "begun"}.get(state, "")
+    match run.state():
+        case "finished" | "diverged":
+            return "ended"
+        case "stopped" | "interrupted":
+            return "begun"
+    raise RunError(f"{run.path} is being trained by another process: stop it first")
 
 
 def _alone(trial: Trial, run: RunFolder, setup: Setup, also: Hook, begun: bool) -> None:
