@@ -95,9 +95,12 @@ class _Shapeless(Randomness):
         self.device = META
 
     def _draw(
-        self, draw: Callable[[Any, tuple[int, ...]], Tensor], shape: tuple[int, ...]
+        self,
+        fill: Callable[[Tensor, torch.Generator], Tensor],
+        dtype: torch.dtype,
+        shape: tuple[int, ...],
     ) -> Tensor:
-        return draw(None, shape)
+        return torch.empty(shape, dtype=dtype, device=META)
 
 
 class _Counter(TorchDispatchMode):
