@@ -33,12 +33,16 @@ class SweepFolder:
         self.claims = self.path / "claims"
         self.trials = self.path / "trials"
 
-    def make(self) -> None:
-        """Make the folders. Raises RunError if there is something else at the path."""
+    def check(self) -> None:
+        """Raise RunError if there is something else at the path."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file; name a folder for the sweep")
         if (self.path / "config.json").exists():
             raise RunError(f"{self.path} holds a run; name another folder for the sweep")
+
+    def make(self) -> None:
+        """Make the folders. Raises RunError if there is something else at the path."""
+        self.check()
         for folder in (self.results, self.claims, self.trials):
             folder.mkdir(parents=True, exist_ok=True)
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from energan.recipes import merged
-from energan.settings import Job, load
+
+if TYPE_CHECKING:
+    from energan.settings import Job
 
 Values = dict[str, Any]
 """Axis -> the value that a trial has there, as JSON writes it."""
@@ -51,15 +53,17 @@ class Sweep:
             changes = merged(changes, _nested(name, value))
         return changes
 
-    def job(self, values: Values, scale: str | float = 1) -> Job:
+    def job(self, values: Values, scale: str | float = 1) -> "Job":
         """The trial of these values. scale: of all counts of training steps, the trial's own too.
 
         Raises SettingError if the trial does not fit its recipe.
         """
+        from energan.settings import load  # with torch, which those who only list do without
+
         job = load(self.recipe).changed(self.changes(values))
         return job if scale == 1 else job.scaled(scale)
 
-    def jobs(self, scale: str | float = 1) -> Iterator[Job]:
+    def jobs(self, scale: str | float = 1) -> Iterator["Job"]:
         """Each trial as a job, in the order of `values`."""
         return (self.job(values, scale) for values in self.values())
 
