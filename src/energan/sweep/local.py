@@ -6,16 +6,17 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from energan.core import RunError
-from energan.sweep.claiming import claim, machine_name, taken
+from energan.sweep.claiming import machine_name, taken
 from energan.sweep.folder import SweepFolder
 from energan.sweep.processes import Heard, Process, begin, signals
-from energan.sweep.scoring import failed
 from energan.sweep.setup import Setup
 from energan.sweep.trials import Trial
+from energan.sweep.work import give_up
 
 POLL = 0.5
 """Seconds to wait for something to be told."""
@@ -157,19 +158,9 @@ class _Pool:
         reason = f"its process died {DEATHS} times, the last time with exit code {code}" + (
             " (killed: out of memory?)" if code == -signal.SIGKILL else f": see {process.log}"
         )
-        held = claim(self.folder, trial.id, self.setup.lost_after)
-        if held is None:
+        tell = partial(self.display.tell, where=process.where)
+        if not give_up(self.folder, trial, self.setup, reason, tell):
             self.elsewhere[trial.id] = trial
-            return
-        self.folder.write(failed(trial, self.setup, held.attempts, reason))
-        held.release()
-        self.display.tell(
-            {
-                "event": "ended", "trial": trial.id, "state": "failed", "reason": reason,
-                "score": None, "seconds": 0.0,
-            },
-            process.where,
-        )  # fmt: skip
 
     def _look_elsewhere(self) -> None:
         """See what has become of the trials that others have."""

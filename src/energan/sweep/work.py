@@ -47,6 +47,28 @@ def work(
             taken.release()
 
 
+def give_up(
+    folder: SweepFolder, trial: Trial, setup: Setup, reason: str, tell: Tell = silent
+) -> bool:
+    """Record as failed a trial that takes its process with it; False if another process has it."""
+    held = claim(folder, trial.id, setup.lost_after)
+    if held is None:
+        return False
+    folder.write(failed(trial, setup, held.attempts, reason))
+    held.release()
+    tell(
+        {
+            "event": "ended",
+            "trial": trial.id,
+            "state": "failed",
+            "reason": reason,
+            "score": None,
+            "seconds": 0.0,
+        }
+    )
+    return True
+
+
 class _Work:
     def __init__(
         self, folder: SweepFolder, setup: Setup, tell: Tell, claims: dict[str, Claim]
