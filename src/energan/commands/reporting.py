@@ -50,6 +50,8 @@ def _of_sweeps(asked: Any) -> Path | None:
         raise SettingError(
             f"{sweeps[0]} is a sweep and {other} is none: a page is of sweeps, or of runs"
         )
+    if asked.out is not None:
+        raise SettingError(f"--out: the page of a sweep lies in its folder, {sweeps[0]}")
     from energan.report.sweep import write
 
-    return write(asked.runs, asked.out)
+    return write(asked.runs)

@@ -106,6 +106,8 @@ def _check(words: "Words") -> None:
         raise SettingError(
             "--processes and --threads are of this machine: with --ray give --cpus, of each task"
         )
+    if words.threads is not None and words.threads < 1:
+        raise SettingError(f"--threads {words.threads}: at least 1")
     from energan.sweep.claiming import BEAT
 
     if not 3 * BEAT <= options.lost_after < float("inf"):
