@@ -69,12 +69,13 @@ def edges(groups: Sequence[Group], metric: str | None) -> NDArray[np.float64]:
         low = min(WORST[metric], low)
     if high - low <= 1e-9 * max(abs(low), abs(high), 1e-300):
         width = _round(abs(high) / 5) if high else 1.0
-        start = math.floor(high / width) * width
-        return np.array([start, start + width])
-    wanted = min(max(2 * min(map(len, there)) ** (1 / 3), 5), MOST_BINS)
-    width = _round((high - low) / wanted)
-    first = math.floor(low / width)
-    last = math.floor(high / width) + 1  # a score at an end is in the bin above it
+        first = math.floor(high / width)
+        last = first + 1
+    else:
+        wanted = min(max(2 * min(map(len, there)) ** (1 / 3), 5), MOST_BINS)
+        width = _round((high - low) / wanted)
+        first = math.floor(low / width)
+        last = math.floor(high / width) + 1  # a score at an end is in the bin above it
     ends = np.arange(first, last + 1) * width
     ends[0], ends[-1] = min(ends[0], low), max(ends[-1], high)  # whatever rounding did
     return ends

@@ -42,6 +42,7 @@ def table(sweeps: Sequence[Searched]) -> "pyarrow.Table":
     def add(name: str, values: list[Any], kind: type) -> None:
         columns[name] = pa.array([_as(kind, v) for v in values], _type(kind))
 
+    kind: type
     for name, kind in FIRST.items():
         add(name, [one.name if name == "sweep" else r.get(name) for one, r in rows], kind)
     scores = {f"{m}{end}" for m in metrics for end in ("", "_low", "_high")}

@@ -138,20 +138,21 @@ def superiority(a: Scores, b: Scores, higher: bool = True) -> tuple[float, float
     by the bootstrap over the runs of each."""
     x, y = (a, b) if higher else (-a, -b)
     levels, which = np.unique(np.concatenate([x, y]), return_inverse=True)
-    one, two = which[: len(x)], which[len(x) :]
-    generator, size = np.random.default_rng(0), len(levels)
+    one = np.bincount(which[: len(x)], minlength=len(levels))
+    two = np.bincount(which[len(x) :], minlength=len(levels))
 
-    def found(i: NDArray[np.int_], j: NDArray[np.int_]) -> float:
-        below = np.bincount(j, minlength=size)
-        before = np.cumsum(below) - below / 2
-        return float((np.bincount(i, minlength=size) * before).sum() / (len(i) * len(j)))
+    def found(above: NDArray[np.int_], below: NDArray[np.int_]) -> Scores:
+        """Of how often each score occurs in a and in b, (…, L) each."""
+        before = np.cumsum(below, -1) - below / 2
+        return (above * before).sum(-1) / (len(x) * len(y))
 
-    drawn = [
-        found(generator.choice(one, len(one)), generator.choice(two, len(two)))
-        for _ in range(RESAMPLES)
-    ]
+    generator = np.random.default_rng(0)
+    drawn = found(
+        generator.multinomial(len(x), one / len(x), RESAMPLES),
+        generator.multinomial(len(y), two / len(y), RESAMPLES),
+    )
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return found(one, two), float(low), float(high)
+    return float(found(one, two)), float(low), float(high)
 
 
 def thresholds(scores: Scores) -> list[float]:
