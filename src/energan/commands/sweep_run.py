@@ -79,6 +79,8 @@ def _plan(words: "Words", trials: "list[Trial]", done: set[str], folder: "SweepF
         together=options.together,
         records=folder.records(),
         say=say,
+        # apart as asked, nothing is to be decided: the first trials tell the time
+        measure=options.dry_run or options.together != "apart",
     )
 
 

@@ -72,14 +72,17 @@ def plan(
     domain: DomainOf | None = None,
     machine: Machine | None = None,
     timer: Timer | None = None,
+    measure: bool = True,
     costs: Costs | None = None,
 ) -> Plan:
     """How to work on the trials that are not done.
 
     processes, threads: as asked for; chosen if not. records: of trials of this sweep, whose times
     count where they come from this machine. domain: of data, if not by opening it; machine, timer:
-    if not this one, measured. costs: what is counted already. Raises SettingError for networks that cannot be built, DataError for
-    data that cannot be opened.
+    if not this one, measured. measure: whether to, which takes a while; without it, and without
+    records, times are guessed. costs: what is counted already.
+
+    Raises SettingError for networks that cannot be built, DataError for data that cannot be opened.
     """
     asked = list({trial.id: trial for trial in trials}.values())
     left = [trial for trial in asked if trial.id not in done]
@@ -98,15 +101,17 @@ def plan(
     work = {trial.id: know(trial).work for trial in asked if trial.id in ids}
     shares = threads if machine.device.type == "cpu" else None
     recorded = timings_of(here, work, machine.device.type, shares)
-    with ExitStack() as stack:
-        if timer is None:
-            timer = stack.enter_context(Bench(1 if machine.gpus else processes, threads))
-        most = 1 if together == "apart" else -(-len(known) // processes)
-        measured = timed(known, recorded, machine, processes, most, timer, say)
+    most = 1 if together == "apart" else -(-len(known) // processes)
+    measured: list[Timing] = []
+    if measure:
+        with ExitStack() as stack:
+            if timer is None:
+                timer = stack.enter_context(Bench(1 if machine.gpus else processes, threads))
+            measured = timed(known, recorded, machine, processes, most, timer, say)
     timings = recorded + measured
     if not any(t.members == 1 for t in timings):
         if known:
-            notes.append(f"nothing could be measured: {SPEED:.0e} operations a second are guessed")
+            notes.append(f"nothing is measured: {SPEED:.0e} operations a second are guessed")
         timings.append(Timing(SPEED, 1, 1.0))
     scored = [float(r["scoring_seconds"]) for r in here if r.get("scoring_seconds")]
     if not scored:
