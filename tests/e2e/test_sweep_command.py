@@ -47,6 +47,7 @@ def results(folder: Path) -> dict[str, tuple[float, dict[str, Any]]]:
     }
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_done(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sweep", "small.json", "--dry-run", *WORDS]) == 0
     assert str(Path("sweeps/small")) in capsys.readouterr().out
@@ -99,6 +100,7 @@ def test_only_what_is_missing_is_done(here: Path, capsys: pytest.CaptureFixture[
     assert "is a sweep and elsewhere is none" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_fails_or_diverges_is_recorded_and_can_be_tried_again(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,11 +132,13 @@ def test_what_fails_or_diverges_is_recorded_and_can_be_tried_again(
         assert record["state"] == first[id][1]["state"]
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_trials_all_diverge_says_so_by_its_exit_code(here: Path) -> None:
     define(axes={"model.energy_optimiser.lr": [1e30]})
     assert cli.main(["sweep", "small.json", *WORDS]) == 3
 
 
+@pytest.mark.slow
 def test_data_of_the_users_own_and_fewer_steps(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
