@@ -47,6 +47,7 @@ def results(folder: Path) -> dict[str, tuple[float, dict[str, Any]]]:
     }
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_done(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sweep", "small.json", "--dry-run", *WORDS]) == 0
     assert str(Path("sweeps/small")) in capsys.readouterr().out
@@ -99,13 +100,14 @@ def test_only_what_is_missing_is_done(here: Path, capsys: pytest.CaptureFixture[
     assert "is a sweep and elsewhere is none" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_fails_or_diverges_is_recorded_and_can_be_tried_again(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     define(
         axes={
             "model.margin": [1],
-            "training.batch_size": [32, 100_000],
+            "training.batch_size": [32, 1],
             "model.energy_optimiser.lr": [0.001, 1e30],
         },
         base={k: v for k, v in SMALL["base"].items() if k != "training.batch_size"},  # type: ignore[attr-defined]
@@ -116,7 +118,7 @@ def test_what_fails_or_diverges_is_recorded_and_can_be_tried_again(
     states = sorted(r["state"] for _, r in first.values())
     assert states == ["diverged", "done", "failed", "failed"]
     assert "trials: 1 done, 1 diverged, 2 failed, of 4" in said.out
-    assert re.search(r"failed: .*batch_size=100000 .*and 1 more: .*batch", said.out)
+    assert re.search(r"failed: .*batch_size=1 .*and 1 more: .*at least 2", said.out)
     assert re.search(r"diverged: .*lr=1e\+30: .*not finite", said.out)
     assert "--together apart --retry-failed" in said.out
 
@@ -130,11 +132,13 @@ def test_what_fails_or_diverges_is_recorded_and_can_be_tried_again(
         assert record["state"] == first[id][1]["state"]
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_trials_all_diverge_says_so_by_its_exit_code(here: Path) -> None:
     define(axes={"model.energy_optimiser.lr": [1e30]})
     assert cli.main(["sweep", "small.json", *WORDS]) == 3
 
 
+@pytest.mark.slow
 def test_data_of_the_users_own_and_fewer_steps(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

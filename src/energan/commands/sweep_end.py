@@ -41,9 +41,9 @@ def ended(
     _say_best(folder, records, axes)
     print(f"folder: {folder.path}")
     if stopped is None and records:
-        from energan.report import sweep as page
+        from energan.report.sweep import write
 
-        print(f"page:   {page.write([folder.path])}")
+        print(f"page:   {write([folder.path])}")
     _say_bad(of, axes)
     again = shlex.join(["energan", *(w for w in words if w not in ONCE)])
     if stopped is not None or missing:

@@ -167,8 +167,11 @@ class Display:
             took = duration(self.tally.clock() - row.since)
             table.add_row(Text(row.where), Text(self._what(row)), _step(row), bar, took)
         more = [Text(f"… and {len(rows) - fits} more")] if len(rows) > fits else []
-        ends = [Text("  ".join(self._end(end)), overflow="ellipsis") for end in self._last]
-        parts = [Text(line, overflow="ellipsis", no_wrap=True) for line in head]
+        ended = ["  ".join([how, took, what]) for what, how, took in map(self._end, self._last)]
+        parts, ends = (
+            [Text(line, overflow="ellipsis", no_wrap=True) for line in lines]
+            for lines in (head, ended)
+        )
         return Group(*parts, *([table] if rows else []), *more, *ends)
 
 

@@ -136,6 +136,7 @@ class _Pool:
     def _gone(self, process: Process) -> None:
         """A process has ended: what it had in hand is for another one."""
         self.processes.remove(process)
+        process.end()
         code = process.popen.returncode
         if not process.begun and not self.told:
             raise RunError(

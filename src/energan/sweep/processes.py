@@ -79,8 +79,9 @@ def begin(where: str, log: Path, threads: int | None, heard: Heard) -> Process:
 
 def _read(process: Process, heard: Heard) -> None:
     assert process.popen.stdout is not None
-    for line in process.popen.stdout:
-        heard.put((process, line))
+    with process.popen.stdout as told:
+        for line in told:
+            heard.put((process, line))
     process.popen.wait()
     heard.put((process, ""))
 
