@@ -15,6 +15,7 @@ import pytest
 
 from energan.folder import RunFolder
 from energan.sweep.folder import SweepFolder
+from energan.sweep.local import DEATHS
 
 TRIALS, STEPS = 8, 400
 SWEEP = {
@@ -37,7 +38,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Callable[[], Any]]:
+def begin(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Starts `energan sweep` on the one folder, each time as a process of its own session."""
     definition = tmp_path / "small.json"
     definition.write_text(json.dumps(SWEEP))
@@ -47,10 +48,10 @@ def begin(tmp_path: Path) -> Iterator[Callable[[], Any]]:
     ]  # fmt: skip
     begun: list[subprocess.Popen[str]] = []
 
-    def start() -> "subprocess.Popen[str]":
+    def start(*more: str) -> "subprocess.Popen[str]":
         with (tmp_path / f"said-{len(begun)}.txt").open("w") as said:
             process = subprocess.Popen(
-                [sys.executable, "-m", "energan", *words],
+                [sys.executable, "-m", "energan", *words, *more],
                 stdout=said, stderr=said, text=True, start_new_session=True,
             )  # fmt: skip
         begun.append(process)
@@ -113,12 +114,36 @@ def said(tmp_path: Path) -> str:
 def test_a_killed_worker_is_replaced(begin: Callable[..., Any], tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path / "sweep")
     process, chance = begin(), random.Random(0)
-    for _ in range(3):
+    for _ in range(2):
         known = len(folder.done())
         wait_until(lambda: bool(training(folder)))
         kill(chance.choice(workers(process.pid)))
         wait_until(lambda known=known: len(folder.done()) > known or process.poll() is not None)
-    assert process.wait(120) == 0, said(tmp_path)
+    assert process.wait(200) == 0, said(tmp_path)
+    check(folder)
+
+
+def test_a_trial_that_kills_its_process_is_given_up_until_asked_for_again(
+    begin: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = SweepFolder(tmp_path / "sweep")
+    process = begin()
+    wait_until(lambda: bool(training(folder)))
+    deadly, killed = training(folder)[0].path.name, set[int]()
+    while len(killed) < DEATHS:
+        for claim in folder.claims.glob(f"{deadly}.*"):
+            who = json.loads(claim.read_text() or "{}")
+            if "ended" not in who and who.get("pid") not in {None, *killed}:
+                killed.add(who["pid"])
+                kill(who["pid"])
+        assert deadly not in folder.done() or len(killed) == DEATHS
+        time.sleep(0.02)
+    assert process.wait(200) == 0, said(tmp_path)
+    states = {record["id"]: record for record in folder.records()}
+    assert len(states) == TRIALS
+    assert [trial for trial, record in states.items() if record["state"] != "done"] == [deadly]
+    assert f"died {DEATHS} times, the last time with exit code -9" in states[deadly]["reason"]
+    assert begin("--retry-failed").wait(200) == 0, said(tmp_path)
     check(folder)
 
 

@@ -21,8 +21,8 @@ from energan.sweep.trials import Trial
 Say = Callable[[str], object]
 SCORING = 10.0
 """Seconds to score a trial, where no record tells: a guess."""
-SPEED = 2e10
-"""Operations a second of a process, where nothing could be measured: a guess."""
+SPEED, SHORTEST = 2e10, 0.005
+"""Operations a second of a process, and seconds of the smallest step, where nothing is measured."""
 
 
 @dataclass
@@ -112,7 +112,7 @@ def plan(
     if not any(t.members == 1 for t in timings):
         if known:
             notes.append(f"nothing is measured: {SPEED:.0e} operations a second are guessed")
-        timings.append(Timing(SPEED, 1, 1.0))
+        timings += [Timing(SPEED * seconds, 1, seconds) for seconds in (SHORTEST, 1.0)]
     scored = [float(r["scoring_seconds"]) for r in here if r.get("scoring_seconds")]
     if not scored:
         notes.append(f"{SCORING:.0f} s to score a trial is a guess, until one is done here")
