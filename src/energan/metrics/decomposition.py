@@ -127,7 +127,7 @@ def estimated_shares(
     found = left.fit(parts) if len(y) > known else None
     if found is None:
         raise ValueError(
-            f"{len(y)} trials are too few to tell the {known} levels of the axes apart: run more"
+            f"{len(y)} trials are too few to tell the axes apart ({known} coefficients); run more"
         )
     spread = found.chance + sum(found.variances, np.zeros_like(found.chance))
     spread = np.where(spread > (ROUNDING * np.abs(y).max()) ** 2, spread, 0.0)
@@ -203,4 +203,5 @@ def _contrasts(levels: NDArray[np.int_]) -> Numbers:
     there, which = np.unique(levels, return_inverse=True)
     k = len(there)
     basis, _ = np.linalg.qr(np.concatenate([np.ones((k, 1)), np.eye(k)[:, 1:]], 1))
-    return (basis[:, 1:] * k**0.5)[which]
+    contrasts: Numbers = basis[:, 1:] * k**0.5
+    return contrasts[which]

@@ -1,5 +1,6 @@
 """Which axis of a sweep matters: shares of the variance of its scores, and means by value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,7 +146,7 @@ def _sampled(made: Importance, names: list[str], found: Shares, count: int | Non
 Bar = tuple[str, float, tuple[float, float] | None, float | None]
 
 
-def _picture(label: str, bars: list[Bar], caption: str) -> Picture:
+def _picture(label: str, bars: Sequence[Bar], caption: str) -> Picture:
     def draw(axes: Any, pen: Pen) -> None:
         colour = pen.colours[0]
         for i, (_, share, ends, total) in enumerate(bars):

@@ -76,14 +76,14 @@ def edges(groups: Sequence[Group], metric: str | None) -> NDArray[np.float64]:
         width = _round((high - low) / wanted)
         first = math.floor(low / width)
         last = math.floor(high / width) + 1  # a score at an end is in the bin above it
-    ends = np.arange(first, last + 1) * width
+    ends: NDArray[np.float64] = np.arange(first, last + 1) * width
     ends[0], ends[-1] = min(ends[0], low), max(ends[-1], high)  # whatever rounding did
     return ends
 
 
 def shares(one: Group, ends: NDArray[np.float64]) -> NDArray[np.float64]:
     """Percent of the group's runs in each bin; those apart are in none, and in the whole."""
-    return 100 * np.histogram(one.scores, ends)[0] / max(one.n, 1)
+    return 100.0 * np.histogram(one.scores, ends)[0].astype(np.float64) / max(one.n, 1)
 
 
 def numbers(panels: Sequence[Panel], ends: NDArray[np.float64], metric: str | None) -> Record:
@@ -224,8 +224,7 @@ def _by_optimiser(one: Searched, behind: Sequence[Searched]) -> tuple[Picture, R
     others = [group(other) for other in behind]
     panels = []
     for values in product(*(one.axes[axis] for axis in axes)):
-        wheres = [_at(axis, value) for axis, value in zip(axes, values, strict=True)]
-        own = group(one, where=lambda record, wheres=wheres: all(w(record) for w in wheres))
+        own = group(one, where=_at_all(dict(zip(axes, values, strict=True))))
         title = "D {}, G {}, lr {}".format(*map(written, values))
         panels.append(Panel(title, [own, *others]))
     named = " and ".join(other.label for other in behind)
@@ -234,7 +233,7 @@ def _by_optimiser(one: Searched, behind: Sequence[Searched]) -> tuple[Picture, R
         f"A panel for each choice of optimisers and learning rate of {one.label}"
         + (f", over all runs of {named}" if behind else "")
         + ", as figure 3 of Zhao et al. 2017."
-        + (f" With {plural(least, 'run')} in a panel a bin is often one run." if least < SMALL
+        + (f" The smallest panel has {plural(least, 'run')}: its bins say little." if least < SMALL
            else "")
     )  # fmt: skip
     name = "figure-3" if one.label == "GAN" else f"figure-3-{file_name(one.label)}"
@@ -266,6 +265,11 @@ def _shallow(limit: int | None) -> Where:
 
 def _at(axis: str, value: Any) -> Where:
     return lambda record: axis in record["values"] and same(record["values"][axis], value)
+
+
+def _at_all(values: Record) -> Where:
+    wheres = [_at(axis, value) for axis, value in values.items()]
+    return lambda record: all(where(record) for where in wheres)
 
 
 def _round(width: float) -> float:

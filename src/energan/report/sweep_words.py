@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def compare(sweeps: Sequence[Searched]) -> Comparison | None:
     limits = thresholds(np.concatenate([scores for _, scores in found]))
     rows = []
     for one, scores in found:
-        ends = interval(lambda rows, s=scores: float(np.median(s[rows])), len(scores))
+        ends = interval(partial(_median, scores), len(scores))
         low, high = np.quantile(scores, (0.25, 0.75))
         shares = [scores >= limit if higher else scores <= limit for limit in limits]
         rows.append(
@@ -108,6 +109,10 @@ def compare(sweeps: Sequence[Searched]) -> Comparison | None:
         for b, y in found[i + 1 :]
     ]
     return Comparison(columns, rows, says)
+
+
+def _median(scores: Scores, rows: NDArray[np.intp]) -> float:
+    return float(np.median(scores[rows]))
 
 
 def difference(first: str, a: Scores, second: str, b: Scores, sign: str, higher: bool) -> str:
@@ -144,7 +149,8 @@ def superiority(a: Scores, b: Scores, higher: bool = True) -> tuple[float, float
     def found(above: NDArray[np.int_], below: NDArray[np.int_]) -> Scores:
         """Of how often each score occurs in a and in b, (…, L) each."""
         before = np.cumsum(below, -1) - below / 2
-        return (above * before).sum(-1) / (len(x) * len(y))
+        shares: Scores = (above * before).sum(-1) / (len(x) * len(y))
+        return shares
 
     generator = np.random.default_rng(0)
     drawn = found(

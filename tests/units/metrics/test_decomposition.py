@@ -172,7 +172,7 @@ def test_few_trials_are_called_few_and_fewer_are_refused() -> None:
     found = estimated_shares(levels[chosen], rng.normal(size=13))
     assert found.few
     assert not found.pairs
-    with pytest.raises(ValueError, match="too few to tell the 8 levels"):
+    with pytest.raises(ValueError, match="8 trials are too few"):
         estimated_shares(levels[chosen[:8]], rng.normal(size=8))
 
 

@@ -43,6 +43,7 @@ def strip_of(path: Path, states: list[str]) -> Path:
     return made.folder(path, "margin-sweep", axes, records, missing=states.count("missing"))
 
 
+@pytest.mark.slow
 def test_two_grids_on_one_page(tmp_path: Path) -> None:
     folders = made.grids(tmp_path, 60)
     page = sweep.write(folders)
