@@ -76,7 +76,7 @@ def edges(groups: Sequence[Group], metric: str | None) -> NDArray[np.float64]:
         width = _round((high - low) / wanted)
         first = math.floor(low / width)
         last = math.floor(high / width) + 1  # a score at an end is in the bin above it
-    ends: NDArray[np.float64] = np.arange(first, last + 1) * width
+    ends = np.array([i * width for i in range(first, last + 1)], dtype=np.float64)
     ends[0], ends[-1] = min(ends[0], low), max(ends[-1], high)  # whatever rounding did
     return ends
 
