@@ -216,24 +216,22 @@ def test_named_sweeps_are_listed_without_torch() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_signal_ends_it_with_the_words_to_go_on(here: Path) -> None:
-    define(axes={"model.margin": [1, 5, 6, 7]}, base={**SMALL["base"], "training.steps": 3000})  # type: ignore[dict-item]
+    define(axes={"model.margin": [1, 5, 6]}, base={**SMALL["base"], "training.steps": 500})  # type: ignore[dict-item]
     command = [sys.executable, "-m", "energan", "sweep", "small.json", *WORDS]
     command += ["--together", "apart"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     folder = here / "sweeps" / "small"
-    for _ in range(2000):
-        if results(folder):
-            break
+    while process.poll() is None and not results(folder):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     said, errors = process.communicate(timeout=200)
     assert process.returncode == 128 + signal.SIGTERM, errors
     first = results(folder)
-    assert 1 <= len(first) < 4
-    assert f"{4 - len(first)} missing" in said
+    assert 1 <= len(first) < 3
+    assert f"{3 - len(first)} missing" in said
     words = re.search(r"stopped; go on with: energan (sweep small\.json .*)", said)
     assert words is not None
     assert cli.main(words[1].split()) == 0
     after = results(folder)
-    assert len(after) == 4
+    assert len(after) == 3
     assert {id: after[id] for id in first} == first
