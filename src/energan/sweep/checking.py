@@ -11,6 +11,7 @@ from energan.errors import describe
 from energan.settings import Job, load
 from energan.sweep.grid import Sweep, Values
 from energan.sweep.suiting import ranking
+from energan.sweep.wording import settings_text, value_text
 
 MOST = 20_000
 """Trials that are looked at beforehand; of larger sweeps the others are when their turn comes."""
@@ -32,18 +33,6 @@ def checked(sweep: Sweep, where: str) -> Sweep:
     return sweep
 
 
-def told(value: Any) -> str:
-    """An axis's value as a user reads it: 128-128 of widths."""
-    if isinstance(value, (list, tuple)):
-        return "-".join(map(told, value)) or "none"
-    return str(value) if isinstance(value, str) else json.dumps(value)
-
-
-def told_values(values: Values) -> str:
-    """A trial's values in a line."""
-    return ", ".join(f"{axis} {told(value)}" for axis, value in values.items())
-
-
 def _check_parts(sweep: Sweep) -> None:
     if not NAME.fullmatch(sweep.name):
         raise SettingError(
@@ -60,7 +49,7 @@ def _check_parts(sweep: Sweep) -> None:
             if isinstance(value, Mapping):
                 raise SettingError(f"axis {axis}: give {describe(dict(value))} a name")
             if value in values[:i]:
-                raise SettingError(f"axis {axis} has {told(value)} twice")
+                raise SettingError(f"axis {axis} has {value_text(value)} twice")
 
 
 def _check_trials(sweep: Sweep) -> None:
@@ -79,10 +68,10 @@ def _check_trials(sweep: Sweep) -> None:
         if same is not values:
             differ = [axis for axis in values if values[axis] != same[axis]]
             raise SettingError(
-                f"axis {differ[0]} changes nothing of the result: {told(same[differ[0]])} and "
-                f"{told(values[differ[0]])} are the same trial"
+                f"axis {differ[0]} changes nothing of the result: "
+                f"{value_text(same[differ[0]])} and {value_text(values[differ[0]])} are the same trial"
                 if len(differ) == 1
-                else f"({told_values(same)}) and ({told_values(values)}) are the same trial"
+                else f"({_line(same)}) and ({_line(values)}) are the same trial"
             )
 
 
@@ -93,7 +82,7 @@ def _job(sweep: Sweep, values: Values) -> Job:
         raise SettingError(f"{_place(sweep, values, str(error))}: {error}") from None
     except Exception as error:  # `settings` of a user's file may raise anything
         reason = f"{type(error).__name__}: {error}"
-        raise SettingError(f"trial ({told_values(values)}): {describe(reason)}") from error
+        raise SettingError(f"trial ({_line(values)}): {describe(reason)}") from error
 
 
 def _place(sweep: Sweep, values: Values, error: str) -> str:
@@ -104,8 +93,8 @@ def _place(sweep: Sweep, values: Values, error: str) -> str:
         except Exception:  # a function of several axes
             break
         if any(f"{setting}:" in error for setting in _dotted(alone)):
-            return f"axis {axis}, value {told(value)}"
-    return f"trial ({told_values(values)})"
+            return f"axis {axis}, value {value_text(value)}"
+    return f"trial ({_line(values)})"
 
 
 def _dotted(changes: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -128,3 +117,7 @@ def _identity(job: Job) -> str:
     """What the result depends on, the data by what is asked of it instead of its contents."""
     data = job.settings.data.model_dump(mode="json", exclude={"storage", "download"})
     return job.hash(json.dumps(data, sort_keys=True), job.settings.engine.precision)
+
+
+def _line(values: Values) -> str:
+    return settings_text(values, list(values))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from energan.sweep.estimating import GAIN
 from energan.sweep.speeds import Timing
+from energan.sweep.wording import duration
 
 if TYPE_CHECKING:
     from energan.sweep.planning import Plan
@@ -62,14 +63,6 @@ def _order(timing: Timing) -> tuple[float, int]:
 
 def plural(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def duration(seconds: float) -> str:
-    """In the unit that fits."""
-    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def size(count: float) -> str:

@@ -14,7 +14,6 @@ from energan.data import DataSet
 from energan.evaluation.evaluate import wanted_measures
 from energan.settings import load
 from energan.sweep import SWEEPS
-from energan.sweep.checking import told, told_values
 from energan.sweep.definition import find
 from energan.sweep.suiting import ranking, suited
 from helpers import small_data
@@ -154,7 +153,7 @@ MISTAKES: list[tuple[Any, str]] = [
     (axes(**{"model.margin": []}), "axis model.margin has no values"),
     (axes(**{"model.margin": 3}), "axis model.margin must be a list of values"),
     (axes(**{"model.margin": [1, 2, 1]}), "axis model.margin has 1 twice"),
-    (axes(**{"model.margin": [1, 1.0]}), "axis model.margin has 1.0 twice"),
+    (axes(**{"model.margin": [1, 1.0]}), "axis model.margin has 1 twice"),
     (axes(**{"model.generator": [[64, 64], [64, 64]]}), "axis model.generator has 64-64 twice"),
     (axes(**{"model.margin": [1, "wide"]}), "axis model.margin, value wide: model.margin"),
     (axes(**{"model.margin": [1, -1]}), "axis model.margin, value -1: model.margin"),
@@ -206,12 +205,12 @@ PYTHON: list[tuple[str, str]] = [
     ('sweep = Sweep("s", "", "ebgan-digits", [])', "there are no axes"),
     (
         'sweep = Sweep("s", "", "ebgan-digits", {"a": (1, 2)}, lambda v: {"seed": v["b"]})',
-        "trial (a 1): KeyError: 'b'",
+        "trial (a=1): KeyError: 'b'",
     ),
     (
         'sweep = Sweep("s", "", "ebgan-digits", {"a": (1, 2), "b": (0, 1)}, '
         'lambda v: {"seed": v["a"] + v["b"]})',
-        "(a 1, b 1) and (a 2, b 0) are the same trial",
+        "(a=1 b=1) and (a=2 b=0) are the same trial",
     ),
 ]
 
@@ -242,13 +241,6 @@ def test_a_recipe_that_began_with_other_weights_is_refused(tmp_path: Path) -> No
     write(tmp_path, base, "base.json")
     found = refused(write(tmp_path, {"recipe": "base.json", "axes": {"seed": [0, 1]}}))
     assert "began with the weights of runs/first" in found
-
-
-def test_values_are_told_in_a_line() -> None:
-    assert told([800, 800]) == "800-800"
-    assert told_values({"size": [[1, 2], []], "on": True, "name": "a", "x": None, "lr": 1e-3}) == (
-        "size 1-2-none, on true, name a, x null, lr 0.001"
-    )
 
 
 # --- what trials are scored by --------------------------------------------------------------------

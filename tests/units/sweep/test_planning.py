@@ -22,7 +22,7 @@ from energan.sweep.machine import OWN, SHARE, Machine, checkpoint_bytes, free_me
 from energan.sweep.measuring import Unmeasured
 from energan.sweep.planning import SCORING, Plan, plan
 from energan.sweep.speeds import Speeds, Timing, covered
-from energan.sweep.telling import duration, size
+from energan.sweep.telling import size
 from energan.sweep.trials import Trial, trials_of
 
 DIGITS = Domain((1, 8, 8), -1.0, 1.0, 10)
@@ -269,9 +269,6 @@ def test_a_plan_in_words() -> None:
     text = planned(seconds=lambda jobs, left: 0.1, processes=2, threads=1).text()
     for said in ("12 to do", "4 cohorts of 3", "2 with 1 thread each", "2.94 times", "a guess"):
         assert said in text
-    assert (duration(0.5), duration(59), duration(7200), duration(2e5)) == (
-        "0.5 s", "59 s", "2.0 h", "2.3 days",
-    )  # fmt: skip
     assert size(1.5e9) == "1.5 GB"
 
 
