@@ -67,11 +67,12 @@ def _check_trials(sweep: Sweep) -> None:
         same = seen.setdefault(_identity(job), values)
         if same is not values:
             differ = [axis for axis in values if values[axis] != same[axis]]
+            if len(differ) > 1:
+                raise SettingError(f"({_line(same)}) and ({_line(values)}) are the same trial")
+            one, other = (value_text(own[differ[0]]) for own in (same, values))
             raise SettingError(
-                f"axis {differ[0]} changes nothing of the result: "
-                f"{value_text(same[differ[0]])} and {value_text(values[differ[0]])} are the same trial"
-                if len(differ) == 1
-                else f"({_line(same)}) and ({_line(values)}) are the same trial"
+                f"axis {differ[0]} changes nothing of the result: {one} and {other} are the same "
+                "trial"
             )
 
 
