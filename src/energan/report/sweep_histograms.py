@@ -130,6 +130,7 @@ def figure(
         axes.remove()
         grid = sheet.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         grid[0, 0].set_ylim(0, 1.3 * max(tallest, 1.0))  # the legend lies above
+        grid[0, 0].set_yticks([tick for tick in grid[0, 0].get_yticks() if 0 <= tick <= 100])
         for i, cell in enumerate(grid.flat):
             if i >= len(panels):
                 cell.set_axis_off()

@@ -123,17 +123,18 @@ def difference(first: str, a: Scores, second: str, b: Scores, sign: str, higher:
         return f"{first} and {second}: a single run tells nothing of a distribution."
     share, low, high = superiority(a, b, higher)
     p = float(mannwhitneyu(a, b).pvalue)
+    # of scores that do not overlap every resample says 100 %, which is no interval
+    interval = "" if low == high else f"95 % interval {percent(low)} to {percent(high)}; "
     text = (
         f"Of a run of {first} and one of {second}, drawn at random, that of {first} has the better "
-        f"{sign} in {percent(share)} of pairs, ties counted half (95 % interval {percent(low)} to "
-        f"{percent(high)}; Mann–Whitney {p_text(p)}; n = {len(a):,} and {len(b):,}). "
+        f"{sign} in {percent(share)} of pairs, ties counted half ({interval}Mann–Whitney "
+        f"{p_text(p)}; n = {len(a):,} and {len(b):,}). "
     )
-    if low <= 0.5 <= high:
-        text += "That includes 50 %: so many runs do not tell which of the two is better"
+    if low <= 0.5 <= high or p >= 0.05:
+        text += "So many runs do not tell which of the two is better"
     else:
         better, worse = (first, second) if share > 0.5 else (second, first)
         text += f"Runs of {better} score better more often than those of {worse}"
-        text += "" if p < 0.05 else ", though the test does not bear it out"
     small = min(len(a), len(b)) < FEW
     return text + ("; with so few runs it is an indication, no more." if small else ".")
 

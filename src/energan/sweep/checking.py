@@ -11,6 +11,7 @@ from energan.errors import describe
 from energan.settings import Job, load
 from energan.sweep.grid import Sweep, Values
 from energan.sweep.suiting import ranking
+from energan.sweep.trials import trial_id
 from energan.sweep.wording import settings_text, value_text
 
 MOST = 20_000
@@ -117,7 +118,7 @@ def _within(place: str, do: Any) -> None:
 def _identity(job: Job) -> str:
     """What the result depends on, the data by what is asked of it instead of its contents."""
     data = job.settings.data.model_dump(mode="json", exclude={"storage", "download"})
-    return job.hash(json.dumps(data, sort_keys=True), job.settings.engine.precision)
+    return trial_id(job, json.dumps(data, sort_keys=True))
 
 
 def _line(values: Values) -> str:

@@ -74,6 +74,8 @@ def claim(folder: SweepFolder, trial: str, lost_after: float = LOST_AFTER) -> Cl
     number = newest(folder, trial)
     if number >= 0 and alive(_path(folder, trial, number), lost_after):
         return None
+    if folder.run(trial).locked():
+        return None  # a dead claim, whose process trains none the less, or a `resume` by hand
     if (folder.results / f"{trial}.json").exists():
         return None
     try:
@@ -103,7 +105,9 @@ def newest(folder: SweepFolder, trial: str) -> int:
 def taken(folder: SweepFolder, trial: str, lost_after: float = LOST_AFTER) -> bool:
     """Whether a process that lives has the trial."""
     number = newest(folder, trial)
-    return number >= 0 and alive(_path(folder, trial, number), lost_after)
+    if number >= 0 and alive(_path(folder, trial, number), lost_after):
+        return True
+    return folder.run(trial).locked()
 
 
 def alive(path: Path, lost_after: float = LOST_AFTER) -> bool:

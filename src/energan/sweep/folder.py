@@ -8,6 +8,7 @@ sweeps/NAME/
     trials/ID/                the trial's run, as `energan train` writes it, mostly without weights
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -45,6 +46,24 @@ class SweepFolder:
         self.check()
         for folder in (self.results, self.claims, self.trials):
             folder.mkdir(parents=True, exist_ok=True)
+        self._try_out()
+
+    def _try_out(self) -> None:
+        """Raise RunError if the file system lacks what claims and records rest on."""
+        own = f".{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}"
+        probe, link = self.claims / f"{own}.a", self.claims / f"{own}.b"
+        try:
+            with probe.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.link(probe, link)
+        except OSError as error:
+            raise RunError(
+                f"{self.path} is on a file system without locks or hard links ({error.strerror}), "
+                "which a sweep needs: name a folder elsewhere (--out)"
+            ) from None
+        finally:
+            for path in (probe, link):
+                path.unlink(missing_ok=True)
 
     def run(self, trial: str) -> RunFolder:
         """The folder of a trial's run, which may not be there."""

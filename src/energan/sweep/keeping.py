@@ -1,5 +1,6 @@
 """Which trials keep their checkpoints: thousands of them fill a disk."""
 
+import math
 import shutil
 from collections.abc import Iterable
 
@@ -13,6 +14,8 @@ def score_of(record: Record) -> float | None:
     if record["state"] != "done" or found is None or found["value"] is None:
         return None
     value = float(found["value"])
+    if not math.isfinite(value):
+        return None
     return -value if found.get("better") == "lower" else value
 
 
@@ -30,13 +33,11 @@ def tidy(folder: SweepFolder, record: Record, setup: Setup) -> None:
     """
     if setup.keep == "all" or record["state"] != "done":
         return
-    best = best_of(r for r in folder.records() if r["sweep"] == record["sweep"])
+    # the best until now has its checkpoints: only those that have some are read
+    kept = {p.parent.name for p in folder.trials.glob("*/checkpoints")} | {record["id"]}
+    best = best_of(r for r in folder.records(kept) if r["sweep"] == record["sweep"])
     stays = best["id"] if setup.keep == "best" and best is not None else None
-    weighed = (
-        [p.parent.name for p in folder.trials.glob("*/checkpoints")]
-        if stays == record["id"]
-        else [record["id"]]
-    )
+    weighed = kept if stays == record["id"] else {record["id"]}
     for trial in weighed:
         if trial != stays and folder.read(trial) is not None:  # one without a record still trains
             shutil.rmtree(folder.run(trial).checkpoints, ignore_errors=True)

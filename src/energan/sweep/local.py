@@ -77,6 +77,7 @@ class _Pool:
         self.deaths: Counter[str] = Counter()
         self.processes: list[Process] = []
         self.heard: Heard = SimpleQueue()
+        self.begun, self.stillborn = False, 0  # whether any ever was ready; how many never were
         self._looked = 0.0
 
     def run(self) -> Outcome:
@@ -87,6 +88,9 @@ class _Pool:
                 self._listen()
                 self.display.refresh()
             self._end()
+        except Exception:
+            self._end()  # what the others train is saved
+            raise
         finally:
             for process in self.processes:
                 process.popen.kill()
@@ -125,6 +129,7 @@ class _Pool:
         match event["event"]:
             case "ready":
                 process.package, process.ready, process.begun = [], True, True
+                self.begun = True
                 return
             case "left" if event["why"] in ("elsewhere", "taken away"):
                 trials = [t for t in process.package if t.id in event["trials"]]
@@ -139,9 +144,11 @@ class _Pool:
         process.end()
         code = process.popen.returncode
         if not process.begun and not self.told:
-            raise RunError(
-                f"a process for trials ended by itself (exit code {code}): see {process.log}"
-            )
+            self.stillborn += 1
+            if not self.begun or self.stillborn >= DEATHS:
+                raise RunError(
+                    f"a process for trials ended by itself (exit code {code}): see {process.log}"
+                )
         done = self.folder.done()
         left = [t for t in process.package if t.id not in done and t.id not in self.elsewhere]
         for trial in left:

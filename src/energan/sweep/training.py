@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 from energan import experiment, seeds, seeds_resume
@@ -12,6 +13,8 @@ from energan.settings import Job
 from energan.sweep.folder import SweepFolder
 from energan.sweep.setup import Setup
 from energan.sweep.trials import Trial
+from energan.sweep.watch import BusyError
+from energan.training.checkpoint import listed
 from energan.training.loop import Hook
 
 
@@ -21,7 +24,7 @@ def here(job: Job, setup: Setup) -> Job:
     output = {
         "sample_every": steps,  # one grid, of the last step
         "checkpoint_every": setup.save_every,
-        "keep": 1,
+        "keep": 2,  # members of a cohort save one after the other: the one before is common
         "tensorboard": False,
     }
     return job.resolved({"engine": {"threads": setup.threads}, "output": output})
@@ -41,8 +44,10 @@ def train(folder: SweepFolder, trials: Sequence[Trial], setup: Setup, also: Hook
     try:
         if len(left) == 1:
             _alone(left[0], runs[0], setup, also, begun)
-        else:
+        elif begun or not any(standing[trial.id] for trial in left):
             _together(left, runs, setup, also, begun)
+        else:
+            _in_turn(left, runs, setup, also)
     except DivergenceError:
         return  # in the events, with its reason
 
@@ -52,11 +57,13 @@ def _standing(run: RunFolder) -> Literal["ended", "begun", ""]:
     if not run.exists():
         return ""
     match run.state():
+        case "finished" if not listed(run.checkpoints):
+            return ""  # its record is gone, and the weights that would be scored
         case "finished" | "diverged":
             return "ended"
         case "stopped" | "interrupted":
             return "begun"
-    raise RunError(f"{run.path} is being trained by another process: stop it first")
+    raise BusyError(f"{run.path} is being trained by another process")
 
 
 def _alone(trial: Trial, run: RunFolder, setup: Setup, also: Hook, begun: bool) -> None:
@@ -82,12 +89,24 @@ def _together(
                 progress=False, also=[also],
             )  # fmt: skip
             return
-        except (CheckpointError, RunError):
-            pass
+        except (CheckpointError, RunError):  # killed while they saved: no step that all have
+            _in_turn(trials, runs, setup, also)
+            return
     for run in runs:
         _clear(run)
     jobs = [here(trial.job, setup) for trial in trials]
     seeds.start_jobs(jobs, runs, judging=judging, progress=False, also=[also])
+
+
+def _in_turn(trials: Sequence[Trial], runs: Sequence[RunFolder], setup: Setup, also: Hook) -> None:
+    """One after the other, each from where it stands, until a signal stops one."""
+    for trial, run in zip(trials, runs, strict=True):
+        standing = _standing(run)
+        if standing != "ended":
+            with suppress(DivergenceError):
+                _alone(trial, run, setup, also, standing == "begun")
+        if run.state() == "stopped":
+            return
 
 
 def _clear(run: RunFolder) -> None:

@@ -1,5 +1,6 @@
 """What a sweep consists of: trials, each known by a hash of all that its result depends on."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from energan.data import open_data
 from energan.data.settings import DataSettings
 from energan.settings import Job, rebuilt
 from energan.sweep.grid import Sweep, Values
+from energan.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -77,5 +79,21 @@ def trials_of(
 
 
 def trial_id(job: Job, fingerprint: str) -> str:
-    """16 hexadecimal digits."""
-    return job.hash(fingerprint, job.settings.engine.precision)
+    """16 hexadecimal digits.
+
+    Beside what a run's hash covers: what decides whether a trial is done or diverged, and on what
+    part of the data it may be scored, where they are not as usual.
+    """
+    settings, usual = job.settings, TrainingSettings()
+    besides = {
+        name: getattr(settings.training, name)
+        for name in ("on_divergence", "rollbacks", "guard")
+        if getattr(settings.training, name) != getattr(usual, name)
+    }
+    if settings.data.held_out != DataSettings().held_out:
+        besides["held_out"] = settings.data.held_out
+    known = job.hash(fingerprint, settings.engine.precision)
+    if not besides:
+        return known
+    text = json.dumps([known, besides], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

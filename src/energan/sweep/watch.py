@@ -18,6 +18,10 @@ class TakenAwayError(EnerganError):
     """Another process has the trial, since this one seemed dead."""
 
 
+class BusyError(EnerganError):
+    """Another process trains the trial, though it has no claim that counts."""
+
+
 class Watch(Hook):
     """Leads the other hooks: nothing is written of a trial that is another's by now."""
 

@@ -13,7 +13,7 @@ from energan.sweep.scoring import ENDS, failed, record_of
 from energan.sweep.setup import Setup
 from energan.sweep.training import train
 from energan.sweep.trials import Trial
-from energan.sweep.watch import TakenAwayError, Tell, Watch
+from energan.sweep.watch import BusyError, TakenAwayError, Tell, Watch
 
 
 def silent(event: dict[str, Any]) -> None:
@@ -25,8 +25,9 @@ def work(
 ) -> str | None:
     """Train and score what of the package is neither done nor another's; as a cohort if several.
 
-    A trial's error is recorded, never raised. Returns the name of the signal that stopped it, None
-    if nothing did.
+    A trial's error is recorded, never raised; one of the machine (no memory, a full disk) is
+    raised, since another may do the trial. Returns the name of the signal that stopped it, None if
+    nothing did.
 
     It tells `begun` (trials, at_once), `progress` (trials, step, steps), `scoring` (trials),
     `ended` (trial, state, reason, score, seconds) and `left` (trials, why: "done", "elsewhere",
@@ -84,13 +85,15 @@ class _Work:
         try:
             train(self.folder, trials, self.setup, Watch(claims, self.tell))
             stopped = self._stopped(trials)
-        except TakenAwayError:
-            self.tell({"event": "left", "trials": ids, "why": "taken away"})
+        except (TakenAwayError, BusyError) as error:
+            why = "elsewhere" if isinstance(error, BusyError) else "taken away"
+            self.tell({"event": "left", "trials": ids, "why": why})
             return None
         except KeyboardInterrupt:  # outside the loop, which minds signals itself
             stopped = "SIGINT"
         except Exception as error:
             if len(trials) == 1:
+                _raise_machines(error)
                 self._keep(failed(trials[0], self.setup, claims[0].attempts, _told(error)))
                 return None
             # too large together, or no cohort after all
@@ -120,6 +123,7 @@ class _Work:
             except KeyboardInterrupt:
                 return "SIGINT"
             except Exception as error:
+                _raise_machines(error)
                 record = failed(trial, self.setup, attempts, _told(error))
             self._keep(record)
         return None
@@ -141,6 +145,12 @@ class _Work:
                 "seconds": record.get("seconds", 0.0) + record.get("scoring_seconds", 0.0),
             }
         )
+
+
+def _raise_machines(error: Exception) -> None:
+    """Raise it again if it is the machine's, not the trial's."""
+    if isinstance(error, OSError | MemoryError) or "out of memory" in str(error).lower():
+        raise error
 
 
 def _told(error: Exception) -> str:

@@ -24,10 +24,12 @@ DONE = {"event": "ready"}
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # outside training as Ctrl-C
+    ending = Ending()
+    signal.signal(signal.SIGTERM, ending)
     out, sys.stdout = sys.stdout, sys.stderr  # nothing but events goes there
 
     def tell(event: dict[str, Any]) -> None:
+        ending.training = event["event"] == "progress"
         with contextlib.suppress(BrokenPipeError):  # the parent is gone: stdin tells it too
             print(json.dumps(event), file=out, flush=True)
 
@@ -45,6 +47,17 @@ def main() -> None:
         pass
     sys.stdout.flush()
     os._exit(0)  # the reading thread may wait for ever
+
+
+class Ending:
+    """Outside training a signal is as Ctrl-C. In training the loop minds the first one; those after
+    it, as of a scheduler that signals parent and worker alike, must not break what it saves."""
+
+    training = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        if not self.training:
+            raise KeyboardInterrupt
 
 
 def _orders(lines: "SimpleQueue[str]") -> Iterator[dict[str, Any]]:

@@ -13,10 +13,10 @@ from energan.folder import RunFolder
 from energan.sweep import Sweep
 from energan.sweep import scoring as scoring_module
 from energan.sweep import training as training_module
-from energan.sweep.claiming import claim
+from energan.sweep.claiming import claim, taken
 from energan.sweep.folder import SweepFolder
 from energan.sweep.setup import Setup
-from energan.sweep.trials import Trial, trials_of
+from energan.sweep.trials import Fingerprints, Trial, trials_of
 from energan.sweep.work import work
 from energan.training import checkpoint
 
@@ -209,3 +209,80 @@ def test_a_cohort_that_cannot_be_trained_is_trained_one_by_one(
     package = trials({"model.margin": (1, 2)})
     assert work(folder, package, SETUP) is None
     assert [record["state"] for record in folder.records()] == ["done", "done"]
+
+
+def test_a_trial_that_another_trains_without_a_claim_is_left(folder: SweepFolder) -> None:
+    (trial,) = trials({"model.margin": (2,)})
+    run = folder.run(trial.id)
+    run.path.mkdir()
+    told: list[dict[str, Any]] = []
+    with run.lock():
+        assert taken(folder, trial.id)
+        assert work(folder, [trial], SETUP, told.append) is None
+    assert told == [{"event": "left", "trials": [trial.id], "why": "elsewhere"}]
+    assert folder.done() == set()
+    assert work(folder, [trial], SETUP) is None
+    assert folder.done() == {trial.id}
+
+
+def test_a_trial_whose_record_was_removed_is_trained_again(folder: SweepFolder) -> None:
+    (trial,) = trials({"model.margin": (2,)})
+    setup = Setup("s", ("sliced_wasserstein",), samples=64, threads=1, keep="none")
+    work(folder, [trial], setup)
+    before = folder.read(trial.id)
+    assert before is not None
+    (folder.results / f"{trial.id}.json").unlink()
+    work(folder, [trial], setup)
+    after = folder.read(trial.id)
+    assert after is not None
+    assert (after["state"], after["scores"]) == ("done", before["scores"])
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), RuntimeError("CUDA out of memory")])
+def test_what_the_machine_lacks_is_not_the_trials_failure(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*args: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(training_module.experiment, "start", broken)
+    (trial,) = trials({"model.margin": (2,)})
+    with pytest.raises(type(error), match=str(error)):
+        work(folder, [trial], SETUP)
+    assert folder.done() == set()
+    assert not taken(folder, trial.id)
+
+
+def test_members_that_were_killed_between_their_saves_go_on_by_themselves(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = trials({"model.margin": (1, 2)}, steps=10)
+    setup = Setup("s", ("sliced_wasserstein",), samples=64, threads=1, save_every=2)
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["step"] >= 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("energan.sweep.watch.EVERY", 0.0)
+    assert work(folder, package, setup, stop) == "SIGINT"
+    first, second = (folder.run(trial.id) for trial in package)
+    kept = checkpoint.listed(first.checkpoints)
+    for path in kept[:-1]:
+        shutil.rmtree(path)
+    shutil.rmtree(checkpoint.listed(second.checkpoints)[-1])
+    stood = [checkpoint.step_of(checkpoint.listed(r.checkpoints)[-1]) for r in (first, second)]
+    assert stood[0] != stood[1]
+    assert work(folder, package, setup) is None
+    assert [record["state"] for record in folder.records()] == ["done", "done"]
+    assert [run.read("resume")[0]["step"] for run in (first, second)] == stood
+
+
+def test_what_decides_between_done_and_diverged_is_of_the_id() -> None:
+    usual = trials({"model.margin": (1,)})[0]
+    for name, value in (("on_divergence", "rollback"), ("guard", False), ("rollbacks", 2)):
+        other = trials({"model.margin": (1,)}, **{f"training.{name}": value})[0]
+        assert other.id != usual.id
+    assert trials({"model.margin": (1,)}, **{"data.held_out": 100})[0].id != usual.id
+    assert usual.id == usual.job.hash(
+        Fingerprints()(usual.job.settings.data), usual.job.settings.engine.precision
+    )
