@@ -21,14 +21,15 @@ def run(words: "Words", args: list[str]) -> int:
     from energan.sweep import asked as definitions
     from energan.sweep.asked import Asked
     from energan.sweep.folder import SweepFolder
+    from energan.sweep.setup import SAMPLES
 
     options = words.options
     folder = SweepFolder(options.out or Path("sweeps") / words.sweep.name)
     trials = words.trials()
     metrics = _metrics(words, trials[0].job)
-    asked = Asked(
-        words.sweep, metrics, options.samples, str(words.scale), words.changes, words.said
-    )
+    said = words.said + ("" if options.samples == SAMPLES else f" --samples {options.samples}")
+    said += f" --metrics {' '.join(options.metrics)}" if options.metrics else ""
+    asked = Asked(words.sweep, metrics, options.samples, str(words.scale), words.changes, said)
     folder.check()
     definitions.check(folder, asked, lambda values: next(words.trials_of([values])).id)
 
@@ -85,16 +86,22 @@ def _plan(words: "Words", trials: "list[Trial]", done: set[str], folder: "SweepF
 
 
 def _whole(words: "Words", plan: Any) -> str:
+    """The grid at the mean of the trials to do, which stand for it: to look at each takes long."""
     from energan.sweep.wording import duration
 
-    seconds = plan.whole_grid_seconds(words.all_trials())
-    return f"the whole grid, {words.sweep.count:,} trials: about {duration(seconds)} here"
+    mean = sum(plan.seconds.values()) / len(plan.seconds)
+    seconds = mean * words.sweep.count / plan.processes
+    return (
+        f"the whole grid, {words.sweep.count:,} trials like these {len(plan.seconds)}: about "
+        f"{duration(seconds)} here"
+    )
 
 
 def _work(
     words: "Words", asked: "Asked", folder: "SweepFolder", trials: "list[Trial]", plan: Any
 ) -> str | None:
     """Work through the plan; the signal that stopped it."""
+    from energan.data.bar import say
     from energan.sweep.better import better_of
     from energan.sweep.display import Display
     from energan.sweep.setup import Setup
@@ -112,6 +119,7 @@ def _work(
     better = better_of(metric)
     with Display(folder, trials, metric, better, plan.seconds, plan.processes) as display:
         if options.ray is not None:
+            say(f"working on Ray, {options.ray}; it may take a while until tasks begin")
             from energan.sweep.on_ray import run as run_on_ray
 
             return run_on_ray(

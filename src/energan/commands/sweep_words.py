@@ -46,10 +46,6 @@ class Words:
             )
         return list(found.values())
 
-    def all_trials(self) -> "Iterator[Trial]":
-        """Those of the whole grid."""
-        return self._each(None, self.sweep.count)
-
     def _each(self, values: "list[Values] | None", count: int) -> "Iterator[Trial]":
         from energan.data.bar import progress
 

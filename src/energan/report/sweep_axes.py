@@ -1,5 +1,6 @@
 """Which axis of a sweep matters: shares of the variance of its scores, and means by value."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,7 @@ class Importance:
 
     label: str
     says: list[str]
-    means: dict[str, list[tuple[str, str, str, str, str]]]
+    means: dict[str, list[tuple[str, ...]]]
     second: str = ""
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
@@ -168,23 +169,26 @@ def _picture(label: str, bars: Sequence[Bar], caption: str) -> Picture:
     return of_drawing(f"axes-{file_name(label)}", title, caption, draw, size)
 
 
-def _means(
-    one: Searched, found: list[tuple[Record, float]]
-) -> dict[str, list[tuple[str, str, str, str, str]]]:
-    """Of each value of each axis: how many trials scored, their mean, Student's interval, best."""
-    means = {}
+def _means(one: Searched, found: list[tuple[Record, float]]) -> dict[str, list[tuple[str, ...]]]:
+    """Of each value of each axis: how many trials scored, their mean, Student's interval of three
+    at least, the best, how many diverged and how many failed."""
+    means: dict[str, list[tuple[str, ...]]] = {}
     for axis, values in one.varied.items():
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for value in values:
             own = [s for r, s in found if index_of([value], r["values"].get(axis)) == 0]
+            states = Counter(
+                r["state"] for r in one.records if index_of([value], r["values"].get(axis)) == 0
+            )
+            ill = f"{states['diverged']:,}", f"{states['failed']:,}"
             if not own:
-                rows.append((written(value), "0", "–", "–", "–"))
+                rows.append((written(value), "0", "–", "–", "–", *ill))
                 continue
-            ends = over_seeds(own) if len(own) > 1 else None
+            ends = over_seeds(own) if len(own) > 2 else None
             told = f"{number(ends.low)} – {number(ends.high)}" if ends else "–"
             best = max(own) if one.better == "higher" else min(own)
             mean = number(float(np.mean(own)))
-            rows.append((written(value), f"{len(own):,}", mean, told, number(best)))
+            rows.append((written(value), f"{len(own):,}", mean, told, number(best), *ill))
         means[axis] = rows
     return means
 

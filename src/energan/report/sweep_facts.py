@@ -1,7 +1,6 @@
 """The rows of a sweep's page: the best and the worst trials, what failed, time, provenance."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,18 @@ from typing import Any
 from energan.errors import EnerganError
 from energan.metrics import over_seeds
 from energan.report.html import number
-from energan.report.sweep_material import Record, Searched, relative, score_of, written
+from energan.report.sweep_material import (
+    Record,
+    Searched,
+    relative,
+    score_of,
+    settings_of,
+    written,
+)
 from energan.report.sweep_words import metric_name, plural, sign_of, worst_text
 
 Facts = list[tuple[str, str]]
-BEST, WORST_SHOWN, REASONS = 10, 5, 8
+BEST, WORST_SHOWN, REASONS, NAMED = 10, 5, 8, 8
 OWN_SCALE = (
     "It depends on the classifier: the paper says that it compares with no other published score, "
     "and ours compares with no score by another classifier"
@@ -75,14 +81,19 @@ def ranking(one: Searched, home: Path) -> Ranking:
     )  # fmt: skip
 
 
-def reasons(one: Searched) -> list[tuple[str, str, int]]:
-    """(state, reason, how many) of trials without a score, the most frequent first."""
-    found = Counter(
-        (r["state"], " ".join(str(r.get("reason") or "no reason given").split())[:300])
-        for r in one.records
-        if r["state"] != "done"
-    )
-    return [(state, why, count) for (state, why), count in found.most_common(REASONS)]
+def reasons(one: Searched) -> list[tuple[str, str, int, list[str]]]:
+    """(state, reason, how many, settings of some) of trials without a score, the most frequent
+    first."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for r in one.records:
+        if r["state"] != "done":
+            why = " ".join(str(r.get("reason") or "no reason given").split())[:300]
+            found.setdefault((r["state"], why), []).append(r)
+    often = sorted(found.items(), key=lambda pair: -len(pair[1]))[:REASONS]
+    return [
+        (state, why, len(own), [f"{settings_of(one, r)} ({r['id']})" for r in own[:NAMED]])
+        for (state, why), own in often
+    ]
 
 
 def times(one: Searched) -> Facts:

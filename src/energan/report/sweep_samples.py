@@ -71,7 +71,8 @@ def strip(one: Searched) -> Picture | None:
     for j, (_, images) in enumerate(rows):
         for i, image in enumerate(images[:OF_A_ROW]):
             sheet.paste(image, (i * width + 1, j * height + 1))
-    size = (sheet.width / DPI + 0.8, sheet.height / DPI + 0.1)
+    longest = max(len(line) for name, _ in rows for line in name.split("\n"))
+    size = (sheet.width / DPI + 0.3 + 0.07 * longest, sheet.height / DPI + 0.1)
 
     def draw(axes: Any, pen: Pen) -> None:
         axes.imshow(np.asarray(sheet), interpolation="antialiased")

@@ -55,10 +55,6 @@ class Plan:
         wide = max(len(what) for what, _ in self.rows())
         return "\n".join(f"{what:{wide}}  {said}" for what, said in self.rows())
 
-    def whole_grid_seconds(self, trials: Iterable[Trial]) -> float:
-        """Of the clock, if all of these were to do on this machine."""
-        return self.estimator.wall(self.estimator.packages(trials))
-
 
 def plan(
     trials: Iterable[Trial],

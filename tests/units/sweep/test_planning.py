@@ -246,11 +246,6 @@ def test_cohorts_in_records_tell_of_cohorts() -> None:
     assert made.estimator.speeds.gain(made.known[0][0].work, 3) == pytest.approx(2.5)
 
 
-def test_the_whole_grid_is_projected_from_a_part() -> None:
-    part = planned(TRIALS[::3], processes=1, together="apart")
-    assert part.whole_grid_seconds(TRIALS) == pytest.approx(12 * (50 * 0.1 + SCORING))
-
-
 def test_all_done_is_nothing_to_do_and_nothing_to_measure() -> None:
     def never(jobs: Sequence[Job], left: float) -> float:
         raise AssertionError("timed in vain")
