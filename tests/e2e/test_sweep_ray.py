@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -136,6 +137,9 @@ class Starting:
             "PYTHONPATH": src,
             "OMP_NUM_THREADS": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
+            # one token for all: by itself Ray asks for one only where the user has had one made
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_memory_monitor_refresh_ms": "0",  # it would kill for what others use
         }
 
