@@ -1,17 +1,21 @@
-"""Settings -> networks, data order, loop."""
+"""Settings -> networks, data order, loop; and which jobs may train as one program."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from energan import models
-from energan.core import Batch, Calibrated, Domain, Model, SettingError, place_seed
+from energan.core import Batch, Calibrated, Domain, Model, Optimiser, SettingError, place_seed
 from energan.data import DataSet
 from energan.data.labelled import LabelledFeed
 from energan.folder import RunFolder
-from energan.settings import Job, load
+from energan.settings import Job, checked, load
+from energan.training.cohort import shapes, traits, without_axis
 from energan.training.engine import Engine
 from energan.training.loop import Feed, Hook, Loop
 from energan.training.ranks import ALONE, Ranks
@@ -133,6 +137,66 @@ def _check_labelled(data: DataSet, model: Model) -> None:
             f"model.labelled: {model.labelled} labelled events in a batch, for {classes} classes: "
             f"use at least {classes}, one of each"
         )
+
+
+def in_common(job: Job) -> dict[str, Any]:
+    """What of their settings jobs of one program must have alike, by its name in a sentence."""
+    settings = job.settings
+    groups = {
+        n: getattr(settings, n).model_dump(mode="json") for n in ("training", "data", "engine")
+    }
+    return {
+        "model": job.model,
+        **{f"{name} settings": values for name, values in groups.items()},
+        "figure of the best checkpoint": settings.output.keep_best,
+    }
+
+
+def cohort_key(job: Job, domain: Domain) -> str:
+    """32 hexadecimal digits, equal for two different jobs exactly if they may train as one program.
+
+    domain: of the job's data. Raises SettingError if the job does not fit it.
+    """
+    alike: Any = in_common(job)
+    model = job.settings.model
+    plain = {name: Optimiser() for name, value in model if isinstance(value, Optimiser)}
+    program = _program(job.model, model.model_copy(update=plain).model_dump_json(), domain)
+    streamed = job.settings.data.storage == "stream"  # which serves one run
+    if program is None or streamed or job.settings.training.on_divergence == "rollback":
+        alike, program = job.settings.model_dump(mode="json"), ""  # goes with no other
+    what = json.dumps([job.model, alike, program], sort_keys=True)
+    return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=10_000)
+def _program(name: str, config: str, domain: Domain) -> str | None:
+    """What members of a cohort share of a model with these settings; None if it can be in none.
+
+    It is built without numbers, on torch's meta device: the largest costs milliseconds.
+    """
+    found = models.find(name)
+    settings = checked(found.config, json.loads(config))
+    try:
+        with torch.device("meta"), _Unfilled():
+            built = found.build(settings, domain)
+    except (NotImplementedError, RuntimeError):  # its build looks at numbers
+        with torch.random.fork_rng(devices=[]):
+            built = found.build(settings, domain)
+    if without_axis(built.energy) or without_axis(built.sampler):
+        return None
+    try:
+        return json.dumps([traits(built), shapes(built)])
+    except TypeError:  # something that is not known by its name: it equals no other
+        return None
+
+
+class _Unfilled(TorchFunctionMode):
+    """Within it nothing is drawn: without numbers that would be half of the work."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:

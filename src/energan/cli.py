@@ -15,6 +15,7 @@ Energy-based generative adversarial networks.
   recipes            list the named settings
   train RECIPE       train, and write a run (try: energan train ebgan-digits)
   margin RECIPE      estimate a margin for a recipe on its data, or on yours
+  sweep NAME         train and score a grid of settings, where they are missing; alone: list them
   resume RUN...      go on with a run that was stopped, or with several seeds
   sample RUN...      draw samples from a run, or follow the energies of some by chains
   restore RUN IMAGES..  fill in what is unknown of images, or clean them of noise
@@ -129,6 +130,7 @@ COMMANDS = {
     "recipes": "listing:recipes",
     "train": "training:train",
     "margin": "margins:margin",
+    "sweep": "sweeping:sweep",
     "resume": "training:resume",
     "sample": "sampling:sample",
     "restore": "restoring:restore",

@@ -1,5 +1,6 @@
 """The only assembler: settings -> data, model, loop, hooks, and a run on disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from energan.scaling import unfinished
 from energan.settings import Job, load
 from energan.training import checkpoint
 from energan.training.engine import Engine, choose
-from energan.training.loop import Loop
+from energan.training.loop import Hook, Loop
 from energan.training.ranks import Ranks, asked_ranks, join
 from energan.training.stopping import stopping
 from energan.version import __version__
@@ -34,10 +35,12 @@ def start(
     from_run: str | Path | None = None,
     judging: Judging | None = None,
     progress: bool = True,
+    also: Sequence[Hook] = (),
 ) -> RunFolder:
     """Train a job from its beginning into a new run folder. from_run: whose weights to start from.
 
     judging: what makes the figure of `output.keep_best`, if not one that every run makes.
+    also: hooks that lead the run's own.
 
     Started by torchrun, each of its processes calls this, and the first one writes. Raises RunError
     if `out` already holds a run, DivergenceError, with the remedy, if a loss stops being finite.
@@ -65,7 +68,7 @@ def start(
     with locked(folder, ranks):
         ranks.first(lambda: check_free(folder))  # again: another process may have had the lock
         write_beginning(folder, asked, job, data, resolved)
-        _train(loop, job, data, folder, progress, judge)
+        _train(loop, job, data, folder, progress, judge, also)
     return folder
 
 
@@ -151,10 +154,12 @@ def resume(
     data_at: str | Path | None = None,
     judging: Judging | None = None,
     progress: bool = True,
+    also: Sequence[Hook] = (),
 ) -> RunFolder:
     """Go on with a run from its newest good checkpoint. steps: train to there instead.
 
-    data_at: where the data is now, if it was moved; it must hold what it held.
+    data_at: where the data is now, if it was moved; it must hold what it held. also: hooks that
+    lead the run's own.
 
     On the same machine with the same threads and ranks the weights end, bit for bit, as those of a
     run that never stopped. With another number of ranks the batch of all of them stays what it was.
@@ -187,7 +192,7 @@ def resume(
         write_changes(folder, job, changes, resolved)
         judge = judge_of(job, data, judging, ranks)
         folder.append("resume", step=loop.step)
-        _train(loop, job, data, folder, progress, judge)
+        _train(loop, job, data, folder, progress, judge, also)
     return folder
 
 
@@ -353,6 +358,7 @@ def _train(
     folder: RunFolder,
     progress: bool,
     judge: Judge | None,
+    also: Sequence[Hook],
 ) -> None:
     """Run the loop with its hooks; the run's events say how it ended.
 
@@ -361,7 +367,7 @@ def _train(
     folder.append("start", step=loop.step, torch=str(torch.__version__), **loop.engine.describe())
     bar = ProgressBar() if progress and loop.ranks.writes else None
     say = bar.say if bar is not None else silent
-    loop.hooks = hooks_of(loop, job, data, folder, judge, say, bar)
+    loop.hooks = [*also, *hooks_of(loop, job, data, folder, judge, say, bar)]
     if bar is not None:
         loop.hooks.insert(0, bar)  # it starts before the others speak
     try:

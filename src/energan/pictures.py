@@ -37,6 +37,8 @@ def to_uint8(x: Tensor, domain: Domain) -> np.ndarray[Any, Any]:
 
 
 IN_A_ROW, MOST_ROWS = 8, 20
+GAP, SIDE = 2, 64
+"""Pixels between the images of a grid, and that a small image is enlarged to at most."""
 
 
 def labels_of_a_grid(classes: int) -> tuple[Tensor, int]:
@@ -51,8 +53,8 @@ def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
     """Images (N, C, H, W) side by side, small ones enlarged by whole factors, with a thin gap."""
     images = [Image.fromarray(i[..., 0] if i.shape[-1] == 1 else i) for i in to_uint8(x, domain)]
     columns = columns or math.ceil(math.sqrt(len(images)))
-    rows, gap = math.ceil(len(images) / columns), 2
-    zoom = max(1, 64 // max(images[0].size))
+    rows, gap = math.ceil(len(images) / columns), GAP
+    zoom = max(1, SIDE // max(images[0].size))
     width, height = (side * zoom for side in images[0].size)
     size = (columns * (width + gap) + gap, rows * (height + gap) + gap)
     sheet = Image.new(images[0].mode, size, 96 if images[0].mode == "L" else (96, 96, 96))
@@ -62,6 +64,22 @@ def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
         left, top = gap + i % columns * (width + gap), gap + i // columns * (height + gap)
         sheet.paste(enlarged, (left, top))
     return sheet
+
+
+def cells(sheet: Image.Image, shape: Sequence[int]) -> list[Image.Image]:
+    """The images of a grid that `grid` made of images (C, H, W), row by row, as large as there.
+
+    A grid's last row may end in empty ones.
+    """
+    zoom = max(1, SIDE // max(shape[1:]))
+    height, width = (side * zoom for side in shape[1:])
+    columns, rows = sheet.width // (width + GAP), sheet.height // (height + GAP)
+    corners = [
+        (GAP + i * (width + GAP), GAP + j * (height + GAP))
+        for j in range(rows)
+        for i in range(columns)
+    ]
+    return [sheet.crop((x, y, x + width, y + height)) for x, y in corners]
 
 
 def strips(parts: Sequence[Tensor], domain: Domain) -> tuple[Tensor, Domain]:

@@ -49,37 +49,46 @@ class Randomness:
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal draws."""
-        return self._draw(
-            lambda g, s: torch.randn(s, generator=g, device=self.device, dtype=self.dtype), shape
-        )
+        return self._draw(lambda part, g: part.normal_(generator=g), self.dtype, shape)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """Uniform draws on [low, high)."""
-        return (
-            self._draw(
-                lambda g, s: torch.rand(s, generator=g, device=self.device, dtype=self.dtype), shape
-            )
-            .mul_(high - low)
-            .add_(low)
-        )
+        drawn = self._draw(lambda part, g: part.uniform_(generator=g), self.dtype, shape)
+        return drawn.mul_(high - low).add_(low)
 
-    def keep(self, probability: float, *shape: int) -> Tensor:
-        """A mask that is True with `probability`."""
-        # rand and a comparison: bernoulli_ with a generator is four times slower on the CPU.
-        return self._draw(
-            lambda g, s: torch.rand(s, generator=g, device=self.device) < probability, shape
-        )
+    def keep(self, probability: float | Sequence[float], *shape: int) -> Tensor:
+        """A mask that is True with `probability`: of all members, or of each its own.
+
+        Given one for each, a member whose own is 1 draws nothing.
+        """
+        # uniform and a comparison: bernoulli_ with a generator is four times slower on the CPU.
+        if isinstance(probability, float | int):
+            drawn = self._draw(lambda part, g: part.uniform_(generator=g), torch.float32, shape)
+            return drawn < probability
+        certain = {g for g, p in zip(self.generators, probability, strict=True) if p == 1}
+
+        def fill(part: Tensor, g: torch.Generator) -> Tensor:
+            return part.zero_() if g in certain else part.uniform_(generator=g)
+
+        drawn = self._draw(fill, torch.float32, shape)
+        limits = torch.tensor(probability, dtype=torch.float32, device=self.device)
+        return drawn < limits.view(-1, *[1] * len(shape))
 
     def _draw(
-        self, draw: Callable[[torch.Generator, tuple[int, ...]], Tensor], shape: tuple[int, ...]
+        self,
+        fill: Callable[[Tensor, torch.Generator], Tensor],
+        dtype: torch.dtype,
+        shape: tuple[int, ...],
     ) -> Tensor:
+        """(*shape), or (M, *shape) of several members, each part filled by its own generator."""
         rank, ranks = self.share if self._split else (0, 1)
+        each = (ranks * shape[0], *shape[1:]) if ranks > 1 else shape
+        drawn = torch.empty((self.members, *each), dtype=dtype, device=self.device)
+        for part, generator in zip(drawn, self.generators, strict=True):
+            fill(part, generator)
         if ranks > 1:
-            whole, own = (ranks * shape[0], *shape[1:]), slice(rank * shape[0], None)
-            parts = [draw(g, whole)[own][: shape[0]] for g in self.generators]
-        else:
-            parts = [draw(g, shape) for g in self.generators]
-        return parts[0] if len(parts) == 1 else torch.stack(parts)
+            drawn = drawn[:, rank * shape[0] : (rank + 1) * shape[0]]
+        return drawn[0] if self.members == 1 else drawn
 
 
 def place_seed(seed: int, *place: object) -> int:

@@ -7,15 +7,17 @@ from typing import Any
 
 from energan.assembly import job_of
 from energan.claims import locked
+from energan.cohorts import Cohort, Ended, cohort_of, train
 from energan.core import RunError
 from energan.data import open_data
 from energan.experiment import adopt_again, changes_of, check_data, unbegun, write_changes
 from energan.folder import RunFolder
 from energan.progress import ProgressBar
-from energan.seeds import Cohort, Ended, check, cohort_of, train
+from energan.seeds import check
 from energan.settings import Job
 from energan.training import checkpoint
 from energan.training.engine import choose
+from energan.training.loop import Hook
 from energan.training.ranks import ALONE
 from energan.watching import Judging, judge_of
 
@@ -28,14 +30,16 @@ def resume(
     steps: int | None = None,
     threads: int | None = None,
     data_at: str | Path | None = None,
+    also: Sequence[Hook] = (),
     judging: Judging | None = None,
     progress: bool = True,
 ) -> Ended:
-    """Go on with runs that differ in their seeds, from the newest step that all of them have.
+    """Go on with runs that differ in values and not in shapes, from the newest step that all have.
 
-    The options are those of `experiment.resume`. What some runs had done beyond that step is done
-    again. Raises RunError if they are no cohort, are in use, or have no step in common,
-    SettingError if their model's layers take no member axis, DivergenceError if every one diverged.
+    The options are those of `experiment.resume`; also: as of `seeds.start_jobs`. What some runs had
+    done beyond that step is done again. Raises RunError if they are no cohort, are in use, or have
+    no step in common, SettingError if they cannot train as one program, DivergenceError if every
+    one diverged.
     """
     folders = [RunFolder(path) for path in paths]
     opened = [job_of(folder) for folder in folders]
@@ -63,48 +67,34 @@ def resume(
             write_changes(folder, job, changes, own)
             checkpoint.discard(folder.checkpoints, cohort.whole.step)
             folder.append("resume", step=cohort.whole.step)
-        return train(cohort, data, folders, judge, progress)
+        return train(cohort, data, folders, judge, progress, also)
 
 
 def check_alike(folders: Sequence[RunFolder], opened: Sequence[Opened]) -> None:
-    """Raise RunError unless the runs differ in nothing but their seeds, and in those."""
-    first, seeds = opened[0], {opened[0][0].settings.seed: folders[0]}
-    for folder, (job, resolved) in zip(folders[1:], opened[1:], strict=True):
-        differing = [
-            name
-            for name, a, b in (
-                ("model", first[0].model, job.model),
-                ("settings", _asked(first[0], first[1]), _asked(job, resolved)),
-                ("data", first[1]["data"]["fingerprint"], resolved["data"]["fingerprint"]),
-                ("precision", first[1]["precision"], resolved["precision"]),
-            )
-            if a != b
-        ]
-        if differing:
+    """Raise RunError unless the runs are different ones that trained alike on the same data."""
+    first = folders[0]
+    for i, folder in enumerate(folders):
+        a, b = _alike(*opened[0]), _alike(*opened[i])
+        if differing := [name for name in a if a[name] != b[name]]:
             raise RunError(
-                f"{folders[0].path} and {folder.path} differ in their {' and '.join(differing)}, "
-                "not only in their seeds: resume each by itself"
+                f"{first.path} and {folder.path} differ in their {' and '.join(differing)}, which "
+                "a cohort has in common: resume each by itself"
             )
-        seed = job.settings.seed
-        if seed in seeds:
-            raise RunError(
-                f"{seeds[seed].path} and {folder.path} have the same seed {seed}: name runs of "
-                "different seeds"
-            )
-        seeds[seed] = folder
-    several = [
-        f.path for f, (_, own) in zip(folders, opened, strict=True) if own.get("ranks", 1) > 1
-    ]
-    if several:
-        raise RunError(f"{several[0]} was trained by several ranks: resume it by itself")
+        if any(folder.path.resolve() == other.path.resolve() for other in folders[:i]):
+            raise RunError(f"{folder.path} is named twice: name different runs")
+        if opened[i][1].get("ranks", 1) > 1:
+            raise RunError(f"{folder.path} was trained by several ranks: resume it by itself")
 
 
-def _asked(job: Job, resolved: dict[str, Any]) -> dict[str, Any]:
-    """What members share; an estimated margin is each one's own."""
-    found = job.settings.model_dump(mode="json", include={"model", "training"})
-    if resolved.get("margin"):
-        found["model"]["margin"] = None
-    return found
+def _alike(job: Job, resolved: dict[str, Any]) -> dict[str, Any]:
+    """What members share, beside what `cohort_of` looks at."""
+    return {
+        "model": job.model,
+        "settings of training": job.settings.training,
+        "data": resolved["data"]["fingerprint"],
+        "precision": resolved["precision"],
+        "figure of the best checkpoint": job.settings.output.keep_best,
+    }
 
 
 def common_step(folders: Sequence[RunFolder]) -> int | None:

@@ -140,6 +140,11 @@ def _job(recipe: str, model: str, settings: dict[str, Any]) -> Job:
     return Job(recipe, model, validated(Settings[found.config], whole), {})  # type: ignore[name-defined]
 
 
+def rebuilt(recipe: str, model: str, settings: dict[str, Any], asked: dict[str, Any]) -> Job:
+    """The job that these were taken from, whatever has become of the recipe since."""
+    return replace(_job(recipe, model, settings), asked=asked)
+
+
 def _from_file(path: Path) -> Job:
     if path.is_dir() and (path / "config.json").is_file():
         path = path / "config.json"  # a run's folder stands for its settings

@@ -232,15 +232,17 @@ def test_what_is_no_cohort_is_refused(tmp_path: Path) -> None:
     a, b = (f.path for f in done.folders)
     with pytest.raises(RunError, match="already holds a run"):
         seeds.start(job, 2, tmp_path / "a")
-    with pytest.raises(RunError, match="the same seed 0"):
+    with pytest.raises(RunError, match="is named twice"):
         seeds_resume.resume([a, a], steps=4)
     with pytest.raises(RunError, match="have all their 2 steps"):
         seeds_resume.resume([a, b])
-    other = experiment.start(
-        job.changed({"seed": 5, "model": {"dropout": 0.3}}), tmp_path / "other", progress=False
-    )
-    with pytest.raises(RunError, match="differ in their settings"):
-        seeds_resume.resume([a, other.path], steps=4)
+    for change, said in (
+        ({"training": {"batch_size": 16}}, "differ in their settings of training"),
+        ({"model": {"reduction": "sum"}}, "differ in the energy's layers"),
+    ):
+        other = experiment.start(job.changed(change), tmp_path / said[-8:], progress=False)
+        with pytest.raises((RunError, SettingError), match=said):
+            seeds_resume.resume([a, other.path], steps=4)
 
 
 WORDS = [

@@ -97,6 +97,30 @@ def test_members_draw_what_their_single_runs_draw(name):
     assert not torch.equal(together[0], together[2])
 
 
+@pytest.mark.parametrize("size", [3, 16, 1000])
+def test_draws_are_those_of_torch_from_the_seed_of_the_place(size):
+    """So that a run of before goes on as it would have."""
+    for dtype in (torch.float32, torch.float64):
+        own, g = Randomness([3, 4], dtype=dtype).at(5, "x"), torch.Generator()
+        normal, uniform, kept = own.normal(size), own.uniform(0, 1, size), own.keep(0.3, size)
+        for i, seed in enumerate((3, 4)):
+            g.manual_seed(place_seed(seed, 5, "x"))
+            assert torch.equal(normal[i], torch.randn(size, generator=g, dtype=dtype))
+            assert torch.equal(uniform[i], torch.rand(size, generator=g, dtype=dtype))
+            assert torch.equal(kept[i], torch.rand(size, generator=g) < 0.3)
+
+
+def test_members_may_keep_with_probabilities_of_their_own():
+    """One whose own is 1 keeps all and draws nothing."""
+    own, g = Randomness([3, 4, 5]).at(5), torch.Generator()
+    kept, later = own.keep((0.3, 1.0, 0.8), 20, 4), own.normal(4)
+    for i, (seed, share) in enumerate(((3, 0.3), (4, 1.0), (5, 0.8))):
+        g.manual_seed(place_seed(seed, 5))
+        drawn = torch.rand(20, 4, generator=g) if share < 1 else torch.zeros(20, 4)
+        assert torch.equal(kept[i], drawn < share)
+        assert torch.equal(later[i], torch.randn(4, generator=g))
+
+
 def test_a_single_run_has_no_member_axis():
     """One seed draws (*shape)."""
     assert Randomness([1]).normal(2, 3).shape == (2, 3)

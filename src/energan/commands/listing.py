@@ -30,12 +30,14 @@ def runs(args: list[str]) -> int:
 
     @dataclass
     class Runs:
-        """List the runs below a folder with their state, step and last figures."""
+        """List the runs below a folder with their state, step and last figures, and sweeps with
+        how they stand; the best trials of a sweep, if the folder is one."""
 
         folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
         """where to look"""
 
     asked = parse(Runs, args, "energan runs")
+    from energan.commands.listing_sweeps import list_sweeps, list_trials, sweeps_in
     from energan.folder import find_runs
 
     if not asked.folder.exists() and asked.folder == Path("runs"):
@@ -43,10 +45,21 @@ def runs(args: list[str]) -> int:
         return 0
     if not asked.folder.is_dir():
         raise EnerganError(f"{asked.folder} is no folder; name the one that holds your runs")
-    found = find_runs(asked.folder)
+    sweeps = sweeps_in(asked.folder)
+    if [one.path for one in sweeps] == [asked.folder]:
+        list_trials(sweeps[0])
+        return 0
+    if sweeps:
+        list_sweeps(sweeps)
+    trials = [one.trials for one in sweeps]
+    found = [run for run in find_runs(asked.folder) if run.path.parent not in trials]
+    if not found and sweeps:
+        return 0
     if not found:
         print(f"no runs in {asked.folder}; `energan train ebgan-digits` makes one")
         return 0
+    if sweeps:
+        print()
     rows = [[str(folder.path), *_row(folder)] for folder in found]
     classify = any(row[-1] for row in rows)
     last = ["error"] if classify else []  # of held-out labels

@@ -20,11 +20,11 @@ def parse_recipe(command: type[Any], args: list[str], verb: str) -> tuple[Any, A
     count as written. Raises EnerganError, with an example, if
     neither is named; `--help` alone explains and exits.
     """
-    recipe, args = _take_positional(args)
-    model, args = _take_option(args, "--model")
+    recipe, args = take_positional(args)
+    model, args = take_option(args, "--model")
     scale: str | None = None
     if "scale" in command.__dataclass_fields__:
-        scale, args = _take_option(args, "--scale")
+        scale, args = take_option(args, "--scale")
     if recipe is None and model is None:
         if args and args[0] in ("-h", "--help"):
             print(
@@ -53,12 +53,12 @@ def parse_recipe(command: type[Any], args: list[str], verb: str) -> tuple[Any, A
     return job.changed(changes(job.settings, asked.settings)), asked
 
 
-def _take_positional(args: list[str]) -> tuple[str | None, list[str]]:
+def take_positional(args: list[str]) -> tuple[str | None, list[str]]:
     """The recipe, which stands first, since the other options depend on it."""
     return (args[0], args[1:]) if args and not args[0].startswith("-") else (None, args)
 
 
-def _take_option(args: list[str], name: str) -> tuple[str | None, list[str]]:
+def take_option(args: list[str], name: str) -> tuple[str | None, list[str]]:
     """One option and its value, read before the rest: which others there are depends on it."""
     for i, word in enumerate(args):
         if word == name and i + 1 < len(args):
@@ -73,7 +73,7 @@ def without_options(args: list[str], names: Sequence[str]) -> list[str]:
     for name in names:
         found: str | None = ""
         while found is not None:
-            found, args = _take_option(args, name)
+            found, args = take_option(args, name)
     return args
 
 

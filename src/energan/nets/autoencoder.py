@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from energan.core import Stream
-from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Unflatten
+from energan.nets.dense import BatchNorm, Chain, Dense, Flatten, ReLU, Unflatten
 from energan.nets.mlp import OUTPUTS, Output, hidden_layers
 
 Join = Callable[[Tensor], Tensor]
@@ -56,9 +56,7 @@ def mlp_autoencoder(
     before = hidden_layers(sizes[:-1], norm=norm, norm_first=False, dropout=dropout)
     normed = norm and len(encoder) > 1
     bridge: list[nn.Module] = [BatchNorm(code)] if normed else []
-    bridge.append(nn.ReLU())
-    if dropout:
-        bridge.append(Dropout(dropout))
+    bridge.append(ReLU(dropout))
     after = hidden_layers([code + beside, *decoder], norm=norm, norm_first=True, dropout=dropout)
     last = decoder[-1] if decoder else code + beside
     flat: list[nn.Module] = [] if beside else [Flatten(event)]

@@ -138,9 +138,14 @@ class BatchNorm(Calibrated):
 
 
 class Dropout(Noisy):
-    """Zero each input with probability `rate` and scale the rest; off in stream "eval"."""
+    """Zero each input with probability `rate` and scale the rest; off in stream "eval".
+
+    rate: of a cohort whose members differ in it, each one's own. A member of rate 0 draws nothing.
+    """
 
     takes_members = True
+    apart = ("rate",)
+    rate: float | tuple[float, ...]
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -151,11 +156,33 @@ class Dropout(Noisy):
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
         if stream == "eval" or self.rate == 0:
             return x
+        if isinstance(self.rate, tuple):
+            kept = tuple(1 - rate for rate in self.rate)
+            scale = x.new_tensor([1 / share for share in kept]).view(-1, *[1] * (x.dim() - 1))
+            return x * self._kept(x, kept).to(x.dtype).mul_(scale)
         if self.randomness is None:
             return F.dropout(x, self.rate, training=True)
+        return x * self._kept(x, 1 - self.rate).to(x.dtype).mul_(1 / (1 - self.rate))
+
+    def _kept(self, x: Tensor, share: float | tuple[float, ...]) -> Tensor:
+        """Which of x (B, ...) or (M, B, ...) stay."""
+        if self.randomness is None:
+            raise ValueError("members that differ in dropout draw from a Randomness: attach one")
         shape = x.shape if self.randomness.members == 1 else x.shape[1:]
-        kept = self.randomness.keep(1 - self.rate, *shape)
-        return x * kept.to(x.dtype).mul_(1 / (1 - self.rate))
+        return self.randomness.keep(share, *shape)
+
+    def extra_repr(self) -> str:
+        return f"{self.rate}"
+
+
+class ReLU(Dropout):
+    """max(x, 0), then dropout: one layer, so that names do not depend on whether there is any."""
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__(rate)
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+        return super().forward(F.relu(x), stream)
 
 
 class GaussianNoise(Noisy):

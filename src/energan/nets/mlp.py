@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from energan.core import Domain, SettingError
-from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, Unflatten
+from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, ReLU, Unflatten
 
 Output = Literal["linear", "tanh", "sigmoid"]
 Widths = tuple[Annotated[int, Field(ge=1)], ...]
@@ -41,7 +41,7 @@ def check_output(output: Output, domain: Domain) -> None:
 def hidden_layers(
     sizes: Sequence[int], *, norm: bool, norm_first: bool, dropout: float = 0.0
 ) -> list[nn.Module]:
-    """Weight layers sizes[0] -> sizes[1] -> ..., each with its ReLU.
+    """Weight layers sizes[0] -> sizes[1] -> ..., each with its ReLU and dropout.
 
     norm: batch norm after each; norm_first: also after the first, which a discriminator goes
     without (Radford et al. 2015: none at D's input).
@@ -52,9 +52,7 @@ def hidden_layers(
         layers.append(Dense(inputs, outputs, bias=not normed))
         if normed:
             layers.append(BatchNorm(outputs))
-        layers.append(nn.ReLU())
-        if dropout:
-            layers.append(Dropout(dropout))
+        layers.append(ReLU(dropout))
     return layers
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from energan.core import full_precision
+
 
 def pull_away(codes: Tensor, eps: float = 1e-8) -> Tensor:
     """The pulling-away term f_PT of codes (..., N, S) -> (...), in [0, 1].
@@ -21,7 +23,7 @@ def pull_away(codes: Tensor, eps: float = 1e-8) -> Tensor:
     # Unit rows without a root at 0: the gradient of a norm there is not finite.
     squares = codes.square().sum(-1, keepdim=True)
     unit = codes * torch.rsqrt(squares.clamp_min(eps * eps))
-    with torch.autocast(codes.device.type, enabled=False):  # cosines are never in half precision
+    with full_precision(codes):  # cosines are never in half precision
         cosines = unit @ unit.transpose(-2, -1)  # (..., N, S) -> (..., N, N)
     squared = cosines.square()
     off_diagonal = squared.sum((-2, -1)) - squared.diagonal(dim1=-2, dim2=-1).sum(-1)

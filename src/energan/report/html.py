@@ -107,8 +107,8 @@ def _signs(caption: str) -> Any:
     return Markup(SIGN.sub(r"<i>\1</i><sub>\2</sub>", str(escape(caption))))
 
 
-def render(**what: Any) -> str:
-    """The page, from the template beside this file."""
+def render(template: str = "template.html.j2", **what: Any) -> str:
+    """The page, from a template beside this file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -119,7 +119,7 @@ def render(**what: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["signs"] = _signs
-    return environment.get_template("template.html.j2").render(**what)
+    return environment.get_template(template).render(**what)
 
 
 def number(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""Searches, as definitions: what is tried, and how often. They train nothing."""
+"""Searches: what is tried, how often, where it runs, and what came of it."""
 
-from energan.sweep import zhao2017
+from energan.sweep import coverage, zhao2017
 from energan.sweep.grid import Sweep
 
-SWEEPS: dict[str, Sweep] = {sweep.name: sweep for sweep in zhao2017.SWEEPS}
+SWEEPS: dict[str, Sweep] = {s.name: s for file in (zhao2017, coverage) for s in file.SWEEPS}
 
 __all__ = ["SWEEPS", "Sweep"]

@@ -231,7 +231,10 @@ def newest_good(folder: Path, before: float = math.inf) -> tuple[Path, list[str]
         return path, refused
     if refused:
         raise CheckpointError("; ".join(refused) + "; no checkpoint is left to go back to")
-    raise CheckpointError(f"{folder} holds no checkpoint: the run was stopped before its first")
+    raise CheckpointError(
+        f"{folder} holds no checkpoint: the run was stopped before its first, or they were removed "
+        "(of a sweep's trials the best one keeps its own; --keep all keeps all)"
+    )
 
 
 def oldest_good(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from types import BuiltinFunctionType, FunctionType
 from typing import TypeVar
 
 import torch
@@ -15,30 +16,30 @@ Network = TypeVar("Network", bound=nn.Module)
 def stack(networks: Sequence[Network]) -> Network:
     """One network whose every parameter and buffer is (M, ...), member i being networks[i].
 
-    A single network is returned as it is. Raises SettingError if the members' shapes differ, or if
-    a layer that holds parameters does not take the member axis.
+    A single network is returned as it is. A plain attribute that a layer names in `apart`, such as
+    a dropout rate, becomes the tuple of the members' values where they differ.
+    Raises SettingError if the members' shapes differ, or if a layer that holds parameters does not
+    take the member axis.
     """
     if len(networks) == 1:
         return networks[0]
-    for name, layer in networks[0].named_modules():
-        own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
-        if own and not getattr(layer, "takes_members", False):
-            raise SettingError(
-                f"{name or 'the network'} ({type(layer).__name__}) has no member axis: "
-                "train the members as separate runs"
-            )
+    if layer := without_axis(networks[0]):
+        raise SettingError(f"{layer} has no member axis: train the members as separate runs")
     stacked = deepcopy(networks[0])
     others = [dict(n.named_modules()) for n in networks]
-    for name, layer in stacked.named_modules():
+    for name, own in stacked.named_modules():
         try:
-            for key, parameter in layer._parameters.items():
+            for key, parameter in own._parameters.items():
                 if parameter is not None:
                     parts = [getattr(modules[name], key).detach() for modules in others]
-                    layer._parameters[key] = nn.Parameter(torch.stack(parts))
-            for key, buffer in layer._buffers.items():
+                    own._parameters[key] = nn.Parameter(torch.stack(parts))
+            for key, buffer in own._buffers.items():
                 if buffer is not None:
                     parts = [getattr(modules[name], key) for modules in others]
-                    layer._buffers[key] = torch.stack(parts)
+                    own._buffers[key] = torch.stack(parts)
+            for key in _apart(own):
+                values = tuple(getattr(modules[name], key) for modules in others)
+                setattr(own, key, values[0] if len(set(values)) == 1 else values)
         except (RuntimeError, KeyError, AttributeError) as error:
             raise SettingError(
                 f"members of a cohort differ in values, not shapes, and {name} differs in shape"
@@ -47,27 +48,19 @@ def stack(networks: Sequence[Network]) -> Network:
 
 
 PLAIN = (bool, int, float, str, tuple, type(None))
+Traits = dict[str, object]
 
 
 def check_members(models: Sequence[Model]) -> None:
     """Raise SettingError unless the members differ in nothing but what a cohort keeps apart.
 
-    Apart are weights, seeds, scheduled values and rates. All else is the first member's: the
-    objective, k, and what the layers hold as plain attributes, such as a dropout rate.
+    Apart are weights, seeds, scheduled values, optimisers, and what layers name in `apart`. All
+    else is the first member's: see `traits`.
     """
-    first = models[0]
+    first = traits(models[0])
     for other in models[1:]:
-        differing = [
-            name
-            for name, a, b in (
-                ("the objective", _plain(first.objective), _plain(other.objective)),
-                ("k", first.energy_steps, other.energy_steps),
-                ("the scheduled values", first.hyper.keys(), other.hyper.keys()),
-                ("the energy's layers", _layers(first.energy), _layers(other.energy)),
-                ("the sampler's layers", _layers(first.sampler), _layers(other.sampler)),
-            )
-            if a != b
-        ]
+        of_other = traits(other)
+        differing = [name for name in first if first[name] != of_other[name]]
         if differing:
             raise SettingError(
                 f"members of a cohort differ in {' and '.join(differing)}: train those that differ "
@@ -75,13 +68,63 @@ def check_members(models: Sequence[Model]) -> None:
             )
 
 
-def _plain(thing: object) -> tuple[object, ...]:
-    values = sorted((k, v) for k, v in vars(thing).items() if isinstance(v, PLAIN) or callable(v))
-    return type(thing), [(k, v) for k, v in values if not k.startswith("_")]
+def traits(model: Model) -> Traits:
+    """What members of a cohort have in common, beside shapes: name -> what compares equal."""
+    return {
+        "the objective": _plain(model.objective),
+        "k": model.energy_steps,
+        "the scheduled values": sorted(model.hyper),
+        "their labels": (model.conditional, model.labelled),
+        "the energy's layers": _layers(model.energy),
+        "the sampler's layers": _layers(model.sampler),
+    }
+
+
+def shapes(model: Model) -> list[tuple[str, tuple[int, ...]]]:
+    """Of every parameter and buffer, by name."""
+    networks = nn.ModuleDict({"energy": model.energy, "sampler": model.sampler})
+    tensors = (*networks.named_parameters(), *networks.named_buffers())
+    return [(name, tuple(tensor.shape)) for name, tensor in tensors]
+
+
+def without_axis(network: nn.Module) -> str | None:
+    """Which layer holds parameters and takes no member axis; None if there is none."""
+    for name, layer in network.named_modules():
+        own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
+        if own and not getattr(layer, "takes_members", False):
+            return f"{name or 'the network'} ({type(layer).__name__})"
+    return None
+
+
+def _apart(layer: nn.Module) -> tuple[str, ...]:
+    """The plain attributes that each member has its own of."""
+    return getattr(layer, "apart", ())
 
 
 def _layers(network: nn.Module) -> list[object]:
-    return [(name, _plain(layer)) for name, layer in network.named_modules()]
+    return [(name, _plain(layer, _apart(layer))) for name, layer in network.named_modules()]
+
+
+def _plain(thing: object, apart: Sequence[str] = ()) -> tuple[object, ...]:
+    """Its type and its plain attributes, but those in `apart`."""
+    values = [
+        (name, _known(value))
+        for name, value in sorted(vars(thing).items())
+        if (isinstance(value, PLAIN) or callable(value))
+        and not name.startswith("_")
+        and name not in apart
+    ]
+    return _known(type(thing)), values
+
+
+def _known(value: object) -> object:
+    """A function or class by its name, so that two processes agree; all else as it is."""
+    if (
+        not isinstance(value, type | FunctionType | BuiltinFunctionType)
+        or "<" in value.__qualname__
+    ):
+        return value
+    return f"{value.__module__}.{value.__qualname__}"
 
 
 @torch.no_grad()

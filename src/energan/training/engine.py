@@ -124,11 +124,16 @@ def _all_cores() -> int:
     # torchrun sets one thread for each process if the user set none: not the user's word
     if asked.isdigit() and int(asked) > 0 and not (beside > 1 and asked == "1"):
         return int(asked)
+    return max(1, cores() // beside)
+
+
+def cores() -> int:
+    """Cores that this process may use by its affinity and its container's quota."""
     affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = max(1, min(cores, int(quota) // int(period)))
+        count = max(1, min(count, int(quota) // int(period)))
     except (OSError, ValueError):  # no such limit, or "max"
         pass
-    return max(1, cores // beside)
+    return count

@@ -11,17 +11,19 @@ from copy import copy
 import torch
 from torch import Tensor, nn
 
-from energan.core import Optimiser, SettingError
+from energan.core import Optimiser
 from energan.schedules import parse
 
 Named = list[tuple[str, nn.Parameter]]
+ITEMS = {"adam": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}
+"""What each kind keeps of a parameter, once it has begun."""
 
 
 class Updates:
     """One member's optimiser: scheduled rates, and state by parameter name."""
 
     def __init__(self, named: Named, settings: Optimiser) -> None:
-        self.named = named
+        self.named, self.items = named, ITEMS[settings.kind]
         self._lr, self._momentum = parse(settings.lr), parse(settings.momentum)
         self.optimiser: torch.optim.Optimizer | None = None
         parameters = [p for _, p in named]
@@ -64,6 +66,8 @@ class Updates:
         self.optimiser.state.clear()
         for key, value in state.items():
             name, item = key.rsplit("/", 1)
+            if item not in self.items:  # of another member's kind
+                continue
             p = known[name]
             # in the parameter's own memory order, which the fused kernels take for granted
             own = torch.empty_like(p, dtype=value.dtype) if value.shape == p.shape else None
@@ -75,21 +79,12 @@ class Updates:
 class Stepper:
     """One network's optimisers, one for each member, and the clipping of gradients.
 
-    settings: one for each member; they may differ in rate, momentum and clip, not in kind.
+    settings: one for each member; all may differ, the kind too.
     """
 
     def __init__(self, network: nn.Module, settings: Sequence[Optimiser]) -> None:
         self.named: Named = list(network.named_parameters())
         self.members = len(settings)
-        first = settings[0]
-        for other in settings[1:]:
-            if (other.kind, other.beta1, other.beta2, other.eps) != (
-                first.kind, first.beta1, first.beta2, first.eps,
-            ):  # fmt: skip
-                raise SettingError(
-                    "members of a cohort share the kind of optimiser, its betas and eps; "
-                    "train those that differ as separate runs"
-                )
         self._clips = [s.clip for s in settings]
         self.each = [Updates(self._part(i), own) for i, own in enumerate(settings)]
 
@@ -155,11 +150,18 @@ class Stepper:
         return norms
 
     def state(self) -> dict[str, Tensor]:
-        """Every state tensor as `parameter/item`; of a cohort stacked, (M, ...)."""
+        """Every state tensor as `parameter/item`; of a cohort stacked, (M, ...).
+
+        0 for a member that has no such item, which is also how each item begins.
+        """
         states = [own.state() for own in self.each]
         if self.members == 1:
             return states[0]
-        return {key: torch.stack([state[key] for state in states]) for key in states[0]}
+        known = {key: value for state in states for key, value in state.items()}
+        return {
+            key: torch.stack([state.get(key, torch.zeros_like(value)) for state in states])
+            for key, value in known.items()
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Adopt what `state` gave."""

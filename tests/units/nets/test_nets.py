@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from energan.core import Domain, Randomness, SettingError, attach, calibrating
 from energan.nets.autoencoder import AutoEncoder, mlp_autoencoder
-from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, Unflatten
+from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, ReLU, Unflatten
 from energan.nets.mlp import (
     check_output,
     maxout_logit,
@@ -19,6 +21,7 @@ from energan.nets.mlp import (
     set_output_mean,
     set_weights,
 )
+from energan.training.cohort import stack
 
 STREAMS_OF_TRAINING = ["real", "labelled", "fake"]
 
@@ -246,6 +249,47 @@ def test_dropout_of_rate_0_is_the_identity():
             Dropout(rate)
 
 
+def test_relu_with_dropout_is_one_after_the_other():
+    """And without, it is torch's; in "eval" too."""
+    x = torch.randn(30, 40)
+    both, drop = ReLU(0.3), Dropout(0.3)
+    for layer in (both, drop):
+        attach(layer, Randomness([3]).at(1))
+    assert torch.equal(both(x, "real"), drop(torch.relu(x), "real"))
+    assert torch.equal(both(x, "eval"), torch.relu(x))
+    assert torch.equal(ReLU()(x, "real"), torch.relu(x))
+
+
+@pytest.mark.parametrize("layers", [(mlp_logit, (9,)), (mlp_autoencoder, (9,))])
+def test_names_do_not_depend_on_dropout(layers):
+    """A checkpoint of a network without dropout fits one with it, and members may differ in it."""
+    make, event = layers
+    names = [
+        [name for name, _ in make(event, (8, 7), norm=True, dropout=rate).named_modules()]
+        for rate in (0.0, 0.5)
+    ]
+    assert names[0] == names[1]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.9]), min_size=2, max_size=5))
+def test_each_member_has_its_own_rate_of_dropout(rates):
+    """Stacked, each member's part and its later draws are those of its own run; one of rate 0 draws
+    nothing, as its own run does not."""
+    seeds = list(range(len(rates)))
+    x = torch.randn(len(rates), 20, 30)
+    together = stack([Chain(ReLU(rate), Dropout(rate)) for rate in rates])
+    of_all = Randomness(seeds).at(5)
+    attach(together, of_all)
+    y, later = together(x, "fake"), of_all.normal(3)
+    for i, rate in enumerate(rates):
+        alone, own = Chain(ReLU(rate), Dropout(rate)), Randomness([seeds[i]]).at(5)
+        attach(alone, own)
+        assert torch.equal(y[i], alone(x[i], "fake"))
+        assert torch.equal(later[i], own.normal(3))
+    assert torch.equal(together(x, "eval"), torch.relu(x))
+
+
 def test_dropout_masks_repeat_by_place():
     """The same place gives the same mask, another place or a second draw another."""
     layer, randomness, x = Dropout(0.5), Randomness([3]), torch.ones(20, 30)
@@ -340,9 +384,11 @@ def layers(network: nn.Module) -> list[str]:
             found.append(f"{layer.weight.shape[1]}>{layer.weight.shape[0]}")
         elif isinstance(layer, BatchNorm):
             found.append(f"norm{layer.bias.shape[0]}")
+        elif isinstance(layer, ReLU):
+            found += ["relu", *([f"drop{layer.rate}"] if layer.rate else [])]
         elif isinstance(layer, Dropout):
             found.append(f"drop{layer.rate}")
-        elif isinstance(layer, nn.ReLU | nn.Tanh | nn.Sigmoid):
+        elif isinstance(layer, nn.Tanh | nn.Sigmoid):
             found.append(type(layer).__name__.lower())
     return found
 
@@ -407,7 +453,7 @@ def test_weight_layers_before_a_batch_norm_have_no_bias():
         mlp_logit((6,), (4, 5), norm=True, dropout=0.5),
         mlp_autoencoder((6,), (4, 5), decoder=(7,), norm=True),
     ):
-        modules = [m for m in network.modules() if isinstance(m, Dense | BatchNorm | nn.ReLU)]
+        modules = [m for m in network.modules() if isinstance(m, Dense | BatchNorm | ReLU)]
         for layer, following in zip(modules, [*modules[1:], None], strict=True):
             if isinstance(layer, Dense):
                 assert (layer.bias is None) == isinstance(following, BatchNorm)

@@ -1,0 +1,194 @@
+"""What a sweep's folder tells: its definition, its records, and how a record counts as a score."""
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from energan.errors import RunError
+
+Record = dict[str, Any]
+WORST = {"modified_inception_score": 0.0}
+"""What a diverged trial counts as, of metrics that have a worst value."""
+STATES = ("done", "diverged", "failed")
+
+
+@dataclass
+class Searched:
+    """One sweep. label: EBGAN or GAN where its models tell, else its name; unique on a page.
+
+    axes: their values, those of records too that the definition does not name. asked: ids of the
+    trials that were asked for. count: of the whole grid, if known. unread: records that are broken.
+    place: among the sweeps of a page, which gives it its colour.
+    """
+
+    path: Path
+    label: str
+    definition: Record
+    axes: dict[str, list[Any]]
+    records: list[Record]
+    asked: set[str]
+    count: int | None
+    metric: str | None
+    better: str
+    unread: list[str] = field(default_factory=list)
+    place: int = 0
+
+    @property
+    def name(self) -> str:
+        return str(self.definition.get("name") or self.path.name)
+
+    @property
+    def states(self) -> Counter[str]:
+        return Counter(record["state"] for record in self.records)
+
+    @property
+    def missing(self) -> int:
+        """Trials that were asked for and have no record."""
+        return len(self.asked - {record["id"] for record in self.records})
+
+    @property
+    def varied(self) -> dict[str, list[Any]]:
+        """The axes with more than one value."""
+        return {name: values for name, values in self.axes.items() if len(values) > 1}
+
+    @property
+    def full(self) -> bool:
+        """Whether there is a record of every combination."""
+        return self.count is not None and len(self.records) >= self.count
+
+    def score(self, record: Record) -> float | None:
+        """What it counts as: its score; the worst if it diverged and there is one; else None."""
+        if record["state"] == "diverged":
+            return None if self.metric is None else WORST.get(self.metric)
+        return score_of(record, self.metric)
+
+    def scored(self, where: Sequence[Record] | None = None) -> list[tuple[Record, float]]:
+        """Records with what they count as, those left out that count as nothing."""
+        records = self.records if where is None else where
+        return [(r, s) for r in records if (s := self.score(r)) is not None]
+
+    def ranked(self) -> list[Record]:
+        """The trials that have a score of their own, the best first."""
+        sign = -1 if self.better == "higher" else 1
+        found = [(s, r) for r in self.records if (s := score_of(r, self.metric)) is not None]
+        return [r for _, r in sorted(found, key=lambda pair: (sign * pair[0], pair[1]["id"]))]
+
+    def run(self, record: Record) -> Path:
+        """The folder of its run, which may not be there."""
+        return self.path / "trials" / str(record["id"])
+
+
+def read(folders: Iterable[Path]) -> list[Searched]:
+    """The sweeps in these folders, with labels that differ. Raises RunError if one holds none."""
+    found = [_read(Path(folder)) for folder in folders]
+    if not found:
+        raise RunError("name the folder of a sweep, as sweeps/ebgan-grid")
+    labels = Counter(one.label for one in found)
+    for i, one in enumerate(found):
+        one.place = i
+        if labels[one.label] > 1:
+            one.label = one.name
+    labels = Counter(one.label for one in found)
+    for i, one in enumerate(found):
+        if labels[one.label] > 1:
+            one.label += f" ({i + 1})"
+    return found
+
+
+def score_of(record: Record, metric: str | None) -> float | None:
+    """The score of a trial that is done; None if it has none that is finite."""
+    value = (record["scores"].get(metric) or {}).get("value") if record["state"] == "done" else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values of an axis are the same: 1 is 1.0, and True is not 1."""
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
+
+
+def index_of(values: Sequence[Any], value: Any) -> int:
+    """Where a value stands among those of its axis; −1 if nowhere."""
+    return next((i for i, known in enumerate(values) if same(known, value)), -1)
+
+
+def is_numeric(values: Sequence[Any]) -> bool:
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+
+
+def written(value: Any) -> str:
+    """A value of an axis, in few letters."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def settings_of(one: Searched, record: Record) -> str:
+    """The values of a trial on the axes that vary: "nLayerG 5, lr 0.01"."""
+    names = one.varied or one.axes
+    values = record["values"]
+    return ", ".join(f"{short(n)} {written(values[n])}" for n in names if n in values)
+
+
+def short(axis: str) -> str:
+    """An axis' name without the group of its setting."""
+    return axis.removeprefix("model.").removeprefix("training.").replace("_", " ")
+
+
+def file_name(text: str) -> str:
+    """A name as part of a file's name."""
+    return "".join(c if c.isalnum() or c in "-._" else "-" for c in text).strip("-").lower()
+
+
+def _read(path: Path) -> Searched:
+    definition, results = _json(path / "sweep.json") or {}, path / "results"
+    if not definition and not results.is_dir():
+        raise RunError(f"{path} holds no sweep (no sweep.json there); `energan sweep` makes one")
+    records, unread = [], []
+    for file in sorted(results.glob("[!.]*.json")) if results.is_dir() else []:
+        record = _json(file)
+        if record and record.get("state") in STATES and "id" in record:
+            defaults: Record = {"values": {}, "scores": {}, "reason": None}
+            records.append(defaults | {k: v for k, v in record.items() if v is not None})
+        else:
+            unread.append(file.name)
+    metric = next(iter(definition.get("metrics") or ()), None)
+    if metric is None:
+        metric = next((r["metric"] for r in records if r.get("metric")), None)
+    told = [(r["scores"].get(metric) or {}).get("better") for r in records]
+    better = next((b for b in told if b), "higher")
+    axes = {name: list(values) for name, values in (definition.get("axes") or {}).items()}
+    for record in records:
+        for name, value in record["values"].items():
+            known = axes.setdefault(name, [])
+            if index_of(known, value) < 0:
+                known.append(value)
+    asked, count = set(definition.get("trials") or ()), definition.get("count")
+    label = _label(records) or str(definition.get("name") or path.name)
+    return Searched(path, label, definition, axes, records, asked, count, metric, better, unread)
+
+
+def _label(records: Sequence[Record]) -> str | None:
+    """As the paper writes it, if all records are of one of its two models."""
+    models = {record.get("model") for record in records}
+    return {"gan": "GAN", "ebgan": "EBGAN"}.get(str(models.pop())) if len(models) == 1 else None
+
+
+def _json(path: Path) -> Record | None:
+    """What is in the file; None if it is not there or broken, as a record being written may be."""
+    try:
+        found = json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def relative(path: Path, start: Path) -> str:
+    """A path as a link in a page that lies in `start`."""
+    return os.path.relpath(path.resolve(), start.resolve()).replace(os.sep, "/")

@@ -1,0 +1,125 @@
+"""Whether a sweep can be run, told before anything is."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from energan.core import SettingError
+from energan.errors import describe
+from energan.settings import Job, load
+from energan.sweep.grid import Sweep, Values
+from energan.sweep.suiting import ranking
+from energan.sweep.trials import trial_id
+from energan.sweep.wording import settings_text, value_text
+
+MOST = 20_000
+"""Trials that are looked at beforehand; of larger sweeps the others are when their turn comes."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def checked(sweep: Sweep, where: str) -> Sweep:
+    """The sweep, its metrics by the names of their results.
+
+    Raises SettingError, which begins with `where`, if it is empty, if a trial does not fit the
+    recipe, or if two trials are the same.
+    """
+    try:
+        _check_parts(sweep)
+        sweep = replace(sweep, metrics=ranking(sweep.metrics))
+        _check_trials(sweep)
+    except SettingError as error:
+        raise SettingError(f"{where}: {error}") from None
+    return sweep
+
+
+def _check_parts(sweep: Sweep) -> None:
+    if not NAME.fullmatch(sweep.name):
+        raise SettingError(
+            f"name {sweep.name!r}: write letters, digits, '.', '_' and '-', as it names a folder"
+        )
+    if not isinstance(sweep.axes, Mapping) or not sweep.axes:
+        raise SettingError("there are no axes: name a setting and the values to try")
+    for axis, values in sweep.axes.items():
+        if isinstance(values, str) or not isinstance(values, Sequence):
+            raise SettingError(f"axis {axis}: {describe(values)} is no list of values")
+        if not values:
+            raise SettingError(f"axis {axis} has no values")
+        for i, value in enumerate(values):
+            if isinstance(value, Mapping):
+                raise SettingError(f"axis {axis}: give {describe(dict(value))} a name")
+            if value in values[:i]:
+                raise SettingError(f"axis {axis} has {value_text(value)} twice")
+
+
+def _check_trials(sweep: Sweep) -> None:
+    """All of them, since a value may fit beside some and not beside others."""
+    recipe = load(sweep.recipe)
+    if recipe.origin:
+        raise SettingError(
+            f"recipe {sweep.recipe} began with the weights of {recipe.origin}: trials begin anew; "
+            "name a recipe or a settings file without them"
+        )
+    _within("base", lambda: replace(sweep, axes={}, settings=None).job({}))
+    seen: dict[str, Values] = {}
+    for values, _ in zip(sweep.values(), range(MOST), strict=False):
+        job = _job(sweep, values)
+        same = seen.setdefault(_identity(job), values)
+        if same is not values:
+            differ = [axis for axis in values if values[axis] != same[axis]]
+            if len(differ) > 1:
+                raise SettingError(f"({_line(same)}) and ({_line(values)}) are the same trial")
+            one, other = (value_text(own[differ[0]]) for own in (same, values))
+            raise SettingError(
+                f"axis {differ[0]} changes nothing of the result: {one} and {other} are the same "
+                "trial"
+            )
+
+
+def _job(sweep: Sweep, values: Values) -> Job:
+    try:
+        return sweep.job(values)
+    except SettingError as error:
+        raise SettingError(f"{_place(sweep, values, str(error))}: {error}") from None
+    except Exception as error:  # `settings` of a user's file may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise SettingError(f"trial ({_line(values)}): {describe(reason)}") from error
+
+
+def _place(sweep: Sweep, values: Values, error: str) -> str:
+    """The axis whose setting the error names; else the trial."""
+    for axis, value in values.items():
+        try:
+            alone = replace(sweep, base={}).changes({axis: value})
+        except Exception:  # a function of several axes
+            break
+        if any(f"{setting}:" in error for setting in _dotted(alone)):
+            return f"axis {axis}, value {value_text(value)}"
+    return f"trial ({_line(values)})"
+
+
+def _dotted(changes: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name, value in changes.items():
+        found.append(prefix + name)
+        if isinstance(value, Mapping):
+            found += _dotted(value, f"{prefix}{name}.")
+    return found
+
+
+def _within(place: str, do: Any) -> None:
+    try:
+        do()
+    except SettingError as error:
+        raise SettingError(f"{place}: {error}") from None
+
+
+def _identity(job: Job) -> str:
+    """What the result depends on, the data by what is asked of it instead of its contents."""
+    data = job.settings.data.model_dump(mode="json", exclude={"storage", "download"})
+    return trial_id(job, json.dumps(data, sort_keys=True))
+
+
+def _line(values: Values) -> str:
+    return settings_text(values, list(values))

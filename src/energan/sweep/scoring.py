@@ -1,0 +1,103 @@
+"""A trial's scores, and the record that is kept of it."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from energan.evaluation import classes
+from energan.evaluation.evaluate import evaluate
+from energan.evaluation.results import Result
+from energan.folder import RunFolder
+from energan.run import Run
+from energan.sweep.claiming import machine_name
+from energan.sweep.folder import Record
+from energan.sweep.setup import Setup
+from energan.sweep.trials import Trial
+from energan.version import __version__
+
+ENDS = ("finished", "stopped", "diverged")
+
+
+def record_of(trial: Trial, run: RunFolder, setup: Setup, attempts: int) -> Record:
+    """The record of a trial that was trained to its end, or diverged; scored now.
+
+    Raises EnerganError if it cannot be scored as asked.
+    """
+    events = run.read()
+    last = next(e for e in reversed(events) if e["event"] in ENDS)
+    start = next(e for e in reversed(events) if e["event"] == "start")
+    members = len(start.get("cohort") or [0])
+    record = {
+        **about(trial, setup, attempts),
+        "steps": last["step"],
+        "seconds": round(seconds_of(events) / members, 3),
+        "cohort": members,
+        "threads": start.get("threads"),
+        "device": start.get("device"),
+        "precision": start.get("precision"),
+        "hash": run.read_config()["hash"],
+    }
+    if last["event"] == "diverged":
+        return {**record, "state": "diverged", "reason": last["reason"]}
+    began = time.perf_counter()
+    record |= _scores(Run(run.path), setup)
+    return {**record, "scoring_seconds": round(time.perf_counter() - began, 3)}
+
+
+def failed(trial: Trial, setup: Setup, attempts: int, reason: str) -> Record:
+    """The record of a trial that could not be trained or scored."""
+    return {**about(trial, setup, attempts), "state": "failed", "reason": reason}
+
+
+def about(trial: Trial, setup: Setup, attempts: int) -> Record:
+    """What every record says."""
+    job = trial.job
+    return {
+        "id": trial.id,
+        "sweep": setup.sweep,
+        "state": "done",
+        "reason": None,
+        "recipe": job.recipe,
+        "model": job.model,
+        "seed": job.settings.seed,
+        "values": trial.values,
+        "metric": setup.metrics[0],
+        "scores": {},
+        "host": machine_name(),
+        "attempts": attempts,
+        "energan": __version__,
+        "torch": str(torch.__version__),
+        "finished": round(time.time(), 1),
+    }
+
+
+def seconds_of(events: Sequence[dict[str, Any]]) -> float:
+    """How long a run was trained, without the time that it lay still between two starts."""
+    total, begun, last = 0.0, None, None
+    for event in events:
+        if event["event"] == "start":
+            if begun is not None and last is not None:
+                total += last - begun
+            begun = event["time"]
+        last = event["time"]
+    return total + (last - begun if begun is not None and last is not None else 0.0)
+
+
+def _scores(run: Run, setup: Setup) -> dict[str, Any]:
+    """The wanted scores by name, and what they depend on."""
+    results: list[Result] = []
+    found: dict[str, Any] = {"weights": run.weights, "samples": None, "extractor": None}
+    of_samples = [name for name in setup.metrics if name not in classes.NAMES]
+    if len(of_samples) < len(setup.metrics):
+        results += classes.classes_of(run).results
+    if of_samples:
+        made = evaluate(run, metrics=of_samples, samples=setup.samples)
+        results += made.results
+        found |= {"samples": made.record["samples"], "extractor": made.record["extractor"]}
+    found["scores"] = {
+        r.name: {k: v for k, v in r.record().items() if k in ("value", "low", "high", "better")}
+        for r in results
+    }
+    return found

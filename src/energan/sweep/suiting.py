@@ -1,0 +1,64 @@
+"""What trials are scored by: the names that users may give, and what suits the data."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from energan.core import SettingError
+from energan.data import DataSet
+from energan.errors import describe
+from energan.evaluation.classes import NAMES as OF_CLASSES
+from energan.evaluation.classifier import lacks
+from energan.evaluation.distances import MOST_PIXELS
+from energan.evaluation.evaluate import CONDITIONED
+from energan.evaluation.measures import ALIASES, MEASURES
+from energan.held_out import no_errors
+from energan.settings import Job
+
+SEVERAL = {
+    "precision_recall_density_coverage": ("precision", "recall", "density", "coverage"),
+}
+"""Measures none of whose results has their name."""
+OWN = {*MEASURES, *CONDITIONED, *OF_CLASSES, *(n for names in SEVERAL.values() for n in names)}
+SHORT = {"is", "fid", "kid", "swd", "prdc"}
+
+
+def ranking(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of results, as records have them, of metrics as users write them.
+
+    Raises SettingError for one that is unknown.
+    """
+    found: list[str] = []
+    for name in names:
+        key = name.lower().replace("-", "_")
+        if key not in OWN and key not in ALIASES:
+            near = get_close_matches(key, (*OWN, *ALIASES), 3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {_list()}"
+            raise SettingError(f"metrics: there is no {describe(name)}: {hint}")
+        key = ALIASES[key] if key in SHORT else key
+        found += SEVERAL.get(key, (key,))
+    return tuple(dict.fromkeys(found))
+
+
+def suited(job: Job, data: DataSet) -> tuple[str, ...]:
+    """What ranks trials on this data, first, and what stands beside it.
+
+    The error of models that classify, I′ of labelled images, modes of toys that have them, the
+    Fréchet distance of small images without labels; else the sliced Wasserstein distance.
+    """
+    if data.domain.paired:
+        return ("l1", "ssim")
+    if data.domain.condition_shape is not None:
+        return ("precision_at_10",)
+    if not no_errors(job, data):
+        return ("error",)
+    if not lacks(data):
+        return ("modified_inception_score", "inception_score")
+    if data.modes is not None:
+        return ("modes", "modes_kl", "high_quality_share")
+    if len(data.domain.shape) == 3 and data.domain.size <= MOST_PIXELS:
+        return ("frechet_distance", "sliced_wasserstein")
+    return ("sliced_wasserstein",)
+
+
+def _list() -> str:
+    return ", ".join(sorted(OWN))

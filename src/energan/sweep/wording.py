@@ -1,0 +1,62 @@
+"""How trials, scores and times are written in a line. Nothing here needs torch."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+SIGNS = {
+    "modified_inception_score": "I′",
+    "inception_score": "IS",
+    "frechet_distance": "Fréchet distance",
+    "kernel_distance": "kernel distance",
+    "sliced_wasserstein": "SWD",
+    "error": "error",
+}
+"""Metrics in short."""
+
+
+def sign_of(metric: str) -> str:
+    return SIGNS.get(metric, metric.replace("_", " "))
+
+
+def varying(values: Sequence[dict[str, Any]]) -> list[str]:
+    """The axes on which these differ; all of them if they differ on none."""
+    axes = list(values[0]) if values else []
+    return [a for a in axes if any(v.get(a) != values[0][a] for v in values)] or axes
+
+
+def settings_text(values: dict[str, Any], axes: Sequence[str]) -> str:
+    """As nLayerG=5 encoder=128-64; axes named by settings go without their groups where that is
+    enough to tell them apart."""
+    tails = [axis.rpartition(".")[2] for axis in axes]
+    names = tails if len(set(tails)) == len(axes) else axes
+    return " ".join(
+        f"{name}={value_text(values.get(axis))}" for name, axis in zip(names, axes, strict=True)
+    )
+
+
+def value_text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "-".join(map(value_text, value)) or "none"
+    if isinstance(value, dict):
+        return ",".join(f"{k}:{value_text(v)}" for k, v in value.items())
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else str(value)
+
+
+def score_text(score: float | None) -> str:
+    if score is None:
+        return "none"
+    return f"{score:.4g}" if math.isfinite(score) else "not finite"
+
+
+def duration(seconds: float | None) -> str:
+    """ "45 s", "38 min", "5.2 h", "3.4 days"; "?" if it is not known."""
+    if seconds is None or not math.isfinite(seconds):
+        return "?"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

@@ -1,0 +1,209 @@
+"""Whatever of a sweep is killed, and by whatever: nothing is lost, nothing is trained twice."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from energan.folder import RunFolder
+from energan.sweep.folder import SweepFolder
+from energan.sweep.local import DEATHS
+
+TRIALS, STEPS = 4, 300
+SWEEP = {
+    "recipe": "ebgan-digits",
+    "metrics": ["sliced_wasserstein"],
+    "base": {
+        "training.steps": STEPS,
+        "training.batch_size": 16,
+        "model.generator": [32],
+        "model.encoder": [16],
+        "output.log_every": 100,
+    },
+    "axes": {"model.margin": [1, 2], "seed": [0, 1]},
+}
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(sys.platform == "win32", reason="process groups and signals of POSIX"),
+]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Starts `energan sweep` on the one folder, each time as a process of its own session."""
+    definition = tmp_path / "small.json"
+    definition.write_text(json.dumps(SWEEP))
+    words = [
+        "sweep", str(definition), "--out", str(tmp_path / "sweep"), "--processes", "2",
+        "--threads", "1", "--samples", "64", "--together", "apart",
+    ]  # fmt: skip
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(*more: str) -> "subprocess.Popen[str]":
+        with (tmp_path / f"said-{len(begun)}.txt").open("w") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "energan", *words, *more],
+                stdout=said, stderr=said, text=True, start_new_session=True,
+            )  # fmt: skip
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        for worker in workers(process.pid):
+            kill(worker)
+        process.kill()
+        process.wait()
+
+
+def workers(parent: int) -> list[int]:
+    """The processes for trials that a sweep's process has."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True
+    )
+    return [int(line.split()[0]) for line in found.stdout.splitlines() if "sweep.worker" in line]
+
+
+def kill(process: int, number: int = signal.SIGKILL) -> None:
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def training(folder: SweepFolder) -> list[RunFolder]:
+    """Trials that some process trains at this moment, some steps on the way."""
+    return [
+        run
+        for path in folder.trials.glob("*")
+        if (run := RunFolder(path)).locked() and run.read("step") and not run.read("finished")
+    ]
+
+
+def check(folder: SweepFolder) -> None:
+    """Every trial has one record, and was brought to its end once."""
+    records = folder.records()
+    assert len(records) == TRIALS
+    assert {record["state"] for record in records} == {"done"}
+    for record in records:
+        events = folder.run(record["id"]).events.read_text()
+        assert events.count('"finished"') == 1
+        assert record["steps"] == STEPS
+
+
+def said(tmp_path: Path) -> str:
+    return "\n".join(path.read_text() for path in sorted(tmp_path.glob("said-*.txt")))
+
+
+def test_a_killed_worker_is_replaced(begin: Callable[..., Any], tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path / "sweep")
+    process, chance = begin(), random.Random(0)
+    for _ in range(2):
+        known = len(folder.done())
+        wait_until(lambda: bool(training(folder)))
+        kill(chance.choice(workers(process.pid)))
+        wait_until(lambda known=known: len(folder.done()) > known or process.poll() is not None)
+    assert process.wait(200) == 0, said(tmp_path)
+    check(folder)
+
+
+def test_a_trial_that_kills_its_process_is_given_up_until_asked_for_again(
+    begin: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = SweepFolder(tmp_path / "sweep")
+    process = begin()
+    wait_until(lambda: bool(training(folder)))
+    deadly, killed = training(folder)[0].path.name, set[int]()
+    while len(killed) < DEATHS:
+        for claim in folder.claims.glob(f"{deadly}.*"):
+            who = json.loads(claim.read_text() or "{}")
+            if "ended" not in who and who.get("pid") not in {None, *killed}:
+                killed.add(who["pid"])
+                kill(who["pid"])
+        assert deadly not in folder.done() or len(killed) == DEATHS
+        time.sleep(0.02)
+    assert process.wait(200) == 0, said(tmp_path)
+    states = {record["id"]: record for record in folder.records()}
+    assert len(states) == TRIALS
+    assert [trial for trial, record in states.items() if record["state"] != "done"] == [deadly]
+    assert f"died {DEATHS} times, the last time with exit code -9" in states[deadly]["reason"]
+    assert begin("--retry-failed").wait(200) == 0, said(tmp_path)
+    check(folder)
+
+
+def test_a_killed_sweep_goes_on_with_what_is_missing(
+    begin: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = SweepFolder(tmp_path / "sweep")
+    process = begin()
+    wait_until(lambda: bool(folder.done()) and bool(training(folder)))
+    for one in (*workers(process.pid), process.pid):
+        kill(one)
+    process.wait()
+    before = {
+        trial: (folder.results / f"{trial}.json").stat().st_mtime_ns for trial in folder.done()
+    }
+    assert 0 < len(before) < TRIALS
+    again = begin()
+    assert again.wait(200) == 0, said(tmp_path)
+    check(folder)
+    for trial, written in before.items():
+        assert (folder.results / f"{trial}.json").stat().st_mtime_ns == written
+        assert len(folder.run(trial).read("start")) == 1
+
+
+def test_workers_of_a_killed_sweep_save_and_end(begin: Callable[..., Any], tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path / "sweep")
+    process = begin()
+    wait_until(lambda: bool(training(folder)))
+    orphans = workers(process.pid)
+    kill(process.pid)
+    process.wait()
+    wait_until(lambda: not any(Path(f"/proc/{one}/cmdline").exists() for one in orphans))
+    stopped = [run for path in folder.trials.glob("*") if (run := RunFolder(path)).read("stopped")]
+    assert stopped
+    step = stopped[0].read("stopped")[0]["step"]
+    assert begin().wait(200) == 0, said(tmp_path)
+    check(folder)
+    assert stopped[0].read("resume")[0]["step"] == step  # it went on where it had saved
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_so_that_it_can_go_on(
+    begin: Callable[..., Any], tmp_path: Path, number: int
+) -> None:
+    folder = SweepFolder(tmp_path / "sweep")
+    process = begin()
+    wait_until(lambda: bool(training(folder)))
+    kill(process.pid, number)
+    assert process.wait(60) == 128 + number
+    assert "go on" in said(tmp_path)
+    assert not workers(process.pid)
+    assert begin().wait(200) == 0, said(tmp_path)
+    check(folder)
+
+
+def test_two_at_once_share_the_work(begin: Callable[..., Any], tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path / "sweep")
+    first, second = begin(), begin()
+    wait_until(lambda: bool(workers(first.pid)) and bool(training(folder)))
+    kill(random.Random(1).choice(workers(first.pid)))
+    assert first.wait(200) == 0, said(tmp_path)
+    assert second.wait(200) == 0, said(tmp_path)
+    check(folder)
