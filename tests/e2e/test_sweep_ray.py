@@ -130,7 +130,7 @@ class Starting:
 
     def __init__(self, place: Path) -> None:
         self.place, self.begun = place, list[subprocess.Popen[str]]()
-        self.short = tempfile.mkdtemp(prefix="r", dir="/tmp")  # paths of sockets are short
+        self.short = tempfile.mkdtemp(prefix="r")  # paths of sockets are short
         src = str(Path(energan.__file__).parents[1])
         self.environment = {
             **os.environ,
