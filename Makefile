@@ -30,7 +30,7 @@ demo: .venv/.demo
 	$(BIN)/energan report $$out
 
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: .venv/.dev
 	$(BIN)/ruff check .
