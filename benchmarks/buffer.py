@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from energan.core import Randomness
-from energan.run import Run
+from energan.inference.run import Run
 from energan.samplers.dynamics import run as move
 from energan.samplers.replay import Replay
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
-from energan import assembly
 from energan.data import open_data
-from energan.seeds import jobs_of
-from energan.settings import Job, load
-from energan.training.engine import choose
+from energan.experiment import build as assembly
+from energan.experiment.cohort import jobs_of
+from energan.experiment.settings import Job, load
+from energan.training.device import choose
 from energan.training.loop import Loop
 
 WARM = 3

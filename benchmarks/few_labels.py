@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from energan.core.schedules import parse
 from energan.data import DataSet, open_data
+from energan.inference.run import Run
 from energan.metrics.classification import error_rate
-from energan.run import Run
-from energan.schedules import parse
 from energan.training import checkpoint
 
 TICKS = (1, 1.5, 2, 3, 4, 6, 8, 10)

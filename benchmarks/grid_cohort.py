@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
-from energan import assembly
 from energan.data import DataSet, open_data
-from energan.settings import Job
+from energan.experiment import build as assembly
+from energan.experiment.settings import Job
 from energan.sweep import SWEEPS
-from energan.training.engine import choose
+from energan.training.device import choose
 from energan.training.loop import Loop
 
 WARM = 3

@@ -14,8 +14,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from energan import cli
-from energan.folder import RunFolder
+from energan.cli import main as cli
+from energan.io.run_folder import RunFolder
 
 WILD = (
     "igebm-ring --steps 240 --model.dynamics langevin --model.step-size 0.03 --model.hidden 32 32 "

@@ -32,7 +32,7 @@ from energan.nets import winograd
 from energan.nets.resnet import ResidualEnergy
 from energan.samplers import langevin
 from energan.samplers.dynamics import slope
-from energan.training.engine import EngineSettings, choose
+from energan.training.device import EngineSettings, choose
 
 EVENT, STAGES, BLOCKS = (3, 32, 32), (128, 256, 256), (2,)
 STEP, NOISE, CLIP = 10.0, 0.005, 0.01

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from energan.settings import Job
+from energan.experiment.settings import Job
 
 
 class PlainLadder(nn.Module):

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energan import pictures
 from energan.data import open_data
-from energan.evaluation.stored import kept, kept_classes, kept_outside
-from energan.run import Run
+from energan.evaluation.metrics_file import kept, kept_classes, kept_outside
+from energan.inference.run import Run
+from energan.io import pictures
 
 SEED, SHOWN_PAIRS = 0, 24
 ON_THE_WAY = ("step", "held_out_energy", "sliced_wasserstein", "l1", "error", "calibration_error")

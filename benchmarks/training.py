@@ -21,11 +21,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from energan import assembly
 from energan.data import open_data
-from energan.settings import Job, load
-from energan.training.engine import Engine, choose
-from plain_ladder import plain_ladder
+from energan.experiment import build as assembly
+from energan.experiment.settings import Job, load
+from energan.training.device import Engine, choose
+from support.plain_ladder import plain_ladder
 
 
 class PlainMaxout(nn.Module):

@@ -13,8 +13,8 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 RUNS = {  # one `metrics.json` of each kind: images, points, pairs, tags, classes, labels, chains
@@ -44,7 +44,9 @@ def cleaned(text: str, folder: str) -> str:
     text = text.replace(folder, "<TMP>")
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?", "<TIME>", text)
     text = re.sub(r"images/s [\d.e+]+", "images/s 0", text)
-    text = re.sub(r'"(time|images_per_s|seconds|rate|steps_per_second|elapsed)": [\d.e+-]+', r'"\1": 0', text)
+    text = re.sub(
+        r'"(time|images_per_s|seconds|rate|steps_per_second|elapsed)": [\d.e+-]+', r'"\1": 0', text
+    )
     return re.sub(r"\d+(\.\d+)? ?(s|ms|min|minutes|steps/s|it/s)\b", "<DURATION>", text)
 
 
@@ -58,8 +60,16 @@ def of_file(path: Path) -> str:
         return digest(f"{picture.mode} {picture.size}".encode() + picture.tobytes())
 
 
+def import_main():
+    try:
+        from energan.cli.main import main
+    except ImportError:
+        from energan.cli import main
+    return main
+
+
 def command(*words: str, folder: str = "<none>") -> dict[str, object]:
-    from energan.cli import main
+    main = import_main()
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -94,7 +104,7 @@ def weights() -> dict[str, str]:
 
 
 def commands() -> list[str]:
-    from energan.cli import main
+    main = import_main()
 
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -185,9 +195,7 @@ def after(folder: str) -> dict[str, object]:
     for path in map(Path, made):
         told[path.name] = of_file(path) if path.exists() else None
     for part in ("pictures", "heat", "restored"):
-        told[part] = {
-            p.name: of_file(p) for p in sorted(Path(folder, part).glob("*.png"))
-        }
+        told[part] = {p.name: of_file(p) for p in sorted(Path(folder, part).glob("*.png"))}
     for run in ("digits", "seeds/s0", "seeds/s1"):
         for path in sorted(Path(folder, run).rglob("*.safetensors")):
             told[str(path.relative_to(folder))] = digest(path.read_bytes())
@@ -211,11 +219,13 @@ def record(src: str, tests: str, out: str) -> None:
     found["dry"] = {name: command("train", name, "--dry-run") for name in RECIPES}
     found["recipes"] = command("recipes")
     found["sweeps"] = sweeps()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["ENERGAN_CACHE"] = f"{folder}/cache"
-        os.chdir(folder)
-        found["runs"] = runs(folder)
-        found["after"] = after(folder)
+    folder = "/tmp/energan-recordings"  # always the same: pictures show their places
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    os.environ["ENERGAN_CACHE"] = f"{folder}/cache"
+    os.chdir(folder)
+    found["runs"] = runs(folder)
+    found["after"] = after(folder)
     Path(out).write_text(json.dumps(found, indent=1, sort_keys=True), encoding="utf8")
 
 

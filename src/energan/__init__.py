@@ -27,17 +27,17 @@ __all__ = [
 if TYPE_CHECKING:
     from energan import metrics, objectives, samplers
     from energan.api import load, train
-    from energan.chains import sample_chains
     from energan.errors import EnerganError
-    from energan.restoration import restore
-    from energan.run import Run
+    from energan.inference.chains import sample_chains
+    from energan.inference.restoration import restore
+    from energan.inference.run import Run
 
 _PLACES = {
     "train": "api",
     "load": "api",
-    "sample_chains": "chains",
-    "restore": "restoration",
-    "Run": "run",
+    "sample_chains": "inference.chains",
+    "restore": "inference.restoration",
+    "Run": "inference.run",
     "EnerganError": "errors",
 }
 

@@ -1,5 +1,5 @@
 """`python -m energan` is `energan`."""
 
-from energan.cli import run
+from energan.cli.main import run
 
 run()

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from energan import experiment, settings
 from energan.core import SettingError
-from energan.evaluation.keeping import judging
-from energan.run import Run, Weights
+from energan.evaluation.checkpoint_metric import judging
+from energan.experiment import settings
+from energan.experiment import start as experiment
+from energan.inference.run import Run, Weights
 
 
 def train(

@@ -20,8 +20,8 @@ from energan.core import (
     Stream,
     place_seed,
 )
+from energan.data.batches import Feed
 from energan.data.dataset import DataSet
-from energan.data.feed import Feed
 from energan.models import ebgan
 from energan.nets.dense import BatchNorm, Chain, Dense
 from energan.nets.mlp import mlp_generator

@@ -8,7 +8,7 @@ from energan.core import DivergenceError, SettingError
 from energan.models import ebgan
 from energan.training.cohort import stack, unstack
 from energan.training.loop import Loop
-from helpers import assert_identical, make_loop, snapshot
+from support.helpers import assert_identical, make_loop, snapshot
 
 MEMBERS = [
     {"seed": 0, "margin": 3.0, "lr": 0.01},

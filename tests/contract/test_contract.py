@@ -12,11 +12,11 @@ from contract.stand_ins import (
 )
 from energan import models
 from energan.core import Batch, Context, Randomness
-from energan.data.feed import Feed
+from energan.data.batches import Feed
 from energan.samplers.none import NoSampler
 from energan.training import checkpoint
 from energan.training.loop import Loop
-from helpers import assert_identical, make_loop, model_case, small_data, snapshot
+from support.helpers import assert_identical, make_loop, model_case, small_data, snapshot
 
 CASES = [*models.names(), "labelled stand-in", "chain stand-in"]
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from energan import assembly
 from energan.data import open_data
 from energan.data.settings import DataSettings
-from energan.settings import Job
+from energan.experiment import build as assembly
+from energan.experiment.settings import Job
 from energan.sweep import SWEEPS
-from energan.training.engine import EngineSettings, choose
+from energan.training.device import EngineSettings, choose
 from energan.training.loop import Loop
-from helpers import snapshot
+from support.helpers import snapshot
 
 STEPS = 20
 SMALL: dict[str, Any] = {

@@ -5,7 +5,7 @@ import torch
 
 from energan import models
 from energan.core import SettingError
-from helpers import make_loop, model_case, snapshot
+from support.helpers import make_loop, model_case, snapshot
 
 TAKE_MEMBERS = {"ladder", "ebgan_ln", "ebgan", "gan"}
 SEEDS = (3, 4)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from e2e.test_kills import in_child, wait
-from energan import cli
+from energan.cli import main as cli
 
 FILES = ("images.u8", "rows.i64", "index.json")
 COUNT, A_PART = 2560, 256  # files of a folder are decoded in parts of 256

@@ -18,7 +18,7 @@ import energan
 from e2e.test_commands import refused, run
 from energan.core import CheckpointError, DataError, SettingError
 from energan.data import DataSettings, open_data
-from energan.evaluation.classes import classes_of
+from energan.evaluation.classification import classes_of
 from energan.evaluation.evaluate import evaluate
 from energan.report.page import write_report
 

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 import energan
-from energan import cli
-from energan.folder import RunFolder
+from energan.cli import main as cli
+from energan.experiment.settings import load
+from energan.io.run_folder import RunFolder
 from energan.recipes import RECIPES
-from energan.settings import load
-from helpers import weight_files
+from support.helpers import weight_files
 
 SMALL = [
     "--model.generator", "16", "--model.encoder", "16", "--model.latent", "4",

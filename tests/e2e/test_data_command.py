@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from energan import cli
+from energan.cli import main as cli
 from energan.data import SOURCES
-from image_files import odd_folder
+from support.image_files import odd_folder
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from PIL import Image
 
 import energan
 from e2e.test_commands import SMALL, refused, run
-from energan.folder import RunFolder
-from helpers import weight_files
+from energan.io.run_folder import RunFolder
+from support.helpers import weight_files
 
 QUICK = ["--samples", "200", "--resamples", "20", "--threads", "1"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import energan
-from energan import cli
+from energan.cli import main as cli
 from energan.core import Randomness
 from energan.samplers.generator import Generator, latent
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from energan import cli
+from energan.cli import main as cli
 from energan.core import SettingError
-from energan.export import export
+from energan.export.write import export
+from energan.inference.run import Run
 from energan.report.figures import draw
-from energan.report.paper_parts import Asked
-from energan.run import Run
+from energan.report.figures.parts import Asked
 
 WORDS = ["--data", "digits", "--data.range", "unit", "--model.hidden", "16", "12", "--threads", "1",
          "--training.batch-size", "20", "--model.labelled", "20", "--steps", "12",

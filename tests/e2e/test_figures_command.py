@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from energan import cli
+from energan.cli import main as cli
 from energan.report.figures import FIGURES
 
 SMALL = ["--model.generator", "8", "--model.encoder", "8", "--model.latent", "4", "--threads", "1",

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from energan import cli
-from energan.folder import RunFolder
+from energan.cli import main as cli
+from energan.io.run_folder import RunFolder
 
 # docs/results/guard.md: 300 times the recipe's rate, large steps, and no move is refused
 WILD = [

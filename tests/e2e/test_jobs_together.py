@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from e2e.test_seeds import Stop, assert_close, diverging, files, job_of, tensors
-from energan import experiment, seeds, seeds_resume
 from energan.core import DivergenceError, RunError, SettingError
-from energan.folder import RunFolder
-from energan.settings import Job
+from energan.experiment import cohort as seeds
+from energan.experiment import resume as seeds_resume
+from energan.experiment import start as experiment
+from energan.experiment.settings import Job
+from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.loop import Hook, Loop
-from helpers import weight_files
+from support.helpers import weight_files
 
 CHANGES: list[dict[str, Any]] = [
     {},

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from energan import cli
-from energan.folder import RunFolder
+from energan.cli import main as cli
+from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
-from helpers import weight_files
+from support.helpers import weight_files
 
 STEPS, EVERY = 1500, 50
 WORDS = [

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from energan import cli
-from energan.folder import RunFolder
+from energan.cli import main as cli
+from energan.io.run_folder import RunFolder
 
 SMALL = ["--model.generator", "16", "--model.latent", "4", "--threads", "1"]
 

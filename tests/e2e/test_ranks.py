@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from energan.folder import RunFolder
-from image_files import encoded, noise
+from energan.io.run_folder import RunFolder
+from support.image_files import encoded, noise
 
 EXACT = ("--precision", "64", "--output.sample-every", "0", "--output.no-tensorboard")
 SMALL = (

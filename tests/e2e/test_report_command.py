@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from energan import cli
+from energan.cli import main as cli
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import energan
-from energan import cli
-from energan.folder import RunFolder
+from energan.cli import main as cli
+from energan.io.run_folder import RunFolder
 
 WORDS = [
     "--model.hidden", "8", "--model.generator", "8", "--data", "digits", "--data.range", "unit",

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import energan
-from energan import cli
+from energan.cli import main as cli
 from energan.core import SettingError
 
 SMALL = [

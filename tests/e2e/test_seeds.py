@@ -13,15 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from energan import cli, experiment, seeds, seeds_resume
+from energan.cli import main as cli
 from energan.core import DivergenceError, RunError, SettingError
-from energan.folder import RunFolder
-from energan.run import Run
-from energan.settings import Job, load
+from energan.experiment import cohort as seeds
+from energan.experiment import resume as seeds_resume
+from energan.experiment import start as experiment
+from energan.experiment.settings import Job, load
+from energan.inference.run import Run
+from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.hooks import Checkpoints
 from energan.training.loop import Loop
-from helpers import weight_files
+from support.helpers import weight_files
 
 LADDER = {"hidden": (32, 16), "labelled": 20}
 SMALL: dict[str, dict[str, Any]] = {

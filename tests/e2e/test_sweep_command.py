@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from energan import cli
+from energan.cli import main as cli
 
 SMALL = {
     "name": "small",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from energan.folder import RunFolder
+from energan.io.run_folder import RunFolder
 from energan.sweep.folder import SweepFolder
 from energan.sweep.local import DEATHS
 

@@ -22,7 +22,7 @@ import pytest
 
 import energan
 from energan.errors import SettingError
-from energan.folder import RunFolder
+from energan.io.run_folder import RunFolder
 from energan.sweep.claiming import taken
 from energan.sweep.cluster import connected
 from energan.sweep.folder import SweepFolder

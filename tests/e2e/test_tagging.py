@@ -14,7 +14,7 @@ import energan
 from e2e.test_commands import SMALL, refused, run
 from energan.core import SettingError
 from energan.data import TagSet, open_data
-from energan.data.tag_files import read_tag_file
+from energan.data.sources.tag_files import read_tag_file
 from energan.evaluation import tagging as scoring
 
 TAGS, IMAGES = 14, 300

@@ -13,7 +13,7 @@ import energan
 from e2e.test_commands import refused, run
 from energan.core import SettingError
 from energan.data import open_data
-from energan.folder import RunFolder
+from energan.io.run_folder import RunFolder
 from energan.metrics import l1, psnr, ssim
 
 SIDE = 16

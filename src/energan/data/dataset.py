@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from energan.core import Batch, DataError, Domain
-from energan.data.feed import Feed
+from energan.data.batches import Feed
 
 CHUNK, MEAN_OF = 2**24, 50_000
 """Numbers that are looked at together, and events that a mean is taken of."""

@@ -1,15 +1,25 @@
 """Pairs of images: a source, and the target that is to be made of it."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from energan.core import Batch, DataError
-from energan.data.dataset import DataSet, rescale
+from energan.core import Batch, DataError, Domain, describe
+from energan.data.dataset import Augment, DataSet, mean_event, rescale
+from energan.data.images.decoding import resolve, size_of
+from energan.data.images.encoded import Decoded, Decoding, Encoded
+from energan.data.images.store import decoded, placed
+from energan.data.selection import select
+from energan.data.settings import DataSettings
+from energan.data.sources.idx import Split
+from energan.data.sources.named import NAMED, needed_folder
+from energan.data.sources.pair_files import Pairs, pair_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +102,178 @@ def _stored(data: DataSet, indices: Tensor) -> Tensor:
 
 def _sides(shape: torch.Size) -> str:
     return f"{shape[1]}x{shape[0]}"
+
+
+ENLARGED = 286 / 256
+"""What jitter cuts its windows of (Isola et al. 2016, appendix 6.2)."""
+LOOKED_AT = 64
+"""Pairs of which the sides are compared before anything is decoded."""
+
+
+def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
+    """The pairs that `settings` describes, on the CPU, with the held-out ones.
+
+    Held out are those of a folder val, or a tenth of the others; jitter and mirroring are for
+    training alone. split "test" gives the pairs of a folder test, or of val, whole.
+    Raises DataError for a source that holds no pairs, and settings that do not fit them.
+    """
+    _check(settings)
+    try:
+        folder, name = _folder(settings.source)
+        if split == "test":
+            test = pair_files(folder, "test", name) or pair_files(folder, "val", name)
+            if test is None:
+                raise DataError(f"{folder} has no test set of its own: use the held-out part")
+            return _Opener(settings, test).opened(torch.arange(test.left.count), training=False)
+        pairs = pair_files(folder, "train", name)
+        if pairs is None:
+            raise DataError(f"{folder} holds no pairs to train on: name the folder with train/")
+        kept = pair_files(folder, "val", name) if settings.held_out is None else None
+        return _training(settings, pairs, kept)
+    except OSError as error:
+        raise DataError(f"{settings.source} cannot be read: {describe(error)}") from error
+
+
+def _training(settings: DataSettings, pairs: Pairs, kept: Pairs | None) -> PairSet:
+    left = pairs.left if kept is None else replace(pairs.left, held_out=0)
+    chosen = select(left, settings, "train")
+    opener = _Opener(settings, pairs)
+    whole = opener.opened(chosen.training, training=True)
+    domain = replace(whole.domain, mean=mean_event(whole))
+    held_out = None
+    if kept is not None:
+        held_out = opener.like(kept).opened(torch.arange(kept.left.count), training=False)
+    elif len(chosen.held_out):
+        held_out = opener.opened(chosen.held_out, training=False)
+    if held_out is not None:
+        held_out = replace(held_out, domain=domain)
+    return replace(whole, domain=domain, held_out=held_out)
+
+
+class _Opener:
+    """Decodes pairs: the side that `settings.direction` starts from as sources."""
+
+    def __init__(
+        self, settings: DataSettings, pairs: Pairs, how: tuple[Decoding, Decoding] | None = None
+    ) -> None:
+        self.settings, self.pairs = settings, pairs
+        sides = (pairs.left, pairs.right)
+        self.sides = sides if settings.direction == "left-to-right" else sides[::-1]
+        if not pairs.joint and settings.crop is None:
+            _check_sides(self.sides, settings)
+        if how is None:
+            asked = replace(settings.decoding, size=self._size())
+            how = (resolve(self.sides[0], asked), resolve(self.sides[1], asked))
+        self.how = how
+
+    def like(self, pairs: Pairs) -> "_Opener":
+        """Of other pairs of the same data: their sizes and channels are those of these."""
+        return _Opener(self.settings, pairs, self.how)
+
+    def opened(self, rows: Tensor, *, training: bool) -> PairSet:
+        """The pairs at `rows`; changed from one time to the next if they are for `training`."""
+        settings = self.settings
+        size = self.how[0].size
+        augment = Augment(None, training and settings.mirror)
+        if training and settings.jitter:
+            assert size is not None
+            augment = replace(augment, random_crop=size)
+            size = round(size * ENLARGED)
+        ascending = rows.sort().values
+        assert settings.storage != "stream"
+        found = [
+            decoded(side, replace(how, size=size), ascending, storage=settings.storage)
+            for side, how in zip(self.sides, self.how, strict=True)
+        ]
+        rows = rows[torch.isin(rows, found[0].rows) & torch.isin(rows, found[1].rows)]
+        if not len(rows):
+            raise DataError(f"{self.pairs.left.name} holds no pair of which both can be read")
+        return _joined(*(self._set(rows, each, augment) for each in found))
+
+    def _set(self, rows: Tensor, found: Decoded, augment: Augment) -> DataSet:
+        """One side of the pairs at `rows`."""
+        low, high = (-1.0 if self.settings.range == "signed" else 0.0), 1.0
+        shape = tuple(augment(found.events[:0], None).shape[1:])
+        _, places, digest = placed(rows, found)
+        return DataSet(
+            self.pairs.left.name, found.events, Domain(shape, low, high), rows=places,
+            augment=augment, skipped=found.skipped, digest=digest, path=found.path,
+            release=None if found.path is None else found.release,
+        )  # fmt: skip
+
+    def _size(self) -> int | None:
+        """The side that all images are brought to; None to leave them as they are."""
+        if self.settings.size is not None or not self.settings.jitter:
+            return self.settings.size
+        width, height = next(filter(None, _sizes(self.sides[1])), (0, 1))
+        if width != height or self.settings.crop is not None:
+            raise DataError("data.jitter enlarges images from a size: set data.size")
+        return width
+
+
+def _joined(sources: DataSet, targets: DataSet) -> PairSet:
+    skipped = tuple(dict.fromkeys((*targets.skipped, *sources.skipped)))
+    return PairSet(
+        targets.name, targets.events,
+        replace(targets.domain, condition_shape=sources.domain.shape),
+        rows=targets.rows, augment=targets.augment, skipped=skipped, digest=targets.digest,
+        path=targets.path, release=targets.release, sources=sources,
+    )  # fmt: skip
+
+
+def _folder(source: str) -> tuple[Path, str | None]:
+    """Where pairs lie, and the name of a named set."""
+    if source in NAMED and NAMED[source].form is not None:
+        return needed_folder(source), source
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:  # a ~user that does not exist
+        raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
+    if not path.is_dir():
+        raise DataError(
+            f"data.direction is for a folder of pairs, and {describe(source)} is none: name a "
+            "folder of images that each hold two side by side, or one with two folders in it"
+        )
+    return path, None
+
+
+def _check(settings: DataSettings) -> None:
+    unfit = (
+        "pad", "random_crop", "classes", "labels", "labelled", "image_column", "label_column",
+        "attributes",
+    )  # fmt: skip
+    for name in unfit:
+        if getattr(settings, name):
+            remedy = "; jitter cuts both alike" if name == "random_crop" else ""
+            raise DataError(f"data.{name} is not for pairs of images: leave it unset{remedy}")
+    if settings.storage == "stream":
+        raise DataError("data.storage stream is not for pairs of images: use auto")
+
+
+def _check_sides(sides: tuple[Encoded, ...], settings: DataSettings) -> None:
+    """Raise DataError if the two images of a pair differ in size where that would bring them out
+    of step: where they stay as they are, or where a square is cut out of their middle."""
+    if settings.size is not None and settings.fit == "stretch":
+        return
+    for first, second in zip(_sizes(sides[0]), _sizes(sides[1]), strict=False):
+        if first is None or second is None:
+            continue
+        (w, h), (v, k) = first, second
+        # to the pixel that rounding costs
+        alike = first == second if settings.size is None else abs(w * k - h * v) <= max(w, h, v, k)
+        if not alike:
+            raise DataError(
+                f"{sides[0].name}: the images of a pair differ in size ({w}x{h} and {v}x{k}): set "
+                "the size that both are brought to (--data.size), and --data.fit stretch if their "
+                "proportions differ"
+            )
+
+
+def _sizes(side: Encoded) -> Iterator[tuple[int, int] | None]:
+    """Width and height of some images; None for one that cannot be read."""
+    left = LOOKED_AT
+    for part in side.parts:
+        yield from (size_of(raw) if raw else None for raw in part.read()[:left])
+        left -= part.count
+        if left <= 0:
+            return

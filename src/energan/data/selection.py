@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError
-from energan.data.idx import Split
-from energan.data.named import Opened
 from energan.data.settings import DataSettings
+from energan.data.sources.idx import Split
+from energan.data.sources.named import Opened
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from energan.core import Config
-from energan.data.encoded import Channels, Decoding, Fit
+from energan.data.images.encoded import Channels, Decoding, Fit
 
 
 class DataSettings(Config):

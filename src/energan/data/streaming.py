@@ -20,15 +20,14 @@ import torch
 from torch import Tensor
 
 from energan.core import Batch, DataError, Domain, describe, place_seed
-from energan.data.bar import say
-from energan.data.content import cores
+from energan.data.batches import Feed
 from energan.data.dataset import Augment, DataSet, mean_event, shape_of
-from energan.data.decoding import LOOKED_AT, Pixels, Unreadable, coloured, decode
-from energan.data.encoded import Decoding
-from energan.data.feed import Feed
-from energan.data.named import NAMED, folder_of
+from energan.data.images.checksums import cores
+from energan.data.images.decoding import LOOKED_AT, Pixels, Unreadable, coloured, decode
+from energan.data.images.encoded import Decoding
 from energan.data.settings import DataSettings
-from energan.data.tables import (
+from energan.data.sources.named import NAMED, folder_of
+from energan.data.sources.tables import (
     HUB,
     Shard,
     Table,
@@ -40,6 +39,7 @@ from energan.data.tables import (
     parquet,
     parquet_files,
 )
+from energan.io.console import say
 
 BUFFER = 1000
 """Encoded images in the shuffle buffer."""

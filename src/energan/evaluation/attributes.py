@@ -14,8 +14,8 @@ from torch import Tensor
 
 from energan.core import DataError
 from energan.data import DataSet, open_data
-from energan.evaluation.convnet import AT_ONCE, SEED, ConvNet, epochs_for, images_lack, trained
-from energan.evaluation.images import Reference
+from energan.evaluation.classifier import AT_ONCE, SEED, ConvNet, epochs_for, images_lack, trained
+from energan.evaluation.reference import Reference
 
 HEAVIEST = 20.0
 """Most that an image with a rare attribute counts more than one without."""

@@ -3,16 +3,167 @@
 Section 4.1 of the EBGAN paper scores samples by p(y|x) of such a network.
 """
 
+import hashlib
+import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from energan.core import DataError
 from energan.data import DataSet
-from energan.evaluation.convnet import AT_ONCE, SEED, ConvNet, epochs_for, images_lack, trained
+from energan.data.images.checksums import cache_folder
+from energan.io.console import progress, say
+
+VERSION, SEED, BATCH, RATE, SHIFT = 1, 0, 100, 3e-3, 2
+"""Change VERSION with anything that changes the weights: they are kept under all of these."""
+EPOCHS, STEPS, MOST_EPOCHS = 6, 300, 60
+"""Of small sets, as many epochs as make STEPS steps, but no more than MOST_EPOCHS."""
+SMALLEST, AT_ONCE = 8, 500
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, K), and which events they are of, (B,) -> a scalar."""
+
+
+class ConvNet(nn.Module):
+    """Images (N, C, H, W) in [0, 1] -> features (N, 128) and logits (N, classes)."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        channels, height, width = shape
+        sizes = [(channels, 32, 5), (32, 64, 3), (64, 128, 3)]
+        self.maps = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(c_in, c_out, kernel, stride=2, padding=kernel // 2, bias=False),
+                    nn.BatchNorm2d(c_out),
+                    nn.ReLU(),
+                )
+                for c_in, c_out, kernel in sizes
+            )
+        )
+        sides = [-(-side // 8) for side in (height, width)]
+        self.dropout = nn.Dropout(0.4)
+        self.out = nn.Linear(128 * sides[0] * sides[1], classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.maps(images * 2 - 1)
+        logits = self.out(self.dropout(maps.flatten(1)))
+        return maps.mean((2, 3)), logits
+
+
+def images_lack(data: DataSet) -> str:
+    """Why no ConvNet can be trained on these events; empty if one can."""
+    shape = data.domain.shape
+    if len(shape) != 3:
+        return f"{data.name} holds points, not images"
+    if min(shape[1:]) < SMALLEST:
+        return f"images of {shape[1]}x{shape[2]} are too small for the classifier"
+    return ""
+
+
+def epochs_for(training: DataSet) -> int:
+    return min(MOST_EPOCHS, max(EPOCHS, -(-STEPS * BATCH // len(training))))
+
+
+def trained(
+    training: DataSet,
+    outputs: int,
+    told: list[Any],
+    what: str,
+    loss: Loss,
+    measure: Callable[[ConvNet], dict[str, Any]],
+) -> tuple[ConvNet, dict[str, Any], str]:
+    """A ConvNet with so many outputs, from the cache, or trained now by `loss` and kept there.
+
+    told: what the weights depend on, beside the constants above. what: its name, for the progress.
+    measure: figures of a trained network, as JSON takes them; they are kept beside the weights.
+    Returns the network in evaluation mode, those figures, and the sha256 of its weights.
+    """
+    epochs = epochs_for(training)
+    recipe = [VERSION, SEED, epochs, BATCH, RATE, SHIFT, training.fingerprint, *told]
+    key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+    path = cache_folder() / "classifiers" / f"{training.name.replace('/', '-')}-{key}.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(SEED)
+        network = ConvNet(training.domain.shape, outputs)
+        found = _kept(path, network)
+        if found is None:
+            _train(network, training, epochs, what, loss)
+            figures = measure(network)
+            found = figures, _digest(network.state_dict())
+            _keep(path, network, *found)
+    return network.eval().requires_grad_(False), *found
+
+
+def _train(network: ConvNet, data: DataSet, epochs: int, what: str, loss: Loss) -> None:
+    """Adam with one cycle of the rate; each batch is shifted by up to SHIFT pixels."""
+    generator = torch.Generator().manual_seed(SEED)
+    optimiser = torch.optim.Adam(network.parameters(), RATE)
+    batches = -(-len(data) // BATCH)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=epochs * batches)
+    network.train()
+    say(f"training the {what} of {data.name}, once: {epochs} epochs of {len(data)} images")
+    with progress(what, epochs * batches) as advance:
+        for _ in range(epochs):
+            for rows in torch.randperm(len(data), generator=generator).split(BATCH):
+                if len(rows) == 1 and len(data) > 1:
+                    rows = rows.repeat(2)  # batch norm needs two
+                images = _shifted(data.gather(rows).x, generator)
+                _, logits = network(images)
+                optimiser.zero_grad()
+                loss(logits, rows).backward()
+                optimiser.step()
+                cycle.step()
+                advance()
+    network.eval()
+
+
+def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
+    """A whole batch moved by one random step, its edges repeated where it leaves."""
+    if min(images.shape[2:]) < 8 * SHIFT:
+        return images
+    up, left = torch.randint(0, 2 * SHIFT + 1, (2,), generator=generator).tolist()
+    padded = F.pad(images, (SHIFT,) * 4, mode="replicate")
+    return padded[:, :, up : up + images.shape[2], left : left + images.shape[3]]
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, network: ConvNet, figures: dict[str, Any], sha256: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    about = {name: json.dumps(value) for name, value in figures.items()} | {"sha256": sha256}
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, aside, about)
+    aside.replace(path)
+
+
+def _kept(path: Path, network: ConvNet) -> tuple[dict[str, Any], str] | None:
+    """Load a kept network; None if there is none, or it is torn."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+        weights = load_file(path)
+        sha256 = about.pop("sha256")
+        if _digest(weights) != sha256:
+            return None  # damaged: it is trained again
+        figures = {name: json.loads(value) for name, value in about.items()}
+        network.load_state_dict(weights)
+        return figures, sha256
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)

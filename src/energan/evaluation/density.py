@@ -8,7 +8,7 @@ from torch import Tensor
 
 from energan import metrics
 from energan.evaluation.distances import Z
-from energan.evaluation.material import Material
+from energan.evaluation.inputs import Material
 from energan.evaluation.published import PARZEN
 from energan.evaluation.results import Result
 

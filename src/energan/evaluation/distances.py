@@ -4,7 +4,7 @@ import numpy as np
 
 from energan import metrics
 from energan.evaluation.classifier import lacks
-from energan.evaluation.material import Material
+from energan.evaluation.inputs import Material
 from energan.evaluation.results import Result, with_interval
 from energan.metrics.bootstrap import Interval
 

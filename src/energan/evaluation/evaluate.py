@@ -6,13 +6,14 @@ from typing import Any
 
 from energan.core import DataError, SettingError
 from energan.errors import describe
-from energan.evaluation import paired, tagging
-from energan.evaluation.images import Reference, View, reference_for
-from energan.evaluation.material import Material
+from energan.evaluation import image_to_image as paired
+from energan.evaluation import tagging
+from energan.evaluation.inputs import Material
 from energan.evaluation.measures import ALIASES, MEASURES
+from energan.evaluation.metrics_file import about_run, keep, kept, protocol
+from energan.evaluation.reference import Reference, View, reference_for
 from energan.evaluation.results import Result
-from energan.evaluation.stored import about_run, keep, kept, protocol
-from energan.run import Run
+from energan.inference.run import Run
 from energan.version import __version__
 
 SAMPLES, RESAMPLES = 10_000, 1000

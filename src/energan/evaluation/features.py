@@ -16,13 +16,12 @@ from torch import Tensor
 
 from energan.core import DataError, Domain, SettingError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.bar import progress
-from energan.data.tag_files import TagFile, read_tag_file
+from energan.data.inference import filled, foreign, open_images, same_source
+from energan.data.sources.tag_files import TagFile, read_tag_file
 from energan.evaluation.attributes import attribute_classifier, traits
-from energan.run import Run
-from energan.settings import checked
-from energan.verdict.images import foreign, open_images, same_source
-from energan.verdict.preparing import filled
+from energan.experiment.settings import checked
+from energan.inference.run import Run
+from energan.io.console import progress
 from energan.version import __version__
 
 AT_ONCE = 250

@@ -6,12 +6,12 @@ from itertools import combinations
 from statistics import stdev
 from typing import Any
 
-from energan.evaluation.classes import Classes
+from energan.evaluation.classification import Classes
+from energan.evaluation.over_seeds import system_of
 from energan.evaluation.published import FEW_LABELS_MNIST
 from energan.evaluation.results import rounded
-from energan.evaluation.seeds import system_of
+from energan.inference.run import Run
 from energan.metrics.classification import Paired, paired_difference
-from energan.run import Run
 
 Made = tuple[Run, Classes]
 

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from energan import metrics
 from energan.evaluation import density, distances
 from energan.evaluation.classifier import lacks
-from energan.evaluation.material import Material
+from energan.evaluation.inputs import Material
 from energan.evaluation.results import Result, with_interval
 
 OWN_SCALE = "depends on the classifier: it compares with no score by another one, published or not"

@@ -12,11 +12,11 @@ from torch import Tensor
 from energan import metrics
 from energan.core import DataError, SettingError
 from energan.data import TagSet, open_data
-from energan.data.bar import progress
-from energan.data.tag_files import TagFile
+from energan.data.sources.tag_files import TagFile
 from energan.evaluation.results import Better, Result, with_interval
+from energan.inference.run import Run
+from energan.io.console import progress
 from energan.metrics.tagging import AtK, Choice, Votes
-from energan.run import Run
 
 BETTER: dict[str, Better] = {"precision_at_10": "higher", "recall_at_10": "higher"}
 AT, NEIGHBOURS, NEAREST = 10, 50, 20

@@ -30,12 +30,7 @@ from energan.metrics.detection import (
 )
 from energan.metrics.distance import sliced_wasserstein
 from energan.metrics.diversity import variance_ratio
-from energan.metrics.frechet import (
-    Statistics,
-    frechet_distance,
-    frechet_distance_of,
-    statistics_of,
-)
+from energan.metrics.frechet import Statistics, frechet_distance, frechet_distance_of, statistics_of
 from energan.metrics.images import l1, psnr, ssim
 from energan.metrics.inception import inception_score, modified_inception_score
 from energan.metrics.kernel import (

@@ -14,12 +14,12 @@ from pydantic import Field
 
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Objective, Optimiser
+from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
 from energan.nets.autoencoder import mlp_autoencoder
 from energan.nets.mlp import Output, Widths, check_output, mlp_generator, set_weights
 from energan.objectives import Contrastive, Hinge, Log, SquareSquare
 from energan.samplers.generator import Generator, Prior
-from energan.schedules import MARGIN, Margin, Schedule
 
 Loss = Literal["hinge", "square-square", "log", "contrastive"]
 LOSSES: dict[str, type[Objective]] = {

@@ -15,6 +15,7 @@ from torch import nn
 
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
+from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Reconstruction, Reduction
 from energan.models.ebgan import scheduled
 from energan.nets.autoencoder import AutoEncoder
@@ -23,7 +24,6 @@ from energan.nets.dense import BatchNorm, Chain, Dense
 from energan.nets.mlp import OUTPUTS, Output, check_output
 from energan.objectives import Hinge
 from energan.samplers.generator import Generator, Prior
-from energan.schedules import MARGIN, Margin, Schedule
 
 ADAM = Optimiser(lr=0.0002)
 

@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import Field
 
 from energan.core import Domain, Model, Optimiser
+from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
 from energan.models.ebgan import LOSSES, Loss, scheduled
 from energan.nets.autoencoder import AutoEncoder
@@ -35,7 +36,6 @@ from energan.nets.mlp import Output, Widths, check_output, set_weights
 from energan.nets.switches import SwitchedAutoEncoder, switched_autoencoder
 from energan.samplers.convolutional import ConvGenerated, conv_sampler
 from energan.samplers.generator import Generator
-from energan.schedules import MARGIN, Margin, Schedule
 
 ADAM = Optimiser(lr=0.0002)
 

@@ -16,13 +16,13 @@ Enc (64)4c2s-(128)4c2s-(256)4c2s-(512)4c2s, Dec (256)4c2s-(128)4c2s-(64)4c2s-(3)
 from pydantic import Field
 
 from energan.core import Domain, Model, SettingError
+from energan.core.schedules import MARGIN, Margin
 from energan.models import ebgan_conv
 from energan.nets.conv import image_shape
 from energan.nets.mlp import Widths, check_output, set_weights
 from energan.nets.noisy import START, NoisyGenerator
 from energan.nets.recompute import recomputed
 from energan.samplers.generator import Generator
-from energan.schedules import MARGIN, Margin
 
 AT_ONCE = 32
 """Images that G makes in one pass outside training: of 256×256, their maps fill 0.5 GiB a layer."""

@@ -10,11 +10,11 @@ m falls to 0 and the generator stops; from then on D trains as the plain ladder 
 from pydantic import Field
 
 from energan.core import Domain, Model, Optimiser
+from energan.core.schedules import FORMS, Schedule, Steps
 from energan.models.ladder import LadderConfig
 from energan.nets.mlp import Output, Widths, check_output, mlp_generator
 from energan.objectives.few_labels import FewLabels
 from energan.samplers.generator import Generator, Prior
-from energan.schedules import FORMS, Schedule, Steps
 
 
 class Config(LadderConfig):

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
+from energan.core.schedules import Schedule
 from energan.energies.scalar import Scalar
 from energan.nets.conditional import classes_of
 from energan.nets.conv import image_shape
@@ -24,7 +25,6 @@ from energan.objectives.contrastive import L2
 from energan.samplers.chains import LangevinChains
 from energan.samplers.dynamics import Rule, check_spread, scaled_rule
 from energan.samplers.replay import Replay
-from energan.schedules import Schedule
 
 ADAM = Optimiser(lr=0.0001, beta1=0.0)
 

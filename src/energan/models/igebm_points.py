@@ -14,6 +14,7 @@ from pydantic import Field
 
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
+from energan.core.schedules import Schedule
 from energan.energies.scalar import Scalar
 from energan.nets.conditional import WithLabels, classes_of
 from energan.nets.mlp import Widths, smooth_mlp
@@ -22,7 +23,6 @@ from energan.objectives.contrastive import L2
 from energan.samplers.chains import Dynamics, LangevinChains
 from energan.samplers.dynamics import Rule
 from energan.samplers.replay import Replay
-from energan.schedules import Schedule
 
 ADAM = Optimiser(lr=0.001, beta1=0.0)
 

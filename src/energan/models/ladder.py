@@ -8,12 +8,12 @@ from pydantic import Field
 
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
+from energan.core.schedules import Schedule
 from energan.energies.ladder import LadderEnergy
 from energan.nets.ladder import Ladder
 from energan.nets.mlp import Widths
 from energan.objectives.few_labels import FewLabels
 from energan.samplers.none import NoSampler
-from energan.schedules import Schedule
 
 ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 80000)")
 

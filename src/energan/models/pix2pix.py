@@ -16,6 +16,7 @@ from pydantic import Field
 
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
+from energan.core.schedules import Schedule
 from energan.energies.patch import Patches
 from energan.nets.conv import image_shape
 from energan.nets.mlp import Output, Widths, check_output, set_weights
@@ -23,7 +24,6 @@ from energan.nets.patch import check_patches, patch_logits, receptive_field
 from energan.nets.unet import UNet, unet_widths
 from energan.objectives import PairedLogistic
 from energan.samplers.translator import Translator
-from energan.schedules import Schedule
 
 ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 40000)")
 

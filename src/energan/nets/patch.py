@@ -8,7 +8,7 @@ from torch import nn
 from energan.core import SettingError
 from energan.nets.conv import SLOPE, down
 from energan.nets.dense import Chain
-from energan.nets.present import PresentNorm
+from energan.nets.instance_norm import PresentNorm
 
 KERNEL = 4
 

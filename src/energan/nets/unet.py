@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from energan.core import SettingError, Stream, Streamed
 from energan.nets.conv import SLOPE, down, halvings, up
 from energan.nets.dense import Chain
+from energan.nets.instance_norm import DropoutNoise, PresentNorm
 from energan.nets.mlp import OUTPUTS, Output
-from energan.nets.present import DropoutNoise, PresentNorm
 
 FEWEST, MOST = 3, 8
 """Halvings of a U-Net; the published one halves 256 pixels 8 times."""

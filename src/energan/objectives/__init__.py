@@ -1,11 +1,6 @@
 """How the losses are formed: pure functions on energies, and the objectives made of them."""
 
-from energan.objectives.contrastive import (
-    Contrastive,
-    MaximumLikelihood,
-    contrastive,
-    energy_l2,
-)
+from energan.objectives.contrastive import Contrastive, MaximumLikelihood, contrastive, energy_l2
 from energan.objectives.few_labels import FewLabels
 from energan.objectives.logistic import Logistic, logistic, minimax, non_saturating
 from energan.objectives.margin import Hinge, Log, SquareSquare, hinge, log_loss, square_square

@@ -112,7 +112,7 @@ def render(template: str = "template.html.j2", **what: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("energan.report", "."),
+        loader=PackageLoader("energan.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

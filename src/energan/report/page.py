@@ -10,13 +10,17 @@ from torch import Tensor
 
 from energan.core import SettingError
 from energan.data import DataSet
-from energan.folder import write_atomically
-from energan.pictures import is_image
-from energan.report import classification, curves, facts, galleries, html, outside, plane, scores
+from energan.inference.run import Run
+from energan.io.pictures import is_image
+from energan.io.run_folder import write_atomically
+from energan.report import html
 from energan.report.html import Picture
-from energan.report.material import Material, gather
-from energan.report.timeline import timeline
-from energan.run import Run
+from energan.report.run import classification, curves, facts, scores
+from energan.report.run import ood as outside
+from energan.report.run import points as plane
+from energan.report.run import samples as galleries
+from energan.report.run.contents import Material, gather
+from energan.report.run.samples import timeline
 
 Say = Callable[[str], None]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from energan.core import SettingError
 from energan.errors import describe
-from energan.settings import Job, load
+from energan.experiment.settings import Job, load
+from energan.io.text import settings_text, value_text
 from energan.sweep.grid import Sweep, Values
 from energan.sweep.suiting import ranking
 from energan.sweep.trials import trial_id
-from energan.sweep.wording import settings_text, value_text
 
 MOST = 20_000
 """Trials that are looked at beforehand; of larger sweeps the others are when their turn comes."""

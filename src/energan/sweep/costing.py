@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from energan.assembly import build
 from energan.core import Domain, Model, Optimiser
-from energan.settings import Job
+from energan.experiment.build import build
+from energan.experiment.settings import Job
 from energan.sweep.counting import META, counted
 
 BALANCE = 10

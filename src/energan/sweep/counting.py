@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from energan.core import Batch, Context, Domain, Model, Randomness, attach, frozen
-from energan.schedules import parse
+from energan.core.schedules import parse
 
 META = torch.device("meta")
 

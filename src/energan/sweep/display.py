@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from energan.errors import describe
+from energan.io.text import duration, score_text, settings_text, sign_of, varying
 from energan.sweep.folder import SweepFolder
 from energan.sweep.tally import ENDED, End, Row, State, Tally
 from energan.sweep.trials import Trial
-from energan.sweep.wording import duration, score_text, settings_text, sign_of, varying
 
 LOOK, SPEAK = 10.0, 60.0
 """Seconds between two looks at what other machines did, and between two lines of what runs."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from energan.recipes import merged
 
 if TYPE_CHECKING:
-    from energan.settings import Job
+    from energan.experiment.settings import Job
 
 Values = dict[str, Any]
 """Axis -> the value that a trial has there, as JSON writes it."""
@@ -58,7 +58,9 @@ class Sweep:
 
         Raises SettingError if the trial does not fit its recipe.
         """
-        from energan.settings import load  # with torch, which those who only list do without
+        from energan.experiment.settings import (
+            load,  # with torch, which those who only list do without
+        )
 
         job = load(self.recipe).changed(self.changes(values))
         return job if scale == 1 else job.scaled(scale)

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from energan.assembly import cohort_key
 from energan.core import Domain
 from energan.data import open_data
 from energan.data.settings import DataSettings
+from energan.experiment.build import cohort_key
 from energan.sweep.costing import Cost, Costs
 from energan.sweep.grouping import Known
 from energan.sweep.machine import Machine, checkpoint_bytes, member_bytes

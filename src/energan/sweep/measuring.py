@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-from energan.assembly import build, loop_of
 from energan.core import EnerganError
 from energan.data import DataSet, open_data
-from energan.margin import wants_estimate
-from energan.settings import Job, load
-from energan.training.engine import choose
+from energan.experiment.build import build, loop_of
+from energan.experiment.margin import wants_estimate
+from energan.experiment.settings import Job, load
+from energan.training.device import choose
 from energan.training.loop import Loop
 
 Timer = Callable[[Sequence[Job], float], float]

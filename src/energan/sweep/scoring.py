@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from energan.evaluation import classes
+from energan.evaluation import classification as classes
 from energan.evaluation.evaluate import evaluate
 from energan.evaluation.results import Result
-from energan.folder import RunFolder
-from energan.run import Run
+from energan.inference.run import Run
+from energan.io.run_folder import RunFolder
 from energan.sweep.claiming import machine_name
 from energan.sweep.folder import Record
 from energan.sweep.setup import Setup

@@ -6,13 +6,13 @@ from difflib import get_close_matches
 from energan.core import SettingError
 from energan.data import DataSet
 from energan.errors import describe
-from energan.evaluation.classes import NAMES as OF_CLASSES
+from energan.evaluation.classification import NAMES as OF_CLASSES
 from energan.evaluation.classifier import lacks
 from energan.evaluation.distances import MOST_PIXELS
 from energan.evaluation.evaluate import CONDITIONED
 from energan.evaluation.measures import ALIASES, MEASURES
-from energan.held_out import no_errors
-from energan.settings import Job
+from energan.experiment.callbacks.held_out import no_errors
+from energan.experiment.settings import Job
 
 SEVERAL = {
     "precision_recall_density_coverage": ("precision", "recall", "density", "coverage"),

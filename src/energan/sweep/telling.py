@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from energan.io.text import duration
 from energan.sweep.estimating import GAIN
 from energan.sweep.speeds import Timing
-from energan.sweep.wording import duration
 
 if TYPE_CHECKING:
     from energan.sweep.planning import Plan

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
 
-from energan import experiment, seeds, seeds_resume
 from energan.core import CheckpointError, DivergenceError, RunError
-from energan.evaluation.keeping import judging
-from energan.folder import RunFolder
-from energan.settings import Job
+from energan.evaluation.checkpoint_metric import judging
+from energan.experiment import cohort as seeds
+from energan.experiment import resume as seeds_resume
+from energan.experiment import start as experiment
+from energan.experiment.settings import Job
+from energan.io.run_folder import RunFolder
 from energan.sweep.folder import SweepFolder
 from energan.sweep.setup import Setup
 from energan.sweep.trials import Trial

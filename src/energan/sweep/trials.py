@@ -8,7 +8,7 @@ from typing import Any
 
 from energan.data import open_data
 from energan.data.settings import DataSettings
-from energan.settings import Job, rebuilt
+from energan.experiment.settings import Job, rebuilt
 from energan.sweep.grid import Sweep, Values
 from energan.training.settings import TrainingSettings
 

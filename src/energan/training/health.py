@@ -10,7 +10,7 @@ from statistics import median
 from typing import Protocol
 
 from energan.core import BlowUpError, DivergenceError
-from energan.folder import RunFolder
+from energan.io.run_folder import RunFolder
 from energan.training.hooks import Figures
 from energan.training.loop import Hook, Loop
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from energan.core import BlowUpError, CheckpointError, DivergenceError
-from energan.folder import RunFolder
+from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.loop import Hook, Loop
 

@@ -20,12 +20,12 @@ from energan.core import (
     attach,
     frozen,
 )
-from energan.schedules import parse
-from energan.training.calibrate import CHUNK, calibrate
+from energan.core.schedules import parse
+from energan.training.batch_statistics import CHUNK, calibrate
 from energan.training.cohort import check_members, mask, stack
-from energan.training.engine import Engine
+from energan.training.device import Engine
+from energan.training.distributed import ALONE, Ranks
 from energan.training.optimisers import Stepper
-from energan.training.ranks import ALONE, Ranks
 from energan.training.settings import TrainingSettings
 
 Figures = list[tuple[int, dict[str, Tensor]]]

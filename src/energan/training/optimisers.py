@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from energan.core import Optimiser
-from energan.schedules import parse
+from energan.core.schedules import parse
 
 Named = list[tuple[str, nn.Parameter]]
 ITEMS = {"adam": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}

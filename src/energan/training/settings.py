@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from energan.core import Config
-from energan.schedules import Steps
+from energan.core.schedules import Steps
 
 
 class TrainingSettings(Config):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from energan.data.cooccurrence import ppmi, tag_vectors, unit
+from energan.data.tagged import ppmi, tag_vectors, unit
 
 
 def drawn(seed: int, images: int = 60, tags: int = 7) -> np.ndarray:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from energan.core import DataError
 from energan.data import DataSettings, PairSet, open_data
-from image_files import noise, smooth
+from support.image_files import noise, smooth
 
 SIDE = 8
 

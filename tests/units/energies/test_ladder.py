@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-import plain_ladder as plain
 from energan.core import Randomness, Stream, attach, calibrating
 from energan.energies.ladder import LadderEnergy
 from energan.nets.ladder import Ladder
 from energan.training.cohort import stack
+from support import plain_ladder as plain
 
 EVENT = (1, 2, 4)
 WIDTHS = (8, 6, 5, 3)

@@ -11,10 +11,10 @@ from sklearn.metrics import balanced_accuracy_score
 
 from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.content import cache_folder
-from energan.evaluation import convnet
+from energan.data.images.checksums import cache_folder
+from energan.evaluation import classifier as convnet
 from energan.evaluation.attributes import attribute_classifier, exclusive, parts_of, traits
-from energan.evaluation.images import Reference, reference_for
+from energan.evaluation.reference import Reference, reference_for
 
 NAMES = ("bright_left", "bright_top", "rare")
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from energan.core import DataError, Domain, SettingError
 from energan.data import DataSettings
-from energan.evaluation import convnet
+from energan.evaluation import classifier as convnet
 from energan.evaluation.extractors import extractor_for
-from energan.evaluation.images import Reference, reference_for
+from energan.evaluation.reference import Reference, reference_for
 
 DIGITS = Domain((1, 8, 8), -1.0, 1.0, 10)
 

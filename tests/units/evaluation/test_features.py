@@ -9,7 +9,7 @@ import torch
 
 from energan.core import DataError, Domain
 from energan.data import DataSettings, open_data
-from energan.data.tag_files import read_tag_file
+from energan.data.sources.tag_files import read_tag_file
 from energan.evaluation import attributes
 from energan.evaluation.features import Maker, maker_of, remembered, tagged_features
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from energan.evaluation import few_labels
-from energan.evaluation.classes import Classes
-from energan.settings import load
+from energan.evaluation.classification import Classes
+from energan.experiment.settings import load
 
 
 def made(

@@ -12,13 +12,14 @@ from torch import Tensor
 
 import energan
 from energan.core import DataError, SettingError
-from energan.evaluation import ood, stored
+from energan.evaluation import metrics_file as stored
+from energan.evaluation import ood
 from energan.evaluation.ood import MORE_LIKE, NO_ORDER, out_of_distribution
-from energan.folder import RunFolder
-from energan.report import outside
-from energan.report.material import Material
+from energan.inference.run import Run
+from energan.io.run_folder import RunFolder
 from energan.report.page import write_report
-from energan.run import Run
+from energan.report.run import ood as outside
+from energan.report.run.contents import Material
 
 QUIET = {"log_every": 5, "sample_every": 10, "checkpoint_every": 10, "tensorboard": False}
 SMALL: dict[str, Any] = {"generator": [8], "encoder": [8]}

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from energan.core import Domain
-from energan.evaluation.synthetic import KINDS, Ground, made
-from energan.evaluation.textures import checkerboard, grating, pink, textures
+from energan.evaluation.synthetic import KINDS, Ground, checkerboard, grating, made, pink, textures
 
 domains = st.builds(
     lambda channels, height, width, signed: Domain(

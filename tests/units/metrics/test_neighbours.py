@@ -8,12 +8,7 @@ from prdc import compute_prdc
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu, norm
 
-from energan.metrics import (
-    memorisation,
-    nearest,
-    neighbourhoods,
-    precision_recall_density_coverage,
-)
+from energan.metrics import memorisation, nearest, neighbourhoods, precision_recall_density_coverage
 
 shapes = st.tuples(st.integers(8, 60), st.integers(8, 60), st.integers(1, 6))
 

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from energan.metrics import (
-    at_k,
-    nearest_words,
-    neighbour_votes,
-    oracle_at_k,
-    top_tags,
-    word_votes,
-)
+from energan.metrics import at_k, nearest_words, neighbour_votes, oracle_at_k, top_tags, word_votes
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

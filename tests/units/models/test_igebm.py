@@ -10,7 +10,7 @@ from energan.models import igebm, igebm_points
 from energan.samplers.chains import LangevinChains
 from energan.samplers.dynamics import Rule
 from energan.training import checkpoint
-from helpers import assert_identical, make_loop, small_data, snapshot
+from support.helpers import assert_identical, make_loop, small_data, snapshot
 
 UNIT = Domain((1, 8, 8), 0.0, 1.0, classes=10)
 SIGNED = Domain((1, 8, 8), -1.0, 1.0, classes=10)
@@ -61,8 +61,8 @@ def test_mistakes_are_told() -> None:
 
 
 def test_a_buffer_smaller_than_the_batch_is_told_before_anything_is_made() -> None:
-    from energan.assembly import loop_of
-    from energan.training.engine import Engine
+    from energan.experiment.build import loop_of
+    from energan.training.device import Engine
     from energan.training.settings import TrainingSettings
 
     built = igebm.build(igebm.Config.tiny(), UNIT)

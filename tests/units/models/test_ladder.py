@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from energan.core import Context, Domain, Optimiser, Randomness, SettingError
+from energan.core.schedules import parse
 from energan.energies.ladder import LadderEnergy
+from energan.experiment.settings import load
 from energan.models import ebgan_ln, ladder
 from energan.samplers.generator import Generator
 from energan.samplers.none import NoSampler
-from energan.schedules import parse
-from energan.settings import load
-from helpers import assert_identical, make_loop, small_data, snapshot
+from support.helpers import assert_identical, make_loop, small_data, snapshot
 
 DIGITS = Domain((1, 28, 28), 0.0, 1.0, classes=10)
 SMALL = Domain((1, 8, 8), 0.0, 1.0, classes=10)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from energan.core import Domain, SettingError
+from energan.core.schedules import parse
 from energan.models import pix2pix
-from energan.schedules import parse
 
 
 def pairs(*shape: int, sources: int = 3, low: float = -1.0) -> Domain:

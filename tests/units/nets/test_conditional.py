@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from energan.core import Domain, SettingError
-from energan.energies.labels import UnderAnyLabel
+from energan.energies.least_over_labels import UnderAnyLabel
 from energan.energies.reconstruction import Reconstruction
 from energan.models import cebgan, cgan
 from energan.nets.autoencoder import mlp_autoencoder

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from energan.assembly import build
 from energan.core import Domain, SettingError
+from energan.experiment.build import build
+from energan.experiment.settings import load
 from energan.models import dcgan, ebgan_conv
 from energan.nets.conv import conv_logit
 from energan.nets.dense import BatchNorm, Dense
 from energan.recipes import RECIPES
 from energan.recipes.dogs import DOGS
-from energan.settings import load
 
 FACES = Domain((3, 64, 64), -1.0, 1.0)
 PAIRS = ["celeba", "lsun", "lsun-patches"]

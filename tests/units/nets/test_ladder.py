@@ -5,10 +5,10 @@ import torch
 from scipy.stats import kstest
 from torch import Tensor
 
-import plain_ladder as plain
 from energan.core import Randomness, Stream, attach
 from energan.nets.ladder import Combinator, Ladder
 from energan.training.cohort import stack
+from support import plain_ladder as plain
 
 WIDTHS = (7, 6, 5, 4)
 PARTS: dict[Stream, int] = {"real": 9, "fake": 8, "labelled": 6}

@@ -11,7 +11,7 @@ from energan.core import Batch, Domain, Model, SettingError
 from energan.models import ebgan_imagenet
 from energan.nets.dense import BatchNorm
 from energan.nets.noisy import NoisyGenerator
-from helpers import make_loop, small_data
+from support.helpers import make_loop, small_data
 
 Config = ebgan_imagenet.Config
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from energan.core import SettingError
+from energan.nets.instance_norm import PresentNorm
 from energan.nets.patch import check_patches, patch_logits, receptive_field, strides
-from energan.nets.present import PresentNorm
 
 PUBLISHED = (64, 128, 256, 512)
 

@@ -10,7 +10,7 @@ from energan.core import Domain, Model, calibrating
 from energan.models import dcgan, ebgan_imagenet
 from energan.nets.dense import BatchNorm, Chain, Dropout
 from energan.nets.recompute import Recomputed, recomputed
-from helpers import assert_identical, make_loop, small_data, snapshot
+from support.helpers import assert_identical, make_loop, small_data, snapshot
 
 IMAGES = Domain((3, 16, 16), -1.0, 1.0)
 SMALL = {"generator": (16, 8, 8), "noise": (4, 2), "encoder": (8, 16), "latent": 6}

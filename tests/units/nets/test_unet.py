@@ -6,7 +6,7 @@ from torch import nn
 
 from energan.core import Calibrated, Randomness, SettingError, attach
 from energan.nets.conv import down
-from energan.nets.present import DropoutNoise, PresentNorm
+from energan.nets.instance_norm import DropoutNoise, PresentNorm
 from energan.nets.unet import UNet, unet_widths
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)

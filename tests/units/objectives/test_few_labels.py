@@ -8,7 +8,6 @@ import torch
 from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
-import plain_ladder as plain
 from energan.core import (
     Batch,
     Context,
@@ -25,6 +24,7 @@ from energan.energies.logit import Logit
 from energan.nets.ladder import Ladder
 from energan.nets.mlp import mlp_logit
 from energan.objectives.few_labels import FewLabels
+from support import plain_ladder as plain
 
 CLASSES, INPUTS = 3, 6
 OBJECTIVE = FewLabels()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from energan import cli
+from energan.cli import main as cli
 from energan.errors import RunError, SettingError
 from energan.evaluation.evaluate import evaluate
-from energan.run import Run
+from energan.inference.run import Run
 from energan.sweep.asked import Asked, check, keep, read
 from energan.sweep.better import better_of
 from energan.sweep.folder import SweepFolder

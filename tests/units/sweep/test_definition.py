@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from energan.core import Domain, SettingError
 from energan.data import DataSet
 from energan.evaluation.evaluate import wanted_measures
-from energan.settings import load
+from energan.experiment.settings import load
 from energan.sweep import SWEEPS
 from energan.sweep.definition import find
 from energan.sweep.suiting import ranking, suited
-from helpers import small_data
+from support.helpers import small_data
 
 WHOLE: dict[str, Any] = {
     "recipe": "ebgan-digits",

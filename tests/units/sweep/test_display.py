@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from energan.settings import load
+from energan.experiment.settings import load
+from energan.io.text import duration, score_text, settings_text, varying
 from energan.sweep import display as displays
 from energan.sweep.display import Display, Lasting
 from energan.sweep.folder import SweepFolder
 from energan.sweep.tally import Tally
 from energan.sweep.trials import Trial
-from energan.sweep.wording import duration, score_text, settings_text, varying
 
 JOB = load("gan-ring")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from energan.core import Domain
-from energan.settings import Job, load
+from energan.experiment.settings import Job, load
 from energan.sweep import Sweep
 from energan.sweep.costing import Costs
 from energan.sweep.knowing import Knowing

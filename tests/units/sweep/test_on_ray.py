@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from energan.errors import RunError
-from energan.settings import load
+from energan.experiment.settings import load
 from energan.sweep import on_ray
 from energan.sweep.claiming import claim
 from energan.sweep.cluster import How

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energan.assembly import build
 from energan.core import Domain, SettingError
-from energan.settings import Job, load
+from energan.experiment.build import build
+from energan.experiment.settings import Job, load
 from energan.sweep import Sweep
 from energan.sweep.costing import Cost, Costs
 from energan.sweep.counting import META, counted

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from energan.core import SettingError
 from energan.sweep import SWEEPS, Sweep
-from energan.sweep.stratified import order, sample
+from energan.sweep.sampling import order, sample
 
 sizes_of = st.lists(st.integers(1, 7), min_size=1, max_size=6).filter(lambda n: prod(n) <= 1500)
 seeds = st.integers(0, 10**6)

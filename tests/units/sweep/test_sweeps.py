@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from energan.assembly import build
 from energan.core import Domain, SettingError
+from energan.experiment.build import build
+from energan.experiment.settings import load
 from energan.nets.dense import BatchNorm, Dense, Dropout
 from energan.recipes import find
-from energan.settings import load
 from energan.sweep import SWEEPS, Sweep
 from energan.sweep.checking import checked
 from energan.sweep.trials import trials_of

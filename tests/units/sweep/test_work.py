@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from energan.folder import RunFolder
+from energan.io.run_folder import RunFolder
 from energan.sweep import Sweep
 from energan.sweep import scoring as scoring_module
 from energan.sweep import training as training_module
@@ -90,7 +90,7 @@ def test_a_trial_is_trained_scored_and_kept(folder: SweepFolder) -> None:
 
 
 def test_a_trial_is_what_training_it_by_itself_gives(folder: SweepFolder, tmp_path: Path) -> None:
-    from energan import experiment
+    from energan.experiment import start as experiment
 
     (trial,) = trials({"model.margin": (2,)})
     work(folder, [trial], SETUP)

@@ -11,7 +11,7 @@ import torch
 from energan.core import CheckpointError, DivergenceError
 from energan.training import checkpoint
 from energan.training.loop import Loop
-from helpers import make_loop, model_case, snapshot
+from support.helpers import make_loop, model_case, snapshot
 
 
 def a_loop(steps: int = 3, **options: object) -> Loop:

@@ -9,7 +9,7 @@ import pytest
 
 from energan import models
 from energan.core import DivergenceError, Optimiser
-from energan.folder import RunFolder
+from energan.io.run_folder import RunFolder
 from energan.training import health
 from energan.training.health import LASTING, Health, Seen
 from energan.training.loop import Loop

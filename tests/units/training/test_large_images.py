@@ -5,13 +5,13 @@ import torch
 
 from energan.core import Batch, Context, Domain, Randomness
 from energan.data.dataset import DataSet
+from energan.experiment.callbacks.samples import Score
 from energan.models import dcgan, ebgan_imagenet
 from energan.nets.dense import BatchNorm
-from energan.previews import Score
 from energan.samplers.generator import Generator
-from energan.training.calibrate import CHUNK, bounded
-from energan.training.engine import Engine
-from helpers import make_loop, small_data
+from energan.training.batch_statistics import CHUNK, bounded
+from energan.training.device import Engine
+from support.helpers import make_loop, small_data
 
 SMALL = {"generator_width": 1, "encoder_width": 1, "noise_width": 1}
 

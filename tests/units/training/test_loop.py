@@ -18,10 +18,10 @@ from energan.core import (
     calibrating,
 )
 from energan.training.cohort import stack
-from energan.training.engine import Engine, EngineSettings, choose, native_bf16
+from energan.training.device import Engine, EngineSettings, choose, native_bf16
 from energan.training.loop import NORMS_EVERY
 from energan.training.optimisers import Stepper
-from helpers import DOMAINS, Case, make_loop, model_case, small_data
+from support.helpers import DOMAINS, Case, make_loop, model_case, small_data
 
 # --- engine ---------------------------------------------------------------------------------------
 

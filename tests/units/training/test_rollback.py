@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from energan.core import BlowUpError, DivergenceError
-from energan.folder import RunFolder
+from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.hooks import Rollback
 

@@ -1,0 +1,180 @@
+"""A threshold on the energy, from the energies of normal events; kept in the run's folder.
+
+Split-conformal: of n normal energies the ⌈(n + 1)(1 − fpr)⌉-th smallest is the threshold, so that
+a new normal event that is exchangeable with them exceeds it with a probability of at most fpr.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError, RunError, SettingError
+from energan.io.run_folder import write_atomically
+from energan.metrics.detection import calibrated_threshold, percentile_of
+from energan.version import __version__
+
+NAME, FORMAT = "calibration.json", 1
+MOST_KEPT = 20_000
+"""Energies that are kept; of more, that many order statistics stand for all."""
+FPR = 0.05
+
+Part = Literal["held-out", "given"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which energy was calibrated: a checkpoint's step, the sha256 of its weights, raw or ema."""
+
+    step: int
+    sha256: str
+    weights: str
+
+    def __str__(self) -> str:
+        return f"step {self.step} ({self.weights} weights)"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a calibrated run says of B events.
+
+    energy: float (B,). percentile: float (B,), the share of normal events, 0 to 100, whose energy
+    is no higher. anomalous: bool (B,), energy above the threshold, or not a number.
+    """
+
+    energy: Tensor
+    percentile: Tensor
+    anomalous: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A threshold, and all that it depends on.
+
+    threshold: energies above it are anomalous. fpr: the share of new normal events that exceeds it,
+    at most. count: how many normal events; energies: theirs in ascending order, float32, thinned
+    out to MOST_KEPT. part: "held-out" for the run's own held-out part, "given" for what the user
+    named. source, fingerprint: the events' name, and the sha256 of what they hold.
+    """
+
+    threshold: float
+    fpr: float
+    count: int
+    network: Network
+    part: Part
+    source: str
+    fingerprint: str
+    energies: Tensor = field(repr=False)
+    energan: str = __version__
+
+    def __str__(self) -> str:
+        whose = "the run's held-out part of " if self.part == "held-out" else ""
+        return f"{self.count:,} normal events: {whose}{self.source}"
+
+    def at(self, fpr: float) -> "Calibration":
+        """The same energies at another rate."""
+        return replace(self, fpr=fpr, threshold=threshold_of(self.energies, fpr))
+
+    def scores(self, energy: Tensor) -> Scores:
+        """Verdicts on events with these energies (B,)."""
+        if not len(energy):
+            return Scores(energy, energy.double(), energy.bool())
+        percentile = torch.as_tensor(percentile_of(finite(energy), self.energies))
+        # an energy that is not a number is no evidence of a normal event
+        return Scores(energy, percentile, ~(energy <= self.threshold))
+
+    def save(self, run: Path) -> Path:
+        """Write it into the run's folder."""
+        # nine digits give a float32 back exactly
+        energies = [float(f"{value:.9g}") for value in self.energies.tolist()]
+        record = {"format": FORMAT, **vars(self), "network": asdict(self.network)}
+        text = json.dumps({**record, "energies": energies}, ensure_ascii=False)
+        write_atomically(run / NAME, text + "\n")
+        return run / NAME
+
+
+def calibrated(
+    energies: Tensor, fpr: float, network: Network, part: Part, source: str, fingerprint: str
+) -> Calibration:
+    """From the energies (n,) of normal events, in any order.
+
+    Raises SettingError for an fpr outside (0, 1), or one that n events are too few for, and
+    DataError for an energy that is not finite.
+    """
+    if not bool(energies.isfinite().all()):
+        raise DataError(
+            f"{source}: {int((~energies.isfinite()).sum())} of {len(energies)} energies are not "
+            "finite: the run is no judge of these events; calibrate on others, or train anew"
+        )
+    kept = thinned(energies.float().sort().values)
+    threshold = threshold_of(kept, fpr)
+    return Calibration(threshold, fpr, len(energies), network, part, source, fingerprint, kept)
+
+
+def finite(energy: Tensor) -> Tensor:
+    """float64; an energy that is not a number counts as the highest: it is no sign of normality."""
+    most = torch.finfo(torch.float64).max
+    return energy.double().nan_to_num(nan=most, posinf=most, neginf=-most)
+
+
+def thinned(ascending: Tensor, most: int = MOST_KEPT) -> Tensor:
+    """All, or the ⌈j n / most⌉-th smallest of n, j = 1 … most.
+
+    Rounding the ranks up keeps the promise: the conformal rank among the kept ones is at least the
+    conformal rank among all.
+    """
+    n = len(ascending)
+    if n <= most:
+        return ascending
+    ranks = -(-torch.arange(1, most + 1) * n // most)
+    return ascending[ranks - 1]
+
+
+def threshold_of(energies: Tensor, fpr: float) -> float:
+    """The conformal threshold; SettingError where there can be none."""
+    if not 0 < fpr < 1:
+        raise SettingError(f"fpr {fpr:g}: the false positive rate lies between 0 and 1, as 0.05")
+    try:
+        return float(calibrated_threshold(energies, fpr))
+    except ValueError:
+        needed = math.ceil(round((1 - fpr) / fpr, 9))
+        raise SettingError(
+            f"a false positive rate of {fpr:g} needs at least {needed:,} normal events, and there "
+            f"are {len(energies):,}: give more, or allow a rate of at least "
+            f"{_ceil(1 / (len(energies) + 1)):g}"
+        ) from None
+
+
+def _ceil(rate: float) -> float:
+    """Rounded up to two digits."""
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return round(math.ceil(round(rate / unit, 6)) * unit, 12)
+
+
+def read(run: Path) -> Calibration | None:
+    """The calibration that is kept in a run; None if there is none. RunError if it is damaged."""
+    path = run / NAME
+    if not path.is_file():
+        return None
+    try:
+        return _parsed(json.loads(path.read_text(encoding="utf8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): remove it, and calibrate "
+            "anew"
+        ) from None
+
+
+def _parsed(stored: Mapping[str, Any]) -> Calibration:
+    if stored["format"] != FORMAT:
+        raise ValueError(f"format {stored['format']}, and this version reads {FORMAT}")
+    rest = {k: v for k, v in stored.items() if k not in ("format", "network", "energies")}
+    energies = torch.tensor(stored["energies"], dtype=torch.float32)
+    if not len(energies):
+        raise ValueError("it holds no energies")
+    return Calibration(**rest, network=Network(**stored["network"]), energies=energies)

@@ -1,0 +1,133 @@
+"""How well an energy tells anomalous events from normal ones, where labels say which are which."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energan.anomaly.calibration import finite
+from energan.core import SettingError
+from energan.data.inference import Judged
+from energan.metrics.detection import auroc, average_precision, fpr_at_tpr
+
+NORMAL_NAMES = {"good", "normal"}
+NORMAL, ANOMALOUS, NEITHER = 0, 1, -1
+
+
+@dataclass(frozen=True)
+class Detection:
+    """auroc, average_precision (anomalous ones are the positives) and the false positive rate at
+    which 95 % of the anomalous are found; of `normal` and `anomalous` events."""
+
+    auroc: float
+    average_precision: float
+    fpr_at_95_tpr: float
+    normal: int
+    anomalous: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user says of the classes: names, or numbers."""
+
+    anomaly: tuple[str, ...] = ()
+    normal: tuple[str, ...] = ()
+
+
+NOTHING = Wanted()
+
+
+def detect(energy: Tensor, sides: Tensor) -> Detection | None:
+    """Of energies (N,) and sides (N,), NORMAL, ANOMALOUS or NEITHER; None if one side is empty."""
+    counted = sides != NEITHER
+    scores = finite(energy)[counted]
+    anomalous = sides[counted] == ANOMALOUS
+    count = int(anomalous.sum())
+    if count in (0, len(anomalous)):
+        return None
+    return Detection(
+        float(auroc(scores, anomalous)),
+        float(average_precision(scores, anomalous)),
+        float(fpr_at_tpr(scores, anomalous, tpr=0.95)),
+        len(anomalous) - count,
+        count,
+    )
+
+
+def detection_table(rows: Sequence[tuple[str, Detection]]) -> list[dict[str, str | float | int]]:
+    """A row for each (what was left out, how well it was found), and the mean of them."""
+    figures = ("auroc", "average_precision", "fpr_at_95_tpr", "normal", "anomalous")
+    table: list[dict[str, str | float | int]] = [
+        {"anomaly": name, **{f: getattr(found, f) for f in figures}} for name, found in rows
+    ]
+    if len(rows) > 1:
+        means = {f: sum(getattr(d, f) for _, d in rows) / len(rows) for f in figures[:3]}
+        counts = {f: sum(getattr(d, f) for _, d in rows) for f in figures[3:]}
+        table.append({"anomaly": "mean", **means, **counts})
+    return table
+
+
+def sides_of(judged: Judged, trained: Sequence[str], wanted: Wanted = NOTHING) -> Tensor | None:
+    """int8 (N,) of NORMAL, ANOMALOUS and NEITHER; None if nothing says which class is which.
+
+    First what the user says; then a class called good or normal; then the classes the run was
+    trained on, `trained`: all others are anomalous.
+    """
+    classes, labels = judged.classes, judged.data.labels
+    if labels is None:
+        return None
+    everything = set(range(len(classes)))
+    if wanted != NOTHING:
+        anomalous, normal = _numbers(wanted.anomaly, classes), _numbers(wanted.normal, classes)
+        if both := anomalous & normal:
+            raise SettingError(
+                f"class {classes[min(both)]} is both --anomaly and --normal: drop one"
+            )
+        anomalous, normal = (
+            anomalous if wanted.anomaly else everything - normal,
+            normal if wanted.normal else everything - anomalous,
+        )
+    else:
+        good = {i for i, name in enumerate(classes) if name.lower() in NORMAL_NAMES}
+        # numbers stand for classes of the source that was trained on, and of no other
+        known = _numbers(trained, classes, by_number=judged.own)
+        normal = good if len(good) == 1 else known
+        if not normal:
+            return None
+        anomalous = everything - normal
+    side = torch.full((len(classes),), NEITHER, dtype=torch.int8)
+    side[list(anomalous)] = ANOMALOUS
+    side[list(normal)] = NORMAL
+    return torch.where(labels < 0, NEITHER, side[labels.clamp_min(0)])  # -1: of no known class
+
+
+def check_classes(groups: Sequence[Judged], wanted: Wanted) -> None:
+    """SettingError for a class that none of the groups has."""
+    classes = [name for group in groups for name in group.classes]
+    for option, words in (("--anomaly", wanted.anomaly), ("--normal", wanted.normal)):
+        if words and not classes:
+            raise SettingError(
+                f"{option}: the images have no labels; put each class into a folder of its own, or "
+                "name a labelled source"
+            )
+        for word in words:
+            if not any(_numbers([word], group.classes) for group in groups):
+                near = (
+                    difflib.get_close_matches(word, classes, 3) or list(dict.fromkeys(classes))[:10]
+                )
+                raise SettingError(
+                    f"{option}: there is no class {word!r}; there are {', '.join(near)}"
+                )
+
+
+def _numbers(words: Sequence[str], classes: Sequence[str], by_number: bool = True) -> set[int]:
+    """Of the classes that `words` name, those that there are."""
+    found = set()
+    for word in words:
+        if word in classes:
+            found.add(list(classes).index(word))
+        elif by_number and word.isdigit() and int(word) < len(classes):
+            found.add(int(word))
+    return found

@@ -1,0 +1,227 @@
+"""All events that are judged together: what they are called, what they scored, what labels say."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from energan.anomaly.calibration import Calibration, Scores, finite
+from energan.anomaly.detection import (
+    ANOMALOUS,
+    NEITHER,
+    NORMAL,
+    NOTHING,
+    Detection,
+    Wanted,
+    check_classes,
+    detect,
+    sides_of,
+)
+from energan.core import Domain, SettingError
+from energan.data import DataSet, DataSettings
+from energan.data.inference import Judged, open_images
+from energan.io.run_folder import write_atomically
+
+NAMED = 12
+"""Classes that are named in a line."""
+Energies = Callable[[DataSet, str], Tensor]
+"""A data set, and what a progress bar calls the work -> U (N,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """Events of one or more sources, in the order that the user named them.
+
+    groups: a source each. skipped: (where, reason). sides: of each group's events, None where
+    nothing says which class is normal. energy, scores: once they are made.
+    """
+
+    groups: tuple[Judged, ...]
+    skipped: tuple[tuple[str, str], ...]
+    sides: tuple[Tensor | None, ...]
+    energy: Tensor | None = None
+    calibration: Calibration | None = None
+
+    def __len__(self) -> int:
+        return sum(len(group) for group in self.groups)
+
+    def with_energies(self, energies: Energies) -> "Sheet":
+        parts = [energies(group.data, f"scoring {group.source}") for group in self.groups]
+        return replace(self, energy=torch.cat(parts))
+
+    def scored(self, energies: Energies, calibration: Calibration) -> "Sheet":
+        return replace(self.with_energies(energies), calibration=calibration)
+
+    @cached_property
+    def scores(self) -> Scores:
+        assert self.energy is not None
+        assert self.calibration is not None
+        return self.calibration.scores(self.energy)
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name for group in self.groups for name in group.names]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The name of each event's class, "" where it has none."""
+        found: list[str] = []
+        for group in self.groups:
+            rows, names = group.data.labels, group.classes
+            labels = [-1] * len(group) if rows is None else rows.tolist()
+            found += ["" if i < 0 else names[i] for i in labels]
+        return found
+
+    @property
+    def labelled(self) -> bool:
+        return any(group.data.labels is not None for group in self.groups)
+
+    @property
+    def what(self) -> str:
+        """The sources, and which part of them."""
+        said = {"test": " (test part)", "held-out": " (kept from training)", "all": ""}
+        return ", ".join(group.source + said[group.part] for group in self.groups)
+
+    # --- what labels say --------------------------------------------------------------------------
+
+    @cached_property
+    def side(self) -> Tensor:
+        """NORMAL, ANOMALOUS or NEITHER for each event, int8 (N,)."""
+        nothing = (torch.full((len(g),), NEITHER, dtype=torch.int8) for g in self.groups)
+        pairs = zip(self.sides, nothing, strict=True)
+        return torch.cat([blank if side is None else side for side, blank in pairs])
+
+    @cached_property
+    def detection(self) -> Detection | None:
+        assert self.energy is not None
+        return detect(self.energy, self.side)
+
+    @property
+    def anomalous_classes(self) -> str:
+        """Names of the classes that are anomalous, of those that are there; of many, the first."""
+        pairs = zip(self.labels, self.side.tolist(), strict=True)
+        names = sorted({name for name, side in pairs if side == ANOMALOUS})
+        more = len(names) - NAMED
+        return ", ".join(names[:NAMED]) + (f", … {more} more" if more > 0 else "")
+
+    @property
+    def shares_flagged(self) -> tuple[float, float]:
+        """Of the anomalous and of the normal events, the share that is called anomalous."""
+        flags = self.scores.anomalous.double()
+        return tuple(float(flags[self.side == s].mean()) for s in (ANOMALOUS, NORMAL))  # type: ignore[return-value]
+
+    @property
+    def why_no_detection(self) -> str:
+        """Why labels give no AUROC, and what would."""
+        if bool((self.side == NEITHER).all()):
+            return (
+                "there are labels, but nothing says which are anomalous: --anomaly CLASS or "
+                "--normal CLASS gives AUROC"
+            )
+        missing = "normal" if not bool((self.side == NORMAL).any()) else "anomalous"
+        return f"by their labels none is {missing}: there is no AUROC to compute"
+
+    def reused(self, calibration: Calibration) -> bool:
+        """Whether the threshold was set on some of these very events."""
+        for group in self.groups:
+            if group.own and group.part == "held-out" and calibration.part == "held-out":
+                return True
+            if calibration.part == "given" and calibration.source == group.source:
+                return True
+        return False
+
+    # --- one by one -------------------------------------------------------------------------------
+
+    def worst(self, count: int) -> list[int]:
+        """The `count` events of the highest energy, the worst first."""
+        assert self.energy is not None
+        ranked = finite(self.energy)
+        order: list[int] = ranked.argsort(descending=True, stable=True)[:count].tolist()
+        return order
+
+    def record(self, row: int) -> dict[str, str]:
+        """A line of the table."""
+        scores = self.scores
+        found = {
+            "image": self.names[row],
+            "energy": f"{float(scores.energy[row]):.6g}",
+            "percentile": f"{float(scores.percentile[row]):.2f}",
+            "anomalous": "yes" if scores.anomalous[row] else "no",
+        }
+        return {**found, "label": self.labels[row]} if self.labelled else found
+
+    def line(self, row: int) -> str:
+        """The title of a picture."""
+        record = self.record(row)
+        label = f" [{record['label']}]" if record.get("label") else ""
+        verdict = "ANOMALOUS" if record["anomalous"] == "yes" else "normal"
+        name = record["image"]
+        short = name if len(name) <= 40 else f"…{name[-39:]}"
+        return (
+            f"{short}{label}: {verdict}\nenergy {float(self.scores.energy[row]):.4g}, above "
+            f"{record['percentile']} % of normal images"
+        )
+
+    def events(self, rows: Sequence[int]) -> Tensor:
+        """The events at `rows`, float (n, *event)."""
+        parts, starts, start = [], [], 0
+        for group in self.groups:
+            starts.append(start)
+            start += len(group)
+        for row in rows:
+            which = max(i for i, begin in enumerate(starts) if begin <= row)
+            local = torch.tensor([row - starts[which]])
+            parts.append(self.groups[which].data.gather(local).x)
+        return torch.cat(parts)
+
+    def write_csv(self, path: Path) -> Path:
+        """Every event, in the order given."""
+        out = io.StringIO()
+        rows = (self.record(row) for row in range(len(self)))
+        columns = ["image", "energy", "percentile", "anomalous"]
+        writer = csv.DictWriter(out, columns + ["label"] * self.labelled, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(path, out.getvalue())
+        return path
+
+
+def judge(
+    sources: Sequence[str], settings: DataSettings, domain: Domain, wanted: Wanted = NOTHING
+) -> Sheet:
+    """What `sources` hold, for a run with these settings of data, before it is scored.
+
+    Raises DataError as `open_images` does, SettingError for classes that are not there.
+    """
+    groups, skipped = open_images(sources, settings, domain)
+    if wanted != NOTHING:
+        check_classes(groups, wanted)
+    sides = tuple(sides_of(group, settings.classes, wanted) for group in groups)
+    return Sheet(tuple(groups), tuple(skipped), sides)
+
+
+def left_out(
+    energies: Energies, settings: DataSettings, domain: Domain, source: str | None = None
+) -> tuple[Sheet, Detection]:
+    """How well a run finds the classes that it was not trained on, in `source` or its own.
+
+    Raises SettingError if it was trained on all of them, or the source has no labels.
+    """
+    sheet = judge([source or settings.source], settings, domain)
+    what = sheet.what
+    if not sheet.labelled:
+        raise SettingError(f"{what} has no labels: name a labelled source, as --data mnist")
+    if bool((sheet.side == NEITHER).all()):
+        raise SettingError(
+            f"nothing says which classes of {what} are anomalous: give runs that left some out, as "
+            "trained with --data.classes 1 2 3 4 5 6 7 8 9"
+        )
+    sheet = sheet.with_energies(energies)
+    if sheet.detection is None:
+        raise SettingError(f"{what}: {sheet.why_no_detection}")
+    return sheet, sheet.detection

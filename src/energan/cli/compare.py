@@ -1,0 +1,148 @@
+"""`energan compare`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from energan.cli.options import parse, show, table_of
+
+if TYPE_CHECKING:
+    from energan.inference.run import Run
+
+
+def compare(args: list[str]) -> int:
+    import tyro
+
+    @dataclass
+    class Compare:
+        """Runs side by side: one picture of their samples, one table of scores with intervals.
+
+        Scores that a run keeps are used; what is lacking is made, as `energan evaluate` does."""
+
+        runs: Annotated[list[Path], tyro.conf.Positional]
+        """run folders, two or more"""
+        metrics: tuple[str, ...] = ()
+        """as for `energan evaluate`; all that apply if none is named"""
+        samples: int = 10_000
+        """how many samples the scores are of"""
+        shown: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 36
+        """how many samples of each run the picture shows"""
+        reference: str | None = None
+        """real data for all, if not each run's own"""
+        extractor: str | None = None
+        """as for `energan evaluate`"""
+        weights: Literal["ema", "raw"] | None = None
+        """averaged or raw; averaged where there are any"""
+        checkpoint: str = "last"
+        """last, best, or a step"""
+        seed: int = 0
+        """of the samples"""
+        threads: int | None = None
+        """CPU threads; as many as there are cores if not given"""
+        out: Path = Path("compare.png")
+        """the picture"""
+
+    asked = parse(Compare, args, "energan compare")
+    from energan.cli.evaluate import set_threads
+    from energan.core import SettingError
+    from energan.evaluation.evaluate import wanted_measures
+    from energan.inference.run import Run
+    from energan.report import figures
+    from energan.report.figures.parts import Asked
+
+    if len(asked.runs) < 2:
+        raise SettingError("compare needs at least two runs")
+    if asked.out.suffix != ".png":
+        raise SettingError(f"--out {asked.out}: the picture is a .png")
+    set_threads(asked.threads)
+    wanted_measures(asked.metrics)
+    runs = [Run(path, checkpoint=asked.checkpoint, weights=asked.weights) for path in asked.runs]
+    if any(run.given for run in runs):
+        raise SettingError(
+            "compare draws samples of nothing, and one of these runs makes them of conditions: "
+            "energan report RUN RUN shows such runs side by side, energan evaluate RUN RUN scores "
+            "them"
+        )
+    how = Asked(asked.shown, asked.seed, asked.weights, asked.checkpoint)
+    figures.save(figures.draw("samples", asked.runs, how), asked.out)
+    records = [_scores(run, asked) for run in runs]
+    _print(runs, records)
+    print(f"samples side by side: {asked.out}")
+    return 0
+
+
+def _scores(run: "Run", asked: Any) -> dict[str, Any]:
+    """The run's kept scores if they are of this protocol and hold what is wanted, or made now."""
+    from energan.evaluation.evaluate import evaluate, found_again
+    from energan.io.console import say
+
+    again = found_again(
+        run, asked.metrics, asked.samples, asked.reference, asked.extractor, asked.seed
+    )
+    if again is not None:
+        return again
+    made = evaluate(
+        run,
+        metrics=asked.metrics,
+        samples=asked.samples,
+        reference=asked.reference,
+        extractor=asked.extractor,
+        seed=asked.seed,
+        say=lambda text: say(f"  {text}"),
+    )
+    return made.record
+
+
+def _print(runs: "list[Run]", records: list[dict[str, Any]]) -> None:
+    names = list(dict.fromkeys(m["name"] for record in records for m in record["metrics"]))
+    unlike = [w for w in ("reference", "extractor") if len({_sha(r, w) for r in records}) > 1]
+    alike = not unlike
+    table = table_of("metric", *(_title(run) for run in runs), "real data", "better")
+    for name in names:
+        found = [next((m for m in r["metrics"] if m["name"] == name), None) for r in records]
+        there = [m for m in found if m is not None]
+        finite = [m for m in there if m["value"] is not None]
+        best = _best(finite) if alike and len(finite) > 1 else None
+        cells = ["" if m is None else _cell(m, m is best) for m in found]
+        reals = {f"{m['real']:.4g}" for m in there if m.get("real") is not None}
+        table.add_row(name, *cells, ", ".join(sorted(reals)), there[0].get("better") or "")
+    show(table)
+    if alike:
+        print("* the best, where its interval leaves out the others' values")
+    for what in unlike:
+        print(
+            f"energan: these scores do not compare: the runs have not the same {what}; name "
+            f"one by --{what}",
+            file=sys.stderr,
+        )
+
+
+def _sha(record: dict[str, Any], what: str) -> str:
+    return str((record[what] or {}).get("sha256"))
+
+
+def _title(run: "Run") -> str:
+    return f"{run.path} (seed {run.job.settings.seed}, step {run.step}, {run.weights})"
+
+
+def _best(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The best of several; None where no direction is better, or all are equal."""
+    better = found[0].get("better")
+    if better is None or len(found) < 2 or len({m["value"] for m in found}) == 1:
+        return None
+    best = (max if better == "higher" else min)(found, key=lambda m: m["value"])
+    low, high = best.get("low"), best.get("high")
+    known = low is not None and high is not None
+    if known and any(low <= m["value"] <= high for m in found if m is not best):
+        return None  # within its noise
+    return best
+
+
+def _cell(metric: dict[str, Any], best: bool) -> str:
+    if metric["value"] is None:
+        return "infinite"
+    text = f"{metric['value']:.4g}"
+    if metric.get("low") is not None and metric.get("high") is not None:
+        text += f" [{metric['low']:.4g}, {metric['high']:.4g}]"
+    return f"{text} *" if best else text

@@ -1,0 +1,154 @@
+"""The command line. A command imports only what it needs, and torch only where it must."""
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from energan.errors import DivergenceError, EnerganError, OtherRankError
+from energan.version import __version__
+
+USAGE = """usage: energan [--version] [--help] [--debug] COMMAND ...
+
+Energy-based generative adversarial networks.
+
+  recipes            list the named settings
+  train RECIPE       train, and write a run (try: energan train ebgan-digits)
+  margin RECIPE      estimate a margin for a recipe on its data, or on yours
+  sweep NAME         train and score a grid of settings, where they are missing; alone: list them
+  resume RUN...      go on with a run that was stopped, or with several seeds
+  sample RUN...      draw samples from a run, or follow the energies of some by chains
+  restore RUN IMAGES..  fill in what is unknown of images, or clean them of noise
+  translate RUN IN OUT  make images of images: a file, or a folder of them
+  features SOURCE    features of tagged images, for a run of tagging to learn from
+  tag RUN IMAGES..   tags of images, with votes, by a run of tagging
+  interpolate RUN    samples along the way from one latent to another
+  arithmetic RUN     a − b + c in the latents, by attributes, with its success rate
+  landscape RUN      the energy of points in the plane as a map, also through training
+  neighbours RUN     samples beside their nearest training events
+  evaluate RUN...    score runs against real data
+  compare RUN RUN... samples and scores of several runs side by side
+  classify RUN IMAGES..  which class is it, and how probable, by a run that learnt classes
+  score RUN IMAGES.. is it normal: energy, percentile, yes or no, heat maps
+  anomaly RUN...     how well runs find the classes that they were not trained on
+  report RUN...      write a web page about runs: curves, scores, pictures
+  figures KIND RUN.. redraw a figure of the papers from runs
+  export RUN         write a run's networks as safetensors, ONNX or TorchScript
+  data [...]         list data sources, show what one holds, decode it beforehand
+  runs [FOLDER]      list runs with state, step and last figures
+
+`energan COMMAND --help` explains a command. --debug shows tracebacks.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit code: 0, 2 for a user's error, 3 for a divergence, 128 + signal."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    if debug:
+        args.remove("--debug")
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if args[0] == "--version":
+        print(f"energan {__version__}")
+        return 0
+    where = COMMANDS.get(args[0])
+    try:
+        if where is None:
+            near = _near(args[0], list(COMMANDS))
+            raise EnerganError(f"no command {args[0]!r}; {near}")
+        module, name = where.split(":")
+        return int(getattr(import_module(f"energan.cli.{module}"), name)(args[1:]))
+    except EnerganError as error:
+        if debug:
+            raise
+        if _speaks(error):
+            print(f"energan: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("energan: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"energan: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if debug or not (isinstance(error, MemoryError) or "memory" in str(error)):
+            raise
+        print(
+            "energan: out of memory: use smaller networks or a smaller batch "
+            "(--training.batch-size); --debug shows where",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def run() -> NoReturn:
+    """Run one command and end the process with its exit code.
+
+    A rank among several skips the interpreter's own end. Threads of its process group live on even
+    after `destroy_process_group`, and one that drops a tensor while the interpreter comes down
+    aborts the process; then torchrun takes a finished training for a failure.
+    """
+    code = main()
+    if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _part()
+    os._exit(code)
+
+
+def _speaks(error: EnerganError) -> bool:
+    """Whether this process tells of it: among several the first does, for all that end with it."""
+    if os.environ.get("RANK", "0") == "0":
+        return True
+    return not (isinstance(error, OtherRankError | DivergenceError) or _part())
+
+
+def _part() -> bool:
+    """Wait until the other ranks end too; whether they did."""
+    ranks = sys.modules.get("energan.training.distributed")  # not there: they never met
+    return ranks is not None and ranks.part()
+
+
+def _near(word: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, 1)
+    return f"did you mean {close[0]}?" if close else "there are " + ", ".join(known)
+
+
+COMMANDS = {
+    "data": "data:data",
+    "recipes": "runs:recipes",
+    "train": "train:train",
+    "margin": "margin:margin",
+    "sweep": "sweep:sweep",
+    "resume": "train:resume",
+    "sample": "sample:sample",
+    "restore": "restore:restore",
+    "translate": "translate:translate",
+    "features": "tag:features",
+    "tag": "tag:tag",
+    "interpolate": "latents:interpolate",
+    "arithmetic": "arithmetic:arithmetic",
+    "landscape": "landscape:landscape",
+    "neighbours": "latents:neighbours",
+    "evaluate": "evaluate:evaluate",
+    "compare": "compare:compare",
+    "classify": "classify:classify",
+    "score": "anomaly:score",
+    "anomaly": "anomaly:anomaly",
+    "report": "report:report",
+    "figures": "report:figures",
+    "export": "export:export",
+    "runs": "runs:runs",
+}
+"""Where each command is; its module is imported only when it is asked for."""

@@ -1,0 +1,148 @@
+"""The words after `energan sweep NAME`: which trials they ask for."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from energan.cli.options import take_option
+from energan.errors import SettingError
+
+if TYPE_CHECKING:
+    from energan.experiment.settings import Job
+    from energan.sweep.grid import Sweep, Values
+    from energan.sweep.trials import Trial
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was asked for. options: the command's own. scale: of all counts of steps.
+
+    changes: of the settings of every trial. threads: of each process, if they were named.
+    """
+
+    sweep: "Sweep"
+    options: Any
+    scale: str | float
+    changes: dict[str, Any]
+    threads: int | None
+    said: str
+
+    def trials(self) -> "list[Trial]":
+        """The trials that are asked for; of those that are the same by another name, one."""
+        from energan.io.console import say
+        from energan.sweep.sampling import sample
+
+        sweep, count = self.sweep, self.options.sample
+        if count is None:
+            count, values = sweep.count, None
+        else:
+            values = sample(sweep, count, self.options.sample_seed)
+        found = {trial.id: trial for trial in self._each(values, count)}
+        if len(found) < count:
+            say(
+                f"energan: {count - len(found)} of {count} combinations are the same trial as "
+                "another one, and are not run again"
+            )
+        return list(found.values())
+
+    def _each(self, values: "list[Values] | None", count: int) -> "Iterator[Trial]":
+        from energan.io.console import progress
+
+        trials = self.trials_of(values)
+        yield next(trials)  # opens the data
+        with progress("trials", count - 1) as advance:
+            for trial in trials:
+                yield trial
+                advance()
+
+    def trials_of(self, values: "list[Values] | None") -> "Iterator[Trial]":
+        from energan.sweep.trials import trials_of
+
+        return trials_of(self.sweep, values, scale=self.scale, change=self._changed)
+
+    def _changed(self, job: "Job") -> "Job":
+        return job.changed(self.changes) if self.changes else job
+
+
+def words_of(command: type[Any], word: str, args: list[str]) -> Words:
+    """Raises SettingError for a sweep or a setting that does not exist, or that the sweep sets."""
+    from energan.cli.settings_options import changes, parse
+    from energan.sweep.definition import find
+
+    sweep = find(word)
+    refuse_axes(sweep, args)
+    scale, rest, length = _scale(sweep, args)
+    first = sweep.job(next(sweep.values()), scale)
+    asked = parse(command, first.settings, rest, f"energan sweep {word}")
+    changed = changes(first.settings, asked.settings)
+    if asked.scale is not None or "steps" in changed.get("training", {}):
+        raise SettingError("--steps or --scale is given twice: give one of them, once")
+    threads = changed.get("engine", {}).pop("threads", None)
+    changed = {group: values for group, values in changed.items() if values != {}}
+    said = shlex.join([word, *length, *_options(changed)])
+    return Words(sweep, asked, scale, changed, threads, said)
+
+
+def _scale(sweep: "Sweep", args: list[str]) -> tuple[str | float, list[str], list[str]]:
+    """The scale that --scale or --steps ask for, the other words, and those that asked for it."""
+    scale, args = take_option(args, "--scale")
+    for name in ("--steps", "--training.steps"):
+        steps, args = take_option(args, name)
+        if steps is None:
+            continue
+        if scale is not None:
+            raise SettingError("--steps and --scale both say how long: give one of them")
+        if not steps.isdecimal() or int(steps) < 1:
+            raise SettingError(f"{name} {steps}: a number of steps, at least 1")
+        whole = sweep.job(next(sweep.values())).settings.training.steps
+        return f"{int(steps)}/{whole}", args, ["--steps", steps]
+    return scale or 1, args, [] if scale is None else ["--scale", scale]
+
+
+def refuse_axes(sweep: "Sweep", args: list[str]) -> None:
+    """Raise SettingError if an option names what the sweep itself sets of each trial."""
+    from energan.cli.settings_options import ALIASES
+
+    settings: set[str] = set()
+    for values in sweep.values():
+        settings |= set(_flat(values if sweep.settings is None else sweep.settings(values)))
+    names = {
+        _option(name): name
+        for setting in settings
+        for name in (f"--{setting}", *ALIASES.get(setting, ()))
+    }
+    for word in args:
+        option = _option(word.partition("=")[0])
+        group, dot, last = option.rpartition(".")
+        if (option if option in names else f"{group}{dot}{last.removeprefix('no-')}") in names:
+            raise SettingError(
+                f"{word.partition('=')[0]}: the sweep {sweep.name} sets this for each trial; leave "
+                "it out, or write a sweep of your own"
+            )
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Such as model.optimiser.lr of {"model.optimiser": {"lr": 1}}."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _options(changed: Mapping[str, Any], prefix: str = "--") -> Iterator[str]:
+    """The changes as words of a command."""
+    for name, value in changed.items():
+        option = f"{prefix}{_option(name)}"
+        if isinstance(value, Mapping):
+            yield from _options(value, f"{option}.")
+        elif isinstance(value, bool):
+            yield option if value else f"{prefix}no-{_option(name)}"
+        else:
+            yield option
+            yield from map(str, value if isinstance(value, list | tuple) else [value])

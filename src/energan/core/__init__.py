@@ -1,0 +1,104 @@
+"""The contracts, and nothing else.
+
+Every system is an **energy** (low on data), a **sampler** (where the contrast comes from) and an
+**objective** (how the two losses are formed), trained by one loop:
+
+| system | energy | sampler | objective |
+|---|---|---|---|
+| GAN | -logit(x) | generator(z) | logistic (minimax or non-saturating) |
+| EBGAN | ||Dec(Enc(x)) - x|| | generator(z) | margin |
+| EBGAN-PT | the same | generator(z) | margin + w * pulling-away |
+| CGAN | -logit(x given y) | generator(z, y) | logistic |
+| tagging | -logit(tag vector given features) | generator(z, features) | logistic |
+| pix2pix | -logit of each patch of (source, x) | U-Net(source) | logistic + w * L1 |
+| LN | ladder reconstruction | none | reconstruction + classification |
+| EBGAN-LN | the same | generator(z), until a step | margin (to 0) + classification |
+| conditional EBGAN | ||Dec(Enc(x, y), y) - x|| | generator(z, y) | margin |
+| IGEBM | f(x), or f(x, y) | Langevin chains on U | maximum likelihood |
+
+Low energy means real. Shapes: a single run has tensors `(B, *event)` and energies `(B,)` (or
+`(B, *cells)`); a **cohort** of M members that train as one program puts a leading member axis
+before everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an objective is
+written once.
+"""
+
+from energan.core.contracts import (
+    Batch,
+    Config,
+    Context,
+    Domain,
+    Draw,
+    Energy,
+    Loss,
+    Model,
+    Objective,
+    Optimiser,
+    Sampler,
+    Scored,
+    State,
+    Sum,
+    exact,
+    full_precision,
+)
+from energan.core.randomness import Randomness, place_seed
+from energan.core.streams import (
+    Calibrated,
+    Noisy,
+    Stream,
+    Streamed,
+    attach,
+    calibrating,
+    frozen,
+    resting,
+    through,
+)
+from energan.errors import (
+    BlowUpError,
+    CheckpointError,
+    DataError,
+    DivergenceError,
+    EnerganError,
+    OtherRankError,
+    RunError,
+    SettingError,
+    describe,
+)
+
+__all__ = [
+    "Batch",
+    "BlowUpError",
+    "Calibrated",
+    "CheckpointError",
+    "Config",
+    "Context",
+    "DataError",
+    "DivergenceError",
+    "Domain",
+    "Draw",
+    "EnerganError",
+    "Energy",
+    "Loss",
+    "Model",
+    "Noisy",
+    "Objective",
+    "Optimiser",
+    "OtherRankError",
+    "Randomness",
+    "RunError",
+    "Sampler",
+    "Scored",
+    "SettingError",
+    "State",
+    "Stream",
+    "Streamed",
+    "Sum",
+    "attach",
+    "calibrating",
+    "describe",
+    "exact",
+    "frozen",
+    "full_precision",
+    "place_seed",
+    "resting",
+    "through",
+]

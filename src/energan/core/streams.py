@@ -1,0 +1,116 @@
+"""What layers need to know beside their input: the stream it comes from, and where draws come from.
+
+Real and fake batches pass a network separately, and its layers must not mix them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from energan.core.randomness import Randomness
+
+Stream = Literal["real", "labelled", "fake", "eval"]
+T = TypeVar("T", bound=nn.Module)
+
+
+class Streamed(nn.Module):
+    """A layer whose forward takes the stream: `layer(x, stream)`."""
+
+
+class Noisy(Streamed):
+    """A layer that draws. Without an attached Randomness it uses torch's default generator."""
+
+    randomness: Randomness | None = None
+
+
+class Calibrated(Streamed):
+    """A layer whose evaluation statistics are measured by `calibrating`, never in training."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Forget the statistics and pool those of the batches that follow."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Adopt what was pooled, for stream "eval"."""
+
+
+def through(
+    network: nn.Module, x: torch.Tensor, condition: torch.Tensor | None, stream: Stream
+) -> Any:
+    """network(x, stream), or network(x, condition, stream) of one that says `takes_condition`."""
+    if not getattr(network, "takes_condition", False):
+        return network(x, stream)
+    if condition is None:
+        raise ValueError(f"{type(network).__name__} needs a condition")
+    return network(x, condition, stream)
+
+
+def attach(network: nn.Module, randomness: Randomness | None) -> None:
+    """Let every noisy layer of `network` draw from `randomness`."""
+    for layer in network.modules():
+        if isinstance(layer, Noisy):
+            layer.randomness = randomness
+
+
+@contextmanager
+def calibrating(network: nn.Module) -> Iterator[bool]:
+    """Within it, passes with stream="eval" measure the statistics that "eval" uses afterwards.
+
+    Yields whether there is anything to calibrate. Batch norm's running averages follow weights that
+    have long changed, and mix real batches with fakes; a pass over data with the weights at rest
+    does not.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, Calibrated)]
+    for layer in layers:
+        layer.begin()
+    try:
+        yield bool(layers)
+    finally:
+        for layer in layers:
+            layer.end()
+
+
+@contextmanager
+def frozen(network: T) -> Iterator[T]:
+    """Within it no parameter of `network` collects gradient, and no buffer changes for good.
+
+    Gradient in the network's input still flows. The buffers are those of layers that write them in
+    every pass, such as the vectors of a spectral norm; calibrated layers write none.
+    """
+    training = [p for p in network.parameters() if p.requires_grad]
+    before = [
+        (buffer, buffer.clone())
+        for layer in network.modules()
+        if not isinstance(layer, Calibrated)
+        for buffer in layer.buffers(recurse=False)
+    ]
+    for p in training:
+        p.requires_grad_(False)
+    try:
+        yield network
+    finally:
+        for p in training:
+            p.requires_grad_(True)
+        for buffer, value in before:
+            buffer.copy_(value)
+
+
+@contextmanager
+def resting(network: nn.Module) -> Iterator[None]:
+    """Within it `network` is in evaluation mode and builds no graph: looking at it changes nothing.
+
+    The layers of energan go by the stream; this is for torch's own, which go by the mode.
+    """
+    training = [layer for layer in network.modules() if layer.training]
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for layer in training:
+            layer.training = True

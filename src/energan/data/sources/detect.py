@@ -1,0 +1,132 @@
+"""Finding out what a source is: a name, a file of some form, a folder of something."""
+
+import difflib
+from pathlib import Path
+
+from energan.core import DataError, describe
+from energan.data.images.checksums import content_of
+from energan.data.images.encoded import Encoded
+from energan.data.settings import DataSettings
+from energan.data.sources.arrays import arrays
+from energan.data.sources.folders import SUFFIXES, file_parts, image_folder
+from energan.data.sources.idx import Split, idx_file, idx_folder, is_idx
+from energan.data.sources.mat import mat
+from energan.data.sources.named import NAMED, Opened, named
+from energan.data.sources.tables import HUB, Table, arrow, from_table, hub, parquet, parquet_files
+
+PHOTOS = "PHOTOS"
+"""What stands for the user's own images in a recipe."""
+FEATURES = "FEATURES.npz"
+"""The same for features and tags."""
+PACKED = {".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
+
+
+def open_source(settings: DataSettings, split: Split) -> Opened:
+    """What `settings.source` names. A name wins over a file of that name: write ./digits for it.
+
+    Raises DataError for a source that is unknown, unreadable, empty or of no form that is known.
+    """
+    source = settings.source
+    if source in NAMED:
+        _check_no_labels(settings)
+        return named(source, settings, split)
+    if source.startswith(HUB):
+        _check_no_labels(settings)
+        return from_table(hub_table(settings, split), settings, split)
+    try:
+        path = Path(source).expanduser()
+        if path.is_dir():
+            return _folder(path, settings, split)
+        if not path.exists():
+            if source == FEATURES:
+                raise DataError(
+                    "name your features and tags, as in `energan train tagging-celeba --data "
+                    "faces.npz`; `energan features` makes such a file of tagged images"
+                )
+            looks_like_a_path = path.suffix or len(path.parts) > 1
+            raise DataError(
+                f"{describe(source)} does not exist" if looks_like_a_path else _unknown(source)
+            )
+        return _file(path, settings, split)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a ~user that does not exist
+        raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
+
+
+def hub_table(settings: DataSettings, split: Split) -> Table:
+    return hub(settings.source.removeprefix(HUB), split, settings.download)
+
+
+def _check_no_labels(settings: DataSettings) -> None:
+    if settings.labels is not None:
+        raise DataError(
+            "data.labels tells the labels of a folder of image files, and "
+            f"{describe(settings.source)} is none: leave it unset"
+        )
+
+
+def _folder(path: Path, settings: DataSettings, split: Split) -> Opened:
+    found = _stored(path, settings, split)
+    if found is None:
+        return image_folder(path, split, labels=settings.labels)
+    _check_no_labels(settings)
+    return found
+
+
+def _stored(path: Path, settings: DataSettings, split: Split) -> Opened | None:
+    """What a folder holds that is no folder of image files; None if it is one."""
+    if any(path.glob("*-ubyte")) or any(path.glob("*-ubyte.gz")):
+        return idx_folder(path, split)
+    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+        return from_table(arrow(path, split, path.name), settings, split)
+    files = parquet_files(path, split)
+    if files:
+        return from_table(parquet(files, path.name), settings, split)
+    if split == "test" and parquet_files(path, "train"):
+        raise DataError(f"{path} has no test set of its own: use the held-out part")
+    tables = sorted(path.glob("*.mat"))
+    if len(tables) == 1:
+        return mat(tables[0], split)
+    return None
+
+
+def _file(path: Path, settings: DataSettings, split: Split) -> Opened:
+    _check_no_labels(settings)
+    suffix = path.suffix.lower()
+    if suffix == ".mat":
+        return mat(path, split)
+    if split == "test":
+        raise DataError(f"{path} has no test set of its own: use the held-out part")
+    if suffix in (".npy", ".npz"):
+        return arrays(path)
+    if suffix == ".parquet":
+        return from_table(parquet([path], path.name), settings, split)
+    if suffix == ".arrow":
+        return from_table(arrow(path, split, path.name), settings, split)
+    if suffix in SUFFIXES:
+        return _one_image(path)
+    if suffix in PACKED or path.name.lower().endswith(".tar.gz"):
+        raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
+    if path.is_file() and is_idx(path):
+        return idx_file(path)
+    raise DataError(
+        f"{path} is of no form that is known: a folder of images, Parquet, Arrow, .npy, .npz, .mat "
+        "or IDX"
+    )
+
+
+def _one_image(path: Path) -> Encoded:
+    return Encoded(
+        path.name, 1, file_parts([path]), lambda row: path.name,
+        lambda: content_of([path], [path.name]),
+    )  # fmt: skip
+
+
+def _unknown(source: str) -> str:
+    if source == PHOTOS:
+        return "name your images, as in `energan train ebgan-folder --data my_photos`"
+    near = difflib.get_close_matches(source.lower(), NAMED, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return (
+        f"there is no data source, file or folder {describe(source)!r}{hint}: the sources are "
+        f"{', '.join(NAMED)}, and a path also works"
+    )

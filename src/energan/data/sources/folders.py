@@ -1,0 +1,144 @@
+"""A folder of images, with or without folders for classes and splits."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError
+from energan.data.images.checksums import content_of
+from energan.data.images.encoded import Encoded, Part
+from energan.data.sources.label_csv import find_labels, labels_of
+from energan.data.sources.toys import fixed_order
+
+SUFFIXES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
+    ".pgm", ".pbm", ".pnm", ".tga", ".avif",
+}  # fmt: skip
+SPLITS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
+UNLABELLED = ("unlabelled", "unlabeled")
+"""Names, in any case, of the folder whose images have no class, beside the folders of classes."""
+FILES_A_PART = 256
+MOST_HELD_OUT = 10_000
+
+
+def image_folder(
+    folder: Path, split: str = "train", name: str | None = None, labels: str | None = None
+) -> Encoded:
+    """All images below `folder`.
+
+    Where there is a folder train (or training) in it, that one is read, and a folder `unlabelled`
+    beside it; for split "test" it is test, val, valid or validation. If every image then lies in a
+    folder of the first level, and there are at least two, these are the classes, numbered in the
+    order of their names; images in a folder `unlabelled` among them have label -1. A tenth is held
+    out, 10,000 at most, chosen by a fixed shuffle.
+
+    labels: a CSV of `file,label`, which alone then tells the classes; other images have label -1.
+        Of a split that it names no image of, folders that are called as its classes tell them.
+
+    Raises DataError if there is no image, and as `labels_of` does.
+    """
+    root = _split(folder, split)
+    files = listed(root)
+    names = [file.relative_to(root) for file in files]
+    beside = [] if split == "test" or root == folder else _unlabelled(folder)
+    files += beside
+    names += [file.relative_to(folder) for file in beside]
+    if not files:
+        raise DataError(
+            f"{root} holds no image (looked for {' '.join(sorted(SUFFIXES))}, also in the folders "
+            "below): name the folder that holds your pictures"
+        )
+    classes, numbers = _classes(names), None
+    if labels is not None:
+        told = labels_of(find_labels(labels, folder), folder, root, files)
+        known, classes, numbers = classes, told.names, told.numbers
+        if split == "test" and not bool((numbers >= 0).any()):
+            numbers = _numbered(names, classes) if known else None
+            classes = classes if known else None
+    elif classes is not None:
+        numbers = _numbered(names, classes)
+    return Encoded(
+        name or folder.resolve().name or str(folder),
+        len(files),
+        file_parts(files),
+        lambda row: str(names[row]),
+        lambda: content_of(files, [n.as_posix() for n in names]),
+        numbers,
+        classes,
+        held_out=held_out(len(files)) if split == "train" else 0,
+        order=fixed_order(len(files)),
+    )
+
+
+def held_out(count: int) -> int:
+    return min(count // 10, MOST_HELD_OUT)
+
+
+def file_parts(files: Sequence[Path]) -> tuple[Part, ...]:
+    """Parts of a few hundred files each."""
+
+    def part(start: int) -> Part:
+        chosen = files[start : start + FILES_A_PART]
+        return Part(start, len(chosen), lambda: [_bytes(file) for file in chosen])
+
+    return tuple(part(start) for start in range(0, len(files), FILES_A_PART))
+
+
+def listed(root: Path) -> list[Path]:
+    """Image files below `root`, sorted by their paths; hidden ones are left out."""
+    found, seen, base = [], set(), os.path.realpath(root)
+    for where, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(where)
+        if real in seen or (where != str(root) and base.startswith(f"{real}/")):  # a link back up
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        found += [
+            Path(where, file)
+            for file in files
+            if not file.startswith(".") and os.path.splitext(file)[1].lower() in SUFFIXES
+        ]
+    return sorted(found, key=lambda path: path.parts)
+
+
+def _split(folder: Path, split: str) -> Path:
+    there = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()}
+    for name in SPLITS[split]:
+        # a class may be called so: a split stands beside another one, or alone
+        others = set(there) - {n for names in SPLITS.values() for n in names} - {*UNLABELLED}
+        if name in there and not others:
+            return there[name]
+    if split == "test":
+        raise DataError(f"{folder} has no test set of its own: use the held-out part")
+    return folder
+
+
+def _unlabelled(folder: Path) -> list[Path]:
+    """Images in a folder `unlabelled` of `folder`."""
+    there = sorted(p for p in folder.iterdir() if p.is_dir() and p.name.lower() in UNLABELLED)
+    return [file for found in there for file in listed(found)]
+
+
+def _classes(names: Sequence[Path]) -> tuple[str, ...] | None:
+    if any(len(name.parts) < 2 for name in names):
+        return None
+    first = {name.parts[0] for name in names}
+    classes = sorted(name for name in first if name.lower() not in UNLABELLED)
+    return tuple(classes) if len(classes) > 1 else None
+
+
+def _numbered(names: Sequence[Path], classes: Sequence[str]) -> Tensor:
+    """The class of each image by its first folder, int64 (N,); -1 for a folder that is none."""
+    number = {name: i for i, name in enumerate(classes)}
+    return torch.tensor([number.get(name.parts[0], -1) for name in names])
+
+
+def _bytes(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,211 @@
+"""Where the two images of each pair lie: side by side in one file, or in two parallel folders."""
+
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from energan.core import DataError
+from energan.data.images.checksums import content_of
+from energan.data.images.decoding import Unreadable, coloured, decode, size_of
+from energan.data.images.encoded import Decoding, Encoded, Part
+from energan.data.sources.folders import SUFFIXES, file_parts, held_out, listed
+from energan.data.sources.toys import fixed_order
+
+PairSplit = Literal["train", "val", "test"]
+SPLITS: dict[PairSplit, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+ANY_SPLIT = tuple(name for names in SPLITS.values() for name in names)
+FILES_A_PART = 32
+"""Fewer than of other files: halves are in memory without compression."""
+NAMES_TOLD, LOOKED_AT = 3, 16
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """All left and all right images: row i of the one belongs to row i of the other.
+
+    joint: whether each pair lies in one file, so that its two images are of one size.
+    """
+
+    left: Encoded
+    right: Encoded
+    joint: bool
+
+
+def pair_files(folder: Path, split: PairSplit, name: str | None = None) -> Pairs | None:
+    """The pairs of a split below `folder`; None if it has no such split.
+
+    Two folders A and B (by any names; the first of them is the left one) hold pairs that are
+    matched by the names of their files, and a file elsewhere holds the two images of a pair, left
+    and right. Splits are folders train, val, test around A and B, or in both of them, or called
+    trainA, trainB; a folder without splits is all for training.
+
+    Raises DataError if there is no image, or if one of two folders has images without a partner.
+    """
+    name = name or folder.resolve().name or str(folder)
+    where = _where(folder, split)
+    if where is None:
+        return None
+    if isinstance(where, tuple):
+        return _parallel(name, *where)
+    return _side_by_side(name, where)
+
+
+def _where(folder: Path, split: PairSplit) -> Path | tuple[Path, Path] | None:
+    """The folder of files with pairs in them, or the left and the right folder."""
+    folders = _folders(folder)
+    if splits := {n: p for n, p in folders.items() if n in ANY_SPLIT}:
+        there = next((splits[n] for n in SPLITS[split] if n in splits), None)
+        return there if there is None else _two(there) or there
+    lettered = {n: m for n in folders if (m := re.fullmatch(r"([a-z]+?)[_-]?([ab])", n))}
+    if any(m[1] in ANY_SPLIT for m in lettered.values()):
+        sides = {m[2]: folders[n] for n, m in lettered.items() if m[1] in SPLITS[split]}
+        return (sides["a"], sides["b"]) if len(sides) == 2 else None
+    two = _two(folder)
+    if two is None:
+        return folder if split == "train" else None
+    within = [{n: p for n, p in _folders(side).items() if n in ANY_SPLIT} for side in two]
+    if not any(within):
+        return two if split == "train" else None
+    left, right = (next((w[n] for n in SPLITS[split] if n in w), None) for w in within)
+    if left is None and right is None:
+        return None
+    if left is None or right is None:
+        raise DataError(f"{two[0]} and {two[1]}: only one of them has a folder {SPLITS[split][0]}")
+    return left, right
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """Folders in it by their names in lower case; none where there are images beside them."""
+    inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    if any(p.suffix.lower() in SUFFIXES and p.is_file() for p in inside):
+        return {}
+    return {p.name.lower(): p for p in inside if p.is_dir()}
+
+
+def _two(folder: Path) -> tuple[Path, Path] | None:
+    found = list(_folders(folder).values())
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+# --- two folders ----------------------------------------------------------------------------------
+
+
+def _parallel(name: str, left: Path, right: Path) -> Pairs:
+    sides = [_by_stem(left), _by_stem(right)]
+    alone = [sorted(a.keys() - b.keys()) for a, b in (sides, sides[::-1])]
+    if any(alone):
+        told = [f"{side} {_some(names)}" for side, names in zip((left, right), alone, strict=True)
+                if names]  # fmt: skip
+        raise DataError(
+            f"pairs are two files of the same name, and {sum(map(len, alone))} of "
+            f"{sum(map(len, sides))} files have no partner: only in {'; only in '.join(told)}. "
+            "Remove them or rename them (images without partners are not for this model)"
+        )
+    stems = sorted(sides[0])
+
+    def encoded(side: dict[str, Path]) -> Encoded:
+        files = [side[stem] for stem in stems]
+        return _encoded(name, files, stems, file_parts(files), "whole")
+
+    return Pairs(encoded(sides[0]), encoded(sides[1]), joint=False)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Images below a folder by their paths in it without their suffixes."""
+    found: dict[str, Path] = {}
+    for file in _some_images(folder):
+        stem = file.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            raise DataError(
+                f"{file} and {found[stem].name} have one name: it cannot be told which of them is "
+                "of a pair; remove one"
+            )
+        found[stem] = file
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_TOLD
+    return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+
+def _side_by_side(name: str, folder: Path) -> Pairs:
+    files = _some_images(folder)
+    sizes = [size for file in files[:LOOKED_AT] if (size := size_of(file.read_bytes()))]
+    if sizes and all(width <= height for width, height in sizes):
+        width, height = sizes[0]
+        raise DataError(
+            f"{folder} holds images that are not wider than high ({files[0].name} is "
+            f"{width}x{height}), so no pairs side by side: put the two images of each pair in two "
+            "folders, under the same name (images without partners are not for this model)"
+        )
+    names = [file.relative_to(folder).as_posix() for file in files]
+
+    def encoded(side: int) -> Encoded:
+        def part(start: int) -> Part:
+            chosen = files[start : start + FILES_A_PART]
+            return Part(start, len(chosen), lambda: [half(file, side) for file in chosen])
+
+        parts = tuple(part(start) for start in range(0, len(files), FILES_A_PART))
+        return _encoded(name, files, names, parts, ("left", "right")[side])
+
+    return Pairs(encoded(0), encoded(1), joint=True)
+
+
+def half(file: Path, side: int) -> bytes | None:
+    """The left (0) or right (1) half of an image as an uncompressed file; the middle column of an
+    odd width belongs to neither. What is no image stays as it is, for the decoder to refuse."""
+    try:
+        raw = file.read_bytes()
+    except OSError:
+        return None
+    try:
+        pixels = decode(raw, Decoding(channels="colour" if coloured(raw) else "grey"))
+    except Unreadable:
+        return raw
+    width = pixels.shape[2] // 2
+    if not width:
+        return None
+    pixels = pixels[..., :width] if side == 0 else pixels[..., -width:]
+    half = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    made = io.BytesIO()
+    Image.fromarray(half).save(made, "BMP")
+    return made.getvalue()
+
+
+# --- both -----------------------------------------------------------------------------------------
+
+
+def _some_images(folder: Path) -> list[Path]:
+    files = listed(folder)
+    if not files:
+        raise DataError(
+            f"{folder} holds no image (looked for {' '.join(sorted(SUFFIXES))}, also in folders "
+            "below): name the folder that holds the pairs"
+        )
+    return files
+
+
+def _encoded(
+    name: str, files: Sequence[Path], names: Sequence[str], parts: tuple[Part, ...], what: str
+) -> Encoded:
+    return Encoded(
+        name, len(files), parts,
+        lambda row: names[row],
+        lambda: hashlib.sha256(f"{content_of(files, names)} {what}".encode()).hexdigest(),
+        held_out=held_out(len(files)),
+        order=fixed_order(len(files)),
+    )  # fmt: skip

@@ -1,0 +1,50 @@
+"""The metric whose best checkpoint a run keeps, made on the way."""
+
+from dataclasses import replace
+
+import torch
+
+from energan.core import Domain, SettingError
+from energan.evaluation.inputs import Material
+from energan.evaluation.measures import ALIASES, MEASURES
+from energan.evaluation.reference import View, reference_for
+from energan.experiment.callbacks.samples import Judge, draw
+from energan.experiment.settings import MADE_ANYWAY, Job
+from energan.training.hooks import Figures
+from energan.training.loop import Loop
+
+SAMPLES = 2000
+
+
+def judging(job: Job, domain: Domain) -> Judge | None:
+    """What scores a loop's samples by `output.keep_best`; None if every run makes that figure.
+
+    2,000 samples of averaged weights where there are any, always of the same latents. The
+    classifier is trained first where one is needed and none is kept.
+    Raises SettingError if the metric does not apply to the data.
+    """
+    name = job.settings.output.keep_best
+    if name in MADE_ANYWAY:
+        return None
+    measure = MEASURES[ALIASES.get(name, name)]
+    reference = reference_for(job.settings.data, domain)
+    view = View(domain, reference.judged.domain.shape)
+    first = Material(reference.events(reference.judged, SAMPLES), reference)  # no samples yet
+    if reason := measure.reason(first):
+        raise SettingError(f"--keep-best {name} does not apply: {reason}")
+    extractor = first.extractor if measure.by_features else None
+    held_out = reference.training.held_out
+    if reference.split == "test" and held_out is not None:  # the test set chooses nothing
+        reference = replace(reference, judged=held_out, split="held-out")
+
+    def judge(loop: Loop) -> Figures:
+        labels = reference.judged.labels
+        if labels is not None:
+            labels = labels[torch.arange(SAMPLES) % len(labels)].to(loop.engine.device)
+        drawn = draw(loop, SAMPLES, "judge", labels)
+        if drawn is None:
+            return {}
+        made = Material(view(drawn.float().cpu()), reference, resamples=2, given=extractor)
+        return {r.name: r.value for r in measure.compute(made) if r.name == name}
+
+    return judge

@@ -1,0 +1,217 @@
+"""How well a run classifies labelled events that it did not learn from.
+
+Its own source's test part where there is one, else the events with labels that were held out, or
+labelled events of the user's, prepared as the run's data were.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from energan import metrics
+from energan.anomaly.normal_data import subset
+from energan.core import DataError, SettingError
+from energan.data import SOURCES, DataSet, open_data
+from energan.data.inference import Judged, NothingKept, open_images, same_source
+from energan.evaluation.metrics_file import about_run, keep_classes
+from energan.evaluation.results import Result, rounded, with_interval
+from energan.inference.classification import Classified, check_classifies
+from energan.inference.run import Run
+
+CHUNK = 1000
+
+
+def may_overlap(source: str, trained_on: str) -> bool:
+    """Whether the folder `source` lies in the run's own, or holds it."""
+    if source in SOURCES or trained_on in SOURCES:
+        return False
+    here, there = (Path(p).expanduser().resolve() for p in (source, trained_on))
+    return here.is_relative_to(there) or there.is_relative_to(here)
+
+
+def common(run: Run, judged: DataSet) -> int:
+    """How many of the judged events are equal, as prepared, to one that the run was trained on."""
+    known = set(_digests(open_data(run.job.settings.data)))
+    return sum(digest in known for digest in _digests(judged))
+
+
+def _digests(data: DataSet) -> list[bytes]:
+    found = []
+    for rows in torch.arange(len(data)).split(CHUNK):
+        for event in data.gather(rows).x.numpy():
+            found.append(blake2b(event.tobytes(), digest_size=16).digest())
+    return found
+
+
+NAMES = ("error", "calibration_error")
+"""What is made, as `--metrics` takes it."""
+INTERVAL = "95% Wilson interval of the share of wrong events"
+SEEN = "events that the run was trained on are among them"
+CHOSEN = "the checkpoint was chosen by the error on these events, which flatters it"
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Events with labels in [0, classes) of the run.
+
+    part: "test", "held-out", or the source that the user named. left_out: how many other events
+    there are, without a label or of a class that the run does not know. note: what to know of them.
+    """
+
+    data: DataSet
+    labels: Tensor
+    part: str
+    left_out: int
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """record: the entry of metrics.json. results: error and calibration error, as others are."""
+
+    record: dict[str, Any]
+    results: list[Result]
+
+
+def classes_of(run: Run, *, reference: str | None = None, labels: str | None = None) -> Classes:
+    """Classify labelled events, compare, and keep the figures in the run's metrics.json.
+
+    reference: labelled images of the user's: a source, as class folders. labels: a CSV of
+    `file,label` for a folder without them. The same call gives the same figures and the same file.
+
+    Raises SettingError if the run does not classify, DataError if there are no such events.
+    """
+    known = known_events(run, reference, labels)
+    found = run.classify_all(known.data, f"classifying {known.data.name}")
+    record = {**_record(run, known, found), **({"labels": labels} if labels else {})}
+    keep_classes(run, record)
+    low, high = record["error_interval"]
+    count = record["count"]
+    ends = metrics.Interval(low, high)
+    note = f"share of {count:,} events ({record['part']})"
+    return Classes(
+        record,
+        [
+            with_interval(
+                "error", record["error"], ends, INTERVAL, better="lower", note=note
+            ),
+            Result("calibration_error", record["calibration_error"], better="lower"),
+        ],
+    )  # fmt: skip
+
+
+def _record(run: Run, known: Known, found: Classified) -> dict[str, Any]:
+    classes = len(run.class_names)
+    wrong = int((found.labels != known.labels).sum())
+    ends = metrics.error_interval(wrong, len(known.labels))
+    bins = metrics.reliability(found.probabilities, known.labels)
+    about = about_run(run, run.job.settings.seed, len(known.labels))
+    for name in ("seed", "samples"):  # nothing is drawn here
+        del about[name]
+    made = {
+        **about,
+        "data": {
+            "source": known.data.name, "sha256": known.data.fingerprint,
+            "left_out": known.left_out or None, "note": known.note,
+        },
+        "part": known.part,
+        "count": len(known.labels),
+        "wrong": wrong,
+        "error": metrics.error_rate(found.labels, known.labels),
+        "error_interval": [ends.low, ends.high],
+        "interval": INTERVAL,
+        "calibration_error": bins.error,
+        "bins": [
+            {"low": low, "high": high, "count": int(n), "confidence": sure, "accuracy": right}
+            for low, high, n, sure, right in zip(
+                bins.edges[:-1].tolist(), bins.edges[1:].tolist(), bins.count,
+                bins.confidence.tolist(), bins.accuracy.tolist(), strict=True,
+            )
+        ],
+        "confusion": metrics.confusion(found.labels, known.labels, classes).tolist(),
+        "class_names": list(run.class_names),
+    }  # fmt: skip
+    made["data"] = {name: value for name, value in made["data"].items() if value is not None}
+    return {name: rounded(value) for name, value in made.items()}
+
+
+def known_events(run: Run, reference: str | None = None, labels: str | None = None) -> Known:
+    """Labelled events to judge by. Raises DataError, with the remedy, if there are none."""
+    check_classifies(run.classifies, f"{run.path}: the model {run.job.model}")
+    settings = run.job.settings.data
+    if labels is not None and reference is None:
+        raise SettingError(
+            "--labels says which classes the images of --reference are of: name these too"
+        )
+    source = reference or settings.source
+    own = same_source(source, settings.source)
+    try:
+        (judged, *_), _ = open_images(
+            [source], settings, run.domain, trained_on=labels is not None, labels=labels
+        )
+    except NothingKept:
+        raise _nothing_kept(source) from None
+    numbers = _numbered(run.class_names, judged)
+    rows = (numbers >= 0).nonzero().flatten()
+    if not len(rows):
+        raise _none(run, judged, own)
+    part = source if reference is not None and not own else judged.part
+    found = replace(subset(judged.data, rows), name=judged.data.name)
+    return Known(
+        found,
+        numbers[rows],
+        part if part != "all" else source,
+        len(judged) - len(rows),
+        _note(run, source, found, own, judged.part),
+    )
+
+
+def _note(run: Run, source: str, found: DataSet, own: bool, part: str) -> str | None:
+    """What makes an error too good to be true; None if nothing does."""
+    if own and part == "all":
+        return SEEN
+    if own and part == "held-out" and run.asked == "best":
+        return CHOSEN
+    if not own and may_overlap(source, run.job.settings.data.source):
+        same = common(run, found)
+        return f"the run was trained on {same} of these events" if same else None
+    return None
+
+
+def _numbered(class_names: Sequence[str], judged: Judged) -> Tensor:
+    """The run's own number of each event's class, int64 (N,); -1 for none that it knows."""
+    labels = judged.data.labels
+    if labels is None:
+        return torch.full((len(judged),), -1)
+    number = {name: i for i, name in enumerate(class_names)}
+    # one more, for the label -1 of an event without a label
+    table = torch.tensor([*(number.get(name, -1) for name in judged.classes), -1])
+    return table[labels.cpu()]
+
+
+def _none(run: Run, judged: Judged, own: bool) -> DataError:
+    if judged.data.labels is not None and bool((judged.data.labels >= 0).any()):
+        return DataError(
+            f"{judged.source}: none of its classes ({', '.join(judged.classes[:5])}) is one of the "
+            f"run's ({', '.join(run.class_names[:5])}): name its folders, or the labels of its "
+            "CSV, alike"
+        )
+    if own:
+        return _nothing_kept(judged.source)
+    return DataError(
+        f"{judged.source} has no labels to judge by: sort its images into folders of classes, or "
+        "name a CSV of file,label (--labels FILE.csv)"
+    )
+
+
+def _nothing_kept(source: str) -> DataError:
+    return DataError(
+        f"no labelled event of {source} was kept from training, so there is none to judge by: name "
+        "labelled images of your own (--reference FOLDER, with folders of classes, or with "
+        "--labels FILE.csv one without)"
+    )

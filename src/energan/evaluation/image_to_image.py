@@ -1,0 +1,179 @@
+"""Scores of image to image: how near each result is to the target of its source."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from energan import metrics
+from energan.core import DataError, SettingError
+from energan.data import DataSet, DataSettings, open_data
+from energan.evaluation.reference import Split
+from energan.evaluation.results import Better, Result, with_interval
+from energan.inference.run import Run
+from energan.metrics.images import WINDOW
+
+Figures = NDArray[np.float64]
+AT_ONCE = 50
+SMALLEST = WINDOW
+"""Pixels of a side that SSIM needs."""
+BETTER: dict[str, Better] = {"l1": "lower", "psnr": "higher", "ssim": "higher"}
+"""The measures, of images in [0, 1], each the mean over the judged pairs."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The pairs that results are compared with, and `mean`, the mean training target (C, H, W)."""
+
+    data: DataSet
+    split: Split
+    mean: Tensor
+    training_sha256: str
+
+    def record(self) -> dict[str, object]:
+        return {
+            "source": self.data.name,
+            "split": self.split,
+            "events": len(self.data),
+            "sha256": self.data.fingerprint,
+            "training_sha256": self.training_sha256,
+        }
+
+
+def judged(settings: DataSettings, source: str | None = None) -> Judged:
+    """The test pairs of a run with these settings of data, or what was held out; `source` names
+    others, of which all are taken where they have no test part.
+
+    The mean target is always that of what the run was trained on. Raises DataError if either cannot
+    be opened, or the two do not fit together.
+    """
+    plain = settings.model_copy(update={"jitter": False, "mirror": False})
+    training = open_data(plain)
+    test, split = _tested(plain, training) if source is None else _other(plain, source)
+    if test.domain.shape[0] != training.domain.shape[0]:
+        raise DataError(
+            f"the targets of {test.name} have {test.domain.shape[0]} channels, the run's "
+            f"{training.domain.shape[0]}: name pairs of the same kind"
+        )
+    assert training.domain.mean is not None
+    return Judged(test, split, training.domain.mean, training.fingerprint)
+
+
+def _tested(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
+    kept = training.held_out
+    try:
+        test = open_data(settings, "test")
+    except DataError:  # it has no test part
+        return (training, "training") if kept is None else (kept, "held-out")
+    own = kept is not None and kept.fingerprint == test.fingerprint
+    return test, "held-out" if own else "test"
+
+
+def _other(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
+    changes = {"source": source, "limit": None, "held_out": None}
+    settings = settings.model_copy(update=changes)
+    try:
+        return open_data(settings, "test"), "test"
+    except DataError:  # it has no test part: none of its pairs were trained on
+        return open_data(settings.model_copy(update={"held_out": 0})), "test"
+
+
+def check(wanted: Sequence[str]) -> None:
+    """Raise SettingError for a measure that is none of pairs."""
+    if unfit := [name for name in wanted if name not in BETTER]:
+        raise SettingError(
+            f"--metrics {unfit[0]} does not apply: the run makes images of images, which are "
+            f"scored by {', '.join(BETTER)}"
+        )
+
+
+def scores(
+    run: Run,
+    pairs: Judged,
+    count: int,
+    *,
+    wanted: Sequence[str] = (),
+    seed: int = 0,
+    resamples: int = 1000,
+) -> list[Result]:
+    """L1, PSNR (dB) and SSIM of the run's results on `count` pairs, in [0, 1], beside those of two
+    results that need no network: the source itself (identity) and the mean training target.
+    wanted: which of them; all if none is named.
+    """
+    names = list(wanted) or list(BETTER)
+    if min(pairs.data.domain.shape[1:]) < SMALLEST:
+        if "ssim" in wanted:
+            raise SettingError(
+                f"--metrics ssim does not apply: it needs sides of {SMALLEST} pixels"
+            )
+        names.remove("ssim")
+    found = _figures(run, pairs, count, names, seed)
+    return [_result(name, *found[name], seed, resamples) for name in found]
+
+
+def _figures(
+    run: Run, pairs: Judged, count: int, names: list[str], seed: int
+) -> dict[str, tuple[Figures, Figures, Figures]]:
+    """Name -> the figures of each result, of the source in its place, and of the mean target."""
+    count = min(count, len(pairs.data))
+    mean = _unit(pairs.mean.unsqueeze(0), run)
+    parts: dict[str, list[list[Figures]]] = {name: [[], [], []] for name in names}
+    for rows in torch.arange(count).split(AT_ONCE):
+        batch = pairs.data.gather(rows)
+        assert batch.condition is not None
+        real = _unit(batch.x, run)
+        made = _unit(run.sample(len(rows), seed + int(rows[0]), batch.condition), run)
+        same = _alike(_unit(batch.condition, run), real.shape[1])
+        for name in names:
+            for into, x in zip(parts[name], (made, same, mean.expand_as(real)), strict=True):
+                into.append(MEASURES[name](x, real))
+    whole = {name: [np.concatenate(part) for part in three] for name, three in parts.items()}
+    return {name: (made, same, mean) for name, (made, same, mean) in whole.items()}
+
+
+MEASURES: dict[str, Callable[[Tensor, Tensor], Figures]] = {
+    "l1": metrics.l1,
+    "psnr": lambda made, real: metrics.psnr(made, real, 1),
+    "ssim": lambda made, real: metrics.ssim(made, real, 1),
+}
+
+
+def _result(
+    name: str, made: Figures, same: Figures, mean: Figures, seed: int, resamples: int
+) -> Result:
+    value, better = float(made.mean()), BETTER[name]
+    sign = 1 if better == "higher" else -1
+    details = {
+        "pairs": len(made),
+        "identity": float(same.mean()),
+        "mean_image": float(mean.mean()),
+        "share_better_than_identity": float((sign * made > sign * same).mean()),
+        "share_better_than_mean_image": float((sign * made > sign * mean).mean()),
+    }
+    note = (
+        f"the source itself {same.mean():.4g}, the mean training target {mean.mean():.4g}; better "
+        f"than that in {details['share_better_than_mean_image']:.0%} of {len(made)} pairs"
+    )
+    if not np.isfinite(made).all() or len(made) < 2:
+        return Result(name, value, better=better, note=note, details=details)
+    found = metrics.mean_interval(made, resamples=resamples, seed=seed)
+    how = f"95% bootstrap over pairs, {resamples} resamples"
+    return with_interval(name, value, found, how, better=better, note=note, details=details)
+
+
+def _unit(x: Tensor, run: Run) -> Tensor:
+    """Images in the run's range -> [0, 1]."""
+    low, high = run.domain.low, run.domain.high
+    assert low is not None
+    assert high is not None
+    return ((x - low) / (high - low)).clamp(0, 1)
+
+
+def _alike(x: Tensor, channels: int) -> Tensor:
+    """Images with as many channels: grey ones in colour, or the mean of the colours."""
+    if x.shape[1] == channels:
+        return x
+    return x.expand(-1, channels, -1, -1) if x.shape[1] == 1 else x.mean(1, keepdim=True)

@@ -1,0 +1,107 @@
+"""What measures are made from, each part made once and only if some measure asks for it."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from energan.data.images.checksums import cache_folder
+from energan.evaluation.extractors import Extractor, Features, extractor_for
+from energan.evaluation.reference import Reference
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """samples: (N, *event), images in [0, 1] without padding; so are the reference's.
+
+    extractor_name: as the user gave it; None for the in-domain classifier where there can be one.
+    energy: U of points (N, D) -> (N,), for densities in the plane.
+    given: an extractor that is there already, instead of one made from its name.
+    labels: int64 (N,), the class that each sample was asked to be of; None without such.
+    """
+
+    samples: Tensor
+    reference: Reference
+    extractor_name: str | None = None
+    energy: Callable[[Tensor], Tensor] | None = None
+    seed: int = 0
+    resamples: int = 1000
+    given: Extractor | None = None
+    labels: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.samples)
+
+    @property
+    def is_image(self) -> bool:
+        return self.samples.dim() == 4
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        return self.given or extractor_for(self.extractor_name, self.reference)
+
+    @property
+    def extractor_used(self) -> Extractor | None:
+        """The extractor, if some measure asked for it."""
+        return self.__dict__.get("extractor")
+
+    @cached_property
+    def real_events(self) -> Tensor:
+        """As many real events as samples, or all there are."""
+        return self.reference.events(self.reference.judged, self.count)
+
+    @cached_property
+    def training_events(self) -> Tensor:
+        """As many of those that were trained on."""
+        return self.reference.events(self.reference.training, self.count)
+
+    @cached_property
+    def fake(self) -> Features:
+        return self.extractor(self.samples, "samples")
+
+    @cached_property
+    def real(self) -> Features:
+        """Of `real_events`; kept on disk under the contents of extractor and events."""
+        return self._kept("reference", self.reference.judged.fingerprint, self.real_events)
+
+    @cached_property
+    def training(self) -> Features:
+        """Of `training_events`: what a generator that repeats its data would score."""
+        return self._kept("training", self.reference.training.fingerprint, self.training_events)
+
+    def _kept(self, what: str, fingerprint: str, events: Tensor) -> Features:
+        sha256 = self.extractor.about.get("sha256")
+        if sha256 in (None, "pixels") or ":" in self.extractor.name:
+            # quicker made than read; and of a user's callable no hash tells all that it calls
+            return self.extractor(events, what)
+        told = f"1 {self.extractor.about} {fingerprint} {len(events)} {tuple(events.shape[1:])}"
+        key = hashlib.sha256(told.encode()).hexdigest()[:24]
+        path = cache_folder() / "features" / f"{key}.safetensors"
+        try:
+            stored = load_file(path)
+            return Features(stored["values"], stored.get("log_probabilities"))
+        except (OSError, SafetensorError, KeyError):
+            pass  # not there, or torn
+        made = self.extractor(events, what)
+        _keep(path, made)
+        return made
+
+
+def _keep(path: Path, features: Features) -> None:
+    parts: dict[str, NDArray[Any]] = {"values": features.values}
+    if features.log_probabilities is not None:
+        parts["log_probabilities"] = features.log_probabilities
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, aside)
+    aside.replace(path)

@@ -1,0 +1,223 @@
+"""Settings -> networks, data order, loop; and which jobs may train as one program."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from energan import models
+from energan.core import Batch, Calibrated, Domain, Model, Optimiser, SettingError, place_seed
+from energan.data import DataSet
+from energan.data.few_label_batches import LabelledFeed
+from energan.experiment.settings import Job, checked, load
+from energan.io.run_folder import RunFolder
+from energan.training.cohort import shapes, traits, without_axis
+from energan.training.device import Engine
+from energan.training.distributed import ALONE, Ranks
+from energan.training.loop import Feed, Hook, Loop
+from energan.training.settings import TrainingSettings
+
+
+def build(job: Job, domain: Domain, seed: int) -> Model:
+    """The job's model with the initial weights of `seed`; torch's own generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(place_seed(seed, "init"))
+        built = models.find(job.model).build(job.settings.model, domain)
+    if not isinstance(built, Model):
+        raise SettingError(
+            f"model {job.model}: build gave {type(built).__name__}, not an energan.core.Model"
+        )
+    return built
+
+
+def assemble(
+    job: Job,
+    data: DataSet,
+    engine: Engine,
+    seeds: Sequence[int],
+    hooks: Sequence[Hook] = (),
+    ranks: Ranks = ALONE,
+) -> Loop:
+    """The loop of a job: one run, or a cohort of one member for each seed."""
+    built = [build(job, data.domain, seed) for seed in seeds]
+    return loop_of(built, job.settings.training, data, engine, seeds, hooks, ranks)
+
+
+def loop_of(
+    built: Sequence[Model],
+    training: TrainingSettings,
+    data: DataSet,
+    engine: Engine,
+    seeds: Sequence[int],
+    hooks: Sequence[Hook] = (),
+    ranks: Ranks = ALONE,
+    make: Callable[..., Loop] = Loop,
+) -> Loop:
+    """The loop of models that are built, with its feeds. training.batch_size is of each rank.
+
+    make: what makes it of them, if not `Loop` itself.
+    """
+    size = training.batch_size
+    layers = [*built[0].energy.modules(), *built[0].sampler.modules()]
+    normed = any(isinstance(m, Calibrated) for m in layers)
+    if (size == 1 and normed) or (size * ranks.count == 1 and "pull_away" in built[0].hyper):
+        raise SettingError(
+            "training.batch_size: batch norm and the pulling-away term compare the samples of a "
+            "batch, and one has no other; use at least 2"
+        )
+
+    built[0].sampler.check_batch(size * ranks.count)
+    conditional = built[0].conditional
+    _check_conditions(data, conditional)
+    _check_labelled(data, built[0])
+
+    @lru_cache(maxsize=1)
+    def resting_feed(size: int) -> Any:
+        return data.feed(seeds, size, engine.dtype, stream="calibrate", conditions=conditional)
+
+    def at_rest(chunk: int, size: int) -> Batch:
+        return resting_feed(size)(chunk)  # type: ignore[no-any-return]
+
+    feed: Feed
+    if labelled := built[0].labelled:
+        feed = LabelledFeed(data, seeds, size, labelled, engine.dtype, ranks.share)
+    else:
+        feed = data.feed(seeds, size, engine.dtype, conditions=conditional, share=ranks.share)
+    return make(built, feed, at_rest, training, engine, seeds, hooks, ranks)
+
+
+def _check_conditions(data: DataSet, conditional: bool) -> None:
+    """Raise SettingError if the data lacks what the model is conditioned on, or has it in vain."""
+    dense = data.domain.condition_shape is not None
+    if conditional and not dense and data.labels is None:
+        raise SettingError(
+            f"{data.name} has no labels to condition on: use a source with classes, or a model "
+            "without conditions"
+        )
+    if conditional and not dense and data.labels is not None and int(data.labels.min()) < 0:
+        raise SettingError(
+            f"{int((data.labels < 0).sum())} events of {data.name} have no label, and this model "
+            "needs one of every event: leave those out, or use a model that learns from few "
+            "labels (ladder, ebgan_ln)"
+        )
+    if dense and not conditional:
+        raise SettingError(
+            f"each event of {data.name} comes with a condition, which this model does not take: "
+            "use a model that does (pix2pix for pairs of images), or data without (data.direction)"
+        )
+
+
+def _check_labelled(data: DataSet, model: Model) -> None:
+    """Raise SettingError if the model learns from few labels and the data, or its part of a batch,
+    has too few, or if the data keeps few for a model that learns from none."""
+    if not model.labelled:
+        if data.labelled is not None:
+            raise SettingError(
+                f"data.labelled {data.labelled} is for a model that learns from few labels, which "
+                "this one does not: leave it unset, or use ladder or ebgan_ln"
+            )
+        return
+    if model.conditional or data.domain.condition_shape is not None:
+        raise SettingError(
+            f"a model that learns from few labels takes no conditions, and those of {data.name} "
+            "or the model's own are some: use images with classes"
+        )
+    classes = data.domain.classes
+    if data.labels is None or not classes or not int((data.labels >= 0).sum()):
+        raise SettingError(
+            f"{data.name} has no labels to learn from: name some (data.labels, a CSV of "
+            "file,label), or sort images into folders of classes"
+        )
+    if model.labelled < classes:
+        raise SettingError(
+            f"model.labelled: {model.labelled} labelled events in a batch, for {classes} classes: "
+            f"use at least {classes}, one of each"
+        )
+
+
+def in_common(job: Job) -> dict[str, Any]:
+    """What of their settings jobs of one program must have alike, by its name in a sentence."""
+    settings = job.settings
+    groups = {
+        n: getattr(settings, n).model_dump(mode="json") for n in ("training", "data", "engine")
+    }
+    return {
+        "model": job.model,
+        **{f"{name} settings": values for name, values in groups.items()},
+        "figure of the best checkpoint": settings.output.keep_best,
+    }
+
+
+def cohort_key(job: Job, domain: Domain) -> str:
+    """32 hexadecimal digits, equal for two different jobs exactly if they may train as one program.
+
+    domain: of the job's data. Raises SettingError if the job does not fit it.
+    """
+    alike: Any = in_common(job)
+    model = job.settings.model
+    plain = {name: Optimiser() for name, value in model if isinstance(value, Optimiser)}
+    program = _program(job.model, model.model_copy(update=plain).model_dump_json(), domain)
+    streamed = job.settings.data.storage == "stream"  # which serves one run
+    if program is None or streamed or job.settings.training.on_divergence == "rollback":
+        alike, program = job.settings.model_dump(mode="json"), ""  # goes with no other
+    what = json.dumps([job.model, alike, program], sort_keys=True)
+    return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=10_000)
+def _program(name: str, config: str, domain: Domain) -> str | None:
+    """What members of a cohort share of a model with these settings; None if it can be in none.
+
+    It is built without numbers, on torch's meta device: the largest costs milliseconds.
+    """
+    found = models.find(name)
+    settings = checked(found.config, json.loads(config))
+    try:
+        with torch.device("meta"), _Unfilled():
+            built = found.build(settings, domain)
+    except (NotImplementedError, RuntimeError):  # its build looks at numbers
+        with torch.random.fork_rng(devices=[]):
+            built = found.build(settings, domain)
+    if without_axis(built.energy) or without_axis(built.sampler):
+        return None
+    try:
+        return json.dumps([traits(built), shapes(built)])
+    except TypeError:  # something that is not known by its name: it equals no other
+        return None
+
+
+class _Unfilled(TorchFunctionMode):
+    """Within it nothing is drawn: without numbers that would be half of the work."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
+    """A run's job, domain and freshly built networks, without opening its data."""
+    job, resolved = job_of(folder)
+    stored = resolved["domain"]
+    conditions = stored.get("condition_shape")
+    domain = Domain(
+        tuple(stored["shape"]),
+        stored["low"],
+        stored["high"],
+        stored["classes"],
+        condition_shape=None if conditions is None else tuple(conditions),
+    )
+    return job, domain, build(job, domain, job.settings.seed)
+
+
+def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
+    """A run's job with what was estimated for it filled in, and what was resolved."""
+    resolved = folder.read_config()["resolved"]
+    job = load(str(folder.config))
+    if margin := resolved.get("margin"):
+        job = job.resolved({"model": {"margin": margin["margin"]}})
+    return job, resolved

@@ -1,0 +1,120 @@
+"""What watches a run while it trains, and the words with which it ends."""
+
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+
+from energan.core import Domain, SettingError
+from energan.data import DataSet
+from energan.experiment.callbacks import curves
+from energan.experiment.callbacks.held_out import no_errors
+from energan.experiment.callbacks.landscapes import Landscapes, mapped
+from energan.experiment.callbacks.reconstructions import Reconstructions, denoises
+from energan.experiment.callbacks.samples import Judge, SampleGrids, Score
+from energan.experiment.settings import LOWER_IS_BETTER, MADE_ANYWAY, Job
+from energan.io.run_folder import RunFolder
+from energan.training import checkpoint
+from energan.training.distributed import Ranks
+from energan.training.divergence import Guard
+from energan.training.health import Health
+from energan.training.hooks import Checkpoints, Listener, Log, Rollback, TensorBoard
+from energan.training.loop import Hook, Loop
+
+Judging = Callable[[Job, Domain], Judge | None]
+"""A job, the domain of its data -> what scores its samples; None if it needs nothing of its own."""
+Say = Callable[[str], None]
+
+
+def judge_of(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> Judge | None:
+    """What scores for `keep_best`, made by the rank that scores, and none if nothing need be."""
+    lacks = {
+        "held_out_energy": "" if data.held_out is not None else "nothing is held out",
+        "high_quality_share": "" if data.modes is not None else "the data has no known modes",
+        "l1": "" if data.domain.paired else "the data holds no pairs",
+    }
+    wanted = job.settings.output.keep_best
+    if wanted == "error":
+        lacks[wanted] = no_errors(job, data)
+    if reason := lacks.get(wanted):
+        raise SettingError(f"--keep-best {wanted} does not apply: {reason}")
+    if wanted in MADE_ANYWAY:
+        return None
+    if judging is None:
+        raise SettingError(f"output.keep_best {wanted}: give `start` a `judging` that makes it")
+    return ranks.first(lambda: judging(job, data.domain))
+
+
+def hooks_of(
+    loop: Loop,
+    job: Job,
+    data: DataSet,
+    folder: RunFolder,
+    judge: Judge | None,
+    say: Say,
+    listener: Listener | None = None,
+) -> list[Hook]:
+    """The hooks of a run, in their order. listener: of the log's figures, on the rank that writes.
+
+    say: how the user is told what the run finds of itself.
+    """
+    output, training = job.settings.output, job.settings.training
+    log = Log(folder, output.log_every, [])
+    score = Score(data, loop.engine, judge)
+    grids = SampleGrids(folder, output.sample_every, data)
+    best, highest = output.keep_best, output.keep_best not in LOWER_IS_BETTER
+    saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, best, highest)
+    hooks: list[Hook] = [log, saving, grids]
+    shown: list[SampleGrids | Reconstructions] = [grids]
+    if denoises(loop.energy) and data.domain.condition_shape is None:
+        shown.append(Reconstructions(folder, output.sample_every, data))
+        hooks.append(shown[-1])
+    if mapped(data.domain):
+        hooks.append(Landscapes(folder, output.sample_every, data))
+    if training.guard:
+        guard = Guard(log, output.checkpoint_every)
+        log.listeners.append(guard)
+        hooks.insert(1, guard)  # nothing that it finds sick is saved
+    if training.on_divergence == "rollback":
+        hooks.append(Rollback(folder, training.rollbacks, say))
+    if not loop.ranks.writes:
+        return hooks
+    if output.tensorboard and importlib.util.find_spec("tensorboard"):
+        board = TensorBoard(folder)
+        log.listeners.append(board)
+        for previews in shown:
+            previews.listeners.append(partial(board.picture, what=previews.what))
+        hooks.append(board)
+    health = Health(folder, say)
+    log.listeners.append(health)
+    hooks.append(health)
+    if listener is not None:
+        log.listeners.append(listener)
+    return hooks
+
+
+def diverged(folder: RunFolder, job: Job, step: int, error: Exception) -> str:
+    """Keep that the run diverged; what the user is told, with the remedy."""
+    training = job.settings.training
+    folder.append("diverged", step=step, reason=str(error))
+    if folder.writes:
+        curves.save_curves(folder.path / "curves.png", folder.read())
+    kept = checkpoint.listed(folder.checkpoints)
+    intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
+    remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
+    if training.on_divergence == "rollback":
+        remedy = f"it was rolled back {training.rollbacks} times in vain: {remedy}"
+    else:
+        remedy += (
+            ", or let it go back and halve its rates: "
+            f"energan resume {folder.path} --on-divergence rollback"
+        )
+    return f"{error}; {intact}; {remedy}"
+
+
+def ended(folder: RunFolder, job: Job, loop: Loop) -> None:
+    """Keep that the run has all its steps, or was told to stop."""
+    curves.draw(folder, loop)
+    if loop.step >= job.settings.training.steps:
+        folder.append("finished", step=loop.step)
+    else:
+        folder.append("stopped", step=loop.step, reason=loop.stopping)

@@ -1,0 +1,105 @@
+"""What a noisy energy makes of events while a run trains: the previews of runs without samples."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from energan.core import DivergenceError, Energy, resting
+from energan.data.dataset import DataSet
+from energan.io import pictures
+from energan.io.run_folder import RunFolder
+from energan.nets.dense import GaussianNoise
+from energan.training.checkpoint import checkpoint_name
+from energan.training.hooks import Periodic
+from energan.training.loop import Loop
+
+SHOWN, IN_A_ROW = 24, 12
+OF_IMAGES, OF_POINTS = 100, 2000
+"""Held-out events that pass together, as a batch of training does: they share its statistics."""
+
+
+def denoises(energy: nn.Module) -> bool:
+    """Whether the energy adds noise to what it sees, so that there is something to restore."""
+    return any(isinstance(layer, GaussianNoise) for layer in energy.modules())
+
+
+def restored(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Events x (B, *event) as the network sees them in training, and its reconstructions.
+
+    None of an energy without a reconstruction. The noise is that of the energy's Randomness.
+    """
+    seen: list[Tensor] = []
+
+    def catch(layer: nn.Module, given: Any, output: Tensor) -> None:
+        if not seen and output.numel() == x.numel():  # the first is on the event itself
+            seen.append(output.reshape(x.shape))
+
+    layers = [layer for layer in energy.modules() if isinstance(layer, GaussianNoise)]
+    handles = [layer.register_forward_hook(catch) for layer in layers]
+    try:
+        with resting(energy):
+            reconstruction = energy(x, stream="real").reconstruction
+    finally:
+        for handle in handles:
+            handle.remove()
+    return (seen[0] if seen else x), reconstruction
+
+
+class Reconstructions(Periodic):
+    """Every `every` steps, and at the end, a picture of held-out events, of the same with the noise
+    that the network saw, and of what it made of them: always the same events and noise.
+
+    Of points the reconstructions over the events. listeners: as of `SampleGrids`.
+    """
+
+    def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
+        super().__init__(every)
+        self.folder, self.domain = folder, data.domain
+        kept = data if data.held_out is None else data.held_out
+        there = kept.events if kept.rows is None else kept.rows  # of a stream its first events
+        self.points = len(data.domain.shape) == 1
+        most = OF_POINTS if self.points else OF_IMAGES
+        self.x = kept.gather(torch.arange(min(most, len(there)))).x
+        self.what = folder.reconstructions.name
+        self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
+
+    def _write(self, loop: Loop) -> None:
+        energy: Any = loop.averaged()["energy"]
+        loop.context("reconstructions")  # where the noise is drawn from
+        x = self.x.to(loop.engine.device, loop.engine.dtype)
+        seen, made = restored(energy, x)
+        if made is None:
+            return
+        if not bool(made.isfinite().all()):
+            raise DivergenceError(f"reconstructions are not finite at step {loop.step}")
+        weights = "raw" if loop.ema is None else "ema"
+        about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}
+        suffix = ".png" if pictures.drawable(self.domain) else ".npz"
+        path = self.folder.reconstructions / f"{checkpoint_name(loop.step)}{suffix}"
+        if self.points:
+            shown, columns, behind = made, 0, x
+        else:
+            shown, columns = rows([x, seen, made])
+            behind = None
+        pictures.save_samples(
+            path, shown, self.domain, reference=behind, about=about, columns=columns or None,
+            what="reconstructions",
+        )  # fmt: skip
+        self.folder.append("reconstructions", path=str(path.relative_to(self.folder.path)), **about)
+        if suffix == ".png":
+            for listener in self.listeners:
+                listener(loop.step, pictures.pixels(path))
+
+
+def rows(parts: list[Tensor]) -> tuple[Tensor, int]:
+    """Images of each part (N, C, H, W) for a grid, and its columns: a row of the first part, below
+    each image those of the other parts, and so on with the next images."""
+    count = min(SHOWN, len(parts[0]))
+    columns = min(IN_A_ROW, count)
+    whole = count - count % columns  # a row that is not full would draw the next one up
+    blocks = [part[:whole].unflatten(0, (-1, columns)) for part in parts]
+    return torch.stack(blocks, 1).flatten(0, 2), columns

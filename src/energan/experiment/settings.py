@@ -1,0 +1,197 @@
+"""All settings of a run, from a recipe, a settings file and the user's changes."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from energan import models, recipes
+from energan.core import Config, SettingError, describe
+from energan.core.schedules import factor_of, scaled_settings
+from energan.data.settings import DataSettings
+from energan.training.device import EngineSettings
+from energan.training.settings import TrainingSettings
+
+ModelConfig = TypeVar("ModelConfig", bound=Config)
+SomeConfig = TypeVar("SomeConfig", bound=Config)
+
+
+KeepBest = Literal[
+    "auto", "error", "sliced_wasserstein", "held_out_energy", "inception_score",
+    "modified_inception_score", "class_kl", "frechet_distance", "kernel_distance", "precision",
+    "recall", "density", "coverage", "parzen", "high_quality_share", "l1",
+]  # fmt: skip
+MADE_ANYWAY = {"auto", "error", "sliced_wasserstein", "held_out_energy", "high_quality_share", "l1"}
+LOWER_IS_BETTER = {
+    "auto", "error", "sliced_wasserstein", "held_out_energy", "class_kl", "frechet_distance",
+    "kernel_distance", "l1",
+}  # fmt: skip
+
+
+class OutputSettings(Config):
+    """What is written on the way. Nothing here changes the result."""
+
+    log_every: int = Field(100, ge=1, description="steps between events and progress figures")
+    sample_every: int = Field(500, ge=0, description="steps between sample grids; 0 for none")
+    checkpoint_every: int = Field(
+        1000, ge=0, description="steps between checkpoints; 0: at the end"
+    )
+    keep: int = Field(2, ge=1, description="checkpoints kept, beside the best one")
+    keep_best: KeepBest = Field(
+        "auto",
+        description="the figure whose best checkpoint is kept, made of averaged weights at each "
+        "checkpoint; auto: the error of held-out labels, of models that classify, else "
+        "sliced_wasserstein",
+    )
+    tensorboard: bool = Field(True, description="log to TensorBoard too, where it is installed")
+
+
+class Settings(Config, Generic[ModelConfig]):
+    """Every setting of a run."""
+
+    seed: int = Field(0, ge=0, description="all randomness follows from it")
+    model: ModelConfig
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    engine: EngineSettings = EngineSettings()
+    output: OutputSettings = OutputSettings()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train: settings, where they come from, and what the user changed."""
+
+    recipe: str
+    model: str
+    settings: Settings[Any]
+    asked: dict[str, Any]
+    origin: str | None = None  # of a settings file: the run whose weights that run started from
+
+    def changed(self, changes: dict[str, Any]) -> "Job":
+        """The same job with `changes`, {"model": {"margin": 8}, "seed": 1}.
+
+        Raises SettingError naming the setting that is unknown or out of bounds.
+        """
+        merged = recipes.merged(self.settings.model_dump(mode="json"), changes)
+        settings = validated(type(self.settings), merged)
+        return replace(self, settings=settings, asked=recipes.merged(self.asked, changes))
+
+    def scaled(self, scale: str | float) -> "Job":
+        """The same job with every count of training steps times `scale`, a number or "1/6".
+
+        Raises SettingError if it is no factor, or if a count leaves its bounds.
+        """
+        factor = factor_of(scale)
+        try:
+            job = self.resolved(scaled_settings(self.settings, factor))
+        except SettingError as error:
+            raise SettingError(f"scale {factor}: {error}") from None
+        return replace(job, asked=recipes.merged(self.asked, {"scale": str(factor)}))
+
+    def resolved(self, values: dict[str, Any]) -> "Job":
+        """The same job with values that were found, not asked for."""
+        return replace(self.changed(values), asked=self.asked)
+
+    def with_model(self, name: str) -> "Job":
+        """The same job for another model, at that model's own defaults."""
+        found = models.find(name)
+        rest = self.settings.model_dump(mode="json", exclude={"model"})
+        settings = validated(Settings[found.config], {**rest, "model": {}})  # type: ignore[name-defined]
+        return replace(self, model=name, settings=settings)
+
+    def hash(
+        self, fingerprint: str, precision: str, origin: str | None = None, ranks: int = 1
+    ) -> str:
+        """Of everything that changes the result, and of nothing else.
+
+        fingerprint: of the data's contents, as prepared. origin: of the weights it starts from.
+        ranks: how many processes it was started with, each with its own batch.
+        """
+        dump = self.settings.model_dump(mode="json", include={"seed", "model", "training"})
+        for name in ("on_divergence", "rollbacks", "guard"):
+            dump["training"].pop(name)
+        what = [self.model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load(name: str | None, model: str | None = None) -> Job:
+    """The job of a recipe's name or a settings file; `model` replaces its model.
+
+    Raises SettingError for an unknown recipe or model, or a file that is no settings.
+    """
+    if name is None:
+        if model is None:
+            raise SettingError("name a recipe (`energan recipes` lists them) or a model")
+        return _job(model.rsplit(".", 1)[-1], model, {})
+    if name not in recipes.RECIPES and (name.endswith(".json") or Path(name).exists()):
+        job = _from_file(Path(name))
+    else:
+        recipe = recipes.find(name)
+        job = _job(recipe.name, recipe.model, recipe.settings)
+    return job.with_model(model) if model and model != job.model else job
+
+
+def _job(recipe: str, model: str, settings: dict[str, Any]) -> Job:
+    found = models.find(model)
+    whole = {"model": {}, **settings}
+    return Job(recipe, model, validated(Settings[found.config], whole), {})  # type: ignore[name-defined]
+
+
+def rebuilt(recipe: str, model: str, settings: dict[str, Any], asked: dict[str, Any]) -> Job:
+    """The job that these were taken from, whatever has become of the recipe since."""
+    return replace(_job(recipe, model, settings), asked=asked)
+
+
+def _from_file(path: Path) -> Job:
+    if path.is_dir() and (path / "config.json").is_file():
+        path = path / "config.json"  # a run's folder stands for its settings
+    try:
+        read = json.loads(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise SettingError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingError(f"{path} is not JSON: {error}") from None
+    settings = read.get("settings", {}) if isinstance(read, dict) else None
+    if not isinstance(settings, dict) or not isinstance(read.get("model"), str):
+        raise SettingError(
+            f'{path} is no settings file: it needs "model" (a model\'s name) and "settings" '
+            "(groups of settings), as a run's config.json has"
+        )
+    origin = (read.get("resolved") or {}).get("from") or {}
+    try:
+        job = _job(str(read.get("recipe", path.stem)), read["model"], settings)
+    except SettingError as error:
+        raise SettingError(f"{path}: {error}") from None
+    return replace(job, origin=origin.get("path"))
+
+
+def validated(kind: type[Settings[Any]], values: dict[str, Any]) -> Settings[Any]:
+    """`values` as settings. Raises SettingError, one sentence, for the first that do not fit."""
+    return checked(kind, values)
+
+
+def checked(kind: type[SomeConfig], values: dict[str, Any]) -> SomeConfig:
+    """The same for one group of settings."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise SettingError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error in a sentence: which setting, what is wrong, what was given."""
+    said = []
+    for e in error.errors()[:3]:
+        parts = [str(p) for p in e["loc"] if p not in ("float", "str")]
+        name = ".".join(p for p in parts if not p.startswith("function-after"))
+        if e["type"] == "extra_forbidden":
+            said.append(f"{name}: there is no such setting; --help lists them")
+        else:
+            message = e["msg"].removeprefix("Value error, ")
+            # a check of a whole group names its settings itself
+            given = "" if isinstance(e["input"], dict) else f" (given: {describe(e['input'])})"
+            said.append(f"{name}: {message}{given}" if given else message)
+    return "; ".join(dict.fromkeys(said))

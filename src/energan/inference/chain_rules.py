@@ -1,0 +1,171 @@
+"""How chains are moved: which energy takes which step, and by what rule."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor
+
+from energan.core import Randomness, SettingError
+from energan.inference.composition import Composable, runs_of
+from energan.samplers import metropolis
+from energan.samplers.chains import LEAST_AT_ONCE, NUMBERS_AT_ONCE, Dynamics, LangevinChains
+from energan.samplers.dynamics import Chains, Function, Rule, Walk, check_spread, follow, init, step
+
+TURN = 10
+"""Steps of each energy before the next takes over."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which energy moves the chains at each step, and how.
+
+    rules: one for each energy. turn: steps of each before the next takes over. anneal: the share of
+    the steps, at the end, over which step and noise fall to nothing, which cools the chains.
+    exact: of each energy whether a Metropolis test refuses moves (MALA); none if empty.
+
+    Raises SettingError for numbers that make no sense, and for MALA by a rule that it cannot have.
+    """
+
+    rules: tuple[Rule, ...]
+    steps: int
+    turn: int = TURN
+    anneal: float = 0.0
+    exact: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise SettingError(f"chains take at least 1 step, not {self.steps}")
+        if self.turn < 1:
+            raise SettingError(f"a turn is of at least 1 step, not {self.turn}")
+        if not 0 <= self.anneal <= 1:
+            raise SettingError(f"anneal is a share of the steps, 0 to 1, not {self.anneal:g}")
+        for rule, exact in zip(self.rules, self.exact, strict=False):
+            if exact and (rule.low is not None or rule.high is not None):
+                raise SettingError(
+                    "MALA: a chain that is clamped to a range is not exact; use langevin"
+                )
+            if exact and not tests(rule):
+                raise SettingError("MALA's noise is √ε, and no gradient is bounded: leave both out")
+
+    def at(self, k: int) -> tuple[int, Rule]:
+        """The energy of step k (from 0), and its rule there."""
+        which = k // self.turn % len(self.rules)
+        return which, scaled(self.rules[which], self.share(k))
+
+    def share(self, k: int) -> float:
+        """What is left of step and noise at step k."""
+        falling = self.anneal * self.steps
+        return min(1.0, (self.steps - k) / falling) if falling else 1.0
+
+
+def scaled(rule: Rule, share: float) -> Rule:
+    """The rule with its step and its noise times `share`; so is the temperature."""
+    if share == 1:
+        return rule
+    return replace(rule, step_size=rule.descent * share, noise=rule.spread * share)
+
+
+def rule_of(
+    run: Composable,
+    step_size: float | None = None,
+    noise: float | Literal["coupled"] | None = None,
+    clip: float | Literal["none"] | None = None,
+) -> Rule:
+    """The run's rule with what is given changed.
+
+    noise: a number, or "coupled" for √step_size with half the gradient; clip: a number or "none".
+    Raises SettingError if a number makes no sense.
+    """
+    rule = run.rule
+    if step_size is not None:
+        if not 0 < step_size < float("inf"):
+            raise SettingError(f"step size {step_size:g}: it must be more than 0")
+        rule = replace(rule, step_size=step_size)
+    if noise is not None:
+        if noise != "coupled" and not 0 <= noise < float("inf"):
+            raise SettingError(f"noise {noise:g}: it must not be negative")
+        rule = replace(rule, noise=None if noise == "coupled" else noise)
+    if clip is not None:
+        if clip != "none" and not 0 < clip < float("inf"):
+            raise SettingError(f"clip {clip:g}: it must be more than 0; none for no bound")
+        rule = replace(rule, clip=None if clip == "none" else clip)
+    if (rule.step_size, rule.noise) != (run.rule.step_size, run.rule.noise):
+        check_spread(rule)
+    return rule
+
+
+def exact_of(run: Composable, rule: Rule, dynamics: Dynamics | None) -> bool:
+    """Whether moves are tested: as asked for, or as the run was trained if the rule allows it."""
+    if dynamics is not None:
+        return dynamics == "mala"
+    sampler = runs_of([run])[0].sampler
+    return isinstance(sampler, LangevinChains) and sampler.dynamics == "mala" and tests(rule)
+
+
+def tests(rule: Rule) -> bool:
+    """Whether steps of this rule can be tested: the noise is √ε, the gradient as it is."""
+    return rule.noise is None and rule.clip is None
+
+
+def moved(
+    energies: Sequence[Function],
+    plan: Plan,
+    x: Tensor,
+    draws: Randomness,
+    *,
+    held: Tensor | None = None,
+    after: Callable[[Tensor], Tensor] | None = None,
+    watch: Callable[[int, Tensor], None] | None = None,
+) -> Chains:
+    """Where chains that start at x (B, *event) are after the plan, and how they went.
+
+    held: bool, coordinates that stay. after: what each step's x is brought to, as by a constraint.
+    """
+    before: tuple[int, float] | None = None
+
+    def move(walk: Walk) -> Walk:
+        nonlocal before
+        which, rule = plan.at(walk.steps)
+        if not (plan.exact and plan.exact[which]):
+            before, made = None, step(energies[which], walk, rule, draws.normal, held)
+        else:
+            share = plan.share(walk.steps)
+            u = _divided(energies[which], share)
+            if before != (which, share):
+                walk = _taken_over(u, walk)
+            before = which, share
+            size = plan.rules[which].step_size * share**2  # so that the noise falls by `share`
+            made = metropolis.step(u, walk, size, draws.normal, lambda n: draws.uniform(0, 1, n))
+        return made if after is None else replace(made, x=after(made.x))
+
+    return follow(move, init(x), plan.steps, held, watch)
+
+
+def _divided(energy: Function, temperature: float) -> Function:
+    return energy if temperature == 1 else lambda x: energy(x) / temperature
+
+
+def _taken_over(energy: Function, walk: Walk) -> Walk:
+    """The walk with U and ∇U of another energy."""
+    fresh = metropolis.begin(energy, walk.x)
+    start = walk.start if walk.steps else fresh.start
+    accepted = fresh.accepted if walk.accepted is None else walk.accepted
+    return replace(
+        walk, energy=fresh.energy, start=start, gradient=fresh.gradient, accepted=accepted
+    )
+
+
+def at_once(x: Tensor) -> int:
+    """Chains that are moved together: all their maps are in memory for a gradient."""
+    return max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // x[0].numel())
+
+
+def check_finite(x: Tensor, k: int, plan: Plan) -> None:
+    """Raise SettingError if chains have left the finite numbers by step k."""
+    if not x.isfinite().all():
+        sizes = ", ".join(f"{rule.step_size:g}" for rule in plan.rules)
+        raise SettingError(
+            f"the chains are no longer finite by step {k}: use a smaller step size than {sizes}, "
+            "or a bound on the gradient (clip)"
+        )

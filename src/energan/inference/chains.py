@@ -1,0 +1,233 @@
+"""Long Langevin chains on trained energies: on one, on several in turn, or on their sum.
+
+Any trained energy will do: IGEBM's, an EBGAN's D, a GAN's negated logit. Several runs, or several
+checkpoints of one, can move one set of chains, each for a few steps before the next takes over.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import Randomness, SettingError
+from energan.data import DataSet, open_data
+from energan.inference.chain_rules import TURN, Plan, at_once, check_finite, exact_of, moved
+from energan.inference.composition import Composable, check_alike, classes_of, runs_of
+from energan.io.console import progress
+from energan.samplers.chains import Dynamics, LangevinChains
+from energan.samplers.dynamics import Chains, Rule
+
+Start = Literal["noise", "buffer", "data"]
+BOX = 4.0
+"""Where data has no bounds, and the run no chains of its own, they start uniformly in ±BOX."""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Where chains went.
+
+    x: (N, *event), their ends, on the CPU. labels: int64 (N,) of energies that take them.
+    steps: when the snapshots (S, N, *event) were taken, the first at 0, the last at the end.
+    energies: (S, R, N), U of each of the R energies there. gradient_norm: (N,), mean over steps.
+    acceptance: (N,), the share of moves that were made, if all were tested (MALA).
+    """
+
+    x: Tensor
+    labels: Tensor | None
+    steps: tuple[int, ...]
+    snapshots: Tensor
+    energies: Tensor
+    gradient_norm: Tensor
+    acceptance: Tensor | None = None
+
+
+def sample_chains(
+    runs: Composable | Sequence[Composable],
+    count: int = 64,
+    *,
+    steps: int = 500,
+    start: Start | Tensor = "noise",
+    turn: int = TURN,
+    rules: Rule | Sequence[Rule] | None = None,
+    anneal: float = 0.0,
+    labels: Tensor | None = None,
+    seed: int = 0,
+    dynamics: Dynamics | None = None,
+    snapshots: int = 10,
+    data: DataSet | None = None,
+) -> Followed:
+    """`count` chains of `steps` steps on the energies of `runs`, in turn on one set of chains.
+
+    runs: runs, or sums of runs (`run_a + run_b`), of the same events. start: noise over the data's
+    range, the runs' replay buffers in equal parts, training data (of `data`, or opened as the first
+    run's), or x (count, *event). turn: steps of each energy before the next. rules: one for all, or
+    one each; None for those of the runs. anneal: see Plan. labels: int64 (count,) of conditional
+    energies; all classes alike, in order, if not given. dynamics: langevin, or mala; None for how
+    each was trained. snapshots: how many, with start and end.
+
+    The same seed gives the same chains. Raises SettingError if the runs are of different events,
+    keep no buffer to start from, or the chains do not stay finite.
+    """
+    parts = [runs] if isinstance(runs, Composable) else list(runs)
+    if not parts:
+        raise SettingError("chains need an energy: name a run")
+    if count < 1:
+        raise SettingError(f"the number of chains is at least 1, not {count}")
+    if snapshots < 2:
+        raise SettingError(f"snapshots are at least 2, the start and the end, not {snapshots}")
+    check_alike(runs_of(parts))
+    chosen = _rules(parts, rules)
+    exact = tuple(exact_of(*of, dynamics) for of in zip(parts, chosen, strict=True))
+    plan = Plan(chosen, steps, turn, anneal, exact)
+    x, labels = _begun(parts, count, start, labels, seed, data)
+    taken = sorted({round(i * steps / (snapshots - 1)) for i in range(snapshots)})
+    chunk = at_once(x)
+    chunks = list(torch.arange(count).split(chunk))
+    seen: list[Tensor] = []
+    went: list[Chains] = []
+    with progress("chains", steps * len(chunks), "steps") as advance:
+        for rows in chunks:
+            y = None if labels is None else labels[rows]
+            kept, made = _followed(parts, plan, x[rows], y, taken, seed, int(rows[0]), advance)
+            seen.append(kept)
+            went.append(made)
+    stages = torch.cat(seen, 1)  # (S, N, *event)
+    energies = [
+        torch.stack([part.energy(x, labels if part.classes else None) for part in parts])
+        for x in stages
+    ]
+    accepted = [made.acceptance.cpu() for made in went if made.acceptance is not None]
+    return Followed(
+        stages[-1], labels, tuple(taken), stages, torch.stack(energies),
+        torch.cat([made.gradient_norm.cpu() for made in went]),
+        torch.cat(accepted) if all(exact) else None,
+    )  # fmt: skip
+
+
+# --- one chunk ------------------------------------------------------------------------------------
+
+
+def _followed(
+    parts: Sequence[Composable],
+    plan: Plan,
+    x: Tensor,
+    labels: Tensor | None,
+    taken: Sequence[int],
+    seed: int,
+    place: int,
+    advance: Callable[[], None],
+) -> tuple[Tensor, Chains]:
+    """Snapshots (S, B, *event) of chains that start at x, and how they went."""
+    device = runs_of(parts)[0].engine.device
+    draws = Randomness([seed], device).at("chains", place)
+    energies = [part.potential(labels if part.classes else None) for part in parts]
+    kept = [x]
+
+    def watch(k: int, now: Tensor) -> None:
+        if k in taken:
+            check_finite(now, k, plan)
+            kept.append(now.float().cpu().clone())
+        advance()
+
+    made = moved(energies, plan, x.to(device), draws, watch=watch)
+    return torch.stack(kept), made
+
+
+def _rules(parts: Sequence[Composable], rules: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
+    if rules is None:
+        return tuple(part.rule for part in parts)
+    given = (rules,) * len(parts) if isinstance(rules, Rule) else tuple(rules)
+    if len(given) != len(parts):
+        raise SettingError(f"{len(given)} rules for {len(parts)} energies: give one each, or one")
+    return given
+
+
+# --- where chains start ---------------------------------------------------------------------------
+
+
+def _begun(
+    parts: Sequence[Composable],
+    count: int,
+    start: Start | Tensor,
+    labels: Tensor | None,
+    seed: int,
+    data: DataSet | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Where chains start, float (count, *event) on the CPU, and their labels."""
+    runs = runs_of(parts)
+    classes = classes_of(parts)
+    if labels is not None and (classes is None or labels.shape != (count,)):
+        raise SettingError(
+            f"labels of shape {tuple(labels.shape)}: "
+            + ("no energy here takes any" if classes is None else f"{count} chains need ({count},)")
+        )
+    if labels is None and classes and start != "data":
+        labels = torch.arange(count) * classes // count
+    if isinstance(start, Tensor):
+        if start.shape != (count, *parts[0].domain.shape) or not start.isfinite().all():
+            raise SettingError(
+                f"chains start at finite x of shape {(count, *parts[0].domain.shape)}, not "
+                f"{tuple(start.shape)}"
+            )
+        return start.detach().float().cpu(), labels
+    if start == "noise":
+        return noise(runs[0], count, seed), labels
+    if start == "buffer":
+        return _replayed(runs, count, labels, seed), labels
+    if start != "data":
+        raise SettingError(f"start {start!r}: chains start from noise, buffer or data, or at x")
+    return _drawn(runs[0], count, labels, bool(classes), seed, data)
+
+
+def noise(run: Any, count: int, seed: int) -> Tensor:
+    """Uniform over the data's range, or the box that the run's own chains started in."""
+    low, high = run.domain.low, run.domain.high
+    if isinstance(run.sampler, LangevinChains):
+        low, high = run.sampler.replay.low, run.sampler.replay.high
+    elif low is None or high is None:
+        low, high = -BOX, BOX
+    return Randomness([seed]).at("chains", "start").uniform(low, high, count, *run.domain.shape)
+
+
+def _replayed(runs: Sequence[Any], count: int, labels: Tensor | None, seed: int) -> Tensor:
+    """Chains of the runs' buffers, the i-th of the one whose turn it is."""
+    x, filled = torch.empty(count, *runs[0].domain.shape), False
+    of = [run.replayed(count, seed, labels if run.classes else None) for run in runs]
+    kept = [chains for chains in of if chains is not None]
+    for i, chains in enumerate(kept):
+        x[i :: len(kept)], filled = chains[i :: len(kept)], True
+    if not filled:
+        raise SettingError(
+            f"{runs[0].path}: the model {runs[0].job.model} keeps no chains to start from: start "
+            "them from noise or data"
+        )
+    return x
+
+
+def _drawn(
+    run: Any, count: int, labels: Tensor | None, labelled: bool, seed: int, data: DataSet | None
+) -> tuple[Tensor, Tensor | None]:
+    """Training events at random, without repetition while there are enough; and their labels."""
+    data = data or open_data(run.job.settings.data)
+    if data.domain.shape != run.domain.shape:
+        raise SettingError(
+            f"{data.name} holds events of shape {data.domain.shape}, and {run.path} takes "
+            f"{run.domain.shape}: name the run's own data"
+        )
+    draws = Randomness([seed]).at("chains", "data")
+    order = draws.uniform(0, 1, len(data)).argsort()
+    if labels is None:
+        rows = order[torch.arange(count) % len(order)]
+        of = data.labels[rows].long() if labelled and data.labels is not None else None
+        return data.gather(rows).x.float().cpu(), of
+    assert data.labels is not None
+    rows = torch.empty(count, dtype=torch.int64)
+    for label in labels.unique():
+        wanted = labels == label
+        of_label = order[data.labels[order] == label]
+        if not len(of_label):
+            raise SettingError(f"{data.name} holds no event of class {int(label)} to start from")
+        rows[wanted] = of_label[torch.arange(int(wanted.sum())) % len(of_label)]
+    return data.gather(rows).x.float().cpu(), labels

@@ -1,0 +1,168 @@
+"""What a run that learnt classes says of events: the class, and how probable each is."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError, Domain, Scored, SettingError
+from energan.data import DataSet, DataSettings
+from energan.data.inference import Judged, open_images
+from energan.io.console import progress
+from energan.io.run_folder import write_atomically
+
+COLUMNS = ("file", "label", "probability")
+
+
+AT_ONCE = 500
+"""Events that are classified together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """labels: int64 (N,), the most probable class; probabilities: float32 (N, K), of each class.
+
+    Probabilities are the softmax of the network's outputs: the reliability of a run says what they
+    are worth.
+    """
+
+    labels: Tensor
+    probabilities: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def confidence(self) -> Tensor:
+        """The probability of the label, (N,)."""
+        return self.probabilities.amax(1)
+
+
+Classify = Callable[[DataSet, str], Classified]
+"""A data set, and what a progress bar calls the work -> what it is found to hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Events of one or more sources in the order that the user named them, and their classes.
+
+    skipped: (where, reason) of what could not be read. class_names: of the run's classes.
+    """
+
+    groups: tuple[Judged, ...]
+    skipped: tuple[tuple[str, str], ...]
+    found: Classified
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name for group in self.groups for name in group.names]
+
+    @property
+    def what(self) -> str:
+        """The sources, and which part of them."""
+        said = {"test": " (test part)", "held-out": " (kept from training)", "all": ""}
+        return ", ".join(group.source + said[group.part] for group in self.groups)
+
+    @property
+    def counts(self) -> list[tuple[str, int, float]]:
+        """(class, how many are of it, the mean probability of these), of the classes found."""
+        made = []
+        for number, name in enumerate(self.class_names):
+            of_it = self.found.confidence[self.found.labels == number]
+            if len(of_it):
+                made.append((name, len(of_it), float(of_it.double().mean())))
+        return made
+
+    def least_sure(self, count: int) -> list[int]:
+        """The `count` events whose class is least probable, the least first."""
+        order: list[int] = self.found.confidence.argsort(stable=True)[:count].tolist()
+        return order
+
+    def record(self, row: int) -> dict[str, str]:
+        """A line of the table."""
+        label = self.class_names[int(self.found.labels[row])]
+        probability = f"{float(self.found.confidence[row]):.4f}"
+        return dict(zip(COLUMNS, (self.names[row], label, probability), strict=True))
+
+    def write_csv(self, path: Path) -> Path:
+        """Every event, in the order given."""
+        out = io.StringIO()
+        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.record(row) for row in range(len(self)))
+        write_atomically(path, out.getvalue())
+        return path
+
+
+def predict(
+    sources: Sequence[str],
+    settings: DataSettings,
+    domain: Domain,
+    classify: Classify,
+    class_names: tuple[str, ...],
+) -> Predictions:
+    """The classes of what `sources` hold, for a run with these settings of data.
+
+    Of a name that is the test part, or what was held out; of a folder all, trained on or not.
+    Raises DataError as `open_images` does.
+    """
+    groups, skipped = open_images(sources, settings, domain, trained_on=True)
+    parts = [classify(group.data, f"classifying {group.source}") for group in groups]
+    found = Classified(
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.probabilities for part in parts]),
+    )
+    return Predictions(tuple(groups), tuple(skipped), found, class_names)
+
+
+class Classifier(Protocol):
+    """An energy that also classifies, as a run scores it: x (B, *event) -> logits (B, K)."""
+
+    def __call__(self, x: Tensor) -> Scored: ...
+
+
+def check_classifies(classifies: bool, told: str) -> None:
+    """Raise SettingError if the model of `told`, a run and its model, learnt no classes."""
+    if not classifies:
+        raise SettingError(
+            f"{told} does not classify: train one that learns classes from few labels (ladder, "
+            "ebgan_ln)"
+        )
+
+
+@torch.no_grad()
+def classified(score: Classifier, x: Tensor) -> Classified:
+    """The classes of x (B, *event), some at a time. Raises DataError if outputs are not finite."""
+    parts = [score(part).logits for part in x.split(AT_ONCE)]
+    logits = torch.cat([part.float().cpu() for part in parts if part is not None])
+    strange = int((~logits.isfinite().all(1)).sum())
+    if strange:
+        raise DataError(
+            f"the network's outputs are not finite for {strange} of {len(x)} events: look for "
+            "values in them that are not"
+        )
+    probabilities = logits.softmax(1)
+    return Classified(probabilities.argmax(1), probabilities)
+
+
+def classified_set(score: Classifier, data: DataSet, told: str = "classifying") -> Classified:
+    """The same of a data set's events; a bar tells how far it is."""
+    parts = []
+    with progress(told, len(data)) as advance:
+        for rows in torch.arange(len(data)).split(AT_ONCE):
+            parts.append(classified(score, data.gather(rows).x))
+            advance(len(rows))
+    return Classified(
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.probabilities for part in parts]),
+    )

@@ -1,0 +1,161 @@
+"""Filling in and cleaning images by going down the energy, with what is known held.
+
+Inpainting: the unknown pixels start from noise or from the mean of the data and follow the energy,
+the known ones do not move. Denoising: all pixels follow it, and no image goes further from the
+given one than its noise: the root mean square of the change stays within `noise_std`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError, Domain, Randomness, SettingError
+from energan.data import DataSettings, open_data
+from energan.data.inference import open_images
+from energan.inference.chain_rules import Plan, at_once, check_finite, moved
+from energan.inference.chains import noise
+from energan.inference.composition import Composable, check_alike, runs_of
+from energan.io.console import progress
+from energan.samplers.dynamics import Rule
+
+Region = Literal["left", "right", "top", "bottom", "centre"]
+REGIONS: tuple[Region, ...] = ("left", "right", "top", "bottom", "centre")
+Start = Literal["noise", "mean"]
+STEPS, ANNEAL = 200, 0.5
+
+
+@dataclass(frozen=True)
+class Restored:
+    """start, x: (B, *event), before and after, on the CPU. energy_start, energy: (B,), U there."""
+
+    start: Tensor
+    x: Tensor
+    energy_start: Tensor
+    energy: Tensor
+
+
+def restore(
+    run: Composable,
+    x: Tensor,
+    *,
+    unknown: Tensor | None = None,
+    noise_std: float | None = None,
+    steps: int = STEPS,
+    start: Start = "noise",
+    rule: Rule | None = None,
+    anneal: float = ANNEAL,
+    labels: Tensor | None = None,
+    seed: int = 0,
+) -> Restored:
+    """What `steps` steps down the energy of `run`, or of a sum of runs, make of x (B, *event).
+
+    unknown: bool, broadcastable to x, True where pixels are to be found; the others stay as they
+        are, to the bit. noise_std: how noisy the known pixels are, in the data's units: they may
+        move, but by no more than that in the root mean square of an image. start: of the unknown
+        pixels. rule: how a step is made; the run's if not given. anneal: the share of the steps, at
+        the end, over which step and noise fall to nothing. labels: int64 (B,) of a conditional run;
+        the least energy over all labels if not given.
+
+    Raises SettingError if neither `unknown` nor `noise_std` says what to restore, DataError if x
+    does not fit the run.
+    """
+    check_alike(runs_of([run]))
+    if unknown is None and noise_std is None:
+        raise SettingError(
+            "nothing to restore: say which pixels are unknown, or how noisy they are"
+        )
+    if noise_std is not None and not 0 < noise_std < float("inf"):
+        raise SettingError(f"noise_std {noise_std:g}: it must be more than 0")
+    if x.shape[1:] != torch.Size(run.domain.shape) or not x.is_floating_point():
+        raise DataError(
+            f"restoring needs float events of shape {run.domain.shape}: given {x.dtype}, "
+            f"{tuple(x.shape)}"
+        )
+    x = x.detach().float().cpu()
+    hidden = torch.zeros_like(x, dtype=torch.bool)
+    if unknown is not None:
+        hidden = hidden | unknown.cpu()
+    first = runs_of([run])[0]
+    filling = _mean(first) if start == "mean" else noise(first, len(x), seed)
+    begun = torch.where(hidden, filling, x)
+    plan = Plan((run.rule if rule is None else rule,), steps, anneal=anneal)
+    parts, chunks = [], list(torch.arange(len(x)).split(at_once(x)))
+    with progress("restoring", steps * len(chunks), "steps") as advance:
+        for rows in chunks:
+            draws = Randomness([seed], first.engine.device).at("restore", int(rows[0]))
+            y, known = begun[rows].to(first.engine.device), ~hidden[rows].to(first.engine.device)
+            u = run.potential(None if labels is None else labels[rows])
+            made = moved(
+                [u], plan, y, draws,
+                held=known if noise_std is None else None,
+                after=None if noise_std is None else _Within(y, known, noise_std),
+                watch=lambda k, now: advance(),
+            ).x  # fmt: skip
+            check_finite(made, steps, plan)
+            parts.append(made.float().cpu())
+    restored = torch.cat(parts)
+    return Restored(begun, restored, run.energy(begun, labels), run.energy(restored, labels))
+
+
+class _Within:
+    """Brings x back until the root mean square of x − y over known pixels is at most `radius`."""
+
+    def __init__(self, y: Tensor, known: Tensor, radius: float) -> None:
+        self.y, self.known, self.radius = y, known, radius
+        self.count = known.flatten(1).sum(1).clamp_min(1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        change = torch.where(self.known, x - self.y, 0)
+        length = (change.flatten(1).square().sum(1) / self.count).sqrt()
+        share = (self.radius / length.clamp_min(1e-12)).clamp_max(1)
+        return torch.where(self.known, self.y + share.view(-1, *[1] * (x.dim() - 1)) * change, x)
+
+
+def _mean(run: object) -> Tensor:
+    """The mean training event of the run's data."""
+    settings: DataSettings = run.job.settings.data  # type: ignore[attr-defined]
+    mean = open_data(settings).domain.mean
+    assert mean is not None
+    return mean.float()
+
+
+# --- masks ----------------------------------------------------------------------------------------
+
+
+def mask_of(word: str, settings: DataSettings, domain: Domain) -> Tensor:
+    """Unknown pixels, bool (1, H, W): a region's name, or an image that is white where unknown.
+
+    An image is cropped and sized as the run's data were; half white counts as white. Raises
+    DataError if it cannot be read, SettingError if it hides nothing.
+    """
+    height, width = domain.shape[1:]
+    unknown = torch.zeros(1, height, width, dtype=torch.bool)
+    if word in REGIONS:
+        rows, columns = {
+            "left": (slice(None), slice(None, width // 2)),
+            "right": (slice(None), slice(width // 2, None)),
+            "top": (slice(None, height // 2), slice(None)),
+            "bottom": (slice(height // 2, None), slice(None)),
+            "centre": (_middle(height), _middle(width)),
+        }[word]
+        unknown[:, rows, columns] = True
+    elif not Path(word).expanduser().is_file():
+        raise DataError(f"--mask {word}: name an image, or one of {', '.join(REGIONS)}")
+    else:
+        (found, *more), _ = open_images([word], settings, domain)
+        if more or len(found) != 1:
+            raise DataError(f"--mask {word} holds {len(found)} images: name one")
+        assert domain.low is not None
+        assert domain.high is not None
+        grey = found.data.gather(torch.tensor([0])).x[0].mean(0, keepdim=True)
+        unknown = grey > (domain.low + domain.high) / 2
+    if not unknown.any():
+        raise SettingError(f"--mask {word} is white nowhere, so nothing is unknown")
+    return unknown
+
+
+def _middle(side: int) -> slice:
+    return slice(side // 4, side - side // 4)

@@ -1,0 +1,113 @@
+"""A landscape through training, as a GIF."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from energan.experiment.callbacks import landscapes
+from energan.experiment.callbacks.landscapes import Landscape
+from energan.inference.run import Run
+from energan.io.run_folder import RunFolder, write_atomically
+from energan.report.figures import landscape as still
+from energan.report.figures.parts import Asked
+from energan.training import checkpoint as checkpoints
+
+MOST = 200
+"""Frames; of more, evenly spread ones are shown, the first and the last among them."""
+FRAME, LAST = 120, 1500
+"""Milliseconds that a frame stays, and the last one."""
+DPI, TINTS = 90, 255
+
+
+@dataclass(frozen=True)
+class Film:
+    """Landscapes in the order of their steps.
+
+    name: of what they are; notes: what the user should know of them.
+    """
+
+    shown: list[Landscape]
+    name: str
+    notes: list[str]
+
+
+def film(path: Path, asked: Asked, source: str | None = None) -> Film:
+    """A run's landscapes through training: those that it kept, else those of its checkpoints.
+
+    source: where the data is now, which the checkpoints need, if it was moved.
+    Raises SettingError for a run of other than points in the plane.
+    """
+    folder = RunFolder(path)
+    name = still.name_of(folder.read_config())
+    files = landscapes.kept(folder)
+    lands = [landscapes.read(file) for file in _spread(files)]
+    of = {land.weights for land in lands}
+    if len(lands) > 1 and asked.weights in (None, *of):
+        few = f"{len(lands)} of the {len(files)} landscapes are shown"
+        return Film(lands, name, [few] if len(lands) < len(files) else [])
+    taken = _of_checkpoints(path, asked, source)
+    why = f"{path} keeps no landscapes of several steps"
+    if len(lands) > 1:
+        why = f"{path} keeps landscapes of {' and '.join(of)} weights only"
+    count = "the one checkpoint that it keeps is" if len(taken) == 1 else (
+        f"the {len(taken)} checkpoints that it keeps are"
+    )  # fmt: skip
+    hint = "" if len(lands) > 1 else "; --output.sample-every 100 of a training takes one as often"
+    return Film(taken, name, [f"{why}: {count} shown instead{hint}"])
+
+
+def _of_checkpoints(path: Path, asked: Asked, source: str | None) -> list[Landscape]:
+    data = still.data_of(still.open_plane(path, asked), source)
+    steps = [checkpoints.step_of(p) for p in checkpoints.listed(RunFolder(path).checkpoints)]
+    runs = (Run(path, checkpoint=step, weights=asked.weights) for step in steps)
+    return [still.taken(run, data, asked.seed) for run in runs]
+
+
+def save(shown: Sequence[Landscape], name: str, out: Path) -> Path:
+    """Write a GIF of a frame a landscape, all in the same colours; name: what heads each."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    frames = _frames(shown, name)
+    palette = frames[-1].quantize(
+        TINTS, Image.Quantize.MAXCOVERAGE
+    )  # one for all: colours do not flicker
+    drawn = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
+    stays = [FRAME] * (len(drawn) - 1) + [LAST]
+    file = io.BytesIO()
+    drawn[0].save(file, "GIF", save_all=True, append_images=drawn[1:], duration=stays, loop=0)
+    write_atomically(out, file.getvalue())
+    return out
+
+
+def _frames(shown: Sequence[Landscape], name: str) -> list[Image.Image]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    between = still.ends(shown)
+    figure, (axes, *_) = still.sheet(shown[-1])
+    figure.set_dpi(DPI)
+    canvas: Any = FigureCanvasAgg(figure)
+    heading, frames = None, []
+    for land in shown:
+        axes.clear()
+        filled = still.terrain(axes, land, between)
+        still.arrows(axes, land)
+        still.dots(axes, land)
+        if heading is None:
+            still.titled(figure, axes, "", filled)
+            heading = still.headed(figure, " ")
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # nothing moves from frame to frame
+        heading.set_text(f"{name}, {still.where(land)}")
+        canvas.draw()
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+    return frames
+
+
+def _spread(files: Sequence[Path]) -> list[Path]:
+    if len(files) <= MOST:
+        return list(files)
+    return [files[round(i * (len(files) - 1) / (MOST - 1))] for i in range(MOST)]

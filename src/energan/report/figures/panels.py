@@ -1,0 +1,166 @@
+"""Samples of several runs beside one another: figures 4, 9 and 10 of Zhao et al. 2017."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from energan.core import RunError, SettingError
+from energan.core.schedules import parse
+from energan.data import open_data
+from energan.experiment.build import networks_of
+from energan.inference.run import Run
+from energan.io import pictures
+from energan.report.figures.parts import (
+    POINTS,
+    SMALL,
+    TEXT,
+    TITLE,
+    Asked,
+    Drawn,
+    differing,
+    letter,
+    name_of,
+    new_figure,
+    open_run,
+    panel,
+    place,
+    square,
+    tile,
+    write,
+)
+
+ACROSS = 3
+"""Panels in a row of figure 4; the paper has three."""
+STRIP, NAME = 16, 18
+OF_SEED, SEEDS_ACROSS = 36, 5
+"""Samples of a seed, and seeds in a row of figure 10."""
+GAP, LINE, LEAST = 0.12, 0.145, 3.2
+"""Inches between panels, that a small line takes, and that a panel of figure 4 is wide at least."""
+
+
+def samples(paths: Sequence[Path], asked: Asked) -> Drawn:
+    """Figure 4: a panel of unpicked samples for each run, (a), (b), (c), and what differs."""
+    if not paths:
+        raise RunError("name the runs whose samples are to stand side by side")
+    runs = [open_run(path, asked) for path in paths]
+    count, told = asked.count(64), differing(runs)
+    columns, across = square(count), min(ACROSS, len(runs))
+    rows = -(-count // columns)
+    width = max(LEAST, tile(runs[0].domain) * columns)
+    height = width * (rows / columns if pictures.is_image(runs[0].domain) else 1)
+    under = 0.42 + LINE * max(len(one) for one in told)
+    down = -(-len(runs) // across)
+    figure = new_figure(across * (width + GAP) + GAP, down * (height + under) + GAP)
+    for i, run in enumerate(runs):
+        left, top = GAP + i % across * (width + GAP), GAP + i // across * (height + under)
+        real = None if pictures.is_image(run.domain) else open_data(run.job.settings.data)
+        x = run.sample(count if real is None or asked.n else POINTS, seed=asked.seed)
+        axes = place(figure, left, top, width, height)
+        panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
+        middle, end = left + width / 2, top + height + 0.05
+        write(figure, f"{letter(i)} {name_of(run)}", middle, end, fontsize=TITLE)
+        write(figure, "\n".join(told[i]), middle, end + 0.24, fontsize=SMALL, color="0.35")
+    names = ", ".join(f"{letter(i)} {run.path.name}" for i, run in enumerate(runs))
+    says = f"{count} unpicked samples a panel (seed {asked.seed}): {names}"
+    return Drawn(figure, says, _warnings(runs))
+
+
+def margins(paths: Sequence[Path], asked: Asked) -> Drawn:
+    """Figure 9: a strip of samples for each margin, the smallest first.
+
+    A margin that was estimated counts as what it was; one that follows a schedule, as at the
+    checkpoint's step. Raises SettingError for a run whose model has no margin.
+    """
+    if not paths:
+        raise RunError("name the runs whose margins are to stand side by side")
+    known = {run: margin_of(run) for run in [open_run(path, asked) for path in paths]}
+    runs = sorted(known, key=lambda run: known[run])
+    count, each = asked.count(STRIP), [known[run] for run in runs]
+    shapes = {run.domain.shape for run in runs}
+    if len(shapes) > 1 or not pictures.is_image(runs[0].domain):
+        raise SettingError(
+            "the runs of a strip are trained on images of one size: these have events of "
+            f"{' and '.join(map(str, sorted(shapes)))}"
+        )
+    columns = max(1, round((count / 4) ** 0.5))
+    side, rows = tile(runs[0].domain), -(-count // columns)
+    width, height, again = side * columns, side * rows, len(set(each)) < len(each)
+    step = max(width, 0.62) + GAP
+    figure = new_figure(step * len(runs) + GAP, height + 0.36 + 0.25 * again)
+    for i, (run, margin) in enumerate(zip(runs, each, strict=True)):
+        left = GAP + i * step
+        axes = place(figure, left + (step - GAP - width) / 2, 0.3, width, height)
+        panel(axes, run.sample(count, seed=asked.seed), run.domain, columns)
+        write(figure, f"m = {margin:g}", left + (step - GAP) / 2, 0.08, fontsize=TEXT)
+        if again:
+            name = run.path.name[-NAME:]
+            below = 0.3 + height + 0.06
+            write(figure, name, left + (step - GAP) / 2, below, fontsize=SMALL, color="0.35")
+    says = f"{count} unpicked samples a margin (seed {asked.seed}): " + ", ".join(
+        f"m = {m:g} {run.path.name}" for m, run in zip(each, runs, strict=True)
+    )
+    return Drawn(figure, says, _warnings(runs))
+
+
+def seeds(paths: Sequence[Path], asked: Asked) -> Drawn:
+    """Figure 10: a panel of unpicked samples for each seed, the lowest first.
+
+    Raises SettingError if the runs are of different models or events, or make no samples.
+    """
+    runs = sorted((open_run(path, asked) for path in paths), key=_seed)
+    first = runs[0]
+    for run in runs:
+        if (run.job.model, run.domain.shape) != (first.job.model, first.domain.shape):
+            raise SettingError(
+                "the seeds of a figure are of one model and of events of one shape: "
+                f"{first.path} is {first.job.model} of {first.domain.shape}, and {run.path} "
+                f"{run.job.model} of {run.domain.shape}"
+            )
+    image = pictures.is_image(first.domain)
+    count, across = asked.count(OF_SEED), min(SEEDS_ACROSS, len(runs))
+    columns = square(count)
+    width = tile(first.domain) * columns if image else LEAST
+    height = width * -(-count // columns) / columns if image else LEAST
+    step, row = max(width, 0.62) + GAP, height + 0.4
+    figure = new_figure(across * step + GAP, -(-len(runs) // across) * row + GAP)
+    for i, run in enumerate(runs):
+        left, top = GAP + i % across * step, i // across * row
+        real = None if image else open_data(run.job.settings.data)
+        x = run.sample(count if real is None or asked.n else POINTS, seed=asked.seed)
+        write(figure, f"seed {_seed(run)}", left + (step - GAP) / 2, top + 0.1, fontsize=TEXT)
+        axes = place(figure, left + (step - GAP - width) / 2, top + 0.32, width, height)
+        panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
+    told = ", ".join(str(_seed(run)) for run in runs)
+    says = f"{count} unpicked samples of {name_of(first)} for each of the seeds {told}"
+    return Drawn(figure, f"{says} (draws of seed {asked.seed})", _alike(runs) + _warnings(runs))
+
+
+def _seed(run: Run) -> int:
+    return int(run.job.settings.seed)
+
+
+def _alike(runs: Sequence[Run]) -> list[str]:
+    """What the reader should know if the runs differ in more than their seeds."""
+    names = {s.rpartition(" ")[0] for told in differing(runs) for s in told} - {"seed", "step"}
+    more = f"the runs differ in more than their seeds: {', '.join(sorted(names))}"
+    twice = "some of the runs have the same seed"
+    found = [more] if names else []
+    return found + ([twice] if len({_seed(run) for run in runs}) < len(runs) else [])
+
+
+def margin_of(run: Run) -> float:
+    """The margin at the checkpoint's step. Raises SettingError if the objective has none."""
+    margin = networks_of(run.folder)[2].hyper.get("margin")
+    if margin is None:
+        raise SettingError(
+            f"{run.path}: the model {run.job.model} was trained without a margin; it is EBGANs "
+            "that have one"
+        )
+    return parse(margin)(run.step)
+
+
+def _warnings(runs: Sequence[Run]) -> list[str]:
+    found = [f"{w}; using {run.checkpoint.name} instead" for run in runs for w in run.warnings]
+    steps = {run.step for run in runs}
+    if len(steps) > 1:
+        found.append(f"the runs stand at different steps, {min(steps):,} to {max(steps):,}")
+    return found

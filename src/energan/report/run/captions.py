@@ -1,0 +1,102 @@
+"""What the captions of curves say, of the objective that was trained by."""
+
+from energan.objectives import FewLabels, Hinge, Logistic, PairedLogistic, SquareSquare
+from energan.report.run.contents import Material
+
+TITLES = {
+    "sliced_wasserstein": "Sliced Wasserstein distance",
+    "error": "Error on held-out labels",
+    "calibration_error": "Calibration error on held-out labels",
+    "variance_ratio": "Variance of samples over the data's",
+    "l1": "Distance from the target",
+    "code_similarity": "Likeness of codes",
+    "modes": "Modes covered",
+    "high_quality_share": "Share of samples near a mode",
+    "pull_away": "Pulling-away term",
+    "images_per_s": "Images per second",
+}
+READING = {
+    "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
+    "error": "The share of held-out events whose class is not found; their labels are not trained "
+    "on.",
+    "calibration_error": "How far the probability of the found class is from the share that is "
+    "right, the mean over 15 bins.",
+    "variance_ratio": "Near 1 the samples vary as the data does; near 0 they have collapsed.",
+    "l1": "The mean absolute difference of results from their targets, of held-out pairs, in "
+    "[0, 1].",
+    "code_similarity": "Mean squared cosine of the samples' codes about the data's mean code "
+    "(dashed: of the data's own). It nears 1 in a collapse.",
+    "modes": "How many of the data's modes have samples near them.",
+    "high_quality_share": "Samples within three standard deviations of a mode.",
+    "pull_away": "Mean squared cosine of the samples' codes in a batch; 1 if all point one way.",
+}
+
+
+def settles_at_margin(material: Material) -> bool:
+    """Whether theorem 1 says of its loss that it settles at m: with the hinge, not squared."""
+    objective = None if material.model is None else material.model.objective
+    return isinstance(objective, Hinge) and not isinstance(objective, SquareSquare)
+
+
+def losses_say(material: Material) -> str:
+    """What to look for in the losses."""
+    objective = None if material.model is None else material.model.objective
+    if settles_at_margin(material):
+        return (
+            "Means over the steps between two readings. L_D settles near m at the equilibrium of "
+            "theorem 1 (Zhao et al. 2017); far below it, the energy tells samples from data too "
+            "easily."
+        )
+    if isinstance(objective, Logistic):
+        halved = isinstance(objective, PairedLogistic)
+        least = "ln 2 ≈ 0.69 (half the sum" if halved else "2 ln 2 ≈ 1.39 (Goodfellow et al. 2014"
+        return (
+            "Means over the steps between two readings. Where samples cannot be told from data, "
+            f"L_D is {least}); near 0 the sampler hardly learns."
+        )
+    if isinstance(objective, FewLabels):
+        return (
+            "Means over the steps between two readings. L_D is the cross-entropy of the labelled "
+            "events and λ times the energies; while a generator trains L_G is the energy of its "
+            "samples."
+        )
+    return "Means over the steps between two readings."
+
+
+CROSS_ENTROPY = (
+    "Of the labelled events in a batch, in training with noise. That it nears 0 says little of "
+    "held-out events: a few labels are soon learnt by heart."
+)
+
+
+def energies_say(material: Material) -> str:
+    """What to look for in the energies."""
+    objective = None if material.model is None else material.model.objective
+    if isinstance(objective, FewLabels):
+        pushed = (
+            " That of samples is pushed up to the margin, as long as there is one, and pulled down "
+            "by the sampler."
+            if material.scheduled("margin")
+            else ""
+        )
+        return (
+            "Squared errors of reconstructions. In training events are noisy, in evaluation they "
+            f"are not, so that the latter lie lower.{pushed} Held-out energies far above those of "
+            "training data, both in evaluation, mean that the training set is learnt by heart."
+        )
+    if material.scheduled("margin") is not None:
+        return (
+            "Low means like data. The energy of data falls, and that of samples is pushed up to "
+            "the margin and pulled down by the sampler. Held-out energies far above those of "
+            "training data mean that the training set is learnt by heart."
+        )
+    return (
+        "Low means like data. The nearer the energies of data and of samples, the less they can "
+        "be told apart; held-out energies far above those of training data mean overfitting."
+    )
+
+
+def in_words(name: str) -> str:
+    """The name of a figure as a title."""
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,194 @@
+"""What lies in one run's folder, gathered for a page. What is lacking becomes a sentence."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from energan.core import Domain, EnerganError, Model, describe
+from energan.core.schedules import parse
+from energan.data import DataSet, open_data
+from energan.evaluation.metrics_file import kept_classes
+from energan.experiment.build import networks_of
+from energan.inference.run import Run
+from energan.io.run_folder import RunFolder
+from energan.report.html import is_number
+
+TROUBLE = (EnerganError, OSError, RuntimeError, ValueError, LookupError, TypeError)
+"""What a folder that is broken in part may raise; the page says it in words."""
+Made = TypeVar("Made")
+Points = list[tuple[float, float]]
+
+
+@dataclass
+class Material:
+    """One run, as far as it can be read.
+
+    label: how the page calls it, unlike those of the other runs. model: its networks as built, for
+    what the objective is. run, data: None if they cannot be opened, or are not wanted.
+    lacking: {what: a sentence that says why it is not there}.
+    """
+
+    folder: RunFolder
+    label: str
+    config: dict[str, Any]
+    events: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    model: Model | None = None
+    run: Run | None = None
+    data: DataSet | None = None
+    lacking: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> Domain | None:
+        return None if self.run is None else self.run.domain
+
+    @property
+    def scored(self) -> bool:
+        """Whether it has scores of its samples, or of its classes."""
+        return bool(self.evaluations or kept_classes(self.folder.path))
+
+    @property
+    def quoted(self) -> str:
+        """Its path as a command takes it."""
+        return shlex.quote(str(self.folder.path))
+
+    @property
+    def last_step(self) -> int:
+        return max((int(e["step"]) for e in self.events), default=0)
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [e for e in self.events if e["event"] == event]
+
+    def line(self, event: str, name: str) -> Points:
+        """(step, value) of a figure in events of one kind, where it is a finite number."""
+        return [(e["step"], e[name]) for e in self.of(event) if is_number(e.get(name))]
+
+    def names(self, event: str) -> list[str]:
+        """The figures that events of one kind hold, in the order of their first mention."""
+        found = {n: None for e in self.of(event) for n in e if is_number(e[n])}
+        return [n for n in found if n not in ("step", "time", "seed")]
+
+    def scheduled(self, name: str) -> Callable[[int], float] | None:
+        """A value that the objective reads at each step (the margin); None if it reads none."""
+        if self.model is None or name not in self.model.hyper:
+            return None
+        return parse(self.model.hyper[name])
+
+    def attempt(self, what: str, make: Callable[[], Made]) -> Made | None:
+        """What `make` makes; None, and a sentence in `lacking`, if that fails."""
+        try:
+            return make()
+        except TROUBLE as error:
+            told = str(error) if isinstance(error, EnerganError) else describe(error)
+            self.lacking[what] = told or type(error).__name__
+            return None
+
+
+def gather(paths: Iterable[str | Path], use_data: bool = True) -> list[Material]:
+    """The material of each run. Raises RunError for a path that holds no run."""
+    folders = [RunFolder(path) for path in paths]
+    configs = [folder.read_config() for folder in folders]
+    labels = _labels([folder.path for folder in folders])
+    found = []
+    for folder, config, label in zip(folders, configs, labels, strict=True):
+        material = Material(folder, label, config, [], [])
+        _read(material)
+        _open(material, use_data)
+        found.append(material)
+    return found
+
+
+def _read(material: Material) -> None:
+    folder = material.folder
+    material.events = [
+        e for e in material.attempt("events", folder.read) or [] if is_number(e.get("step"))
+    ]
+    torn = _torn_lines(folder.events)
+    if not folder.events.is_file():
+        material.lacking["events"] = "there is no events.jsonl, so there are no curves"
+    elif torn:
+        lines = "1 line" if torn == 1 else f"{torn} lines"
+        material.lacking["events"] = (
+            f"{lines} of events.jsonl cannot be read; the page leaves out what was there"
+        )
+    material.evaluations = _evaluations(material)
+
+
+def _open(material: Material, use_data: bool) -> None:
+    folder = material.folder
+    networks = material.attempt("model", lambda: networks_of(folder))
+    if networks is None:
+        return
+    job, _, material.model = networks
+    material.run = material.attempt("checkpoint", lambda: Run(folder.path))
+    if material.run is not None and material.run.warnings:
+        says = "; ".join(material.run.warnings)
+        material.lacking["checkpoint"] = f"{says}; step {material.run.step} is used instead"
+    if not use_data:
+        material.lacking["data"] = (
+            "not opened, as --no-data asks; what compares with it is left out"
+        )
+        return
+    material.data = material.attempt("data", lambda: _data(material, job.settings.data))
+    if material.data is None:
+        material.lacking["data"] += "; what compares with the data is left out"
+
+
+def _data(material: Material, settings: Any) -> DataSet | None:
+    found: Any = open_data(settings)
+    if not isinstance(found, DataSet):
+        material.lacking["data"] = "the data is streamed, so there is nothing to search in"
+        return None
+    if material.domain is not None and found.domain.shape != material.domain.shape:
+        material.lacking["data"] = (
+            f"the data has events of shape {found.domain.shape} now, the model of "
+            f"{material.domain.shape}"
+        )
+        return None
+    trained_on = material.config["resolved"]["data"].get("fingerprint")
+    if trained_on is not None and found.fingerprint != trained_on:
+        material.lacking["data"] = "the data has changed since the run was trained on it"
+    return found
+
+
+def _evaluations(material: Material) -> list[dict[str, Any]]:
+    """The entries of metrics.json that can be shown, oldest first."""
+    path = material.folder.path / "metrics.json"
+    if not path.exists():
+        return []
+    try:
+        stored = json.loads(path.read_text(encoding="utf8"))["evaluations"]
+        found = [e for e in stored if isinstance(e.get("metrics"), list)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        material.lacking["scores"] = f"metrics.json cannot be read ({describe(error)})"
+        return []
+    for entry in found:
+        entry["metrics"] = [
+            m for m in entry["metrics"] if isinstance(m, dict) and isinstance(m.get("name"), str)
+        ]
+    return found
+
+
+def _torn_lines(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    torn = 0
+    for line in path.read_text(encoding="utf8", errors="replace").splitlines():
+        try:
+            torn += not isinstance(json.loads(line), dict)
+        except ValueError:
+            torn += 1
+    return torn
+
+
+def _labels(paths: list[Path]) -> list[str]:
+    """Folder names, with as many parents before them as it takes to tell them apart."""
+    parts = [path.absolute().parts for path in paths]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        labels = ["/".join(part[-depth:]) for part in parts]
+        if len(set(labels)) == len(set(parts)):
+            return labels
+    return [str(path) for path in paths]

@@ -1,0 +1,263 @@
+"""Figures over the steps of runs: losses, energies, gradient norms, scores on the way."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from energan.core.schedules import parse
+from energan.experiment.callbacks.curves import phases
+from energan.report.html import Pen, Picture, of_drawing
+from energan.report.run.captions import (
+    CROSS_ENTROPY,
+    READING,
+    TITLES,
+    energies_say,
+    in_words,
+    losses_say,
+    settles_at_margin,
+)
+from energan.report.run.contents import Material, Points
+
+LOSSES = {"loss_energy": "energy, $L_D$", "loss_sampler": "sampler, $L_G$"}
+ENERGIES = {
+    ("step", "energy_real"): "data (training)",
+    ("score", "train_energy"): "data (evaluation)",
+    ("score", "held_out_energy"): "held out (evaluation)",
+    ("step", "energy_fake"): "samples (training)",
+}
+CHAINS = {
+    "chain-slopes": (
+        "Slopes of chains",
+        "Along chains: the norm of the energy's gradient, and how far they fall. A steady rise "
+        "warns of a divergence; near 0 chains no longer move.",
+        {"chain_gradient": "norm of ∇U", "chain_drop": "fall of U"},
+    ),
+    "chain-ages": (
+        "Age of chains",
+        "Langevin steps since a chain was started from noise, mean over a batch. It levels off at "
+        "K over the share of restarts.",
+        {"chain_age": "age"},
+    ),
+    "saturation": (
+        "Coordinates at the ends of the range",
+        "Their share should be that of the data: chains that all end there have run away.",
+        {"chain_saturation": "chains", "data_saturation": "data"},
+    ),
+    "acceptance": (
+        "Accepted moves",
+        "The share of moves that the Metropolis test accepts. Steps are best near 0.57.",
+        {"chain_acceptance": "acceptance"},
+    ),
+}
+"""Figures of models that are sampled by chains: title, what it says, lines."""
+GRADIENT = re.compile(r"^grad(ient)?_(norm_)?")
+DASHES = ("--", "-.")
+"""Of vertical lines where the generator rests and the rate falls."""
+MARKED = ("health", "rollback", "diverged")
+MARKS = "①②③④⑤⑥⑦⑧⑨"
+WIDE_RANGE = 30.0
+"""Largest value over the median beyond which an axis of positive values is logarithmic."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a figure; without a label it has no entry in the legend."""
+
+    label: str
+    points: Points
+    colour: int
+    style: str = "-"
+
+
+def of_one(material: Material) -> list[Picture]:
+    """The figures of one run: losses, energies with the margin, gradient norms, chains."""
+    lines = {
+        "losses": _lines(material, [("step", n) for n in LOSSES], list(LOSSES.values())),
+        "energies": _lines(material, list(ENERGIES), list(ENERGIES.values())),
+        "labels": _lines(material, [("step", "cross_entropy")], ["labelled events (training)"]),
+        "gradients": _gradients(material),
+    }
+    margin = material.scheduled("margin")
+    made = []
+    if lines["losses"]:
+        level = margin if settles_at_margin(material) else None
+        made.append(_curves("losses", "Losses", losses_say(material), lines["losses"],
+                            material, level))  # fmt: skip
+    if lines["energies"]:
+        says = energies_say(material)
+        made.append(_curves("energies", "Energies", says, lines["energies"], material, margin))
+    if lines["labels"]:
+        title = "Cross-entropy of labels"
+        made.append(_curves("labels", title, CROSS_ENTROPY, lines["labels"], material))
+    if lines["gradients"]:
+        says = (
+            "Of the gradients of each network's loss. A steady rise warns of a divergence; near 0 "
+            "nothing is learnt."
+        )
+        made.append(_curves("gradients", "Gradient norms", says, lines["gradients"], material))
+    return made + _chains(material)
+
+
+def _chains(material: Material) -> list[Picture]:
+    made = []
+    for name, (title, says, labels) in CHAINS.items():
+        lines = _lines(material, [("step", n) for n in labels], list(labels.values()))
+        if lines:
+            made.append(_curves(name, title, says, lines, material))
+    return made
+
+
+def scores(materials: Sequence[Material]) -> list[Picture]:
+    """A figure for each score on the way, with a line for each run."""
+    known = {n: None for m in materials for n in m.names("score")}
+    names = [n for n in known if n not in {name for _, name in ENERGIES}]
+    names = [n for n in names if not n.endswith("_real")]
+    made = []
+    for name in names:
+        lines = _overlaid(materials, "score", name)
+        lines += [
+            replace(line, label="", style="--")
+            for line in _overlaid(materials, "score", f"{name}_real")
+        ]
+        title, says = TITLES.get(name, in_words(name)), READING.get(name, "")
+        made.append(_over(name, title, says, lines, legend=len(materials) > 1))
+    return made
+
+
+def overlays(materials: Sequence[Material]) -> list[Picture]:
+    """Losses and energies of several runs, each figure in one picture with a line for each run."""
+    wanted = {
+        ("step", "loss_energy"): ("Loss of the energy, L_D", "With a margin it settles near m."),
+        ("step", "loss_sampler"): ("Loss of the sampler, L_G", ""),
+        ("step", "energy_real"): (
+            "Energy of data, in training",
+            "Scales of energies differ from system to system: compare runs of one model only.",
+        ),
+        ("step", "energy_fake"): ("Energy of samples, in training", ""),
+        ("score", "held_out_energy"): ("Energy of held-out data", "In evaluation mode."),
+    }
+    made = []
+    for (event, name), (title, says) in wanted.items():
+        if lines := _overlaid(materials, event, name):
+            made.append(_over(name, title, says, lines))
+    return made
+
+
+def marks(material: Material) -> list[tuple[str, float, str]]:
+    """(mark, step, words) of what the run warned of and what befell it."""
+    found: list[tuple[str, float, str]] = []
+    for event in (e for e in material.events if e["event"] in MARKED):
+        says = event.get("says") or event.get("reason") or ""
+        what = event.get("kind") or event["event"]
+        sign = MARKS[len(found)] if len(found) < len(MARKS) else "·"
+        found.append((sign, event["step"], f"{what}: {says}" if says else str(what)))
+    return found
+
+
+def changes(material: Material) -> dict[str, int]:
+    """What changes within the steps that were done, by the settings alone: words, step."""
+    model = material.model
+    if model is None:
+        return {}
+    return phases(model.sampler.learns, parse(model.energy_optimiser.lr), material.last_step)
+
+
+def _lines(material: Material, wanted: list[tuple[str, str]], labels: list[str]) -> list[Line]:
+    """Lines of one run; evaluation is dashed, in the colour of its like."""
+    colours = {"energy_real": 0, "train_energy": 0, "held_out_energy": 2, "energy_fake": 1}
+    made = []
+    for i, ((event, name), label) in enumerate(zip(wanted, labels, strict=True)):
+        if points := material.line(event, name):
+            style = "--" if event == "score" else "-"
+            made.append(Line(label, points, colours.get(name, i), style))
+    return made
+
+
+def _gradients(material: Material) -> list[Line]:
+    names = [n for n in material.names("step") if GRADIENT.search(n)]
+    labels = [in_words(GRADIENT.sub("", n)) for n in names]
+    return [Line(labels[i], material.line("step", n), i) for i, n in enumerate(names)]
+
+
+def _overlaid(materials: Sequence[Material], event: str, name: str) -> list[Line]:
+    lines = [Line(safe_label(m.label), m.line(event, name), i) for i, m in enumerate(materials)]
+    return [line for line in lines if line.points]
+
+
+def _curves(
+    name: str,
+    title: str,
+    caption: str,
+    lines: list[Line],
+    material: Material,
+    level: Callable[[int], float] | None = None,
+) -> Picture:
+    """Lines of one run, with its margin and its marks."""
+
+    def draw(axes: Any, pen: Pen) -> None:
+        _plot(axes, pen, lines)
+        end = max(step for line in lines for step, _ in line.points)
+        if level is not None:
+            places = [end * i / 200 for i in range(201)]
+            axes.plot(places, [level(round(s)) for s in places], ":", c=pen.ink, label="margin $m$")
+        _leave_out_start(axes, lines, 0.0 if level is None else max(level(0), level(round(end))))
+        for (words, at), dashes in zip(changes(material).items(), DASHES, strict=False):
+            axes.axvline(at, color=pen.faint, linewidth=0.9, linestyle=dashes, label=words)
+        for sign, step, _ in marks(material):
+            axes.axvline(step, color=pen.faint, linewidth=0.8, linestyle=(0, (1, 2)))
+            axes.annotate(sign, (step, 1), xycoords=("data", "axes fraction"), ha="center",
+                          va="bottom", fontsize=9, family="DejaVu Sans")  # fmt: skip
+        _finish(axes, pen)
+
+    return of_drawing(f"curves-{name}", title, caption, draw)
+
+
+def _over(name: str, title: str, caption: str, lines: list[Line], legend: bool = True) -> Picture:
+    def draw(axes: Any, pen: Pen) -> None:
+        _plot(axes, pen, lines)
+        _finish(axes, pen, legend)
+
+    return of_drawing(f"curves-{name.replace('_', '-')}", title, caption, draw)
+
+
+def _plot(axes: Any, pen: Pen, lines: list[Line]) -> None:
+    for line in lines:
+        steps, values = zip(*line.points, strict=True)
+        axes.plot(
+            steps, values, line.style, color=pen.colours[line.colour % len(pen.colours)],
+            label=line.label or None, marker="o" if len(steps) < 3 else None, markersize=3,
+        )  # fmt: skip
+    every = [value for line in lines for _, value in line.points]
+    if min(every) > 0 and max(every) > WIDE_RANGE * median(every):
+        axes.set_yscale("log")
+
+
+def _leave_out_start(axes: Any, lines: list[Line], level: float) -> None:
+    """Let values at step 0, of untrained networks, lie outside if they dwarf all that follows.
+
+    level: a value that stays inside.
+    """
+    first = [value for line in lines for step, value in line.points if step == 0]
+    later = [value for line in lines for step, value in line.points if step > 0]
+    if first and later:
+        top, bottom = max(*later, level), min(0.0, *later)
+        if max(first) - bottom > 2 * (top - bottom) > 0:
+            axes.set_ylim(top=top + 0.15 * (top - bottom))
+
+
+def _finish(axes: Any, pen: Pen, legend: bool = True) -> None:
+    axes.set_xlabel("step")
+    axes.set_xlim(left=0)
+    axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if legend:
+        axes.legend(handlelength=1.6, borderaxespad=0.2)
+
+
+def safe_label(name: str) -> str:
+    """A run's name as a legend takes it: not too long, no formula, not hidden by an underscore."""
+    short = name if len(name) <= 32 else "…" + name[-31:]
+    short = short.replace("$", r"\$")
+    return f" {short}" if short.startswith("_") else short

@@ -1,0 +1,155 @@
+"""What a run is, in words and numbers: its header, its settings, what was resolved."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from energan.report.run.contents import Material
+
+Rows = list[tuple[str, str]]
+
+
+def summary(material: Material) -> str:
+    """What its recipe says it is."""
+    from energan.recipes import RECIPES
+
+    found = RECIPES.get(material.config.get("recipe") or "")
+    return found.summary if found else f"A run of the model {material.config['model']}"
+
+
+def header(material: Material) -> Rows:
+    """Recipe, model, state, step, seed, hash, version, duration."""
+    config, settings = material.config, material.config["settings"]
+    steps = _at(settings, "training", "steps")
+    reached = f"{material.last_step:,}"
+    if isinstance(steps, int):
+        reached += f" of {steps:,}"
+    state = material.attempt("state", material.folder.state) or "unknown"
+    checkpoint = "none"
+    if material.run is not None:
+        kind = "averaged (EMA)" if material.run.weights == "ema" else "raw"
+        checkpoint = f"step {material.run.step:,}, {kind} weights"
+    return [
+        ("Recipe", str(config.get("recipe") or "–")),
+        ("Model", str(config["model"])),
+        ("State", state),
+        ("Step", reached),
+        ("Checkpoint shown", checkpoint),
+        ("Seed", str(_at(settings, "seed", otherwise="–"))),
+        ("Time", duration(material.events)),
+        ("Hash", str(config.get("hash", "–"))),
+        ("Version", f"energan {config.get('energan', '–')}"),
+    ]
+
+
+def resolved(material: Material) -> Rows:
+    """What was found out when training began: device, data, what a model chose by itself."""
+    known = material.config["resolved"]
+    data = known["data"] if isinstance(known["data"], dict) else {}
+    told = [f"{data['events']:,} events"] if isinstance(data.get("events"), int) else []
+    if data.get("skipped"):
+        told.append(f"{data['skipped']} skipped")
+    if data.get("fingerprint"):
+        told.append(f"sha256 {str(data['fingerprint'])[:12]}…")
+    name = str(data.get("name", "–"))
+    rows = [
+        ("Device", f"{known.get('device', '–')}, {_plural(known.get('threads'), 'thread')}"),
+        ("Precision", _precision(known["precision"])),
+        ("Data", f"{name} ({', '.join(told)})" if told else name),
+        ("Events", _domain(known["domain"])),
+    ]
+    parameters = known.get("parameters")
+    if isinstance(parameters, dict):
+        counts = [f"{network} {number:,}" for network, number in parameters.items()]
+        rows.append(("Parameters", ", ".join(counts)))
+    chosen = known.get("chosen")
+    if isinstance(chosen, dict):
+        rows += [(f"Chosen: {what}", str(why)) for what, why in chosen.items()]
+    if isinstance(known.get("margin"), dict):
+        rows.append(("Margin, estimated", _margin(known["margin"])))
+    if known.get("from"):
+        origin = known["from"]
+        rows.append(("Started from", str(origin.get("run", origin) if isinstance(origin, dict)
+                                         else origin)))  # fmt: skip
+    return rows
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> Rows:
+    """Nested settings as dotted names with values as text."""
+    rows: Rows = []
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            rows += flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, _text(value)))
+    return rows
+
+
+def differing(materials: Sequence[Material]) -> list[tuple[str, list[str]]]:
+    """(setting, its value in each run) where the runs do not agree."""
+    each = [
+        {"recipe": str(m.config.get("recipe") or "–"), "model": str(m.config["model"])}
+        | dict(flat({n: v for n, v in m.config["settings"].items() if n != "output"}))
+        for m in materials
+    ]
+    names = {name: None for settings in each for name in settings}
+    rows = [(name, [settings.get(name, "–") for settings in each]) for name in names]
+    return [(name, values) for name, values in rows if len(set(values)) > 1]
+
+
+def duration(events: list[dict[str, Any]]) -> str:
+    """How long the run trained, breaks between a stop and a resume left out."""
+    times = [e["time"] for e in events if isinstance(e.get("time"), (int, float))]
+    begun = {e["time"] for e in events if e["event"] in ("start", "resume") and "time" in e}
+    total = 0.0
+    for before, after in pairwise(times):
+        if after not in begun:
+            total += max(after - before, 0.0)
+    if not times:
+        return "–"
+    minutes, seconds = divmod(round(total), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+def _at(settings: Any, *names: str, otherwise: Any = None) -> Any:
+    for name in names:
+        settings = settings.get(name) if isinstance(settings, dict) else None
+    return otherwise if settings is None else settings
+
+
+def _plural(count: object, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _precision(written: object) -> str:
+    return {"32": "float32", "bf16": "bfloat16 under autocast"}.get(str(written), str(written))
+
+
+def _domain(domain: dict[str, Any]) -> str:
+    shape = " × ".join(str(side) for side in domain.get("shape", ()))
+    low, high = domain.get("low"), domain.get("high")
+    reach = "unbounded" if low is None or high is None else f"in [{low:g}, {high:g}]"
+    classes = domain.get("classes")
+    return f"{shape}, {reach}" + (f", {classes} classes" if classes else "")
+
+
+def _margin(estimate: dict[str, Any]) -> str:
+    margin, energy, steps = (estimate.get(n) for n in ("margin", "energy", "steps"))
+    text = f"{margin:g}" if isinstance(margin, (int, float)) else "–"
+    if isinstance(energy, (int, float)):
+        how = "settled at" if estimate.get("settled", True) else "was still falling at"
+        text += f"; of the auto-encoder alone, U {how} {energy:.4g} after {steps} steps"
+    return text
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

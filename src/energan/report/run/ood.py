@@ -1,0 +1,161 @@
+"""How the energy ranks other data: a table and histograms, from what metrics.json keeps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energan.evaluation.metrics_file import kept_outside
+from energan.report.html import Pen, Picture, is_number, number, of_drawing
+from energan.report.run.contents import Material
+from energan.report.run.curves import safe_label
+
+TITLE = "Energy of other data"
+INTRO = (
+    "Other data among held-out data, ranked by energy. AUROC is the probability that an event of "
+    "the set has the higher energy: 1 tells all apart, 0.5 none; below 0.5 the energy takes the "
+    "set for more like the data than held-out data, as likelihood models do with simpler images."
+)
+BINS = 60
+WIDE = 6.0
+"""Extent of all energies over that of the held-out ones beyond which the axis is compressed."""
+Values = NDArray[np.float64]
+
+
+@dataclass
+class Ranking:
+    """The rows of one entry. column: which checkpoint; rows: one a set, as texts; says: how."""
+
+    column: str
+    rows: Sequence[tuple[str, ...]]
+    says: str
+
+
+def rankings(material: Material) -> list[Ranking]:
+    """A table for each entry that can be shown."""
+    return [_ranking(entry) for entry in _shown(material)]
+
+
+def pictures(material: Material) -> list[Picture]:
+    """Histograms of the newest entry."""
+    found = _shown(material)
+    picture = energies(found[-1]) if found else None
+    return [picture] if picture else []
+
+
+def _shown(material: Material) -> list[dict[str, Any]]:
+    whole = []
+    for entry in kept_outside(material.folder.path):
+        sets = [s for s in entry["sets"] if isinstance(s, dict) and is_number(s.get("auroc"))]
+        if sets and isinstance(entry.get("held_out"), dict):
+            whole.append({**entry, "sets": sets})
+    return whole
+
+
+def _ranking(entry: dict[str, Any]) -> Ranking:
+    own = entry["held_out"]
+    weights = "EMA" if entry.get("weights") == "ema" else entry.get("weights")
+    rows = [
+        (
+            str(s.get("name")), number(s["auroc"]),
+            f"{number(s.get('low'))} – {number(s.get('high'))}",
+            number(s.get("average_precision")), number(s.get("fpr_at_95_tpr")),
+            number(s.get("mean_energy")), number(s.get("events")),
+        )
+        for s in entry["sets"]
+    ]  # fmt: skip
+    says = (
+        f"Beside {number(own.get('events'))} events of {own.get('source')} ({own.get('split')}), "
+        f"mean energy {number(own.get('mean_energy'))}; seed {entry.get('seed')}; intervals: "
+        f"{entry.get('interval')}; energan {entry.get('energan')}."
+    )
+    return Ranking(f"Step {number(entry.get('step'))}, {weights} weights", rows, says)
+
+
+def energies(entry: dict[str, Any]) -> Picture | None:
+    """A row of histograms for each set, that of held-out data behind it; None without energies."""
+    shares = _numbers(entry.get("shares"))
+    own, *others = (_levels(found, shares) for found in (entry["held_out"], *entry["sets"]))
+    rows = [(s, v) for s, v in zip(entry["sets"], others, strict=True) if v is not None]
+    if own is None or not rows:
+        return None
+    scale = _Scale(own, [levels for _, levels in rows])
+    behind = scale.heights(own, shares)
+
+    def draw(axes: Any, pen: Pen) -> None:
+        for row, (found, levels) in enumerate(reversed(rows)):
+            colour = pen.colours[0] if found["auroc"] >= 0.5 else pen.colours[1]
+            heights = scale.heights(levels, shares)
+            for these, paint, what in (
+                (behind, pen.faint, "held out"), (heights, colour, "other data"),
+            ):  # fmt: skip
+                axes.fill_between(
+                    scale.middles, row, row + 0.85 * these / max(these.max(), 1e-12),
+                    step="mid", color=paint, alpha=0.55, linewidth=0,
+                    label=what if row == 0 else None,
+                )  # fmt: skip
+        names = [f"{safe_label(str(s.get('name')))}  {s['auroc']:.3f}" for s, _ in rows]
+        axes.set_yticks(range(len(rows)), names[::-1], va="bottom")
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(0, len(rows))
+        axes.spines["left"].set_visible(False)
+        axes.set_xticks(*scale.ticks())
+        axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+        axes.set_xlabel("U(x)" + (", compressed away from the data" if scale.wide else ""))
+
+    says = (
+        "Grey: held-out data. Blue: the set named at the left, with its AUROC; orange where that "
+        "is below 0.5. Each histogram has its own height."
+    )
+    size = (4.7, 0.9 + 0.36 * len(rows))
+    return of_drawing("energies-of-other-data", TITLE, says, draw, size, tall=len(rows) > 5)
+
+
+def _numbers(values: Any) -> Values:
+    """A list of numbers; an empty one of anything else."""
+    there = isinstance(values, list) and all(map(is_number, values))
+    return np.array(values if there else [], dtype=np.float64)
+
+
+def _levels(found: dict[str, Any], shares: Values) -> Values | None:
+    """Quantiles of the energies of one set; None if they are not there as they should be."""
+    values = _numbers(found.get("energies"))
+    return values if len(shares) == len(values) > 1 else None
+
+
+class _Scale:
+    """Energies on an axis that shows the held-out ones well, whatever the others are.
+
+    Linear, or asinh about the median of the held-out ones where the others reach much further.
+    """
+
+    def __init__(self, own: Values, others: Sequence[Values]) -> None:
+        every = np.concatenate([own, *others])
+        self.centre = float(np.median(own))
+        self.unit = max(float(own[-1] - own[0]), 1e-6 * float(np.abs(every).max()), 1e-12)
+        self.low, self.high = float(every.min()), float(every.max())
+        self.wide = self.high - self.low > WIDE * self.unit
+        ends = self.of(np.array([self.low, self.high]))
+        room = 0.02 * max(float(ends[1] - ends[0]), 1e-6)
+        self.edges = np.linspace(ends[0] - room, ends[1] + room, BINS + 1)
+        self.middles = (self.edges[:-1] + self.edges[1:]) / 2
+
+    def of(self, energy: Values) -> Values:
+        z = (energy - self.centre) / self.unit
+        return np.arcsinh(z) if self.wide else z
+
+    def heights(self, levels: Values, shares: Values) -> Values:
+        """The share of events in each bin, from their quantiles."""
+        places = self.of(levels)
+        places = places + 1e-9 * np.arange(len(places))  # equal ones are a step, not a gap
+        return np.diff(np.interp(self.edges, places, shares, left=0, right=1))
+
+    def ticks(self) -> tuple[Values, list[str]]:
+        """Places of energies of two digits, and these energies."""
+        at = np.linspace(self.edges[0], self.edges[-1], 8)[1:-1]
+        energy = self.centre + self.unit * (np.sinh(at) if self.wide else at)
+        texts = list(dict.fromkeys(f"{e:.2g}" for e in energy))
+        places = self.of(np.array([float(t) for t in texts]))
+        return places, [f"{float(t):g}".replace("-", "−") for t in texts]

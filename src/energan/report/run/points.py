@@ -1,0 +1,118 @@
+"""Pictures of points: samples over data, and the energy where it can be mapped."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from energan.data import DataSet
+from energan.experiment.callbacks import landscapes
+from energan.inference.run import Run
+from energan.report.figures import landscape
+from energan.report.html import Pen, Picture, of_drawing
+
+SHOWN, SIDE, LINE = 2000, 121, 400
+
+
+def points(
+    run: Run, x: Tensor | None, data: DataSet | None, margin: Callable[[int], float] | None
+) -> list[Picture]:
+    """A scatter of samples (N, D) over data, and the energy over the box that holds them.
+
+    x: None of a run that makes none; then there is no scatter, and without data nothing.
+    """
+    real = None
+    if data is not None:
+        real = data.gather(torch.arange(min(SHOWN, len(data)))).x.float().cpu()
+    x = None if x is None else x[:SHOWN]
+    inside = x if real is None else real
+    if inside is None:
+        return []
+    level = None if margin is None else margin(run.step)
+    if run.domain.size == 1:
+        return [_line(run, x, real, landscapes.box(inside), level)]
+    made = [] if x is None else [_scatter(x, real)]
+    if run.domain.size == 2:
+        made.append(_map(run, real, landscapes.box(inside), level))
+    return made
+
+
+def _scatter(x: Tensor, real: Tensor | None) -> Picture:
+    def draw(axes: Any, pen: Pen) -> None:
+        if real is not None:
+            axes.scatter(*_plane(real), s=3, c=pen.faint, alpha=0.7, linewidths=0, label="data")
+        axes.scatter(*_plane(x), s=3, c=pen.colours[0], alpha=0.6, linewidths=0, label="samples")
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.legend(loc="upper right", markerscale=3, handletextpad=0.1)
+
+    behind = "" if real is None else f" over {len(real):,} of the data"
+    says = (
+        f"{len(x):,} samples{behind}. Every mode of the data should hold samples, and the space "
+        "between modes none."
+    )
+    if x.shape[1] > 2:
+        says += f" The first two of {x.shape[1]} coordinates."
+    return of_drawing("points", "Samples and data", says, draw, (4.7, 4.2))
+
+
+def _map(
+    run: Run, real: Tensor | None, corners: tuple[Tensor, Tensor], level: float | None
+) -> Picture:
+    """Contours of U, and arrows of −∇U, over the box of the data, or of the samples."""
+    shown = torch.empty(0, 2) if real is None else real[: landscapes.SHOWN]
+    land = landscape.surveyed(run, corners, torch.empty(0, 2), shown, SIDE)
+
+    def draw(axes: Any, pen: Pen) -> None:
+        filled = landscape.terrain(axes, land, landscape.ends([land]))
+        axes.figure.colorbar(
+            filled, ax=axes, label="U(x)", pad=0.02, shrink=0.9
+        ).outline.set_visible(False)
+        if level is not None and float(land.energy.min()) < level < float(land.energy.max()):
+            across, up = landscapes.lines(*corners, SIDE)
+            axes.contour(across, up, land.energy, [level], colors="white", linewidths=1.2)
+        landscape.arrows(axes, land)
+        landscape.dots(axes, land)
+
+    says = (
+        "The energy over the plane, with data in black; low (bright) where the model sees data. "
+        "Arrows: −∇U, the way down; colours end where only a tenth of the map lies higher."
+    )
+    if level is not None:
+        says += f" Thick white line: U = m = {level:.3g}, where one crosses the box."
+    return of_drawing("energy-map", "Energy map", says, draw, (4.7, 4.2))
+
+
+def _line(
+    run: Run,
+    x: Tensor | None,
+    real: Tensor | None,
+    corners: tuple[Tensor, Tensor],
+    level: float | None,
+) -> Picture:
+    """Densities of samples and data on the line, with U above them."""
+    low, high = corners
+    places = torch.linspace(float(low[0]), float(high[0]), LINE)
+    energy = run.energy(places[:, None])
+
+    def draw(axes: Any, pen: Pen) -> None:
+        parts = ((real, pen.faint, "data"), (x, pen.colours[0], "samples"))
+        for values, colour, name in parts:
+            if values is not None:
+                inside = values.flatten().clamp(float(low[0]), float(high[0]))
+                axes.hist(inside, 60, density=True, color=colour, alpha=0.6, label=name)
+        other = axes.twinx()
+        other.plot(places, energy, color=pen.colours[1], label="U(x)")
+        if level is not None:
+            other.axhline(level, color=pen.ink, linestyle=":", linewidth=0.8)
+        axes.set_xlabel("x")
+        axes.set_ylabel("density")
+        other.set_ylabel("U(x)", color=pen.colours[1])
+        axes.legend(loc="upper left")
+
+    says = "Densities of samples and data, and the energy, which should be low where data lies."
+    return of_drawing("points", "Samples, data and energy", says, draw)
+
+
+def _plane(x: Tensor) -> tuple[Any, Any]:
+    return x[:, 0].numpy(), x[:, 1].numpy()

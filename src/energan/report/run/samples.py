@@ -1,0 +1,200 @@
+"""Pictures of images that the model makes: fresh, extreme, between latents, beside the data."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from energan.core import Domain, Scored
+from energan.data import DataSet
+from energan.evaluation.neighbours import among
+from energan.inference import latents
+from energan.inference.run import Run
+from energan.io import pictures
+from energan.report.html import Picture, number, of_image
+from energan.report.run.contents import Material
+
+FRESH, EXTREMES, JUDGED = 64, 24, 1000
+PAIRS, STEPS = 4, 9
+TRANSLATED = 12
+QUERIES, NEAREST = 8, 3
+COMPARED = 100
+"""Samples, and held-out events, whose distances to the training set are compared."""
+LARGEST = 1400
+"""Pixels across, beyond which a picture of images is reduced."""
+
+
+def fresh(x: Tensor, domain: Domain, about: str) -> Picture:
+    """A grid of the first samples."""
+    says = f"{min(FRESH, len(x))} samples as they come, none chosen ({about})."
+    return of_image("samples", "Fresh samples", says, _grid(x[:FRESH], domain), tall=True)
+
+
+def translated(run: Run, data: DataSet, about: str) -> list[Picture]:
+    """Strips of held-out pairs: source, target, and what the run makes of the source."""
+    kept = data if data.held_out is None else data.held_out
+    batch = kept.gather(torch.arange(min(TRANSLATED, len(kept))))
+    assert batch.condition is not None
+    made = run.sample(len(batch.x), condition=batch.condition)
+    x, domain = pictures.strips([batch.condition, batch.x, made], run.domain)
+    says = (
+        f"Source, target and result of the first {len(made)} held-out pairs, none chosen ({about})."
+    )
+    return [of_image("samples", "Held-out pairs", says, _grid(x, domain, columns=6), tall=True)]
+
+
+def extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
+    """The samples (N, *event) of lowest and of highest energy (N,)."""
+    order = energy.argsort()
+    count = min(EXTREMES, len(x) // 2)
+    found = []
+    for name, title, chosen in (
+        ("best", "Lowest energy", order[:count]),
+        ("worst", "Highest energy", order.flip(0)[:count]),
+    ):
+        first, last = float(energy[chosen[0]]), float(energy[chosen[-1]])
+        says = (
+            f"The {count} samples of {'lowest' if name == 'best' else 'highest'} energy among "
+            f"{len(x):,}, U from {number(first)} to {number(last)} in reading order."
+        )
+        if name == "best":
+            says += " Where all are alike, the energy favours a few easy images."
+        image = _grid(x[chosen], domain, columns=8)
+        found.append(of_image(f"energy-{name}", title, says, image))
+    return found
+
+
+def interpolations(run: Run, seed: int = 0) -> list[Picture]:
+    """Images along the way between pairs of latents; none if the sampler has no latents."""
+    z = latents.drawn(run, 2 * PAIRS, seed)
+    if z is None:
+        return []
+    made = []
+    for name, way, says in (
+        ("linear", latents.straight,
+         "Straight lines between pairs of latents. Smooth change without a jump or a ghost of both "
+         "ends speaks against a generator that only repeats single images."),
+        ("spherical", latents.spherical,
+         "The same pairs along great circles, where the norm of z stays what the prior gives; a "
+         "straight line's middle is shorter than latents usually are."),
+    ):  # fmt: skip
+        path = way(z[:PAIRS], z[PAIRS:], STEPS).flatten(0, 1)
+        labels = latents.a_class_each(run, PAIRS, STEPS)
+        image = _grid(latents.images(run, path, labels), run.domain, columns=STEPS)
+        made.append(of_image(f"interpolation-{name}", f"Interpolation, {name}", says, image))
+    return made
+
+
+def nearest_training(x: Tensor, data: DataSet, domain: Domain) -> Picture:
+    """Samples, each above its nearest training images."""
+    queries = x[:COMPARED]
+    distances, rows = among(queries, data, NEAREST)
+    shown = min(QUERIES, len(queries))
+    real = data.gather(rows[:shown].T.flatten()).x.cpu()  # (K, Q) flattened: a row for each rank
+    image = _stacked([_grid(x[:shown], domain, shown), _grid(real, domain, shown)])
+    says = (
+        f"Top row: samples; below each, its {NEAREST} nearest training images by Euclidean "
+        f"distance. The nearest lies {_median(distances)} away (median of {len(queries)} samples)"
+    )
+    if data.held_out is not None and len(data.held_out) > 1:
+        rows = torch.arange(min(COMPARED, len(data.held_out)))
+        held_out, _ = among(data.held_out.gather(rows).x.cpu(), data, 1)
+        says += f", of held-out images {_median(held_out)}: far less would mean copies"
+    return of_image("neighbours", "Nearest training images", says + ".", image)
+
+
+@torch.no_grad()
+def reconstructions(run: Run, data: DataSet) -> list[Picture]:
+    """Held-out images that the energy likes least and most, above what D makes of them."""
+    held_out = data.held_out if data.held_out is not None else data
+    x = held_out.gather(torch.arange(min(JUDGED, len(held_out)))).x.float().cpu()
+    if _scored(run, x[:1]).reconstruction is None:
+        return []
+    parts = [_scored(run, part) for part in x.split(latents.AT_ONCE)]
+    energy = torch.cat([p.energy.reshape(len(p.energy), -1).mean(-1).float().cpu() for p in parts])
+    made = torch.cat(
+        [p.reconstruction.float().cpu() for p in parts if p.reconstruction is not None]
+    )
+    order, count = energy.argsort(), min(QUERIES, len(x))
+    what = "held-out" if data.held_out is not None else "training"
+    found = []
+    for name, title, chosen in (
+        ("worst", "Worst reconstructions", order.flip(0)[:count]),
+        ("best", "Best reconstructions", order[:count]),
+    ):
+        first, last = (number(float(energy[chosen[i]])) for i in (0, -1))
+        pairs = [_grid(part[chosen], run.domain, count) for part in (x, made)]
+        says = (
+            f"Of {len(x):,} {what} images those of {'highest' if name == 'worst' else 'lowest'} "
+            f"energy (U {first} to {last}), above what the auto-encoder makes of them."
+        )
+        if name == "worst":
+            says += " What is lost there is what the energy has not learnt of the data."
+        found.append(of_image(f"reconstruction-{name}", title, says, _stacked(pairs, gap=0)))
+    return found
+
+
+def _scored(run: Run, x: Tensor) -> Scored:
+    scored: Scored = run.energy_network(x.to(run.engine.device, torch.float32), stream="eval")
+    return scored
+
+
+def _grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
+    image = pictures.grid(x, domain, columns)
+    share = LARGEST / max(image.size)
+    if share >= 1:
+        return image
+    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _stacked(parts: list[Image.Image], gap: int = 10) -> Image.Image:
+    """Pictures above each other, with a gap that the page shows through."""
+    height = sum(part.height for part in parts) + gap * (len(parts) - 1)
+    sheet = Image.new("RGBA", (max(part.width for part in parts), height), (0, 0, 0, 0))
+    top = 0
+    for part in parts:
+        sheet.paste(part.convert("RGBA"), (0, top))
+        top += part.height + gap
+    return sheet
+
+
+def _median(distances: Tensor) -> str:
+    return number(float(distances[:, 0].median()))
+
+
+SHOWN, LARGEST_TIMELINE = 8, 560
+STEP = re.compile(r"step-(\d+)\.png$")
+
+
+def timeline(material: Material, folder: Path) -> list[Picture]:
+    """The first picture in one of the run's folders, the last, and some between; SHOWN at most."""
+    found = sorted(
+        (int(m[1]), path) for path in folder.glob("*.png") if (m := STEP.search(path.name))
+    )
+    if not found and folder.is_dir() and any(folder.glob("*.npz")):
+        what = folder.name
+        material.lacking[what] = f"its {what} are no pictures; they lie in {what}/ as .npz"
+    made = []
+    for step, path in _spread(found):
+        picture = material.attempt(f"{folder.name} of step {step:,}", partial(_picture, step, path))
+        if picture is not None:
+            made.append(picture)
+    return made
+
+
+def _spread(found: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    count = min(SHOWN, len(found))
+    if count < 2:
+        return found
+    return [found[round(i * (len(found) - 1) / (count - 1))] for i in range(count)]
+
+
+def _picture(step: int, path: Path) -> Picture:
+    with Image.open(path) as opened:
+        image = opened.convert("RGB" if opened.mode not in ("L", "RGB") else opened.mode)
+    image.thumbnail((LARGEST_TIMELINE, LARGEST_TIMELINE))
+    return of_image(path.stem, f"Step {step:,}", "", image)

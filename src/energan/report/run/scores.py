@@ -1,0 +1,213 @@
+"""The scores of runs in one table, with intervals, the best of each row, and the protocol."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from energan.report.html import Pen, Picture, is_number, number, of_drawing
+from energan.report.run.contents import Material
+
+NAMES = {
+    "inception_score": "Inception score",
+    "modified_inception_score": "Modified inception score I′",
+    "frechet_distance": "Fréchet distance",
+    "kernel_distance": "Kernel distance",
+    "class_coverage": "Classes covered",
+    "class_kl": "KL of classes",
+    "label_agreement": "Labels obeyed",
+    "parzen": "Parzen log-likelihood",
+    "memorisation": "Memorisation",
+    "sliced_wasserstein": "Sliced Wasserstein distance",
+    "variance_ratio": "Variance ratio",
+    "modes": "Modes covered",
+    "energy_log_likelihood": "Log-likelihood of the energy",
+    "density_in_modes": "The density's mass in the modes",
+    "density_modes_kl": "The density's shares of the modes",
+    "l1": "L1",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+}
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+@dataclass
+class Cell:
+    """One score: the value, its interval if it has one, whether it is the best of its row."""
+
+    value: str
+    interval: str = ""
+    best: bool = False
+
+
+@dataclass
+class Row:
+    """One metric over all evaluations. marks: numbers of its footnotes. real: what data gets."""
+
+    name: str
+    arrow: str
+    cells: list[Cell | None]
+    real: str = ""
+    marks: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Table:
+    """columns: (run, "step 12,000, EMA"). protocols: (columns, how their scores were made).
+
+    mixed: whether columns were scored against unlike references or by unlike extractors.
+    """
+
+    columns: list[tuple[str, str]]
+    rows: list[Row]
+    footnotes: list[str]
+    protocols: list[tuple[str, str]]
+    mixed: bool
+
+
+def table(materials: Sequence[Material]) -> Table | None:
+    """All evaluations of all runs; None if there is none."""
+    entries = [(m, e) for m in materials for e in m.evaluations]
+    if not entries:
+        return None
+    found = [{m["name"]: m for m in e["metrics"]} for _, e in entries]
+    footnotes: list[str] = []
+    rows = [_row(name, found, footnotes) for name in {n: None for f in found for n in f}]
+    columns = [(m.label, _column(e)) for m, e in entries]
+    told: dict[str, list[str]] = {}
+    for (label, when), (_, entry) in zip(columns, entries, strict=True):
+        who = f"{label}, {when}" if len(materials) > 1 else when
+        told.setdefault(_protocol(entry), []).append(who)
+    protocols = [("; ".join(who), says) for says, who in told.items()]
+    means = {_means(e) for _, e in entries}
+    return Table(columns, rows, footnotes, protocols, len(means) > 1)
+
+
+def classes(material: Material) -> Picture | None:
+    """The share of each class among samples, of the newest evaluation that has them."""
+    for entry in reversed(material.evaluations):
+        for metric in entry["metrics"]:
+            if metric["name"] == "class_coverage":
+                shares, names = _shares(metric.get("details"))
+                if shares:
+                    return _bars(shares, names, metric, entry)
+    return None
+
+
+def _row(name: str, found: list[dict[str, Any]], footnotes: list[str]) -> Row:
+    metrics = [f.get(name) for f in found]
+    there = [m for m in metrics if m is not None]
+    better = next((m["better"] for m in there if m.get("better") in ARROWS), None)
+    values = [m["value"] for m in there if is_number(m.get("value"))]
+    best = None
+    if better and len(set(values)) > 1:
+        best = max(values) if better == "higher" else min(values)
+    cells = [None if m is None else _cell(m, best) for m in metrics]
+    reals = {number(m["real"]): None for m in there if m.get("real") is not None}
+    row = Row(_name(name), ARROWS.get(better or "", ""), cells, " / ".join(reals))
+    for text in (t for m in there for t in (m.get("interval"), m.get("note")) if t):
+        if str(text) not in footnotes:
+            footnotes.append(str(text))
+        mark = footnotes.index(str(text)) + 1
+        if mark not in row.marks:
+            row.marks.append(mark)
+    row.marks.sort()
+    return row
+
+
+def _cell(metric: dict[str, Any], best: float | None) -> Cell:
+    value, low, high = (metric.get(n) for n in ("value", "low", "high"))
+    interval = ""
+    if low is not None and high is not None:
+        interval = f"{number(low)} – {number(high)}"
+    return Cell(number(value), interval, best is not None and value == best)
+
+
+def _name(name: str) -> str:
+    words = name.replace("_", " ")
+    return NAMES.get(name, words[:1].upper() + words[1:])
+
+
+def _column(entry: dict[str, Any]) -> str:
+    step, weights = entry.get("step"), entry.get("weights")
+    where = f"step {step:,}" if isinstance(step, int) else "step unknown"
+    return f"{where}, {'EMA' if weights == 'ema' else weights or 'weights unknown'}"
+
+
+def _protocol(entry: dict[str, Any]) -> str:
+    """How the scores of one evaluation were made, in a sentence."""
+    count = entry.get("samples")
+    says = f"{count:,} samples" if isinstance(count, int) else "samples"
+    says += f" of seed {entry.get('seed', 'unknown')}"
+    reference = entry.get("reference")
+    if isinstance(reference, dict):
+        says += f", against {_reference(reference)}"
+    extractor = entry.get("extractor")
+    if isinstance(extractor, dict):
+        says += f"; features by {_extractor(extractor)}"
+    if isinstance(entry.get("images"), str):
+        says += f"; images: {entry['images']}"
+    return f"{says}; energan {entry.get('energan', 'of an unknown version')}."
+
+
+def _reference(reference: dict[str, Any]) -> str:
+    told = [str(reference["split"])] if reference.get("split") else []
+    if isinstance(reference.get("events"), int):
+        told.append(f"{reference['events']:,} events")
+    if reference.get("sha256"):
+        told.append(f"sha256 {str(reference['sha256'])[:12]}…")
+    return f"{reference.get('source', 'unknown data')} ({', '.join(told)})"
+
+
+def _extractor(extractor: dict[str, Any]) -> str:
+    says = str(extractor.get("name", "an unknown extractor"))
+    told = [str(extractor["what"])] if extractor.get("what") else []
+    if extractor.get("sha256"):
+        told.append(f"sha256 {str(extractor['sha256'])[:12]}…")
+    if is_number(extractor.get("test_accuracy")):
+        where = f" on {extractor['tested_on']}" if extractor.get("tested_on") else ""
+        told.append(f"test accuracy {extractor['test_accuracy']:.2%}{where}")
+    if extractor.get("resize"):
+        told.append(f"resize {extractor['resize']}")
+    return f"{says} ({', '.join(told)})" if told else says
+
+
+def _means(entry: dict[str, Any]) -> str:
+    """What must agree before two evaluations can be compared."""
+    reference, extractor = (entry.get(n) or {} for n in ("reference", "extractor"))
+    parts = (d.get("sha256") if isinstance(d, dict) else d for d in (reference, extractor))
+    return repr((*parts, entry.get("samples")))
+
+
+def _shares(details: Any) -> tuple[list[float], list[str]]:
+    """Shares and names of classes, where they are all there."""
+    shares = details.get("shares") if isinstance(details, dict) else None
+    if isinstance(shares, dict):
+        details, shares = {"names": list(shares)}, list(shares.values())
+    if not isinstance(shares, list) or not shares or not all(map(is_number, shares)):
+        return [], []
+    names = details.get("names")
+    if not isinstance(names, list) or len(names) != len(shares):
+        names = range(len(shares))
+    return shares, [str(n) for n in names]
+
+
+def _bars(
+    shares: list[float], names: list[str], metric: dict[str, Any], entry: dict[str, Any]
+) -> Picture:
+    def draw(axes: Any, pen: Pen) -> None:
+        axes.bar(range(len(shares)), [100 * s for s in shares], color=pen.colours[0], width=0.7)
+        axes.axhline(100 / len(shares), color=pen.faint, linewidth=0.8, linestyle="--")
+        if len(shares) <= 20:
+            turned = max(map(len, names)) > 3
+            axes.set_xticks(range(len(shares)), [n[:18].replace("$", r"\$") for n in names],
+                            rotation=60 if turned else 0)  # fmt: skip
+        axes.set_xlabel("class")
+        axes.set_ylabel("% of samples")
+
+    value, real = number(metric.get("value")), metric.get("real")
+    there = f"{value} of {number(real)} classes" if real is not None else f"{value} classes"
+    says = (
+        f"{_column(entry)}: {there} covered. Dashed: equal shares. A class that is missing or far "
+        "below the others has been dropped by the sampler."
+    )
+    return of_drawing("classes", "Class coverage", says[:1].upper() + says[1:], draw)

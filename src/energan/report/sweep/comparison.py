@@ -1,0 +1,199 @@
+"""What the page of a sweep says in words: what became of it, and whether two sweeps differ."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energan.metrics import interval
+from energan.report.html import number
+from energan.report.sweep.records import WORST, Searched, score_of, settings_of
+
+Scores = NDArray[np.float64]
+TITLES = {
+    "modified_inception_score": ("Modified inception score I′", "I′"),
+    "inception_score": ("Inception score", "IS"),
+    "frechet_distance": ("Fréchet distance", "Fréchet distance"),
+    "error": ("Error on held-out labels", "error"),
+    "modes": ("Modes covered", "modes covered"),
+}
+RESAMPLES = 1000
+FEW = 30
+
+
+def metric_name(metric: str | None) -> str:
+    """As a title."""
+    text = (metric or "score").replace("_", " ")
+    return TITLES.get(metric or "", (text[:1].upper() + text[1:], ""))[0]
+
+
+def sign_of(metric: str | None) -> str:
+    """As a name in a sentence."""
+    return TITLES.get(metric or "", ("", (metric or "score").replace("_", " ")))[1]
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def headline(one: Searched) -> str:
+    """How many trials, what became of them, the best."""
+    states, recorded = one.states, len(one.records)
+    asked = max(len(one.asked), recorded)
+    told = [f"{states['done']:,} done"]
+    told += [f"{states[state]:,} {state}" for state in ("diverged", "failed") if states[state]]
+    if one.missing:
+        told.append(f"{one.missing:,} not there yet")
+    of = f" of a grid of {one.count:,}" if one.count and one.count != asked else ""
+    text = f"{one.label}: {plural(asked, 'trial')}{of}: {', '.join(told)}."
+    best = next(iter(one.ranked()), None)
+    if best is None:
+        return f"{text} None has a score yet."
+    score = score_of(best, one.metric)
+    settings = settings_of(one, best)
+    return f"{text} Best {sign_of(one.metric)}: {number(score)}" + (
+        f", at {settings}." if settings else "."
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """Of one sweep: its median, quartiles, and the share of runs beyond each threshold."""
+
+    label: str
+    n: int
+    median: str
+    quartiles: str
+    beyond: list[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """columns: the thresholds, as titles. says: in words, a sentence for each pair of sweeps."""
+
+    columns: list[str]
+    rows: list[Row]
+    says: list[str]
+
+
+def compare(sweeps: Sequence[Searched]) -> Comparison | None:
+    """Medians, shares beyond round thresholds, and which of two sweeps scores better; None without
+    scores. Diverged runs are in it where the metric has a worst value."""
+    found = [(one, np.array([s for _, s in one.scored()], dtype=np.float64)) for one in sweeps]
+    found = [(one, scores) for one, scores in found if len(scores)]
+    if not found:
+        return None
+    metric, higher = found[0][0].metric, found[0][0].better == "higher"
+    limits = thresholds(np.concatenate([scores for _, scores in found]))
+    rows = []
+    for one, scores in found:
+        ends = interval(partial(_median, scores), len(scores))
+        low, high = np.quantile(scores, (0.25, 0.75))
+        shares = [scores >= limit if higher else scores <= limit for limit in limits]
+        rows.append(
+            Row(
+                one.label,
+                len(scores),
+                f"{number(float(np.median(scores)))} ({number(ends.low)} – {number(ends.high)})",
+                f"{number(float(low))} – {number(float(high))}",
+                [share_text(int(beyond.sum()), len(scores)) for beyond in shares],
+            )
+        )
+    columns = [f"{'≥' if higher else '≤'} {number(limit)}" for limit in limits]
+    says = [
+        difference(a.label, x, b.label, y, sign_of(metric), higher)
+        for i, (a, x) in enumerate(found)
+        for b, y in found[i + 1 :]
+    ]
+    return Comparison(columns, rows, says)
+
+
+def _median(scores: Scores, rows: NDArray[np.intp]) -> float:
+    return float(np.median(scores[rows]))
+
+
+def difference(first: str, a: Scores, second: str, b: Scores, sign: str, higher: bool) -> str:
+    """In words whether scores a (N,) and b (M,) of two sweeps differ, as far as so many tell."""
+    from scipy.stats import mannwhitneyu
+
+    if min(len(a), len(b)) < 2:
+        return f"{first} and {second}: a single run tells nothing of a distribution."
+    share, low, high = superiority(a, b, higher)
+    p = float(mannwhitneyu(a, b).pvalue)
+    # of scores that do not overlap every resample says 100 %, which is no interval
+    interval = "" if low == high else f"95 % interval {percent(low)} to {percent(high)}; "
+    text = (
+        f"Of a run of {first} and one of {second}, drawn at random, that of {first} has the better "
+        f"{sign} in {percent(share)} of pairs, ties counted half ({interval}Mann–Whitney "
+        f"{p_text(p)}; n = {len(a):,} and {len(b):,}). "
+    )
+    if low <= 0.5 <= high or p >= 0.05:
+        text += "So many runs do not tell which of the two is better"
+    else:
+        better, worse = (first, second) if share > 0.5 else (second, first)
+        text += f"Runs of {better} score better more often than those of {worse}"
+    small = min(len(a), len(b)) < FEW
+    return text + ("; with so few runs it is an indication, no more." if small else ".")
+
+
+def superiority(a: Scores, b: Scores, higher: bool = True) -> tuple[float, float, float]:
+    """The probability that a is better than b, ties counted half (U / NM), and its 95 % interval
+    by the bootstrap over the runs of each."""
+    x, y = (a, b) if higher else (-a, -b)
+    levels, which = np.unique(np.concatenate([x, y]), return_inverse=True)
+    one = np.bincount(which[: len(x)], minlength=len(levels))
+    two = np.bincount(which[len(x) :], minlength=len(levels))
+
+    def found(above: NDArray[np.int_], below: NDArray[np.int_]) -> Scores:
+        """Of how often each score occurs in a and in b, (…, L) each."""
+        before = np.cumsum(below, -1) - below / 2
+        shares: Scores = (above * before).sum(-1) / (len(x) * len(y))
+        return shares
+
+    generator = np.random.default_rng(0)
+    drawn = found(
+        generator.multinomial(len(x), one / len(x), RESAMPLES),
+        generator.multinomial(len(y), two / len(y), RESAMPLES),
+    )
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(found(one, two)), float(low), float(high)
+
+
+def thresholds(scores: Scores) -> list[float]:
+    """Three round numbers on the way from the least score to the most."""
+    low, high = float(scores.min()), float(scores.max())
+    if high <= low:
+        return [low]
+    step = 10.0 ** math.floor(math.log10((high - low) / 4))
+    places = [round(round((low + (high - low) * part) / step) * step, 12) for part in PARTS]
+    return sorted(set(places))
+
+
+PARTS = (0.25, 0.5, 0.75)
+
+
+def share_text(count: int, n: int) -> str:
+    """A share with Wilson's interval."""
+    from scipy.stats import binomtest
+
+    ends = binomtest(count, n).proportion_ci(method="wilson")
+    return f"{percent(count / n)} ({percent(ends.low)} – {percent(ends.high)})"
+
+
+def percent(share: float) -> str:
+    text = f"{100 * share:.0f}" if 0.1 <= share <= 0.9 or share in (0, 1) else f"{100 * share:.1f}"
+    return f"{text} %".replace("-", "−")
+
+
+def p_text(p: float) -> str:
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
+def worst_text(metric: str | None) -> str:
+    """How diverged trials count."""
+    if metric in WORST:
+        return f"Diverged trials count at {sign_of(metric)} = {WORST[metric]:g}, the worst."
+    return "Diverged trials are left out: this metric has no worst value."

@@ -1,0 +1,210 @@
+"""Which axis of a sweep matters: shares of the variance of its scores, and means by value."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from energan.metrics import over_seeds
+from energan.metrics.decomposition import (
+    Anova,
+    Estimate,
+    Shares,
+    as_grid,
+    estimated_shares,
+    functional_anova,
+)
+from energan.report.html import Pen, Picture, number, of_drawing
+from energan.report.sweep.comparison import percent, plural, sign_of
+from energan.report.sweep.records import (
+    WORST,
+    Record,
+    Searched,
+    file_name,
+    index_of,
+    short,
+    written,
+)
+
+PAIRS = 5
+"""Joint effects that are told, the largest."""
+
+
+@dataclass
+class Importance:
+    """says: what was computed and how far to trust it. rows: (axis, alone, with others).
+    pairs: (two axes, share). means: axis -> (value, runs, mean, its interval, best)."""
+
+    label: str
+    says: list[str]
+    means: dict[str, list[tuple[str, ...]]]
+    second: str = ""
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    picture: Picture | None = None
+    numbers: Record = field(default_factory=dict)
+
+
+def importance(one: Searched) -> Importance | None:
+    """Of the axes that vary among the trials with a score; None if there are none."""
+    found = [(r, s) for r, s in one.scored() if one.varied.keys() <= r["values"].keys()]
+    if not found or not one.varied:
+        return None
+    scores = np.array([score for _, score in found])
+    names, columns = [], []
+    for name, values in one.varied.items():
+        column = np.unique([index_of(values, r["values"][name]) for r, _ in found],
+                           return_inverse=True)[1]  # fmt: skip
+        if column.max() > 0:
+            names.append(name)
+            columns.append(column)
+    made = Importance(one.label, [], _means(one, found))
+    if not names:
+        made.says.append("Only one value of each axis has a score so far.")
+        return made
+    levels = np.stack(columns, 1)
+    grid = as_grid(levels, scores)
+    if grid is not None and grid.size == one.count:
+        _exact(made, names, functional_anova(grid))
+    else:
+        try:
+            _sampled(made, names, estimated_shares(levels, scores), one.count)
+        except ValueError as error:
+            made.says.append(f"No shares of the variance: {error}.")
+            return made
+    diverged = one.states["diverged"]
+    if diverged and one.metric in WORST:
+        made.says.append(
+            f"{plural(diverged, 'diverged trial')} counted at {sign_of(one.metric)} = "
+            f"{WORST[one.metric]:g}."
+        )
+    elif diverged:
+        made.says.append(f"{plural(diverged, 'diverged trial')} left out.")
+    return made
+
+
+def _exact(made: Importance, names: list[str], found: Anova) -> None:
+    made.second = "With all others"
+    if not found.variance:
+        made.says.append("All trials score the same: there is no variance to share out.")
+        return
+    order = sorted(range(len(names)), key=lambda i: -found.main[i])
+    made.rows = [(short(names[i]), percent(found.main[i]), percent(found.total[i])) for i in order]
+    pairs = sorted(found.pairs.items(), key=lambda pair: -pair[1])[:PAIRS]
+    made.pairs = [(_both(names, i, j), percent(share)) for (i, j), share in pairs]
+    made.says.append(
+        "The whole grid is there, so the shares are exact (functional ANOVA): Var E[y | x] / Var y "
+        "of an axis alone, E Var[y | the others] / Var y with all that it does jointly. Each "
+        "combination ran once, so what chance does is in them too, nearly all of it in the second."
+    )
+    made.numbers = {
+        "method": "functional ANOVA of the whole grid",
+        "axes": {n: {"main": found.main[i], "total": found.total[i]} for i, n in enumerate(names)},
+        "pairs": {_both(names, i, j): share for (i, j), share in found.pairs.items()},
+    }
+    bars = [(short(names[i]), found.main[i], None, found.total[i]) for i in order]
+    made.picture = _picture(made.label, bars, "Dark: alone. Pale: with all that it does jointly.")
+
+
+def _sampled(made: Importance, names: list[str], found: Shares, count: int | None) -> None:
+    made.second = "95 % interval"
+    order = sorted(range(len(names)), key=lambda i: -found.main[i].share)
+    made.rows = [(short(names[i]), *_told(found.main[i])) for i in order]
+    rest = Estimate(1 - found.additive.share, 1 - found.additive.high, 1 - found.additive.low)
+    made.rows.append(("jointly, and chance", *_told(rest)))
+    pairs = sorted(found.pairs.items(), key=lambda pair: -pair[1].share)[:PAIRS]
+    made.pairs = [(_both(names, i, j), "{} ({})".format(*_told(e))) for (i, j), e in pairs]
+    of = f" of {count:,}" if count else ""
+    made.says.append(
+        f"Estimated from {plural(found.count, 'trial')}{of} by an additive model of "
+        f"{plural(found.coefficients, 'coefficient')}; what chance alone would explain is taken "
+        "off, intervals are the jackknife's over trials."
+    )
+    if found.few:
+        made.says.append(
+            "That is fewer than two trials a coefficient: too few to say which axis matters."
+        )
+    elif not any(e.low > 0 for e in found.main):
+        made.says.append("No axis' interval lies above 0: the sample shows none that matters.")
+    made.numbers = {
+        "method": "additive least squares, unbiased; jackknife intervals",
+        "trials": found.count,
+        "coefficients": found.coefficients,
+        "axes": {n: vars(found.main[i]) for i, n in enumerate(names)},
+        "additive": vars(found.additive),
+        "pairs": {_both(names, i, j): vars(e) for (i, j), e in found.pairs.items()},
+    }
+    bars = [
+        (short(names[i]), _unit(e.share), (_unit(e.low), _unit(e.high)), None)
+        for i in order
+        for e in [found.main[i]]
+    ]
+    made.picture = _picture(made.label, bars, "Lines: 95 % intervals over trials.")
+
+
+Bar = tuple[str, float, tuple[float, float] | None, float | None]
+
+
+def _picture(label: str, bars: Sequence[Bar], caption: str) -> Picture:
+    def draw(axes: Any, pen: Pen) -> None:
+        colour = pen.colours[0]
+        for i, (_, share, ends, total) in enumerate(bars):
+            if total is not None:
+                axes.barh(i, 100 * total, 0.62, color=colour, alpha=0.3)
+            axes.barh(i, 100 * share, 0.62, color=colour)
+            reach = max(share, total or 0.0, ends[1] if ends else 0.0)
+            if ends is not None:
+                axes.plot([100 * e for e in ends], [i, i], color=pen.ink, linewidth=1)
+            axes.text(100 * reach + 1, i, percent(share), va="center", fontsize=8, color=pen.ink)
+        axes.set_yticks(range(len(bars)), [name for name, *_ in bars])
+        axes.invert_yaxis()
+        axes.set_xlim(0, 112)
+        axes.set_xticks([0, 25, 50, 75, 100])
+        axes.set_xlabel("share of the variance, %")
+
+    title = f"What the scores of {label} depend on"
+    size = (4.7, 0.8 + 0.27 * len(bars))
+    return of_drawing(f"axes-{file_name(label)}", title, caption, draw, size)
+
+
+def _means(one: Searched, found: list[tuple[Record, float]]) -> dict[str, list[tuple[str, ...]]]:
+    """Of each value of each axis: how many trials scored, their mean, Student's interval of three
+    at least, the best, how many diverged and how many failed."""
+    means: dict[str, list[tuple[str, ...]]] = {}
+    for axis, values in one.varied.items():
+        rows: list[tuple[str, ...]] = []
+        for value in values:
+            own = [s for r, s in found if index_of([value], r["values"].get(axis)) == 0]
+            states = Counter(
+                r["state"] for r in one.records if index_of([value], r["values"].get(axis)) == 0
+            )
+            ill = f"{states['diverged']:,}", f"{states['failed']:,}"
+            if not own:
+                rows.append((written(value), "0", "–", "–", "–", *ill))
+                continue
+            ends = over_seeds(own) if len(own) > 2 else None
+            told = f"{number(ends.low)} – {number(ends.high)}" if ends else "–"
+            best = max(own) if one.better == "higher" else min(own)
+            mean = number(float(np.mean(own)))
+            rows.append((written(value), f"{len(own):,}", mean, told, number(best), *ill))
+        means[axis] = rows
+    return means
+
+
+def title_of_means(one: Searched) -> str:
+    return f"Mean {sign_of(one.metric)}"
+
+
+def _both(names: list[str], i: int, j: int) -> str:
+    return f"{short(names[i])} × {short(names[j])}"
+
+
+def _told(e: Estimate) -> tuple[str, str]:
+    """A share and its interval, within what a share can be."""
+    return percent(_unit(e.share)), f"{percent(_unit(e.low))} – {percent(_unit(e.high))}"
+
+
+def _unit(share: float) -> float:
+    return min(max(share, 0.0), 1.0)

@@ -1,0 +1,107 @@
+"""Samples of a sweep's trials: of the best (figure 4), and by one setting (figure 9)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from energan.errors import RunError
+from energan.io import pictures
+from energan.io.run_folder import RunFolder
+from energan.report.html import DPI, Pen, Picture, number, of_drawing, of_image
+from energan.report.run.samples import STEP
+from energan.report.sweep.comparison import sign_of
+from energan.report.sweep.records import (
+    Record,
+    Searched,
+    file_name,
+    is_numeric,
+    same,
+    score_of,
+    settings_of,
+    short,
+    written,
+)
+
+OF_A_ROW = 16
+EMPTY = 128
+"""Grey of what was not drawn."""
+
+
+def best(one: Searched) -> Picture | None:
+    """The last samples of the best trial that has some."""
+    for place, record in enumerate(one.ranked()):
+        path = newest(one, record)
+        if path is None:
+            continue
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+        rank = "Best" if place == 0 else f"The best with samples, number {place + 1}, of"
+        score = f"{sign_of(one.metric)} {number(score_of(record, one.metric))}"
+        settings = settings_of(one, record) or "The recipe"
+        caption = f"{settings}; {score}. Unpicked samples of trial {record['id']}."
+        return of_image(f"best-{file_name(one.label)}", f"{rank} {one.label}", caption, image)
+    return None
+
+
+def strip(one: Searched) -> Picture | None:
+    """A row of samples for each value, if one axis varies and its values are numbers."""
+    if len(one.varied) != 1:
+        return None
+    axis, values = next(iter(one.varied.items()))
+    if not is_numeric(values):
+        return None
+    rows: list[tuple[str, list[Image.Image]]] = []
+    for value in sorted(values):
+        there = [r for r in one.records if same(r["values"].get(axis), value)]
+        there = [r for r in one.ranked() if r in there] or there
+        name = f"{short(axis)} {written(value)}"
+        if not there:
+            rows.append((f"{name}\nnot there yet", []))
+            continue
+        score = score_of(there[0], one.metric)
+        told = there[0]["state"] if score is None else f"{sign_of(one.metric)} {number(score)}"
+        rows.append((f"{name}\n{told}", _images(one, there[0])))
+    drawn = [image for _, images in rows for image in images]
+    if not drawn:
+        return None
+    width, height = drawn[0].width + pictures.GAP, drawn[0].height + pictures.GAP
+    sheet = Image.new("RGB", (OF_A_ROW * width, len(rows) * height), (EMPTY,) * 3)
+    for j, (_, images) in enumerate(rows):
+        for i, image in enumerate(images[:OF_A_ROW]):
+            sheet.paste(image, (i * width + 1, j * height + 1))
+    longest = max(len(line) for name, _ in rows for line in name.split("\n"))
+    size = (sheet.width / DPI + 0.3 + 0.07 * longest, sheet.height / DPI + 0.1)
+
+    def draw(axes: Any, pen: Pen) -> None:
+        axes.imshow(np.asarray(sheet), interpolation="antialiased")
+        axes.set_xticks([])
+        axes.set_yticks([(j + 0.5) * height for j in range(len(rows))], [name for name, _ in rows])
+        axes.tick_params(left=False, labelsize=8)
+        axes.spines[:].set_visible(False)
+
+    caption = f"Unpicked samples, a row for each {short(axis)}, as figure 9 of Zhao et al. 2017."
+    return of_drawing(
+        f"strip-{file_name(one.label)}", f"Samples by {short(axis)}", caption, draw, size
+    )
+
+
+def newest(one: Searched, record: Record) -> Path | None:
+    """The picture of samples of its last step."""
+    found = RunFolder(one.run(record)).samples.glob("*.png")
+    steps = [(int(m[1]), path) for path in found if (m := STEP.search(path.name))]
+    return max(steps)[1] if steps else None
+
+
+def _images(one: Searched, record: Record) -> list[Image.Image]:
+    """The samples of its last picture one by one; none if they are no images."""
+    path = newest(one, record)
+    try:
+        shape = RunFolder(one.run(record)).read_config()["resolved"]["domain"]["shape"]
+    except RunError:
+        return []
+    if path is None or len(shape) != 3:
+        return []
+    with Image.open(path) as opened:
+        return pictures.cells(opened.convert("RGB"), shape)

@@ -1,6 +1,0 @@
-"""Whether an event is normal: energies of normal ones, a threshold, percentiles, heat maps."""
-
-from energan.verdict.calibration import Calibration, Scores
-from energan.verdict.detection import Detection, detect, detection_table
-
-__all__ = ["Calibration", "Detection", "Scores", "detect", "detection_table"]

@@ -1,0 +1,243 @@
+"""Images decoded once: memory, cache and stream hold the same, whatever happens on the way."""
+
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from energan.core import DataError
+from energan.data import DataSettings, open_data
+from energan.data.images import cache, store
+from energan.data.images.checksums import content_of
+from energan.data.images.encoded import Decoding
+from energan.data.sources.folders import image_folder
+
+HOW = Decoding(size=8)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def picture(rng: np.random.Generator, side: int = 12) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(out, "png")
+    return out.getvalue()
+
+
+def pictures(folder: Path, count: int, torn: tuple[int, ...] = ()) -> Path:
+    rng = np.random.default_rng(count)
+    folder.mkdir(parents=True)
+    for i in range(count):
+        raw = picture(rng)
+        (folder / f"{i:05d}.png").write_bytes(raw[: len(raw) // 2] if i in torn else raw)
+    return folder
+
+
+@pytest.mark.parametrize("torn", [(), (0,), (299,), (0, 1, 5, 255, 256, 257, 299)])
+def test_memory_and_cache_hold_the_same_and_list_the_same(
+    tmp_path: Path, torn: tuple[int, ...]
+) -> None:
+    source = image_folder(pictures(tmp_path / "p", 300, torn))
+    memory = store.decoded(source, HOW, storage="memory")
+    cached = store.decoded(source, HOW, storage="cache")
+    again = store.decoded(source, HOW, storage="cache")
+    for other in (cached, again):
+        assert torch.equal(other.rows, memory.rows)
+        assert other.slots is not None
+        assert torch.equal(other.events[other.slots], memory.events)
+        assert other.skipped == memory.skipped
+        assert other.digest == cached.digest
+    assert [where for where, _ in memory.skipped] == [f"{i:05d}.png" for i in torn]
+    assert set(memory.rows.tolist()) == set(range(300)) - set(torn)
+
+
+def test_only_the_wanted_rows_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = image_folder(pictures(tmp_path / "p", 40))
+    rows = torch.tensor([3, 4, 17, 39])
+    whole = store.decoded(source, HOW, storage="memory")
+    calls = counted(monkeypatch)
+    some = store.decoded(source, HOW, rows, storage="cache")
+    assert len(calls) == 1 + len(rows)  # one tells the shape
+    assert some.slots is not None
+    assert torch.equal(some.events[some.slots], whole.events[rows])
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    calls: list[bytes] = []
+    decode = store.decode
+
+    def count(raw: bytes, how: Decoding) -> np.ndarray:
+        calls.append(raw)
+        return decode(raw, how)
+
+    monkeypatch.setattr(store, "decode", count)
+    return calls
+
+
+def test_data_sets_from_memory_cache_and_a_moved_folder_are_one(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 50, (7, 30))
+    settings = DataSettings(source=str(folder), size=8)
+    memory = open_data(settings)
+    cached = open_data(settings.model_copy(update={"storage": "cache"}))
+    assert torch.equal(memory.raw(), cached.raw())
+    assert memory.fingerprint == cached.fingerprint  # so a run may be resumed from either
+    assert memory.held_out is not None
+    assert cached.held_out is not None
+    assert torch.equal(memory.held_out.raw(), cached.held_out.raw())
+    shutil.copytree(folder, tmp_path / "q")
+    moved = settings.model_copy(update={"storage": "cache", "source": str(tmp_path / "q")})
+    assert open_data(moved).path == cached.path  # the key is what the files hold
+    assert open_data(moved).fingerprint == cached.fingerprint
+
+
+def test_the_content_is_told_by_bytes_and_names_not_by_times(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(b"one")
+    b.write_bytes(b"two")
+    before = content_of([a, b], ["a", "b"])
+    os.utime(a, (1, 1))
+    assert content_of([a, b], ["a", "b"]) == before
+    assert content_of([b, a], ["b", "a"]) != before
+    assert content_of([a, b], ["a", "c"]) != before
+    a.write_bytes(b"uno")
+    assert content_of([a, b], ["a", "b"]) != before
+
+
+@pytest.mark.parametrize("damage", ["shorter", "no rows", "no index", "index"])
+def test_a_damaged_cache_is_built_anew(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = image_folder(pictures(tmp_path / "p", 20))
+    good = store.decoded(source, HOW, storage="cache")
+    assert good.path is not None
+    bytes_before = good.path.read_bytes()
+    folder = good.path.parent
+    if damage == "shorter":
+        os.truncate(good.path, 100)
+    elif damage == "index":
+        (folder / "index.json").write_text("{")
+    else:
+        (folder / ("rows.i64" if damage == "no rows" else "index.json")).unlink()
+    again = store.decoded(source, HOW, storage="cache")
+    assert again.path is not None
+    assert again.path.read_bytes() == bytes_before
+    assert (folder / "index.json").exists()
+
+
+def test_an_interrupted_build_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = image_folder(pictures(tmp_path / "p", 600, (300,)))
+    whole = store.decoded(source, HOW, storage="memory")
+    calls = counted(monkeypatch)
+    finish = cache._finish
+
+    def die(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cache, "_finish", die)
+    with pytest.raises(KeyboardInterrupt):
+        store.decoded(source, HOW, storage="cache")
+    monkeypatch.setattr(cache, "_finish", finish)
+    (folder,) = (tmp_path / "cache" / "decoded").iterdir()
+    lines = (folder / "done.jsonl").read_text().splitlines()
+    assert len(lines) == 3  # 600 files in parts of 256
+    # the last part's line was cut short by a power cut
+    (folder / "done.jsonl").write_text("\n".join(lines[:2]) + "\n" + lines[2][:9])
+    calls.clear()
+    after = store.decoded(source, HOW, storage="cache")
+    assert len(calls) == 1 + (600 - 512)
+    assert after.slots is not None
+    assert torch.equal(after.events[after.slots], whole.events)
+    assert after.skipped == whole.skipped
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from energan.data.images import store
+from energan.data.images.encoded import Decoding
+from energan.data.sources.folders import image_folder
+made = store.decoded(image_folder(Path(sys.argv[1])), Decoding(size=64), storage="cache")
+print(made.digest)
+"""
+
+
+def builder(folder: Path) -> "subprocess.Popen[str]":
+    words = [sys.executable, "-c", BUILD, str(folder)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 1500, (5, 700))
+    whole = store.decoded(image_folder(folder), Decoding(size=64), storage="memory")
+    rng, kills = random.Random(0), 0
+    images = tmp_path / "cache" / "decoded"
+    for _ in range(8):
+        process = builder(folder)
+        begun = time.monotonic()
+        while not any(images.glob("*/images.u8")) and time.monotonic() - begun < 30:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.4) if kills else 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills >= 1
+    made = store.decoded(image_folder(folder), Decoding(size=64), storage="cache")
+    assert made.slots is not None
+    assert torch.equal(made.events[made.slots], whole.events)
+
+
+def test_two_processes_that_want_the_same_build_it_once(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 800)
+    both = [builder(folder), builder(folder)]
+    said = [process.communicate(timeout=60) for process in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    assert said[0][0] == said[1][0]
+    (made,) = (tmp_path / "cache" / "decoded").iterdir()
+    assert json.loads((made / "index.json").read_text())["digest"] == said[0][0].strip()
+
+
+def test_sizes_that_differ_need_a_size(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 3)
+    (folder / "zz.png").write_bytes(picture(np.random.default_rng(0), side=9))
+    with pytest.raises(DataError, match=r"different sizes.*zz\.png is 9x9.*--data\.size 64"):
+        store.decoded(image_folder(folder), Decoding())
+
+
+def test_nothing_readable_says_what_was_tried(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 3, (0, 1, 2))
+    with pytest.raises(DataError, match=r"no image that can be read \(3 were tried; the first"):
+        open_data(DataSettings(source=str(folder), size=8))
+
+
+def test_past_a_size_it_goes_to_the_cache_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = pictures(tmp_path / "p", 30)
+    assert open_data(DataSettings(source=str(folder), size=8)).path is None
+    monkeypatch.setattr(store, "CACHE_ABOVE", 30 * 8 * 8)
+    assert open_data(DataSettings(source=str(folder), size=8)).path is not None
+
+
+def test_a_cache_that_cannot_be_written_says_which_variable_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(DataError, match="ENERGAN_CACHE"):
+        open_data(DataSettings(source=str(pictures(tmp_path / "p", 20)), storage="cache", size=8))

@@ -1,0 +1,234 @@
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from energan.data.images.decoding import Unreadable, decode, prepare_array, resolve, size_of
+from energan.data.images.encoded import Decoding, Encoded, Part
+from support.image_files import encoded, huge_png, noise, smooth
+
+COLOUR, GREY = Decoding(channels="colour"), Decoding(channels="grey")
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def chw(pixels: np.ndarray) -> np.ndarray:
+    return pixels.transpose(2, 0, 1)
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+@settings(deadline=None, max_examples=30)
+def test_lossless_files_come_back_whatever_their_size(height: int, width: int) -> None:
+    pixels = smooth(height, width)
+    for form in ("PNG", "BMP", "TIFF", "PPM"):
+        assert np.array_equal(decode(encoded(pixels, form), COLOUR), chw(pixels))
+
+
+def test_transparency_lies_on_white() -> None:
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[..., 0], pixels[:2, :, 3], pixels[2, :, 3] = 255, 255, 128
+    made = decode(encoded(pixels), COLOUR)
+    assert (chw(pixels)[:3, :2] == made[:, :2]).all()
+    assert np.abs(made[:, 2].astype(int) - [[255], [127], [127]]).max() <= 1
+    assert (made[:, 3] == 255).all()
+    grey = Image.fromarray(np.stack([np.zeros((4, 4)), pixels[..., 3]], -1).astype(np.uint8), "LA")
+    made = decode(encoded(grey), GREY)
+    assert made[0, :, 0].tolist() == [0, 0, 127, 255]
+
+
+@pytest.mark.parametrize("transparent", [0, b"\x00\xff", None])
+def test_palettes_with_and_without_transparency(transparent: int | bytes | None) -> None:
+    image = Image.new("P", (4, 4))
+    image.putpalette([255, 0, 0, 0, 255, 0] + [0] * 762)
+    image.putpixel((0, 0), 1)
+    options = {} if transparent is None else {"transparency": transparent}
+    made = decode(encoded(image, **options), COLOUR)
+    assert made[:, 0, 0].tolist() == [0, 255, 0]
+    assert made[:, 1, 1].tolist() == ([255, 0, 0] if transparent is None else [255, 255, 255])
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
+def test_inks_become_light(form: str) -> None:
+    image = Image.fromarray(smooth(16, 16)).convert("CMYK")
+    made = decode(encoded(image, form), COLOUR).astype(int)
+    assert np.abs(made - chw(np.asarray(image.convert("RGB")))).mean() < 8
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_16_bits_are_scaled_not_clipped(form: str) -> None:
+    deep = encoded(RAMP.astype(np.uint16) * 257, form)
+    assert np.array_equal(decode(deep, GREY)[0], RAMP)
+    assert np.array_equal(decode(deep, COLOUR), np.stack([RAMP] * 3))
+    dark = encoded(np.full((4, 4), 200, np.uint16), form)
+    assert decode(dark, GREY).max() == 1  # 200 of 65,535
+
+
+def test_floats_from_0_to_1_and_single_bits_fill_the_range() -> None:
+    made = decode(encoded(RAMP.astype(np.float32) / 255, "TIFF"), GREY)
+    assert np.array_equal(made[0], RAMP)
+    bits = RAMP % 3 == 0
+    assert np.array_equal(decode(encoded(bits), GREY)[0], bits * 255)
+
+
+def test_of_an_animation_the_first_frame_counts() -> None:
+    frames = [Image.new("RGB", (5, 4), colour) for colour in ("red", "blue")]
+    raw = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(raw, COLOUR)[:, 0, 0].tolist() == [255, 0, 0]
+
+
+TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_images_are_turned_upright_before_the_crop(orientation: int) -> None:
+    pixels = smooth(20, 30)
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    raw = encoded(image, exif=exif)
+    upright = chw(TURNS[orientation](pixels))
+    assert np.array_equal(decode(raw, COLOUR), upright)
+    cropped = decode(raw, Decoding(crop=(2, 3, 12, 10), channels="colour"))
+    assert np.array_equal(cropped, upright[:, 3:10, 2:12])
+
+
+@given(
+    st.integers(1, 80), st.integers(1, 80), st.integers(1, 48), st.sampled_from(["crop", "stretch"])
+)
+@settings(deadline=None, max_examples=40)
+def test_every_size_becomes_the_asked_one(height: int, width: int, size: int, fit: str) -> None:
+    how = Decoding(size=size, fit=fit, channels="colour")  # type: ignore[arg-type]
+    for form in ("PNG", "JPEG"):
+        made = decode(encoded(smooth(height, width), form), how)
+        assert made.shape == (3, size, size)
+        assert made.flags.c_contiguous
+
+
+def test_crop_takes_the_middle_and_stretch_takes_all() -> None:
+    pixels = np.zeros((10, 30, 3), np.uint8)
+    pixels[:, :10, 0], pixels[:, 10:20, 1], pixels[:, 20:, 2] = 255, 255, 255
+    cut = decode(encoded(pixels), Decoding(size=10, channels="colour"))
+    assert (cut == np.array([0, 255, 0])[:, None, None]).all()
+    whole = decode(encoded(pixels), Decoding(size=9, fit="stretch", channels="colour"))
+    assert whole[:, 4, [1, 4, 7]].T.argmax(-1).tolist() == [0, 1, 2]
+
+
+def test_resizing_is_antialiased() -> None:
+    board = (np.indices((512, 512)).sum(0) % 2 * 255).astype(np.uint8)
+    made = decode(encoded(board), Decoding(size=64, channels="grey"))
+    assert np.abs(made.astype(int) - 127).max() <= 3  # every eighth pixel would be black or white
+
+
+def test_a_jpeg_drawn_coarsely_is_close_to_one_drawn_fully() -> None:
+    large = np.asarray(Image.fromarray(noise(1, 40, 40)[0]).resize((1280, 1280)))
+    exact = Image.fromarray(large).resize((64, 64), Image.Resampling.LANCZOS)
+    raw = encoded(large, "JPEG", quality=97, subsampling=0)
+    made = decode(raw, Decoding(size=64, channels="colour"))
+    assert np.abs(made.astype(int) - chw(np.asarray(exact))).mean() < 1.5
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM"])
+def test_truncated_files_are_unreadable(form: str) -> None:
+    raw = encoded(noise(1, 40, 40)[0], form)
+    for how in (COLOUR, Decoding(size=8, channels="colour")):
+        decode(raw, how)
+        with pytest.raises(Unreadable):
+            decode(raw[: len(raw) * 2 // 3], how)
+
+
+@pytest.mark.parametrize("side", [12_000, 60_000])
+def test_a_decompression_bomb_is_unreadable(side: int) -> None:
+    with pytest.raises(Unreadable, match="pixels"):
+        decode(huge_png(side), COLOUR)
+
+
+@pytest.mark.parametrize("raw", [b"", bytes(99), b"hello", b"\xff\xd8\xff", b"GIF89a", b"<svg/>"])
+def test_what_is_no_image_is_told_the_same_way_every_time(raw: bytes) -> None:
+    said = set()
+    for _ in range(2):
+        with pytest.raises(Unreadable) as caught:
+            decode(raw, COLOUR)
+        said.add(str(caught.value))
+    assert len(said) == 1
+
+
+@given(
+    st.binary(max_size=99), st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF"]), st.floats(0, 1)
+)
+@settings(deadline=None)
+def test_altered_files_decode_or_are_unreadable(junk: bytes, form: str, where: float) -> None:
+    raw = encoded(smooth(9, 9), form)
+    at = int(where * len(raw))
+    try:
+        made = decode(raw[:at] + junk + raw[at + len(junk) :], Decoding(size=6, channels="colour"))
+    except Unreadable:
+        return
+    assert made.shape == (3, 6, 6)
+
+
+def test_a_crop_outside_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="9x9 pixels do not hold"):
+        decode(encoded(smooth(9, 9)), Decoding(crop=(0, 0, 10, 5), channels="colour"))
+
+
+def test_threads_that_decode_leave_the_warnings_filters_alone() -> None:
+    raws, before = [encoded(p, "JPEG") for p in noise(200, 32, 32)], list(warnings.filters)
+
+    def work() -> None:
+        for raw in raws:
+            decode(raw, COLOUR)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("channels", ["grey", "colour", "auto"])
+def test_arrays_are_prepared_as_files_are(channels: str) -> None:
+    images = noise(5, 20, 14)
+    how = Decoding((1, 2, 13, 18), 7, channels=channels)  # type: ignore[arg-type]
+    made = prepare_array(images.transpose(0, 3, 1, 2), how, "test")
+    resolved = COLOUR.channels if channels == "auto" else how.channels
+    alike = Decoding(how.crop, how.size, channels=resolved)
+    assert np.array_equal(made, np.stack([decode(encoded(image), alike) for image in images]))
+
+
+def source(raws: list[bytes | None]) -> Encoded:
+    parts = tuple(Part(i, 1, lambda i=i: [raws[i]]) for i in range(len(raws)))  # type: ignore[misc]
+    return Encoded("test", len(raws), parts, str, str)
+
+
+def test_one_image_in_colour_makes_all_of_them_colour() -> None:
+    grey, colour = encoded(RAMP), encoded(smooth(4, 4))
+    flat = Image.new("P", (2, 2))
+    flat.putpalette([v for v in range(256) for _ in range(3)])
+    assert resolve(source([grey, None, b"torn", encoded(flat)]), Decoding()).channels == "grey"
+    assert resolve(source([grey] * 70 + [colour]), Decoding()).channels == "colour"
+    assert resolve(source([encoded(Image.new("P", (2, 2), 0)), colour]), GREY) == GREY
+    assert resolve(source([]), Decoding()).channels == "grey"
+
+
+def test_the_size_is_told_by_the_header() -> None:
+    assert size_of(encoded(smooth(3, 5))) == (5, 3)
+    assert size_of(b"hello") is None
+
+
+def test_decoded_images_fit_a_tensor() -> None:
+    made = torch.from_numpy(decode(encoded(smooth(3, 5)), COLOUR))
+    assert made.shape == (3, 3, 5)

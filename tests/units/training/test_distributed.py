@@ -1,0 +1,128 @@
+"""What ranks exchange, between two real processes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from energan.core import Context, DivergenceError, OtherRankError, Randomness, SettingError
+from energan.data.batches import Feed
+from energan.data.dataset import DataSet
+from energan.objectives import pull_away
+from energan.training.distributed import ALONE, Ranks, join
+from support.helpers import DOMAINS, make_loop, model_case, small_data
+
+
+def together(work: Callable[[Ranks], None], folder: Path) -> None:
+    """Run `work` in two processes that have met."""
+    mp.start_processes(_meet, (work, str(folder / "store")), nprocs=2, start_method="fork")
+
+
+def _meet(rank: int, work: Callable[[Ranks], None], store: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    work(Ranks(rank, 2))
+    dist.destroy_process_group()
+
+
+def test_averages_are_means_over_the_ranks(tmp_path: Path) -> None:
+    def work(ranks: Ranks) -> None:
+        mine = [torch.full((2, 3), float(ranks.rank)), torch.tensor(4.0 * ranks.rank)]
+        ranks.average(mine)
+        assert torch.equal(mine[0], torch.full((2, 3), 0.5))
+        assert float(mine[1]) == 2.0
+
+    together(work, tmp_path)
+
+
+def test_the_pulling_away_term_sees_the_codes_of_all_and_its_gradient_averages_right(
+    tmp_path: Path,
+) -> None:
+    codes = torch.randn(1, 6, 4, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+
+    def work(ranks: Ranks) -> None:
+        whole = codes.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(pull_away(whole).sum(), whole)
+        part = slice(3 * ranks.rank, 3 * ranks.rank + 3)
+        own = codes[:, part].clone().requires_grad_()
+        term = pull_away(ranks.gather(own))
+        torch.testing.assert_close(term, pull_away(codes))
+        (mine,) = torch.autograd.grad(term.sum(), own)
+        # averaged over the ranks, each contributes half of what it computes
+        torch.testing.assert_close(mine / 2, slope[:, part])
+
+    together(work, tmp_path)
+
+
+def test_a_word_to_stop_reaches_all(tmp_path: Path) -> None:
+    def work(ranks: Ranks) -> None:
+        assert ranks.agree(None) is None
+        assert ranks.agree("SIGTERM" if ranks.rank else None) == "SIGTERM"
+
+    together(work, tmp_path)
+
+
+def test_the_firsts_work_is_done_once_and_its_failure_ends_all(tmp_path: Path) -> None:
+    def work(ranks: Ranks) -> None:
+        def fail(error: Exception) -> None:
+            raise error
+
+        done = ranks.first(lambda: ranks.rank)
+        assert done == (0 if ranks.writes else None)
+        assert ranks.tell("mine" if ranks.writes else "not told") == "mine"
+        with pytest.raises(SettingError if ranks.writes else OtherRankError, match="no such"):
+            ranks.first(lambda: fail(SettingError("no such thing")))
+        with pytest.raises(DivergenceError):
+            ranks.first(lambda: fail(DivergenceError("inf")))
+
+    together(work, tmp_path)
+
+
+def test_alone_nothing_is_exchanged() -> None:
+    x = torch.ones(3)
+    ALONE.average([x])
+    assert ALONE.gather(x) is x
+    assert ALONE.first(lambda: 5) == 5
+    assert ALONE.agree("SIGINT") == "SIGINT"
+    assert join(torch.device("cpu")) is ALONE
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_ranks_draws_are_the_parts_of_one_processs_draws(ranks: int) -> None:
+    whole = Randomness([5]).at(7, "train")
+    parts = [Randomness([5], share=(r, ranks)).at(7, "train", split=True) for r in range(ranks)]
+    for draw in (
+        lambda r, n: r.normal(n, 3),
+        lambda r, n: r.uniform(-1, 1, n),
+        lambda r, n: r.keep(0.5, n, 2),
+    ):
+        assert torch.equal(draw(whole, 4 * ranks), torch.cat([draw(p, 4) for p in parts]))
+    alike = [p.at("sample").normal(3) for p in parts]
+    assert all(torch.equal(a, alike[0]) for a in alike)  # where nothing is split
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_ranks_batches_are_the_parts_of_one_processs_batch(ranks: int) -> None:
+    data: DataSet = small_data(DOMAINS[0], count=50)
+    whole = Feed(data, [3], 4 * ranks)
+    parts = [Feed(data, [3], 4, share=(r, ranks)) for r in range(ranks)]
+    for step in (0, 1, 9):
+        assert torch.equal(whole(step).x, torch.cat([p(step).x for p in parts]))
+
+
+def test_a_cohort_does_not_train_in_several_processes() -> None:
+    case, data = model_case("ebgan")
+    loop = make_loop(case, data, [0, 1])
+    with pytest.raises(SettingError, match="cohort trains in one process"):
+        type(loop)(
+            [case(0), case(1)], loop.feed, loop.calibration, loop.settings, loop.engine, [0, 1],
+            ranks=Ranks(0, 2),
+        )  # fmt: skip
+
+
+def test_a_context_gathers_nothing_by_itself() -> None:
+    x = torch.randn(1, 2, 3)
+    assert Context(0, {}, Randomness([0])).gather(x) is x
