@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError, RunError, SettingError
-from energan.io.run_folder import write_atomically
+from energan.io.files import write_atomically
 from energan.metrics.detection import calibrated_threshold, percentile_of
 from energan.version import __version__
 

@@ -25,7 +25,7 @@ from energan.anomaly.detection import (
 from energan.core import Domain, SettingError
 from energan.data import DataSet, DataSettings
 from energan.data.inference import Judged, open_images
-from energan.io.run_folder import write_atomically
+from energan.io.files import write_atomically
 
 NAMED = 12
 """Classes that are named in a line."""

@@ -76,7 +76,7 @@ def _print_anomaly(rows: list[dict[str, Any]], data: list[Any]) -> None:
 
 
 def _write(path: Path, rows: list[dict[str, Any]], about: list[dict[str, Any]]) -> None:
-    from energan.io.run_folder import write_atomically
+    from energan.io.files import write_atomically
 
     if path.suffix == ".json":
         text = json.dumps({"table": rows, "runs": about}, indent=1, ensure_ascii=False) + "\n"

@@ -138,7 +138,7 @@ def _write(
     found: "Found",
 ) -> None:
     from energan.evaluation.latent_arithmetic import said
-    from energan.io.run_folder import write_atomically
+    from energan.io.files import write_atomically
     from energan.report.figures.arithmetic import draw
 
     told = [said(concept) for concept in (*concepts, wanted)]

@@ -154,11 +154,11 @@ def set_threads(threads: int | None) -> None:
     import torch
 
     from energan.core import SettingError
-    from energan.data.images.checksums import cores
+    from energan.io.cores import threads as all_threads
 
     if threads is not None and threads < 1:
         raise SettingError(f"--threads {threads}: at least 1")
-    torch.set_num_threads(threads or cores())
+    torch.set_num_threads(threads or all_threads())
 
 
 def _print(run: "Run", made: "Evaluation") -> None:
@@ -233,7 +233,7 @@ def _write(
 ) -> None:
     import json
 
-    from energan.io.run_folder import write_atomically
+    from energan.io.files import write_atomically
 
     entries = [
         {"run": str(run.path), "recipe": run.job.recipe, "hash": run.config["hash"],

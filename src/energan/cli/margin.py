@@ -27,7 +27,7 @@ def margin(args: list[str]) -> int:
         raise EnerganError(f"--most-steps {asked.most_steps}: train at least one")
     from energan.data import open_data
     from energan.experiment.margin import estimate
-    from energan.io.run_folder import write_atomically
+    from energan.io.files import write_atomically
     from energan.training.device import choose
 
     engine = choose(job.settings.engine)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from energan.cli.options import take_option
 from energan.errors import SettingError
+from energan.io.nested import dotted
 
 if TYPE_CHECKING:
     from energan.experiment.settings import Job
@@ -106,7 +107,8 @@ def refuse_axes(sweep: "Sweep", args: list[str]) -> None:
 
     settings: set[str] = set()
     for values in sweep.values():
-        settings |= set(_flat(values if sweep.settings is None else sweep.settings(values)))
+        changes = values if sweep.settings is None else sweep.settings(values)
+        settings |= {name for name, _ in dotted(changes)}
     names = {
         _option(name): name
         for setting in settings
@@ -124,15 +126,6 @@ def refuse_axes(sweep: "Sweep", args: list[str]) -> None:
 
 def _option(name: str) -> str:
     return name.replace("_", "-")
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Such as model.optimiser.lr of {"model.optimiser": {"lr": 1}}."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
 
 
 def _options(changed: Mapping[str, Any], prefix: str = "--") -> Iterator[str]:

@@ -22,7 +22,6 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain, describe, place_seed
 from energan.data.batches import Feed
 from energan.data.dataset import Augment, DataSet, mean_event, shape_of
-from energan.data.images.checksums import cores
 from energan.data.images.decoding import LOOKED_AT, Pixels, Unreadable, coloured, decode
 from energan.data.images.encoded import Decoding
 from energan.data.settings import DataSettings
@@ -40,6 +39,7 @@ from energan.data.sources.tables import (
     parquet_files,
 )
 from energan.io.console import say
+from energan.io.cores import threads
 
 BUFFER = 1000
 """Encoded images in the shuffle buffer."""
@@ -139,7 +139,7 @@ class StreamFeed:
         self.share = share
         self.length = max(1, len(data) // share[1])
         self._reader = ThreadPoolExecutor(1, "stream")
-        self._pool = ThreadPoolExecutor(cores(), "decode")
+        self._pool = ThreadPoolExecutor(threads(), "decode")
         self._at, self._epoch = -1, -1
         self._rows: Iterator[bytes | None] = iter(())
         self._next: tuple[int, Future[Tensor]] | None = None

@@ -9,7 +9,7 @@ import torch
 
 from energan.evaluation.synthetic import KINDS
 from energan.inference.run import Run
-from energan.io.run_folder import write_atomically
+from energan.io.files import write_atomically
 from energan.version import __version__
 
 NAME, FORMAT = "metrics.json", 1

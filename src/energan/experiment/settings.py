@@ -12,6 +12,7 @@ from energan import models, recipes
 from energan.core import Config, SettingError, describe
 from energan.core.schedules import factor_of, scaled_settings
 from energan.data.settings import DataSettings
+from energan.io.nested import merged
 from energan.training.device import EngineSettings
 from energan.training.settings import TrainingSettings
 
@@ -75,9 +76,9 @@ class Job:
 
         Raises SettingError naming the setting that is unknown or out of bounds.
         """
-        merged = recipes.merged(self.settings.model_dump(mode="json"), changes)
-        settings = validated(type(self.settings), merged)
-        return replace(self, settings=settings, asked=recipes.merged(self.asked, changes))
+        values = merged(self.settings.model_dump(mode="json"), changes)
+        settings = validated(type(self.settings), values)
+        return replace(self, settings=settings, asked=merged(self.asked, changes))
 
     def scaled(self, scale: str | float) -> "Job":
         """The same job with every count of training steps times `scale`, a number or "1/6".
@@ -89,7 +90,7 @@ class Job:
             job = self.resolved(scaled_settings(self.settings, factor))
         except SettingError as error:
             raise SettingError(f"scale {factor}: {error}") from None
-        return replace(job, asked=recipes.merged(self.asked, {"scale": str(factor)}))
+        return replace(job, asked=merged(self.asked, {"scale": str(factor)}))
 
     def resolved(self, values: dict[str, Any]) -> "Job":
         """The same job with values that were found, not asked for."""

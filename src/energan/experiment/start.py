@@ -18,6 +18,7 @@ from energan.experiment.callbacks.samples import Judge
 from energan.experiment.folders import check_free, claim, locked, moved, whole_paths
 from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate
 from energan.experiment.settings import Job, load
+from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.device import Engine, choose
@@ -223,8 +224,8 @@ def write_changes(
     if not any(changes.values()):
         return
     config = folder.read_config()
-    config["settings"] = recipes.merged(config["settings"], changes)
-    config["asked"] = recipes.merged(config["asked"], changes)
+    config["settings"] = merged(config["settings"], changes)
+    config["asked"] = merged(config["asked"], changes)
     config["hash"] = hash_of(job, resolved)
     folder.write_config(config)
 

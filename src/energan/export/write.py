@@ -18,7 +18,7 @@ from energan.core import EnerganError, SettingError, describe
 from energan.export.formats import FORMATS, Check, FileFormat, Part
 from energan.export.modules import PARTS, parts_of
 from energan.inference.run import Run
-from energan.io.run_folder import write_atomically
+from energan.io.files import write_atomically
 
 TOLERANCE = 1e-4
 """Largest difference of a file's outputs from the run's, relative to the largest output."""

@@ -15,7 +15,7 @@ from energan.core import DataError, Domain, Scored, SettingError
 from energan.data import DataSet, DataSettings
 from energan.data.inference import Judged, open_images
 from energan.io.console import progress
-from energan.io.run_folder import write_atomically
+from energan.io.files import write_atomically
 
 COLUMNS = ("file", "label", "probability")
 

@@ -9,7 +9,6 @@ runs/NAME/
     checkpoints/step-000500/       weights.safetensors, state.safetensors, state.json
 """
 
-import fcntl
 import json
 import os
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.errors import RunError
+from energan.io.files import locked, write_atomically
 
 
 class RunFolder:
@@ -103,18 +103,11 @@ class RunFolder:
         if not self.writes:
             yield
             return
-        with (self.path / ".lock").open("w") as file:
-            for attempt in range(20):  # `locked` holds it for an instant
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if attempt == 19:
-                        raise RunError(
-                            f"{self.path} is being trained by another process; wait for it or "
-                            "stop it"
-                        ) from None
-                    time.sleep(0.05)
+        with locked(self.path / ".lock", wait=1) as held:  # `locked` holds it for an instant
+            if not held:
+                raise RunError(
+                    f"{self.path} is being trained by another process; wait for it or stop it"
+                )
             yield
 
     def locked(self) -> bool:
@@ -122,12 +115,8 @@ class RunFolder:
         path = self.path / ".lock"
         if not path.exists():
             return False
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-        return False
+        with locked(path, wait=0) as held:
+            return not held
 
     def state(self) -> str:
         """running, finished, stopped, diverged or interrupted (killed)."""
@@ -138,16 +127,6 @@ class RunFolder:
         ]
         last = ends[-1]["event"] if ends else "start"
         return "interrupted" if last == "start" else str(last)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write aside, flush to the disk, rename: a reader sees the old file or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as file:
-        file.write(content.encode("utf8") if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def find_runs(root: Path) -> list[RunFolder]:

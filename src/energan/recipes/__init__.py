@@ -1,7 +1,6 @@
 """Named settings, a file per paper. They are plain data, so that listing them needs no torch."""
 
 from difflib import get_close_matches
-from typing import Any
 
 from energan.errors import SettingError
 from energan.recipes import (
@@ -30,14 +29,3 @@ def find(name: str) -> Recipe:
 
 
 __all__ = ["RECIPES", "Recipe", "find"]
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, nested groups merged."""
-    out = dict(base)
-    for key, value in changes.items():
-        old = out.get(key)
-        out[key] = (
-            merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return out

@@ -11,8 +11,8 @@ from torch import Tensor
 from energan.core import SettingError
 from energan.data import DataSet
 from energan.inference.run import Run
+from energan.io.files import write_atomically
 from energan.io.pictures import is_image
-from energan.io.run_folder import write_atomically
 from energan.report import html
 from energan.report.html import Picture
 from energan.report.run import classification, curves, facts, scores

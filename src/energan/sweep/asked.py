@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from energan.errors import RunError
-from energan.io.run_folder import write_atomically
+from energan.io.files import write_atomically
 from energan.sweep.folder import SweepFolder
 from energan.sweep.grid import Sweep, Values
 from energan.version import __version__

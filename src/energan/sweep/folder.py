@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from energan.errors import RunError
-from energan.io.run_folder import RunFolder, write_atomically
+from energan.io.files import write_atomically
+from energan.io.run_folder import RunFolder
 
 Record = dict[str, Any]
 """A trial's record: id, state ("done", "diverged" or "failed"), reason, values, scores, times."""

@@ -6,7 +6,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from energan.recipes import merged
+from energan.io.nested import merged, nested
 
 if TYPE_CHECKING:
     from energan.experiment.settings import Job
@@ -50,7 +50,7 @@ class Sweep:
         dotted = {**self.base, **(values if self.settings is None else self.settings(values))}
         changes: dict[str, Any] = {}
         for name, value in dotted.items():
-            changes = merged(changes, _nested(name, value))
+            changes = merged(changes, nested(name, value))
         return changes
 
     def job(self, values: Values, scale: str | float = 1) -> "Job":
@@ -68,10 +68,3 @@ class Sweep:
     def jobs(self, scale: str | float = 1) -> Iterator["Job"]:
         """Each trial as a job, in the order of `values`."""
         return (self.job(values, scale) for values in self.values())
-
-
-def _nested(name: str, value: Any) -> dict[str, Any]:
-    """{"a": {"b": value}} of "a.b"."""
-    for part in reversed(name.split(".")):
-        value = {part: value}
-    return value  # type: ignore[no-any-return]

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from energan.experiment.settings import Job
+from energan.io.cores import cores
 from energan.sweep.costing import Cost
-from energan.training.device import choose, cores, native_bf16
+from energan.training.device import choose, native_bf16
 
 SHARE = 0.8
 """Of the free memory, what trials may take: the rest is for what was not counted."""

@@ -3,7 +3,6 @@
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
@@ -11,6 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from energan.core import Config, SettingError
+from energan.io.cores import threads as all_threads
 
 Network = TypeVar("Network", bound=nn.Module)
 Precision = Literal["auto", "bf16", "32", "64"]
@@ -101,7 +101,7 @@ def choose(settings: EngineSettings, *, switches: bool = True) -> Engine:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if native_bf16(device) else "32"
-    threads = settings.threads or _all_cores()
+    threads = settings.threads or all_threads()
     if switches:
         _switch(device, precision, threads)
     return Engine(device, precision, threads)
@@ -112,28 +112,3 @@ def _switch(device: torch.device, precision: str, threads: int) -> None:
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = precision == "bf16"
         torch.backends.cudnn.allow_tf32 = precision == "bf16"
-
-
-def _all_cores() -> int:
-    """Cores this process may use: the environment's word, its affinity, its container's quota.
-
-    Processes that torchrun started on one machine share its cores.
-    """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    beside = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
-    # torchrun sets one thread for each process if the user set none: not the user's word
-    if asked.isdigit() and int(asked) > 0 and not (beside > 1 and asked == "1"):
-        return int(asked)
-    return max(1, cores() // beside)
-
-
-def cores() -> int:
-    """Cores that this process may use by its affinity and its container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        count = max(1, min(count, int(quota) // int(period)))
-    except (OSError, ValueError):  # no such limit, or "max"
-        pass
-    return count

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from energan.errors import RunError
-from energan.io.run_folder import RunFolder, find_runs, write_atomically
+from energan.io.files import write_atomically
+from energan.io.run_folder import RunFolder, find_runs
 
 
 @pytest.fixture

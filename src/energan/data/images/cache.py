@@ -28,9 +28,9 @@ from torch import Tensor
 
 from energan.core import DataError, describe
 from energan.data.images.checksums import cache_folder
+from energan.data.images.decoder import Decoder, Shape, listed, wanted_parts
 from energan.data.images.decoding import Pixels
 from energan.data.images.encoded import Decoded, Decoding, Encoded, Part
-from energan.data.images.store import Decoder, Shape, listed, wanted_parts
 from energan.io.console import say
 
 FORMAT = 1

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from energan.core import DataError
+from energan.io.cores import threads
+from energan.io.files import sha256_of
 
 T = TypeVar("T")
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cache_folder() -> Path:
@@ -37,25 +38,6 @@ def cache_folder() -> Path:
     return folder
 
 
-def cores() -> int:
-    """Threads for decoding and reading: the environment's word, or the cores of this process.
-
-    These are the ones of its affinity, at most as many as its container's quota.
-    """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    # torchrun sets one thread for each process if the user set none: not the user's word
-    alone = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1) == 1
-    if asked.isdigit() and int(asked) > 0 and (alone or asked != "1"):
-        return int(asked)
-    affinity = getattr(os, "sched_getaffinity", None)
-    found = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = QUOTA.read_text().split()
-        return max(1, min(found, int(quota) // int(period)))
-    except (OSError, ValueError):  # no such limit, or "max"
-        return found
-
-
 def content_of(files: Sequence[Path], names: Sequence[str]) -> str:
     """sha256 (hex) of the files' names and contents, in this order.
 
@@ -78,7 +60,7 @@ def _checksums(files: Sequence[Path]) -> list[str]:
 
     known: dict[bytes, str] = _with_memo(recall, {})
     new = [i for i, key in enumerate(keys) if key not in known]
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         made = zip([keys[i] for i in new], pool.map(lambda i: _sha256(files[i]), new), strict=True)
         rows = list(made)
 
@@ -120,7 +102,6 @@ def _key(file: Path) -> bytes:
 
 def _sha256(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(file)
     except OSError as error:  # it counts as unreadable later; its absence is part of the content
         return f"unreadable {error.errno}"

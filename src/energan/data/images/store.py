@@ -2,9 +2,6 @@
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -12,17 +9,14 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError
-from energan.data.images.checksums import cores
-from energan.data.images.decoding import Pixels, Unreadable, decode, resolve
-from energan.data.images.encoded import Decoded, Decoding, Encoded, Part
-from energan.io.console import progress
+from energan.data.images import cache
+from energan.data.images.decoder import BLOCK, Decoder, Shape, decode_raw, listed, wanted_parts
+from energan.data.images.decoding import Pixels, Unreadable, resolve
+from energan.data.images.encoded import Decoded, Decoding, Encoded
 
 Storage = Literal["auto", "memory", "cache"]
-Shape = tuple[int, int, int]
 CACHE_ABOVE = 512 * 2**20
 """Bytes of decoded images beyond which "auto" keeps them in a file: see `cache_above`."""
-BLOCK = 64
-"""Images that one task of the pool decodes."""
 
 
 def cache_above() -> int:
@@ -39,8 +33,6 @@ def decoded(
     Images that cannot be read are left out and listed. Raises DataError if none can be read, or if
     sizes differ and `how` sets none.
     """
-    from energan.data.images import cache  # it decodes by this module's functions
-
     rows = torch.arange(source.count) if rows is None else rows
     how = resolve(source, how)
     shape = _shape(source, how, rows)
@@ -57,7 +49,7 @@ def _shape(source: Encoded, how: Decoding, rows: Tensor) -> Shape:
         raws = part.read()
         for row in wanted:
             try:
-                made = _decode(raws[row - part.start], how)
+                made = decode_raw(raws[row - part.start], how)
             except Unreadable as error:
                 tried, first = tried + 1, first or f"{source.where(row)}: {error}"
                 continue
@@ -67,93 +59,6 @@ def _shape(source: Encoded, how: Decoding, rows: Tensor) -> Shape:
         f"{source.name} holds no image that can be read ({tried} were tried; the first, {first}): "
         "name a source of pictures"
     )
-
-
-def wanted_parts(source: Encoded, rows: Tensor) -> Iterator[tuple[Part, list[int]]]:
-    """The parts that hold any of `rows`, each with these."""
-    edges = torch.tensor([[p.start, p.start + p.count] for p in source.parts])
-    for part, (low, high) in zip(
-        source.parts, torch.searchsorted(rows, edges).tolist(), strict=True
-    ):
-        if high > low:
-            yield part, rows[low:high].tolist()
-
-
-class Decoder:
-    """Decodes a source's parts in a pool of threads (Pillow lets go of the interpreter's lock).
-
-    skipped: row -> reason, of images that could not be read. Only a few parts' encoded bytes are in
-    memory at any time.
-    """
-
-    def __init__(self, source: Encoded, how: Decoding, shape: Shape) -> None:
-        self.source, self.how, self.shape = source, how, shape
-        self.skipped: dict[int, str] = {}
-
-    def run(
-        self, parts: list[tuple[Part, list[int]]], put: Callable[[int, Pixels], None],
-        after: Callable[[Part, list[int]], None] = lambda part, rows: None,
-    ) -> None:  # fmt: skip
-        """Give each image to `put` (row, pixels) from a thread of the pool, and each finished part
-        to `after`, in order."""
-        threads = cores()
-        total = sum(len(rows) for _, rows in parts)
-        waiting: deque[tuple[Part, list[int], list[Future[None]]]] = deque()
-        with (
-            progress(f"decoding {self.source.name}", total) as advance,
-            ThreadPoolExecutor(threads) as pool,
-        ):
-
-            def finish() -> None:
-                part, rows, tasks = waiting.popleft()
-                for task in tasks:
-                    task.result()
-                after(part, rows)
-                advance(len(rows))
-
-            try:
-                for part, rows in parts:
-                    raws = part.read()
-                    pairs = [(row, raws[row - part.start]) for row in rows]
-                    blocks = [pairs[i : i + BLOCK] for i in range(0, len(pairs), BLOCK)]
-                    tasks = [pool.submit(self._block, block, put) for block in blocks]
-                    waiting.append((part, rows, tasks))
-                    if len(waiting) > 2:
-                        finish()
-                while waiting:
-                    finish()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _block(
-        self, block: list[tuple[int, bytes | None]], put: Callable[[int, Pixels], None]
-    ) -> None:
-        for row, raw in block:
-            try:
-                pixels = _decode(raw, self.how)
-            except Unreadable as error:
-                self.skipped[row] = str(error)
-                continue
-            if pixels.shape != self.shape:
-                raise DataError(
-                    f"{self.source.name} holds images of different sizes "
-                    f"({self.shape[2]}x{self.shape[1]}, and {self.source.where(row)} is "
-                    f"{pixels.shape[2]}x{pixels.shape[1]}): set the size that all are brought to, "
-                    "as with --data.size 64"
-                )
-            put(row, pixels)
-
-
-def _decode(raw: bytes | None, how: Decoding) -> Pixels:
-    if raw is None:
-        raise Unreadable("it cannot be opened, or is empty")
-    return decode(raw, how)
-
-
-def listed(source: Encoded, skipped: dict[int, str]) -> tuple[tuple[str, str], ...]:
-    """(where, reason) by row."""
-    return tuple((source.where(row), skipped[row]) for row in sorted(skipped))
 
 
 def _in_memory(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:

@@ -17,7 +17,8 @@ from energan.core import DataError, Domain, Energy, frozen, resting
 from energan.data.dataset import DataSet
 from energan.energies.least_over_labels import UnderAnyLabel
 from energan.experiment.callbacks.samples import draw
-from energan.io.run_folder import RunFolder, write_atomically
+from energan.io.files import write_atomically
+from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import Function, potential
 from energan.training.checkpoint import checkpoint_name
 from energan.training.hooks import Periodic

@@ -12,7 +12,8 @@ from PIL import Image
 from energan.experiment.callbacks import landscapes
 from energan.experiment.callbacks.landscapes import Landscape
 from energan.inference.run import Run
-from energan.io.run_folder import RunFolder, write_atomically
+from energan.io.files import write_atomically
+from energan.io.run_folder import RunFolder
 from energan.report.figures import landscape as still
 from energan.report.figures.parts import Asked
 from energan.training import checkpoint as checkpoints

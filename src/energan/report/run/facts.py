@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from energan.io.nested import dotted
 from energan.report.run.contents import Material
 
 Rows = list[tuple[str, str]]
@@ -74,15 +75,9 @@ def resolved(material: Material) -> Rows:
     return rows
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> Rows:
+def flat(settings: dict[str, Any]) -> Rows:
     """Nested settings as dotted names with values as text."""
-    rows: Rows = []
-    for name, value in settings.items():
-        if isinstance(value, dict) and value:
-            rows += flat(value, f"{prefix}{name}.")
-        else:
-            rows.append((prefix + name, _text(value)))
-    return rows
+    return [(name, _text(value)) for name, value in dotted(settings)]
 
 
 def differing(materials: Sequence[Material]) -> list[tuple[str, list[str]]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from energan.io.run_folder import write_atomically
+from energan.io.files import write_atomically
 from energan.report import html
 from energan.report.html import Picture
 from energan.report.sweep import effects as sweep_axes

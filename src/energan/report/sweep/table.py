@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energan.io.run_folder import write_atomically
+from energan.io.files import write_atomically
 from energan.report.sweep.records import Record, Searched, relative
 
 if TYPE_CHECKING:

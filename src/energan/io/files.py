@@ -1,0 +1,57 @@
+"""Files as a whole: written in one step, locked, and told by their checksums."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to: flushed and renamed to it at the end, gone on an error.
+
+    A reader sees the old file or the whole new one, and a full disk leaves no torn one. The name
+    keeps the suffix, since many writers go by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield made
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write aside, flush to the disk, rename: a reader sees the old file or the new one."""
+    with aside(path) as made:
+        made.write_bytes(content.encode("utf8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def locked(path: Path, wait: float | None = None) -> Iterator[bool]:
+    """Hold the lock file `path`, which dies with its process; gives whether it is held.
+
+    wait: seconds after which to go on without it; None waits as long as it takes.
+    """
+    lock = FileLock(path, timeout=-1 if wait is None else wait)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's contents, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
