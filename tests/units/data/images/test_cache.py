@@ -18,7 +18,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSettings, open_data
-from energan.data.images import cache, store
+from energan.data.images import cache, decoder, store
 from energan.data.images.checksums import content_of
 from energan.data.images.encoded import Decoding
 from energan.data.sources.folders import image_folder
@@ -78,13 +78,13 @@ def test_only_the_wanted_rows_are_decoded(tmp_path: Path, monkeypatch: pytest.Mo
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     calls: list[bytes] = []
-    decode = store.decode
+    decode = decoder.decode
 
     def count(raw: bytes, how: Decoding) -> np.ndarray:
         calls.append(raw)
         return decode(raw, how)
 
-    monkeypatch.setattr(store, "decode", count)
+    monkeypatch.setattr(decoder, "decode", count)
     return calls
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from energan.core import DataError
 from energan.data.images import checksums as content
-from energan.data.images.checksums import cache_folder, content_of, cores
+from energan.data.images.checksums import cache_folder, content_of
 
 NAMES = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=5)
 FILES = st.lists(st.tuples(NAMES, st.binary(max_size=3)), max_size=4)
@@ -138,22 +138,3 @@ def test_a_cache_that_cannot_be_made_names_the_variable(
     monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path / "file" / "below"))
     with pytest.raises(DataError, match="set ENERGAN_CACHE"):
         cache_folder()
-
-
-def test_threads_are_the_environments_or_the_cores_within_the_quota(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(content, "QUOTA", quota)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert cores() == 3
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert cores() == 6
-    for told, found in (("max 100000", 6), ("250000 100000", 2), ("50000 100000", 1), ("", 6)):
-        quota.write_text(told)
-        assert cores() == found
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # set by torchrun, not by the user
-    quota.write_text("max 100000")
-    assert cores() == 6

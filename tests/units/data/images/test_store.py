@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energan.data.images import store
+from energan.data.images import decoder, store
 from energan.data.images.decoding import Unreadable
 from energan.data.images.encoded import Decoded, Decoding, Encoded, Part
 from energan.io import console as bar
@@ -82,7 +82,7 @@ def test_memory_and_cache_hold_the_readable_rows_in_order(
     true = np.stack([pixels_of(row) for row in kept])
     with (
         tempfile.TemporaryDirectory() as place,
-        mock.patch.object(store, "decode", decode),
+        mock.patch.object(decoder, "decode", decode),
         mock.patch.dict(os.environ, {"ENERGAN_CACHE": place}),
     ):
         memory = store.decoded(source, HOW, rows, storage="memory")
@@ -104,15 +104,15 @@ def test_images_land_in_their_places_whatever_thread_is_last(
         time.sleep(chance.choice([0, 0, 0.002]))
         return decode(raw, how)
 
-    monkeypatch.setattr(store, "decode", slow)
-    monkeypatch.setattr(store, "cores", lambda: 6)
+    monkeypatch.setattr(decoder, "decode", slow)
+    monkeypatch.setattr(decoder, "all_threads", lambda: 6)
     found = store.decoded(source_of([100, 1, 200]), HOW, storage="memory")
     assert np.array_equal(found.events.numpy(), np.stack([pixels_of(row) for row in range(301)]))
 
 
 def test_parts_without_wanted_rows_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    monkeypatch.setattr(store, "decode", decode)
+    monkeypatch.setattr(decoder, "decode", decode)
     source = source_of([10, 10, 10, 10], read=read)
     store.decoded(source, HOW, torch.tensor([12, 19, 35]), storage="memory")
     assert set(read) == {10, 30}
@@ -132,8 +132,8 @@ def test_few_parts_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
         def append(self, start: int) -> None:
             behind.append(start - len(decoded))
 
-    monkeypatch.setattr(store, "decode", watched)
-    monkeypatch.setattr(store, "cores", lambda: 3)
+    monkeypatch.setattr(decoder, "decode", watched)
+    monkeypatch.setattr(decoder, "all_threads", lambda: 3)
     store.decoded(source_of([20] * 12, read=Watched()), HOW, storage="memory")
     assert len(decoded) == 240
     assert max(behind) <= 2 * 20
@@ -166,5 +166,5 @@ def test_the_environment_sets_where_the_cache_begins(
 ) -> None:
     monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path))
     monkeypatch.setenv("ENERGAN_CACHE_ABOVE", above)
-    monkeypatch.setattr(store, "decode", decode)
+    monkeypatch.setattr(decoder, "decode", decode)
     assert (store.decoded(source_of([30]), HOW).path is not None) == mapped
