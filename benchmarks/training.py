@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from energan.data import open_data
 from energan.experiment import build as assembly
 from energan.experiment.settings import Job, load
-from energan.training.device import Engine, choose
+from energan.training.device import Device, choose
 from support.plain_ladder import plain_ladder
 
 
@@ -193,7 +193,7 @@ def operations(step: Callable[[int], None]) -> int:
     return int(counter.get_total_flops())
 
 
-def peak(engine: Engine) -> float:
+def peak(engine: Device) -> float:
     """Measured operations/s of a 1024³ product in the engine's precision."""
     dtype = torch.bfloat16 if engine.precision == "bf16" else engine.dtype
     a, b = (torch.randn(1024, 1024, device=engine.device, dtype=dtype) for _ in range(2))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.core import SettingError
-from energan.evaluation.checkpoint_metric import judging
+from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.experiment import settings
 from energan.experiment import start as experiment
 from energan.inference.run import Run, Weights
@@ -54,7 +54,11 @@ def train(
     if seed is not None:
         changes["seed"] = seed
     folder = experiment.start(
-        job.changed(changes), out, from_run=from_run, judging=judging, progress=progress
+        job.changed(changes),
+        out,
+        from_run=from_run,
+        checkpoint_metric=checkpoint_metric,
+        progress=progress,
     )
     return Run(folder.path)
 

@@ -70,12 +70,12 @@ def test_calibration_of_a_cohort_equals_that_of_its_members() -> None:
     built = [member(**m, kind="adam") for m in MEMBERS]
     together = make_loop(built, data, seeds, dtype="64")
     together.run()
-    together.calibrate()
+    together.estimate_statistics()
     stacked = together.networks.state_dict()
     for i, m in enumerate(MEMBERS):
         alone = make_loop([member(**m, kind="adam")], data, [seeds[i]], dtype="64")
         alone.run()
-        alone.calibrate()
+        alone.estimate_statistics()
         for name, value in alone.networks.state_dict().items():
             torch.testing.assert_close(unstack(stacked, i)[name], value, rtol=1e-9, atol=1e-12)
 

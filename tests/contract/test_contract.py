@@ -62,7 +62,7 @@ def test_shapes(name: str) -> None:
     )
     assert loss.total.shape == (1,)
     assert all(v.shape == (1,) and not v.requires_grad for v in loss.parts.values())
-    loop.calibrate()
+    loop.estimate_statistics()
     condition = None if batch.condition is None else batch.condition[:5]
     made = loop.sampler.sample(loop.energy, 5, condition, state, Context(0, {}, Randomness([0])))
     assert made is None or made.x.shape == (5, *event)
@@ -110,7 +110,7 @@ def test_looking_at_a_run_changes_nothing(name: str) -> None:
     for _ in range(5):
         plain.advance()
         watched.advance()
-        watched.calibrate()
+        watched.estimate_statistics()
         context = Context(watched.step, {}, watched.randomness.at("samples"))
         condition = watched.feed(0, 0, 1).condition
         count = 16 if condition is None else len(condition)
@@ -123,7 +123,7 @@ def test_evaluation_energy_of_held_out_data_is_near_the_training_one(name: str) 
     """Trap 1: with running averages the order of real and fake came out inverted."""
     loop = loop_of(name)
     loop.run()
-    loop.calibrate()
+    loop.estimate_statistics()
     data = points() if "stand-in" in name else small_data(model_case(name)[1].domain)
     batch = Feed(data, [5], 64, conditions=data.labels is not None)(0)
     with torch.no_grad():

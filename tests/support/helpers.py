@@ -14,7 +14,7 @@ from energan.data.dataset import DataSet
 from energan.data.few_label_batches import LabelledFeed
 from energan.data.pairs import PairSet
 from energan.data.tagged import TagSet
-from energan.training.device import Engine
+from energan.training.device import Device
 from energan.training.loop import Hook, Loop
 from energan.training.settings import TrainingSettings
 
@@ -80,7 +80,7 @@ def make_loop(
     feed: Callable[[int, int, int], Batch] | None = None,
     **training: object,
 ) -> Loop:
-    engine = Engine(torch.device("cpu"), dtype, 1)  # type: ignore[arg-type]
+    engine = Device(torch.device("cpu"), dtype, 1)  # type: ignore[arg-type]
     built = [case(s) for s in seeds] if callable(case) else list(case)
     settings = TrainingSettings(steps=steps, batch_size=8, **{"ema_every": 2, **training})
     labels = built[0].conditional

@@ -33,10 +33,12 @@ def train(job: Any, count: int, asked: Any, args: list[str]) -> int:
         raise SettingError("several seeds train on one machine: start --seeds without torchrun")
     way = _way(job, count, asked.together)
     if way == "cohort":
-        from energan.evaluation.checkpoint_metric import judging
+        from energan.evaluation.checkpoint_metric import checkpoint_metric
         from energan.experiment import cohort as seeds
 
-        done = seeds.start(job, count, asked.out, from_run=asked.from_, judging=judging)
+        done = seeds.start(
+            job, count, asked.out, from_run=asked.from_, checkpoint_metric=checkpoint_metric
+        )
         return _ended([f.path for f in done.folders])
     from energan.experiment.cohort import jobs_of
     from energan.experiment.folders import claim_seeds
@@ -87,11 +89,15 @@ def resume(asked: Any, alone: Callable[[Path], int]) -> int:
                 "a member of a cohort cannot go back alone: leave --on-divergence, or go on with "
                 "the runs apart (--together processes)"
             )
-        from energan.evaluation.checkpoint_metric import judging
+        from energan.evaluation.checkpoint_metric import checkpoint_metric
         from energan.experiment import resume as seeds_resume
 
         done = seeds_resume.resume(
-            paths, steps=asked.steps, threads=asked.threads, data_at=asked.data, judging=judging
+            paths,
+            steps=asked.steps,
+            threads=asked.threads,
+            data_at=asked.data,
+            checkpoint_metric=checkpoint_metric,
         )
         return _ended([f.path for f in done.folders])
     threads = asked.threads or max(RunFolder(p).read_config()["resolved"]["threads"] for p in paths)

@@ -35,10 +35,12 @@ def train(args: list[str]) -> int:
         return _dry_run(job)
     if asked.seeds is not None:
         return seeds.train(job, asked.seeds, asked, args)
-    from energan.evaluation.checkpoint_metric import judging
+    from energan.evaluation.checkpoint_metric import checkpoint_metric
     from energan.experiment import start as experiment
 
-    folder = experiment.start(job, asked.out, from_run=asked.from_, judging=judging)
+    folder = experiment.start(
+        job, asked.out, from_run=asked.from_, checkpoint_metric=checkpoint_metric
+    )
     return _ended(folder)
 
 
@@ -66,7 +68,7 @@ def resume(args: list[str]) -> int:
         raise EnerganError("name a run's folder: `energan runs` lists them")
 
     def alone(path: Path) -> int:
-        from energan.evaluation.checkpoint_metric import judging
+        from energan.evaluation.checkpoint_metric import checkpoint_metric
         from energan.experiment import start as experiment
 
         folder = experiment.resume(
@@ -75,7 +77,7 @@ def resume(args: list[str]) -> int:
             threads=asked.threads,
             on_divergence=asked.on_divergence,
             data_at=asked.data,
-            judging=judging,
+            checkpoint_metric=checkpoint_metric,
         )
         return _ended(folder)
 

@@ -48,8 +48,8 @@ from energan.core.streams import (
     Streamed,
     attach,
     calibrating,
+    evaluating,
     frozen,
-    resting,
     through,
 )
 from energan.errors import (
@@ -95,10 +95,10 @@ __all__ = [
     "attach",
     "calibrating",
     "describe",
+    "evaluating",
     "exact",
     "frozen",
     "full_precision",
     "place_seed",
-    "resting",
     "through",
 ]

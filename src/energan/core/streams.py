@@ -101,7 +101,7 @@ def frozen(network: T) -> Iterator[T]:
 
 
 @contextmanager
-def resting(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Within it `network` is in evaluation mode and builds no graph: looking at it changes nothing.
 
     The layers of energan go by the stream; this is for torch's own, which go by the mode.

@@ -8,7 +8,7 @@ from energan.core import Domain, SettingError
 from energan.evaluation.inputs import Material
 from energan.evaluation.measures import ALIASES, MEASURES
 from energan.evaluation.reference import View, reference_for
-from energan.experiment.callbacks.samples import Judge, draw
+from energan.experiment.callbacks.samples import CheckpointMetric, draw
 from energan.experiment.settings import MADE_ANYWAY, Job
 from energan.training.hooks import Figures
 from energan.training.loop import Loop
@@ -16,7 +16,7 @@ from energan.training.loop import Loop
 SAMPLES = 2000
 
 
-def judging(job: Job, domain: Domain) -> Judge | None:
+def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
     """What scores a loop's samples by `output.keep_best`; None if every run makes that figure.
 
     2,000 samples of averaged weights where there are any, always of the same latents. The

@@ -16,8 +16,8 @@ from energan.data.few_label_batches import LabelledFeed
 from energan.experiment.settings import Job, checked, load
 from energan.io.run_folder import RunFolder
 from energan.training.cohort import shapes, traits, without_axis
-from energan.training.device import Engine
-from energan.training.distributed import ALONE, Ranks
+from energan.training.device import Device
+from energan.training.distributed import ALONE, Distributed
 from energan.training.loop import Feed, Hook, Loop
 from energan.training.settings import TrainingSettings
 
@@ -37,10 +37,10 @@ def build(job: Job, domain: Domain, seed: int) -> Model:
 def assemble(
     job: Job,
     data: DataSet,
-    engine: Engine,
+    engine: Device,
     seeds: Sequence[int],
     hooks: Sequence[Hook] = (),
-    ranks: Ranks = ALONE,
+    ranks: Distributed = ALONE,
 ) -> Loop:
     """The loop of a job: one run, or a cohort of one member for each seed."""
     built = [build(job, data.domain, seed) for seed in seeds]
@@ -51,10 +51,10 @@ def loop_of(
     built: Sequence[Model],
     training: TrainingSettings,
     data: DataSet,
-    engine: Engine,
+    engine: Device,
     seeds: Sequence[int],
     hooks: Sequence[Hook] = (),
-    ranks: Ranks = ALONE,
+    ranks: Distributed = ALONE,
     make: Callable[..., Loop] = Loop,
 ) -> Loop:
     """The loop of models that are built, with its feeds. training.batch_size is of each rank.

@@ -12,9 +12,16 @@ import torch
 from energan.core import DivergenceError, RunError, SettingError
 from energan.data import DataSet, open_data
 from energan.experiment.build import assemble, build, in_common, loop_of
-from energan.experiment.callbacks import Judging, Say, diverged, ended, hooks_of, judge_of
+from energan.experiment.callbacks import (
+    MakeCheckpointMetric,
+    Say,
+    checkpoint_metric_of,
+    diverged,
+    ended,
+    hooks_of,
+)
 from energan.experiment.callbacks.progress import ProgressBar
-from energan.experiment.callbacks.samples import Judge
+from energan.experiment.callbacks.samples import CheckpointMetric
 from energan.experiment.folders import check_free, check_seeds, claim_seeds, locked, whole_paths
 from energan.experiment.margin import wants_estimate
 from energan.experiment.settings import Job
@@ -29,7 +36,7 @@ from energan.experiment.start import (
     write_beginning,
 )
 from energan.io.run_folder import RunFolder
-from energan.training.device import Engine, choose
+from energan.training.device import Device, choose
 from energan.training.distributed import ALONE, asked_ranks
 from energan.training.hooks import Figures
 from energan.training.loop import Hook, Loop
@@ -59,7 +66,7 @@ class Cohort:
     chosen: list[dict[str, str]]
 
 
-def cohort_of(jobs: Sequence[Job], data: DataSet, engine: Engine) -> Cohort:
+def cohort_of(jobs: Sequence[Job], data: DataSet, engine: Device) -> Cohort:
     """The jobs, which differ in values and not in shapes, as one program.
 
     Raises SettingError if they differ in more, or if the model's layers take no member axis.
@@ -79,7 +86,7 @@ def train(
     cohort: Cohort,
     data: DataSet,
     folders: list[RunFolder],
-    judge: Judge | None,
+    metric: CheckpointMetric | None,
     progress: bool,
     also: Sequence[Hook] = (),
 ) -> Ended:
@@ -99,7 +106,7 @@ def train(
         folder.append("start", step=whole.step, **about)
         own = partial(_named, say, name)
         listener = partial(mean, member) if mean is not None else None
-        member.hooks = hooks_of(member, job, data, folder, judge, own, listener)
+        member.hooks = hooks_of(member, job, data, folder, metric, own, listener)
     lost: list[RunFolder] = []
 
     def left(member: Member, error: DivergenceError) -> None:
@@ -201,7 +208,7 @@ def check_jobs(jobs: Sequence[Job]) -> None:
     check(jobs[0], len(jobs))
 
 
-def loop_of_seeds(job: Job, count: int, data: DataSet, engine: Engine) -> Loop:
+def loop_of_seeds(job: Job, count: int, data: DataSet, engine: Device) -> Loop:
     """The loop of that many seeds, to see whether there can be one. Raises SettingError if not."""
     if wants_estimate(job):
         job = job.resolved(ANY_MARGIN)
@@ -215,20 +222,22 @@ def start(
     out: str | Path | None = None,
     *,
     from_run: str | Path | None = None,
-    judging: Judging | None = None,
+    checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = True,
 ) -> Ended:
     """Train `count` seeds, the job's and those after it, into OUT/s0, … or runs/RECIPE-s0, …
 
-    from_run, judging: as `experiment.start` takes them. Raises SettingError if the seeds cannot
-    train as a cohort, RunError if a folder is taken, DivergenceError if every seed diverged.
+    from_run, checkpoint_metric: as `experiment.start` takes them. Raises SettingError if the seeds
+    cannot train as a cohort, RunError if a folder is taken, DivergenceError if every seed diverged.
     """
     check(job, count)
     asked = jobs_of(job, count)
     seeds = [own.settings.seed for own in asked]
     if out is not None:
         check_seeds(seeds, out)
-    return _start(asked, partial(claim_seeds, job, seeds, out), from_run, (), judging, progress)
+    return _start(
+        asked, partial(claim_seeds, job, seeds, out), from_run, (), checkpoint_metric, progress
+    )
 
 
 def start_jobs(
@@ -236,7 +245,7 @@ def start_jobs(
     folders: Sequence[RunFolder],
     *,
     also: Sequence[Hook] = (),
-    judging: Judging | None = None,
+    checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = False,
 ) -> Ended:
     """Train jobs that differ in values and not in shapes as one program, into these folders.
@@ -256,7 +265,7 @@ def start_jobs(
             folder.path.mkdir(parents=True, exist_ok=True)
         return list(folders)
 
-    return _start(jobs, claim, None, also, judging, progress)
+    return _start(jobs, claim, None, also, checkpoint_metric, progress)
 
 
 def _start(
@@ -264,7 +273,7 @@ def _start(
     claim: Callable[[], list[RunFolder]],
     from_run: str | Path | None,
     also: Sequence[Hook],
-    judging: Judging | None,
+    checkpoint_metric: MakeCheckpointMetric | None,
     progress: bool,
 ) -> Ended:
     """Train the jobs from their beginning. claim: what gives their folders, asked for late."""
@@ -272,7 +281,7 @@ def _start(
     first = asked[0]
     engine = choose(first.settings.engine)
     data = open_data(first.settings.data)
-    judge = judge_of(first, data, judging, ALONE)
+    metric = checkpoint_metric_of(first, data, checkpoint_metric, ALONE)
     if any(wants_estimate(job) for job in asked):  # a long work in vain, if they were no cohort
         probe = [job.resolved(ANY_MARGIN) if wants_estimate(job) else job for job in asked[:2]]
         cohort_of(probe, data, engine)
@@ -297,4 +306,4 @@ def _start(
             check_free(folder)  # again: another process may have had the lock
             resolved = resolved_of(cohort.members[i], data, cohort.chosen[i], found[i], origins[i])
             write_beginning(folder, asked[i], cohort.jobs[i], data, resolved)
-        return train(cohort, data, folders, judge, progress, also)
+        return train(cohort, data, folders, metric, progress, also)

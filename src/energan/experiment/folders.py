@@ -11,7 +11,7 @@ from energan.data.sources.label_csv import find_labels
 from energan.errors import RunError
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
-from energan.training.distributed import Ranks
+from energan.training.distributed import Distributed
 
 
 def whole_path(source: str) -> str:
@@ -39,7 +39,7 @@ def moved(data: DataSettings, source: str) -> dict[str, Any]:
 
 
 @contextmanager
-def locked(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+def locked(folder: RunFolder, ranks: Distributed) -> Iterator[None]:
     """Hold the run for the first rank; its error, if another process has it, ends all of them."""
     with ExitStack() as stack:
         ranks.first(lambda: stack.enter_context(folder.lock()))

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from energan.core import Model, SettingError, resting
+from energan.core import Model, SettingError, evaluating
 from energan.core.schedules import AUTO
 from energan.data import DataSet
 from energan.experiment.build import build, loop_of
 from energan.experiment.callbacks.progress import ProgressBar
 from energan.experiment.settings import Job
 from energan.samplers.none import NoSampler
-from energan.training.device import Engine
+from energan.training.device import Device
 from energan.training.hooks import Listener
 from energan.training.loop import Hook, Loop
 
@@ -77,7 +77,7 @@ class Estimate:
 class _Readings(Hook):
     """Every EVERY steps, U of held-out events; stops the loop once it has settled."""
 
-    def __init__(self, data: DataSet, engine: Engine, listener: Listener | None) -> None:
+    def __init__(self, data: DataSet, engine: Device, listener: Listener | None) -> None:
         self.listener = listener
         held_out = data.held_out if data.held_out is not None else data
         count = max(2, min(HELD_OUT, len(held_out.raw())))  # batch norm compares at least two
@@ -91,7 +91,7 @@ class _Readings(Hook):
         if loop.step % EVERY and loop.step != loop.settings.steps:
             return
         loop.settle()
-        with resting(loop.energy), loop.engine.autocast():
+        with evaluating(loop.energy), loop.engine.autocast():
             # by their own batch statistics, as "real": nothing is calibrated while it trains
             pieces = -(-len(self.x) // 128)
             labels: list[Any] = [None] * pieces
@@ -117,7 +117,7 @@ def wants_estimate(job: Job) -> bool:
 
 
 def estimate(
-    job: Job, data: DataSet, engine: Engine, steps: int = STEPS, *, progress: bool = False
+    job: Job, data: DataSet, engine: Device, steps: int = STEPS, *, progress: bool = False
 ) -> Estimate:
     """Train the job's energy alone and read where U of held-out data settles.
 

@@ -8,7 +8,7 @@ from typing import Any
 from energan.core import RunError
 from energan.data import open_data
 from energan.experiment.build import job_of
-from energan.experiment.callbacks import Judging, judge_of
+from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of
 from energan.experiment.callbacks.progress import ProgressBar
 from energan.experiment.cohort import Cohort, Ended, check, cohort_of, train
 from energan.experiment.folders import locked
@@ -30,7 +30,7 @@ def resume(
     threads: int | None = None,
     data_at: str | Path | None = None,
     also: Sequence[Hook] = (),
-    judging: Judging | None = None,
+    checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = True,
 ) -> Ended:
     """Go on with runs that differ in values and not in shapes, from the newest step that all have.
@@ -61,12 +61,12 @@ def resume(
                 f"{folders[0].path} and those beside it have all their {cohort.whole.step} steps; "
                 "give --steps to train further"
             )
-        judge = judge_of(jobs[0], data, judging, ALONE)
+        metric = checkpoint_metric_of(jobs[0], data, checkpoint_metric, ALONE)
         for folder, job, (_, own) in zip(folders, jobs, opened, strict=True):
             write_changes(folder, job, changes, own)
             checkpoint.discard(folder.checkpoints, cohort.whole.step)
             folder.append("resume", step=cohort.whole.step)
-        return train(cohort, data, folders, judge, progress, also)
+        return train(cohort, data, folders, metric, progress, also)
 
 
 def check_alike(folders: Sequence[RunFolder], opened: Sequence[Opened]) -> None:

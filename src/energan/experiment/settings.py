@@ -32,7 +32,7 @@ LOWER_IS_BETTER = {
 }  # fmt: skip
 
 
-class OutputSettings(Config):
+class LoggingSettings(Config):
     """What is written on the way. Nothing here changes the result."""
 
     log_every: int = Field(100, ge=1, description="steps between events and progress figures")
@@ -58,7 +58,7 @@ class Settings(Config, Generic[ModelConfig]):
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
     engine: EngineSettings = EngineSettings()
-    output: OutputSettings = OutputSettings()
+    output: LoggingSettings = LoggingSettings()
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,24 @@ from energan.core.schedules import unfinished
 from energan.data import DataSet, open_data
 from energan.data.few_label_batches import labelled_events
 from energan.experiment.build import build, job_of, loop_of
-from energan.experiment.callbacks import Judging, Say, diverged, ended, hooks_of, judge_of
+from energan.experiment.callbacks import (
+    MakeCheckpointMetric,
+    Say,
+    checkpoint_metric_of,
+    diverged,
+    ended,
+    hooks_of,
+)
 from energan.experiment.callbacks.progress import ProgressBar
-from energan.experiment.callbacks.samples import Judge
+from energan.experiment.callbacks.samples import CheckpointMetric
 from energan.experiment.folders import check_free, claim, locked, moved, whole_paths
 from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate
 from energan.experiment.settings import Job, load
 from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
-from energan.training.device import Engine, choose
-from energan.training.distributed import Ranks, asked_ranks, join
+from energan.training.device import Device, choose
+from energan.training.distributed import Distributed, asked_ranks, join
 from energan.training.loop import Hook, Loop
 from energan.training.signals import stopping
 from energan.version import __version__
@@ -33,13 +40,13 @@ def start(
     out: str | Path | None = None,
     *,
     from_run: str | Path | None = None,
-    judging: Judging | None = None,
+    checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = True,
     also: Sequence[Hook] = (),
 ) -> RunFolder:
     """Train a job from its beginning into a new run folder. from_run: whose weights to start from.
 
-    judging: what makes the figure of `output.keep_best`, if not one that every run makes.
+    checkpoint_metric: what makes the figure of `output.keep_best`, if not one that every run makes.
     also: hooks that lead the run's own.
 
     Started by torchrun, each of its processes calls this, and the first one writes. Raises RunError
@@ -51,7 +58,7 @@ def start(
     if out is not None:
         ranks.first(lambda: check_free(RunFolder(out)))
     data = _open(job, ranks)
-    judge = judge_of(job, data, judging, ranks)
+    metric = checkpoint_metric_of(job, data, checkpoint_metric, ranks)
     speak = ProgressBar().say if progress and ranks.writes else silent
     found = estimated(job, data, engine, ranks, progress, speak)
     asked, job = job, job.resolved({"model": {"margin": found.margin}}) if found else job
@@ -68,15 +75,15 @@ def start(
     with locked(folder, ranks):
         ranks.first(lambda: check_free(folder))  # again: another process may have had the lock
         write_beginning(folder, asked, job, data, resolved)
-        _train(loop, job, data, folder, progress, judge, also)
+        _train(loop, job, data, folder, progress, metric, also)
     return folder
 
 
 def estimated(
     job: Job,
     data: DataSet,
-    engine: Engine,
-    ranks: Ranks,
+    engine: Device,
+    ranks: Distributed,
     progress: bool,
     speak: Say,
 ) -> Estimate | None:
@@ -152,7 +159,7 @@ def resume(
     threads: int | None = None,
     on_divergence: str | None = None,
     data_at: str | Path | None = None,
-    judging: Judging | None = None,
+    checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = True,
     also: Sequence[Hook] = (),
 ) -> RunFolder:
@@ -190,9 +197,9 @@ def resume(
                 else f"{folder.path} stands at step {loop.step}; --steps must be more"
             )
         write_changes(folder, job, changes, resolved)
-        judge = judge_of(job, data, judging, ranks)
+        metric = checkpoint_metric_of(job, data, checkpoint_metric, ranks)
         folder.append("resume", step=loop.step)
-        _train(loop, job, data, folder, progress, judge, also)
+        _train(loop, job, data, folder, progress, metric, also)
     return folder
 
 
@@ -230,12 +237,14 @@ def write_changes(
     folder.write_config(config)
 
 
-def _open(job: Job, ranks: Ranks) -> DataSet:
+def _open(job: Job, ranks: Distributed) -> DataSet:
     """The job's data; the first rank opens it first, so that what is decoded is decoded once."""
     return ranks.first(lambda: open_data(job.settings.data)) or open_data(job.settings.data)
 
 
-def _loop(job: Job, data: DataSet, engine: Engine, ranks: Ranks) -> tuple[Loop, dict[str, str]]:
+def _loop(
+    job: Job, data: DataSet, engine: Device, ranks: Distributed
+) -> tuple[Loop, dict[str, str]]:
     """The job's loop, and what its model chose from the data."""
     seed = job.settings.seed
     model = build(job, data.domain, seed)
@@ -243,7 +252,7 @@ def _loop(job: Job, data: DataSet, engine: Engine, ranks: Ranks) -> tuple[Loop, 
     return loop_of([model], training, data, engine, [seed], (), ranks), model.chosen
 
 
-def _share(job: Job, before: int, ranks: Ranks) -> Job:
+def _share(job: Job, before: int, ranks: Distributed) -> Job:
     """The job with each rank's part of the batch that `before` ranks had together.
 
     Raises SettingError if that batch cannot be shared evenly.
@@ -357,7 +366,7 @@ def _train(
     data: DataSet,
     folder: RunFolder,
     progress: bool,
-    judge: Judge | None,
+    metric: CheckpointMetric | None,
     also: Sequence[Hook],
 ) -> None:
     """Run the loop with its hooks; the run's events say how it ended.
@@ -367,7 +376,7 @@ def _train(
     folder.append("start", step=loop.step, torch=str(torch.__version__), **loop.engine.describe())
     bar = ProgressBar() if progress and loop.ranks.writes else None
     say = bar.say if bar is not None else silent
-    loop.hooks = [*also, *hooks_of(loop, job, data, folder, judge, say, bar)]
+    loop.hooks = [*also, *hooks_of(loop, job, data, folder, metric, say, bar)]
     if bar is not None:
         loop.hooks.insert(0, bar)  # it starts before the others speak
     try:

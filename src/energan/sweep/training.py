@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Literal
 
 from energan.core import CheckpointError, DivergenceError, RunError
-from energan.evaluation.checkpoint_metric import judging
+from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.experiment import cohort as seeds
 from energan.experiment import resume as seeds_resume
 from energan.experiment import start as experiment
@@ -72,13 +72,23 @@ def _alone(trial: Trial, run: RunFolder, setup: Setup, also: Hook, begun: bool) 
     if begun:
         try:
             experiment.resume(
-                run.path, threads=setup.threads, judging=judging, progress=False, also=[also]
+                run.path,
+                threads=setup.threads,
+                checkpoint_metric=checkpoint_metric,
+                progress=False,
+                also=[also],
             )
             return
         except (CheckpointError, RunError):
             pass  # nothing that can be gone on with: from the beginning
     _clear(run)
-    experiment.start(here(trial.job, setup), run.path, judging=judging, progress=False, also=[also])
+    experiment.start(
+        here(trial.job, setup),
+        run.path,
+        checkpoint_metric=checkpoint_metric,
+        progress=False,
+        also=[also],
+    )
 
 
 def _together(
@@ -87,9 +97,12 @@ def _together(
     if begun:
         try:
             seeds_resume.resume(
-                [run.path for run in runs], threads=setup.threads, judging=judging,
-                progress=False, also=[also],
-            )  # fmt: skip
+                [run.path for run in runs],
+                threads=setup.threads,
+                checkpoint_metric=checkpoint_metric,
+                progress=False,
+                also=[also],
+            )
             return
         except (CheckpointError, RunError):  # killed while they saved: no step that all have
             _in_turn(trials, runs, setup, also)
@@ -97,7 +110,7 @@ def _together(
     for run in runs:
         _clear(run)
     jobs = [here(trial.job, setup) for trial in trials]
-    seeds.start_jobs(jobs, runs, judging=judging, progress=False, also=[also])
+    seeds.start_jobs(jobs, runs, checkpoint_metric=checkpoint_metric, progress=False, also=[also])
 
 
 def _in_turn(trials: Sequence[Trial], runs: Sequence[RunFolder], setup: Setup, also: Hook) -> None:

@@ -7,7 +7,7 @@ A small EBGAN after 1,200 steps scored held-out real / fake images 8.9 / 11.2 wi
 
 from collections.abc import Callable
 
-from energan.core import Batch, Context, Energy, Sampler, State, calibrating, resting
+from energan.core import Batch, Context, Energy, Sampler, State, calibrating, evaluating
 
 SAMPLES, CHUNK = 2000, 250
 NUMBERS, LEAST = CHUNK * 3 * 64 * 64, 32
@@ -15,7 +15,7 @@ NUMBERS, LEAST = CHUNK * 3 * 64 * 64, 32
 measure, and 250 of 256×256 would fill 4 GiB in each layer of a generator."""
 
 
-def calibrate(
+def estimate_statistics(
     energy: Energy,
     sampler: Sampler,
     feed: Callable[[int], Batch],
@@ -27,12 +27,12 @@ def calibrate(
     feed, context: chunk number -> real data, the random draws. Training reads none of what this
     writes.
     """
-    with resting(energy), calibrating(energy) as needed:
+    with evaluating(energy), calibrating(energy) as needed:
         if needed:
             for chunk in range(SAMPLES // CHUNK):
                 batch = bounded(feed(chunk), context(chunk).members)
                 energy(batch.x, batch.condition, stream="eval")
-    with resting(sampler), calibrating(sampler) as needed:
+    with evaluating(sampler), calibrating(sampler) as needed:
         if needed:
             for chunk in range(SAMPLES // CHUNK):
                 draws = context(chunk)

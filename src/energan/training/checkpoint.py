@@ -53,7 +53,7 @@ def save(folder: Path, loop: "Loop") -> Path:
     Raises DivergenceError, writing nothing, if a weight or an optimiser's average is not finite: a
     gradient can overflow without any loss having told.
     """
-    loop.calibrate()
+    loop.estimate_statistics()
     weights = weights_of(loop)
     state = {
         f"{network}.optimiser.{k}": v

@@ -29,7 +29,7 @@ class EngineSettings(Config):
 
 
 @dataclass(frozen=True)
-class Engine:
+class Device:
     """The choices made. `dtype` is that of the weights."""
 
     device: torch.device
@@ -74,7 +74,7 @@ def native_bf16(device: torch.device) -> bool:
     )
 
 
-def choose(settings: EngineSettings, *, switches: bool = True) -> Engine:
+def choose(settings: EngineSettings, *, switches: bool = True) -> Device:
     """Resolve "auto" and, with `switches`, set torch's global ones to match.
 
     Raises SettingError for a device that is not there.
@@ -104,7 +104,7 @@ def choose(settings: EngineSettings, *, switches: bool = True) -> Engine:
     threads = settings.threads or all_threads()
     if switches:
         _switch(device, precision, threads)
-    return Engine(device, precision, threads)
+    return Device(device, precision, threads)
 
 
 def _switch(device: torch.device, precision: str, threads: int) -> None:

@@ -26,7 +26,7 @@ A rank that dies is torchrun's to notice."""
 
 
 @dataclass(frozen=True)
-class Ranks:
+class Distributed:
     """Which of how many processes this is."""
 
     rank: int = 0
@@ -106,7 +106,7 @@ class Ranks:
         return box[0]  # type: ignore[no-any-return]
 
 
-ALONE = Ranks()
+ALONE = Distributed()
 
 
 class _Gather(torch.autograd.Function):
@@ -128,7 +128,7 @@ def asked_ranks() -> int:
     return int(os.environ.get("WORLD_SIZE", "1") or 1)
 
 
-def join(device: torch.device) -> Ranks:
+def join(device: torch.device) -> Distributed:
     """Meet the other processes that torchrun started: over nccl for GPUs, gloo for CPUs.
 
     Raises SettingError if the launcher's words are not complete.
@@ -146,7 +146,7 @@ def join(device: torch.device) -> Ranks:
                 "start them with torchrun, or unset WORLD_SIZE"
             ) from error
     side = dist.new_group(backend="gloo", timeout=PATIENCE) if device.type == "cuda" else None
-    return Ranks(dist.get_rank(), dist.get_world_size(), side)
+    return Distributed(dist.get_rank(), dist.get_world_size(), side)
 
 
 def part(patience: timedelta = timedelta(seconds=10)) -> bool:

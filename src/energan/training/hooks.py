@@ -132,7 +132,7 @@ class Checkpoints(Hook):
         if self.score:
             # Before the checkpoint: killed between the two, a resume makes this event void and
             # scores again, and no checkpoint is ever without its score.
-            loop.calibrate()
+            loop.estimate_statistics()
             self.log.tell("score", loop.step, self.score(loop))
         path = checkpoint.save(self.folder.checkpoints, loop)
         best = best_step(self.folder, self.best, self.highest)

@@ -21,10 +21,10 @@ from energan.core import (
     frozen,
 )
 from energan.core.schedules import parse
-from energan.training.batch_statistics import CHUNK, calibrate
+from energan.training.batch_statistics import CHUNK, estimate_statistics
 from energan.training.cohort import check_members, mask, stack
-from energan.training.device import Engine
-from energan.training.distributed import ALONE, Ranks
+from energan.training.device import Device
+from energan.training.distributed import ALONE, Distributed
 from energan.training.optimisers import Stepper
 from energan.training.settings import TrainingSettings
 
@@ -73,10 +73,10 @@ class Loop:
         feed: Feed,
         calibration: Callable[[int, int], Batch],
         settings: TrainingSettings,
-        engine: Engine,
+        engine: Device,
         seeds: Sequence[int],
         hooks: Sequence[Hook] = (),
-        ranks: Ranks = ALONE,
+        ranks: Distributed = ALONE,
     ) -> None:
         if ranks.count > 1 and len(models) > 1:
             raise SettingError("a cohort trains in one process: start it without torchrun")
@@ -250,10 +250,10 @@ class Loop:
         """The raw networks and, if there are any, the averaged ones."""
         return [self.networks] if self.ema is None else [self.networks, self.averaged()]
 
-    def calibrate(self, versions: Sequence[nn.ModuleDict] = ()) -> None:
+    def estimate_statistics(self, versions: Sequence[nn.ModuleDict] = ()) -> None:
         """Measure the statistics that evaluation uses; without `versions`, of raw and averaged."""
         for networks in versions or self.versions():
-            calibrate(
+            estimate_statistics(
                 cast(Energy, networks["energy"]),
                 cast(Sampler, networks["sampler"]),
                 lambda chunk: self.calibration(chunk, CHUNK),
@@ -262,7 +262,7 @@ class Loop:
             )
 
 
-def _to_cpu(pending: Figures, ranks: Ranks) -> Figures:
+def _to_cpu(pending: Figures, ranks: Distributed) -> Figures:
     """Figures (M,) on the CPU, averaged over the ranks, in one transfer a step."""
     steps = [(step, f, torch.stack([v.reshape(-1).double() for v in f.values()]))
              for step, f in pending if f]  # fmt: skip

@@ -28,10 +28,10 @@ from energan.core import (
     attach,
     calibrating,
     describe,
+    evaluating,
     exact,
     frozen,
     place_seed,
-    resting,
 )
 
 DRAWS = {
@@ -388,7 +388,7 @@ def test_looking_at_a_resting_network_changes_nothing():
     network = nn.Sequential(spectral(), nn.Dropout(0.5), nn.BatchNorm1d(5).eval())
     before = {k: v.clone() for k, v in network.state_dict().items()}
     x = torch.randn(8, 5)
-    with resting(network):
+    with evaluating(network):
         assert torch.equal(network(x), network(x))
         assert not network(x).requires_grad
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())

@@ -18,12 +18,12 @@ from energan.experiment.build import loop_of
 from energan.experiment.settings import load
 from energan.inference.run import Run
 from energan.models import cebgan, ebgan, ladder
-from energan.training.device import Engine
+from energan.training.device import Device
 from energan.training.settings import TrainingSettings
 from support.helpers import weight_files
 
 DOMAIN = Domain((4,), classes=3)
-ENGINE = Engine(torch.device("cpu"), "32", 1)
+ENGINE = Device(torch.device("cpu"), "32", 1)
 
 
 def points(labels: torch.Tensor | None, labelled: int | None = None) -> DataSet:

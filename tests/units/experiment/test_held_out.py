@@ -29,7 +29,7 @@ def test_it_is_the_share_of_wrong_labels_by_the_evaluated_network(
     data = replace(data, held_out=replace(kept, labels=labels))
     loop = make_loop(case, data, steps=3)
     loop.run()
-    loop.calibrate()
+    loop.estimate_statistics()
     found = HeldOutErrors(data)(loop)
     rows = (labels >= 0).nonzero().flatten()
     with torch.no_grad():

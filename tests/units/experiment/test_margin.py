@@ -6,9 +6,9 @@ import torch
 from energan.core import SettingError
 from energan.data import DataSettings, open_data
 from energan.experiment import margin, settings
-from energan.training.device import Engine
+from energan.training.device import Device
 
-CPU = Engine(torch.device("cpu"), "32", 1)
+CPU = Device(torch.device("cpu"), "32", 1)
 
 
 def small(**model: object) -> settings.Job:

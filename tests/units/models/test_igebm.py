@@ -62,11 +62,11 @@ def test_mistakes_are_told() -> None:
 
 def test_a_buffer_smaller_than_the_batch_is_told_before_anything_is_made() -> None:
     from energan.experiment.build import loop_of
-    from energan.training.device import Engine
+    from energan.training.device import Device
     from energan.training.settings import TrainingSettings
 
     built = igebm.build(igebm.Config.tiny(), UNIT)
-    engine = Engine(torch.device("cpu"), "32", 1)
+    engine = Device(torch.device("cpu"), "32", 1)
     with pytest.raises(SettingError, match=r"buffer 32.* 33 chains"):
         loop_of([built], TrainingSettings(batch_size=33), small_data(UNIT), engine, [0])
 

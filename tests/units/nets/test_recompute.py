@@ -46,7 +46,7 @@ def test_training_is_the_same_step_for_step_and_so_are_the_measured_statistics()
     loops = [make_loop([built(flag)], data, steps=4) for flag in (False, True)]
     for loop in loops:
         loop.run()
-        loop.calibrate()
+        loop.estimate_statistics()
     assert_identical(snapshot(loops[0]), snapshot(loops[1]))
     buffers = [dict(loop.networks.named_buffers()) for loop in loops]
     assert buffers[0].keys() == buffers[1].keys()

@@ -12,24 +12,24 @@ from energan.core import Context, DivergenceError, OtherRankError, Randomness, S
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet
 from energan.objectives import pull_away
-from energan.training.distributed import ALONE, Ranks, join
+from energan.training.distributed import ALONE, Distributed, join
 from support.helpers import DOMAINS, make_loop, model_case, small_data
 
 
-def together(work: Callable[[Ranks], None], folder: Path) -> None:
+def together(work: Callable[[Distributed], None], folder: Path) -> None:
     """Run `work` in two processes that have met."""
     mp.start_processes(_meet, (work, str(folder / "store")), nprocs=2, start_method="fork")
 
 
-def _meet(rank: int, work: Callable[[Ranks], None], store: str) -> None:
+def _meet(rank: int, work: Callable[[Distributed], None], store: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    work(Ranks(rank, 2))
+    work(Distributed(rank, 2))
     dist.destroy_process_group()
 
 
 def test_averages_are_means_over_the_ranks(tmp_path: Path) -> None:
-    def work(ranks: Ranks) -> None:
+    def work(ranks: Distributed) -> None:
         mine = [torch.full((2, 3), float(ranks.rank)), torch.tensor(4.0 * ranks.rank)]
         ranks.average(mine)
         assert torch.equal(mine[0], torch.full((2, 3), 0.5))
@@ -43,7 +43,7 @@ def test_the_pulling_away_term_sees_the_codes_of_all_and_its_gradient_averages_r
 ) -> None:
     codes = torch.randn(1, 6, 4, dtype=torch.double, generator=torch.Generator().manual_seed(1))
 
-    def work(ranks: Ranks) -> None:
+    def work(ranks: Distributed) -> None:
         whole = codes.clone().requires_grad_()
         (slope,) = torch.autograd.grad(pull_away(whole).sum(), whole)
         part = slice(3 * ranks.rank, 3 * ranks.rank + 3)
@@ -58,7 +58,7 @@ def test_the_pulling_away_term_sees_the_codes_of_all_and_its_gradient_averages_r
 
 
 def test_a_word_to_stop_reaches_all(tmp_path: Path) -> None:
-    def work(ranks: Ranks) -> None:
+    def work(ranks: Distributed) -> None:
         assert ranks.agree(None) is None
         assert ranks.agree("SIGTERM" if ranks.rank else None) == "SIGTERM"
 
@@ -66,7 +66,7 @@ def test_a_word_to_stop_reaches_all(tmp_path: Path) -> None:
 
 
 def test_the_firsts_work_is_done_once_and_its_failure_ends_all(tmp_path: Path) -> None:
-    def work(ranks: Ranks) -> None:
+    def work(ranks: Distributed) -> None:
         def fail(error: Exception) -> None:
             raise error
 
@@ -119,7 +119,7 @@ def test_a_cohort_does_not_train_in_several_processes() -> None:
     with pytest.raises(SettingError, match="cohort trains in one process"):
         type(loop)(
             [case(0), case(1)], loop.feed, loop.calibration, loop.settings, loop.engine, [0, 1],
-            ranks=Ranks(0, 2),
+            ranks=Distributed(0, 2),
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from energan.models import dcgan, ebgan_imagenet
 from energan.nets.dense import BatchNorm
 from energan.samplers.generator import Generator
 from energan.training.batch_statistics import CHUNK, bounded
-from energan.training.device import Engine
+from energan.training.device import Device
 from support.helpers import make_loop, small_data
 
 SMALL = {"generator_width": 1, "encoder_width": 1, "noise_width": 1}
@@ -35,7 +35,7 @@ def test_calibration_of_large_images_sees_as_many_as_that() -> None:
     domain = Domain((1, 256, 256), -1.0, 1.0)  # 46 in each of 8 chunks
     config = ebgan_imagenet.Config(**SMALL)
     loop = make_loop(lambda seed: ebgan_imagenet.build(config, domain), small_data(domain, 4))
-    loop.calibrate([loop.networks])
+    loop.estimate_statistics([loop.networks])
     norms = [m for m in loop.energy.modules() if isinstance(m, BatchNorm)]
     assert {float(m.count) for m in norms} == {8 * 46 * side**2 for side in (16, 32, 64, 128)}
     first = next(m for m in loop.sampler.modules() if isinstance(m, BatchNorm))
@@ -65,4 +65,4 @@ def test_scores_on_the_way_take_fewer_large_images(side: int, count: int) -> Non
     domain = Domain((3, side, side), -1.0, 1.0)
     events = torch.zeros(2, *domain.shape, dtype=torch.uint8)
     data = DataSet("images", events, domain, None)
-    assert Score(data, Engine(torch.device("cpu"), "32", 1)).count == count
+    assert Score(data, Device(torch.device("cpu"), "32", 1)).count == count

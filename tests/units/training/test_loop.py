@@ -18,7 +18,7 @@ from energan.core import (
     calibrating,
 )
 from energan.training.cohort import stack
-from energan.training.device import Engine, EngineSettings, choose, native_bf16
+from energan.training.device import Device, EngineSettings, choose, native_bf16
 from energan.training.loop import NORMS_EVERY
 from energan.training.optimisers import Stepper
 from support.helpers import DOMAINS, Case, make_loop, model_case, small_data
@@ -187,7 +187,7 @@ def test_trap_2_statistics_of_averaged_weights_are_measured_and_vectors_copied()
     case, data = model_case("ebgan")
     loop = make_loop(case, data, steps=40, ema=0.9, ema_every=1)
     loop.run()
-    loop.calibrate()
+    loop.estimate_statistics()
     assert loop.ema is not None
     raw = dict(loop.networks.named_buffers())
     averaged = dict(loop.ema.module.named_buffers())
@@ -218,7 +218,7 @@ def test_trap_1_fakes_never_enter_the_statistics() -> None:
     case, data = model_case("ebgan")
     loop = make_loop(case, data, steps=5)
     loop.run()
-    loop.calibrate()
+    loop.estimate_statistics()
     before = {k: v.clone() for k, v in loop.energy.named_buffers()}
     x = torch.randn(32, *data.domain.shape) * 5
     loop.energy(x, stream="fake")
@@ -265,7 +265,7 @@ def test_a_schedule_of_one_member_is_a_row() -> None:
     case, data = model_case("ebgan")
     loop = make_loop(case, data)
     assert loop.context().hyper["margin"].shape == (1, 1)
-    assert isinstance(loop.engine, Engine)
+    assert isinstance(loop.engine, Device)
 
 
 # --- threads ------------------------------------------------------------------------------------

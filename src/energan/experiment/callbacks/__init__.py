@@ -10,22 +10,24 @@ from energan.experiment.callbacks import curves
 from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.callbacks.landscapes import Landscapes, mapped
 from energan.experiment.callbacks.reconstructions import Reconstructions, denoises
-from energan.experiment.callbacks.samples import Judge, SampleGrids, Score
+from energan.experiment.callbacks.samples import CheckpointMetric, SampleGrids, Score
 from energan.experiment.settings import LOWER_IS_BETTER, MADE_ANYWAY, Job
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
-from energan.training.distributed import Ranks
+from energan.training.distributed import Distributed
 from energan.training.divergence import Guard
 from energan.training.health import Health
 from energan.training.hooks import Checkpoints, Listener, Log, Rollback, TensorBoard
 from energan.training.loop import Hook, Loop
 
-Judging = Callable[[Job, Domain], Judge | None]
+MakeCheckpointMetric = Callable[[Job, Domain], CheckpointMetric | None]
 """A job, the domain of its data -> what scores its samples; None if it needs nothing of its own."""
 Say = Callable[[str], None]
 
 
-def judge_of(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> Judge | None:
+def checkpoint_metric_of(
+    job: Job, data: DataSet, checkpoint_metric: MakeCheckpointMetric | None, ranks: Distributed
+) -> CheckpointMetric | None:
     """What scores for `keep_best`, made by the rank that scores, and none if nothing need be."""
     lacks = {
         "held_out_energy": "" if data.held_out is not None else "nothing is held out",
@@ -39,9 +41,11 @@ def judge_of(job: Job, data: DataSet, judging: Judging | None, ranks: Ranks) -> 
         raise SettingError(f"--keep-best {wanted} does not apply: {reason}")
     if wanted in MADE_ANYWAY:
         return None
-    if judging is None:
-        raise SettingError(f"output.keep_best {wanted}: give `start` a `judging` that makes it")
-    return ranks.first(lambda: judging(job, data.domain))
+    if checkpoint_metric is None:
+        raise SettingError(
+            f"output.keep_best {wanted}: give `start` a `checkpoint_metric` that makes it"
+        )
+    return ranks.first(lambda: checkpoint_metric(job, data.domain))
 
 
 def hooks_of(
@@ -49,7 +53,7 @@ def hooks_of(
     job: Job,
     data: DataSet,
     folder: RunFolder,
-    judge: Judge | None,
+    metric: CheckpointMetric | None,
     say: Say,
     listener: Listener | None = None,
 ) -> list[Hook]:
@@ -59,7 +63,7 @@ def hooks_of(
     """
     output, training = job.settings.output, job.settings.training
     log = Log(folder, output.log_every, [])
-    score = Score(data, loop.engine, judge)
+    score = Score(data, loop.engine, metric)
     grids = SampleGrids(folder, output.sample_every, data)
     best, highest = output.keep_best, output.keep_best not in LOWER_IS_BETTER
     saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, best, highest)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from energan.core import resting
+from energan.core import evaluating
 from energan.data.dataset import DataSet
 from energan.experiment.build import build
 from energan.experiment.settings import Job
@@ -46,7 +46,7 @@ class HeldOutErrors:
         assert self.held_out is not None
         energy: Any = loop.averaged()["energy"]
         logits, labels = [], []
-        with resting(energy):
+        with evaluating(energy):
             for rows in self.rows.split(AT_ONCE):
                 batch = self.held_out.gather(rows, loop.engine.dtype, conditions=True)
                 found = energy(batch.x.to(loop.engine.device), stream="eval").logits

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import DataError, Domain, Energy, frozen, resting
+from energan.core import DataError, Domain, Energy, evaluating, frozen
 from energan.data.dataset import DataSet
 from energan.energies.least_over_labels import UnderAnyLabel
 from energan.experiment.callbacks.samples import draw
@@ -163,14 +163,14 @@ class Landscapes(Periodic):
     def take(self, loop: Loop) -> Landscape:
         """The landscape of the loop as it stands."""
         networks, labels = loop.averaged(), None
-        loop.calibrate([networks])
+        loop.estimate_statistics([networks])
         network = cast(Energy, networks["energy"])
         if loop.conditional and self.classes:
             network = UnderAnyLabel(network, self.classes)
             labels = torch.arange(SHOWN, device=loop.engine.device) % self.classes
         made = draw(loop, SHOWN, "landscape", labels)
         energy = placed(potential(network), loop.engine.device, loop.engine.dtype)
-        with frozen(network), resting(network):
+        with frozen(network), evaluating(network):
             found = heights(energy, self.low, self.high), pulls(energy, self.low, self.high)
         return Landscape(
             *found,

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from energan.core import DivergenceError, Energy, resting
+from energan.core import DivergenceError, Energy, evaluating
 from energan.data.dataset import DataSet
 from energan.io import pictures
 from energan.io.run_folder import RunFolder
@@ -41,7 +41,7 @@ def restored(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor | None]:
     layers = [layer for layer in energy.modules() if isinstance(layer, GaussianNoise)]
     handles = [layer.register_forward_hook(catch) for layer in layers]
     try:
-        with resting(energy):
+        with evaluating(energy):
             reconstruction = energy(x, stream="real").reconstruction
     finally:
         for handle in handles:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan.core import Batch, DivergenceError, resting
+from energan.core import Batch, DivergenceError, evaluating
 from energan.data.dataset import DataSet
 from energan.experiment.callbacks.held_out import HeldOutErrors
 from energan.io import pictures
@@ -16,11 +16,11 @@ from energan.io.run_folder import RunFolder
 from energan.metrics import l1, modes_covered, sliced_wasserstein, variance_ratio
 from energan.objectives import pull_away
 from energan.training import checkpoint
-from energan.training.device import Engine
+from energan.training.device import Device
 from energan.training.hooks import Figures, Periodic
 from energan.training.loop import Loop
 
-Judge = Callable[[Loop], Figures]
+CheckpointMetric = Callable[[Loop], Figures]
 """Scores a loop at rest, its evaluation statistics measured."""
 SCORED, SCORED_AT_ONCE, LEAST_SCORED = 1000, 250, 125
 NUMBERS = SCORED * 3 * 64 * 64
@@ -42,7 +42,7 @@ def draw(loop: Loop, count: int, purpose: str, condition: Tensor | None = None) 
         at_once = max(1, PAIRS_AT_ONCE // condition[0].numel())
     networks, parts = loop.averaged(), []
     sampler: Any = networks["sampler"]
-    with resting(networks):
+    with evaluating(networks):
         for start in range(0, count, at_once):
             context = loop.context(purpose, start) if start else loop.context(purpose)
             own = condition if condition is None else condition[start : start + at_once]
@@ -72,7 +72,7 @@ class SampleGrids(Periodic):
     def _write(self, loop: Loop) -> None:
         domain = self.data.domain
         points = len(domain.shape) == 1
-        loop.calibrate([loop.averaged()])
+        loop.estimate_statistics([loop.averaged()])
         conditions, columns, shown = self._conditions(loop)
         count = SHOWN_POINTS if points else SHOWN_IMAGES
         x = draw(loop, count if conditions is None else len(conditions), "samples", conditions)
@@ -117,12 +117,14 @@ class Score:
     """Cheap figures for each checkpoint: how far samples are from held-out data.
 
     1,000 samples and 1,000 held-out events, fewer of images above 64×64, with averaged weights
-    where there are any. Of models that classify the error on held-out labels too. judge adds
+    where there are any. Of models that classify the error on held-out labels too. metric adds
     figures of its own.
     """
 
-    def __init__(self, data: DataSet, engine: Engine, judge: Judge | None = None) -> None:
-        self.data, self.judge, self.errors = data, judge, HeldOutErrors(data)
+    def __init__(
+        self, data: DataSet, engine: Device, metric: CheckpointMetric | None = None
+    ) -> None:
+        self.data, self.metric, self.errors = data, metric, HeldOutErrors(data)
         held_out = data.held_out if data.held_out is not None else data
         self.count = min(SCORED, max(NUMBERS // data.domain.size, LEAST_SCORED))
         if data.domain.paired:
@@ -160,12 +162,12 @@ class Score:
             found = modes_covered(made, self.data.modes, self.data.mode_std)
             figures["modes"] = float(found.covered)
             figures["high_quality_share"] = found.high_quality_share
-        if self.judge is not None:
-            figures |= self.judge(loop)
+        if self.metric is not None:
+            figures |= self.metric(loop)
         return figures
 
 
-def _first(data: DataSet, count: int, engine: Engine) -> Batch:
+def _first(data: DataSet, count: int, engine: Device) -> Batch:
     """The first `count` events, with their labels or conditions if there are any."""
     there = data.events if data.rows is None else data.rows  # a stream holds its first events alone
     rows = torch.arange(min(count, len(there)))
@@ -181,7 +183,7 @@ def _scored(loop: Loop, batch: Batch) -> tuple[float, Tensor | None]:
     if loop.conditional and batch.condition is not None:
         labels = list(batch.condition.split(SCORED_AT_ONCE))
     parts = zip(batch.x.split(SCORED_AT_ONCE), labels, strict=True)
-    with resting(energy):
+    with evaluating(energy):
         scored = [energy(x, y, stream="eval") for x, y in parts]
     codes = [part.code.float() for part in scored if part.code is not None]
     mean = float(torch.cat([part.energy.float().flatten() for part in scored]).mean())
