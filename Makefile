@@ -1,12 +1,14 @@
 # make demo   train the default model on the embedded digits, score it, name its picture and report
 # make test   run all tests        make check   lint, types, import rules
+# make test-fast   the unit tests without the slow ones        make format   format the code
+# make bench   a training step, timed beside a plain one on this machine
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests that need real data look here; they skip, with a reason, where it is absent.
 ENERGAN_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export ENERGAN_DATA
 
-.PHONY: demo test check clean
+.PHONY: demo test test-fast check format bench clean
 .DELETE_ON_ERROR:
 
 .venv/bin/python:
@@ -32,11 +34,21 @@ demo: .venv/.demo
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
+test-fast: .venv/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not e2e"
+
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python benchmarks/training.py
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -18,3 +18,10 @@ settings.load_profile("energan")
 def _default_generator() -> None:
     """A test that uses torch's own generator draws the same numbers alone and in the suite."""
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What lies in tests/e2e and tests/examples is marked so."""
+    for item in items:
+        if {"e2e", "examples"} & set(item.path.parts):
+            item.add_marker("e2e")
