@@ -1,4 +1,4 @@
-"""The pages on papers: what they name exists."""
+"""The documentation: links lead somewhere, and what the pages on papers name exists."""
 
 import re
 from pathlib import Path
@@ -9,14 +9,14 @@ from energan import models
 from energan.recipes import RECIPES
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(page.name for page in DOCS.glob("papers-*.md"))
+PAGES = sorted(page.name for page in (DOCS / "papers").glob("*.md"))
 FAMILIES = tuple(sorted({name.split("-")[0] for name in RECIPES}))
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_recipes_that_a_page_names_exist(page: str) -> None:
     """Names in code of a recipe's family, and what `energan train` is given."""
-    text = (DOCS / page).read_text(encoding="utf8")
+    text = (DOCS / "papers" / page).read_text(encoding="utf8")
     families = "|".join(FAMILIES)
     named = set(re.findall(rf"`((?:{families})-[a-z0-9-]*[a-z0-9])[` ]", text))
     named |= set(re.findall(r"energan (?:train|margin) ([a-z0-9-]+)", text))
@@ -26,21 +26,45 @@ def test_recipes_that_a_page_names_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_models_that_a_page_names_exist(page: str) -> None:
-    text = (DOCS / page).read_text(encoding="utf8")
+    text = (DOCS / "papers" / page).read_text(encoding="utf8")
     named = set(re.findall(r"--model ([a-z0-9_]+)", text))
     assert named <= set(models.names())
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_recipe_stands_on_a_page_of_its_paper_or_of_its_use(name: str) -> None:
-    pages = [page.read_text(encoding="utf8") for page in DOCS.glob("*.md")]
+    pages = [page.read_text(encoding="utf8") for page in DOCS.rglob("*.md")]
     assert any(f"`{name}`" in text or f"train {name}" in text for text in pages)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_settings_that_a_page_names_exist(page: str) -> None:
     """`--model.…` of a page is a setting of some model."""
-    text = (DOCS / page).read_text(encoding="utf8")
+    text = (DOCS / "papers" / page).read_text(encoding="utf8")
     named = {n.replace("-", "_") for n in re.findall(r"--model\.(?:no-)?([a-z0-9-]+)", text)}
     known = {field for name in models.names() for field in models.find(name).config.model_fields}
     assert named <= known, f"no settings: {sorted(named - known)}"
+
+
+ROOT = DOCS.parent
+LINKED = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", LINKED)
+def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf8")
+    outside = ("http://", "https://", "mailto:")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(outside):
+            continue
+        target, _, heading = link.partition("#")
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), f"{page}: {link}"
+        if heading and path.suffix == ".md":
+            assert heading in headings(path.read_text(encoding="utf8")), f"{page}: {link}"
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    found = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in found}
