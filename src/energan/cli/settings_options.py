@@ -1,6 +1,6 @@
 """Settings as command-line options: the pydantic fields mirrored as plain dataclasses for tyro.
 
-tyro reads the mirror, so that a value out of bounds is told by `settings.explain` in one sentence
+tyro reads the mirror, so that a value out of bounds is told by `documents.explain` in one sentence
 rather than from inside the parser.
 """
 

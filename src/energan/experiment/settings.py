@@ -9,9 +9,10 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from energan import models, recipes
-from energan.core import Config, SettingError, describe
+from energan.core import Config, SettingError
 from energan.core.schedules import factor_of, scaled_settings
 from energan.data.settings import DataSettings
+from energan.io.documents import explain
 from energan.io.nested import merged
 from energan.training.device import EngineSettings
 from energan.training.settings import TrainingSettings
@@ -180,19 +181,3 @@ def checked(kind: type[SomeConfig], values: dict[str, Any]) -> SomeConfig:
         return kind.model_validate(values)
     except ValidationError as error:
         raise SettingError(explain(error)) from None
-
-
-def explain(error: ValidationError) -> str:
-    """A pydantic error in a sentence: which setting, what is wrong, what was given."""
-    said = []
-    for e in error.errors()[:3]:
-        parts = [str(p) for p in e["loc"] if p not in ("float", "str")]
-        name = ".".join(p for p in parts if not p.startswith("function-after"))
-        if e["type"] == "extra_forbidden":
-            said.append(f"{name}: there is no such setting; --help lists them")
-        else:
-            message = e["msg"].removeprefix("Value error, ")
-            # a check of a whole group names its settings itself
-            given = "" if isinstance(e["input"], dict) else f" (given: {describe(e['input'])})"
-            said.append(f"{name}: {message}{given}" if given else message)
-    return "; ".join(dict.fromkeys(said))
