@@ -15,6 +15,18 @@ class DataError(EnerganError):
     """A data source that is missing, empty, unreadable or unsuitable."""
 
 
+class NoTestPart(DataError):
+    """A source without a test part, or whose test part has none of the wanted classes."""
+
+
+class NoReadableImage(DataError):
+    """A source none of whose images can be read."""
+
+
+class NothingHeldOut(DataError):
+    """A source all of whose events were trained on."""
+
+
 class RunError(EnerganError):
     """A run folder that is missing, in use or already taken."""
 

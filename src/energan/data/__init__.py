@@ -2,9 +2,18 @@
 
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet
-from energan.data.open import SOURCES, open_data
+from energan.data.open import SOURCES, open_data, open_test_part
 from energan.data.pairs import PairSet
 from energan.data.settings import DataSettings
 from energan.data.tagged import TagSet
 
-__all__ = ["SOURCES", "DataSet", "DataSettings", "Feed", "PairSet", "TagSet", "open_data"]
+__all__ = [
+    "SOURCES",
+    "DataSet",
+    "DataSettings",
+    "Feed",
+    "PairSet",
+    "TagSet",
+    "open_data",
+    "open_test_part",
+]

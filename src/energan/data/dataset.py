@@ -29,6 +29,8 @@ class Source:
     order: a permutation (N,) to read the events in; None reads them as they stand. The last events
         in that order are the ones held out.
     low, high: the range float images came in; None for uint8 and for points.
+    stacked_digits: whether each image is three digits a, b, c as its colours, of the class
+        100a + 10b + c.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Source:
     modes: Tensor | None = None
     mode_std: float | None = None
     class_names: tuple[str, ...] | None = None
+    stacked_digits: bool = False
 
     @property
     def count(self) -> int:
@@ -104,6 +107,8 @@ class DataSet:
     digest: sha256 of the events, where it is known without reading them.
     path, release: of the cache where the images lie in one; see Decoded.
     device: where gathered batches go; the events may stay in the memory of the CPU.
+    stacked_digits: whether each image is three digits a, b, c as its colours, of the class
+        100a + 10b + c.
 
     Raises DataError if the parts do not fit together.
     """
@@ -126,6 +131,7 @@ class DataSet:
     release: Callable[[int], None] | None = None
     device: torch.device = CPU
     labelled: int | None = None
+    stacked_digits: bool = False
 
     def __post_init__(self) -> None:
         held = self.augment(self.events[:0], None) if self.events.dim() == 4 else self.events

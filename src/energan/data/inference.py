@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from energan.core import DataError, Domain, describe
+from energan.core import DataError, Domain, NoReadableImage, NoTestPart, NothingHeldOut, describe
 from energan.data import SOURCES, DataSet, DataSettings, open_data
 from energan.data.dataset import Augment, Source
 from energan.data.images.checksums import content_of
@@ -20,12 +20,9 @@ from energan.data.images.store import decoded
 from energan.data.selection import select
 from energan.data.sources.detect import PACKED, open_source
 from energan.data.sources.folders import file_parts
-from energan.data.sources.idx import Split, is_idx
+from energan.data.sources.idx import is_idx
 from energan.data.sources.named import Opened, default_crop
-
-
-class Unreadable(DataError):
-    """A source none of whose images can be read."""
+from energan.data.sources.splits import Split
 
 
 def filled(settings: DataSettings, domain: Domain) -> DataSettings:
@@ -67,12 +64,7 @@ def pictures(
     how = settings.decoding
     if how.crop is None and source.name in SOURCES and (first := _first_size(source)):
         how = replace(how, crop=default_crop(source.name, first))
-    try:
-        found = decoded(source, how, rows)
-    except DataError as error:
-        if "no image that can be read" in str(error):
-            raise Unreadable(str(error)) from None
-        raise
+    found = decoded(source, how, rows)
     events = found.events
     if settings.pad is not None and events.shape[-1] < settings.pad:
         before, odd = divmod(settings.pad - events.shape[-1], 2)
@@ -133,10 +125,6 @@ Part = Literal["test", "held-out", "all"]
 _WHOLE: dict[Split, Part] = {"test": "test", "train": "all"}
 
 
-class NothingKept(DataError):
-    """A source all of whose events were trained on."""
-
-
 @dataclass(frozen=True, eq=False)
 class Judged:
     """Events in the order of their source.
@@ -194,7 +182,7 @@ def open_images(
                 else:
                     found.append(_source(one[0], settings, domain, trained_on, labels))
                 skipped += found[-1].data.skipped
-            except Unreadable as error:
+            except NoReadableImage as error:
                 refused.append(error)
                 skipped += [(word, "no image there can be read") for word in one]
     if not found:
@@ -234,7 +222,7 @@ def _source(
     if split == "train" and (name in SOURCES or (own and not trained_on)):
         rows, part = _unseen(source, asked), "held-out"
     if not len(rows):
-        raise NothingKept(f"{name} holds nothing that was kept from training: name other images")
+        raise NothingHeldOut(f"{name} holds nothing that was kept from training: name other images")
     _check_kind(source, name, domain)
     if isinstance(source, Encoded):
         data, rows = pictures(source, asked, domain, rows)
@@ -255,7 +243,7 @@ def _source(
 def _opened(settings: DataSettings) -> tuple[Opened, Split]:
     try:
         return open_source(settings, "test"), "test"
-    except DataError:  # it has no test part; whatever else is wrong is told now
+    except NoTestPart:
         return open_source(settings, "train"), "train"
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from energan.core import DataError, Domain
+from energan.core import DataError, Domain, NoTestPart
 from energan.data.dataset import Augment, DataSet, Source, mean_event, shape_of
 from energan.data.images.decoding import prepare_array, size_of
 from energan.data.images.encoded import Decoded, Decoding, Encoded
@@ -15,8 +15,8 @@ from energan.data.pairs import open_pairs
 from energan.data.selection import Selection, select
 from energan.data.settings import DataSettings
 from energan.data.sources.detect import open_source
-from energan.data.sources.idx import Split
 from energan.data.sources.named import NAMED, default_crop
+from energan.data.sources.splits import Split
 from energan.data.sources.tag_files import is_tag_file
 from energan.data.tagged import open_tags
 
@@ -54,6 +54,17 @@ def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
         _check_points(source, settings)
         found = _prepared(source, settings, chosen)
     return _data_set(source, settings, split, chosen, found)
+
+
+def open_test_part(settings: DataSettings) -> DataSet | None:
+    """The test part of that data; None if the source has none.
+
+    Raises DataError for one that is there and cannot be read, or does not fit the settings.
+    """
+    try:
+        return open_data(settings, "test")
+    except NoTestPart:
+        return None
 
 
 def _decoded(source: Encoded, settings: DataSettings, chosen: Selection) -> Decoded:
@@ -178,6 +189,7 @@ def _data_set(
             augment, found.skipped, digest, found.path,
             None if found.path is None else found.release,
             labelled=settings.labelled,
+            stacked_digits=getattr(source, "stacked_digits", False),
         )  # fmt: skip
 
     whole = part(chosen.training)

@@ -10,16 +10,16 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from energan.core import Batch, DataError, Domain, describe
+from energan.core import Batch, DataError, Domain, NoTestPart, describe
 from energan.data.dataset import Augment, DataSet, mean_event, rescale
 from energan.data.images.decoding import resolve, size_of
 from energan.data.images.encoded import Decoded, Decoding, Encoded
 from energan.data.images.store import decoded, placed
 from energan.data.selection import select
 from energan.data.settings import DataSettings
-from energan.data.sources.idx import Split
 from energan.data.sources.named import NAMED, needed_folder
 from energan.data.sources.pair_files import Pairs, pair_files
+from energan.data.sources.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
         if split == "test":
             test = pair_files(folder, "test", name) or pair_files(folder, "val", name)
             if test is None:
-                raise DataError(f"{folder} has no test set of its own: use the held-out part")
+                raise NoTestPart(f"{folder} has no test set of its own: use the held-out part")
             return _Opener(settings, test).opened(torch.arange(test.left.count), training=False)
         pairs = pair_files(folder, "train", name)
         if pairs is None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from energan.core import DataError
+from energan.core import DataError, NoTestPart
 from energan.data.settings import DataSettings
-from energan.data.sources.idx import Split
 from energan.data.sources.named import Opened
+from energan.data.sources.splits import Split
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,12 @@ def select(source: Opened, settings: DataSettings, split: Split) -> Selection:
     labels, names, kept = source.labels, source.class_names, source.held_out
     loose = None if labels is None or not bool((labels < 0).any()) else labels < 0
     if settings.classes:
-        labels, names = _renumbered(source, settings.classes)
+        try:
+            labels, names = _renumbered(source, settings.classes)
+        except DataError as error:
+            if split == "test":  # its labels may be kept secret, or be of other classes
+                raise NoTestPart(str(error)) from None
+            raise
         used = labels[rows] >= 0 if loose is None else (labels[rows] >= 0) | loose[rows]
         kept = round(kept * int(used.sum()) / len(rows))
         rows = rows[used]

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import Batch, DataError, Domain, describe, place_seed
+from energan.core import Batch, DataError, Domain, NoTestPart, describe, place_seed
 from energan.data.batches import Feed
 from energan.data.dataset import Augment, DataSet, mean_event, shape_of
 from energan.data.images.decoding import LOOKED_AT, Pixels, Unreadable, coloured, decode
@@ -249,7 +249,9 @@ def _source(settings: DataSettings, split: str) -> tuple[Table, Any]:
     path = folder or Path(name).expanduser()
     files = [path] if path.suffix == ".parquet" and path.is_file() else []
     if path.is_dir():
-        files = parquet_files(path, split)
+        files = parquet_files(path, split) or parquet_files(path, "train")
+    if split == "test" and files and files != parquet_files(path, "test"):
+        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
     if not files:
         raise DataError(
             f"{settings.source} cannot be streamed: name a Parquet file or a folder of them, or "

@@ -18,12 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan.core import Batch, DataError, Domain, describe
+from energan.core import Batch, DataError, Domain, NoTestPart, describe
 from energan.data.dataset import DataSet, mean_event
 from energan.data.settings import DataSettings
-from energan.data.sources.idx import Split
+from energan.data.sources.splits import Split, fixed_order
 from energan.data.sources.tag_files import TagFile, read_tag_file
-from energan.data.sources.toys import fixed_order
 
 Matrix = NDArray[np.float64]
 SMALLEST = 1e-9
@@ -155,7 +154,7 @@ def open_tags(settings: DataSettings, split: Split = "train") -> TagSet:
     path = Path(os.path.expanduser(settings.source))
     _check(settings, path)
     if split == "test":
-        raise DataError(f"{path} has no test set of its own: use the held-out part")
+        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
     file = read_tag_file(path)
     training, kept = _split(file, settings)
     columns, told = _vocabulary(file, training)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from energan import metrics
 from energan.anomaly.normal_data import subset
-from energan.core import DataError, SettingError
+from energan.core import DataError, NothingHeldOut, SettingError
 from energan.data import SOURCES, DataSet, open_data
-from energan.data.inference import Judged, NothingKept, open_images, same_source
+from energan.data.inference import Judged, open_images, same_source
 from energan.evaluation.metrics_file import about_run, keep_classes
 from energan.evaluation.results import Result, rounded, with_interval
 from energan.inference.classification import Classified, check_classifies
@@ -154,7 +154,7 @@ def known_events(run: Run, reference: str | None = None, labels: str | None = No
         (judged, *_), _ = open_images(
             [source], settings, run.domain, trained_on=labels is not None, labels=labels
         )
-    except NothingKept:
+    except NothingHeldOut:
         raise _nothing_kept(source) from None
     numbers = _numbered(run.class_names, judged)
     rows = (numbers >= 0).nonzero().flatten()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from energan import metrics
 from energan.core import DataError, SettingError
-from energan.data import DataSet, DataSettings, open_data
+from energan.data import DataSet, DataSettings, open_data, open_test_part
 from energan.evaluation.reference import Split
 from energan.evaluation.results import Better, Result, with_interval
 from energan.inference.run import Run
@@ -64,9 +64,8 @@ def judged(settings: DataSettings, source: str | None = None) -> Judged:
 
 def _tested(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
     kept = training.held_out
-    try:
-        test = open_data(settings, "test")
-    except DataError:  # it has no test part
+    test = open_test_part(settings)
+    if test is None:
         return (training, "training") if kept is None else (kept, "held-out")
     own = kept is not None and kept.fingerprint == test.fingerprint
     return test, "held-out" if own else "test"
@@ -75,10 +74,10 @@ def _tested(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
 def _other(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
     changes = {"source": source, "limit": None, "held_out": None}
     settings = settings.model_copy(update=changes)
-    try:
-        return open_data(settings, "test"), "test"
-    except DataError:  # it has no test part: none of its pairs were trained on
-        return open_data(settings.model_copy(update={"held_out": 0})), "test"
+    test = open_test_part(settings)
+    if test is None:  # none of its pairs were trained on
+        test = open_data(settings.model_copy(update={"held_out": 0}))
+    return test, "test"
 
 
 def check(wanted: Sequence[str]) -> None:

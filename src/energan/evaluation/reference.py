@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError, Domain
-from energan.data import DataSet, DataSettings, open_data
+from energan.data import DataSet, DataSettings, open_data, open_test_part
 
 Split = Literal["test", "held-out", "training"]
 AT_ONCE = 1000
@@ -108,11 +108,10 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
 
 def judged_part(settings: DataSettings, training: Callable[[], DataSet]) -> tuple[DataSet, Split]:
     """What runs on this data are judged by: its test part, else what `training` held out, else
-    the training events themselves. Raises DataError if none of it can be opened."""
-    try:
-        return open_data(settings, "test"), "test"
-    except DataError:  # it has no test part
-        pass
+    the training events themselves. Raises DataError if that part cannot be opened."""
+    test = open_test_part(settings)
+    if test is not None:
+        return test, "test"
     whole = training()
     if whole.held_out is not None:
         return whole.held_out, "held-out"

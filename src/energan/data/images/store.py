@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import DataError
+from energan.core import NoReadableImage
 from energan.data.images import cache
 from energan.data.images.decoder import BLOCK, Decoder, Shape, decode_raw, listed, wanted_parts
 from energan.data.images.decoding import Pixels, Unreadable, resolve
@@ -30,8 +30,8 @@ def decoded(
 ) -> Decoded:
     """The images of `source` at `rows` (int64, ascending; None for all), each decoded once.
 
-    Images that cannot be read are left out and listed. Raises DataError if none can be read, or if
-    sizes differ and `how` sets none.
+    Images that cannot be read are left out and listed. Raises NoReadableImage if none can be, or
+    DataError if sizes differ and `how` sets none.
     """
     rows = torch.arange(source.count) if rows is None else rows
     how = resolve(source, how)
@@ -43,7 +43,7 @@ def decoded(
 
 
 def _shape(source: Encoded, how: Decoding, rows: Tensor) -> Shape:
-    """(C, H, W) of all images, by the first that can be read. Raises DataError if there is none."""
+    """(C, H, W) of all images, by the first that can be read; NoReadableImage without one."""
     tried, first = 0, ""
     for part, wanted in wanted_parts(source, rows):
         raws = part.read()
@@ -55,7 +55,7 @@ def _shape(source: Encoded, how: Decoding, rows: Tensor) -> Shape:
                 continue
             channels, height, width = made.shape
             return channels, height, width
-    raise DataError(
+    raise NoReadableImage(
         f"{source.name} holds no image that can be read ({tried} were tried; the first, {first}): "
         "name a source of pictures"
     )

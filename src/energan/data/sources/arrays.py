@@ -12,7 +12,7 @@ from torch import Tensor
 
 from energan.core import DataError
 from energan.data.dataset import Source
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.splits import fixed_order
 
 EVENTS = ("x", "images", "data", "arr_0")
 LABELS = ("y", "labels")

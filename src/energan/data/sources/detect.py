@@ -3,15 +3,16 @@
 import difflib
 from pathlib import Path
 
-from energan.core import DataError, describe
+from energan.core import DataError, NoTestPart, describe
 from energan.data.images.checksums import content_of
 from energan.data.images.encoded import Encoded
 from energan.data.settings import DataSettings
 from energan.data.sources.arrays import arrays
 from energan.data.sources.folders import SUFFIXES, file_parts, image_folder
-from energan.data.sources.idx import Split, idx_file, idx_folder, is_idx
+from energan.data.sources.idx import idx_file, idx_folder, is_idx
 from energan.data.sources.mat import mat
 from energan.data.sources.named import NAMED, Opened, named
+from energan.data.sources.splits import Split
 from energan.data.sources.tables import HUB, Table, arrow, from_table, hub, parquet, parquet_files
 
 PHOTOS = "PHOTOS"
@@ -82,7 +83,7 @@ def _stored(path: Path, settings: DataSettings, split: Split) -> Opened | None:
     if files:
         return from_table(parquet(files, path.name), settings, split)
     if split == "test" and parquet_files(path, "train"):
-        raise DataError(f"{path} has no test set of its own: use the held-out part")
+        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
     tables = sorted(path.glob("*.mat"))
     if len(tables) == 1:
         return mat(tables[0], split)
@@ -95,7 +96,7 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Opened:
     if suffix == ".mat":
         return mat(path, split)
     if split == "test":
-        raise DataError(f"{path} has no test set of its own: use the held-out part")
+        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
     if suffix in (".npy", ".npz"):
         return arrays(path)
     if suffix == ".parquet":

@@ -7,21 +7,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from energan.core import DataError
+from energan.core import DataError, NoTestPart
 from energan.data.images.checksums import content_of
 from energan.data.images.encoded import Encoded, Part
 from energan.data.sources.label_csv import find_labels, labels_of
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.splits import SPLITS, fixed_order, held_out
 
 SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
     ".pgm", ".pbm", ".pnm", ".tga", ".avif",
 }  # fmt: skip
-SPLITS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
+NAMES = {"train": SPLITS["train"], "test": ("test", *SPLITS["val"])}
+"""Of the folder that is read for a split; one that is called `testing` may be a class."""
 UNLABELLED = ("unlabelled", "unlabeled")
 """Names, in any case, of the folder whose images have no class, beside the folders of classes."""
 FILES_A_PART = 256
-MOST_HELD_OUT = 10_000
 
 
 def image_folder(
@@ -73,10 +73,6 @@ def image_folder(
     )
 
 
-def held_out(count: int) -> int:
-    return min(count // 10, MOST_HELD_OUT)
-
-
 def file_parts(files: Sequence[Path]) -> tuple[Part, ...]:
     """Parts of a few hundred files each."""
 
@@ -107,13 +103,13 @@ def listed(root: Path) -> list[Path]:
 
 def _split(folder: Path, split: str) -> Path:
     there = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()}
-    for name in SPLITS[split]:
+    for name in NAMES[split]:
         # a class may be called so: a split stands beside another one, or alone
-        others = set(there) - {n for names in SPLITS.values() for n in names} - {*UNLABELLED}
+        others = set(there) - {n for names in NAMES.values() for n in names} - {*UNLABELLED}
         if name in there and not others:
             return there[name]
     if split == "test":
-        raise DataError(f"{folder} has no test set of its own: use the held-out part")
+        raise NoTestPart(f"{folder} has no test set of its own: use the held-out part")
     return folder
 
 

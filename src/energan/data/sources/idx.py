@@ -9,15 +9,13 @@ import struct
 import zlib
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from energan.core import DataError
+from energan.core import DataError, NoTestPart
 from energan.data.dataset import Source
-
-Split = Literal["train", "test"]
+from energan.data.sources.splits import Split
 
 IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
@@ -34,7 +32,8 @@ def idx_folder(folder: Path, split: Split = "train", name: str | None = None) ->
     """
     images, labels = _find(folder, IMAGES[split]), _find(folder, LABELS[split])
     if images is None:
-        raise DataError(
+        error = NoTestPart if split == "test" else DataError
+        raise error(
             f"{folder} does not hold {IMAGES[split]} or {IMAGES[split]}.gz: pass a folder that "
             "holds the original IDX files"
         )

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from energan.core import DataError, describe
+from energan.core import DataError, NoTestPart, describe
 from energan.data.dataset import Source
 from energan.data.sources.arrays import float_range, images_of
-from energan.data.sources.idx import Split
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.splits import Split, fixed_order
 
 Array = NDArray[Any]
 NAMES = ("images", "ff", "faces", "x", "X", "data")
@@ -46,7 +45,7 @@ def mat(path: Path, split: Split = "train") -> Source:
     if folds is not None and len(folds) == len(events):
         return _folded(source, np.asarray(folds)[:, 0], split)
     if split == "test":
-        raise DataError(f"{path} has no test set of its own: use the held-out part")
+        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
     return replace(source, held_out=len(events) // 10, order=fixed_order(len(events)))
 
 

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from energan.core import DataError
+from energan.core import DataError, NoTestPart
 from energan.data.dataset import Source
 from energan.data.images.checksums import content_of
 from energan.data.images.encoded import Encoded
 from energan.data.settings import DataSettings
-from energan.data.sources.folders import file_parts, held_out, image_folder, listed
-from energan.data.sources.idx import Split, idx_folder
+from energan.data.sources.folders import file_parts, image_folder, listed
+from energan.data.sources.idx import idx_folder
 from energan.data.sources.mat import mat
+from energan.data.sources.splits import Split, fixed_order, held_out
 from energan.data.sources.stacked import stacked_mnist
 from energan.data.sources.tables import from_table, parquet, parquet_files
-from energan.data.sources.toys import TOYS, digits, fixed_order
+from energan.data.sources.toys import TOYS, digits
 
 Opened = Source | Encoded
 Opener = Callable[[Path, DataSettings, Split], Opened]
@@ -52,7 +53,7 @@ def named(name: str, settings: DataSettings, split: Split) -> Opened:
     found = NAMED[name]
     if found.form is None:
         if split == "test":
-            raise DataError(f"{name} has no test set of its own: use the held-out part")
+            raise NoTestPart(f"{name} has no test set of its own: use the held-out part")
         return found.open(Path(), settings, split)
     opened = found.open(needed_folder(name), settings, split)
     return replace(opened, name=name)
@@ -102,7 +103,7 @@ def _table(folder: Path, settings: DataSettings, split: Split) -> Encoded | None
     if files:
         return from_table(parquet(files, folder.name), settings, split)
     if parquet_files(folder, "train"):
-        raise DataError(f"{folder} has no test part among its Parquet files")
+        raise NoTestPart(f"{folder} has no test part among its Parquet files")
     return None
 
 
@@ -120,7 +121,8 @@ def _cifar10(folder: Path, settings: DataSettings, split: Split) -> Opened:
     if not files:
         pickled = list(folder.rglob("data_batch_1"))
         why = "holds pickled Python, which is never read" if pickled else "holds no CIFAR-10"
-        raise DataError(
+        error = NoTestPart if split == "test" else DataError
+        raise error(
             f"{folder} {why}: get the binary version (data_batch_1.bin, …) or the hub's Parquet "
             "files"
         )
@@ -161,7 +163,7 @@ def _with_attributes(folder: Path, listing: Path, split: Split) -> Encoded:
             f"{listing} does not fit the images in {folder}: get both from one place again"
         )
     if split == "test":
-        raise DataError("celeba has no test set of its own here: use the held-out part")
+        raise NoTestPart("celeba has no test set of its own here: use the held-out part")
     attributes = torch.tensor([[int(v) > 0 for v in marks[f.name]] for f in files])
     return Encoded(
         "celeba", len(files), file_parts(files), lambda row: files[row].name,

@@ -14,15 +14,10 @@ from energan.core import DataError
 from energan.data.images.checksums import content_of
 from energan.data.images.decoding import Unreadable, coloured, decode, size_of
 from energan.data.images.encoded import Decoding, Encoded, Part
-from energan.data.sources.folders import SUFFIXES, file_parts, held_out, listed
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.folders import SUFFIXES, file_parts, listed
+from energan.data.sources.splits import SPLITS, fixed_order, held_out
 
 PairSplit = Literal["train", "val", "test"]
-SPLITS: dict[PairSplit, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
 ANY_SPLIT = tuple(name for names in SPLITS.values() for name in names)
 FILES_A_PART = 32
 """Fewer than of other files: halves are in memory without compression."""

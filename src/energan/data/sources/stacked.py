@@ -9,7 +9,8 @@ from torch import Tensor
 
 from energan.core import DataError
 from energan.data.dataset import Source
-from energan.data.sources.idx import Split, idx_folder
+from energan.data.sources.idx import idx_folder
+from energan.data.sources.splits import Split
 
 SEED = 0
 
@@ -36,6 +37,7 @@ def stacked_mnist(folder: Path, split: Split = "train") -> Source:
         events=digits.events[:, 0][chosen],
         labels=100 * a + 10 * b + c,
         class_names=tuple(f"{label:03d}" for label in range(1000)),
+        stacked_digits=True,
     )
 
 

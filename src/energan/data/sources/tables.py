@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import DataError, describe
+from energan.core import DataError, NoTestPart, describe
 from energan.data.images.checksums import cache_folder, content_of
 from energan.data.images.encoded import Encoded, Part
 from energan.data.settings import DataSettings
-from energan.data.sources.folders import held_out
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.splits import SPLITS, fixed_order, held_out
 
 IMAGES = ("image", "img", "images", "picture", "jpg", "png", "webp", "jpeg", "bytes")
 LABELS = ("label", "labels", "class", "classes", "category", "target", "y", "fine_label", "cls")
@@ -365,12 +364,15 @@ def hub_name(name: str) -> tuple[str, str | None]:
 def of_split(found: Any, split: str, name: str) -> Any:
     """The data set (or stream) of a split, of what may be a dictionary of them."""
     if not isinstance(found, dict):
+        if split == "test":
+            raise NoTestPart(f"{name} has no test set of its own: use the held-out part")
         return found
-    wanted = ("train", "training") if split == "train" else ("test", "validation", "valid", "val")
+    wanted = SPLITS["train"] if split == "train" else ("test", *reversed(SPLITS["val"]))
     for key in (*wanted, *(found if split == "train" and len(found) == 1 else ())):
         if key in found:
             return found[key]
-    raise DataError(f"{name} has no {split} part; it has {', '.join(found)}")
+    error = NoTestPart if split == "test" else DataError
+    raise error(f"{name} has no {split} part; it has {', '.join(found)}")
 
 
 def _of_dataset(found: Any, name: str) -> Table:
@@ -404,10 +406,9 @@ def datasets_library(offline: bool = True) -> Iterator[Any]:
             datasets.enable_progress_bars()
 
 
-_SPLITS = {
-    "train": re.compile(r"(^|[-_./])train(ing)?([-_.]|$)", re.I),
-    "test": re.compile(r"(^|[-_./])test(ing)?([-_.]|$)", re.I),
-    "validation": re.compile(r"(^|[-_./])(val|valid|validation)([-_.]|$)", re.I),
+_IN_NAMES = {
+    key: re.compile(rf"(^|[-_./])({'|'.join(names)})([-_.]|$)", re.I)
+    for key, names in SPLITS.items()
 }
 
 
@@ -419,7 +420,7 @@ def parquet_files(folder: Path, split: str) -> list[Path]:
     """
     files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
     names = {p: p.relative_to(folder).as_posix() for p in files}
-    said = {key: [p for p in files if found.search(names[p])] for key, found in _SPLITS.items()}
+    said = {key: [p for p in files if found.search(names[p])] for key, found in _IN_NAMES.items()}
     if split == "test":
-        return said["test"] or said["validation"]
-    return said["train"] or [p for p in files if p not in said["test"] + said["validation"]]
+        return said["test"] or said["val"]
+    return said["train"] or [p for p in files if p not in said["test"] + said["val"]]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from energan.data.dataset import Source
+from energan.data.sources.splits import fixed_order
 
 SEED, TRAINING, HELD_OUT = 0, 50_000, 10_000
 COUNT = TRAINING + HELD_OUT
@@ -102,9 +103,3 @@ def digits() -> Source:
         held_out=180,
         order=fixed_order(len(images)),
     )
-
-
-def fixed_order(size: int) -> torch.Tensor:
-    """A shuffle of `size` events that never changes, int64 (size,)."""
-    # RandomState: numpy promises that its streams stay as they are in every later version.
-    return torch.from_numpy(np.random.RandomState(0).permutation(size).astype(np.int64))

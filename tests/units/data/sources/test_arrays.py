@@ -7,7 +7,7 @@ import torch
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.splits import fixed_order
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (20, 4, 5), dtype=np.uint8)

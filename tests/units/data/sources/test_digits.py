@@ -3,7 +3,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from energan.data import DataSettings, open_data
-from energan.data.sources.toys import digits, fixed_order
+from energan.data.sources.splits import fixed_order
+from energan.data.sources.toys import digits
 
 
 def test_the_scans_and_their_labels_are_scikit_learns() -> None:

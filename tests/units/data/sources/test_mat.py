@@ -8,7 +8,7 @@ from scipy.io import savemat
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.splits import fixed_order
 
 RANDOM = np.random.default_rng(0)
 

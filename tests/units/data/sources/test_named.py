@@ -11,7 +11,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.splits import fixed_order
 from support.image_files import encoded, noise
 
 RANDOM = np.random.default_rng(0)

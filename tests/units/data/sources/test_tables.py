@@ -10,7 +10,7 @@ import torch
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.toys import fixed_order
+from energan.data.sources.splits import fixed_order
 from support.image_files import encoded, noise
 
 COUNT = 25

@@ -1,0 +1,27 @@
+"""How sources are split: the names of the parts, the order of the events, how many are held out."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Split = Literal["train", "test"]
+SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""The names, in lower case, that folders and files of a part have."""
+MOST_HELD_OUT = 10_000
+
+
+def held_out(count: int) -> int:
+    """How many of `count` training events are held out: a tenth, MOST_HELD_OUT at most."""
+    return min(count // 10, MOST_HELD_OUT)
+
+
+def fixed_order(size: int) -> Tensor:
+    """A shuffle of `size` events that never changes, int64 (size,)."""
+    # RandomState: numpy promises that its streams stay as they are in every later version.
+    return torch.from_numpy(np.random.RandomState(0).permutation(size).astype(np.int64))
