@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from energan.nets import winograd
+from energan.core import frozen_weights
 from energan.nets.resnet import ResidualEnergy
 from energan.samplers import langevin
-from energan.samplers.dynamics import slope
+from energan.samplers.dynamics import value_and_gradient
 from energan.training.device import EngineSettings, choose
 
 EVENT, STAGES, BLOCKS = (3, 32, 32), (128, 256, 256), (2,)
@@ -143,11 +143,11 @@ def differences(network: nn.Module, plain: nn.Module, x: Tensor) -> dict[str, li
     exact.load_state_dict(plain.state_dict())
     nets = {"plain": plain, "energan": network, "exact": exact}
     found = {}
-    with parametrize.cached(), winograd.remembered():
+    with frozen_weights():
         for name, net in nets.items():
             training, _ = net.training, net.eval()
             at = x.double() if name == "exact" else x
-            found[name] = slope(lambda x, net=net: net(x).squeeze(1), at)[1].flatten(1)
+            found[name] = value_and_gradient(lambda x, net=net: net(x).squeeze(1), at)[1].flatten(1)
             net.train(training)
     right = found.pop("exact")
     return {k: ((v - right).norm(dim=1) / right.norm(dim=1)).tolist() for k, v in found.items()}

@@ -11,9 +11,9 @@ from energan.version import __version__
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from energan.core import StepRule
     from energan.inference.chains import Followed
     from energan.inference.composition import Composable
-    from energan.samplers.dynamics import Rule
 
 IMAGES, POINTS = 10, 200
 """Snapshots of each chain."""
@@ -60,7 +60,7 @@ def follow(asked: Any) -> int:
     return 0
 
 
-def rule_asked(energy: "Composable", asked: Any) -> "Rule":
+def rule_asked(energy: "Composable", asked: Any) -> "StepRule":
     """The energy's rule with the options --step-size, --noise and --clip in it."""
     from energan.inference.chain_rules import rule_of
 

@@ -36,6 +36,7 @@ from energan.core.contracts import (
     Sampler,
     Scored,
     State,
+    StepRule,
     Sum,
     exact,
     full_precision,
@@ -50,6 +51,8 @@ from energan.core.streams import (
     calibrating,
     evaluating,
     frozen,
+    frozen_weights,
+    kept_while_frozen,
     through,
 )
 from energan.errors import (
@@ -95,6 +98,7 @@ __all__ = [
     "Scored",
     "SettingError",
     "State",
+    "StepRule",
     "Stream",
     "Streamed",
     "Sum",
@@ -104,7 +108,9 @@ __all__ = [
     "evaluating",
     "exact",
     "frozen",
+    "frozen_weights",
     "full_precision",
+    "kept_while_frozen",
     "place_seed",
     "through",
 ]

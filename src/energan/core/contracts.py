@@ -12,12 +12,8 @@ from torch import Tensor, nn
 
 from energan.core.randomness import Randomness
 from energan.core.schedules import FORMS, Schedule
-from energan.core.streams import (
-    Stream,
-)
-from energan.errors import (
-    SettingError,
-)
+from energan.core.streams import Stream
+from energan.errors import SettingError
 
 State = dict[str, Tensor]
 
@@ -217,8 +213,50 @@ class Sum(Energy):
         return Scored(torch.stack(values).sum(0))
 
 
+@dataclass(frozen=True)
+class StepRule:
+    """How one step of a chain is made.
+
+    step_size: ε. noise: None for the coupled form, else the noise's standard deviation, which is
+        no longer tied to ε: the chain then samples exp(−U/T) of T = noise²/(2ε).
+    clip: bound on each coordinate of the gradient; None for none.
+    low, high: the range that x is clamped to after each step; None for none.
+    noise_first: add the noise before the gradient is taken, as the original IGEBM code does.
+    """
+
+    step_size: float
+    noise: float | None = None
+    clip: float | None = None
+    low: float | None = None
+    high: float | None = None
+    noise_first: bool = False
+
+    @property
+    def descent(self) -> float:
+        """What the gradient is multiplied by."""
+        return self.step_size / 2 if self.noise is None else self.step_size
+
+    @property
+    def spread(self) -> float:
+        """The noise's standard deviation in one step."""
+        return self.step_size**0.5 if self.noise is None else self.noise
+
+
 class Sampler(nn.Module, ABC):
     """Where the contrast comes from: a generator network, or chains on the energy itself."""
+
+    makes_samples: bool = True
+    """Whether there ever are any."""
+    samples_at_once: bool = False
+    """Whether `sample` is called once for all samples, since a second call could repeat some."""
+    rule: StepRule | None = None
+    """How a step of its chains is made; None if it has no chains."""
+    chain_steps: int | None = None
+    """K: steps of its chains in one training step; None if it has no chains."""
+    start_range: tuple[float, float] | None = None
+    """The range that its chains start in, uniformly; None if it has no chains."""
+    metropolis: bool = False
+    """Whether a Metropolis test refuses some of a chain's moves (MALA)."""
 
     def init(self, context: Context) -> State:
         """The state that `draw` carries from step to step (a replay buffer, or nothing)."""
@@ -242,6 +280,12 @@ class Sampler(nn.Module, ABC):
         self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
     ) -> Draw | None:
         """`count` finished samples in evaluation mode; None if this sampler makes none."""
+        return None
+
+    def replayed(
+        self, state: State, count: int, condition: Tensor | None, draws: Randomness
+    ) -> Tensor | None:
+        """`count` chains as they lie in the replay buffer of `state`; None if it keeps none."""
         return None
 
 

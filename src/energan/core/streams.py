@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from energan.core.randomness import Randomness
 
@@ -98,6 +99,34 @@ def frozen(network: T) -> Iterator[T]:
             p.requires_grad_(True)
         for buffer, value in before:
             buffer.copy_(value)
+
+
+_kept: dict[int, tuple[torch.Tensor, Any]] | None = None
+
+
+@contextmanager
+def frozen_weights() -> Iterator[None]:
+    """Within it no weight changes, so what is computed from weights alone is computed once.
+
+    That is what `torch.nn.utils.parametrize` makes of them, as spectral norm does, and what layers
+    keep in `kept_while_frozen()`. It nests: all is forgotten at the outermost end.
+    """
+    global _kept
+    outer = _kept
+    _kept = {} if outer is None else outer
+    try:
+        with parametrize.cached():
+            yield
+    finally:
+        _kept = outer
+
+
+def kept_while_frozen() -> dict[int, tuple[torch.Tensor, Any]] | None:
+    """{id of a weight: (the weight, what was made of it)}; None outside of `frozen_weights`.
+
+    The weight is kept beside what was made, so that no other can get its id meanwhile.
+    """
+    return _kept
 
 
 @contextmanager

@@ -2,15 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
 
-from energan.core import Randomness, SettingError
+from energan.core import Randomness, SettingError, StepRule
 from energan.inference.composition import Composable, runs_of
 from energan.samplers import metropolis
-from energan.samplers.chains import LEAST_AT_ONCE, NUMBERS_AT_ONCE, Dynamics, LangevinChains
-from energan.samplers.dynamics import Chains, Function, Rule, Walk, check_spread, follow, init, step
+from energan.samplers.chains import Dynamics
+from energan.samplers.dynamics import (
+    Chains,
+    ChainState,
+    Function,
+    check_spread,
+    init,
+    run_chain,
+    step,
+)
 
 TURN = 10
 """Steps of each energy before the next takes over."""
@@ -27,7 +36,7 @@ class Plan:
     Raises SettingError for numbers that make no sense, and for MALA by a rule that it cannot have.
     """
 
-    rules: tuple[Rule, ...]
+    rules: tuple[StepRule, ...]
     steps: int
     turn: int = TURN
     anneal: float = 0.0
@@ -48,7 +57,7 @@ class Plan:
             if exact and not tests(rule):
                 raise SettingError("MALA's noise is √ε, and no gradient is bounded: leave both out")
 
-    def at(self, k: int) -> tuple[int, Rule]:
+    def at(self, k: int) -> tuple[int, StepRule]:
         """The energy of step k (from 0), and its rule there."""
         which = k // self.turn % len(self.rules)
         return which, scaled(self.rules[which], self.share(k))
@@ -59,7 +68,7 @@ class Plan:
         return min(1.0, (self.steps - k) / falling) if falling else 1.0
 
 
-def scaled(rule: Rule, share: float) -> Rule:
+def scaled(rule: StepRule, share: float) -> StepRule:
     """The rule with its step and its noise times `share`; so is the temperature."""
     if share == 1:
         return rule
@@ -71,7 +80,7 @@ def rule_of(
     step_size: float | None = None,
     noise: float | Literal["coupled"] | None = None,
     clip: float | Literal["none"] | None = None,
-) -> Rule:
+) -> StepRule:
     """The run's rule with what is given changed.
 
     noise: a number, or "coupled" for √step_size with half the gradient; clip: a number or "none".
@@ -95,15 +104,15 @@ def rule_of(
     return rule
 
 
-def exact_of(run: Composable, rule: Rule, dynamics: Dynamics | None) -> bool:
+def exact_of(run: Composable, rule: StepRule, dynamics: Dynamics | None) -> bool:
     """Whether moves are tested: as asked for, or as the run was trained if the rule allows it."""
     if dynamics is not None:
         return dynamics == "mala"
-    sampler = runs_of([run])[0].sampler
-    return isinstance(sampler, LangevinChains) and sampler.dynamics == "mala" and tests(rule)
+    metropolis: bool = runs_of([run])[0].sampler.metropolis
+    return metropolis and tests(rule)
 
 
-def tests(rule: Rule) -> bool:
+def tests(rule: StepRule) -> bool:
     """Whether steps of this rule can be tested: the noise is √ε, the gradient as it is."""
     return rule.noise is None and rule.clip is None
 
@@ -114,51 +123,46 @@ def moved(
     x: Tensor,
     draws: Randomness,
     *,
-    held: Tensor | None = None,
+    mask: Tensor | None = None,
     after: Callable[[Tensor], Tensor] | None = None,
     watch: Callable[[int, Tensor], None] | None = None,
 ) -> Chains:
     """Where chains that start at x (B, *event) are after the plan, and how they went.
 
-    held: bool, coordinates that stay. after: what each step's x is brought to, as by a constraint.
+    mask: bool, coordinates that stay. after: what each step's x is brought to, as by a constraint.
     """
     before: tuple[int, float] | None = None
 
-    def move(walk: Walk) -> Walk:
+    def move(state: ChainState) -> ChainState:
         nonlocal before
-        which, rule = plan.at(walk.steps)
+        which, rule = plan.at(state.steps)
         if not (plan.exact and plan.exact[which]):
-            before, made = None, step(energies[which], walk, rule, draws.normal, held)
+            before, made = None, step(energies[which], state, rule, draws.normal, mask)
         else:
-            share = plan.share(walk.steps)
-            u = _divided(energies[which], share)
+            share = plan.share(state.steps)
+            u = _at_temperature(energies[which], share)
             if before != (which, share):
-                walk = _taken_over(u, walk)
+                state = _take_over(u, state)
             before = which, share
             size = plan.rules[which].step_size * share**2  # so that the noise falls by `share`
-            made = metropolis.step(u, walk, size, draws.normal, lambda n: draws.uniform(0, 1, n))
+            made = metropolis.step(u, state, size, draws.normal, partial(draws.uniform, 0, 1))
         return made if after is None else replace(made, x=after(made.x))
 
-    return follow(move, init(x), plan.steps, held, watch)
+    return run_chain(move, init(x), plan.steps, mask, watch)
 
 
-def _divided(energy: Function, temperature: float) -> Function:
+def _at_temperature(energy: Function, temperature: float) -> Function:
     return energy if temperature == 1 else lambda x: energy(x) / temperature
 
 
-def _taken_over(energy: Function, walk: Walk) -> Walk:
-    """The walk with U and ∇U of another energy."""
-    fresh = metropolis.begin(energy, walk.x)
-    start = walk.start if walk.steps else fresh.start
-    accepted = fresh.accepted if walk.accepted is None else walk.accepted
+def _take_over(energy: Function, state: ChainState) -> ChainState:
+    """The state with U and ∇U of another energy."""
+    fresh = metropolis.init(energy, state.x)
+    start = state.start if state.steps else fresh.start
+    accepted = fresh.accepted if state.accepted is None else state.accepted
     return replace(
-        walk, energy=fresh.energy, start=start, gradient=fresh.gradient, accepted=accepted
+        state, energy=fresh.energy, start=start, gradient=fresh.gradient, accepted=accepted
     )
-
-
-def at_once(x: Tensor) -> int:
-    """Chains that are moved together: all their maps are in memory for a gradient."""
-    return max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // x[0].numel())
 
 
 def check_finite(x: Tensor, k: int, plan: Plan) -> None:

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from energan.core import Randomness, SettingError
+from energan.core import Randomness, SettingError, StepRule
 from energan.data import DataSet, open_data
-from energan.inference.chain_rules import TURN, Plan, at_once, check_finite, exact_of, moved
+from energan.inference.chain_rules import TURN, Plan, check_finite, exact_of, moved
 from energan.inference.composition import Composable, check_alike, classes_of, runs_of
 from energan.io.console import progress
-from energan.samplers.chains import Dynamics, LangevinChains
-from energan.samplers.dynamics import Chains, Rule
+from energan.samplers.chains import Dynamics, chains_at_once
+from energan.samplers.dynamics import Chains
 
 Start = Literal["noise", "buffer", "data"]
 BOX = 4.0
@@ -50,7 +50,7 @@ def sample_chains(
     steps: int = 500,
     start: Start | Tensor = "noise",
     turn: int = TURN,
-    rules: Rule | Sequence[Rule] | None = None,
+    rules: StepRule | Sequence[StepRule] | None = None,
     anneal: float = 0.0,
     labels: Tensor | None = None,
     seed: int = 0,
@@ -83,7 +83,7 @@ def sample_chains(
     plan = Plan(chosen, steps, turn, anneal, exact)
     x, labels = _begun(parts, count, start, labels, seed, data)
     taken = sorted({round(i * steps / (snapshots - 1)) for i in range(snapshots)})
-    chunk = at_once(x)
+    chunk = chains_at_once(x)
     chunks = list(torch.arange(count).split(chunk))
     seen: list[Tensor] = []
     went: list[Chains] = []
@@ -135,10 +135,12 @@ def _followed(
     return torch.stack(kept), made
 
 
-def _rules(parts: Sequence[Composable], rules: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
+def _rules(
+    parts: Sequence[Composable], rules: StepRule | Sequence[StepRule] | None
+) -> tuple[StepRule, ...]:
     if rules is None:
         return tuple(part.rule for part in parts)
-    given = (rules,) * len(parts) if isinstance(rules, Rule) else tuple(rules)
+    given = (rules,) * len(parts) if isinstance(rules, StepRule) else tuple(rules)
     if len(given) != len(parts):
         raise SettingError(f"{len(given)} rules for {len(parts)} energies: give one each, or one")
     return given
@@ -183,10 +185,8 @@ def _begun(
 
 def noise(run: Any, count: int, seed: int) -> Tensor:
     """Uniform over the data's range, or the box that the run's own chains started in."""
-    low, high = run.domain.low, run.domain.high
-    if isinstance(run.sampler, LangevinChains):
-        low, high = run.sampler.replay.low, run.sampler.replay.high
-    elif low is None or high is None:
+    low, high = run.sampler.start_range or (run.domain.low, run.domain.high)
+    if low is None or high is None:
         low, high = -BOX, BOX
     return Randomness([seed]).at("chains", "start").uniform(low, high, count, *run.domain.shape)
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energan.core import Domain, SettingError
-from energan.samplers.dynamics import Function, Rule
+from energan.core import Domain, SettingError, StepRule
+from energan.samplers.dynamics import Function
 
 
 class Composable(ABC):
@@ -31,7 +31,7 @@ class Composable(ABC):
 
     @property
     @abstractmethod
-    def rule(self) -> Rule:
+    def rule(self) -> StepRule:
         """How a step of a chain is made."""
 
     @property
@@ -80,8 +80,8 @@ class Composition(Composable):
         return self._terms
 
     @property
-    def rule(self) -> Rule:
-        rule: Rule = self._terms[0][1].rule
+    def rule(self) -> StepRule:
+        rule: StepRule = self._terms[0][1].rule
         return rule
 
     def potential(self, condition: Tensor | None = None) -> Function:

@@ -12,14 +12,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from energan.core import DataError, Domain, Randomness, SettingError
+from energan.core import DataError, Domain, Randomness, SettingError, StepRule
 from energan.data import DataSettings, open_data
 from energan.data.inference import open_images
-from energan.inference.chain_rules import Plan, at_once, check_finite, moved
+from energan.inference.chain_rules import Plan, check_finite, moved
 from energan.inference.chains import noise
 from energan.inference.composition import Composable, check_alike, runs_of
 from energan.io.console import progress
-from energan.samplers.dynamics import Rule
+from energan.samplers.chains import chains_at_once
 
 Region = Literal["left", "right", "top", "bottom", "centre"]
 REGIONS: tuple[Region, ...] = ("left", "right", "top", "bottom", "centre")
@@ -45,7 +45,7 @@ def restore(
     noise_std: float | None = None,
     steps: int = STEPS,
     start: Start = "noise",
-    rule: Rule | None = None,
+    rule: StepRule | None = None,
     anneal: float = ANNEAL,
     labels: Tensor | None = None,
     seed: int = 0,
@@ -82,7 +82,7 @@ def restore(
     filling = _mean(first) if start == "mean" else noise(first, len(x), seed)
     begun = torch.where(hidden, filling, x)
     plan = Plan((run.rule if rule is None else rule,), steps, anneal=anneal)
-    parts, chunks = [], list(torch.arange(len(x)).split(at_once(x)))
+    parts, chunks = [], list(torch.arange(len(x)).split(chains_at_once(x)))
     with progress("restoring", steps * len(chunks), "steps") as advance:
         for rows in chunks:
             draws = Randomness([seed], first.engine.device).at("restore", int(rows[0]))
@@ -90,7 +90,7 @@ def restore(
             u = run.potential(None if labels is None else labels[rows])
             made = moved(
                 [u], plan, y, draws,
-                held=known if noise_std is None else None,
+                mask=known if noise_std is None else None,
                 after=None if noise_std is None else _Within(y, known, noise_std),
                 watch=lambda k, now: advance(),
             ).x  # fmt: skip

@@ -18,6 +18,7 @@ from energan.core import (
     Randomness,
     Scored,
     SettingError,
+    StepRule,
     attach,
     describe,
 )
@@ -35,9 +36,7 @@ from energan.inference.classification import (
 from energan.inference.composition import Composable
 from energan.io.console import progress
 from energan.io.run_folder import RunFolder
-from energan.samplers.chains import LangevinChains
-from energan.samplers.dynamics import Function, Rule, default_rule, potential
-from energan.samplers.none import NoSampler
+from energan.samplers.dynamics import Function, default_rule, potential
 from energan.training import checkpoint as checkpoints
 from energan.training.device import EngineSettings, choose
 from energan.training.hooks import best_step
@@ -108,7 +107,7 @@ class Run(Composable):
     @property
     def makes_samples(self) -> bool:
         """Whether it has a sampler."""
-        return not isinstance(self.sampler, NoSampler)
+        return self.sampler.makes_samples
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
@@ -130,7 +129,7 @@ class Run(Composable):
             for name, value in self._hyper.items()
         }
         parts, chunk = [], self._at_once(conditions)
-        if isinstance(self.sampler, LangevinChains):  # it takes no chain twice, and splits itself
+        if self.sampler.samples_at_once:
             chunk = count
         for start in range(0, count, chunk):
             context = Context(self.step, hyper, randomness.at("sample", start))
@@ -217,28 +216,27 @@ class Run(Composable):
         return potential(self.energy_network, condition)
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> StepRule:
         """How a step on this energy is made: as in its training, or by its data's range."""
-        if isinstance(self.sampler, LangevinChains):
-            return self.sampler.rule
-        return default_rule(self.domain)
+        return self.sampler.rule or default_rule(self.domain)
 
     @property
     def chain_steps(self) -> int:
         """K: as in its training, or the published 60."""
-        return self.sampler.steps if isinstance(self.sampler, LangevinChains) else CHAIN_STEPS
+        return self.sampler.chain_steps or CHAIN_STEPS
 
     def replayed(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor | None:
         """Chains as they lie in the run's replay buffer, float (count, *event), on the CPU.
 
         condition: the labels whose chains to take. None if the run has no buffer.
         """
-        if not isinstance(self.sampler, LangevinChains):
+        if self.sampler.rule is None:
             return None
         labels = self._conditions(count, condition)
         labels = None if labels is None else labels.to(self.engine.device)
         draws = Randomness([seed], self.engine.device).at("replayed")
-        return self.sampler.replayed(self._state, count, labels, draws).float().cpu()
+        chains = self.sampler.replayed(self._state, count, labels, draws)
+        return None if chains is None else chains.float().cpu()
 
     # --- the verdict ------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ settings speak of [0, 1] and are rescaled to the data's range. The defaults are 
 from pydantic import Field
 
 from energan.core import Config as BaseConfig
-from energan.core import Domain, Model, Optimiser, SettingError
+from energan.core import Domain, Model, Optimiser, SettingError, StepRule
 from energan.core.schedules import Schedule
 from energan.energies.scalar import Scalar
 from energan.nets.conditional import classes_of
@@ -23,7 +23,7 @@ from energan.nets.resnet import ResidualEnergy
 from energan.objectives import MaximumLikelihood
 from energan.objectives.contrastive import L2
 from energan.samplers.chains import LangevinChains
-from energan.samplers.dynamics import Rule, check_spread, scaled_rule
+from energan.samplers.dynamics import check_spread, scaled_rule
 from energan.samplers.replay import Replay
 
 ADAM = Optimiser(lr=0.0001, beta1=0.0)
@@ -105,7 +105,7 @@ def build(config: Config, domain: Domain) -> Model:
     )
 
 
-def chosen(rule: Rule) -> dict[str, str]:
+def chosen(rule: StepRule) -> dict[str, str]:
     """The steps that are made where the data's range is not [0, 1], in words."""
     if rule.low == 0 and rule.high == 1:
         return {}

@@ -13,7 +13,7 @@ without both. There is no spectral norm: modes that are narrow need a U that is 
 from pydantic import Field
 
 from energan.core import Config as BaseConfig
-from energan.core import Domain, Model, Optimiser, SettingError
+from energan.core import Domain, Model, Optimiser, SettingError, StepRule
 from energan.core.schedules import Schedule
 from energan.energies.scalar import Scalar
 from energan.nets.conditional import WithLabels, classes_of
@@ -21,7 +21,6 @@ from energan.nets.mlp import Widths, smooth_mlp
 from energan.objectives import MaximumLikelihood
 from energan.objectives.contrastive import L2
 from energan.samplers.chains import Dynamics, LangevinChains
-from energan.samplers.dynamics import Rule
 from energan.samplers.replay import Replay
 
 ADAM = Optimiser(lr=0.001, beta1=0.0)
@@ -73,7 +72,7 @@ def build(config: Config, domain: Domain) -> Model:
     classes = classes_of(domain, "igebm_points") if config.conditional else 0
     mlp = smooth_mlp(domain.size, config.hidden, beside=classes, spectral=config.spectral)
     sampler = LangevinChains(
-        Rule(config.step_size, config.noise, config.clip),
+        StepRule(config.step_size, config.noise, config.clip),
         config.steps,
         Replay(config.buffer, domain.shape, -config.box, config.box, classes=classes or None),
         restart=config.restart,

@@ -7,18 +7,18 @@ the tile, Aᵀ interpolates. The points 0, 1, −1, ½, −2, ∞ are closed und
 kernel's taps and alternates their signs: so that G w Gᵀ serves the gradient as well, with other A
 and B. The largest error is some 3e-6 of the largest output, direct convolution's 1.5e-6.
 
-A chain calls frozen weights many times: within `remembered` G w Gᵀ is computed once for each, and
-only there is it used.
+A chain calls frozen weights many times: within `energan.core.frozen_weights` G w Gᵀ is computed
+once for each, and only there is it used.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from energan.core import kept_while_frozen
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and ∞
 PARTNERS, GAINS = (5, 2, 1, 4, 3, 0), (1.0, 1.0, 1.0, 0.25, 4.0, 1.0)
@@ -54,26 +54,12 @@ FLIPPED = _sides(
     _SIGNS[:OUT, None] * (_A * torch.tensor(GAINS))[:, list(PARTNERS)],
 )
 
-_kept: dict[int, tuple[Tensor, Tensor]] | None = None
-
-
-@contextmanager
-def remembered() -> Iterator[None]:
-    """Within it weights do not change, and their transforms are kept."""
-    global _kept
-    outer = _kept
-    _kept = {} if outer is None else outer
-    try:
-        yield
-    finally:
-        _kept = outer
-
 
 def pays(x: Tensor, weight: Tensor) -> bool:
     """Whether the convolution of x (B, I, H, W) by weight (O, I, 3, 3) is better done here."""
     batch, _, height, width = x.shape
     return (
-        _kept is not None
+        kept_while_frozen() is not None
         and x.requires_grad
         and torch.is_grad_enabled()
         and not weight.requires_grad
@@ -86,14 +72,17 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 
 
 def transformed(weight: Tensor) -> Tensor:
-    """(O, I, 3, 3) -> (36, I, O), kept within `remembered`."""
-    kept = {} if _kept is None else _kept
-    if id(weight) not in kept:
-        outputs, inputs = weight.shape[:2]
-        flat = weight.detach().permute(2, 3, 1, 0).reshape(TAPS**2, -1)
-        made = torch.kron(_G, _G).to(weight) @ flat
-        kept[id(weight)] = weight, made.view(-1, inputs, outputs)
-    return kept[id(weight)][1]
+    """(O, I, 3, 3) -> (36, I, O), kept within `frozen_weights`."""
+    kept = kept_while_frozen()
+    if kept is not None and id(weight) in kept:
+        known: Tensor = kept[id(weight)][1]
+        return known
+    outputs, inputs = weight.shape[:2]
+    flat = weight.detach().permute(2, 3, 1, 0).reshape(TAPS**2, -1)
+    made = (torch.kron(_G, _G).to(weight) @ flat).view(-1, inputs, outputs)
+    if kept is not None:
+        kept[id(weight)] = weight, made
+    return made
 
 
 def tiled(x: Tensor, kernel: Tensor, sides: Sides, slope: float, bias: Tensor | None) -> Tensor:

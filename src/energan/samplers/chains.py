@@ -4,11 +4,11 @@ Each step takes a batch of chains out of the replay buffer, starts a few of them
 moves all K steps downhill with noise on the energy as it is, and puts them back.
 """
 
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
 from energan.core import (
     Batch,
@@ -19,16 +19,18 @@ from energan.core import (
     Sampler,
     SettingError,
     State,
+    StepRule,
     Stream,
     frozen,
+    frozen_weights,
 )
 from energan.samplers import dynamics, metropolis
-from energan.samplers.dynamics import Chains, Rule, follow, potential
+from energan.samplers.dynamics import Chains, potential, run_chain
 from energan.samplers.replay import Replay
 
 Dynamics = Literal["langevin", "mala"]
 NUMBERS_AT_ONCE, LEAST_AT_ONCE = 2**17, 16
-"""Of the chains that `sample` moves together: all their maps are in memory for a gradient."""
+"""Of chains that are moved together."""
 
 STUCK = 20
 """Moves refused in a row that no chain has by chance, where half of them are accepted."""
@@ -45,9 +47,13 @@ class LangevinChains(Sampler):
         share of exp(−U): of "mala" alone, for events of few numbers.
     """
 
+    samples_at_once = True  # else a chain could be taken twice
+    rule: StepRule
+    chain_steps: int
+
     def __init__(
         self,
-        rule: Rule,
+        rule: StepRule,
         steps: int,
         replay: Replay,
         *,
@@ -57,10 +63,10 @@ class LangevinChains(Sampler):
         jumps: int = 0,
     ) -> None:
         super().__init__()
-        self.jumps = jumps
-        self.rule, self.steps, self.replay = rule, steps, replay
+        self.rule, self.chain_steps, self.replay = rule, steps, replay
+        self.start_range = replay.low, replay.high
         self.restart, self.sample_steps = restart, sample_steps
-        self.dynamics: Dynamics = dynamics
+        self.metropolis, self.jumps = dynamics == "mala", jumps
 
     def init(self, context: Context) -> State:
         if context.members > 1:
@@ -86,15 +92,15 @@ class LangevinChains(Sampler):
         anew = draws.keep(self.restart, count) | (ages == 0)
         x = replay.get(state, slots)
         x = torch.where(_like(anew, x), replay.noise(draws, count), x)
-        ages = ages.masked_fill(anew, 0) + self.steps
+        ages = ages.masked_fill(anew, 0) + self.chain_steps
         labels = None
         if replay.classes is not None:
             assert batch.condition is not None
             # Those of the data, so that both terms of the loss weigh the classes alike.
             labels = torch.where(anew, batch.condition, state["labels"][slots])
-        made = self._move(energy, x, self.steps, labels, "fake", draws)
+        made = self._move(energy, x, self.chain_steps, labels, "fake", draws)
         kept = made.x
-        if made.acceptance is not None and self.steps >= STUCK:
+        if made.acceptance is not None and self.chain_steps >= STUCK:
             # A chain that is refused every move, on a wall too steep for the step, would stay, and
             # training would raise the wall under it without end.
             stuck = made.acceptance == 0
@@ -122,7 +128,7 @@ class LangevinChains(Sampler):
         x = self.replayed(state, count, condition, draws)
         if not self.sample_steps:
             return Draw(x, condition)
-        size = max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // x[0].numel())
+        size = chains_at_once(x)
         labels = [None] * -(-count // size) if condition is None else condition.split(size)
         parts = [
             self._move(energy, part, self.sample_steps, y, "eval", draws).x
@@ -157,22 +163,22 @@ class LangevinChains(Sampler):
         stream: Stream,
         draws: Randomness,
     ) -> Chains:
-        with frozen(energy), parametrize.cached():
+        with frozen(energy), frozen_weights():
             u = potential(energy, labels, stream)
-            if self.dynamics == "langevin":
+            if not self.metropolis:
                 return dynamics.run(u, x, self.rule, steps, draws.normal)
-            size = self.rule.step_size
             if self.jumps:
-                x = self._jumped(energy, x, labels, stream, draws)
-            return follow(
-                lambda walk: metropolis.step(
-                    u, walk, size, draws.normal, lambda count: draws.uniform(0, 1, count)
-                ),
-                metropolis.begin(u, x),
-                steps,
+                x = self._jump(energy, x, labels, stream, draws)
+            move = partial(
+                metropolis.step,
+                u,
+                step_size=self.rule.step_size,
+                draw=draws.normal,
+                uniform=partial(draws.uniform, 0, 1),
             )
+            return run_chain(move, metropolis.init(u, x), steps)
 
-    def _jumped(
+    def _jump(
         self, energy: Energy, x: Tensor, labels: Tensor | None, stream: Stream, draws: Randomness
     ) -> Tensor:
         """x, or places of the box that it jumps to; what lies outside of the box stays."""
@@ -208,6 +214,12 @@ class LangevinChains(Sampler):
         assert self.rule.low is not None
         assert self.rule.high is not None
         return ((x <= self.rule.low) | (x >= self.rule.high)).float().mean().view(1)
+
+
+def chains_at_once(x: Tensor) -> int:
+    """How many chains as x (B, *event) are moved together: all maps of all are in memory for a
+    gradient."""
+    return max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // x[0].numel())
 
 
 def _some(slots: Tensor, count: int, draws: Randomness) -> Tensor:

@@ -10,14 +10,22 @@ which the Metropolis test of `energan.samplers.metropolis` removes.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from energan.core import Domain, Energy, SettingError, Stream, exact, frozen
-from energan.nets import winograd
+from energan.core import (
+    Domain,
+    Energy,
+    SettingError,
+    StepRule,
+    Stream,
+    exact,
+    frozen,
+    frozen_weights,
+)
 
 Function = Callable[[Tensor], Tensor]
 """x (B, *event) -> U (B,)."""
@@ -27,43 +35,14 @@ Watch = Callable[[int, Tensor], None]
 """Called with (steps done, x) after each step."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How one step is made.
-
-    step_size: ε. noise: None for the coupled form, else the noise's standard deviation, which is
-        no longer tied to ε: the chain then samples exp(−U/T) of T = noise²/(2ε).
-    clip: bound on each coordinate of the gradient; None for none.
-    low, high: the range that x is clamped to after each step; None for none.
-    noise_first: add the noise before the gradient is taken, as the original IGEBM code does.
-    """
-
-    step_size: float
-    noise: float | None = None
-    clip: float | None = None
-    low: float | None = None
-    high: float | None = None
-    noise_first: bool = False
-
-    @property
-    def descent(self) -> float:
-        """What the gradient is multiplied by."""
-        return self.step_size / 2 if self.noise is None else self.step_size
-
-    @property
-    def spread(self) -> float:
-        """The noise's standard deviation in one step."""
-        return self.step_size**0.5 if self.noise is None else self.noise
-
-
-def default_rule(domain: Domain) -> Rule:
+def default_rule(domain: Domain) -> StepRule:
     """For an energy that was trained without chains.
 
     In a bounded range the published step 10, noise 0.005 and bound 0.01 of [0, 1], rescaled; else
     the coupled form at the text's ε = 1/200.
     """
     if domain.low is None or domain.high is None:
-        return Rule(1 / 200)
+        return StepRule(1 / 200)
     return scaled_rule(10.0, 0.005, 0.01, domain.low, domain.high, noise_first=True)
 
 
@@ -75,10 +54,10 @@ def scaled_rule(
     high: float,
     *,
     noise_first: bool,
-) -> Rule:
+) -> StepRule:
     """The rule on [low, high] whose chains are those of this step, noise and bound on [0, 1]."""
     scale = high - low
-    return Rule(
+    return StepRule(
         step_size * scale**2,
         None if noise is None else noise * scale,
         None if clip is None else clip / scale,
@@ -88,7 +67,7 @@ def scaled_rule(
     )
 
 
-def check_spread(rule: Rule) -> None:
+def check_spread(rule: StepRule) -> None:
     """Raise SettingError if the noise of one step alone fills the range that chains are held in."""
     if rule.low is None or rule.high is None or rule.spread <= (rule.high - rule.low) / 2:
         return
@@ -100,18 +79,19 @@ def check_spread(rule: Rule) -> None:
 
 
 @dataclass(frozen=True)
-class Walk:
+class ChainState:
     """The state of chains: where they are, and what was seen on the way.
 
     x: (B, *event). energy: (B,), U at the last point whose gradient was taken; start: U at the
-    first. slopes: (B,), the sum over steps of the norm of ∇U, before clipping. steps: how many.
+    first. gradient_norms: (B,), the sum over steps of the norm of ∇U, before clipping. steps: how
+    many.
     Where moves may be refused: gradient, ∇U at x, and accepted (B,), the moves made.
     """
 
     x: Tensor
     energy: Tensor
     start: Tensor
-    slopes: Tensor
+    gradient_norms: Tensor
     steps: int = 0
     gradient: Tensor | None = None
     accepted: Tensor | None = None
@@ -132,7 +112,7 @@ class Chains:
     acceptance: Tensor | None = None
 
 
-def slope(energy: Function, x: Tensor) -> tuple[Tensor, Tensor]:
+def value_and_gradient(energy: Function, x: Tensor) -> tuple[Tensor, Tensor]:
     """U(x) (B,) and ∇U(x) (B, *event), both without a graph.
 
     Raises ValueError if `energy` does not give one number for each x.
@@ -149,22 +129,22 @@ def slope(energy: Function, x: Tensor) -> tuple[Tensor, Tensor]:
     return u.detach(), gradient
 
 
-def init(x: Tensor) -> Walk:
+def init(x: Tensor) -> ChainState:
     """Chains that start at x (B, *event)."""
     nothing = torch.zeros(len(x), device=x.device)
-    return Walk(x.detach(), nothing, nothing, nothing)
+    return ChainState(x.detach(), nothing, nothing, nothing)
 
 
 def step(
-    energy: Function, walk: Walk, rule: Rule, draw: Normal, held: Tensor | None = None
-) -> Walk:
-    """One step of all chains. held: where no noise comes before the gradient."""
-    x = walk.x
+    energy: Function, state: ChainState, rule: StepRule, draw: Normal, mask: Tensor | None = None
+) -> ChainState:
+    """One step of all chains. mask: where no noise comes before the gradient."""
+    x = state.x
     if rule.noise_first:
         moved = x.add(draw(*x.shape), alpha=rule.spread)
-        x = moved if held is None else torch.where(held, x, moved)
-    u, gradient = slope(energy, x)
-    slopes = walk.slopes + lengths(gradient)
+        x = moved if mask is None else torch.where(mask, x, moved)
+    u, gradient = value_and_gradient(energy, x)
+    norms = state.gradient_norms + norm(gradient)
     if rule.clip is not None:
         gradient = gradient.clamp_(-rule.clip, rule.clip)
     x = x.add(gradient, alpha=-rule.descent)  # new memory: the caller's x stays
@@ -172,47 +152,47 @@ def step(
         x.add_(draw(*x.shape), alpha=rule.spread)
     if rule.low is not None or rule.high is not None:
         x.clamp_(rule.low, rule.high)
-    return Walk(x, u, u if walk.steps == 0 else walk.start, slopes, walk.steps + 1)
+    return ChainState(x, u, u if state.steps == 0 else state.start, norms, state.steps + 1)
 
 
 def run(
     energy: Function,
     x: Tensor,
-    rule: Rule,
+    rule: StepRule,
     steps: int,
     draw: Normal,
     *,
-    held: Tensor | None = None,
+    mask: Tensor | None = None,
     watch: Watch | None = None,
 ) -> Chains:
     """`steps` steps from x (B, *event). Memory does not grow with their number.
 
-    draw: *shape -> N(0, 1). held: bool, broadcastable to x: coordinates that stay as they are.
+    draw: *shape -> N(0, 1). mask: bool, broadcastable to x: coordinates that stay as they are.
     """
-    return follow(lambda walk: step(energy, walk, rule, draw, held), init(x), steps, held, watch)
+    move = partial(step, energy, rule=rule, draw=draw, mask=mask)
+    return run_chain(move, init(x), steps, mask, watch)
 
 
-def follow(
-    move: Callable[[Walk], Walk],
-    walk: Walk,
+def run_chain(
+    move: Callable[[ChainState], ChainState],
+    state: ChainState,
     steps: int,
-    held: Tensor | None = None,
+    mask: Tensor | None = None,
     watch: Watch | None = None,
 ) -> Chains:
     """Move `steps` times and tell how it went. Raises ValueError for fewer than one."""
     if steps < 1:
         raise ValueError(f"chains make at least 1 step, not {steps}")
-    start = walk.x
-    # Weights that are computed from others, as by spectral norm, are computed once.
-    with parametrize.cached(), winograd.remembered():
+    start = state.x
+    with frozen_weights():
         for k in range(1, steps + 1):
-            walk = move(walk)
-            if held is not None:
-                torch.where(held, start, walk.x, out=walk.x)
+            state = move(state)
+            if mask is not None:
+                torch.where(mask, start, state.x, out=state.x)
             if watch is not None:
-                watch(k, walk.x)
-    moved = None if walk.accepted is None else walk.accepted / steps
-    return Chains(walk.x, walk.start - walk.energy, walk.slopes / steps, moved)
+                watch(k, state.x)
+    moved = None if state.accepted is None else state.accepted / steps
+    return Chains(state.x, state.start - state.energy, state.gradient_norms / steps, moved)
 
 
 def langevin(
@@ -226,7 +206,7 @@ def langevin(
     low: float | None = None,
     high: float | None = None,
     noise_first: bool = False,
-    held: Tensor | None = None,
+    mask: Tensor | None = None,
     generator: torch.Generator | None = None,
     watch: Watch | None = None,
 ) -> Chains:
@@ -234,7 +214,7 @@ def langevin(
 
     energy: x (B, *event) -> U (B,); a module's parameters are frozen meanwhile. With `noise` None
     the coupled form x − ½·step_size·∇U + √step_size·α, with a number the decoupled one x −
-    step_size·∇U + noise·α; see `Rule` for the rest. held: bool, broadcastable to x: coordinates
+    step_size·∇U + noise·α; see `StepRule` for the rest. mask: bool, broadcastable to x: coordinates
     that stay. generator: of the noise, on x's device; torch's own by default. watch: called with
     (k, x) after each step.
 
@@ -248,9 +228,9 @@ def langevin(
     if low is not None and high is not None and not low <= high:
         raise ValueError(f"low {low} lies above high {high}")
     check_points(x)
-    rule = Rule(step_size, noise, clip, low, high, noise_first)
-    with still(energy) as u:
-        return run(u, x, rule, steps, normals(x, generator), held=held, watch=watch)
+    rule = StepRule(step_size, noise, clip, low, high, noise_first)
+    with as_function(energy) as u:
+        return run(u, x, rule, steps, normal_draws(x, generator), mask=mask, watch=watch)
 
 
 def check_points(x: Tensor) -> None:
@@ -259,7 +239,7 @@ def check_points(x: Tensor) -> None:
         raise ValueError(f"chains start at a floating tensor x (B, *event), not {what}")
 
 
-def normals(x: Tensor, generator: torch.Generator | None) -> Normal:
+def normal_draws(x: Tensor, generator: torch.Generator | None) -> Normal:
     """Draws of N(0, 1) on the device and of the type of x."""
     return lambda *shape: torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
 
@@ -275,7 +255,7 @@ def potential(energy: Energy, condition: Tensor | None = None, stream: Stream = 
 
 
 @contextmanager
-def still(energy: Function | Energy) -> Iterator[Function]:
+def as_function(energy: Function | Energy) -> Iterator[Function]:
     """Within it no parameter of `energy` collects gradient, if it has any; it is given as U(x)."""
     if not isinstance(energy, nn.Module):
         yield energy
@@ -284,7 +264,7 @@ def still(energy: Function | Energy) -> Iterator[Function]:
         yield potential(energy) if isinstance(energy, Energy) else energy
 
 
-def lengths(gradient: Tensor) -> Tensor:
+def norm(gradient: Tensor) -> Tensor:
     """The norm (B,) of each chain's gradient, float32."""
-    norm: Tensor = torch.linalg.vector_norm(exact(gradient).flatten(1), dim=1)
-    return norm
+    found: Tensor = torch.linalg.vector_norm(exact(gradient).flatten(1), dim=1)
+    return found

@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 
 import torch
@@ -15,16 +16,16 @@ from torch import Tensor
 from energan.core import Energy, exact
 from energan.samplers.dynamics import (
     Chains,
+    ChainState,
     Function,
     Normal,
-    Walk,
     Watch,
+    as_function,
     check_points,
-    follow,
-    lengths,
-    normals,
-    slope,
-    still,
+    norm,
+    normal_draws,
+    run_chain,
+    value_and_gradient,
 )
 
 Uniform = Callable[[int], Tensor]
@@ -42,20 +43,22 @@ def log_density(b: Tensor, a: Tensor, gradient: Tensor, step_size: float) -> Ten
     return away.square().sum(1) / (-2 * step_size)
 
 
-def begin(energy: Function, x: Tensor) -> Walk:
+def init(energy: Function, x: Tensor) -> ChainState:
     """Chains that start at x (B, *event), with U and ∇U there."""
-    u, gradient = slope(energy, x)
+    u, gradient = value_and_gradient(energy, x)
     nothing = torch.zeros_like(u)
-    return Walk(x.detach(), u, u, nothing, gradient=gradient, accepted=nothing)
+    return ChainState(x.detach(), u, u, nothing, gradient=gradient, accepted=nothing)
 
 
-def step(energy: Function, walk: Walk, step_size: float, draw: Normal, uniform: Uniform) -> Walk:
+def step(
+    energy: Function, state: ChainState, step_size: float, draw: Normal, uniform: Uniform
+) -> ChainState:
     """One move of all chains, made or refused for each by itself."""
-    x, u, gradient, accepted = walk.x, walk.energy, walk.gradient, walk.accepted
+    x, u, gradient, accepted = state.x, state.energy, state.gradient, state.accepted
     assert gradient is not None
     assert accepted is not None
     proposed = propose(x, gradient, step_size).add_(draw(*x.shape), alpha=step_size**0.5)
-    u_there, gradient_there = slope(energy, proposed)
+    u_there, gradient_there = value_and_gradient(energy, proposed)
     log_ratio = (
         (u - u_there)
         + log_density(x, proposed, gradient_there, step_size)
@@ -64,12 +67,12 @@ def step(energy: Function, walk: Walk, step_size: float, draw: Normal, uniform: 
     # never where log_ratio is not a number; nor to −∞, which no chain would leave again
     moves = (uniform(len(x)).log() < log_ratio) & u_there.isfinite()
     each = moves.view(-1, *[1] * (x.dim() - 1))
-    return Walk(
+    return ChainState(
         torch.where(each, proposed, x),
         torch.where(moves, u_there, u),
-        walk.start,
-        walk.slopes + lengths(gradient),
-        walk.steps + 1,
+        state.start,
+        state.gradient_norms + norm(gradient),
+        state.steps + 1,
         torch.where(each, gradient_there, gradient),
         accepted + moves,
     )
@@ -112,8 +115,7 @@ def mala(
     def uniform(count: int) -> Tensor:
         return torch.rand(count, generator=generator, device=x.device)
 
-    with still(energy) as u:
-        draw = normals(x, generator)
-        return follow(
-            lambda walk: step(u, walk, step_size, draw, uniform), begin(u, x), steps, None, watch
-        )
+    with as_function(energy) as u:
+        draw = normal_draws(x, generator)
+        move = partial(step, u, step_size=step_size, draw=draw, uniform=uniform)
+        return run_chain(move, init(u, x), steps, None, watch)

@@ -31,6 +31,8 @@ from energan.core import (
     evaluating,
     exact,
     frozen,
+    frozen_weights,
+    kept_while_frozen,
     place_seed,
 )
 
@@ -393,3 +395,25 @@ def test_looking_at_a_resting_network_changes_nothing():
         assert not network(x).requires_grad
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert [layer.training for layer in network] == [True, True, False]
+
+
+def test_a_sampler_has_no_chains_unless_it_says_so() -> None:
+    sampler = NoDraw()
+    assert sampler.makes_samples
+    assert not sampler.samples_at_once
+    assert not sampler.metropolis
+    assert sampler.rule is sampler.chain_steps is sampler.start_range is None
+    assert sampler.replayed({}, 3, None, Randomness([0])) is None
+
+
+def test_what_layers_keep_lasts_as_long_as_weights_are_frozen() -> None:
+    weight = torch.ones(2)
+    assert kept_while_frozen() is None
+    with frozen_weights():
+        kept = kept_while_frozen()
+        assert kept == {}
+        kept[id(weight)] = weight, weight * 2
+        with frozen_weights():
+            assert kept_while_frozen() is kept
+        assert id(weight) in kept
+    assert kept_while_frozen() is None

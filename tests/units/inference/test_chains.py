@@ -16,7 +16,7 @@ from energan.inference.chain_rules import Plan, moved, rule_of, scaled
 from energan.inference.chains import sample_chains
 from energan.inference.restoration import mask_of, restore
 from energan.inference.run import Run
-from energan.samplers.dynamics import Rule, langevin
+from energan.samplers import StepRule, langevin
 
 SMALL = {"checkpoint_every": 10, "sample_every": 0, "log_every": 10}
 ENGINE = {"threads": 1}
@@ -104,7 +104,7 @@ def test_energies_take_turns(count: int, turn: int, steps: int) -> None:
 
         return u
 
-    plan = Plan(tuple(Rule(0.01) for _ in range(count)), steps, turn)
+    plan = Plan(tuple(StepRule(0.01) for _ in range(count)), steps, turn)
     draws = Randomness([0]).at("test")
     moved([energy(i) for i in range(count)], plan, torch.zeros(2, 3), draws)  # type: ignore[misc]
     assert calls == [k // turn % count for k in range(steps)]
@@ -117,7 +117,7 @@ def test_a_plan_without_annealing_is_langevins_own_chain() -> None:
     def u(x: Tensor) -> Tensor:
         return (x**4).sum(1)
 
-    found = moved([u], Plan((Rule(0.01),), 20), x, Randomness([1]).at("test")).x
+    found = moved([u], Plan((StepRule(0.01),), 20), x, Randomness([1]).at("test")).x
     draws = Randomness([1]).at("test")
     for _ in range(20):  # the formula of the coupled step
         leaf = x.clone().requires_grad_()
@@ -127,14 +127,14 @@ def test_a_plan_without_annealing_is_langevins_own_chain() -> None:
 
 
 def test_annealing_brings_step_and_noise_to_nothing() -> None:
-    for rule in (Rule(0.5), Rule(10.0, 0.005, 0.01)):
+    for rule in (StepRule(0.5), StepRule(10.0, 0.005, 0.01)):
         plan = Plan((rule,), 100, anneal=0.5)
         assert plan.at(0)[1] == plan.at(50)[1] == rule
         later = [plan.at(k)[1] for k in range(51, 100)]
         assert all(a.spread > b.spread > 0 for a, b in pairwise(later))
         assert later[-1].descent == pytest.approx(rule.descent / 50)
         assert later[-1].spread == pytest.approx(rule.spread / 50)
-    assert scaled(Rule(0.5), 0.5).noise == pytest.approx(0.5 * 0.5**0.5)
+    assert scaled(StepRule(0.5), 0.5).noise == pytest.approx(0.5 * 0.5**0.5)
 
 
 def test_tested_moves_have_the_law_of_the_energy_at_any_step() -> None:
@@ -146,7 +146,7 @@ def test_tested_moves_have_the_law_of_the_energy_at_any_step() -> None:
     x = torch.randn(8000, 1, generator=torch.Generator().manual_seed(2))
     tolerance = 4 * (2 / 8000) ** 0.5
     for energies in ([u], [u, u]):
-        rules = (Rule(1.0),) * len(energies)
+        rules = (StepRule(1.0),) * len(energies)
         draws = Randomness([4]).at("test")
         made = moved(energies, Plan(rules, 40, 3, exact=(True,) * len(rules)), x, draws)
         assert float(made.x.var()) == pytest.approx(1, abs=tolerance)
@@ -154,7 +154,7 @@ def test_tested_moves_have_the_law_of_the_energy_at_any_step() -> None:
         assert 0.5 < float(made.acceptance.mean()) < 1
         free = moved(energies, Plan(rules, 40, 3), x, Randomness([4]).at("test"))
         assert float(free.x.var()) == pytest.approx(4 / 3, abs=4 / 3 * tolerance)
-    cooled = moved([u], Plan((Rule(1.0),), 200, anneal=0.8, exact=(True,)), x, draws).x
+    cooled = moved([u], Plan((StepRule(1.0),), 200, anneal=0.8, exact=(True,)), x, draws).x
     assert float(cooled.var()) < 0.2  # steps shrink faster than the temperature
 
 
@@ -259,7 +259,7 @@ def test_moves_are_tested_where_training_tested_them(runs: dict[str, Run]) -> No
     assert made.acceptance is not None
     assert float(made.acceptance.mean()) > 0
     assert sample_chains(ring, 20, steps=10, dynamics="langevin").acceptance is None
-    assert sample_chains(ring, 20, steps=10, rules=Rule(0.001, 0.01)).acceptance is None
+    assert sample_chains(ring, 20, steps=10, rules=StepRule(0.001, 0.01)).acceptance is None
     assert sample_chains([ring, runs["ring"]], 20, steps=10).acceptance is None
     assert sample_chains(runs["ring"], 20, steps=10, dynamics="mala").acceptance is not None
 
@@ -283,17 +283,17 @@ def test_chains_that_cannot_be_are_refused(runs: dict[str, Run]) -> None:
     with pytest.raises(SettingError, match=r"4 chains need \(4,\)"):
         sample_chains(runs["labels"], 4, labels=torch.zeros(3, dtype=torch.int64))
     with pytest.raises(SettingError, match="smaller step size"):
-        sample_chains(ring, 4, steps=40, rules=Rule(1e38, 1e38))
+        sample_chains(ring, 4, steps=40, rules=StepRule(1e38, 1e38))
     with pytest.raises(SettingError, match="at least 1 step"):
         sample_chains(ring, 4, steps=0)
     with pytest.raises(SettingError, match="not exact"):
         sample_chains(ebgan, 4, dynamics="mala")
     with pytest.raises(SettingError, match="noise is √ε"):
-        sample_chains(ring, 4, dynamics="mala", rules=Rule(0.1, 0.1))
+        sample_chains(ring, 4, dynamics="mala", rules=StepRule(0.1, 0.1))
     with pytest.raises(SettingError, match="share of the steps"):
         sample_chains(ring, 4, anneal=1.5)
     with pytest.raises(SettingError, match="2 rules for 1"):
-        sample_chains(ring, 4, rules=[Rule(1), Rule(1)])
+        sample_chains(ring, 4, rules=[StepRule(1), StepRule(1)])
     with pytest.raises(SettingError, match="name a run"):
         sample_chains([])
     with pytest.raises(SettingError, match="more than 0"):

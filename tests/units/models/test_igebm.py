@@ -7,8 +7,8 @@ import torch
 
 from energan.core import Domain, Model, SettingError, place_seed
 from energan.models import igebm, igebm_points
+from energan.samplers import StepRule
 from energan.samplers.chains import LangevinChains
-from energan.samplers.dynamics import Rule
 from energan.training import checkpoint
 from support.helpers import assert_identical, make_loop, small_data, snapshot
 
@@ -25,8 +25,8 @@ def test_the_defaults_are_the_published_ones_and_follow_the_range() -> None:
         built = igebm.build(config.model_copy(update={"stages": (4,), "buffer": 8}), domain)
         assert isinstance(built.sampler, LangevinChains)
         rules.append(built.sampler.rule)
-    assert rules[0] == Rule(10.0, 0.005, 0.01, 0.0, 1.0, True)
-    assert rules[1] == Rule(40.0, 0.01, 0.005, -1.0, 1.0, True)
+    assert rules[0] == StepRule(10.0, 0.005, 0.01, 0.0, 1.0, True)
+    assert rules[1] == StepRule(40.0, 0.01, 0.005, -1.0, 1.0, True)
     assert (config.steps, config.buffer, config.restart, config.energy_l2) == (60, 10_000, 0.05, 1)
     assert (config.energy_optimiser.lr, config.energy_optimiser.beta1) == (1e-4, 0)
     assert "step 40" in built.chosen["chains"]

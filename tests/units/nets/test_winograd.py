@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.utils import parametrize
 
+from energan.core import frozen_weights, kept_while_frozen
 from energan.nets import winograd
 from energan.nets.resnet import SLOPE, ResidualEnergy
 from energan.samplers import langevin
-from energan.samplers.dynamics import slope
+from energan.samplers.dynamics import value_and_gradient
 
 SIDES = st.integers(1, 13)
 
@@ -35,7 +35,7 @@ def test_values_and_gradients_are_those_of_the_direct_convolution(
         x = x.contiguous(memory_format=torch.channels_last)
     w, b = torch.randn(outputs, inputs, 3, 3), torch.randn(outputs) if bias else None
     along = torch.randn(batch, outputs, height, width)
-    with pytest.MonkeyPatch.context() as patch, winograd.remembered():
+    with pytest.MonkeyPatch.context() as patch, frozen_weights():
         patch.setattr(winograd, "LEAST_MAPS", 1)
         patch.setattr(winograd, "LEAST_TILES", 0)
         patch.setattr(winograd, "TILES_AT_ONCE", 1 + seed % 20)
@@ -79,10 +79,10 @@ def test_energy_and_gradient_of_the_network_are_those_of_float64(classes: int) -
     net, exact = network(classes), network(classes).double()
     x, labels = torch.rand(5, 3, 32, 24), torch.arange(5) % 3
     net.requires_grad_(False)
-    with parametrize.cached(), winograd.remembered():
-        u, g = slope(lambda x: net(x, labels).squeeze(1), x)
-        assert winograd._kept
-    exact_u, exact_g = slope(lambda x: exact(x, labels).squeeze(1), x.double())
+    with frozen_weights():
+        u, g = value_and_gradient(lambda x: net(x, labels).squeeze(1), x)
+        assert kept_while_frozen()
+    exact_u, exact_g = value_and_gradient(lambda x: exact(x, labels).squeeze(1), x.double())
     assert off(u, exact_u) < 1e-5
     # an activation near 0 may fall on the other side: compared in the mean
     assert float((g - exact_g).norm() / exact_g.norm()) < 1e-3
@@ -94,18 +94,18 @@ def test_each_kernel_is_transformed_once_for_a_chain(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch, "kron", lambda *of: made.append(of) or whole(*of))
     langevin(lambda x: net(x).squeeze(1), torch.rand(4, 3, 32, 24), steps=3, step_size=0.1)
     assert len(made) == 4
-    assert winograd._kept is None
+    assert kept_while_frozen() is None
 
 
 def test_weights_that_need_gradients_and_calls_without_any_are_direct() -> None:
     net, x = network(), torch.rand(4, 3, 32, 24)
-    with winograd.remembered():
+    with frozen_weights():
         net(x.requires_grad_()).sum().backward()
         assert all(p.grad is not None for p in net.parameters())
         net.requires_grad_(False)
         with torch.no_grad():
             net(x)
-        assert not winograd._kept
+        assert not kept_while_frozen()
 
 
 def test_chains_in_half_precision_are_near() -> None:
@@ -125,12 +125,12 @@ def test_chains_in_half_precision_are_near() -> None:
     assert float((half - whole).norm() / whole.norm()) < 0.2
 
 
-def test_what_is_remembered_is_forgotten_and_nests() -> None:
+def test_what_is_kept_is_forgotten_and_nests() -> None:
     w = torch.randn(8, 8, 3, 3)
-    with winograd.remembered():
+    with frozen_weights():
         first = winograd.transformed(w)
-        with winograd.remembered():
+        with frozen_weights():
             assert winograd.transformed(w) is first
         assert winograd.transformed(w) is first
-    assert winograd._kept is None
+    assert kept_while_frozen() is None
     assert winograd.transformed(w) is not first

@@ -11,8 +11,8 @@ from energan.core import Batch, Context, Energy, Randomness, SettingError
 from energan.energies.scalar import Scalar
 from energan.nets.conditional import WithLabels
 from energan.nets.mlp import smooth_mlp
+from energan.samplers import StepRule
 from energan.samplers.chains import LangevinChains
-from energan.samplers.dynamics import Rule
 from energan.samplers.replay import Replay
 
 
@@ -104,7 +104,7 @@ class Bowl(Energy):
 
 def sampler(classes: int | None = None, **options) -> LangevinChains:
     replay = Replay(64, (2,), -4.0, 4.0, classes=classes)
-    return LangevinChains(Rule(0.02), 10, replay, **{"restart": 0.1, **options})
+    return LangevinChains(StepRule(0.02), 10, replay, **{"restart": 0.1, **options})
 
 
 def test_labels_stay_with_their_chains_and_have_the_shares_of_the_data() -> None:
@@ -170,7 +170,7 @@ def test_draws_are_chains_and_the_energys_weights_get_no_gradient_from_them() ->
 
 def test_saturation_is_the_share_at_the_bounds() -> None:
     replay = Replay(8, (2,), 0.0, 1.0)
-    chains = LangevinChains(Rule(100.0, 0.0, None, 0.0, 1.0), 1, replay, restart=0.0)
+    chains = LangevinChains(StepRule(100.0, 0.0, None, 0.0, 1.0), 1, replay, restart=0.0)
     state = chains.init(context(0))
 
     class Down(Energy):
@@ -204,7 +204,7 @@ def test_a_chain_that_is_refused_every_move_starts_anew() -> None:
             return Scored((x.abs() - 1).clamp_min(0).pow(2).sum(1) * 1e6)
 
     chains = LangevinChains(
-        Rule(0.02), 20, Replay(64, (2,), -4.0, 4.0), restart=0.0, dynamics="mala"
+        StepRule(0.02), 20, Replay(64, (2,), -4.0, 4.0), restart=0.0, dynamics="mala"
     )
     state = chains.init(context(0))
     state["ages"] += 1  # none is new
@@ -220,7 +220,9 @@ def test_a_chain_that_is_refused_every_move_starts_anew() -> None:
 
 def test_short_chains_that_are_refused_stay() -> None:
     """Few refusals in a row are no sign: to start those anew would widen the chains' law."""
-    chains = LangevinChains(Rule(1.5), 1, Replay(64, (2,), -4.0, 4.0), restart=0, dynamics="mala")
+    chains = LangevinChains(
+        StepRule(1.5), 1, Replay(64, (2,), -4.0, 4.0), restart=0, dynamics="mala"
+    )
     state = chains.init(context(0))
     state["ages"] += 1
     before = state["chains"].clone()

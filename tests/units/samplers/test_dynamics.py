@@ -7,8 +7,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from energan.core import Domain, Energy, Scored
-from energan.samplers import langevin, mala
-from energan.samplers.dynamics import Rule, default_rule, init, run, scaled_rule, slope, step
+from energan.samplers import StepRule, langevin, mala
+from energan.samplers.dynamics import (
+    default_rule,
+    init,
+    run,
+    scaled_rule,
+    step,
+    value_and_gradient,
+)
 from energan.samplers.metropolis import log_density
 
 SIZES = st.floats(1e-3, 2.0)
@@ -33,14 +40,14 @@ def test_one_step_is_the_formula(
     x = torch.randn(5, 2, 3, generator=g, dtype=torch.float64)
     alpha = torch.randn(5, 2, 3, generator=g, dtype=torch.float64)
     low, high = (None, None) if bound is None else (-bound, bound)
-    rule = Rule(eps, noise, clip, low, high, first)
+    rule = StepRule(eps, noise, clip, low, high, first)
     kept = x.clone()
     found = step(quartic, init(x), rule, lambda *shape: alpha.view(shape))
     assert torch.equal(x, kept)
     half, spread = (0.5, eps**0.5) if noise is None else (1.0, noise)
     at = x + spread * alpha if first else x
     moved = gradient(at)
-    assert torch.allclose(found.slopes.double(), moved.flatten(1).norm(dim=1), rtol=1e-5)
+    assert torch.allclose(found.gradient_norms.double(), moved.flatten(1).norm(dim=1), rtol=1e-5)
     assert torch.allclose(found.energy, quartic(at))
     if clip is not None:
         moved = moved.clamp(-clip, clip)
@@ -59,7 +66,7 @@ def test_the_result_tells_how_chains_went() -> None:
     assert torch.equal(places[-1], found.x)
     drop = quartic(places[0]) - quartic(places[-2])
     assert torch.allclose(found.energy_drop, drop, atol=1e-5)
-    norms = torch.stack([slope(quartic, p)[1].norm(dim=1) for p in places[:-1]])
+    norms = torch.stack([value_and_gradient(quartic, p)[1].norm(dim=1) for p in places[:-1]])
     assert torch.allclose(found.gradient_norm, norms.mean(0), rtol=1e-5)
     assert found.acceptance is None
     assert not found.x.requires_grad
@@ -80,7 +87,7 @@ def test_the_same_generator_gives_the_same_chains_and_torchs_own_is_left_alone()
 def test_held_coordinates_stay_bit_for_bit() -> None:
     x = torch.rand(4, 1, 6, 6)
     held = torch.rand(6, 6) < 0.5
-    found = langevin(quartic, x, steps=6, step_size=0.1, low=0, high=1, held=held)
+    found = langevin(quartic, x, steps=6, step_size=0.1, low=0, high=1, mask=held)
     assert torch.equal(found.x[..., held], x[..., held])
     assert (found.x[..., ~held] != x[..., ~held]).all()
 
@@ -161,10 +168,10 @@ def test_a_refused_move_leaves_the_chain_where_it_was() -> None:
 
 def test_the_published_step_is_rescaled_to_the_range() -> None:
     """systems.md: on [−1, 1] the same dynamics are step 40, noise 0.01, bound 0.005."""
-    there = Rule(40.0, 0.01, 0.005, -1.0, 1.0, True)
+    there = StepRule(40.0, 0.01, 0.005, -1.0, 1.0, True)
     assert scaled_rule(10.0, 0.005, 0.01, -1.0, 1.0, noise_first=True) == there
     assert default_rule(Domain((1, 2, 2), -1.0, 1.0)) == there
-    assert default_rule(Domain((2,))) == Rule(0.005)
+    assert default_rule(Domain((2,))) == StepRule(0.005)
 
 
 @pytest.mark.parametrize("noise", [None, 0.01])

@@ -14,7 +14,6 @@ from energan.experiment.callbacks import landscapes
 from energan.experiment.callbacks.landscapes import Landscape
 from energan.inference.run import Run
 from energan.report.figures.parts import SMALL, TEXT, TITLE, Asked, Drawn, new_figure
-from energan.samplers.chains import LangevinChains
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -200,7 +199,7 @@ def still(run: Run, data: DataSet, seed: int = 0, with_density: bool = False) ->
             drawn = each.imshow(values.numpy(), cmap=DENSITY, origin="lower", extent=extent)
             frame(each, land)
             titled(figure, each, title, drawn)
-        if not isinstance(run.sampler, LangevinChains):
+        if run.sampler.rule is None:
             notes.append(
                 f"the energy of {run.job.model} was not trained as a density: exp(−U)/Z is what "
                 "chains on it would sample"
