@@ -99,8 +99,9 @@ def folder(
 def sample(path: Path, trial: str, images: torch.Tensor, step: int = 1000) -> Path:
     """The run of a trial with a picture of its samples (64, 1, 32, 32)."""
     run = path / "trials" / trial
-    resolved = {"precision": "32", "threads": 1, "data": {}, "from": None,
-                "domain": {"shape": [1, 32, 32], "low": -1.0, "high": 1.0}}  # fmt: skip
+    domain = {"shape": [1, 32, 32], "low": -1.0, "high": 1.0, "classes": None}
+    resolved = {"precision": "32", "threads": 1, "from": None, "domain": domain,
+                "data": {"name": "faces", "events": 1, "fingerprint": "0"}}  # fmt: skip
     (run / "samples").mkdir(parents=True)
     (run / "config.json").write_text(
         json.dumps({"settings": {}, "asked": {}, "model": "ebgan", "resolved": resolved})

@@ -69,18 +69,23 @@ def read_json(
 
 
 def read_bytes(
-    path: Path, *, error: type[EnerganError] = RunError, remedy: str = "restore it"
+    path: Path,
+    *,
+    error: type[EnerganError] = RunError,
+    remedy: str = "restore it",
+    most: int | None = None,
 ) -> bytes:
-    """A regular file's contents. Raises `error` for a pipe, a device, a folder, or a file over
-    256 MiB."""
+    """A regular file's contents. Raises `error` for a pipe, a device, a folder, or a file of more
+    than `most` bytes (256 MiB if not given)."""
+    most = MOST_BYTES if most is None else most
     at_once = getattr(os, "O_NONBLOCK", 0)  # a pipe opens without a writer, and is refused below
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | at_once)) as file:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode):
                 raise error(f"{path} is not a regular file; {remedy}")
-            if about.st_size > MOST_BYTES:
-                raise error(f"{path} is larger than {MOST_BYTES >> 20} MiB; {remedy}")
+            if about.st_size > most:
+                raise error(f"{path} is larger than {most >> 20} MiB; {remedy}")
             return file.read()
     except OSError as refused:
         why = refused.strerror or refused

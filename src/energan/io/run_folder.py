@@ -17,8 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from energan.errors import RunError
+from energan.io.documents import as_document, read_bytes, read_json
 from energan.io.files import locked, write_atomically
+from energan.io.run_documents import EVENTS, Event, RunConfig
+
+MOST_EVENTS = 2**32
+"""Bytes of events.jsonl."""
 
 
 class RunFolder:
@@ -41,22 +48,13 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """The run's config.json. Raises RunError if it is missing or damaged."""
-        if not self.exists():
+        if not self.config.exists():
             raise RunError(
                 f"{self.path} holds no run (no config.json there); `energan runs` lists the runs"
             )
-        try:
-            config = json.loads(self.config.read_text(encoding="utf8"))
-        except (ValueError, OSError) as error:
-            raise RunError(
-                f"{self.config} cannot be read ({error}); restore it or retrain"
-            ) from None
-        if not isinstance(config, dict) or not config.keys() >= {"settings", "asked", "model"}:
-            raise RunError(f"{self.config} is not a run's settings; restore it or retrain")
-        resolved = config.get("resolved")
-        parts = {"precision", "threads", "data", "domain", "from"}
-        if not isinstance(resolved, dict) or not resolved.keys() >= parts:
-            raise RunError(f"{self.config} lacks what was resolved; restore it or retrain")
+        remedy = "restore it or retrain"
+        config: dict[str, Any] = read_json(self.config, remedy=remedy)
+        as_document(config, RunConfig, self.config, remedy=remedy)
         return config
 
     def write_config(self, config: dict[str, Any]) -> None:
@@ -79,17 +77,33 @@ class RunFolder:
             torn = file.read(1) not in (b"", b"\n")  # left by a killed process: close its line
             file.write((b"\n" if torn else b"") + line.encode() + b"\n")
 
-    def read(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Events in order, less those that a resume from an earlier step made void."""
+    def read(
+        self, event: str | None = None, faults: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Events in order, less those that a resume from an earlier step made void.
+
+        A line that is no event is left out: a killed process leaves one torn. faults: takes a
+        sentence for each of those, and for each event that cannot be used, for which RunError is
+        raised without it.
+        """
         kept: list[dict[str, Any]] = []
-        if not self.events.is_file():
+        if not self.events.exists():
             return kept
-        for line in self.events.read_text(encoding="utf8", errors="replace").splitlines():
+        lines = read_bytes(self.events, remedy="restore it or retrain", most=MOST_EVENTS)
+        for number, line in enumerate(lines.splitlines(), 1):
+            where = f"{self.events}, line {number}"
+            entry = _parsed(line)
+            if entry is None:
+                if faults is not None:
+                    faults.append(f"{where} is no event")
+                continue
+            kind = EVENTS.get(entry["event"], Event)
             try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # the torn last line of a killed process
-            if not isinstance(entry, dict) or not isinstance(entry.get("event"), str):
+                as_document(entry, kind, where, remedy="remove this line")
+            except RunError as fault:
+                if faults is None:
+                    raise
+                faults.append(str(fault))
                 continue
             entry.setdefault("step", 0)
             if entry["event"] in ("resume", "rollback"):
@@ -127,6 +141,15 @@ class RunFolder:
         ]
         last = ends[-1]["event"] if ends else "start"
         return "interrupted" if last == "start" else str(last)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """A line's event, not yet looked at; None if it is none."""
+    try:
+        entry = from_json(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("event"), str) else None
 
 
 def find_runs(root: Path) -> list[RunFolder]:

@@ -249,7 +249,7 @@ class Health(Hook):
         self._loop = loop
         self.seen = Seen(nonnegative=loop.energy.nonnegative)
         events = self.folder.read()
-        self._told = {e["kind"] for e in events if e["event"] == "health"}
+        self._told = {e.get("kind", "") for e in events if e["event"] == "health"}
         for e in (e for e in events if e["event"] in ("step", "score")):
             figures = {n: float(v) for n, v in e.items() if n not in ("event", "time", "step")}
             self.seen.add(e["step"], figures, loop.scheduled("margin", e["step"]))

@@ -201,7 +201,7 @@ def test_a_resume_sees_what_the_run_saw_and_a_rollback_forgets(tmp_path: Path) -
     _, again, _ = watched(tmp_path)
     assert again.history == hook.history
     assert len(again.history) == 15
-    log.folder.append("rollback", step=1000)
+    log.folder.append("rollback", step=1000, rate_scale=0.5)
     tell(log, hook, loop, 1100, SANE)
     _, again, _ = watched(tmp_path)
     assert again.history == hook.history

@@ -30,9 +30,9 @@ def test_it_goes_to_the_newest_and_if_it_was_there_before_to_the_one_before_it(
 ) -> None:
     folder = folder_with(tmp_path, 100, 200, 300)
     assert chosen(folder, NAN) == 300
-    folder.append("rollback", step=300)
+    folder.append("rollback", step=300, rate_scale=0.5)
     assert chosen(folder, NAN) == 200
-    folder.append("rollback", step=200)
+    folder.append("rollback", step=200, rate_scale=0.5)
     checkpoint.discard(folder.checkpoints, 200)
     assert chosen(folder, NAN) == 100
     # once new checkpoints were reached from there, they are as good as any
@@ -45,7 +45,7 @@ def test_it_goes_to_before_a_blow_up_began(tmp_path: Path) -> None:
     assert chosen(folder, BlowUpError("dead", since=299)) == 200
     assert chosen(folder, BlowUpError("dead", since=300)) == 300
     assert chosen(folder, BlowUpError("dead", since=120)) == 100
-    folder.append("rollback", step=300)
+    folder.append("rollback", step=300, rate_scale=0.5)
     assert chosen(folder, BlowUpError("dead", since=320)) == 200
 
 
@@ -53,7 +53,7 @@ def test_it_goes_to_before_a_blow_up_began(tmp_path: Path) -> None:
 def test_the_newest_is_better_than_none(tmp_path: Path, since: int) -> None:
     folder = folder_with(tmp_path, 100)
     assert chosen(folder, BlowUpError("dead", since)) == 100
-    folder.append("rollback", step=100)
+    folder.append("rollback", step=100, rate_scale=0.5)
     assert chosen(folder, NAN) == 100
 
 

@@ -103,14 +103,12 @@ def gather(paths: Iterable[str | Path], use_data: bool = True) -> list[Material]
 
 def _read(material: Material) -> None:
     folder = material.folder
-    material.events = [
-        e for e in material.attempt("events", folder.read) or [] if is_number(e.get("step"))
-    ]
-    torn = _torn_lines(folder.events)
-    if not folder.events.is_file():
+    faults: list[str] = []
+    material.events = material.attempt("events", lambda: folder.read(faults=faults)) or []
+    if not folder.events.exists():
         material.lacking["events"] = "there is no events.jsonl, so there are no curves"
-    elif torn:
-        lines = "1 line" if torn == 1 else f"{torn} lines"
+    elif faults:
+        lines = "1 line" if len(faults) == 1 else f"{len(faults)} lines"
         material.lacking["events"] = (
             f"{lines} of events.jsonl cannot be read; the page leaves out what was there"
         )
@@ -170,18 +168,6 @@ def _evaluations(material: Material) -> list[dict[str, Any]]:
             m for m in entry["metrics"] if isinstance(m, dict) and isinstance(m.get("name"), str)
         ]
     return found
-
-
-def _torn_lines(path: Path) -> int:
-    if not path.is_file():
-        return 0
-    torn = 0
-    for line in path.read_text(encoding="utf8", errors="replace").splitlines():
-        try:
-            torn += not isinstance(json.loads(line), dict)
-        except ValueError:
-            torn += 1
-    return torn
 
 
 def _labels(paths: list[Path]) -> list[str]:

@@ -1,0 +1,158 @@
+"""What a run's config.json and events.jsonl hold, as far as the commands rely on it.
+
+Older versions wrote fewer keys: those have defaults here. Settings themselves are checked by the
+classes of `experiment.settings`, which know the model.
+"""
+
+from math import prod
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from energan.io.documents import Document
+
+MOST_THREADS, MOST_SIDE, MOST_NUMBERS = 4096, 2**20, 2**28
+"""Bounds that no machine or data set comes near; beyond them torch ends the process."""
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Step = Annotated[int, Field(ge=0, le=10**9)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Shape = Annotated[
+    list[Annotated[int, Field(ge=1, le=MOST_SIDE)]], Field(min_length=1, max_length=4)
+]
+
+
+# --- config.json ----------------------------------------------------------------------------------
+
+
+class StoredDomain(Document):
+    """`core.Domain` of the data that the run was trained on."""
+
+    shape: Shape
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    classes: Annotated[int, Field(ge=1, le=MOST_SIDE)] | None
+    condition_shape: Shape | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("shape", "condition_shape"):
+            shape = getattr(self, name)
+            if shape is not None and prod(shape) > MOST_NUMBERS:
+                raise ValueError(f"resolved.domain.{name}: {shape} is larger than any event")
+        if (self.low is None) != (self.high is None):
+            raise ValueError("resolved.domain: low and high are both numbers, or both null")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"resolved.domain: low {self.low:g} is not below high {self.high:g}")
+        return self
+
+
+class StoredData(Document):
+    """The data as it was opened."""
+
+    name: str
+    events: Count
+    fingerprint: str
+    skipped: Count = 0
+    class_names: list[str] | None = None
+    labelled: Count = 0
+
+
+class StoredMargin(Document):
+    """A margin that was estimated."""
+
+    margin: FiniteFloat
+
+
+class Origin(Document):
+    """The run whose weights this one started from."""
+
+    path: Text
+    step: Step
+    sha256: Sha256
+
+
+class Resolved(Document):
+    """What was found rather than asked for."""
+
+    device: str = "cpu"
+    precision: Literal["bf16", "32", "64"]
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)]
+    ranks: Annotated[int, Field(ge=1, le=MOST_THREADS)] = 1
+    data: StoredData
+    domain: StoredDomain
+    parameters: dict[str, Count] = Field({})
+    chosen: dict[str, str] = Field({})
+    labelled: Count = 0
+    margin: StoredMargin | None = None
+    origin: Origin | None = Field(alias="from")
+
+
+class RunConfig(Document):
+    """config.json."""
+
+    energan: str = ""
+    recipe: str = ""
+    model: str
+    hash: str = ""
+    asked: dict[str, Any]
+    settings: dict[str, Any]
+    resolved: Resolved
+
+
+# --- events.jsonl ---------------------------------------------------------------------------------
+
+
+class Event(Document):
+    """One line of events.jsonl."""
+
+    event: str
+    time: FiniteFloat = 0.0
+    step: Step = 0
+
+
+class Figures(Event):
+    """Figures of a step: losses, energies, scores."""
+
+    __pydantic_extra__: dict[str, float]
+
+
+class Start(Event):
+    """A process began to train."""
+
+    cohort: list[int] | None = None
+
+
+class Written(Event):
+    """A file was written into the run's folder."""
+
+    path: Text
+
+
+class Warned(Event):
+    """A rule of the run's health spoke."""
+
+    kind: str = ""
+    says: str = ""
+
+
+class RolledBack(Event):
+    """A divergence was undone, and the learning rates were lowered."""
+
+    rate_scale: Annotated[FiniteFloat, Field(gt=0, le=1)]
+
+
+class WithReason(Event):
+    """The run ended early, or a checkpoint was refused."""
+
+    reason: str
+
+
+EVENTS: dict[str, type[Event]] = {
+    "step": Figures, "score": Figures, "start": Start,
+    "samples": Written, "reconstructions": Written, "landscape": Written,
+    "health": Warned, "rollback": RolledBack,
+    "diverged": WithReason, "stopped": WithReason, "refused": WithReason,
+}  # fmt: skip
+"""By the name of the event; of others only what all have is looked at."""
