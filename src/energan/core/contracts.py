@@ -150,6 +150,9 @@ class Energy(nn.Module, ABC):
 
     nonnegative: bool = False
     """Whether U ≥ 0 always holds; the margin objectives need it."""
+    denoises: bool = False
+    """Whether it reconstructs noisy events in training and clean ones in stream "eval", so that U
+    lies lower there."""
 
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
@@ -291,6 +294,11 @@ class Sampler(nn.Module, ABC):
 
 class Objective(ABC):
     """How the two losses are formed. It calls the energy, so the loop needs no branch."""
+
+    equilibrium: str = ""
+    """What the losses tend to, in a sentence or two for the caption of their curves."""
+    settles_at: str | None = None
+    """The hyper that the energy's loss tends to at equilibrium, if it is one."""
 
     def check(self, energy: Energy) -> None:
         """Raise SettingError if this objective makes no sense for that energy."""

@@ -20,6 +20,7 @@ class LadderEnergy(Energy):
     """
 
     nonnegative = True
+    denoises = True
 
     def __init__(
         self, network: Ladder, event: tuple[int, ...], layer_weights: Sequence[float] = ()

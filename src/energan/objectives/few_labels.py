@@ -25,6 +25,11 @@ class Scores(Protocol):
 class FewLabels(Objective):
     """hyper "classification": w; "reconstruction": λ; "margin": m; "contrast": c."""
 
+    equilibrium = (
+        "L_D is the cross-entropy of the labelled events and λ times the energies; while a "
+        "generator trains L_G is the energy of its samples."
+    )
+
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, Scores) or not energy.nonnegative:
             raise SettingError(

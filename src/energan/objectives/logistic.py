@@ -29,6 +29,11 @@ def minimax(fake: Tensor) -> Tensor:
 class Logistic(Objective):
     """sampler: which of the two generator losses."""
 
+    equilibrium = (
+        "Where samples cannot be told from data, L_D is 2 ln 2 ≈ 1.39 (Goodfellow et al. 2014); "
+        "near 0 the sampler hardly learns."
+    )
+
     def __init__(self, sampler: Literal["non-saturating", "minimax"] = "non-saturating") -> None:
         self.of_fakes = non_saturating if sampler == "non-saturating" else minimax
 

@@ -33,6 +33,12 @@ def log_loss(real: Tensor, fake: Tensor) -> Tensor:
 class Hinge(Descent):
     """EBGAN as published."""
 
+    equilibrium = (
+        "L_D settles near m at the equilibrium of theorem 1 (Zhao et al. 2017); far below it, the "
+        "energy tells samples from data too easily."
+    )
+    settles_at: str | None = "margin"
+
     def check(self, energy: Energy) -> None:
         if not energy.nonnegative:
             raise SettingError(
@@ -46,6 +52,9 @@ class Hinge(Descent):
 
 class SquareSquare(Hinge):
     """The hinge with both terms squared."""
+
+    equilibrium = ""  # theorem 1 is of the hinge
+    settles_at = None
 
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:
         return square_square(real, fake, context.hyper["margin"])

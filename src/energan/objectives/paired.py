@@ -12,6 +12,11 @@ class PairedLogistic(Logistic):
     hyper "l1": the weight λ of that distance.
     """
 
+    equilibrium = (
+        "Where samples cannot be told from data, L_D is ln 2 ≈ 0.69 (half the sum); near 0 the "
+        "sampler hardly learns."
+    )
+
     def energy_loss(
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:

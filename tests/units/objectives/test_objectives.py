@@ -20,6 +20,7 @@ from energan.objectives import (
     Hinge,
     Log,
     Logistic,
+    PairedLogistic,
     SquareSquare,
     contrastive,
     hinge,
@@ -505,3 +506,12 @@ def test_the_objective_without_a_margin_has_no_least_value():
     bounded = [hinge(real, f, 10.0).item() for f in fakes]
     assert free == [-1, -10, -1e3, -1e5]
     assert bounded == [9, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("objective", "value"), [(Logistic(), "1.39"), (PairedLogistic(), "0.69")])
+def test_the_loss_where_nothing_is_told_apart_is_the_one_that_is_written(objective, value):
+    """D = ½ everywhere, that is U = 0."""
+    energy, x = Told(torch.zeros(6), torch.zeros(6)), torch.zeros(6, 2)
+    loss = objective.energy_loss(energy, Batch(x), Draw(x), context())
+    assert f"{float(loss.total):.2f}" == value
+    assert value in objective.equilibrium

@@ -1,6 +1,5 @@
 """What the captions of curves say, of the objective that was trained by."""
 
-from energan.objectives import FewLabels, Hinge, Logistic, PairedLogistic, SquareSquare
 from energan.report.run.contents import Material
 
 TITLES = {
@@ -33,34 +32,14 @@ READING = {
 
 
 def settles_at_margin(material: Material) -> bool:
-    """Whether theorem 1 says of its loss that it settles at m: with the hinge, not squared."""
-    objective = None if material.model is None else material.model.objective
-    return isinstance(objective, Hinge) and not isinstance(objective, SquareSquare)
+    """Whether the energy's loss settles at m: theorem 1 says so of the hinge."""
+    return material.model is not None and material.model.objective.settles_at == "margin"
 
 
 def losses_say(material: Material) -> str:
     """What to look for in the losses."""
-    objective = None if material.model is None else material.model.objective
-    if settles_at_margin(material):
-        return (
-            "Means over the steps between two readings. L_D settles near m at the equilibrium of "
-            "theorem 1 (Zhao et al. 2017); far below it, the energy tells samples from data too "
-            "easily."
-        )
-    if isinstance(objective, Logistic):
-        halved = isinstance(objective, PairedLogistic)
-        least = "ln 2 ≈ 0.69 (half the sum" if halved else "2 ln 2 ≈ 1.39 (Goodfellow et al. 2014"
-        return (
-            "Means over the steps between two readings. Where samples cannot be told from data, "
-            f"L_D is {least}); near 0 the sampler hardly learns."
-        )
-    if isinstance(objective, FewLabels):
-        return (
-            "Means over the steps between two readings. L_D is the cross-entropy of the labelled "
-            "events and λ times the energies; while a generator trains L_G is the energy of its "
-            "samples."
-        )
-    return "Means over the steps between two readings."
+    tends = "" if material.model is None else material.model.objective.equilibrium
+    return f"Means over the steps between two readings. {tends}".rstrip()
 
 
 CROSS_ENTROPY = (
@@ -71,8 +50,7 @@ CROSS_ENTROPY = (
 
 def energies_say(material: Material) -> str:
     """What to look for in the energies."""
-    objective = None if material.model is None else material.model.objective
-    if isinstance(objective, FewLabels):
+    if material.model is not None and material.model.energy.denoises:
         pushed = (
             " That of samples is pushed up to the margin, as long as there is one, and pulled down "
             "by the sampler."
