@@ -127,7 +127,8 @@ def list_sweeps(folders: "Sequence[SweepFolder]") -> None:
 
 def list_trials(folder: "SweepFolder") -> None:
     """How a sweep stands, its best trials first; those that train now before them."""
-    from energan.io.text import duration, score_text, settings_text, sign_of, varying
+    from energan.io.text import duration, score_text, settings_text, varying
+    from energan.metrics.catalogue import sign_of
     from energan.sweep.keeping import score_of
 
     definition, records = _read(folder)
@@ -156,7 +157,8 @@ def list_trials(folder: "SweepFolder") -> None:
 
 
 def _sweep_row(folder: "SweepFolder") -> list[str]:
-    from energan.io.text import score_text, settings_text, sign_of, varying
+    from energan.io.text import score_text, settings_text, varying
+    from energan.metrics.catalogue import sign_of
     from energan.sweep.keeping import best_of
 
     definition, records = _read(folder)

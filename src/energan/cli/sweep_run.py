@@ -195,7 +195,8 @@ def ended(
 
 
 def _say_best(folder: "SweepFolder", records: "Sequence[Record]", axes: Sequence[str]) -> None:
-    from energan.io.text import score_text, settings_text, sign_of
+    from energan.io.text import score_text, settings_text
+    from energan.metrics.catalogue import sign_of
     from energan.sweep.keeping import best_of
 
     best = best_of(records)

@@ -6,10 +6,11 @@ import torch
 
 from energan.core import Domain, SettingError
 from energan.evaluation.inputs import Material
-from energan.evaluation.measures import ALIASES, MEASURES
+from energan.evaluation.measures import MEASURES
 from energan.evaluation.reference import View, reference_for
 from energan.experiment.callbacks.samples import CheckpointMetric, draw
-from energan.experiment.settings import MADE_ANYWAY, Job
+from energan.experiment.settings import Job
+from energan.metrics.catalogue import METRICS, measure_of
 from energan.training.hooks import Figures
 from energan.training.loop import Loop
 
@@ -24,9 +25,9 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
     Raises SettingError if the metric does not apply to the data.
     """
     name = job.settings.output.keep_best
-    if name in MADE_ANYWAY:
+    if name == "auto" or METRICS[name].always:
         return None
-    measure = MEASURES[ALIASES.get(name, name)]
+    measure = MEASURES[measure_of(name)]
     reference = reference_for(job.settings.data, domain)
     view = View(domain, reference.judged.domain.shape)
     first = Material(reference.events(reference.judged, SAMPLES), reference)  # no samples yet

@@ -9,15 +9,16 @@ from energan.errors import describe
 from energan.evaluation import image_to_image as paired
 from energan.evaluation import tagging
 from energan.evaluation.inputs import Material
-from energan.evaluation.measures import ALIASES, MEASURES
+from energan.evaluation.measures import MEASURES
 from energan.evaluation.metrics_file import about_run, keep, kept, protocol
 from energan.evaluation.reference import Reference, View, reference_for
 from energan.evaluation.results import Result
 from energan.inference.run import Run
+from energan.metrics.catalogue import measure_of
 from energan.version import __version__
 
 SAMPLES, RESAMPLES = 10_000, 1000
-CONDITIONED = (*paired.BETTER, *tagging.BETTER)
+CONDITIONED = (*paired.MEASURES, *tagging.MEASURES)
 """Measures of runs whose events come with conditions of their own."""
 Say = Callable[[str], None]
 
@@ -167,8 +168,7 @@ def wanted_measures(metrics: Sequence[str]) -> list[str]:
         return []
     wanted = []
     for name in names:
-        key = name.lower().replace("-", "_")
-        key = ALIASES.get(key, key)
+        key = measure_of(name)
         if key not in (*MEASURES, *CONDITIONED):
             raise SettingError(
                 f"--metrics {describe(name)}: there is no such metric; there are all, "
@@ -208,7 +208,7 @@ def found_again(
         if protocol(entry)[: len(same)] != same or entry.get("asked") is not None:
             continue
         if wanted:
-            there = {ALIASES.get(m["name"], m["name"]) for m in entry["metrics"]}
+            there = {measure_of(m["name"]) for m in entry["metrics"]}
             if set(wanted) <= there:
                 return entry
         elif entry.get("complete"):

@@ -12,16 +12,21 @@ from energan import metrics
 from energan.core import DataError, SettingError
 from energan.data import DataSet, DataSettings, open_data, open_test_part
 from energan.evaluation.reference import Split
-from energan.evaluation.results import Better, Result, with_interval
+from energan.evaluation.results import Result, with_interval
 from energan.inference.run import Run
+from energan.metrics.catalogue import better_of
 from energan.metrics.images import WINDOW
 
 Figures = NDArray[np.float64]
 AT_ONCE = 50
 SMALLEST = WINDOW
 """Pixels of a side that SSIM needs."""
-BETTER: dict[str, Better] = {"l1": "lower", "psnr": "higher", "ssim": "higher"}
-"""The measures, of images in [0, 1], each the mean over the judged pairs."""
+MEASURES: dict[str, Callable[[Tensor, Tensor], Figures]] = {
+    "l1": metrics.l1,
+    "psnr": lambda made, real: metrics.psnr(made, real, 1),
+    "ssim": lambda made, real: metrics.ssim(made, real, 1),
+}
+"""Of images in [0, 1], each the mean over the judged pairs."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,10 @@ def _other(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
 
 def check(wanted: Sequence[str]) -> None:
     """Raise SettingError for a measure that is none of pairs."""
-    if unfit := [name for name in wanted if name not in BETTER]:
+    if unfit := [name for name in wanted if name not in MEASURES]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run makes images of images, which are "
-            f"scored by {', '.join(BETTER)}"
+            f"scored by {', '.join(MEASURES)}"
         )
 
 
@@ -102,7 +107,7 @@ def scores(
     results that need no network: the source itself (identity) and the mean training target.
     wanted: which of them; all if none is named.
     """
-    names = list(wanted) or list(BETTER)
+    names = list(wanted) or list(MEASURES)
     if min(pairs.data.domain.shape[1:]) < SMALLEST:
         if "ssim" in wanted:
             raise SettingError(
@@ -133,17 +138,10 @@ def _figures(
     return {name: (made, same, mean) for name, (made, same, mean) in whole.items()}
 
 
-MEASURES: dict[str, Callable[[Tensor, Tensor], Figures]] = {
-    "l1": metrics.l1,
-    "psnr": lambda made, real: metrics.psnr(made, real, 1),
-    "ssim": lambda made, real: metrics.ssim(made, real, 1),
-}
-
-
 def _result(
     name: str, made: Figures, same: Figures, mean: Figures, seed: int, resamples: int
 ) -> Result:
-    value, better = float(made.mean()), BETTER[name]
+    value, better = float(made.mean()), better_of(name)
     sign = 1 if better == "higher" else -1
     details = {
         "pairs": len(made),

@@ -173,17 +173,3 @@ MEASURES: dict[str, Measure] = {
     "modes": Measure(density.modes, density.no_modes),
     "energy_log_likelihood": Measure(density.energy, density.no_plane),
 }
-ALIASES = {
-    "is": "inception_score",
-    "fid": "frechet_distance",
-    "kid": "kernel_distance",
-    "swd": "sliced_wasserstein",
-    "prdc": "precision_recall_density_coverage",
-    "precision": "precision_recall_density_coverage",
-    "recall": "precision_recall_density_coverage",
-    "density": "precision_recall_density_coverage",
-    "coverage": "precision_recall_density_coverage",
-    "class_kl": "class_coverage",
-    "modes_kl": "modes",
-    "high_quality_share": "modes",
-}

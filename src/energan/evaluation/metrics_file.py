@@ -10,6 +10,7 @@ import torch
 from energan.evaluation.synthetic import KINDS
 from energan.inference.run import Run
 from energan.io.files import write_atomically
+from energan.metrics.catalogue import METRICS
 from energan.version import __version__
 
 NAME, FORMAT = "metrics.json", 1
@@ -77,7 +78,7 @@ def keep(run: Run, record: dict[str, Any]) -> None:
     rest = [e for e in entries if all(e is not s for s in same)]
     fresh = {m["name"] for m in record["metrics"]}
     old = [m for e in same for m in e["metrics"] if m.get("name") not in fresh]
-    order = {name: place for place, name in enumerate(RESULT_ORDER)}
+    order = {name: place for place, name in enumerate(METRICS)}
     metrics = sorted(old + record["metrics"], key=lambda m: order.get(m["name"], len(order)))
     complete = record["complete"] or any(e.get("complete") for e in same)
     whole = {**record, "complete": complete, "metrics": metrics}
@@ -103,14 +104,6 @@ def keep_outside(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-RESULT_ORDER = (
-    "inception_score", "modified_inception_score", "class_coverage", "class_kl",
-    "label_agreement",
-    "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage",
-    "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes", "modes_kl",
-    "high_quality_share", "energy_log_likelihood", "density_in_modes",
-    "density_modes_kl", "l1", "psnr", "ssim", "precision_at_10", "recall_at_10",
-)  # fmt: skip
 _NAMES = ("step", "weights", "seed", "samples", "energan", "weights_sha256")
 _MACHINE = ("torch", "threads", "device")
 

@@ -13,12 +13,12 @@ from energan import metrics
 from energan.core import DataError, SettingError
 from energan.data import TagSet, open_data
 from energan.data.sources.tag_files import TagFile
-from energan.evaluation.results import Better, Result, with_interval
+from energan.evaluation.results import Result, with_interval
 from energan.inference.run import Run
 from energan.io.console import progress
 from energan.metrics.tagging import AtK, Choice, Votes
 
-BETTER: dict[str, Better] = {"precision_at_10": "higher", "recall_at_10": "higher"}
+MEASURES = ("precision_at_10", "recall_at_10")
 AT, NEIGHBOURS, NEAREST = 10, 50, 20
 """Tags that are chosen when scores are made, neighbours that vote in the baseline, and words that a
 sample votes for."""
@@ -154,10 +154,10 @@ def check(run: Run, wanted: Sequence[str], reference: str | None) -> None:
     check_tags(run)
     if reference is not None:
         raise SettingError("--reference does not apply: tags are scored on what the run held out")
-    if unfit := [name for name in wanted if name not in BETTER]:
+    if unfit := [name for name in wanted if name not in MEASURES]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run makes tags, which are scored by "
-            f"{', '.join(BETTER)}"
+            f"{', '.join(MEASURES)}"
         )
 
 
@@ -187,7 +187,7 @@ def scores(
         _result(
             name, {way: _figures(at, name) for way, at in made.items()}, protocol, seed, resamples
         )
-        for name in (list(wanted) or list(BETTER))
+        for name in (list(wanted) or MEASURES)
     ]
 
 

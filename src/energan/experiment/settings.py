@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -14,6 +14,7 @@ from energan.core.schedules import factor_of, scaled_settings
 from energan.data.settings import DataSettings
 from energan.io.documents import explain
 from energan.io.nested import merged
+from energan.metrics.catalogue import KEEP_BEST
 from energan.training.device import EngineSettings
 from energan.training.settings import TrainingSettings
 
@@ -21,16 +22,10 @@ ModelConfig = TypeVar("ModelConfig", bound=Config)
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 
-KeepBest = Literal[
-    "auto", "error", "sliced_wasserstein", "held_out_energy", "inception_score",
-    "modified_inception_score", "class_kl", "frechet_distance", "kernel_distance", "precision",
-    "recall", "density", "coverage", "parzen", "high_quality_share", "l1",
-]  # fmt: skip
-MADE_ANYWAY = {"auto", "error", "sliced_wasserstein", "held_out_energy", "high_quality_share", "l1"}
-LOWER_IS_BETTER = {
-    "auto", "error", "sliced_wasserstein", "held_out_energy", "class_kl", "frechet_distance",
-    "kernel_distance", "l1",
-}  # fmt: skip
+if TYPE_CHECKING:
+    KeepBest = str
+else:
+    KeepBest = Literal[KEEP_BEST]
 
 
 class LoggingSettings(Config):

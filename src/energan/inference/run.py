@@ -26,7 +26,6 @@ from energan.core.schedules import parse
 from energan.data import DataSet
 from energan.energies.least_over_labels import UnderAnyLabel
 from energan.experiment.build import networks_of
-from energan.experiment.settings import LOWER_IS_BETTER
 from energan.inference.classification import (
     Classified,
     check_classifies,
@@ -430,8 +429,7 @@ class Run(Composable):
         if wanted == "last":
             return checkpoints.newest_good(folder)
         if wanted == "best":
-            figure = self.job.settings.output.keep_best
-            best = best_step(self.folder, figure, figure not in LOWER_IS_BETTER)
+            best = best_step(self.folder, self.job.settings.output.keep_best)
             if best is None:
                 raise CheckpointError(f"{self.path} has no scored checkpoint; use last")
             wanted = best

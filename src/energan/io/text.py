@@ -4,20 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-SIGNS = {
-    "modified_inception_score": "I′",
-    "inception_score": "IS",
-    "frechet_distance": "Fréchet distance",
-    "kernel_distance": "kernel distance",
-    "sliced_wasserstein": "SWD",
-    "error": "error",
-}
-"""Metrics in short."""
-
-
-def sign_of(metric: str) -> str:
-    return SIGNS.get(metric, metric.replace("_", " "))
-
 
 def varying(values: Sequence[dict[str, Any]]) -> list[str]:
     """The axes on which these differ; all of them if they differ on none."""

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from energan.errors import describe
-from energan.io.text import duration, score_text, settings_text, sign_of, varying
+from energan.io.text import duration, score_text, settings_text, varying
+from energan.metrics.catalogue import sign_of
 from energan.sweep.folder import SweepFolder
 from energan.sweep.tally import ENDED, End, Row, State, Tally
 from energan.sweep.trials import Trial

@@ -6,20 +6,11 @@ from difflib import get_close_matches
 from energan.core import SettingError
 from energan.data import DataSet
 from energan.errors import describe
-from energan.evaluation.classification import NAMES as OF_CLASSES
 from energan.evaluation.classifier import lacks
 from energan.evaluation.distances import MOST_PIXELS
-from energan.evaluation.evaluate import CONDITIONED
-from energan.evaluation.measures import ALIASES, MEASURES
 from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.settings import Job
-
-SEVERAL = {
-    "precision_recall_density_coverage": ("precision", "recall", "density", "coverage"),
-}
-"""Measures none of whose results has their name."""
-OWN = {*MEASURES, *CONDITIONED, *OF_CLASSES, *(n for names in SEVERAL.values() for n in names)}
-SHORT = {"is", "fid", "kid", "swd", "prdc"}
+from energan.metrics.catalogue import METRICS, metrics_named
 
 
 def ranking(names: Sequence[str]) -> tuple[str, ...]:
@@ -29,13 +20,15 @@ def ranking(names: Sequence[str]) -> tuple[str, ...]:
     """
     found: list[str] = []
     for name in names:
-        key = name.lower().replace("-", "_")
-        if key not in OWN and key not in ALIASES:
-            near = get_close_matches(key, (*OWN, *ALIASES), 3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {_list()}"
+        metrics = [metric for metric in metrics_named(name) if METRICS[metric].scored]
+        if not metrics:
+            scored = {n: m.aliases for n, m in METRICS.items() if m.scored}
+            known = dict.fromkeys((*scored, *(a for some in scored.values() for a in some)))
+            near = get_close_matches(name.lower().replace("-", "_"), known, 3)
+            among = f"there are {', '.join(sorted(scored))}"
+            hint = f"did you mean {' or '.join(near)}?" if near else among
             raise SettingError(f"metrics: there is no {describe(name)}: {hint}")
-        key = ALIASES[key] if key in SHORT else key
-        found += SEVERAL.get(key, (key,))
+        found += metrics
     return tuple(dict.fromkeys(found))
 
 
@@ -58,7 +51,3 @@ def suited(job: Job, data: DataSet) -> tuple[str, ...]:
     if len(data.domain.shape) == 3 and data.domain.size <= MOST_PIXELS:
         return ("frechet_distance", "sliced_wasserstein")
     return ("sliced_wasserstein",)
-
-
-def _list() -> str:
-    return ", ".join(sorted(OWN))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from energan.core import BlowUpError, CheckpointError, DivergenceError
 from energan.io.run_folder import RunFolder
+from energan.metrics.catalogue import AUTO, better_of
 from energan.training import checkpoint
 from energan.training.loop import Hook, Loop
 
@@ -90,8 +91,8 @@ class Log(Hook):
 class Checkpoints(Hook):
     """Every `every` steps and at the end: verify, score if asked, write, prune.
 
-    score: the loop, calibrated -> {name: figure}. The checkpoint whose figure `best` is lowest, or
-    highest if so asked, is kept beside the last ones.
+    score: the loop, calibrated -> {name: figure}. The checkpoint that is best by the figure `best`
+    is kept beside the last ones.
     """
 
     def __init__(
@@ -102,10 +103,9 @@ class Checkpoints(Hook):
         log: Log,
         score: Callable[[Loop], Figures] | None = None,
         best: str = "",
-        highest: bool = False,
     ) -> None:
         self.folder, self.every, self.keep, self.log = folder, every, keep, log
-        self.score, self.best, self.highest = score, best, highest
+        self.score, self.best = score, best
         self._written = -1
 
     def start(self, loop: Loop) -> None:
@@ -135,25 +135,21 @@ class Checkpoints(Hook):
             loop.estimate_statistics()
             self.log.tell("score", loop.step, self.score(loop))
         path = checkpoint.save(self.folder.checkpoints, loop)
-        best = best_step(self.folder, self.best, self.highest)
+        best = best_step(self.folder, self.best)
         checkpoint.prune(path.parent, self.keep, set() if best is None else {best})
 
 
-AUTO = ("error", "sliced_wasserstein", "held_out_energy")
-"""What "auto" means: the first of these that a run makes. Lower is better for all."""
+def best_step(folder: RunFolder, figure: str) -> int | None:
+    """The step whose checkpoint is there and whose score event has the best figure.
 
-
-def best_step(folder: RunFolder, figure: str, highest: bool = False) -> int | None:
-    """The step whose checkpoint is there and whose score event has the lowest (or highest) figure.
-
-    The earliest of equals. figure: its name, or "auto".
+    The earliest of equals. figure: the name of a metric, or "auto".
     """
     there = {checkpoint.step_of(path) for path in checkpoint.listed(folder.checkpoints)}
     events = folder.read("score")
     if figure == "auto":
         figure = next((name for name in AUTO if any(name in e for e in events)), AUTO[0])
     scored = [e for e in events if figure in e and e.get("step") in there]
-    sign = -1 if highest else 1
+    sign = -1 if better_of(figure) == "higher" else 1
     return int(min(scored, key=lambda e: sign * e[figure])["step"]) if scored else None
 
 

@@ -107,3 +107,9 @@ def test_which_score_is_better_is_what_evaluations_say(tmp_path: Path) -> None:
         else:
             with pytest.raises(SettingError, match="cannot rank"):
                 better_of(result.name)
+
+
+def test_densities_in_the_plane_rank_trials() -> None:
+    assert better_of("energy_log_likelihood") == "higher"
+    with pytest.raises(SettingError, match=r"let the first be one of .*energy_log_likelihood"):
+        better_of("memorisation")

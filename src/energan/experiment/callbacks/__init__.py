@@ -11,8 +11,9 @@ from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.callbacks.landscapes import Landscapes, mapped
 from energan.experiment.callbacks.reconstructions import Reconstructions, denoises
 from energan.experiment.callbacks.samples import CheckpointMetric, SampleGrids, Score
-from energan.experiment.settings import LOWER_IS_BETTER, MADE_ANYWAY, Job
+from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
+from energan.metrics.catalogue import METRICS
 from energan.training import checkpoint
 from energan.training.distributed import Distributed
 from energan.training.divergence import Guard
@@ -39,7 +40,7 @@ def checkpoint_metric_of(
         lacks[wanted] = no_errors(job, data)
     if reason := lacks.get(wanted):
         raise SettingError(f"--keep-best {wanted} does not apply: {reason}")
-    if wanted in MADE_ANYWAY:
+    if wanted == "auto" or METRICS[wanted].always:
         return None
     if checkpoint_metric is None:
         raise SettingError(
@@ -65,8 +66,7 @@ def hooks_of(
     log = Log(folder, output.log_every, [])
     score = Score(data, loop.engine, metric)
     grids = SampleGrids(folder, output.sample_every, data)
-    best, highest = output.keep_best, output.keep_best not in LOWER_IS_BETTER
-    saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, best, highest)
+    saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, output.keep_best)
     hooks: list[Hook] = [log, saving, grids]
     shown: list[SampleGrids | Reconstructions] = [grids]
     if denoises(loop.energy) and data.domain.condition_shape is None:

@@ -12,6 +12,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from energan.metrics.catalogue import METRICS
 from energan.training.hooks import Figures
 from energan.training.loop import Hook, Loop
 
@@ -23,10 +24,7 @@ SHOWN = {
     "loss_energy": "L_D",
     "loss_sampler": "L_G",
     "pull_away": "f_PT",
-    "sliced_wasserstein": "SWD",
-    "l1": "L1(held out)",
-    "held_out_energy": "U(held out)",
-    "error": "error(held out)",
+    **{name: metric.bar for name, metric in METRICS.items() if metric.bar},
 }
 SECONDS_BETWEEN_LINES = 5.0
 

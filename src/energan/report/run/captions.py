@@ -3,17 +3,14 @@
 from energan.report.run.contents import Material
 
 TITLES = {
-    "sliced_wasserstein": "Sliced Wasserstein distance",
-    "error": "Error on held-out labels",
-    "calibration_error": "Calibration error on held-out labels",
     "variance_ratio": "Variance of samples over the data's",
     "l1": "Distance from the target",
     "code_similarity": "Likeness of codes",
-    "modes": "Modes covered",
     "high_quality_share": "Share of samples near a mode",
     "pull_away": "Pulling-away term",
     "images_per_s": "Images per second",
 }
+"""Of curves, where they say more than the catalogue of metrics does."""
 READING = {
     "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
     "error": "The share of held-out events whose class is not found; their labels are not trained "
@@ -72,9 +69,3 @@ def energies_say(material: Material) -> str:
         "Low means like data. The nearer the energies of data and of samples, the less they can "
         "be told apart; held-out energies far above those of training data mean overfitting."
     )
-
-
-def in_words(name: str) -> str:
-    """The name of a figure as a title."""
-    text = name.replace("_", " ")
-    return text[:1].upper() + text[1:]

@@ -8,13 +8,13 @@ from typing import Any
 
 from energan.core.schedules import parse
 from energan.experiment.callbacks.curves import phases
+from energan.metrics.catalogue import title_of
 from energan.report.html import Pen, Picture, of_drawing
 from energan.report.run.captions import (
     CROSS_ENTROPY,
     READING,
     TITLES,
     energies_say,
-    in_words,
     losses_say,
     settles_at_margin,
 )
@@ -121,7 +121,7 @@ def scores(materials: Sequence[Material]) -> list[Picture]:
             replace(line, label="", style="--")
             for line in _overlaid(materials, "score", f"{name}_real")
         ]
-        title, says = TITLES.get(name, in_words(name)), READING.get(name, "")
+        title, says = TITLES.get(name, title_of(name)), READING.get(name, "")
         made.append(_over(name, title, says, lines, legend=len(materials) > 1))
     return made
 
@@ -177,7 +177,7 @@ def _lines(material: Material, wanted: list[tuple[str, str]], labels: list[str])
 
 def _gradients(material: Material) -> list[Line]:
     names = [n for n in material.names("step") if GRADIENT.search(n)]
-    labels = [in_words(GRADIENT.sub("", n)) for n in names]
+    labels = [title_of(GRADIENT.sub("", n)) for n in names]
     return [Line(labels[i], material.line("step", n), i) for i, n in enumerate(names)]
 
 

@@ -4,29 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from energan.metrics.catalogue import title_of
 from energan.report.html import Pen, Picture, is_number, number, of_drawing
 from energan.report.run.contents import Material
 
-NAMES = {
-    "inception_score": "Inception score",
-    "modified_inception_score": "Modified inception score I′",
-    "frechet_distance": "Fréchet distance",
-    "kernel_distance": "Kernel distance",
-    "class_coverage": "Classes covered",
-    "class_kl": "KL of classes",
-    "label_agreement": "Labels obeyed",
-    "parzen": "Parzen log-likelihood",
-    "memorisation": "Memorisation",
-    "sliced_wasserstein": "Sliced Wasserstein distance",
-    "variance_ratio": "Variance ratio",
-    "modes": "Modes covered",
-    "energy_log_likelihood": "Log-likelihood of the energy",
-    "density_in_modes": "The density's mass in the modes",
-    "density_modes_kl": "The density's shares of the modes",
-    "l1": "L1",
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-}
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -103,7 +84,7 @@ def _row(name: str, found: list[dict[str, Any]], footnotes: list[str]) -> Row:
         best = max(values) if better == "higher" else min(values)
     cells = [None if m is None else _cell(m, best) for m in metrics]
     reals = {number(m["real"]): None for m in there if m.get("real") is not None}
-    row = Row(_name(name), ARROWS.get(better or "", ""), cells, " / ".join(reals))
+    row = Row(title_of(name), ARROWS.get(better or "", ""), cells, " / ".join(reals))
     for text in (t for m in there for t in (m.get("interval"), m.get("note")) if t):
         if str(text) not in footnotes:
             footnotes.append(str(text))
@@ -120,11 +101,6 @@ def _cell(metric: dict[str, Any], best: float | None) -> Cell:
     if low is not None and high is not None:
         interval = f"{number(low)} – {number(high)}"
     return Cell(number(value), interval, best is not None and value == best)
-
-
-def _name(name: str) -> str:
-    words = name.replace("_", " ")
-    return NAMES.get(name, words[:1].upper() + words[1:])
 
 
 def _column(entry: dict[str, Any]) -> str:

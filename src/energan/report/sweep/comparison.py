@@ -8,31 +8,23 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.metrics import interval
+from energan.metrics import catalogue, interval
 from energan.report.html import number
 from energan.report.sweep.records import WORST, Searched, score_of, settings_of
 
 Scores = NDArray[np.float64]
-TITLES = {
-    "modified_inception_score": ("Modified inception score I′", "I′"),
-    "inception_score": ("Inception score", "IS"),
-    "frechet_distance": ("Fréchet distance", "Fréchet distance"),
-    "error": ("Error on held-out labels", "error"),
-    "modes": ("Modes covered", "modes covered"),
-}
 RESAMPLES = 1000
 FEW = 30
 
 
 def metric_name(metric: str | None) -> str:
     """As a title."""
-    text = (metric or "score").replace("_", " ")
-    return TITLES.get(metric or "", (text[:1].upper() + text[1:], ""))[0]
+    return catalogue.title_of(metric or "score")
 
 
 def sign_of(metric: str | None) -> str:
     """As a name in a sentence."""
-    return TITLES.get(metric or "", ("", (metric or "score").replace("_", " ")))[1]
+    return catalogue.sign_of(metric or "score")
 
 
 def plural(count: int, noun: str) -> str:

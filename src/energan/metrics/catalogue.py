@@ -1,0 +1,107 @@
+"""Every metric by its name: how it is written, which values are better, what makes it.
+
+The one table that the command line, `output.keep_best`, sweeps, metrics.json, pages and the
+progress bar read. Nothing here needs torch.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower"] | None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """better: which values are; None where neither is. title: on pages. sign: in a line or the head
+    of a column. bar: on the progress bar, of metrics that it shows.
+
+    measure: the measure that makes it, where that has another name; so `--metrics modes` makes
+    high_quality_share too. aliases: other names on the command line; one may stand for several.
+    scored: whether evaluations make it, and not only runs while they train.
+    always: whether every run makes it at its checkpoints, where it applies. keep_best: whether
+    `output.keep_best` takes it.
+    """
+
+    name: str
+    better: Better = None
+    title: str = ""
+    sign: str = ""
+    bar: str = ""
+    measure: str = ""
+    aliases: tuple[str, ...] = ()
+    scored: bool = True
+    always: bool = False
+    keep_best: bool = False
+
+
+_PRDC = "precision_recall_density_coverage"
+
+_TABLE = (
+    Metric("inception_score", "higher", "Inception score", "IS", aliases=("is",), keep_best=True),
+    Metric("modified_inception_score", "higher", "Modified inception score I′", "I′",
+           keep_best=True),
+    Metric("class_coverage", "higher", "Classes covered"),
+    Metric("class_kl", "lower", "KL of classes", measure="class_coverage", keep_best=True),
+    Metric("label_agreement", "higher", "Labels obeyed"),
+    Metric("frechet_distance", "lower", "Fréchet distance", "Fréchet distance", aliases=("fid",),
+           keep_best=True),
+    Metric("kernel_distance", "lower", aliases=("kid",), keep_best=True),
+    *(Metric(name, "higher", measure=_PRDC, aliases=("prdc", _PRDC), keep_best=True)
+      for name in ("precision", "recall", "density", "coverage")),
+    Metric("sliced_wasserstein", "lower", "Sliced Wasserstein distance", "SWD", bar="SWD",
+           aliases=("swd",), always=True, keep_best=True),
+    Metric("variance_ratio", always=True),
+    Metric("memorisation"),
+    Metric("parzen", "higher", "Parzen log-likelihood", keep_best=True),
+    Metric("modes", "higher", "Modes covered", always=True),
+    Metric("modes_kl", "lower", measure="modes"),
+    Metric("high_quality_share", "higher", measure="modes", always=True, keep_best=True),
+    Metric("energy_log_likelihood", "higher", "Log-likelihood of the energy"),
+    Metric("density_in_modes", "higher", "The density's mass in the modes",
+           measure="energy_log_likelihood"),
+    Metric("density_modes_kl", "lower", "The density's shares of the modes",
+           measure="energy_log_likelihood"),
+    Metric("l1", "lower", "L1", bar="L1(held out)", always=True, keep_best=True),
+    Metric("psnr", "higher", "PSNR (dB)"),
+    Metric("ssim", "higher", "SSIM"),
+    Metric("precision_at_10", "higher"),
+    Metric("recall_at_10", "higher"),
+    Metric("held_out_energy", "lower", bar="U(held out)", scored=False, always=True,
+           keep_best=True),
+    Metric("error", "lower", "Error on held-out labels", bar="error(held out)", always=True,
+           keep_best=True),
+    Metric("calibration_error", "lower", "Calibration error on held-out labels", always=True),
+)  # fmt: skip
+METRICS = {metric.name: metric for metric in _TABLE}
+"""In the order of metrics.json."""
+AUTO = ("error", "sliced_wasserstein", "held_out_energy")
+"""What `output.keep_best` "auto" means: the first of these that a run makes."""
+KEEP_BEST = ("auto", *AUTO, *(m.name for m in _TABLE if m.keep_best and m.name not in AUTO))
+"""What `output.keep_best` may be."""
+
+
+def better_of(name: str) -> Better:
+    """Which values are better; None of what is no metric too."""
+    return METRICS[name].better if name in METRICS else None
+
+
+def sign_of(name: str) -> str:
+    """In a line, or as the head of a column."""
+    return (METRICS[name].sign if name in METRICS else "") or name.replace("_", " ")
+
+
+def title_of(name: str) -> str:
+    words = name.replace("_", " ")
+    return (METRICS[name].title if name in METRICS else "") or words[:1].upper() + words[1:]
+
+
+def metrics_named(text: str) -> tuple[str, ...]:
+    """The metrics that a user means, by a name or an alias; none if it is neither."""
+    key = text.lower().replace("-", "_")
+    return tuple(name for name, m in METRICS.items() if key in (name, *m.aliases))
+
+
+def measure_of(text: str) -> str:
+    """The measure that makes a metric, by its name or an alias; the text itself if it is none."""
+    found = metrics_named(text)
+    return (METRICS[found[0]].measure or found[0]) if found else text

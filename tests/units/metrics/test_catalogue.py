@@ -1,0 +1,118 @@
+"""The catalogue of metrics: names, aliases, and that nothing is scored by what it lacks."""
+
+import ast
+import subprocess
+import sys
+from importlib import resources
+from typing import get_args
+
+import pytest
+
+from energan import metrics
+from energan.evaluation import classification, image_to_image, measures, tagging
+from energan.experiment.callbacks.progress import SHOWN
+from energan.experiment.settings import KeepBest
+from energan.metrics.catalogue import (
+    AUTO,
+    METRICS,
+    better_of,
+    measure_of,
+    metrics_named,
+    sign_of,
+    title_of,
+)
+
+
+def named_results() -> list[tuple[str, str | None]]:
+    """The name and what is better, of each result that the evaluations write out."""
+    found = []
+    for file in resources.files("energan.evaluation").iterdir():
+        if not file.name.endswith(".py"):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf8"))):
+            made = isinstance(node, ast.Call) and getattr(node.func, "id", "")
+            if made not in ("Result", "with_interval") or not isinstance(
+                node.args[0], ast.Constant
+            ):
+                continue
+            given = {k.arg: k.value for k in node.keywords}
+            better = given.get("better", node.args[5] if len(node.args) > 5 else None)
+            found.append((node.args[0].value, getattr(better, "value", None)))
+    return found
+
+
+def test_every_result_is_in_it_with_what_is_better() -> None:
+    found = named_results()
+    assert len(found) > 15
+    for name, better in found:
+        assert (name in METRICS, better_of(name)) == (True, better), name
+
+
+def test_all_that_the_command_line_takes_is_in_it() -> None:
+    taken = [*measures.MEASURES, *image_to_image.MEASURES, *tagging.MEASURES, *classification.NAMES]
+    for name in taken:
+        assert measure_of(name) in (*measures.MEASURES, name)
+        assert metrics_named(name), name
+    for name in (*get_args(KeepBest), *AUTO):
+        assert name == "auto" or METRICS[name].better
+    assert {name for name, metric in METRICS.items() if metric.bar} < SHOWN.keys()
+
+
+def test_what_keep_best_takes() -> None:
+    assert get_args(KeepBest) == (
+        "auto", "error", "sliced_wasserstein", "held_out_energy", "inception_score",
+        "modified_inception_score", "class_kl", "frechet_distance", "kernel_distance", "precision",
+        "recall", "density", "coverage", "parzen", "high_quality_share", "l1",
+    )  # fmt: skip
+    higher = {name for name in get_args(KeepBest) if better_of(name) == "higher"}
+    assert higher == {
+        "inception_score", "modified_inception_score", "precision", "recall", "density", "coverage",
+        "parzen", "high_quality_share",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "measure"),
+    [
+        ("FID", ("frechet_distance",), "frechet_distance"),
+        ("is", ("inception_score",), "inception_score"),
+        ("Sliced-Wasserstein", ("sliced_wasserstein",), "sliced_wasserstein"),
+        ("modes-kl", ("modes_kl",), "modes"),
+        ("recall", ("recall",), "precision_recall_density_coverage"),
+        (
+            "prdc",
+            ("precision", "recall", "density", "coverage"),
+            "precision_recall_density_coverage",
+        ),
+        ("nonsense", (), "nonsense"),
+    ],
+)
+def test_names_and_aliases(text: str, found: tuple[str, ...], measure: str) -> None:
+    assert metrics_named(text) == found
+    assert measure_of(text) == measure
+
+
+def test_no_alias_is_a_name_and_measures_make_themselves() -> None:
+    assert not set(METRICS) & {alias for m in METRICS.values() for alias in m.aliases}
+    for metric in METRICS.values():
+        assert metric.measure in ("", *measures.MEASURES)
+
+
+def test_signs_and_titles_of_what_is_in_it_and_of_the_rest() -> None:
+    assert (sign_of("sliced_wasserstein"), title_of("psnr")) == ("SWD", "PSNR (dB)")
+    assert (sign_of("modes_kl"), title_of("modes_kl")) == ("modes kl", "Modes kl")
+    assert (sign_of("of_another"), title_of("of_another")) == ("of another", "Of another")
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys, energan.metrics.catalogue; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_public_names_load() -> None:
+    for name in metrics.__all__:
+        assert getattr(metrics, name).__name__ == name
+    assert dir(metrics) == sorted(metrics.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        metrics.nonsense  # noqa: B018
