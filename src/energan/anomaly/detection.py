@@ -9,7 +9,7 @@ from torch import Tensor
 
 from energan.anomaly.calibration import finite
 from energan.core import SettingError
-from energan.data.inference import Judged
+from energan.data.inference import PredictSet
 from energan.metrics.detection import auroc, average_precision, fpr_at_tpr
 
 NORMAL_NAMES = {"good", "normal"}
@@ -69,7 +69,7 @@ def detection_table(rows: Sequence[tuple[str, Detection]]) -> list[dict[str, str
     return table
 
 
-def sides_of(judged: Judged, trained: Sequence[str], wanted: Wanted = NOTHING) -> Tensor | None:
+def sides_of(judged: PredictSet, trained: Sequence[str], wanted: Wanted = NOTHING) -> Tensor | None:
     """int8 (N,) of NORMAL, ANOMALOUS and NEITHER; None if nothing says which class is which.
 
     First what the user says; then a class called good or normal; then the classes the run was
@@ -103,7 +103,7 @@ def sides_of(judged: Judged, trained: Sequence[str], wanted: Wanted = NOTHING) -
     return torch.where(labels < 0, NEITHER, side[labels.clamp_min(0)])  # -1: of no known class
 
 
-def check_classes(groups: Sequence[Judged], wanted: Wanted) -> None:
+def check_classes(groups: Sequence[PredictSet], wanted: Wanted) -> None:
     """SettingError for a class that none of the groups has."""
     classes = [name for group in groups for name in group.classes]
     for option, words in (("--anomaly", wanted.anomaly), ("--normal", wanted.normal)):

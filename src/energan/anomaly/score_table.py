@@ -24,7 +24,7 @@ from energan.anomaly.detection import (
 )
 from energan.core import Domain, SettingError
 from energan.data import DataSet, DataSettings
-from energan.data.inference import Judged, open_images
+from energan.data.inference import PredictSet, open_images
 from energan.io.files import write_atomically
 
 NAMED = 12
@@ -34,14 +34,14 @@ Energies = Callable[[DataSet, str], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class ScoreTable:
     """Events of one or more sources, in the order that the user named them.
 
     groups: a source each. skipped: (where, reason). sides: of each group's events, None where
     nothing says which class is normal. energy, scores: once they are made.
     """
 
-    groups: tuple[Judged, ...]
+    groups: tuple[PredictSet, ...]
     skipped: tuple[tuple[str, str], ...]
     sides: tuple[Tensor | None, ...]
     energy: Tensor | None = None
@@ -50,11 +50,11 @@ class Sheet:
     def __len__(self) -> int:
         return sum(len(group) for group in self.groups)
 
-    def with_energies(self, energies: Energies) -> "Sheet":
+    def with_energies(self, energies: Energies) -> "ScoreTable":
         parts = [energies(group.data, f"scoring {group.source}") for group in self.groups]
         return replace(self, energy=torch.cat(parts))
 
-    def scored(self, energies: Energies, calibration: Calibration) -> "Sheet":
+    def scored(self, energies: Energies, calibration: Calibration) -> "ScoreTable":
         return replace(self.with_energies(energies), calibration=calibration)
 
     @cached_property
@@ -193,7 +193,7 @@ class Sheet:
 
 def judge(
     sources: Sequence[str], settings: DataSettings, domain: Domain, wanted: Wanted = NOTHING
-) -> Sheet:
+) -> ScoreTable:
     """What `sources` hold, for a run with these settings of data, before it is scored.
 
     Raises DataError as `open_images` does, SettingError for classes that are not there.
@@ -202,12 +202,12 @@ def judge(
     if wanted != NOTHING:
         check_classes(groups, wanted)
     sides = tuple(sides_of(group, settings.classes, wanted) for group in groups)
-    return Sheet(tuple(groups), tuple(skipped), sides)
+    return ScoreTable(tuple(groups), tuple(skipped), sides)
 
 
 def left_out(
     energies: Energies, settings: DataSettings, domain: Domain, source: str | None = None
-) -> tuple[Sheet, Detection]:
+) -> tuple[ScoreTable, Detection]:
     """How well a run finds the classes that it was not trained on, in `source` or its own.
 
     Raises SettingError if it was trained on all of them, or the source has no labels.

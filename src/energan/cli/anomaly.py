@@ -14,7 +14,7 @@ from energan.version import __version__
 if TYPE_CHECKING:
     from energan.anomaly.calibration import Calibration
     from energan.anomaly.detection import Wanted
-    from energan.anomaly.score_table import Sheet
+    from energan.anomaly.score_table import ScoreTable
     from energan.inference.run import Run
 
 
@@ -203,7 +203,7 @@ def _calibration(
     return kept
 
 
-def _print(run: "Run", sheet: "Sheet", calibration: "Calibration", asked: Any) -> None:
+def _print(run: "Run", sheet: "ScoreTable", calibration: "Calibration", asked: Any) -> None:
     print(f"{run.path}: {calibration.network}, calibrated on {calibration}")
     share = f"{100 * calibration.fpr:.3g} %"
     print(
@@ -240,7 +240,7 @@ def _print(run: "Run", sheet: "Sheet", calibration: "Calibration", asked: Any) -
     _print_worst(sheet)
 
 
-def _print_worst(sheet: "Sheet") -> None:
+def _print_worst(sheet: "ScoreTable") -> None:
     worst = sheet.worst(SHOWN)
     print(
         f"highest energies ({len(worst)} of {len(sheet):,}):" if len(sheet) > SHOWN else "scores:"
@@ -253,7 +253,7 @@ def _print_worst(sheet: "Sheet") -> None:
     show(table)
 
 
-def _draw(run: "Run", sheet: "Sheet", asked: Any) -> None:
+def _draw(run: "Run", sheet: "ScoreTable", asked: Any) -> None:
     from energan.anomaly import heatmaps
     from energan.io.console import progress
 

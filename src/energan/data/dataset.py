@@ -18,38 +18,6 @@ CPU = torch.device("cpu")
 EVERY = slice(None)
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """All that a source of arrays holds, before the settings are applied.
-
-    events: uint8 images (N, C, H, W), float images (N, C, H, W), or float32 points (N, D).
-    labels: int64 (N,) in [0, classes), -1 where there is none, or None; class_names name them where
-        names are known.
-    held_out: how many are kept from training unless the user says otherwise.
-    order: a permutation (N,) to read the events in; None reads them as they stand. The last events
-        in that order are the ones held out.
-    low, high: the range float images came in; None for uint8 and for points.
-    stacked_digits: whether each image is three digits a, b, c as its colours, of the class
-        100a + 10b + c.
-    """
-
-    name: str
-    events: Tensor
-    labels: Tensor | None = None
-    held_out: int = 0
-    order: Tensor | None = None
-    low: float | None = None
-    high: float | None = None
-    modes: Tensor | None = None
-    mode_std: float | None = None
-    class_names: tuple[str, ...] | None = None
-    stacked_digits: bool = False
-
-    @property
-    def count(self) -> int:
-        return len(self.events)
-
-
 @dataclass(frozen=True)
 class Augment:
     """What changes about an image each time training sees it.

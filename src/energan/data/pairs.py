@@ -12,11 +12,13 @@ from torch import Tensor
 
 from energan.core import Batch, DataError, Domain, NoTestPart, describe
 from energan.data.dataset import Augment, DataSet, mean_event, rescale
-from energan.data.images.decoding import resolve, size_of
-from energan.data.images.encoded import Decoded, Decoding, Encoded
-from energan.data.images.store import decoded, placed
+from energan.data.images.decoded import Decoded
+from energan.data.images.decoding import Decoding, resolve, size_of
+from energan.data.images.store import decode_source
+from energan.data.preparation import value_range
 from energan.data.selection import select
 from energan.data.settings import DataSettings
+from energan.data.source import Source
 from energan.data.sources.named import NAMED, needed_folder
 from energan.data.sources.pair_files import Pairs, pair_files
 from energan.data.sources.splits import Split
@@ -182,7 +184,7 @@ class _Opener:
         ascending = rows.sort().values
         assert settings.storage != "stream"
         found = [
-            decoded(side, replace(how, size=size), ascending, storage=settings.storage)
+            decode_source(side, replace(how, size=size), ascending, storage=settings.storage)
             for side, how in zip(self.sides, self.how, strict=True)
         ]
         rows = rows[torch.isin(rows, found[0].rows) & torch.isin(rows, found[1].rows)]
@@ -192,13 +194,12 @@ class _Opener:
 
     def _set(self, rows: Tensor, found: Decoded, augment: Augment) -> DataSet:
         """One side of the pairs at `rows`."""
-        low, high = (-1.0 if self.settings.range == "signed" else 0.0), 1.0
         shape = tuple(augment(found.events[:0], None).shape[1:])
-        _, places, digest = placed(rows, found)
+        _, places, digest = found.place(rows)
         return DataSet(
-            self.pairs.left.name, found.events, Domain(shape, low, high), rows=places,
-            augment=augment, skipped=found.skipped, digest=digest, path=found.path,
-            release=None if found.path is None else found.release,
+            self.pairs.left.name, found.events, Domain(shape, *value_range(self.settings)),
+            rows=places, augment=augment, skipped=found.skipped, digest=digest, path=found.path,
+            release=found.release,
         )  # fmt: skip
 
     def _size(self) -> int | None:
@@ -250,7 +251,7 @@ def _check(settings: DataSettings) -> None:
         raise DataError("data.storage stream is not for pairs of images: use auto")
 
 
-def _check_sides(sides: tuple[Encoded, ...], settings: DataSettings) -> None:
+def _check_sides(sides: tuple[Source, ...], settings: DataSettings) -> None:
     """Raise DataError if the two images of a pair differ in size where that would bring them out
     of step: where they stay as they are, or where a square is cut out of their middle."""
     if settings.size is not None and settings.fit == "stretch":
@@ -269,7 +270,7 @@ def _check_sides(sides: tuple[Encoded, ...], settings: DataSettings) -> None:
             )
 
 
-def _sizes(side: Encoded) -> Iterator[tuple[int, int] | None]:
+def _sizes(side: Source) -> Iterator[tuple[int, int] | None]:
     """Width and height of some images; None for one that cannot be read."""
     left = LOOKED_AT
     for part in side.parts:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from energan.core import DataError, NoTestPart
 from energan.data.settings import DataSettings
-from energan.data.sources.named import Opened
+from energan.data.source import Source
 from energan.data.sources.splits import Split
 
 
@@ -27,7 +27,7 @@ class Selection:
     class_names: tuple[str, ...] | None
 
 
-def select(source: Opened, settings: DataSettings, split: Split) -> Selection:
+def select(source: Source, settings: DataSettings, split: Split) -> Selection:
     """Which rows to use; events without a label belong to any choice of classes.
 
     Where only some events have labels, these stand first, so that data.limit keeps them, and are
@@ -75,7 +75,7 @@ def _labelled_first(rows: Tensor, loose: Tensor) -> Tensor:
     return torch.cat([rows[~loose[rows]], rows[loose[rows]]])
 
 
-def _renumbered(source: Opened, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+def _renumbered(source: Source, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     """Labels 0, 1, … of the wanted classes in the order given, -1 elsewhere."""
     if source.labels is None:
         raise DataError(f"data.classes: {source.name} has no classes; leave it unset")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from energan.core import Config
-from energan.data.images.encoded import Channels, Decoding, Fit
+from energan.data.images.decoding import Channels, Decoding, Fit
 
 
 class DataSettings(Config):
@@ -83,6 +83,17 @@ class DataSettings(Config):
         "tables that fit no disk, decoded on the way (stream)",
     )
     download: bool = Field(False, description="let a hub data set be downloaded")
+
+    def for_source(self, source: str) -> Self:
+        """What prepares another source alike; what concerns this one alone is as by default."""
+        fields = type(self).model_fields
+        own = (
+            "classes", "limit", "held_out", "labels", "labelled", "image_column", "label_column",
+            "attributes",
+        )  # fmt: skip
+        return self.model_copy(
+            update={"source": source, **{name: fields[name].default for name in own}}
+        )
 
     @property
     def decoding(self) -> Decoding:

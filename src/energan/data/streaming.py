@@ -22,8 +22,14 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain, NoTestPart, describe, place_seed
 from energan.data.batches import Feed
 from energan.data.dataset import Augment, DataSet, mean_event, shape_of
-from energan.data.images.decoding import LOOKED_AT, Pixels, Unreadable, coloured, decode
-from energan.data.images.encoded import Decoding
+from energan.data.images.decoding import (
+    LOOKED_AT,
+    Decoding,
+    Pixels,
+    Unreadable,
+    coloured,
+    decode,
+)
 from energan.data.settings import DataSettings
 from energan.data.sources.named import NAMED, folder_of
 from energan.data.sources.tables import (

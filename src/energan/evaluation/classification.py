@@ -17,7 +17,7 @@ from energan import metrics
 from energan.anomaly.normal_data import subset
 from energan.core import DataError, NothingHeldOut, SettingError
 from energan.data import SOURCES, DataSet, open_data
-from energan.data.inference import Judged, open_images, same_source
+from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.evaluation.metrics_file import about_run, keep_classes
 from energan.evaluation.results import Result, rounded, with_interval
 from energan.inference.classification import Classified, check_classifies
@@ -149,7 +149,7 @@ def known_events(run: Run, reference: str | None = None, labels: str | None = No
             "--labels says which classes the images of --reference are of: name these too"
         )
     source = reference or settings.source
-    own = same_source(source, settings.source)
+    own = is_same_source(source, settings.source)
     try:
         (judged, *_), _ = open_images(
             [source], settings, run.domain, trained_on=labels is not None, labels=labels
@@ -183,7 +183,7 @@ def _note(run: Run, source: str, found: DataSet, own: bool, part: str) -> str | 
     return None
 
 
-def _numbered(class_names: Sequence[str], judged: Judged) -> Tensor:
+def _numbered(class_names: Sequence[str], judged: PredictSet) -> Tensor:
     """The run's own number of each event's class, int64 (N,); -1 for none that it knows."""
     labels = judged.data.labels
     if labels is None:
@@ -194,7 +194,7 @@ def _numbered(class_names: Sequence[str], judged: Judged) -> Tensor:
     return table[labels.cpu()]
 
 
-def _none(run: Run, judged: Judged, own: bool) -> DataError:
+def _none(run: Run, judged: PredictSet, own: bool) -> DataError:
     if judged.data.labels is not None and bool((judged.data.labels >= 0).any()):
         return DataError(
             f"{judged.source}: none of its classes ({', '.join(judged.classes[:5])}) is one of the "

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from energan.core import DataError, Domain, SettingError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.inference import filled, foreign, open_images, same_source
+from energan.data.inference import is_same_source, open_images, resolve_settings
 from energan.data.sources.tag_files import TagFile, read_tag_file
 from energan.evaluation.attributes import attribute_classifier, traits
 from energan.experiment.settings import checked
@@ -130,8 +130,8 @@ def tagged_features(maker: Maker, settings: DataSettings, out: Path) -> TagFile:
 
 def settings_for(maker: Maker, settings: DataSettings) -> DataSettings:
     """How the data of `settings` is prepared for the network: as what it was trained on was."""
-    own = same_source(settings.source, maker.settings.source)
-    asked = maker.settings if own else foreign(maker.settings, settings.source)
+    own = is_same_source(settings.source, maker.settings.source)
+    asked = maker.settings if own else maker.settings.for_source(settings.source)
     if own and maker.about["kind"] == "run":
         for name in ("held_out", "limit"):
             if getattr(settings, name) not in (None, getattr(asked, name)):
@@ -142,7 +142,7 @@ def settings_for(maker: Maker, settings: DataSettings) -> DataSettings:
     elif not own:
         asked = asked.model_copy(update={"held_out": settings.held_out, "limit": settings.limit})
     stream = {"storage": "auto"} if asked.storage == "stream" else {}
-    return filled(asked, maker.domain).model_copy(update={"mirror": False, **stream})
+    return resolve_settings(asked, maker.domain).model_copy(update={"mirror": False, **stream})
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _of_classifier(settings: DataSettings) -> Maker:
         raise DataError(f"{data.name}: nothing is held out for the classifier to be measured on")
     found = attribute_classifier(data, data.held_out)
     about = {**found.about, "kind": CLASSIFIER}
-    return Maker(found.features, filled(asked, data.domain), data.domain, about)
+    return Maker(found.features, resolve_settings(asked, data.domain), data.domain, about)
 
 
 def _order(parts: list[DataSet]) -> NDArray[np.intp]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from energan.anomaly.calibration import finite
 from energan.core import DataError, SettingError, describe, place_seed
 from energan.data import SOURCES, DataSet, open_data
-from energan.data.inference import Judged, open_images, same_source
+from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.data.sources.tables import HUB
 from energan.evaluation.metrics_file import about_run, keep_outside
 from energan.evaluation.reference import Split, judged_part
@@ -54,7 +54,7 @@ def parted(sets: Sequence[str], run: Run) -> tuple[list[str], list[str]]:
     return kinds, [word for word in words if word not in (ALL, *KINDS)]
 
 
-def opened(source: str, run: Run) -> Judged:
+def opened(source: str, run: Run) -> PredictSet:
     """Events of a source, prepared as the run's own: its test part, what it holds out, or all.
 
     Raises DataError if it cannot be opened, or does not fit the run.
@@ -76,7 +76,7 @@ def _split(text: str) -> list[str]:
 
 def _check_source(word: str, run: Run, fitting: Sequence[str]) -> None:
     own = run.job.settings.data.source
-    if same_source(word, own):
+    if is_same_source(word, own):
         raise SettingError(
             f"--ood {word} is what {run.path} was trained on: name other data (`energan anomaly` "
             "tells classes apart that a run left out)"

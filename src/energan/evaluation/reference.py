@@ -89,12 +89,7 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
     if settings.storage == "stream":
         changes["storage"] = "auto"
     if source is not None:
-        names = (
-            "classes", "held_out", "limit", "labels", "labelled", "image_column", "label_column",
-            "attributes",
-        )  # fmt: skip
-        blank = DataSettings()
-        changes |= {name: getattr(blank, name) for name in names} | {"source": source}
+        settings = settings.for_source(source)
         if len(domain.shape) == 3 and settings.size is None and settings.pad is None:
             changes["size"] = domain.shape[1]
             changes["channels"] = "grey" if domain.shape[0] == 1 else "colour"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from energan.core import DataError, Domain, Scored, SettingError
 from energan.data import DataSet, DataSettings
-from energan.data.inference import Judged, open_images
+from energan.data.inference import PredictSet, open_images
 from energan.io.console import progress
 from energan.io.files import write_atomically
 
@@ -55,7 +55,7 @@ class Predictions:
     skipped: (where, reason) of what could not be read. class_names: of the run's classes.
     """
 
-    groups: tuple[Judged, ...]
+    groups: tuple[PredictSet, ...]
     skipped: tuple[tuple[str, str], ...]
     found: Classified
     class_names: tuple[str, ...]

@@ -10,9 +10,15 @@ from PIL import Image
 
 from energan.core import DataError, SettingError, describe
 from energan.data.dataset import rescale
-from energan.data.images.decoding import Unreadable, decode, prepare, size_of
-from energan.data.images.encoded import Channels, Decoding
-from energan.data.sources.folders import listed
+from energan.data.images.decoding import (
+    Channels,
+    Decoding,
+    Unreadable,
+    decode,
+    prepare,
+    size_of,
+)
+from energan.data.sources.folders import find_images
 from energan.data.sources.pair_files import half
 from energan.inference.run import Run
 from energan.io.console import progress
@@ -98,7 +104,7 @@ def _targets(source: Path, out: Path) -> dict[Path, Path]:
         return {source: out}
     if out.suffix.lower() in WRITTEN:
         raise DataError(f"{source} is a folder and {out} the name of an image: name a folder")
-    files = listed(source)
+    files = find_images(source)
     if not files:
         raise DataError(f"{source} holds no image: name an image file or a folder of them")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -19,7 +19,7 @@ from energan.anomaly.normal_data import normal_events
 from energan.anomaly.score_table import judge, left_out
 from energan.core import DataError, Domain, RunError, SettingError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.inference import Judged, open_images
+from energan.data.inference import PredictSet, open_images
 from energan.data.selection import select
 from energan.data.sources.detect import open_source
 
@@ -31,12 +31,12 @@ def calibration(energies: Tensor, fpr: float = 0.05) -> Calibration:
     return calibrated(energies, fpr, NETWORK, "given", "normal ones", "f" * 64)
 
 
-def judged(labels: list[int], names: tuple[str, ...] | None, own: bool = True) -> Judged:
+def judged(labels: list[int], names: tuple[str, ...] | None, own: bool = True) -> PredictSet:
     classes = len(names) if names else max(labels) + 1
     events = torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8)
     domain = Domain((1, 8, 8), -1.0, 1.0, classes)
     data = DataSet("made", events, domain, torch.tensor(labels), class_names=names)
-    return Judged(data, tuple(f"made:{i}" for i in range(len(labels))), "made", "test", own)
+    return PredictSet(data, tuple(f"made:{i}" for i in range(len(labels))), "made", "test", own)
 
 
 # --- the threshold --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from energan.anomaly.detection import ANOMALOUS, NEITHER, NORMAL, sides_of
 from energan.core import DataError, Domain, Model, SettingError
 from energan.data.dataset import DataSet
 from energan.data.few_label_batches import LabelledFeed
-from energan.data.inference import Judged
+from energan.data.inference import PredictSet
 from energan.evaluation.attributes import traits
 from energan.experiment import start as experiment
 from energan.experiment.build import loop_of
@@ -141,7 +141,7 @@ def test_a_run_of_own_labels_resumes_where_the_images_are_now(images: Path, tmp_
 
 def test_an_event_without_a_label_is_of_no_side_and_tells_no_trait() -> None:
     data = points(SOME)
-    judged = Judged(data, tuple(map(str, range(30))), "points", "all", True)
+    judged = PredictSet(data, tuple(map(str, range(30))), "points", "all", True)
     sides = sides_of(judged, ("2",))  # -1 must not count from the end
     assert sides is not None
     assert sides[SOME == -1].unique().tolist() == [NEITHER]

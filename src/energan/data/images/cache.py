@@ -28,9 +28,10 @@ from torch import Tensor
 
 from energan.core import DataError, describe
 from energan.data.images.checksums import cache_folder
-from energan.data.images.decoder import Decoder, Shape, listed, wanted_parts
-from energan.data.images.decoding import Pixels
-from energan.data.images.encoded import Decoded, Decoding, Encoded, Part
+from energan.data.images.decoded import Decoded
+from energan.data.images.decoder import Decoder, Shape, list_skipped, wanted_parts
+from energan.data.images.decoding import Decoding, Pixels
+from energan.data.source import Part, Source
 from energan.io.console import say
 
 FORMAT = 1
@@ -40,7 +41,7 @@ RELEASE_AFTER = 64 * 2**20
 """Bytes read after which the mapped pages are let go of, so that they never fill memory."""
 
 
-def cached(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:
+def open_cache(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:
     """The cache of these images, built first if it is not there; DataError if it cannot be."""
     folder = folder_of(source, how, rows)
     try:
@@ -59,7 +60,7 @@ def cached(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> Decode
         ) from error
 
 
-def folder_of(source: Encoded, how: Decoding, rows: Tensor) -> Path:
+def folder_of(source: Source, how: Decoding, rows: Tensor) -> Path:
     """Where the cache of these images is, or would be. `how` is resolved."""
     numbers = hashlib.sha256(rows.numpy().tobytes()).hexdigest()
     key = json.dumps([FORMAT, source.content(), asdict(how), numbers])
@@ -93,7 +94,7 @@ def _index(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _build(folder: Path, source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> None:
+def _build(folder: Path, source: Source, how: Decoding, rows: Tensor, shape: Shape) -> None:
     size = torch.Size(shape).numel()
     slots = {row: slot for slot, row in enumerate(rows.tolist())}
     images, done = folder / "images.u8", folder / "done.jsonl"
@@ -158,7 +159,7 @@ def _left(
 
 def _finish(
     folder: Path,
-    source: Encoded,
+    source: Source,
     how: Decoding,
     rows: Tensor,
     shape: Shape,
@@ -173,7 +174,7 @@ def _finish(
         "name": source.name,
         "shape": shape,
         "decoding": asdict(how),
-        "skipped": listed(source, skipped),
+        "skipped": list_skipped(source, skipped),
         "digest": _digest(folder / "images.u8", kept, torch.Size(shape).numel()),
         "rows": _sha256(folder / "rows.i64"),
         "sizes": {n: (folder / n).stat().st_size for n in ("images.u8", "rows.i64")},
@@ -206,7 +207,7 @@ def _digest(images: Path, kept: "np.ndarray[Any, Any]", size: int) -> str:
     return digest.hexdigest()
 
 
-def _opened(folder: Path, source: Encoded, rows: Tensor, index: dict[str, Any]) -> Decoded:
+def _opened(folder: Path, source: Source, rows: Tensor, index: dict[str, Any]) -> Decoded:
     """The cache, mapped. Its events are all slots; `rows` and `slots` say which hold an image."""
     with (folder / "images.u8").open("rb") as file:
         # Copy-on-write, since torch takes only memory that may be written, and nobody writes it; so

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError
-from energan.data.images.decoding import Pixels, Unreadable, decode
-from energan.data.images.encoded import Decoding, Encoded, Part
+from energan.data.images.decoding import Decoding, Pixels, Unreadable, decode
+from energan.data.source import Part, Source
 from energan.io.console import progress
 from energan.io.cores import threads as all_threads
 
@@ -18,7 +18,7 @@ BLOCK = 64
 """Images that one task of the pool decodes."""
 
 
-def wanted_parts(source: Encoded, rows: Tensor) -> Iterator[tuple[Part, list[int]]]:
+def wanted_parts(source: Source, rows: Tensor) -> Iterator[tuple[Part, list[int]]]:
     """The parts that hold any of `rows`, each with these."""
     edges = torch.tensor([[p.start, p.start + p.count] for p in source.parts])
     for part, (low, high) in zip(
@@ -35,7 +35,7 @@ class Decoder:
     memory at any time.
     """
 
-    def __init__(self, source: Encoded, how: Decoding, shape: Shape) -> None:
+    def __init__(self, source: Source, how: Decoding, shape: Shape) -> None:
         self.source, self.how, self.shape = source, how, shape
         self.skipped: dict[int, str] = {}
 
@@ -101,6 +101,6 @@ def decode_raw(raw: bytes | None, how: Decoding) -> Pixels:
     return decode(raw, how)
 
 
-def listed(source: Encoded, skipped: dict[int, str]) -> tuple[tuple[str, str], ...]:
+def list_skipped(source: Source, skipped: dict[int, str]) -> tuple[tuple[str, str], ...]:
     """(where, reason) by row."""
     return tuple((source.where(row), skipped[row]) for row in sorted(skipped))

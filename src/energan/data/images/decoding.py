@@ -3,15 +3,18 @@
 import io
 import threading
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from energan.core import DataError
-from energan.data.images.encoded import Decoding, Encoded
+from energan.data.source import Source
 
+Channels = Literal["auto", "grey", "colour"]
+Fit = Literal["crop", "stretch"]
 Pixels = NDArray[np.uint8]
 GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes without colour."""
@@ -19,6 +22,22 @@ LOOKED_AT = 64
 """Images of a source that are looked at to tell grey from colour."""
 PARTS = 8
 """Parts that they are taken from."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How an image becomes uint8 (C, H, W): turned as its EXIF says, then cropped, then resized.
+
+    crop: a box (left, top, right, bottom) in pixels; None for the whole image.
+    size: side of the square that it is resized to, antialiased; None leaves its size.
+    fit: "crop" scales the shorter side to `size` and cuts the middle, "stretch" scales both.
+    channels: "grey" 1, "colour" 3, "auto" whichever the images are.
+    """
+
+    crop: tuple[int, int, int, int] | None = None
+    size: int | None = None
+    fit: Fit = "crop"
+    channels: Channels = "auto"
 
 
 class _Quiet:
@@ -145,7 +164,7 @@ def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
     return left, top, left + side, top + side
 
 
-def resolve(source: Encoded, how: Decoding) -> Decoding:
+def resolve(source: Source, how: Decoding) -> Decoding:
     """`how` with channels "auto" replaced by what the images are.
 
     Images spread over the source are looked at; one with colour makes it colour.

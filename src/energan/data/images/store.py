@@ -10,9 +10,17 @@ from torch import Tensor
 
 from energan.core import NoReadableImage
 from energan.data.images import cache
-from energan.data.images.decoder import BLOCK, Decoder, Shape, decode_raw, listed, wanted_parts
-from energan.data.images.decoding import Pixels, Unreadable, resolve
-from energan.data.images.encoded import Decoded, Decoding, Encoded
+from energan.data.images.decoded import Decoded
+from energan.data.images.decoder import (
+    BLOCK,
+    Decoder,
+    Shape,
+    decode_raw,
+    list_skipped,
+    wanted_parts,
+)
+from energan.data.images.decoding import Decoding, Pixels, Unreadable, resolve
+from energan.data.source import Source
 
 Storage = Literal["auto", "memory", "cache"]
 CACHE_ABOVE = 512 * 2**20
@@ -25,8 +33,8 @@ def cache_above() -> int:
     return int(asked) * 2**20 if asked.isdigit() else CACHE_ABOVE
 
 
-def decoded(
-    source: Encoded, how: Decoding, rows: Tensor | None = None, *, storage: Storage = "auto"
+def decode_source(
+    source: Source, how: Decoding, rows: Tensor | None = None, *, storage: Storage = "auto"
 ) -> Decoded:
     """The images of `source` at `rows` (int64, ascending; None for all), each decoded once.
 
@@ -38,11 +46,11 @@ def decoded(
     shape = _shape(source, how, rows)
     size = len(rows) * torch.Size(shape).numel()
     if storage == "cache" or (storage == "auto" and size > cache_above()):
-        return cache.cached(source, how, rows, shape)
+        return cache.open_cache(source, how, rows, shape)
     return _in_memory(source, how, rows, shape)
 
 
-def _shape(source: Encoded, how: Decoding, rows: Tensor) -> Shape:
+def _shape(source: Source, how: Decoding, rows: Tensor) -> Shape:
     """(C, H, W) of all images, by the first that can be read; NoReadableImage without one."""
     tried, first = 0, ""
     for part, wanted in wanted_parts(source, rows):
@@ -61,7 +69,7 @@ def _shape(source: Encoded, how: Decoding, rows: Tensor) -> Shape:
     )
 
 
-def _in_memory(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:
+def _in_memory(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:
     events = torch.empty((len(rows), *shape), dtype=torch.uint8)
     numbers, target = rows.numpy(), events.numpy()
 
@@ -78,23 +86,4 @@ def _in_memory(source: Encoded, how: Decoding, rows: Tensor, shape: Shape) -> De
     digest = hashlib.sha256()
     for chunk in events.split(BLOCK):
         digest.update(chunk.numpy().data)
-    return Decoded(events, rows, listed(source, decoder.skipped), digest=digest.hexdigest())
-
-
-def placed(rows: Tensor, found: Decoded) -> tuple[Tensor, Tensor | None, str | None]:
-    """Of the source's `rows` those that were decoded, where in the events they are, their digest.
-
-    The digest is the same whether the images are in memory or in a cache.
-    """
-    where = torch.searchsorted(found.rows, rows).clamp_max(len(found.rows) - 1)
-    there = found.rows[where] == rows
-    rows, where = rows[there], where[there]
-    places = where if found.slots is None else found.slots[where]
-    as_they_stand = len(places) == len(found.events) and torch.equal(
-        places, torch.arange(len(places))
-    )
-    digest = None
-    if found.digest is not None:
-        told = f"{found.digest} {tuple(found.events.shape[1:])} ".encode()
-        digest = hashlib.sha256(told + where.numpy().tobytes()).hexdigest()
-    return rows, None if as_they_stand else places, digest
+    return Decoded(events, rows, list_skipped(source, decoder.skipped), digest=digest.hexdigest())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from energan.core import DataError
-from energan.data.dataset import Source
+from energan.data.source import Source
 from energan.data.sources.splits import fixed_order
 
 EVENTS = ("x", "images", "data", "arr_0")

@@ -4,14 +4,13 @@ import difflib
 from pathlib import Path
 
 from energan.core import DataError, NoTestPart, describe
-from energan.data.images.checksums import content_of
-from energan.data.images.encoded import Encoded
 from energan.data.settings import DataSettings
+from energan.data.source import Source
 from energan.data.sources.arrays import arrays
-from energan.data.sources.folders import SUFFIXES, file_parts, image_folder
+from energan.data.sources.folders import SUFFIXES, from_files, image_folder
 from energan.data.sources.idx import idx_file, idx_folder, is_idx
 from energan.data.sources.mat import mat
-from energan.data.sources.named import NAMED, Opened, named
+from energan.data.sources.named import NAMED, named
 from energan.data.sources.splits import Split
 from energan.data.sources.tables import HUB, Table, arrow, from_table, hub, parquet, parquet_files
 
@@ -22,7 +21,7 @@ FEATURES = "FEATURES.npz"
 PACKED = {".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 
 
-def open_source(settings: DataSettings, split: Split) -> Opened:
+def open_source(settings: DataSettings, split: Split) -> Source:
     """What `settings.source` names. A name wins over a file of that name: write ./digits for it.
 
     Raises DataError for a source that is unknown, unreadable, empty or of no form that is known.
@@ -65,7 +64,7 @@ def _check_no_labels(settings: DataSettings) -> None:
         )
 
 
-def _folder(path: Path, settings: DataSettings, split: Split) -> Opened:
+def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
     found = _stored(path, settings, split)
     if found is None:
         return image_folder(path, split, labels=settings.labels)
@@ -73,7 +72,7 @@ def _folder(path: Path, settings: DataSettings, split: Split) -> Opened:
     return found
 
 
-def _stored(path: Path, settings: DataSettings, split: Split) -> Opened | None:
+def _stored(path: Path, settings: DataSettings, split: Split) -> Source | None:
     """What a folder holds that is no folder of image files; None if it is one."""
     if any(path.glob("*-ubyte")) or any(path.glob("*-ubyte.gz")):
         return idx_folder(path, split)
@@ -90,7 +89,7 @@ def _stored(path: Path, settings: DataSettings, split: Split) -> Opened | None:
     return None
 
 
-def _file(path: Path, settings: DataSettings, split: Split) -> Opened:
+def _file(path: Path, settings: DataSettings, split: Split) -> Source:
     _check_no_labels(settings)
     suffix = path.suffix.lower()
     if suffix == ".mat":
@@ -104,7 +103,7 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Opened:
     if suffix == ".arrow":
         return from_table(arrow(path, split, path.name), settings, split)
     if suffix in SUFFIXES:
-        return _one_image(path)
+        return from_files(path.name, [path], [path.name])
     if suffix in PACKED or path.name.lower().endswith(".tar.gz"):
         raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
     if path.is_file() and is_idx(path):
@@ -113,13 +112,6 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Opened:
         f"{path} is of no form that is known: a folder of images, Parquet, Arrow, .npy, .npz, .mat "
         "or IDX"
     )
-
-
-def _one_image(path: Path) -> Encoded:
-    return Encoded(
-        path.name, 1, file_parts([path]), lambda row: path.name,
-        lambda: content_of([path], [path.name]),
-    )  # fmt: skip
 
 
 def _unknown(source: str) -> str:

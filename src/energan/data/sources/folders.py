@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from energan.core import DataError, NoTestPart
 from energan.data.images.checksums import content_of
-from energan.data.images.encoded import Encoded, Part
+from energan.data.source import Part, Source
 from energan.data.sources.label_csv import find_labels, labels_of
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
 
@@ -26,7 +27,7 @@ FILES_A_PART = 256
 
 def image_folder(
     folder: Path, split: str = "train", name: str | None = None, labels: str | None = None
-) -> Encoded:
+) -> Source:
     """All images below `folder`.
 
     Where there is a folder train (or training) in it, that one is read, and a folder `unlabelled`
@@ -41,7 +42,7 @@ def image_folder(
     Raises DataError if there is no image, and as `labels_of` does.
     """
     root = _split(folder, split)
-    files = listed(root)
+    files = find_images(root)
     names = [file.relative_to(root) for file in files]
     beside = [] if split == "test" or root == folder else _unlabelled(folder)
     files += beside
@@ -60,16 +61,24 @@ def image_folder(
             classes = classes if known else None
     elif classes is not None:
         numbers = _numbered(names, classes)
-    return Encoded(
-        name or folder.resolve().name or str(folder),
-        len(files),
-        file_parts(files),
-        lambda row: str(names[row]),
-        lambda: content_of(files, [n.as_posix() for n in names]),
-        numbers,
-        classes,
+    return replace(
+        from_files(
+            name or folder.resolve().name or str(folder), files, [n.as_posix() for n in names]
+        ),
+        labels=numbers,
+        class_names=classes,
         held_out=held_out(len(files)) if split == "train" else 0,
         order=fixed_order(len(files)),
+    )
+
+
+def from_files(name: str, files: Sequence[Path], names: Sequence[str]) -> Source:
+    """The images in `files`, which messages, and the key of a cache, know by `names`."""
+    return Source(
+        name,
+        parts=file_parts(files),
+        where=lambda row: names[row],
+        content=lambda: content_of(files, names),
     )
 
 
@@ -83,8 +92,9 @@ def file_parts(files: Sequence[Path]) -> tuple[Part, ...]:
     return tuple(part(start) for start in range(0, len(files), FILES_A_PART))
 
 
-def listed(root: Path) -> list[Path]:
+def find_images(root: Path) -> list[Path]:
     """Image files below `root`, sorted by their paths; hidden ones are left out."""
+    os.scandir(root).close()  # os.walk finds nothing in a folder that cannot be read
     found, seen, base = [], set(), os.path.realpath(root)
     for where, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(where)
@@ -116,7 +126,7 @@ def _split(folder: Path, split: str) -> Path:
 def _unlabelled(folder: Path) -> list[Path]:
     """Images in a folder `unlabelled` of `folder`."""
     there = sorted(p for p in folder.iterdir() if p.is_dir() and p.name.lower() in UNLABELLED)
-    return [file for found in there for file in listed(found)]
+    return [file for found in there for file in find_images(found)]
 
 
 def _classes(names: Sequence[Path]) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError, NoTestPart
-from energan.data.dataset import Source
+from energan.data.source import Source
 from energan.data.sources.splits import Split
 
 IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}

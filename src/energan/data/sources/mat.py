@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from energan.core import DataError, NoTestPart, describe
-from energan.data.dataset import Source
+from energan.data.source import Source
 from energan.data.sources.arrays import float_range, images_of
 from energan.data.sources.splits import Split, fixed_order
 
@@ -128,6 +128,7 @@ def _folded(source: Source, marks: Array, split: Split) -> Source:
     training = np.flatnonzero((marks != VALID) & (marks != TEST))
     rows = test if split == "test" else np.concatenate([training, valid])
     chosen = torch.from_numpy(rows)
+    assert source.events is not None
     return replace(
         source,
         events=source.events[chosen],

@@ -9,11 +9,9 @@ import numpy as np
 import torch
 
 from energan.core import DataError, NoTestPart
-from energan.data.dataset import Source
-from energan.data.images.checksums import content_of
-from energan.data.images.encoded import Encoded
 from energan.data.settings import DataSettings
-from energan.data.sources.folders import file_parts, image_folder, listed
+from energan.data.source import Source
+from energan.data.sources.folders import find_images, from_files, image_folder
 from energan.data.sources.idx import idx_folder
 from energan.data.sources.mat import mat
 from energan.data.sources.splits import Split, fixed_order, held_out
@@ -21,8 +19,7 @@ from energan.data.sources.stacked import stacked_mnist
 from energan.data.sources.tables import from_table, parquet, parquet_files
 from energan.data.sources.toys import TOYS, digits
 
-Opened = Source | Encoded
-Opener = Callable[[Path, DataSettings, Split], Opened]
+Opener = Callable[[Path, DataSettings, Split], Source]
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def folder_of(name: str) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def named(name: str, settings: DataSettings, split: Split) -> Opened:
+def named(name: str, settings: DataSettings, split: Split) -> Source:
     """The set `name`. Raises DataError, saying where it was looked for and what it is to hold."""
     found = NAMED[name]
     if found.form is None:
@@ -78,19 +75,14 @@ def _place(name: str) -> str:
     return (NAMED[name].made_of or name) if name in NAMED else name
 
 
-def default_crop(name: str, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The box that is cut out of images of this width and height, unless the user names one."""
-    return dict(NAMED[name].crops).get(size) if name in NAMED else None
-
-
 # --- the forms they come in -----------------------------------------------------------------------
 
 
-def _idx(folder: Path, settings: DataSettings, split: Split) -> Opened:
+def _idx(folder: Path, settings: DataSettings, split: Split) -> Source:
     return idx_folder(folder, split)
 
 
-def _stacked(folder: Path, settings: DataSettings, split: Split) -> Opened:
+def _stacked(folder: Path, settings: DataSettings, split: Split) -> Source:
     return stacked_mnist(folder, split)
 
 
@@ -98,7 +90,7 @@ def _toy(name: str) -> Opener:
     return lambda folder, settings, split: TOYS[name]()
 
 
-def _table(folder: Path, settings: DataSettings, split: Split) -> Encoded | None:
+def _table(folder: Path, settings: DataSettings, split: Split) -> Source | None:
     files = parquet_files(folder, split)
     if files:
         return from_table(parquet(files, folder.name), settings, split)
@@ -107,12 +99,12 @@ def _table(folder: Path, settings: DataSettings, split: Split) -> Encoded | None
     return None
 
 
-def _images(folder: Path, settings: DataSettings, split: Split) -> Opened:
+def _images(folder: Path, settings: DataSettings, split: Split) -> Source:
     """Parquet, or folders of images."""
     return _table(folder, settings, split) or image_folder(folder, split)
 
 
-def _cifar10(folder: Path, settings: DataSettings, split: Split) -> Opened:
+def _cifar10(folder: Path, settings: DataSettings, split: Split) -> Source:
     table = _table(folder, settings, split)
     if table is not None:
         return table
@@ -142,7 +134,7 @@ def _cifar10(folder: Path, settings: DataSettings, split: Split) -> Opened:
     )
 
 
-def _celeba(folder: Path, settings: DataSettings, split: Split) -> Opened:
+def _celeba(folder: Path, settings: DataSettings, split: Split) -> Source:
     """Parquet, or the original folder of aligned faces with its list of attributes."""
     table = _table(folder, settings, split)
     if table is not None:
@@ -152,12 +144,12 @@ def _celeba(folder: Path, settings: DataSettings, split: Split) -> Opened:
     return opened if listing is None else _with_attributes(folder, listing, split)
 
 
-def _with_attributes(folder: Path, listing: Path, split: Split) -> Encoded:
+def _with_attributes(folder: Path, listing: Path, split: Split) -> Source:
     """Faces with the original list: a count, a line of names, then a file and its marks a line."""
     lines = listing.read_text(encoding="utf8").splitlines()
     names = tuple(lines[1].split()) if len(lines) > 1 else ()
     marks = {words[0]: words[1:] for words in map(str.split, lines[2:]) if words}
-    files = [file for file in listed(folder) if file.name in marks]
+    files = [file for file in find_images(folder) if file.name in marks]
     if not files or any(len(marks[f.name]) != len(names) for f in files):
         raise DataError(
             f"{listing} does not fit the images in {folder}: get both from one place again"
@@ -165,15 +157,16 @@ def _with_attributes(folder: Path, listing: Path, split: Split) -> Encoded:
     if split == "test":
         raise NoTestPart("celeba has no test set of its own here: use the held-out part")
     attributes = torch.tensor([[int(v) > 0 for v in marks[f.name]] for f in files])
-    return Encoded(
-        "celeba", len(files), file_parts(files), lambda row: files[row].name,
-        lambda: content_of(files, [f.name for f in files]),
-        attributes=attributes.to(torch.uint8), attribute_names=names,
-        held_out=held_out(len(files)), order=fixed_order(len(files)),
-    )  # fmt: skip
+    return replace(
+        from_files("celeba", files, [file.name for file in files]),
+        attributes=attributes.to(torch.uint8),
+        attribute_names=names,
+        held_out=held_out(len(files)),
+        order=fixed_order(len(files)),
+    )
 
 
-def _bedrooms(folder: Path, settings: DataSettings, split: Split) -> Opened:
+def _bedrooms(folder: Path, settings: DataSettings, split: Split) -> Source:
     if next(folder.rglob("data.mdb"), None) is not None:
         raise DataError(
             f"{folder} holds LSUN's LMDB: export its pictures (each value is the bytes of a .webp "
@@ -182,7 +175,7 @@ def _bedrooms(folder: Path, settings: DataSettings, split: Split) -> Opened:
     return _images(folder, settings, split)
 
 
-def _tfd(folder: Path, settings: DataSettings, split: Split) -> Opened:
+def _tfd(folder: Path, settings: DataSettings, split: Split) -> Source:
     file = folder / "TFD_48x48.mat"
     if not file.is_file():
         raise DataError(f"{folder} does not hold TFD_48x48.mat, which is to be had from its owners")

@@ -12,9 +12,9 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data.images.checksums import content_of
-from energan.data.images.decoding import Unreadable, coloured, decode, size_of
-from energan.data.images.encoded import Decoding, Encoded, Part
-from energan.data.sources.folders import SUFFIXES, file_parts, listed
+from energan.data.images.decoding import Decoding, Unreadable, coloured, decode, size_of
+from energan.data.source import Part, Source
+from energan.data.sources.folders import SUFFIXES, file_parts, find_images
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
 
 PairSplit = Literal["train", "val", "test"]
@@ -31,8 +31,8 @@ class Pairs:
     joint: whether each pair lies in one file, so that its two images are of one size.
     """
 
-    left: Encoded
-    right: Encoded
+    left: Source
+    right: Source
     joint: bool
 
 
@@ -108,7 +108,7 @@ def _parallel(name: str, left: Path, right: Path) -> Pairs:
         )
     stems = sorted(sides[0])
 
-    def encoded(side: dict[str, Path]) -> Encoded:
+    def encoded(side: dict[str, Path]) -> Source:
         files = [side[stem] for stem in stems]
         return _encoded(name, files, stems, file_parts(files), "whole")
 
@@ -149,7 +149,7 @@ def _side_by_side(name: str, folder: Path) -> Pairs:
         )
     names = [file.relative_to(folder).as_posix() for file in files]
 
-    def encoded(side: int) -> Encoded:
+    def encoded(side: int) -> Source:
         def part(start: int) -> Part:
             chosen = files[start : start + FILES_A_PART]
             return Part(start, len(chosen), lambda: [half(file, side) for file in chosen])
@@ -185,7 +185,7 @@ def half(file: Path, side: int) -> bytes | None:
 
 
 def _some_images(folder: Path) -> list[Path]:
-    files = listed(folder)
+    files = find_images(folder)
     if not files:
         raise DataError(
             f"{folder} holds no image (looked for {' '.join(sorted(SUFFIXES))}, also in folders "
@@ -196,11 +196,11 @@ def _some_images(folder: Path) -> list[Path]:
 
 def _encoded(
     name: str, files: Sequence[Path], names: Sequence[str], parts: tuple[Part, ...], what: str
-) -> Encoded:
-    return Encoded(
-        name, len(files), parts,
-        lambda row: names[row],
-        lambda: hashlib.sha256(f"{content_of(files, names)} {what}".encode()).hexdigest(),
+) -> Source:
+    return Source(
+        name, parts=parts,
+        where=lambda row: names[row],
+        content=lambda: hashlib.sha256(f"{content_of(files, names)} {what}".encode()).hexdigest(),
         held_out=held_out(len(files)),
         order=fixed_order(len(files)),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError
-from energan.data.dataset import Source
+from energan.data.source import Source
 from energan.data.sources.idx import idx_folder
 from energan.data.sources.splits import Split
 
@@ -30,6 +30,7 @@ def stacked_mnist(folder: Path, split: Split = "train") -> Source:
             f"{folder} does not hold labels from 0 to 9 beside its images: get the four original "
             "IDX files of MNIST"
         )
+    assert digits.events is not None
     chosen = _draws(digits.count, digits.held_out)  # (N, 3)
     a, b, c = digits.labels[chosen].unbind(1)
     return replace(

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from energan.core import DataError, NoTestPart, describe
 from energan.data.images.checksums import cache_folder, content_of
-from energan.data.images.encoded import Encoded, Part
 from energan.data.settings import DataSettings
+from energan.data.source import Part, Source
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
 
 IMAGES = ("image", "img", "images", "picture", "jpg", "png", "webp", "jpeg", "bytes")
@@ -64,7 +64,7 @@ class Table:
         return [v for shard in self.shards for v in shard.column(name).to_pylist()]
 
 
-def from_table(table: Table, settings: DataSettings, split: str = "train") -> Encoded:
+def from_table(table: Table, settings: DataSettings, split: str = "train") -> Source:
     """The images of a table, with its labels and attributes.
 
     The image column is the one of images or of {bytes, path}, or `data.image_column`; the label
@@ -80,16 +80,15 @@ def from_table(table: Table, settings: DataSettings, split: str = "train") -> En
     attributes = None
     if chosen:
         attributes = torch.stack([_truths(table, column) for column in chosen], 1)
-    return Encoded(
+    return Source(
         table.name,
-        table.count,
-        tuple(_part(table, i, image) for i in range(len(table.shards))),
-        lambda row: f"{table.name} row {row}",
-        lambda: _content(table, image),
-        labels,
-        names,
-        attributes,
-        chosen or None,
+        parts=tuple(_part(table, i, image) for i in range(len(table.shards))),
+        where=lambda row: f"{table.name} row {row}",
+        content=lambda: _content(table, image),
+        labels=labels,
+        class_names=names,
+        attributes=attributes,
+        attribute_names=chosen or None,
         held_out=held_out(table.count) if split == "train" else 0,
         order=fixed_order(table.count),
     )

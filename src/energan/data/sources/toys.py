@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from energan.data.dataset import Source
+from energan.data.source import Source
 from energan.data.sources.splits import fixed_order
 
 SEED, TRAINING, HELD_OUT = 0, 50_000, 10_000

@@ -20,7 +20,7 @@ from energan.core import DataError
 from energan.data import DataSettings, open_data
 from energan.data.images import cache, decoder, store
 from energan.data.images.checksums import content_of
-from energan.data.images.encoded import Decoding
+from energan.data.images.decoding import Decoding
 from energan.data.sources.folders import image_folder
 
 HOW = Decoding(size=8)
@@ -52,9 +52,9 @@ def test_memory_and_cache_hold_the_same_and_list_the_same(
     tmp_path: Path, torn: tuple[int, ...]
 ) -> None:
     source = image_folder(pictures(tmp_path / "p", 300, torn))
-    memory = store.decoded(source, HOW, storage="memory")
-    cached = store.decoded(source, HOW, storage="cache")
-    again = store.decoded(source, HOW, storage="cache")
+    memory = store.decode_source(source, HOW, storage="memory")
+    cached = store.decode_source(source, HOW, storage="cache")
+    again = store.decode_source(source, HOW, storage="cache")
     for other in (cached, again):
         assert torch.equal(other.rows, memory.rows)
         assert other.slots is not None
@@ -68,9 +68,9 @@ def test_memory_and_cache_hold_the_same_and_list_the_same(
 def test_only_the_wanted_rows_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = image_folder(pictures(tmp_path / "p", 40))
     rows = torch.tensor([3, 4, 17, 39])
-    whole = store.decoded(source, HOW, storage="memory")
+    whole = store.decode_source(source, HOW, storage="memory")
     calls = counted(monkeypatch)
-    some = store.decoded(source, HOW, rows, storage="cache")
+    some = store.decode_source(source, HOW, rows, storage="cache")
     assert len(calls) == 1 + len(rows)  # one tells the shape
     assert some.slots is not None
     assert torch.equal(some.events[some.slots], whole.events[rows])
@@ -122,7 +122,7 @@ def test_a_damaged_cache_is_built_anew(
     tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = image_folder(pictures(tmp_path / "p", 20))
-    good = store.decoded(source, HOW, storage="cache")
+    good = store.decode_source(source, HOW, storage="cache")
     assert good.path is not None
     bytes_before = good.path.read_bytes()
     folder = good.path.parent
@@ -132,7 +132,7 @@ def test_a_damaged_cache_is_built_anew(
         (folder / "index.json").write_text("{")
     else:
         (folder / ("rows.i64" if damage == "no rows" else "index.json")).unlink()
-    again = store.decoded(source, HOW, storage="cache")
+    again = store.decode_source(source, HOW, storage="cache")
     assert again.path is not None
     assert again.path.read_bytes() == bytes_before
     assert (folder / "index.json").exists()
@@ -142,7 +142,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = image_folder(pictures(tmp_path / "p", 600, (300,)))
-    whole = store.decoded(source, HOW, storage="memory")
+    whole = store.decode_source(source, HOW, storage="memory")
     calls = counted(monkeypatch)
     finish = cache._finish
 
@@ -151,7 +151,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
 
     monkeypatch.setattr(cache, "_finish", die)
     with pytest.raises(KeyboardInterrupt):
-        store.decoded(source, HOW, storage="cache")
+        store.decode_source(source, HOW, storage="cache")
     monkeypatch.setattr(cache, "_finish", finish)
     (folder,) = (tmp_path / "cache" / "decoded").iterdir()
     lines = (folder / "done.jsonl").read_text().splitlines()
@@ -159,7 +159,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
     # the last part's line was cut short by a power cut
     (folder / "done.jsonl").write_text("\n".join(lines[:2]) + "\n" + lines[2][:9])
     calls.clear()
-    after = store.decoded(source, HOW, storage="cache")
+    after = store.decode_source(source, HOW, storage="cache")
     assert len(calls) == 1 + (600 - 512)
     assert after.slots is not None
     assert torch.equal(after.events[after.slots], whole.events)
@@ -170,9 +170,9 @@ BUILD = """
 import sys
 from pathlib import Path
 from energan.data.images import store
-from energan.data.images.encoded import Decoding
+from energan.data.images.decoding import Decoding
 from energan.data.sources.folders import image_folder
-made = store.decoded(image_folder(Path(sys.argv[1])), Decoding(size=64), storage="cache")
+made = store.decode_source(image_folder(Path(sys.argv[1])), Decoding(size=64), storage="cache")
 print(made.digest)
 """
 
@@ -184,7 +184,7 @@ def builder(folder: Path) -> "subprocess.Popen[str]":
 
 def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 1500, (5, 700))
-    whole = store.decoded(image_folder(folder), Decoding(size=64), storage="memory")
+    whole = store.decode_source(image_folder(folder), Decoding(size=64), storage="memory")
     rng, kills = random.Random(0), 0
     images = tmp_path / "cache" / "decoded"
     for _ in range(8):
@@ -197,7 +197,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> N
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
     assert kills >= 1
-    made = store.decoded(image_folder(folder), Decoding(size=64), storage="cache")
+    made = store.decode_source(image_folder(folder), Decoding(size=64), storage="cache")
     assert made.slots is not None
     assert torch.equal(made.events[made.slots], whole.events)
 
@@ -216,7 +216,7 @@ def test_sizes_that_differ_need_a_size(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 3)
     (folder / "zz.png").write_bytes(picture(np.random.default_rng(0), side=9))
     with pytest.raises(DataError, match=r"different sizes.*zz\.png is 9x9.*--data\.size 64"):
-        store.decoded(image_folder(folder), Decoding())
+        store.decode_source(image_folder(folder), Decoding())
 
 
 def test_nothing_readable_says_what_was_tried(tmp_path: Path) -> None:

@@ -8,8 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from energan.data.images.decoding import Unreadable, decode, prepare_array, resolve, size_of
-from energan.data.images.encoded import Decoding, Encoded, Part
+from energan.data.images.decoding import (
+    Decoding,
+    Unreadable,
+    decode,
+    prepare_array,
+    resolve,
+    size_of,
+)
+from energan.data.source import Part, Source
 from support.image_files import encoded, huge_png, noise, smooth
 
 COLOUR, GREY = Decoding(channels="colour"), Decoding(channels="grey")
@@ -209,9 +216,9 @@ def test_arrays_are_prepared_as_files_are(channels: str) -> None:
     assert np.array_equal(made, np.stack([decode(encoded(image), alike) for image in images]))
 
 
-def source(raws: list[bytes | None]) -> Encoded:
+def source(raws: list[bytes | None]) -> Source:
     parts = tuple(Part(i, 1, lambda i=i: [raws[i]]) for i in range(len(raws)))  # type: ignore[misc]
-    return Encoded("test", len(raws), parts, str, str)
+    return Source("test", parts=parts)
 
 
 def test_one_image_in_colour_makes_all_of_them_colour() -> None:

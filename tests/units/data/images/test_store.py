@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energan.data.images import decoder, store
-from energan.data.images.decoding import Unreadable
-from energan.data.images.encoded import Decoded, Decoding, Encoded, Part
+from energan.data.images.decoded import Decoded
+from energan.data.images.decoding import Decoding, Unreadable
+from energan.data.source import Part, Source
 from energan.io import console as bar
 
 HOW = Decoding(channels="colour")
@@ -36,7 +37,7 @@ def decode(raw: bytes, how: Decoding) -> np.ndarray:
 
 def source_of(
     counts: list[int], torn: set[int] = frozenset(), read: list[int] | None = None
-) -> Encoded:
+) -> Source:
     """Parts of `counts` images; of the torn every other has no bytes at all."""
 
     def part(start: int, count: int) -> Part:
@@ -52,7 +53,7 @@ def source_of(
     starts = [0, *accumulate(counts)]
     parts = tuple(part(s, n) for s, n in zip(starts[:-1], counts, strict=True))
     key = f"{counts} {sorted(torn)}"
-    return Encoded("some", starts[-1], parts, lambda row: f"row {row}", lambda: key)
+    return Source("some", parts=parts, where=lambda row: f"row {row}", content=lambda: key)
 
 
 def images(found: Decoded) -> torch.Tensor:
@@ -85,9 +86,9 @@ def test_memory_and_cache_hold_the_readable_rows_in_order(
         mock.patch.object(decoder, "decode", decode),
         mock.patch.dict(os.environ, {"ENERGAN_CACHE": place}),
     ):
-        memory = store.decoded(source, HOW, rows, storage="memory")
-        built = store.decoded(source, HOW, rows, storage="cache")
-        again = store.decoded(source, HOW, rows, storage="cache")
+        memory = store.decode_source(source, HOW, rows, storage="memory")
+        built = store.decode_source(source, HOW, rows, storage="cache")
+        again = store.decode_source(source, HOW, rows, storage="cache")
     for found in (memory, built, again):
         assert np.array_equal(images(found).numpy(), true)
         assert found.rows.tolist() == kept
@@ -106,7 +107,7 @@ def test_images_land_in_their_places_whatever_thread_is_last(
 
     monkeypatch.setattr(decoder, "decode", slow)
     monkeypatch.setattr(decoder, "all_threads", lambda: 6)
-    found = store.decoded(source_of([100, 1, 200]), HOW, storage="memory")
+    found = store.decode_source(source_of([100, 1, 200]), HOW, storage="memory")
     assert np.array_equal(found.events.numpy(), np.stack([pixels_of(row) for row in range(301)]))
 
 
@@ -114,7 +115,7 @@ def test_parts_without_wanted_rows_are_not_read(monkeypatch: pytest.MonkeyPatch)
     read: list[int] = []
     monkeypatch.setattr(decoder, "decode", decode)
     source = source_of([10, 10, 10, 10], read=read)
-    store.decoded(source, HOW, torch.tensor([12, 19, 35]), storage="memory")
+    store.decode_source(source, HOW, torch.tensor([12, 19, 35]), storage="memory")
     assert set(read) == {10, 30}
 
 
@@ -134,7 +135,7 @@ def test_few_parts_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(decoder, "decode", watched)
     monkeypatch.setattr(decoder, "all_threads", lambda: 3)
-    store.decoded(source_of([20] * 12, read=Watched()), HOW, storage="memory")
+    store.decode_source(source_of([20] * 12, read=Watched()), HOW, storage="memory")
     assert len(decoded) == 240
     assert max(behind) <= 2 * 20
 
@@ -167,4 +168,4 @@ def test_the_environment_sets_where_the_cache_begins(
     monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path))
     monkeypatch.setenv("ENERGAN_CACHE_ABOVE", above)
     monkeypatch.setattr(decoder, "decode", decode)
-    assert (store.decoded(source_of([30]), HOW).path is not None) == mapped
+    assert (store.decode_source(source_of([30]), HOW).path is not None) == mapped

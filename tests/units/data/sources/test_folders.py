@@ -7,7 +7,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.folders import FILES_A_PART, image_folder, listed
+from energan.data.sources.folders import FILES_A_PART, find_images, image_folder
 from support.image_files import READABLE, UNREADABLE, encoded, odd_folder, smooth
 
 
@@ -101,7 +101,7 @@ def test_parts_cover_the_rows_and_hold_the_files(tmp_path: Path) -> None:
     fill(tmp_path / "b", count - 200)
     source = image_folder(tmp_path)
     assert [(p.start, p.count) for p in source.parts] == [(0, FILES_A_PART), (FILES_A_PART, 3)]
-    files = listed(tmp_path)
+    files = find_images(tmp_path)
     assert [raw for p in source.parts for raw in p.read()] == [f.read_bytes() for f in files]
     assert source.where(count - 1) == str(files[-1].relative_to(tmp_path))
 
