@@ -58,7 +58,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["recipes"], ["runs", "."]])
 def test_light_commands_do_not_import_torch(words: list[str]) -> None:
     code = (
-        "import sys; from energan.cli import main; code = main(sys.argv[1:]); "
+        "import sys; from energan.cli.main import main; code = main(sys.argv[1:]); "
         "assert 'torch' not in sys.modules, 'torch was imported'; sys.exit(code)"
     )
     done = subprocess.run(

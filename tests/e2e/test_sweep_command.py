@@ -204,7 +204,7 @@ def test_what_cannot_be_is_said_in_a_sentence(
 
 def test_named_sweeps_are_listed_without_torch() -> None:
     code = (
-        "import sys; from energan import cli; assert cli.main(['sweep']) == 0; "
+        "import sys; from energan.cli import main as cli; assert cli.main(['sweep']) == 0; "
         "assert cli.main(['sweep', '--help']) == 0; assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

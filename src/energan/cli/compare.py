@@ -1,100 +1,96 @@
 """`energan compare`."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
-from energan.cli.options import parse, show, table_of
+import tyro
 
-if TYPE_CHECKING:
-    from energan.inference.run import Run
+from energan.cli.options import Checkpoint, Threads, Weights, parse
+from energan.cli.run_options import open_run, set_threads
+from energan.core import SettingError
+from energan.evaluation.evaluate import evaluate, found_again, wanted_measures
+from energan.inference.run import Run
+from energan.io.console import say, show, table_of
+from energan.report import figures
+from energan.report.figures.parts import Asked
+
+
+@dataclass
+class Compare:
+    """Runs side by side: one picture of their samples, one table of scores with intervals.
+
+    Scores that a run keeps are used; what is lacking is made, as `energan evaluate` does."""
+
+    runs: Annotated[list[Path], tyro.conf.Positional]
+    """run folders, two or more"""
+    metrics: tuple[str, ...] = ()
+    """as for `energan evaluate`; all that apply if none is named"""
+    samples: int = 10_000
+    """how many samples the scores are of"""
+    shown: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 36
+    """how many samples of each run the picture shows"""
+    reference: str | None = None
+    """real data for all, if not each run's own"""
+    extractor: str | None = None
+    """as for `energan evaluate`"""
+    weights: Weights = None
+    checkpoint: Checkpoint = "last"
+    seed: int = 0
+    """of the samples"""
+    threads: Threads = None
+    out: Path = Path("compare.png")
+    """the picture"""
 
 
 def compare(args: list[str]) -> int:
-    import tyro
-
-    @dataclass
-    class Compare:
-        """Runs side by side: one picture of their samples, one table of scores with intervals.
-
-        Scores that a run keeps are used; what is lacking is made, as `energan evaluate` does."""
-
-        runs: Annotated[list[Path], tyro.conf.Positional]
-        """run folders, two or more"""
-        metrics: tuple[str, ...] = ()
-        """as for `energan evaluate`; all that apply if none is named"""
-        samples: int = 10_000
-        """how many samples the scores are of"""
-        shown: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 36
-        """how many samples of each run the picture shows"""
-        reference: str | None = None
-        """real data for all, if not each run's own"""
-        extractor: str | None = None
-        """as for `energan evaluate`"""
-        weights: Literal["ema", "raw"] | None = None
-        """averaged or raw; averaged where there are any"""
-        checkpoint: str = "last"
-        """last, best, or a step"""
-        seed: int = 0
-        """of the samples"""
-        threads: int | None = None
-        """CPU threads; as many as there are cores if not given"""
-        out: Path = Path("compare.png")
-        """the picture"""
-
-    asked = parse(Compare, args, "energan compare")
-    from energan.cli.evaluate import set_threads
-    from energan.core import SettingError
-    from energan.evaluation.evaluate import wanted_measures
-    from energan.inference.run import Run
-    from energan.report import figures
-    from energan.report.figures.parts import Asked
-
-    if len(asked.runs) < 2:
+    options = parse(Compare, args, "energan compare")
+    if len(options.runs) < 2:
         raise SettingError("compare needs at least two runs")
-    if asked.out.suffix != ".png":
-        raise SettingError(f"--out {asked.out}: the picture is a .png")
-    set_threads(asked.threads)
-    wanted_measures(asked.metrics)
-    runs = [Run(path, checkpoint=asked.checkpoint, weights=asked.weights) for path in asked.runs]
+    if options.out.suffix != ".png":
+        raise SettingError(f"--out {options.out}: the picture is a .png")
+    set_threads(options.threads)
+    wanted_measures(options.metrics)
+    runs = [open_run(path, options.checkpoint, options.weights) for path in options.runs]
     if any(run.given for run in runs):
         raise SettingError(
             "compare draws samples of nothing, and one of these runs makes them of conditions: "
             "energan report RUN RUN shows such runs side by side, energan evaluate RUN RUN scores "
             "them"
         )
-    how = Asked(asked.shown, asked.seed, asked.weights, asked.checkpoint)
-    figures.save(figures.draw("samples", asked.runs, how), asked.out)
-    records = [_scores(run, asked) for run in runs]
+    wanted = Asked(options.shown, options.seed, options.weights, options.checkpoint)
+    figures.save(figures.draw("samples", options.runs, wanted), options.out)
+    records = [_scores(run, options) for run in runs]
     _print(runs, records)
-    print(f"samples side by side: {asked.out}")
+    print(f"samples side by side: {options.out}")
     return 0
 
 
-def _scores(run: "Run", asked: Any) -> dict[str, Any]:
+def _scores(run: Run, options: Compare) -> dict[str, Any]:
     """The run's kept scores if they are of this protocol and hold what is wanted, or made now."""
-    from energan.evaluation.evaluate import evaluate, found_again
-    from energan.io.console import say
-
     again = found_again(
-        run, asked.metrics, asked.samples, asked.reference, asked.extractor, asked.seed
+        run,
+        options.metrics,
+        options.samples,
+        options.reference,
+        options.extractor,
+        options.seed,
     )
     if again is not None:
         return again
     made = evaluate(
         run,
-        metrics=asked.metrics,
-        samples=asked.samples,
-        reference=asked.reference,
-        extractor=asked.extractor,
-        seed=asked.seed,
+        metrics=options.metrics,
+        samples=options.samples,
+        reference=options.reference,
+        extractor=options.extractor,
+        seed=options.seed,
         say=lambda text: say(f"  {text}"),
     )
     return made.record
 
 
-def _print(runs: "list[Run]", records: list[dict[str, Any]]) -> None:
+def _print(runs: list[Run], records: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(m["name"] for record in records for m in record["metrics"]))
     unlike = [w for w in ("reference", "extractor") if len({_sha(r, w) for r in records}) > 1]
     alike = not unlike
@@ -111,10 +107,9 @@ def _print(runs: "list[Run]", records: list[dict[str, Any]]) -> None:
     if alike:
         print("* the best, where its interval leaves out the others' values")
     for what in unlike:
-        print(
+        say(
             f"energan: these scores do not compare: the runs have not the same {what}; name "
-            f"one by --{what}",
-            file=sys.stderr,
+            f"one by --{what}"
         )
 
 
@@ -122,7 +117,7 @@ def _sha(record: dict[str, Any], what: str) -> str:
     return str((record[what] or {}).get("sha256"))
 
 
-def _title(run: "Run") -> str:
+def _title(run: Run) -> str:
     return f"{run.path} (seed {run.job.settings.seed}, step {run.step}, {run.weights})"
 
 

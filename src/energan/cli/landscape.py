@@ -1,79 +1,77 @@
 """`energan landscape`."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from energan.cli.options import parse
+import tyro
+
+from energan.cli.options import Checkpoint, RunPath, Weights, parse
+from energan.core import SettingError
+from energan.io.console import say
+from energan.report import figures
+from energan.report.figures import animation
+from energan.report.figures import landscape as still
+from energan.report.figures.parts import Asked
+
+
+@dataclass
+class Landscape:
+    """The energy of points in the plane as a map: contours, data, samples, arrows of −∇U."""
+
+    run: RunPath
+    out: Path | None = None
+    """a .png, .pdf or .svg, or of an animation a .gif; landscape.png or .gif if not set"""
+    animate: tyro.conf.FlagCreatePairsOff[bool] = False
+    """through training, from what the run kept of it every --output.sample-every steps"""
+    density: tyro.conf.FlagCreatePairsOff[bool] = False
+    """beside it exp(-U)/Z, and the density of the data"""
+    data: str | None = None
+    """where the data is now, if it was moved"""
+    seed: int = 0
+    """of the samples"""
+    weights: Weights = None
+    checkpoint: Checkpoint = "last"
 
 
 def landscape(args: list[str]) -> int:
-    import tyro
-
-    @dataclass
-    class Landscape:
-        """The energy of points in the plane as a map: contours, data, samples, arrows of −∇U."""
-
-        run: Annotated[Path, tyro.conf.Positional]
-        """the run's folder"""
-        out: Path | None = None
-        """a .png, .pdf or .svg, or of an animation a .gif; landscape.png or .gif if not set"""
-        animate: tyro.conf.FlagCreatePairsOff[bool] = False
-        """through training, from what the run kept of it every --output.sample-every steps"""
-        density: tyro.conf.FlagCreatePairsOff[bool] = False
-        """beside it exp(-U)/Z, and the density of the data"""
-        data: str | None = None
-        """where the data is now, if it was moved"""
-        seed: int = 0
-        """of the samples"""
-        weights: Literal["ema", "raw"] | None = None
-        """averaged or raw; averaged where there are any"""
-        checkpoint: str = "last"
-        """last, best, or a step"""
-
-    asked = parse(Landscape, args, "energan landscape")
-    _check(asked)
-    from energan.report.figures.parts import Asked
-
-    wanted = Asked(None, asked.seed, asked.weights, asked.checkpoint)
-    says, notes, path = (_film if asked.animate else _still)(asked, wanted)
+    options = parse(Landscape, args, "energan landscape")
+    _check(options)
+    says, notes, path = (_animation if options.animate else _still)(options)
     for note in notes:
-        print(f"energan: {note}", file=sys.stderr)
+        say(f"energan: {note}")
     print(f"{says}: {path}")
     return 0
 
 
-def _check(asked: Any) -> None:
+def _check(options: Landscape) -> None:
     """Raise SettingError for words that do not go together."""
-    from energan.core import SettingError
-
-    form = ".png" if asked.out is None else asked.out.suffix.lower()
-    if asked.animate and (asked.density or asked.checkpoint != "last"):
-        extra = "--density" if asked.density else "--checkpoint"
+    out = options.out
+    form = ".png" if out is None else out.suffix.lower()
+    if options.animate and (options.density or options.checkpoint != "last"):
+        extra = "--density" if options.density else "--checkpoint"
         raise SettingError(f"{extra} is of one step, and --animate shows all: leave one out")
-    if asked.animate and asked.out is not None and (form != ".gif" or asked.out.is_dir()):
-        raise SettingError(f"--out {asked.out}: an animation is written to a .gif file")
-    if not asked.animate and form == ".gif":
-        raise SettingError(f"--out {asked.out}: a .gif is an animation; add --animate")
+    if options.animate and out is not None and (form != ".gif" or out.is_dir()):
+        raise SettingError(f"--out {out}: an animation is written to a .gif file")
+    if not options.animate and form == ".gif":
+        raise SettingError(f"--out {out}: a .gif is an animation; add --animate")
 
 
-def _still(asked: Any, wanted: Any) -> tuple[str, list[str], Path]:
-    from energan.report import figures
-    from energan.report.figures import landscape as still
+def _wanted(options: Landscape) -> Asked:
+    return Asked(None, options.seed, options.weights, options.checkpoint)
 
-    run = still.open_plane(asked.run, wanted)
+
+def _still(options: Landscape) -> tuple[str, list[str], Path]:
+    run = still.open_plane(options.run, _wanted(options))
     notes = [f"{warning}; using {run.checkpoint.name} instead" for warning in run.warnings]
-    drawn = still.still(run, still.data_of(run, asked.data), asked.seed, asked.density)
-    path = figures.save(drawn, asked.out or Path("landscape.png"))
+    data = still.data_of(run, options.data)
+    drawn = still.still(run, data, options.seed, options.density)
+    path = figures.save(drawn, options.out or Path("landscape.png"))
     return drawn.says, [*notes, *drawn.notes], path
 
 
-def _film(asked: Any, wanted: Any) -> tuple[str, list[str], Path]:
-    from energan.report.figures import animation
-
-    film = animation.film(asked.run, wanted, asked.data)
-    path = animation.save(film.shown, film.name, asked.out or Path("landscape.gif"))
+def _animation(options: Landscape) -> tuple[str, list[str], Path]:
+    film = animation.film(options.run, _wanted(options), options.data)
+    path = animation.save(film.shown, film.name, options.out or Path("landscape.gif"))
     first, last = film.shown[0].step, film.shown[-1].step
-    says = f"{len(film.shown)} landscapes of {asked.run}, steps {first:,} to {last:,}"
+    says = f"{len(film.shown)} landscapes of {options.run}, steps {first:,} to {last:,}"
     return says, film.notes, path

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
@@ -53,13 +55,11 @@ def main(argv: list[str] | None = None) -> int:
     if args[0] == "--version":
         print(f"energan {__version__}")
         return 0
-    where = COMMANDS.get(args[0])
+    name = args[0]
     try:
-        if where is None:
-            near = _near(args[0], list(COMMANDS))
-            raise EnerganError(f"no command {args[0]!r}; {near}")
-        module, name = where.split(":")
-        return int(getattr(import_module(f"energan.cli.{module}"), name)(args[1:]))
+        if name not in COMMANDS:
+            raise EnerganError(f"no command {name!r}; {_near(name, COMMANDS)}")
+        return int(getattr(import_module(f"energan.cli.{name}"), name)(args[1:]))
     except EnerganError as error:
         if debug:
             raise
@@ -118,37 +118,35 @@ def _part() -> bool:
     return ranks is not None and ranks.part()
 
 
-def _near(word: str, known: list[str]) -> str:
-    from difflib import get_close_matches
-
+def _near(word: str, known: Sequence[str]) -> str:
     close = get_close_matches(word, known, 1)
     return f"did you mean {close[0]}?" if close else "there are " + ", ".join(known)
 
 
-COMMANDS = {
-    "data": "data:data",
-    "recipes": "runs:recipes",
-    "train": "train:train",
-    "margin": "margin:margin",
-    "sweep": "sweep:sweep",
-    "resume": "train:resume",
-    "sample": "sample:sample",
-    "restore": "restore:restore",
-    "translate": "translate:translate",
-    "features": "tag:features",
-    "tag": "tag:tag",
-    "interpolate": "latents:interpolate",
-    "arithmetic": "arithmetic:arithmetic",
-    "landscape": "landscape:landscape",
-    "neighbours": "latents:neighbours",
-    "evaluate": "evaluate:evaluate",
-    "compare": "compare:compare",
-    "classify": "classify:classify",
-    "score": "anomaly:score",
-    "anomaly": "anomaly:anomaly",
-    "report": "report:report",
-    "figures": "report:figures",
-    "export": "export:export",
-    "runs": "runs:runs",
-}
-"""Where each command is; its module is imported only when it is asked for."""
+COMMANDS = (
+    "data",
+    "recipes",
+    "train",
+    "margin",
+    "sweep",
+    "resume",
+    "sample",
+    "restore",
+    "translate",
+    "features",
+    "tag",
+    "interpolate",
+    "arithmetic",
+    "landscape",
+    "neighbours",
+    "evaluate",
+    "compare",
+    "classify",
+    "score",
+    "anomaly",
+    "report",
+    "figures",
+    "export",
+    "runs",
+)
+"""Each is a function in the module of its name, which is imported only when it is asked for."""

@@ -1,56 +1,49 @@
-"""What the commands share: parsing, tables."""
+"""Options of the command line: how they are parsed, and those that many commands have.
 
-import sys
+Nothing here needs torch.
+"""
+
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from energan.errors import EnerganError
+import tyro
+
+from energan.errors import SettingError
+
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")]
+ImageSources = Annotated[
+    list[str],
+    tyro.conf.Positional,
+    tyro.conf.arg(
+        help="image files, folders, or data sources (of a name its test part, or what was held out)"
+    ),
+]
+PictureTarget = Annotated[
+    Path,
+    tyro.conf.arg(help="a .png grid, an .npz (array x), or a folder for one PNG each"),
+]
+Weights = Annotated[
+    Literal["ema", "raw"] | None,
+    tyro.conf.arg(help="averaged or raw; averaged where there are any"),
+]
+Checkpoint = Annotated[str, tyro.conf.arg(help="last, best, or a step")]
+Threads = Annotated[
+    int | None, tyro.conf.arg(help="CPU threads; as many as there are cores if not given")
+]
+
+Options = TypeVar("Options")
 
 
-def parse(command: type[Any], args: list[str], prog: str) -> Any:
-    import tyro
-
+def parse(command: type[Options], args: list[str], prog: str) -> Options:
+    """The options of a command, a dataclass. Ends the process with 2 if they are not its own."""
     return tyro.cli(command, args=args, prog=prog)
 
 
-def parse_recipe(command: type[Any], args: list[str], verb: str) -> tuple[Any, Any]:
-    """The job that the words ask for, and the command's own options.
-
-    The words are a recipe (or --model), --scale where the command has it, and any settings, which
-    count as written. Raises EnerganError, with an example, if
-    neither is named; `--help` alone explains and exits.
-    """
-    recipe, args = take_positional(args)
-    model, args = take_option(args, "--model")
-    scale: str | None = None
-    if "scale" in command.__dataclass_fields__:
-        scale, args = take_option(args, "--scale")
-    if recipe is None and model is None:
-        if args and args[0] in ("-h", "--help"):
-            print(
-                f"usage: energan {verb} RECIPE [OPTIONS]\n\n`energan recipes` lists the recipes; "
-                f"`energan {verb} RECIPE --help` explains every setting with its default.\n"
-                "RECIPE may also be a settings file, such as a run's config.json."
-            )
-            raise SystemExit(0)
-        if args:
-            raise EnerganError(
-                f"the recipe comes first, as in `energan {verb} ebgan-digits --seed 1`; "
-                "`energan recipes` lists them"
-            )
-        raise EnerganError("name a recipe: `energan recipes` lists them")
-    from energan.cli.settings_options import changes
-    from energan.cli.settings_options import parse as parse_settings
-    from energan.experiment import settings
-
-    job = settings.load(recipe, model)
-    if scale is not None:
-        job = job.scaled(scale)
-    prog = f"energan {verb} {recipe or '--model ' + str(model)}"
-    asked = parse_settings(command, job.settings, args, prog)
-    if scale is not None and asked.scale is not None:
-        raise EnerganError("--scale is given twice: give it once")
-    return job.changed(changes(job.settings, asked.settings)), asked
+def check_file(path: Path | None, suffix: str, option: str = "--out") -> None:
+    """Raise SettingError if a file to be written has another suffix, or is a folder."""
+    if path is not None and (path.suffix.lower() != suffix or path.is_dir()):
+        raise SettingError(f"{option} {path}: name a {suffix} file")
 
 
 def take_positional(args: list[str]) -> tuple[str | None, list[str]]:
@@ -75,22 +68,3 @@ def without_options(args: list[str], names: Sequence[str]) -> list[str]:
         while found is not None:
             found, args = take_option(args, name)
     return args
-
-
-def figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def table_of(*columns: str) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def show(table: Any) -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)

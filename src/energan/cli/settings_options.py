@@ -5,10 +5,14 @@ rather than from inside the parser.
 """
 
 import dataclasses
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn
 
 import tyro
 from pydantic import BaseModel
+
+from energan.cli.options import Options, take_option, take_positional
+from energan.errors import EnerganError
+from energan.experiment.settings import Job, load
 
 ALIASES = {
     "data.source": ("--data",),
@@ -22,11 +26,52 @@ ALIASES = {
 }
 """Short names of the settings used most."""
 
-Arguments = TypeVar("Arguments")
+
+def parse_recipe(command: type[Options], args: list[str], verb: str) -> tuple[Job, Options]:
+    """The job that the words ask for, and the command's own options.
+
+    The words are a recipe (or --model), --scale where the command has it, and any settings, which
+    count as written. Raises EnerganError, with an example, if neither is named; `--help` alone
+    explains and exits.
+    """
+    recipe, args = take_positional(args)
+    model, args = take_option(args, "--model")
+    scale = None
+    if hasattr(command, "scale"):
+        scale, args = take_option(args, "--scale")
+    if recipe is None and model is None:
+        _without_recipe(args, verb)
+    job = load(recipe, model)
+    if scale is not None:
+        job = job.scaled(scale)
+    prog = f"energan {verb} {recipe or '--model ' + str(model)}"
+    asked, changed = parse_with_settings(command, job.settings, args, prog)
+    if scale is not None and getattr(asked, "scale", None) is not None:
+        raise EnerganError("--scale is given twice: give it once")
+    return job.changed(changed), asked
 
 
-def parse(command: type[Arguments], settings: BaseModel, args: list[str], prog: str) -> Any:
-    """Parse `args` into `command` (a dataclass) with a further field `settings`: the mirror."""
+def _without_recipe(args: list[str], verb: str) -> NoReturn:
+    """Explain and exit, or raise EnerganError."""
+    if args and args[0] in ("-h", "--help"):
+        print(
+            f"usage: energan {verb} RECIPE [OPTIONS]\n\n`energan recipes` lists the recipes; "
+            f"`energan {verb} RECIPE --help` explains every setting with its default.\n"
+            "RECIPE may also be a settings file, such as a run's config.json."
+        )
+        raise SystemExit(0)
+    if args:
+        raise EnerganError(
+            f"the recipe comes first, as in `energan {verb} ebgan-digits --seed 1`; "
+            "`energan recipes` lists them"
+        )
+    raise EnerganError("name a recipe: `energan recipes` lists them")
+
+
+def parse_with_settings(
+    command: type[Options], settings: BaseModel, args: list[str], prog: str
+) -> tuple[Options, dict[str, Any]]:
+    """The options of a command, a dataclass, and the changes of the settings, nested."""
     mirror = _mirror(settings)
     fields: list[Any] = [
         (
@@ -37,16 +82,17 @@ def parse(command: type[Arguments], settings: BaseModel, args: list[str], prog: 
     ]
     whole = dataclasses.make_dataclass(command.__name__, fields, bases=(command,), kw_only=True)
     whole.__doc__ = command.__doc__
-    return tyro.cli(whole, args=args, prog=prog)
+    asked: Any = tyro.cli(whole, args=args, prog=prog)
+    return asked, _changes(settings, asked.settings)
 
 
-def changes(settings: BaseModel, mirror: Any) -> dict[str, Any]:
+def _changes(settings: BaseModel, mirror: Any) -> dict[str, Any]:
     """The fields in which the mirror differs from the settings, nested."""
     out: dict[str, Any] = {}
     for name in type(settings).model_fields:
         before, after = getattr(settings, name), getattr(mirror, name)
         if isinstance(before, BaseModel):
-            if inner := changes(before, after):
+            if inner := _changes(before, after):
                 out[name] = inner
         elif before != after:
             out[name] = after

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from energan.cli.options import show, table_of, take_positional
+from energan.cli.options import take_positional
 from energan.errors import EnerganError, SettingError
+from energan.io.console import show, table_of
 
 if TYPE_CHECKING:
     from energan.cli.sweep_options import Words

@@ -68,15 +68,14 @@ class Words:
 
 def words_of(command: type[Any], word: str, args: list[str]) -> Words:
     """Raises SettingError for a sweep or a setting that does not exist, or that the sweep sets."""
-    from energan.cli.settings_options import changes, parse
+    from energan.cli.settings_options import parse_with_settings
     from energan.sweep.definition import find
 
     sweep = find(word)
     refuse_axes(sweep, args)
     scale, rest, length = _scale(sweep, args)
     first = sweep.job(next(sweep.values()), scale)
-    asked = parse(command, first.settings, rest, f"energan sweep {word}")
-    changed = changes(first.settings, asked.settings)
+    asked, changed = parse_with_settings(command, first.settings, rest, f"energan sweep {word}")
     if asked.scale is not None or "steps" in changed.get("training", {}):
         raise SettingError("--steps or --scale is given twice: give one of them, once")
     threads = changed.get("engine", {}).pop("threads", None)

@@ -2,68 +2,63 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from energan.cli.options import parse
+import tyro
+
+from energan.cli.options import Checkpoint, RunPath, Threads, Weights, parse
+from energan.cli.run_options import open_run, set_threads, warn_skipped
+from energan.errors import SettingError
+from energan.inference.translation import Size
+from energan.inference.translation import translate as translate_images
+
+
+@dataclass
+class Translate:
+    """What a run of image to image (pix2pix) makes of an image, or of each image of a folder.
+    Images keep their size where the network takes it."""
+
+    run: RunPath
+    source: Annotated[Path, tyro.conf.Positional]
+    """an image file, or a folder; the images of folders in it count too"""
+    out: Annotated[Path, tyro.conf.Positional]
+    """a file to write, or a new folder for images of the same names (.png)"""
+    size: str | None = None
+    """bring images to a square of this side, as training did; or nearest: each side to the
+    nearest that the network takes, and the result back"""
+    pairs: bool = False
+    """each file holds a pair side by side: take the half that the run starts from"""
+    strip: bool = False
+    """write source, target (of pairs) and result side by side"""
+    seed: int = 0
+    """of the dropout that is the network's noise"""
+    weights: Weights = None
+    checkpoint: Checkpoint = "last"
+    threads: Threads = None
 
 
 def translate(args: list[str]) -> int:
-    import tyro
-
-    @dataclass
-    class Translate:
-        """What a run of image to image (pix2pix) makes of an image, or of each image of a folder.
-        Images keep their size where the network takes it."""
-
-        run: Annotated[Path, tyro.conf.Positional]
-        """the run's folder"""
-        source: Annotated[Path, tyro.conf.Positional]
-        """an image file, or a folder; the images of folders in it count too"""
-        out: Annotated[Path, tyro.conf.Positional]
-        """a file to write, or a new folder for images of the same names (.png)"""
-        size: str | None = None
-        """bring images to a square of this side, as training did; or nearest: each side to the
-        nearest that the network takes, and the result back"""
-        pairs: bool = False
-        """each file holds a pair side by side: take the half that the run starts from"""
-        strip: bool = False
-        """write source, target (of pairs) and result side by side"""
-        seed: int = 0
-        """of the dropout that is the network's noise"""
-        weights: Literal["ema", "raw"] | None = None
-        """averaged or raw; averaged where there are any"""
-        checkpoint: str = "last"
-        """last, best, or a step"""
-        threads: int | None = None
-        """CPU threads; as many as there are cores if not given"""
-
-    asked = parse(Translate, args, "energan translate")
-    size = _size(asked.size)
-    from energan.cli.anomaly import opened
-    from energan.cli.evaluate import set_threads
-    from energan.inference.translation import translate as translated
-    from energan.io.console import say
-
-    set_threads(asked.threads)
-    run = opened(asked.run, asked.checkpoint, asked.weights)
-    made = translated(
-        run, asked.source, asked.out,
-        size=size, pairs=asked.pairs, strip=asked.strip, seed=asked.seed,
+    options = parse(Translate, args, "energan translate")
+    size = _size(options.size)
+    set_threads(options.threads)
+    run = open_run(options.run, options.checkpoint, options.weights)
+    made = translate_images(
+        run, options.source, options.out,
+        size=size, pairs=options.pairs, strip=options.strip, seed=options.seed,
     )  # fmt: skip
-    for file, reason in made.skipped:
-        say(f"energan: {file} cannot be read and is left out: {reason}")
-    where = made.written[0] if asked.source.is_file() else asked.out
+    warn_skipped(made.skipped)
+    where = made.written[0] if options.source.is_file() else options.out
     count = len(made.written)
     images = "1 image" if count == 1 else f"{count} images"
-    print(f"{images} by step {run.step} ({run.weights} weights, seed {asked.seed}): {where}")
+    print(f"{images} by step {run.step} ({run.weights} weights, seed {options.seed}): {where}")
     return 0
 
 
-def _size(text: str | None) -> Any:
-    from energan.errors import SettingError
-
-    if text is None or text == "nearest":
-        return text
+def _size(text: str | None) -> Size:
+    if text is None:
+        return None
+    if text == "nearest":
+        return "nearest"
     if not text.isdigit() or int(text) < 1:
         raise SettingError(f"--size {text}: a number of pixels, as 256, or nearest")
     return int(text)

@@ -1,9 +1,13 @@
-"""Progress of work on data: a bar on a terminal, plain lines elsewhere, nothing if it is quick."""
+"""What goes to a terminal: tables, lines, and progress (plain lines elsewhere, none if quick)."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 QUICK, BETWEEN = 1.0, 5.0
 """Seconds before anything is said, and between two lines."""
@@ -66,4 +70,26 @@ def say(text: str) -> None:
     """A line on stderr."""
     from rich.console import Console
 
-    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True, emoji=False).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def figure(value: float | None) -> str:
+    """A number in four digits; nothing for None."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def table_of(*columns: str) -> "Table":
+    """An empty table without lines around it."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def show(table: "Table") -> None:
+    """Print a table, as wide as the terminal, or 160 characters where there is none."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)

@@ -1,0 +1,141 @@
+"""`energan evaluate` of runs that classify: error, confusion, calibration, and seeds together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from energan.errors import SettingError
+from energan.evaluation import few_labels
+from energan.evaluation.classification import NAMES, Classes, classes_of
+from energan.evaluation.few_labels import Made, System
+from energan.inference.run import Run
+from energan.io.console import show, table_of
+from energan.report.run.classification import pictures
+
+WIDEST, LISTED = 20, 10
+"""Classes of a table that fits a terminal, and mistakes that are listed where there are more."""
+
+
+def is_of_classes(metric: str) -> bool:
+    """Whether a metric is of classes; the others are of samples."""
+    return metric in NAMES
+
+
+def wants_classes(run: Run, metrics: Sequence[str], labels: str | None, every: bool) -> bool:
+    """Whether the run's classes are to be scored: they are named, or `every` metric is wanted.
+
+    Raises SettingError if they are named, and it has none.
+    """
+    named = [name for name in metrics if is_of_classes(name)]
+    if named and not run.classifies:
+        raise SettingError(
+            f"--metrics {named[0]} does not apply: the model {run.job.model} does not classify"
+        )
+    if labels is not None and not run.classifies:
+        raise SettingError(f"--labels: the model {run.job.model} does not classify; leave it out")
+    return run.classifies and (every or bool(named))
+
+
+def score_classes(run: Run, reference: str | None, labels: str | None) -> Classes:
+    """What `classes_of` makes, printed and drawn."""
+    made = classes_of(run, reference=reference, labels=labels)
+    drawn = []
+    for picture in pictures(made.record):
+        path = run.path / f"{picture.name}.png"
+        path.write_bytes(picture.light)
+        drawn.append(str(path))
+    _print(run, made.record)
+    print(f"  drawn: {', '.join(drawn)}")
+    print(f"  written: {run.path / 'metrics.json'}")
+    return made
+
+
+def _print(run: Run, entry: dict[str, Any]) -> None:
+    data, (low, high) = entry["data"], entry["error_interval"]
+    part = {"test": "test part", "held-out": "held-out part"}.get(entry["part"], "all")
+    print(
+        f"\n{run.path}: step {run.step}, {run.weights} weights, on {entry['count']:,} labelled "
+        f"events of {data['source']}, {part}"
+    )
+    if data.get("left_out"):
+        print(f"  {data['left_out']:,} others have no label, or one that the run does not know")
+    if data.get("note"):
+        print(f"  {data['note']}: this error is no test error")
+    print(
+        f"error {100 * entry['error']:.2f} % [{100 * low:.2f}, {100 * high:.2f}] "
+        f"({entry['wrong']:,} wrong; 95% Wilson), calibration error "
+        f"{100 * entry['calibration_error']:.2f} %"
+    )
+    if len(entry["class_names"]) > WIDEST:
+        _print_mistakes(entry)
+    else:
+        _print_table(entry)
+
+
+def _print_table(entry: dict[str, Any]) -> None:
+    names = entry["class_names"]
+    table = table_of("true \\ found", *names, "wrong")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row, (name, counts) in enumerate(zip(names, entry["confusion"], strict=True)):
+        total = sum(counts)
+        share = f"{(total - counts[row]) / total:.2%}" if total else ""
+        table.add_row(name, *(f"{n:,}" if n else "·" for n in counts), share)
+    show(table)
+
+
+def _print_mistakes(entry: dict[str, Any]) -> None:
+    """The most frequent mistakes, where the whole table would be too wide."""
+    names = entry["class_names"]
+    wrong = [
+        (count, names[row], names[column])
+        for row, counts in enumerate(entry["confusion"])
+        for column, count in enumerate(counts)
+        if count and row != column
+    ]
+    table = table_of("true", "found", "events")
+    for count, true, found in sorted(wrong, key=lambda m: (-m[0], m[1], m[2]))[:LISTED]:
+        table.add_row(true, found, f"{count:,}")
+    show(table)
+
+
+def print_seeds_of_classes(made: Sequence[Made]) -> dict[str, Any] | None:
+    """Errors over seeds beside the published ones, and differences in pairs; None if there is
+    nothing to set side by side."""
+    found = few_labels.systems(made)
+    shown = {(s.labelled, s.against): few_labels.published(s) for s in found}
+    if len(made) < 2 and not any(shown.values()):
+        return None
+    for key, rows in shown.items():
+        _print_systems([s for s in found if (s.labelled, s.against) == key], rows)
+    pairs = few_labels.differences(found)
+    if pairs:
+        print("\ndifferences in pairs of one seed (negative: the first is better)")
+        table = table_of("pair", "seeds", "difference in error, % [95% Student t]")
+        for pair in pairs:
+            ends = pair.found.interval
+            text = f"{100 * pair.found.mean:+.3f}"
+            if ends is not None:
+                text += f" [{100 * ends.low:+.3f}, {100 * ends.high:+.3f}]"
+            table.add_row(f"{pair.b} − {pair.a}", ", ".join(map(str, pair.seeds)), text)
+        show(table)
+    return few_labels.record(found)
+
+
+def _print_systems(found: Sequence[System], rows: Sequence[dict[str, Any]]) -> None:
+    labels = "all labels" if found[0].labelled is None else f"{found[0].labelled:,} labels"
+    beside = "; published: 15 seeds in Zhao et al. 2017" if rows else ""
+    print(f"\nerror in %, {labels} (mean ± standard deviation over seeds{beside})")
+    table = table_of("model", "error", "seeds", "on")
+    for row in rows:
+        table.add_row(
+            row["model"], f"{row['value']:.2f} ± {row['plus_minus']:.2f}", "", "mnist, test"
+        )
+    for s in found:
+        spread = "" if s.std is None else f" ± {100 * s.std:.2f}"
+        table.add_row(
+            f"{s.name} (here)",
+            f"{100 * s.mean:.2f}{spread}",
+            ", ".join(map(str, s.seeds)),
+            s.against,
+        )
+    show(table)

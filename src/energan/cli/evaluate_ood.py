@@ -1,0 +1,70 @@
+"""`energan evaluate --ood`: energies of other data among those of held-out data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from energan.errors import SettingError
+from energan.evaluation.ood import Outside, out_of_distribution
+from energan.inference.run import Run
+from energan.io.console import figure, say, show, table_of
+from energan.report.run.ood import energies
+
+
+def score_ood(
+    run: Run, sets: Sequence[str], samples: int, seed: int, picture: Path | None
+) -> Outside:
+    """What `out_of_distribution` makes, printed, and drawn if a picture is named."""
+    made = out_of_distribution(
+        run, sets, samples=samples, seed=seed, say=lambda text: say(f"  {text}")
+    )
+    _print(run, made)
+    if picture is not None:
+        _draw(made, picture)
+    return made
+
+
+def _draw(made: Outside, path: Path) -> None:
+    picture = energies({**made.record, "sets": made.sets})
+    if picture is None:
+        raise SettingError("--ood-picture: no energy of these sets is finite: leave it out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(picture.light)
+    print(f"  drawn: {path}")
+
+
+def _print(run: Run, made: Outside) -> None:
+    record = made.record
+    own = record["held_out"]
+    print(
+        f"\n{run.path}: step {run.step}, {run.weights} weights, energy of other data beside "
+        f"{own['source']}, {own['split']} part, {own['events']:,} events of mean energy "
+        f"{figure(own['mean_energy'])} (seed {record['seed']})"
+    )
+    if "note" in own:
+        print(f"  {own['note']}")
+    table = table_of(
+        "other data", "events", "AUROC [95%]", "average precision", "FPR at 95% TPR", "mean energy"
+    )
+    for row in made.sets:
+        table.add_row(
+            row["name"], f"{row['events']:,}",
+            f"{row['auroc']:.4f} [{row['low']:.4f}, {row['high']:.4f}]",
+            f"{row['average_precision']:.4f}", f"{row['fpr_at_95_tpr']:.4f}",
+            figure(row.get("mean_energy")),
+        )  # fmt: skip
+    show(table)
+    notes: dict[str, list[str]] = {}
+    for row in made.sets:
+        if "note" in row:
+            notes.setdefault(row["note"], []).append(row["name"])
+    for note, names in notes.items():
+        print(f"  {', '.join(names)}: {note}")
+    for row in made.sets:
+        if "not_finite" in row:
+            print(
+                f"  {row['name']}: {row['not_finite']:,} energies are not finite, and count as the "
+                "highest"
+            )
+        if "unreadable" in row:
+            print(f"  {row['name']}: {row['unreadable']:,} could not be read and are left out")
+    print(f"  written: {run.path / 'metrics.json'}")

@@ -1,0 +1,51 @@
+"""`energan features`: what a run of tagging learns from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from energan.cli.options import Threads, check_file, parse
+from energan.cli.run_options import set_threads
+from energan.data import DataSettings
+from energan.evaluation.features import maker_of, tagged_features
+from energan.experiment.settings import checked
+
+
+@dataclass
+class Features:
+    """Features of the images of a data source, with their attributes or classes as tags: what
+    `energan train tagging-celeba --data FILE.npz` learns from."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """a data source, as --data of a training"""
+    made_by: Annotated[str, tyro.conf.arg(name="with")]
+    """classifier (trained on the source's own attributes or classes, once, and kept), a run of
+    an auto-encoder (its encoder's code), or a features file: as its own were made"""
+    out: Path
+    """a .npz to write"""
+    size: int | None = None
+    """with the classifier: bring images to a square of this side"""
+    limit: int | None = None
+    """the first N images alone"""
+    held_out: int | None = None
+    """images to be held out; the source's own number if not set"""
+    threads: Threads = None
+
+
+def features(args: list[str]) -> int:
+    options = parse(Features, args, "energan features")
+    check_file(options.out, ".npz")
+    set_threads(options.threads)
+    given = {"source": options.source, "size": options.size, "limit": options.limit}
+    settings = checked(DataSettings, {**given, "held_out": options.held_out})
+    made = tagged_features(maker_of(options.made_by, settings), settings, options.out)
+    made.write()
+    count, size = made.features.shape
+    kept = 0 if made.held_out is None else int(made.held_out.sum())
+    tags = f"{len(made.names)} tags" if made.names else "no tags: for energan tag --features"
+    print(
+        f"{count:,} images, {kept:,} of them held out: {size} features each, {tags}: {options.out}"
+    )
+    return 0

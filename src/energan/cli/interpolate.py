@@ -1,0 +1,59 @@
+"""`energan interpolate`: what lies between samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse
+from energan.cli.run_options import class_number, open_run, provenance
+from energan.core import SettingError
+from energan.inference import latents
+from energan.io import pictures
+
+
+@dataclass
+class Interpolate:
+    """G along the way from one latent to another: a row for each pair."""
+
+    run: RunPath
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 6
+    """pairs"""
+    steps: int = 10
+    """images of a row, with both ends"""
+    way: Literal["linear", "spherical"] = "linear"
+    """along the straight line, or along the great circle, where the norm of z stays"""
+    label: str | None = None
+    """of a conditional model, the class to draw; a class a row if not given"""
+    out: PictureTarget = Path("interpolation.png")
+    seed: int = 0
+    """of the latents"""
+    weights: Weights = None
+    checkpoint: Checkpoint = "last"
+
+
+def interpolate(args: list[str]) -> int:
+    options = parse(Interpolate, args, "energan interpolate")
+    n, steps, seed = options.n, options.steps, options.seed
+    if n < 1 or steps < 2:
+        raise SettingError("--n is at least 1, and --steps at least 2")
+    run = open_run(options.run, options.checkpoint, options.weights)
+    z = latents.drawn(run, 2 * n, seed)
+    if run.given:
+        raise SettingError(
+            f"{run.path}: the model {run.job.model} makes samples of conditions, not of latents "
+            "alone: there is no way from one to another"
+        )
+    if z is None:
+        raise SettingError(f"{run.path}: the model {run.job.model} has no latents to go between")
+    way = latents.straight if options.way == "linear" else latents.spherical
+    labels = latents.a_class_each(run, n, steps)
+    if options.label is not None:
+        labels = torch.full((n * steps,), class_number(run, options.label))
+    x = latents.images(run, way(z[:n], z[n:], steps).flatten(0, 1), labels)
+    about = {**provenance(run, seed), "way": options.way}
+    path = pictures.save_samples(options.out, x, run.domain, about=about, columns=steps)
+    print(f"{n} {options.way} ways of {steps} between latents (seed {seed}): {path}")
+    return 0

@@ -1,0 +1,57 @@
+"""`energan neighbours`: samples beside what they may be copies of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse
+from energan.cli.run_options import open_run, provenance
+from energan.core import SettingError
+from energan.data import open_data
+from energan.evaluation.neighbours import SEARCHED, among
+from energan.io import pictures
+
+
+@dataclass
+class Neighbours:
+    """Samples, each followed by the training events nearest to it: are they copies?"""
+
+    run: RunPath
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8
+    """samples, a row each"""
+    k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 5
+    """neighbours of each"""
+    data: str | None = None
+    """where the training data is now, if it was moved"""
+    out: PictureTarget = Path("neighbours.png")
+    seed: int = 0
+    """of the samples"""
+    weights: Weights = None
+    checkpoint: Checkpoint = "last"
+
+
+def neighbours(args: list[str]) -> int:
+    options = parse(Neighbours, args, "energan neighbours")
+    if options.n < 1 or options.k < 1:
+        raise SettingError("--n and --k are at least 1")
+    run = open_run(options.run, options.checkpoint, options.weights)
+    settings = run.job.settings.data
+    if options.data is not None:
+        settings = settings.model_copy(update={"source": options.data})
+    data = open_data(settings)
+    k = min(options.k, len(data))
+    x = run.sample(options.n, seed=options.seed)
+    distances, rows = among(x, data, k)
+    real = data.gather(rows.flatten()).x.float().cpu().unflatten(0, rows.shape)
+    shown = torch.cat([x.unsqueeze(1), real], 1).flatten(0, 1)
+    about = provenance(run, options.seed)
+    path = pictures.save_samples(options.out, shown, run.domain, about=about, columns=k + 1)
+    print(
+        f"{options.n} samples, each before its {k} nearest of {min(len(data), SEARCHED):,} "
+        f"training events, at {float(distances[:, 0].min()):.4g} to "
+        f"{float(distances[:, 0].max()):.4g}: {path}"
+    )
+    return 0

@@ -1,0 +1,115 @@
+"""What commands about runs share: opening a run, where a result is from, classes, threads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from energan.cli.options import Checkpoint, Weights
+from energan.core import SettingError, StepRule
+from energan.inference.chain_rules import rule_of
+from energan.inference.composition import Composable
+from energan.inference.run import Run
+from energan.io.console import say
+from energan.io.cores import threads as all_threads
+from energan.version import __version__
+
+SHOWN = 10
+"""Files that could not be read, as they are listed."""
+
+
+def open_run(
+    path: str | Path, checkpoint: Checkpoint, weights: Weights, device: str = "auto"
+) -> Run:
+    """The run in a folder; a line on stderr for each of its warnings."""
+    run = Run(path, checkpoint=checkpoint, weights=weights, device=device)
+    for warning in run.warnings:
+        say(f"energan: {warning}; using {run.checkpoint.name} instead")
+    return run
+
+
+def open_run_at(word: str, checkpoint: Checkpoint, weights: Weights) -> Run:
+    """The run that a word names, RUN or RUN@STEP.
+
+    Raises SettingError if the word and the option both name a checkpoint.
+    """
+    if "@" not in word or Path(word).exists():
+        return open_run(word, checkpoint, weights)
+    if checkpoint != "last":
+        raise SettingError(f"{word} names its checkpoint: leave --checkpoint out")
+    path, _, checkpoint = word.rpartition("@")
+    return open_run(path, checkpoint, weights)
+
+
+def provenance(run: Run, seed: int) -> dict[str, Any]:
+    """Where a result is from, as it is written into the file."""
+    return {
+        "run": run.config["hash"],
+        "step": run.step,
+        "seed": seed,
+        "weights": run.weights,
+        "energan": __version__,
+    }
+
+
+def class_number(run: Run, label: str) -> int:
+    """A class by its number, or by its name among the chosen `data.classes`.
+
+    Raises SettingError if the model takes no labels, or knows no such class.
+    """
+    if run.classes is None:
+        raise SettingError(f"--label: the model {run.job.model} takes no labels; leave it out")
+    names = run.job.settings.data.classes or tuple(map(str, range(run.classes)))
+    if label in names:
+        return names.index(label)
+    if label.isdigit() and int(label) < run.classes:
+        return int(label)
+    raise SettingError(
+        f"--label {label}: the model knows {run.classes} classes, {', '.join(names[:20])}"
+    )
+
+
+def chain_rule(
+    energy: Composable, step_size: float | None, noise: str | None, clip: str | None
+) -> StepRule:
+    """The energy's rule with the options --step-size, --noise and --clip in it."""
+    coupled: Literal["coupled"] = "coupled"
+    none: Literal["none"] = "none"
+    return rule_of(
+        energy,
+        step_size,
+        coupled if noise == coupled else _number("noise", noise, coupled),
+        none if clip == none else _number("clip", clip, none),
+    )
+
+
+def _number(option: str, text: str | None, word: str) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise SettingError(f"--{option} {text}: a number, or {word}") from None
+
+
+def set_threads(threads: int | None) -> None:
+    """So many CPU threads, or one for each core. Raises SettingError for less than one."""
+    if threads is not None and threads < 1:
+        raise SettingError(f"--threads {threads}: at least 1")
+    torch.set_num_threads(threads or all_threads())
+
+
+def warn_skipped(skipped: Sequence[tuple[Any, str]]) -> None:
+    """A line on stderr for each file that could not be read, with the reason."""
+    for file, reason in skipped:
+        say(f"energan: {file} cannot be read and is left out: {reason}")
+
+
+def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
+    """How many files could not be read, and the first of them."""
+    if not skipped:
+        return
+    print(f"  {len(skipped):,} could not be read and are left out")
+    for file, reason in skipped[:SHOWN]:
+        print(f"    {file}: {reason}")
+    if len(skipped) > SHOWN:
+        print(f"    … {len(skipped) - SHOWN:,} more")

@@ -1,0 +1,173 @@
+"""`energan score`: whether images are normal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from energan.anomaly import heatmaps
+from energan.anomaly.calibration import FPR, Calibration
+from energan.anomaly.detection import Wanted
+from energan.anomaly.normal_data import normal_images
+from energan.anomaly.score_table import ScoreTable, judge
+from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
+from energan.cli.run_options import open_run, print_skipped
+from energan.errors import SettingError
+from energan.inference.run import Run
+from energan.io.console import progress, say, show, table_of
+
+SHOWN = 10
+"""Images that are listed on the terminal, the worst first."""
+
+
+@dataclass
+class Score:
+    """Say of each image whether it is normal: its energy, the share of normal images with no
+    higher energy, and yes or no at a threshold that at most a share --fpr of new normal
+    images exceeds."""
+
+    run: RunPath
+    images: ImageSources
+    calibrate: str | None = None
+    """normal images that were not trained on, a folder or a source, to set the threshold by;
+    by default the run's own held-out part. The threshold is kept in the run"""
+    fpr: float | None = None
+    """share of normal images to be called anomalous, at most (0.05)"""
+    out: Path | None = None
+    """write all scores to this .csv"""
+    heatmaps: Path | None = None
+    """a folder for pictures of where each image's energy comes from, the worst first"""
+    limit_heatmaps: int = 100
+    """how many of them, at most"""
+    heatmap_scale: Literal["shared", "own"] = "shared"
+    """one colour scale for all, so that they compare, or each its own"""
+    anomaly: tuple[str, ...] = ()
+    """labelled images: classes that are anomalous, by name or number"""
+    normal: tuple[str, ...] = ()
+    """labelled images: classes that are normal"""
+    weights: Weights = None
+    checkpoint: Checkpoint = "last"
+
+
+def score(args: list[str]) -> int:
+    options = parse(Score, args, "energan score")
+    _check(options)
+    run = open_run(options.run, options.checkpoint, options.weights)
+    run.check_judges()
+    wanted = Wanted(options.anomaly, options.normal)
+    if options.heatmaps is not None and len(run.domain.shape) != 3:
+        raise SettingError(
+            f"--heatmaps: {run.path} was trained on points, which have no pictures: leave it out"
+        )
+    table = judge(options.images, run.job.settings.data, run.domain, wanted)
+    calibration = _calibration(run, options.calibrate, options.fpr, wanted)
+    table = table.scored(run.energies, calibration)
+    _print(run, table, calibration)
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        table.write_csv(options.out)
+        print(f"written: {options.out}")
+    if options.heatmaps is not None:
+        shared = options.heatmap_scale == "shared"
+        _draw(run, table, options.heatmaps, options.limit_heatmaps, shared)
+    return 0
+
+
+def _check(options: Score) -> None:
+    if options.fpr is not None and not 0 < options.fpr < 1:
+        raise SettingError(f"--fpr {options.fpr:g}: it lies between 0 and 1, as 0.05")
+    check_file(options.out, ".csv")
+    folder = options.heatmaps
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise SettingError(f"--heatmaps {folder} is a file: name a folder")
+    if options.limit_heatmaps < 1:
+        raise SettingError(f"--limit-heatmaps {options.limit_heatmaps}: draw at least one")
+
+
+def _calibration(run: Run, normal: str | None, fpr: float | None, wanted: Wanted) -> Calibration:
+    """The run's calibration, made or changed as asked for."""
+    if normal is not None:
+        data = normal_images(normal, run.job.settings.data, run.domain, wanted)
+        return run.calibrate(data, FPR if fpr is None else fpr)
+    kept = run.calibration
+    if kept is None:
+        say("not calibrated yet: calibrating on the run's own held-out part")
+        return run.calibrate(None, FPR if fpr is None else fpr)
+    if kept.network != run.network:
+        if kept.part == "given":
+            raise SettingError(
+                f"{run.path} was calibrated on {kept.source} at {kept.network}, and this is "
+                f"{run.network}: calibrate anew, with --calibrate {kept.source}"
+            )
+        say(f"calibrated at {kept.network}, and this is {run.network}: calibrating anew")
+        return run.calibrate(None, kept.fpr if fpr is None else fpr)
+    if fpr is not None and fpr != kept.fpr:
+        kept = kept.at(fpr)
+        kept.save(run.path)
+    return kept
+
+
+def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
+    print(f"{run.path}: {calibration.network}, calibrated on {calibration}")
+    share = f"{100 * calibration.fpr:.3g} %"
+    print(
+        f"threshold: energy {calibration.threshold:.5g}, which at most {share} of new normal "
+        "images exceed"
+    )
+    flagged = int(table.scores.anomalous.sum())
+    print(
+        f"{table.what}: {len(table):,} scored, {flagged:,} anomalous ({flagged / len(table):.1%})"
+    )
+    strange = int((~table.scores.energy.isfinite()).sum())
+    if strange:
+        print(f"  {strange:,} energies are not finite: these are called anomalous")
+    if table.reused(calibration):
+        print("  the threshold was set on the normal ones among them: it fits them by design")
+    print_skipped(table.skipped)
+    _print_detection(table)
+    _print_worst(table)
+
+
+def _print_detection(table: ScoreTable) -> None:
+    """How well labelled anomalies are found, or why that is not known."""
+    found = table.detection
+    if found is not None:
+        caught, false = table.shares_flagged
+        print(
+            f"anomalous by label: {table.anomalous_classes}; AUROC {found.auroc:.4f}, average "
+            f"precision {found.average_precision:.4f}, FPR at 95 % TPR {found.fpr_at_95_tpr:.4f} "
+            f"({found.anomalous:,} anomalous, {found.normal:,} normal)\n"
+            f"  at the threshold {caught:.1%} of the anomalous and {false:.1%} of the normal ones "
+            "are called anomalous"
+        )
+    elif table.labelled:
+        print(table.why_no_detection)
+
+
+def _print_worst(table: ScoreTable) -> None:
+    worst = table.worst(SHOWN)
+    print(
+        f"highest energies ({len(worst)} of {len(table):,}):" if len(table) > SHOWN else "scores:"
+    )
+    columns = ["image", "energy", "percentile", "anomalous", *(["label"] if table.labelled else [])]
+    listed = table_of(*columns)
+    for row in worst:
+        record = table.record(row)
+        listed.add_row(*(str(record[column]).replace("[", r"\[") for column in columns))
+    show(listed)
+
+
+def _draw(run: Run, table: ScoreTable, folder: Path, limit: int, shared: bool) -> None:
+    rows = table.worst(limit)
+    x = table.events(rows)
+    shown = heatmaps.Pictures(
+        x, run.heatmap(x), "squared error" if run.reconstructs else "saliency",
+        [table.line(row) for row in rows], [bool(table.scores.anomalous[row]) for row in rows],
+        run.reconstruct(x) if run.reconstructs else None,
+    )  # fmt: skip
+    names = heatmaps.file_names([table.names[row] for row in rows])
+    with progress("drawing heat maps", len(rows)) as advance:
+        heatmaps.write(folder, names, shown, run.domain, shared=shared, advance=advance)
+    left = "" if len(rows) == len(table) else f" of {len(table):,}, those of the highest energy"
+    print(f"heat maps: {len(rows):,}{left} ({shown.kind}): {folder}")
+    if not run.reconstructs:
+        print("  the energy has no reconstruction: the maps show its gradient, |dU/dx|")
