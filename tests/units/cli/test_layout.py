@@ -1,0 +1,77 @@
+"""How the commands are laid out: what each may import, and where."""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import energan.cli
+from energan.cli.main import COMMANDS
+
+FILES = sorted(Path(energan.cli.__file__).parent.glob("*.py"))
+LIGHT = {"main", "options", "recipes", "runs", "sweep", "sweep_options", "sweep_run"}
+"""Files that are loaded without torch; they may import what needs it inside a function."""
+PARTS = {
+    "data": {"data_pictures"},
+    "evaluate": {"evaluate_classes", "evaluate_ood"},
+    "resume": {"seeds"},
+    "sample": {"sample_chains"},
+    "sweep": {"sweep_options", "sweep_run"},
+    "sweep_run": {"sweep_options"},
+    "train": {"seeds"},
+}
+"""Files that are parts of a command, and the only ones that import them."""
+SHARED = {"options", "outcome", "run_options", "settings_options"}
+"""Files that any command may import."""
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The files of energan.cli that a file imports."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "energan.cli":
+            names |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("energan.cli."):
+            names.add(str(node.module).split(".")[2])
+        elif isinstance(node, ast.Import):
+            of_cli = [name.name for name in node.names if name.name.startswith("energan.cli.")]
+            names |= {name.split(".")[2] for name in of_cli}
+    return names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_commands_import_shared_files_and_their_parts(file: Path) -> None:
+    may = SHARED | PARTS.get(file.stem, set())
+    assert imported(ast.parse(file.read_text(encoding="utf8"))) <= may
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_imports_stand_at_the_top(file: Path) -> None:
+    if file.stem in LIGHT:
+        return
+    tree = ast.parse(file.read_text(encoding="utf8"))
+    functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    hidden = [
+        f"{function.name}:{node.lineno}"
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not hidden
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_a_function_in_the_file_of_its_name(name: str) -> None:
+    assert callable(getattr(import_module(f"energan.cli.{name}"), name))
+
+
+def test_every_file_is_a_command_a_part_or_shared() -> None:
+    known = {
+        "__init__",
+        "main",
+        *COMMANDS,
+        *SHARED,
+        *(p for parts in PARTS.values() for p in parts),
+    }
+    assert {file.stem for file in FILES} == known
