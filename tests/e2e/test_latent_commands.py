@@ -21,11 +21,11 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("way", ["linear", "spherical"])
 def test_both_ways_join_the_same_ends(way: str, digits: Path, tmp_path: Path) -> None:
-    words = ["-n", "3", "--steps", "5", "--out", tmp_path / "x.npz"]
+    words = ["-n", "3", "--steps", "9", "--out", tmp_path / "x.npz"]
     assert run("interpolate", digits, "--way", way, *words) == 0
-    x = np.load(tmp_path / "x.npz")["x"].reshape(3, 5, 64)
+    x = np.load(tmp_path / "x.npz")["x"].reshape(3, 9, 64)
     assert run("interpolate", digits, *words) == 0
-    straight = np.load(tmp_path / "x.npz")["x"].reshape(3, 5, 64)
+    straight = np.load(tmp_path / "x.npz")["x"].reshape(3, 9, 64)
     assert np.allclose(x[:, [0, -1]], straight[:, [0, -1]], atol=1e-6)
     steps = np.linalg.norm(np.diff(x, axis=1), axis=-1)
     ends = np.linalg.norm(x[:, -1] - x[:, 0], axis=-1)
