@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from energan.data import open_data
-from energan.evaluation.metrics_file import kept, kept_classes, kept_outside
+from energan.evaluation import metrics_file
 from energan.inference.run import Run
 from energan.io import pictures
 
@@ -24,6 +24,7 @@ ON_THE_WAY = ("step", "held_out_energy", "sliced_wasserstein", "l1", "error", "c
 
 def summary(run: Run) -> dict[str, Any]:
     """All that is kept of a run beside its pictures."""
+    stored = metrics_file.read(run.path)
     started, ended = run.events("start")[0], run.events()[-1]
     return {
         "recipe": run.job.recipe,
@@ -35,9 +36,9 @@ def summary(run: Run) -> dict[str, Any]:
         "seconds": round(ended["time"] - started["time"]),
         "last": run.events("step")[-1],
         "scores_on_the_way": [{k: e[k] for k in ON_THE_WAY if k in e} for e in run.events("score")],
-        "evaluations": kept(run.path),
-        "out_of_distribution": kept_outside(run.path),
-        "classification": kept_classes(run.path),
+        "evaluations": stored.evaluations,
+        "out_of_distribution": stored.outside,
+        "classification": stored.classes,
     }
 
 

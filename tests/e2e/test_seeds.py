@@ -86,7 +86,7 @@ def test_each_folder_is_its_single_run(model: str, tmp_path: Path) -> None:
             metas = [
                 checkpoint.read_meta(f.checkpoints / f"step-{step:06d}") for f in (folder, alone)
             ]
-            assert [m["seeds"] for m in metas] == [[seed], [seed]]
+            assert [m.seeds for m in metas] == [[seed], [seed]]
         for a, b in zip(folder.read(), alone.read(), strict=True):
             a.pop("cohort", None)
             for event in (a, b):

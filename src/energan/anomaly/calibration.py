@@ -6,16 +6,19 @@ a new normal event that is exchangeable with them exceeds it with a probability 
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal, Self
 
 import torch
+from pydantic import Field, FiniteFloat, model_validator
 from torch import Tensor
 
-from energan.core import DataError, RunError, SettingError
+from energan.core import DataError, SettingError
+from energan.io.documents import Document, read_document
 from energan.io.files import write_atomically
+from energan.io.run_documents import Step
 from energan.metrics.detection import calibrated_threshold, percentile_of
 from energan.version import __version__
 
@@ -156,25 +159,41 @@ def _ceil(rate: float) -> float:
     return round(math.ceil(round(rate / unit, 6)) * unit, 12)
 
 
+class _Network(Document):
+    step: Step
+    sha256: str
+    weights: Literal["ema", "raw"]
+
+
+class _Stored(Document):
+    """calibration.json."""
+
+    format: Literal[1]
+    threshold: FiniteFloat
+    fpr: Annotated[FiniteFloat, Field(gt=0, lt=1)]
+    count: Annotated[int, Field(ge=1, le=2**53)]
+    network: _Network
+    part: Part
+    source: str
+    fingerprint: str
+    energies: Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_KEPT)]
+    energan: str
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(a > b for a, b in pairwise(self.energies)):
+            raise ValueError("energies are not in ascending order")
+        return self
+
+
 def read(run: Path) -> Calibration | None:
     """The calibration that is kept in a run; None if there is none. RunError if it is damaged."""
     path = run / NAME
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        return _parsed(json.loads(path.read_text(encoding="utf8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path} cannot be read ({type(error).__name__}: {error}): remove it, and calibrate "
-            "anew"
-        ) from None
-
-
-def _parsed(stored: Mapping[str, Any]) -> Calibration:
-    if stored["format"] != FORMAT:
-        raise ValueError(f"format {stored['format']}, and this version reads {FORMAT}")
-    rest = {k: v for k, v in stored.items() if k not in ("format", "network", "energies")}
-    energies = torch.tensor(stored["energies"], dtype=torch.float32)
-    if not len(energies):
-        raise ValueError("it holds no energies")
-    return Calibration(**rest, network=Network(**stored["network"]), energies=energies)
+    found = read_document(path, _Stored, remedy="remove it, and calibrate anew")
+    named = {name: getattr(found, name) for name in _Stored.model_fields}
+    del named["format"]
+    named["network"] = Network(**found.network.model_dump())
+    named["energies"] = torch.tensor(found.energies, dtype=torch.float32)
+    return Calibration(**named)

@@ -10,7 +10,7 @@ from energan.evaluation import image_to_image as paired
 from energan.evaluation import tagging
 from energan.evaluation.inputs import Material
 from energan.evaluation.measures import MEASURES
-from energan.evaluation.metrics_file import about_run, keep, kept, protocol
+from energan.evaluation.metrics_file import about_run, keep, protocol, read
 from energan.evaluation.reference import Reference, View, reference_for
 from energan.evaluation.results import Result
 from energan.inference.run import Run
@@ -203,7 +203,7 @@ def found_again(
     if reference is not None or extractor is not None:
         return None
     wanted = wanted_measures(metrics)
-    for entry in kept(run.path):
+    for entry in read(run.path).evaluations:
         same = (run.step, run.weights, seed, samples, __version__, run.network.sha256, RESAMPLES)
         if protocol(entry)[: len(same)] != same or entry.get("asked") is not None:
             continue

@@ -2,14 +2,18 @@
 with protocols."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from energan.errors import RunError
 from energan.evaluation.synthetic import KINDS
 from energan.inference.run import Run
+from energan.io.documents import Document, as_document, read_json
 from energan.io.files import write_atomically
+from energan.io.run_documents import Step
 from energan.metrics.catalogue import METRICS
 from energan.version import __version__
 
@@ -17,6 +21,7 @@ NAME, FORMAT = "metrics.json", 1
 EVALUATIONS, OUTSIDE, CLASSES = "evaluations", "out_of_distribution", "classification"
 """The three lists of entries: what each entry scores stands in it as "metrics", as "sets", and as
 "confusion" with the rest."""
+REMEDY = "evaluate anew, which keeps this file as metrics.json.damaged"
 
 
 def about_run(run: Run, seed: int, samples: int, resamples: int | None = None) -> dict[str, Any]:
@@ -36,19 +41,93 @@ def about_run(run: Run, seed: int, samples: int, resamples: int | None = None) -
     return {name: value for name, value in record.items() if value is not None}
 
 
-def kept(path: Path) -> list[dict[str, Any]]:
-    """The evaluations in a run's metrics.json; none if there is no such file, or it is damaged."""
-    return _entries(path, EVALUATIONS, "metrics")
+class _Entry(Document):
+    """What stands in every entry, where it stands there."""
+
+    step: Step | None = None
+    weights: str | None = None
+    seed: int | None = None
+    samples: int | None = None
+    energan: str | None = None
+    reference: dict[str, Any] | None = None
+    extractor: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
 
 
-def kept_outside(path: Path) -> list[dict[str, Any]]:
-    """The same of its entries on other data."""
-    return _entries(path, OUTSIDE, "sets")
+class _Score(Document):
+    """One metric of an evaluation."""
+
+    name: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: str | None = None
+    better: str | None = None
+    note: str | None = None
+    details: dict[str, Any] | None = None
 
 
-def kept_classes(path: Path) -> list[dict[str, Any]]:
-    """The same of its entries on classes, the newest step last."""
-    return _entries(path, CLASSES, "confusion")
+class _Evaluation(_Entry):
+    metrics: list[_Score]
+
+
+class _Named(Document):
+    name: str
+
+
+class _Outside(_Entry):
+    sets: list[_Named]
+    held_out: dict[str, Any] | None = None
+
+
+class _Classes(_Entry):
+    confusion: list[Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The entries of a run's metrics.json, and a sentence for each that cannot be used."""
+
+    evaluations: list[dict[str, Any]]
+    outside: list[dict[str, Any]]
+    classes: list[dict[str, Any]]
+    faults: list[str]
+
+
+def read(path: Path) -> Stored:
+    """The metrics.json of the run at `path`; nothing is in it if there is no such file."""
+    file, faults = path / NAME, list[str]()
+    whole: Any = {}
+    if file.exists():
+        try:
+            whole = read_json(file, remedy=REMEDY)
+        except RunError as error:
+            faults.append(str(error))
+    if not isinstance(whole, dict):
+        faults.append(f"{file} holds no evaluations; {REMEDY}")
+        whole = {}
+    evaluations = _usable(whole, EVALUATIONS, _Evaluation, file, faults)
+    outside = _usable(whole, OUTSIDE, _Outside, file, faults)
+    classes = _usable(whole, CLASSES, _Classes, file, faults)
+    return Stored(evaluations, outside, classes, faults)
+
+
+def _usable(
+    whole: dict[str, Any], name: str, kind: type[_Entry], file: Path, faults: list[str]
+) -> list[dict[str, Any]]:
+    """The entries of one list that fit; faults takes a sentence for each other."""
+    entries = whole.get(name, [])
+    if not isinstance(entries, list):
+        faults.append(f"{file}: {name} is no list; {REMEDY}")
+        return []
+    found = []
+    for number, entry in enumerate(entries):
+        try:
+            as_document(entry, kind, f"{file}: {name}.{number}", remedy=REMEDY)
+            found.append(entry)
+        except RunError as error:
+            faults.append(str(error))
+    return found
 
 
 def keep_classes(run: Run, record: dict[str, Any]) -> None:
@@ -60,7 +139,7 @@ def keep_classes(run: Run, record: dict[str, Any]) -> None:
         names = ("step", "weights", "part", "energan", "weights_sha256", *_MACHINE)
         return *(entry.get(name) for name in names), data.get("sha256")
 
-    rest = [e for e in kept_classes(run.path) if protocol(e) != protocol(record)]
+    rest = [e for e in read(run.path).classes if protocol(e) != protocol(record)]
     ordered = sorted([*rest, record], key=lambda e: [str(v).zfill(12) for v in protocol(e)])
     _write(run, classes=ordered)
 
@@ -71,7 +150,7 @@ def keep(run: Run, record: dict[str, Any]) -> None:
     Scores by the same protocol join their entry there, each replacing the one of its name, so the
     same evaluation twice gives the same file.
     """
-    entries = kept(run.path)
+    entries = read(run.path).evaluations
     same = [e for e in entries if _joins(e, record)]
     if _extractor(record) is None:
         same = same[:1]  # of several extractors the first
@@ -92,7 +171,7 @@ def keep_outside(run: Run, record: dict[str, Any]) -> dict[str, Any]:
 
     Sets by the same protocol join their entry, each replacing the one of its name.
     """
-    entries = kept_outside(run.path)
+    entries = read(run.path).outside
     same = [e for e in entries if _outside_protocol(e) == _outside_protocol(record)]
     rest = [e for e in entries if all(e is not s for s in same)]
     sets = {s["name"]: s for e in [*same, record] for s in e["sets"]}
@@ -137,14 +216,6 @@ def _place(entry: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(str(part).zfill(12) for part in (*protocol(entry), _extractor(entry)))
 
 
-def _entries(path: Path, name: str, scores: str) -> list[dict[str, Any]]:
-    try:
-        stored = json.loads((path / NAME).read_text(encoding="utf8"))
-        return [e for e in stored.get(name, []) if isinstance(e.get(scores), list)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
 def _write(
     run: Run,
     *,
@@ -154,9 +225,11 @@ def _write(
 ) -> None:
     """Write the file with these lists; those that are not given stay as they are."""
     file = run.path / NAME
-    there = {EVALUATIONS: kept(run.path), OUTSIDE: kept_outside(run.path)}
-    there[CLASSES] = kept_classes(run.path)
-    if file.exists() and not any(there.values()):
+    stored = read(run.path)
+    there = {
+        EVALUATIONS: stored.evaluations, OUTSIDE: stored.outside, CLASSES: stored.classes,
+    }  # fmt: skip
+    if stored.faults:
         file.replace(file.with_suffix(".json.damaged"))  # nothing written is lost
     config = run.config
     about = {"hash": config["hash"], "recipe": config["recipe"], "model": config["model"]}

@@ -391,15 +391,14 @@ def adopt(loop: Loop, source: RunFolder) -> dict[str, Any]:
     """Start `loop` from another run's newest raw weights; says which they were."""
     source.read_config()
     path, _ = loop.ranks.choose(lambda: checkpoint.newest_good(source.checkpoints))
-    meta = checkpoint.read_meta(path)
-    weights = checkpoint.read_tensors(path, checkpoint.WEIGHTS, meta)
+    found = checkpoint.read(path)
     try:
         for version in loop.versions():
-            checkpoint.load_weights(version, weights, path)
+            checkpoint.load_weights(version, found.weights, path)
     except CheckpointError as error:
         raise SettingError(f"--from {source.path}: {error}") from None
     return {
         "path": str(source.path.resolve()),
-        "step": meta["step"],
-        "sha256": meta["sha256"][checkpoint.WEIGHTS],
+        "step": found.meta.step,
+        "sha256": found.meta.sha256[checkpoint.WEIGHTS],
     }

@@ -70,16 +70,16 @@ class Run(Composable):
         asked = EngineSettings(device=device, precision="32")
         self.engine = choose(asked, switches=False)  # the caller's threads are the caller's
         self.asked = checkpoint
-        self.checkpoint, self.warnings = self._find(checkpoint)
-        self.weights = self._load(model.energy, model.sampler, weights)
+        stored, self.warnings = self._read(checkpoint)
+        self.checkpoint, self._meta = stored.path, stored.meta
+        self.weights = self._load(stored.weights, model.energy, model.sampler, weights)
         self._hyper = model.hyper
         self.classifies = model.labelled > 0
         self.classes = self.domain.classes if model.conditional and not self.given else None
         energy = UnderAnyLabel(model.energy, self.classes) if self.classes else model.energy
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
         self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
-        stored = checkpoints.read_tensors(self.checkpoint, checkpoints.STATE)
-        state = checkpoints.select(stored, "sampler.state.")
+        state = checkpoints.select(stored.state, "sampler.state.")
         self._state = {name: value.to(self.engine.device) for name, value in state.items()}
 
     def __repr__(self) -> str:
@@ -242,8 +242,7 @@ class Run(Composable):
     @property
     def network(self) -> Network:
         """Which energy this is: the checkpoint's step, its weights' sha256, raw or averaged."""
-        sums = checkpoints.read_meta(self.checkpoint)["sha256"]
-        return Network(self.step, sums[checkpoints.WEIGHTS], self.weights)
+        return Network(self.step, self._meta.sha256[checkpoints.WEIGHTS], self.weights)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -424,6 +423,17 @@ class Run(Composable):
             raise SettingError(f"labels must be in [0, {self.classes}): {describe(condition)}")
         return condition.long()
 
+    def _read(self, wanted: str | int) -> tuple[checkpoints.Checkpoint, list[str]]:
+        """The wanted checkpoint; why newer ones were refused."""
+        while True:
+            path, refused = self._find(wanted)
+            try:
+                return checkpoints.read(path), refused
+            except CheckpointError:
+                if path.is_dir():
+                    raise
+                # the process that trains this run has just removed it: there is a newer one
+
     def _find(self, wanted: str | int) -> tuple[Path, list[str]]:
         folder = self.folder.checkpoints
         if wanted == "last":
@@ -444,8 +454,13 @@ class Run(Composable):
             )
         return path, []
 
-    def _load(self, energy: nn.Module, sampler: nn.Module, weights: Weights | None) -> Weights:
-        stored = checkpoints.read_tensors(self.checkpoint, checkpoints.WEIGHTS)
+    def _load(
+        self,
+        stored: dict[str, Tensor],
+        energy: nn.Module,
+        sampler: nn.Module,
+        weights: Weights | None,
+    ) -> Weights:
         averaged = checkpoints.select(stored, "ema.")
         if weights == "ema" and not averaged:
             raise CheckpointError(f"{self.path} kept no averaged weights (training.ema 0); use raw")

@@ -14,22 +14,63 @@ import math
 import os
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
+from pydantic import Field, FiniteFloat, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from energan.core import CheckpointError
+from energan.core import CheckpointError, describe
+from energan.io.documents import Document, as_document, read_json
+from energan.io.files import sha256_of
+from energan.io.run_documents import Sha256, Step
 
 if TYPE_CHECKING:
     from energan.training.loop import Loop
+    from energan.training.optimisers import Stepper
 
 FORMAT = 1
 _NAME = re.compile(r"step-\d+$")
 WEIGHTS, STATE, META = "weights.safetensors", "state.safetensors", "state.json"
+
+
+class Meta(Document):
+    """state.json: where training stood, and the checksums of all three files.
+
+    rate_scale: of each member, 0 of one that was taken out. diverged: {member: why}.
+    """
+
+    format: Literal[1]
+    step: Step
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    rate_scale: list[Annotated[FiniteFloat, Field(ge=0, le=1)]]
+    diverged: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], str]
+    sha256: dict[str, Sha256]
+    checksum: str
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.sha256.keys() >= {WEIGHTS, STATE}:
+            raise ValueError(f"sha256 lacks {WEIGHTS} or {STATE}")
+        if len(self.rate_scale) != len(self.seeds):
+            raise ValueError(f"{len(self.rate_scale)} rate_scale for {len(self.seeds)} seeds")
+        if any(int(member) >= len(self.seeds) for member in self.diverged):
+            raise ValueError(f"diverged: {list(self.diverged)} of {len(self.seeds)} members")
+        return self
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One as it was read, verified."""
+
+    path: Path
+    meta: Meta
+    weights: dict[str, Tensor]
+    state: dict[str, Tensor]
 
 
 def checkpoint_name(step: int) -> str:
@@ -79,24 +120,65 @@ def save(folder: Path, loop: "Loop") -> Path:
 
 def restore(path: Path, loop: "Loop") -> None:
     """Put the loop back to where the checkpoint was written. Raises CheckpointError."""
-    meta = read_meta(path)
-    weights, state = read_tensors(path, WEIGHTS, meta), read_tensors(path, STATE, meta)
-    if meta["seeds"] != list(loop.randomness.seeds):
+    found = read(path)
+    meta, weights, state = found.meta, found.weights, found.state
+    if meta.seeds != list(loop.randomness.seeds):
         raise CheckpointError(
-            f"{path} was trained with seeds {meta['seeds']}, not {list(loop.randomness.seeds)}"
+            f"{path} was trained with seeds {meta.seeds}, not {list(loop.randomness.seeds)}"
         )
     load_weights(loop.networks, weights, path)
     if loop.ema is not None:
         load_weights(loop.ema.module, select(weights, "ema."), path)
+        _check_like({"ema.updates": loop.ema.n_averaged}, state, path)
         loop.ema.n_averaged.copy_(state["ema.updates"])
     for network, stepper in loop.steppers.items():
-        stepper.load(select(state, f"{network}.optimiser."))
+        own = select(state, f"{network}.optimiser.")
+        _check_optimiser(stepper, own, path / STATE)
+        stepper.load(own)
     device = loop.engine.device
-    loop.state = {k: v.to(device) for k, v in select(state, "sampler.state.").items()}
-    loop.step = meta["step"]
-    loop.rate_scale = torch.tensor(meta["rate_scale"])
-    loop.diverged = {int(k): v for k, v in meta["diverged"].items()}
+    sampler = select(state, "sampler.state.")
+    _check_like(loop.state, sampler, path)
+    loop.state = {k: sampler[k].to(device) for k in loop.state}
+    loop.step = meta.step
+    loop.rate_scale = torch.tensor(meta.rate_scale)
+    loop.diverged = {int(k): v for k, v in meta.diverged.items()}
     loop.forget()
+
+
+def _check_like(own: dict[str, Tensor], stored: dict[str, Tensor], path: Path) -> None:
+    """Raise CheckpointError unless all of `own` is stored, alike."""
+    for name, value in own.items():
+        there = stored.get(name)
+        if there is None:
+            raise CheckpointError(f"{path / STATE} has no {name}: it is of another model")
+        if (there.shape, there.dtype) != (value.shape, value.dtype):
+            raise CheckpointError(
+                f"{path / STATE}: {name} is {_type_of(there)} there and {_type_of(value)} here; "
+                "use the settings it was trained with"
+            )
+
+
+def _check_optimiser(stepper: "Stepper", stored: dict[str, Tensor], file: Path) -> None:
+    """Raise CheckpointError unless the optimiser's tensors fit the parameters, and are complete:
+    torch's fused kernels take both for granted."""
+    named = dict(stepper.named)
+    counter = torch.zeros(stepper.members if stepper.members > 1 else ())
+    items: dict[str, set[str]] = {}
+    for key in stored:
+        name, _, item = key.rpartition("/")
+        if name not in named:
+            raise CheckpointError(f"{file} has {key}, of no parameter: it is of another model")
+        _check_like({key: counter if item == "step" else named[name]}, stored, file.parent)
+        items.setdefault(name, set()).add(item)
+    adam = {"step", "exp_avg", "exp_avg_sq"}
+    for name, found in items.items():
+        if found & adam and not found >= adam:
+            lacking = ", ".join(sorted(adam - found))
+            raise CheckpointError(f"{file} lacks {lacking} of {name}: it was altered")
+
+
+def _type_of(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
 
 
 def load_weights(networks: torch.nn.Module, weights: dict[str, Tensor], path: Path) -> None:
@@ -129,23 +211,23 @@ def write(
     aside = folder / f".{path.name}.{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    sums = {}
-    for name, tensors in ((WEIGHTS, weights), (STATE, state)):
-        try:
+    try:
+        sums = {}
+        for name, tensors in ((WEIGHTS, weights), (STATE, state)):
             # clones: safetensors refuses tensors that share memory
             save_file({k: v.cpu().clone() for k, v in tensors.items()}, aside / name)
-        except SafetensorError as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise CheckpointError(
-                f"{path} could not be written ({error}): free some space, then resume"
-            ) from None
-        _flush(aside / name)
-        sums[name] = _sha256(aside / name)
-    meta = {**meta, "sha256": sums}
-    meta["checksum"] = _checksum(meta)
-    (aside / META).write_text(json.dumps(meta, indent=2), encoding="utf8")
-    _flush(aside / META)
-    _flush(aside)
+            _flush(aside / name)
+            sums[name] = sha256_of(aside / name)
+        meta = {**meta, "sha256": sums}
+        meta["checksum"] = _checksum(meta)
+        (aside / META).write_text(json.dumps(meta, indent=2), encoding="utf8")
+        _flush(aside / META)
+        _flush(aside)
+    except (SafetensorError, OSError) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise CheckpointError(
+            f"{path} could not be written ({error}): free some space, then resume"
+        ) from None
     before = folder / f".old-{path.name}"
     if path.exists():  # the same step written again, after a rollback
         shutil.rmtree(before, ignore_errors=True)
@@ -156,34 +238,38 @@ def write(
     return path
 
 
-def read_meta(path: Path) -> dict[str, Any]:
-    """A checkpoint's state.json, its checksum verified."""
-    try:
-        meta = json.loads((path / META).read_text(encoding="utf8"))
-        intact = meta.get("checksum") == _checksum(meta)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{path} is torn: {META} cannot be read ({error})") from None
-    if not intact:
+def read(path: Path) -> Checkpoint:
+    """A whole checkpoint. Raises CheckpointError."""
+    meta = read_meta(path)
+    weights, state = (read_tensors(path, name, meta) for name in (WEIGHTS, STATE))
+    return Checkpoint(path, meta, weights, state)
+
+
+def read_meta(path: Path) -> Meta:
+    """A checkpoint's state.json, its checksum verified. Raises CheckpointError."""
+    file, remedy = path / META, "remove this checkpoint to go on from the one before it"
+    values = read_json(file, error=CheckpointError, remedy=remedy)
+    if not isinstance(values, dict) or values.get("checksum") != _checksum(values):
         raise CheckpointError(f"{path} was altered: {META} does not match its checksum")
-    if meta["format"] != FORMAT:
+    if values.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} has format {meta['format']}; this version reads {FORMAT}: install the "
-            "energan that wrote it"
+            f"{path} has format {describe(values.get('format'))}; this version reads {FORMAT}: "
+            "install the energan that wrote it"
         )
-    return dict(meta)
+    return as_document(values, Meta, file, error=CheckpointError, remedy=remedy)
 
 
-def read_tensors(path: Path, name: str, meta: dict[str, Any] | None = None) -> dict[str, Tensor]:
-    """One of a checkpoint's tensor files, its checksum verified."""
+def read_tensors(path: Path, name: str, meta: Meta | None = None) -> dict[str, Tensor]:
+    """One of a checkpoint's tensor files, its checksum verified. Raises CheckpointError."""
     meta = meta or read_meta(path)
     file = path / name
     if not file.is_file():
         raise CheckpointError(f"{path} is torn: {name} is missing")
-    if _sha256(file) != meta["sha256"][name]:
-        raise CheckpointError(f"{path} is torn or altered: {name} does not match its checksum")
     try:
+        if sha256_of(file) != meta.sha256[name]:
+            raise CheckpointError(f"{path} is torn or altered: {name} does not match its checksum")
         return load_file(file)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: {name} cannot be read ({error})") from None
 
 
@@ -211,22 +297,33 @@ def discard(folder: Path, step: int) -> None:
     """Remove checkpoints later than `step`: what they hold was undone."""
     for path in listed(folder):
         if step_of(path) > step:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint; who reads it meanwhile finds it gone, not torn."""
+    away = path.with_name(f".old-{path.name}")
+    shutil.rmtree(away, ignore_errors=True)
+    path.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
 
 
 def newest_good(folder: Path, before: float = math.inf) -> tuple[Path, list[str]]:
     """The newest checkpoint that verifies, of those before a step; why each newer one was refused.
 
-    Raises CheckpointError if none does.
+    One that is removed meanwhile, as a training run does, is none. Raises CheckpointError if none
+    verifies.
     """
     refused: list[str] = []
-    for path in reversed([p for p in listed(folder) if step_of(p) < before]):
+    tried: set[Path] = set()
+    while left := [p for p in listed(folder) if step_of(p) < before and p not in tried]:
+        path = left[-1]
+        tried.add(path)
         try:
-            meta = read_meta(path)
-            for name in (WEIGHTS, STATE):
-                read_tensors(path, name, meta)
-        except (CheckpointError, OSError) as error:
-            refused.append(str(error))
+            read(path)
+        except CheckpointError as error:
+            if path.is_dir():
+                refused.append(str(error))
             continue
         return path, refused
     if refused:
@@ -251,14 +348,9 @@ def prune(folder: Path, keep: int, also: set[int]) -> None:
     """Remove all but the last `keep` checkpoints and those at the steps `also`."""
     for path in listed(folder)[:-keep]:
         if step_of(path) not in also:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
     for left in (*folder.glob(".step-*"), *folder.glob(".old-step-*")):  # by a killed process
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _checksum(meta: dict[str, Any]) -> str:

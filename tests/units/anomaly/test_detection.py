@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 from pathlib import Path
 
@@ -123,6 +124,24 @@ def test_a_calibration_is_kept_in_the_run(tmp_path: Path) -> None:
         path.write_text(broken)
         with pytest.raises(RunError, match="calibrate anew"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("format", 2), ("threshold", math.nan), ("threshold", "high"), ("threshold", None),
+        ("threshold", True), ("fpr", 0.0), ("fpr", 1.5), ("count", -1), ("part", "all"),
+        ("network", {}), ("network", None), ("source", 3), ("energies", []), ("energies", 1.0),
+        ("energies", [1.0, math.inf]), ("energies", [2.0, 1.0]), ("energies", ["a"]),
+    ],
+)  # fmt: skip
+def test_a_calibration_that_was_edited_is_refused(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    path = calibration(torch.randn(300).exp(), 0.1).save(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(RunError, match=rf"calibration\.json: .*{field}.*calibrate anew"):
+        read(tmp_path)
 
 
 # --- what labels say ------------------------------------------------------------------------------

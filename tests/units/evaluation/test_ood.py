@@ -12,8 +12,7 @@ from torch import Tensor
 
 import energan
 from energan.core import DataError, SettingError
-from energan.evaluation import metrics_file as stored
-from energan.evaluation import ood
+from energan.evaluation import metrics_file, ood
 from energan.evaluation.ood import MORE_LIKE, NO_ORDER, out_of_distribution
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
@@ -77,14 +76,14 @@ def test_the_same_call_gives_the_same_file_and_others_join_it(digits: Run) -> No
     made = out_of_distribution(digits, ["constant"], samples=40)
     assert [row["name"] for row in made.sets] == ["constant"]
     assert [r.name for r in made.results] == ["auroc_constant"]
-    [entry] = [e for e in stored.kept_outside(digits.path) if e["samples"] == 40]
+    [entry] = [e for e in metrics_file.read(digits.path).outside if e["samples"] == 40]
     assert [s["name"] for s in entry["sets"]] == ["noise", "constant", "textures", "mixup"]
     assert entry["weights_sha256"] == digits.network.sha256
     assert all(len(s["sha256"]) == 64 for s in [*entry["sets"], entry["held_out"]])
     out_of_distribution(digits, ["noise"], samples=40, seed=1)
     one, other = (
         next(s for s in e["sets"] if s["name"] == "noise")
-        for e in stored.kept_outside(digits.path)
+        for e in metrics_file.read(digits.path).outside
         if e["samples"] == 40
     )
     assert one["sha256"] != other["sha256"]
@@ -106,8 +105,8 @@ def test_evaluations_and_other_data_leave_each_other_alone(tmp_path: Path) -> No
     (run.path / "metrics.json").write_text("{")
     out_of_distribution(run, ["noise"], samples=50)
     assert (run.path / "metrics.json.damaged").read_text() == "{"
-    assert stored.kept(run.path) == []
-    assert len(stored.kept_outside(run.path)) == 1
+    assert metrics_file.read(run.path).evaluations == []
+    assert len(metrics_file.read(run.path).outside) == 1
 
 
 def test_other_extractors_have_entries_of_their_own(digits: Run, tmp_path: Path) -> None:
@@ -115,11 +114,15 @@ def test_other_extractors_have_entries_of_their_own(digits: Run, tmp_path: Path)
     run.folder = RunFolder(tmp_path)
     for sha, value in (("a", 1.0), ("b", 2.0), ("a", 3.0)):
         record = {
-            **stored.about_run(run, 0, 10, 10), "extractor": {"sha256": sha}, "complete": False,
-            "reference": None, "metrics": [{"name": "frechet_distance", "value": value}],
+            **metrics_file.about_run(run, 0, 10, 10), "extractor": {"sha256": sha},
+            "complete": False, "reference": None,
+            "metrics": [{"name": "frechet_distance", "value": value}],
         }  # fmt: skip
-        stored.keep(run, record)
-    found = {e["extractor"]["sha256"]: e["metrics"][0]["value"] for e in stored.kept(tmp_path)}
+        metrics_file.keep(run, record)
+    found = {
+        e["extractor"]["sha256"]: e["metrics"][0]["value"]
+        for e in metrics_file.read(tmp_path).evaluations
+    }
     assert found == {"a": 3.0, "b": 2.0}
 
 

@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from energan.core import CheckpointError, DivergenceError
 from energan.training import checkpoint
@@ -149,3 +152,134 @@ def test_restoring_forgets_figures_of_steps_undone(folder: Path) -> None:
     assert loop.settle() == []
     assert loop.step == 3
     assert any(not torch.equal(v, snapshot(loop)[k]) for k, v in before.items())
+
+
+def rewritten(
+    path: Path,
+    change: Callable[[dict[str, Any]], object] = dict,
+    tensors: Callable[[dict[str, Tensor]], object] = dict,
+) -> None:
+    """Alter a checkpoint, its checksums made anew."""
+    found = checkpoint.read(path)
+    state = dict(found.state)
+    tensors(state)
+    meta = found.meta.model_dump()
+    checkpoint.write(path.parent, found.weights, state, meta)
+    meta = json.loads((path / "state.json").read_text())
+    change(meta)
+    meta["checksum"] = checkpoint._checksum(meta)
+    (path / "state.json").write_text(json.dumps(meta))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m.pop("format"), "has format None"),
+        (lambda m: m.update(format=[1]), r"has format \[1\]"),
+        (lambda m: m.pop("sha256"), "sha256 is missing"),
+        (lambda m: m.update(sha256="x"), "sha256: .* dictionary"),
+        (lambda m: m["sha256"].pop("state.safetensors"), "sha256 lacks"),
+        (lambda m: m.update(sha256=dict.fromkeys(m["sha256"], 1)), r"sha256\..*string"),
+        (lambda m: m.update(step="3"), "step: .* integer"),
+        (lambda m: m.update(step=-3), "step: .* greater"),
+        (lambda m: m.update(seeds=0), "seeds: .* list"),
+        (lambda m: m.update(seeds=[]), "seeds: "),
+        (lambda m: m.update(rate_scale=1.0), "rate_scale: .* list"),
+        (lambda m: m.update(rate_scale=[float("nan")]), r"rate_scale\.0: .* finite"),
+        (lambda m: m.update(rate_scale=[1.0, 1.0]), "2 rate_scale for 1 seeds"),
+        (lambda m: m.update(diverged=[]), "diverged: .* dictionary"),
+        (lambda m: m.update(diverged={"x": "why"}), "diverged"),
+        (lambda m: m.update(diverged={"7": "why"}), "diverged: .* of 1 members"),
+    ],
+)
+def test_an_altered_state_json_whose_checksum_was_made_anew_is_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    path = folder / "step-000003"
+    rewritten(path, change)
+    with pytest.raises(CheckpointError, match=rf"step-000003.*{says}"):
+        checkpoint.read(path)
+    found, refused = checkpoint.newest_good(folder)
+    assert (found.name, len(refused)) == ("step-000001", 1)
+
+
+def first_of(state: dict[str, Tensor], item: str) -> str:
+    return next(key for key in state if key.endswith(f"/{item}"))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "says"),
+    [
+        (lambda s: s.update({first_of(s, "exp_avg"): torch.zeros(3)}), "exp_avg is float32 .3,."),
+        (lambda s: s.update({first_of(s, "exp_avg"): s[first_of(s, "exp_avg")].half()}), "float16"),
+        (lambda s: s.update({first_of(s, "step"): torch.zeros(7)}), "step is float32"),
+        (lambda s: s.pop(first_of(s, "step")), "lacks step of"),
+        (lambda s: s.update({"energy.optimiser.no.such/step": torch.tensor(1.0)}), "no parameter"),
+        (lambda s: s.pop("ema.updates"), "has no ema.updates"),
+        (lambda s: s.update({"ema.updates": torch.zeros(2)}), "ema.updates is float32"),
+    ],
+)
+def test_optimiser_state_of_another_shape_is_refused(
+    folder: Path, tensors: Callable[[dict[str, Tensor]], object], says: str
+) -> None:
+    """Torch's fused kernels would read beyond their memory, or end the process."""
+    path = folder / "step-000003"
+    rewritten(path, tensors=tensors)
+    with pytest.raises(CheckpointError, match=rf"state\.safetensors.*{says}"):
+        checkpoint.restore(path, a_loop(0))
+
+
+@pytest.mark.parametrize("size", [3, 0])
+def test_a_replay_buffer_of_another_size_is_refused(tmp_path: Path, size: int) -> None:
+    case, data = model_case("igebm")
+    loop = make_loop(case, data)
+    loop.advance()
+    path = checkpoint.save(tmp_path, loop)
+    rewritten(path, tensors=lambda s: s.update({"sampler.state.ages": torch.zeros(size).long()}))
+    with pytest.raises(CheckpointError, match=rf"state\.safetensors: .*ages is int64 \({size},\)"):
+        checkpoint.restore(path, make_loop(case, data))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.safetensors", "state.json"])
+def test_a_pipe_in_place_of_a_file_is_refused(folder: Path, name: str) -> None:
+    file = folder / "step-000003" / name
+    file.unlink()
+    os.mkfifo(file)
+    found, refused = checkpoint.newest_good(folder)
+    assert found.name == "step-000001"
+    assert name in refused[0]
+
+
+def test_a_checkpoint_that_is_removed_while_it_is_read_is_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by the process that trains: it is neither refused nor the last one looked at."""
+    loop, real = a_loop(4), checkpoint.read_meta
+    seen: list[str] = []
+
+    def removing(path: Path) -> checkpoint.Meta:
+        seen.append(path.name)
+        if len(seen) == 1:
+            found = real(path)
+            checkpoint.save(folder, loop)
+            checkpoint.prune(folder, 1, set())
+            return found
+        return real(path)
+
+    monkeypatch.setattr(checkpoint, "read_meta", removing)
+    path, refused = checkpoint.newest_good(folder)
+    assert (path.name, refused) == ("step-000004", [])
+    assert seen == ["step-000003", "step-000004"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(CheckpointError, match=r"could not be written .* free some space"):
+        checkpoint.save(folder, a_loop(5))
+    assert sorted(p.name for p in folder.iterdir()) == ["step-000001", "step-000003"]

@@ -10,11 +10,17 @@ from energan.training import checkpoint
 from energan.training.hooks import Rollback
 
 
+def write(folder: RunFolder, step: int) -> None:
+    """A checkpoint that verifies, with nothing in it."""
+    about = {"format": checkpoint.FORMAT, "seeds": [0], "rate_scale": [1.0], "diverged": {}}
+    checkpoint.write(folder.checkpoints, {}, {}, {**about, "step": step})
+
+
 def folder_with(tmp_path: Path, *steps: int) -> RunFolder:
     """A run whose checkpoints verify, with nothing in them."""
     folder = RunFolder(tmp_path)
     for step in steps:
-        checkpoint.write(folder.checkpoints, {}, {}, {"format": checkpoint.FORMAT, "step": step})
+        write(folder, step)
     return folder
 
 
@@ -36,7 +42,7 @@ def test_it_goes_to_the_newest_and_if_it_was_there_before_to_the_one_before_it(
     checkpoint.discard(folder.checkpoints, 200)
     assert chosen(folder, NAN) == 100
     # once new checkpoints were reached from there, they are as good as any
-    checkpoint.write(folder.checkpoints, {}, {}, {"format": checkpoint.FORMAT, "step": 300})
+    write(folder, 300)
     assert chosen(folder, NAN) == 300
 
 

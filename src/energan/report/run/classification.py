@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.evaluation.metrics_file import kept_classes
+from energan.evaluation.metrics_file import read
 from energan.report.html import Pen, Picture, is_number, number, of_drawing
 from energan.report.run.contents import Material
 from energan.report.run.curves import safe_label
@@ -49,7 +49,7 @@ def newest(material: Material) -> list[Picture]:
 
 
 def _shown(material: Material) -> list[dict[str, Any]]:
-    return [e for e in kept_classes(material.folder.path) if is_number(e.get("error"))]
+    return [e for e in read(material.folder.path).classes if is_number(e.get("error"))]
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

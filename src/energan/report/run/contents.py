@@ -1,6 +1,5 @@
 """What lies in one run's folder, gathered for a page. What is lacking becomes a sentence."""
 
-import json
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 from energan.core import Domain, EnerganError, Model, describe
 from energan.core.schedules import parse
 from energan.data import DataSet, open_data
-from energan.evaluation.metrics_file import kept_classes
+from energan.evaluation import metrics_file
 from energan.experiment.build import networks_of
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
@@ -48,7 +47,7 @@ class Material:
     @property
     def scored(self) -> bool:
         """Whether it has scores of its samples, or of its classes."""
-        return bool(self.evaluations or kept_classes(self.folder.path))
+        return bool(self.evaluations or metrics_file.read(self.folder.path).classes)
 
     @property
     def quoted(self) -> str:
@@ -112,7 +111,10 @@ def _read(material: Material) -> None:
         material.lacking["events"] = (
             f"{lines} of events.jsonl cannot be read; the page leaves out what was there"
         )
-    material.evaluations = _evaluations(material)
+    stored = metrics_file.read(folder.path)
+    material.evaluations = stored.evaluations
+    if stored.faults:
+        material.lacking["scores"] = "; ".join(stored.faults[:3])
 
 
 def _open(material: Material, use_data: bool) -> None:
@@ -149,24 +151,6 @@ def _data(material: Material, settings: Any) -> DataSet | None:
     trained_on = material.config["resolved"]["data"].get("fingerprint")
     if trained_on is not None and found.fingerprint != trained_on:
         material.lacking["data"] = "the data has changed since the run was trained on it"
-    return found
-
-
-def _evaluations(material: Material) -> list[dict[str, Any]]:
-    """The entries of metrics.json that can be shown, oldest first."""
-    path = material.folder.path / "metrics.json"
-    if not path.exists():
-        return []
-    try:
-        stored = json.loads(path.read_text(encoding="utf8"))["evaluations"]
-        found = [e for e in stored if isinstance(e.get("metrics"), list)]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        material.lacking["scores"] = f"metrics.json cannot be read ({describe(error)})"
-        return []
-    for entry in found:
-        entry["metrics"] = [
-            m for m in entry["metrics"] if isinstance(m, dict) and isinstance(m.get("name"), str)
-        ]
     return found
 
 

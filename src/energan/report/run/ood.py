@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.evaluation.metrics_file import kept_outside
+from energan.evaluation.metrics_file import read
 from energan.report.html import Pen, Picture, is_number, number, of_drawing
 from energan.report.run.contents import Material
 from energan.report.run.curves import safe_label
@@ -47,7 +47,7 @@ def pictures(material: Material) -> list[Picture]:
 
 def _shown(material: Material) -> list[dict[str, Any]]:
     whole = []
-    for entry in kept_outside(material.folder.path):
+    for entry in read(material.folder.path).outside:
         sets = [s for s in entry["sets"] if isinstance(s, dict) and is_number(s.get("auroc"))]
         if sets and isinstance(entry.get("held_out"), dict):
             whole.append({**entry, "sets": sets})
