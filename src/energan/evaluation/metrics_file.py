@@ -17,7 +17,8 @@ from energan.io.run_documents import Step
 from energan.metrics.catalogue import METRICS
 from energan.version import __version__
 
-NAME, FORMAT = "metrics.json", 1
+NAME, FORMAT = "metrics.json", 2
+"""Of format 1 are files whose intervals were resampled by other draws; they are read alike."""
 EVALUATIONS, OUTSIDE, CLASSES = "evaluations", "out_of_distribution", "classification"
 """The three lists of entries: what each entry scores stands in it as "metrics", as "sets", and as
 "confusion" with the rest."""

@@ -43,19 +43,13 @@ def interval(
     _check(count, resamples, level)
     if kind not in get_args(Kind):
         raise ValueError(f"kind is one of {', '.join(get_args(Kind))}, not {kind!r}")
-    generator = np.random.default_rng(seed)
-    drawn = [statistic(generator.integers(0, count, count)) for _ in range(resamples)]
-    found = _quantiles(np.asarray(drawn), level)
-    if kind == "percentile":
-        return found
-    value = statistic(np.arange(count))
-    return Interval(2 * value - found.high, 2 * value - found.low)
+    return _bootstrap(np.arange(count), statistic, resamples, level, seed, kind)
 
 
 def mean_interval(
     values: Values, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """The percentile interval of the mean of values (N,), some resamples at a time.
+    """The percentile interval of the mean of values (N,).
 
     Raises ValueError for another shape, values that are not finite, and what `interval` refuses.
     """
@@ -63,8 +57,33 @@ def mean_interval(
     if found.ndim != 1 or not np.isfinite(found).all():
         raise ValueError(f"values must be (N,) and finite: they are {found.shape}")
     _check(len(found), resamples, level)
-    means = [w @ found / len(found) for w in _weights(len(found), resamples, seed)]
-    return _quantiles(np.concatenate(means), level)
+    return _bootstrap(found, np.mean, resamples, level, seed, "percentile", vectorized=True)
+
+
+def _bootstrap(
+    data: NDArray[Any],
+    statistic: Callable[..., Any],
+    resamples: int,
+    level: float,
+    seed: int,
+    kind: Kind,
+    vectorized: bool = False,
+) -> Interval:
+    from scipy.stats import bootstrap
+
+    if len(data) == 1:  # it needs two, and all resamples of one are that one
+        return Interval(float(statistic(data)), float(statistic(data)))
+    low, high = bootstrap(
+        (data,),
+        statistic,
+        n_resamples=resamples,
+        batch=max(1, BLOCK // len(data)) if vectorized else None,
+        vectorized=vectorized,
+        confidence_level=level,
+        method=kind,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(float(low), float(high))
 
 
 def inception_interval(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -22,16 +22,41 @@ def logs(n: int, k: int, seed: int) -> np.ndarray:
     return values - np.logaddexp.reduce(values, axis=1, keepdims=True)
 
 
-def test_the_interval_is_scipys_within_its_own_noise() -> None:
-    x = np.random.default_rng(0).gamma(2, size=200)
-    found = interval(lambda rows: float(np.median(x[rows])), 200, resamples=4000)
-    theirs = stats.bootstrap(
-        (x,), np.median, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.06)
-    basic = interval(lambda rows: float(np.median(x[rows])), 200, resamples=4000, kind="basic")
+def exact_median_ends(x: np.ndarray) -> tuple[float, float]:
+    """The quantiles of the median of a resample of x, of odd length n: it is at most the k-th
+    smallest value if more than half of n draws are, each with a probability of k/n."""
+    n = len(x)
+    below = stats.binom.sf(n // 2, n, np.arange(1, n + 1) / n)
+    low, high = (int(np.searchsorted(below, level)) for level in (0.025, 0.975))
+    return float(np.sort(x)[low]), float(np.sort(x)[high])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_interval_of_a_median_is_the_exact_one_within_noise(seed: int) -> None:
+    x = np.random.default_rng(seed).gamma(2, size=201)
+    median = lambda rows: float(np.median(x[rows]))  # noqa: E731
+    found = interval(median, 201, resamples=4000, seed=seed)
+    ordered, ends = np.sort(x), exact_median_ends(x)
+    for end, exact in zip((found.low, found.high), ends, strict=True):
+        assert abs(int(np.searchsorted(ordered, end)) - int(np.searchsorted(ordered, exact))) <= 2
+    basic = interval(median, 201, resamples=4000, seed=seed, kind="basic")
     middle = float(np.median(x))
     assert (basic.low, basic.high) == (2 * middle - found.high, 2 * middle - found.low)
+
+
+@given(st.integers(0, 10**6), st.floats(0.1, 0.9), st.sampled_from([0.5, 0.9, 0.95]))
+@settings(deadline=None, max_examples=20)
+def test_the_interval_of_a_share_is_the_binomial_one(seed: int, p: float, level: float) -> None:
+    """The mean of a resample of noughts and ones is binomial."""
+    x = (np.random.default_rng(seed).random(200) < p).astype(float)
+    found = mean_interval(x, resamples=4000, level=level, seed=seed)
+    for end, side in ((found.low, (1 - level) / 2), (found.high, (1 + level) / 2)):
+        assert abs(end * 200 - stats.binom.ppf(side, 200, x.mean())) <= 2
+
+
+def test_of_a_single_value_there_is_nothing_to_resample() -> None:
+    assert mean_interval(np.array([3.0])) == Interval(3.0, 3.0)
+    assert interval(lambda rows: float(len(rows)), 1, kind="basic") == Interval(1.0, 1.0)
 
 
 def test_means_are_covered_as_often_as_is_said() -> None:
