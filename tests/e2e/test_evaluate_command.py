@@ -79,6 +79,27 @@ def test_another_protocol_is_another_entry(digits: list[Path]) -> None:
     assert sorted(told) == [("ema", 0), ("ema", 1), ("raw", 0)]
 
 
+def test_a_file_of_format_1_is_read_and_added_to(
+    digits: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its intervals are of other draws, and nothing else is."""
+    file = digits[1] / "metrics.json"
+    words = ["--metrics", "swd", "--samples", "200", "--threads", "1"]
+    assert run("evaluate", digits[1], *words) == 0
+    old = json.loads(file.read_text()) | {"format": 1}
+    file.write_text(json.dumps(old))
+    assert run("report", digits[1], "--out", tmp_path / "page.html") == 0
+    assert "Sliced Wasserstein distance" in (tmp_path / "page.html").read_text()
+    capsys.readouterr()
+    assert run("compare", digits[1], digits[2], "--out", tmp_path / "c.png", *words) == 0
+    assert f"{old['evaluations'][0]['metrics'][0]['value']:.4g}" in capsys.readouterr().out
+    assert run("evaluate", digits[1], *words, "--seed", "1") == 0
+    new = json.loads(file.read_text())
+    assert new["format"] == 2
+    assert new["evaluations"][0] == old["evaluations"][0]
+    assert len(new["evaluations"]) == 2
+
+
 def test_real_data_scores_what_it_says(digits: list[Path]) -> None:
     """The figure that stands beside an inception score is that of the real images."""
     assert run("evaluate", digits[0], "--metrics", "is", "recall", *QUICK) == 0
