@@ -9,13 +9,13 @@ import energan
 from energan.data import DataSettings, open_data
 
 
-def main(steps: int = 2000, out: str = "runs/few-labels-example") -> float:
+def main(scale: str = "1/10", out: str = "runs/few-labels-example") -> float:
     source = {"source": "digits", "size": None, "held_out": 300, "range": "unit"}
     run = energan.train(
         "few-labels",
         data={**source, "labelled": 100},  # of 1,497 digits to train on, 100 keep their label
         model={"labelled": 50},
-        steps=steps,
+        scale=scale,  # of the recipe's 20,000 steps, with its schedules
         out=out,
     )
     held_out = open_data(DataSettings(**source)).held_out

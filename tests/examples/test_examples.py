@@ -39,7 +39,7 @@ def test_own_folder(tmp_path: Path) -> None:
 
 
 def test_few_labels(tmp_path: Path) -> None:
-    assert script("few_labels.py")(steps=60, out=str(tmp_path / "run")) > 0.5
+    assert script("few_labels.py")(scale="1/300", out=str(tmp_path / "run")) > 0.5
 
 
 def test_anomaly_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
