@@ -15,19 +15,23 @@ __all__ = [
     "EnerganError",
     "Run",
     "__version__",
+    "evaluate",
+    "export",
     "load",
     "metrics",
     "objectives",
     "restore",
     "sample_chains",
     "samplers",
+    "sweep",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from energan import metrics, objectives, samplers
+    from energan import export, metrics, objectives, samplers, sweep
     from energan.api import load, train
     from energan.errors import EnerganError
+    from energan.evaluation.evaluate import evaluate
     from energan.inference.chains import sample_chains
     from energan.inference.restoration import restore
     from energan.inference.run import Run
@@ -35,11 +39,13 @@ if TYPE_CHECKING:
 _PLACES = {
     "train": "api",
     "load": "api",
+    "evaluate": "evaluation.evaluate",
     "sample_chains": "inference.chains",
     "restore": "inference.restoration",
     "Run": "inference.run",
     "EnerganError": "errors",
 }
+_PACKAGES = ("export", "metrics", "objectives", "samplers", "sweep")
 
 
 def __dir__() -> list[str]:
@@ -49,6 +55,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(importlib.import_module(f"energan.{_PLACES[name]}"), name)
-    if name in ("metrics", "objectives", "samplers"):
+    if name in _PACKAGES:
         return importlib.import_module(f"energan.{name}")
     raise AttributeError(f"module 'energan' has no attribute {name!r}")
