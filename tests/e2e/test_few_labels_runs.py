@@ -14,7 +14,7 @@ from energan.core import SettingError
 from energan.export.write import export
 from energan.inference.run import Run
 from energan.report.figures import draw
-from energan.report.figures.parts import Asked
+from energan.report.figures.options import FigureOptions
 
 WORDS = ["--data", "digits", "--data.range", "unit", "--model.hidden", "16", "12", "--threads", "1",
          "--training.batch-size", "20", "--model.labelled", "20", "--steps", "12",
@@ -162,7 +162,7 @@ def test_seeds_stand_in_their_order_each_with_its_own_samples(
     other = tmp_path / "s3"
     words = [*WORDS, *LN, "--seed", "3"]
     assert run("train", "--model", "ebgan_ln", *words, "--out", other) == 0
-    drawn = draw("seeds", [other, ebgan_ln], Asked(n=4))
+    drawn = draw("seeds", [other, ebgan_ln], FigureOptions(n=4))
     assert [t.get_text() for t in drawn.figure.texts] == ["seed 0", "seed 3"]
     assert not drawn.notes
     assert "4 unpicked samples of EBGAN-LN for each of the seeds 0, 3" in drawn.says
@@ -173,9 +173,9 @@ def test_seeds_stand_in_their_order_each_with_its_own_samples(
 def test_what_differs_beside_the_seed_is_said(ebgan_ln: Path, tmp_path: Path) -> None:
     words = [*WORDS, *LN, "--seed", "3", "--model.contrast", "0.5"]
     assert run("train", "--model", "ebgan_ln", *words, "--out", tmp_path / "x") == 0
-    notes = draw("seeds", [ebgan_ln, tmp_path / "x"], Asked(n=4)).notes
+    notes = draw("seeds", [ebgan_ln, tmp_path / "x"], FigureOptions(n=4)).notes
     assert notes == ["the runs differ in more than their seeds: contrast"]
-    again = draw("seeds", [ebgan_ln, ebgan_ln], Asked(n=4)).notes
+    again = draw("seeds", [ebgan_ln, ebgan_ln], FigureOptions(n=4)).notes
     assert again == ["some of the runs have the same seed"]
 
 

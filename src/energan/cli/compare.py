@@ -13,7 +13,7 @@ from energan.evaluation.evaluate import evaluate, found_again, wanted_measures
 from energan.inference.run import Run
 from energan.io.console import say, show, table_of
 from energan.report import figures
-from energan.report.figures.parts import Asked
+from energan.report.figures.options import FigureOptions
 
 
 @dataclass
@@ -58,7 +58,7 @@ def compare(args: list[str]) -> int:
             "energan report RUN RUN shows such runs side by side, energan evaluate RUN RUN scores "
             "them"
         )
-    wanted = Asked(options.shown, options.seed, options.weights, options.checkpoint)
+    wanted = FigureOptions(options.shown, options.seed, options.weights, options.checkpoint)
     figures.save(figures.draw("samples", options.runs, wanted), options.out)
     records = [_scores(run, options) for run in runs]
     _print(runs, records)

@@ -9,7 +9,7 @@ from energan.evaluation.classification import NAMES, Classes, classes_of
 from energan.evaluation.few_labels import Made, System
 from energan.inference.run import Run
 from energan.io.console import show, table_of
-from energan.report.run.classification import pictures
+from energan.report.run.classification import draw_entry
 
 WIDEST, LISTED = 20, 10
 """Classes of a table that fits a terminal, and mistakes that are listed where there are more."""
@@ -39,7 +39,7 @@ def score_classes(run: Run, reference: str | None, labels: str | None) -> Classe
     """What `classes_of` makes, printed and drawn."""
     made = classes_of(run, reference=reference, labels=labels)
     drawn = []
-    for picture in pictures(made.record):
+    for picture in draw_entry(made.record):
         path = run.path / f"{picture.name}.png"
         path.write_bytes(picture.light)
         drawn.append(str(path))

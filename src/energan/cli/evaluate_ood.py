@@ -7,7 +7,7 @@ from energan.errors import SettingError
 from energan.evaluation.ood import Outside, out_of_distribution
 from energan.inference.run import Run
 from energan.io.console import figure, say, show, table_of
-from energan.report.run.ood import energies
+from energan.report.run.ood import draw_energies
 
 
 def score_ood(
@@ -24,7 +24,7 @@ def score_ood(
 
 
 def _draw(made: Outside, path: Path) -> None:
-    picture = energies({**made.record, "sets": made.sets})
+    picture = draw_energies({**made.record, "sets": made.sets})
     if picture is None:
         raise SettingError("--ood-picture: no energy of these sets is finite: leave it out")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import tyro
 from energan.cli.options import Checkpoint, parse
 from energan.io.console import say
 from energan.report.figures import draw, save
-from energan.report.figures.parts import Asked
+from energan.report.figures.options import FigureOptions
 
 
 @dataclass
@@ -52,7 +52,9 @@ class Figures:
 
 def figures(args: list[str]) -> int:
     options = parse(Figures, args, "energan figures")
-    wanted = Asked(options.n, options.seed, options.weights, options.checkpoint, options.steps)
+    wanted = FigureOptions(
+        options.n, options.seed, options.weights, options.checkpoint, options.steps
+    )
     drawn = draw(options.kind, options.runs, wanted)
     for note in drawn.notes:
         say(f"energan: {note}")

@@ -10,8 +10,8 @@ from energan.core import SettingError
 from energan.io.console import say
 from energan.report import figures
 from energan.report.figures import animation
-from energan.report.figures import landscape as still
-from energan.report.figures.parts import Asked
+from energan.report.figures.landscape import draw_landscape, open_data_of, open_plane
+from energan.report.figures.options import FigureOptions
 
 
 @dataclass
@@ -56,21 +56,21 @@ def _check(options: Landscape) -> None:
         raise SettingError(f"--out {out}: a .gif is an animation; add --animate")
 
 
-def _wanted(options: Landscape) -> Asked:
-    return Asked(None, options.seed, options.weights, options.checkpoint)
+def _wanted(options: Landscape) -> FigureOptions:
+    return FigureOptions(None, options.seed, options.weights, options.checkpoint)
 
 
 def _still(options: Landscape) -> tuple[str, list[str], Path]:
-    run = still.open_plane(options.run, _wanted(options))
+    run = open_plane(options.run, _wanted(options))
     notes = [f"{warning}; using {run.checkpoint.name} instead" for warning in run.warnings]
-    data = still.data_of(run, options.data)
-    drawn = still.still(run, data, options.seed, options.density)
+    data = open_data_of(run, options.data)
+    drawn = draw_landscape(run, data, options.seed, options.density)
     path = figures.save(drawn, options.out or Path("landscape.png"))
     return drawn.says, [*notes, *drawn.notes], path
 
 
 def _animation(options: Landscape) -> tuple[str, list[str], Path]:
-    film = animation.film(options.run, _wanted(options), options.data)
+    film = animation.animate(options.run, _wanted(options), options.data)
     path = animation.save(film.shown, film.name, options.out or Path("landscape.gif"))
     first, last = film.shown[0].step, film.shown[-1].step
     says = f"{len(film.shown)} landscapes of {options.run}, steps {first:,} to {last:,}"

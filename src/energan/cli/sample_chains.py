@@ -16,7 +16,7 @@ from energan.inference.composition import Composable
 from energan.inference.run import Run, Weights
 from energan.io import pictures
 from energan.io.console import say, show, table_of
-from energan.report.figures import chains as paths
+from energan.report.figures.chains import draw_paths, draw_strip
 
 IMAGES, POINTS = 10, 200
 """Snapshots of each chain."""
@@ -145,12 +145,12 @@ def _draw(energies: list[Composable], made: Followed, out: Path) -> Path:
     """A strip of images, or the paths of points over the (mean) energy, beside `out`."""
     beside = out.with_name(f"{out.stem}-chains.png")
     if pictures.is_image(energies[0].domain):
-        paths.strip(made.snapshots, energies[0]).save(beside)
+        draw_strip(made.snapshots, energies[0]).save(beside)
         return beside
     mean = energies[0]
     if len(energies) > 1:
         mean = (1 / len(energies)) * sum(energies[1:], energies[0])
     labels = [] if made.labels is None else made.labels.unique().tolist()
     label = labels[0] if len(labels) == 1 else None
-    paths.paths(made.snapshots, made.steps, mean, label).savefig(beside, dpi=100)
+    draw_paths(made.snapshots, made.steps, mean, label).savefig(beside, dpi=100)
     return beside

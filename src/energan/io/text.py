@@ -46,3 +46,38 @@ def duration(seconds: float | None) -> str:
     if seconds < 100 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def elapsed(seconds: float) -> str:
+    """A time that was measured: "4.25 s", "1 min 05 s", "5 h 12 min"; "–" if it is not known."""
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, left = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {left:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    )
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 trial", "1,200 trials"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def size_text(count: float) -> str:
+    """Bytes in the unit that fits."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def number(value: Any) -> str:
+    """Four significant digits; large whole numbers whole."""
+    if not is_number(value):
+        return "–" if value is None else str(value)
+    if abs(value) >= 1000 or value == int(value):
+        return f"{value:,.0f}".replace("-", "−")
+    return f"{value:#.4g}".rstrip(".").replace("-", "−")
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,7 +1,6 @@
 """Pictures as data URIs, figures in a light and a dark version, and the template they go into."""
 
 import io
-import math
 import re
 import warnings
 from base64 import b64encode
@@ -56,14 +55,14 @@ def data_uri(png: bytes) -> str:
     return "data:image/png;base64," + b64encode(png).decode("ascii")
 
 
-def of_image(name: str, title: str, caption: str, image: Image.Image, **more: Any) -> Picture:
+def encode_image(name: str, title: str, caption: str, image: Image.Image, **more: Any) -> Picture:
     """A picture of images, the same on a light and on a dark page."""
     file = io.BytesIO()
     image.save(file, "PNG")
     return Picture(name, title, caption, file.getvalue(), **more)
 
 
-def of_drawing(
+def draw_figure(
     name: str,
     title: str,
     caption: str,
@@ -72,11 +71,11 @@ def of_drawing(
     **more: Any,
 ) -> Picture:
     """A figure that `draw(axes, pen)` draws, once for each theme."""
-    light = _drawn(draw, size, "light", "white")
-    return Picture(name, title, caption, light, _drawn(draw, size, "dark", "none"), **more)
+    light = _render_figure(draw, size, "light", "white")
+    return Picture(name, title, caption, light, _render_figure(draw, size, "dark", "none"), **more)
 
 
-def _drawn(
+def _render_figure(
     draw: Callable[[Any, Pen], None], size: tuple[float, float], theme: str, face: str
 ) -> bytes:
     import matplotlib
@@ -100,14 +99,14 @@ def _drawn(
     return file.getvalue()
 
 
-def _signs(caption: str) -> Any:
+def _set_signs(caption: str) -> Any:
     """A caption with its signs set as signs: L_D as an L with a D below."""
     from markupsafe import Markup, escape
 
     return Markup(SIGN.sub(r"<i>\1</i><sub>\2</sub>", str(escape(caption))))
 
 
-def render(template: str = "template.html.j2", **what: Any) -> str:
+def render_page(template: str = "template.html.j2", **what: Any) -> str:
     """The page, from a template beside this file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -118,18 +117,5 @@ def render(template: str = "template.html.j2", **what: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["signs"] = _signs
+    environment.filters["signs"] = _set_signs
     return environment.get_template(template).render(**what)
-
-
-def number(value: Any) -> str:
-    """Four significant digits; large whole numbers whole."""
-    if not is_number(value):
-        return "–" if value is None else str(value)
-    if abs(value) >= 1000 or value == int(value):
-        return f"{value:,.0f}".replace("-", "−")
-    return f"{value:#.4g}".rstrip(".").replace("-", "−")
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

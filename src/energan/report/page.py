@@ -4,23 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from energan.core import SettingError
-from energan.data import DataSet
 from energan.inference.run import Run
 from energan.io.files import write_atomically
 from energan.io.pictures import is_image
 from energan.report import html
 from energan.report.html import Picture
-from energan.report.run import classification, curves, facts, scores
-from energan.report.run import ood as outside
-from energan.report.run import points as plane
-from energan.report.run import samples as galleries
-from energan.report.run.contents import Material, gather
-from energan.report.run.samples import timeline
+from energan.report.run import classification, curves, facts, ood, points, samples, scores
+from energan.report.run.contents import RunContents, read_runs
 
 Say = Callable[[str], None]
 
@@ -35,10 +31,10 @@ class Section:
     title: str
     intro: str
     runs: list[list[Picture]]
-    shared: list[Picture]
+    shared: list[Picture] = field(default_factory=list)
     thumbnails: bool = False
-    rankings: list[list[outside.Ranking]] = field(default_factory=list)
-    errors: list[list[classification.Errors]] = field(default_factory=list)
+    rankings: list[list[ood.EnergyRanking]] = field(default_factory=list)
+    errors: list[list[classification.ErrorTable]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.shared) or any(self.runs)
@@ -60,27 +56,27 @@ def write_report(
     no run, SettingError if `out` cannot be a page.
     """
     path, figures = _targets(runs, out)
-    materials = gather(runs, data)
-    sections = _sections(materials, say)
-    found = scores.table(materials)
-    text = html.render(
-        title=materials[0].label if len(materials) == 1 else f"{len(materials)} runs",
-        materials=materials,
-        several=len(materials) > 1,
+    contents = read_runs(runs, data)
+    sections = _sections(contents, say)
+    table = scores.tabulate(contents)
+    text = html.render_page(
+        title=contents[0].label if len(contents) == 1 else f"{len(contents)} runs",
+        runs=contents,
+        several=len(contents) > 1,
         sections=sections,
-        summary=facts.summary(materials[0]),
-        scores=found,
-        differing=facts.differing(materials) if len(materials) > 1 else [],
-        header=[facts.header(m) for m in materials],
-        resolved=[facts.resolved(m) for m in materials],
-        asked=[facts.flat(m.config["asked"]) for m in materials],
-        settings=[facts.flat(m.config["settings"]) for m in materials],
-        marks=[curves.marks(m) for m in materials],
-        lacking=[list(m.lacking.items()) for m in materials],
+        summary=facts.summary(contents[0]),
+        scores=table,
+        differences=facts.differences(contents) if len(contents) > 1 else [],
+        header=[facts.header(c) for c in contents],
+        resolution=[facts.resolution(c) for c in contents],
+        changes=[facts.flatten(c.config["asked"]) for c in contents],
+        settings=[facts.flatten(c.config["settings"]) for c in contents],
+        marks=[curves.marks(c) for c in contents],
+        notes=[list(c.notes.items()) for c in contents],
         colours=html.COLOURS,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_figures(figures, sections, materials)
+    _write_figures(figures, sections, contents)
     write_atomically(path, text)
     return path
 
@@ -99,146 +95,139 @@ def _targets(runs: Sequence[str | Path], out: str | Path | None) -> tuple[Path, 
     return path, path.with_name(f"{path.stem}-figures")
 
 
-def _sections(materials: Sequence[Material], say: Say) -> list[Section]:
-    single = len(materials) == 1
+def _sections(runs: Sequence[RunContents], say: Say) -> list[Section]:
+    """In the order of the page; those with nothing to show are left out."""
     say("curves")
-    own = [curves.of_one(m) for m in materials]
-    scored = curves.scores(materials)
-    shared = [] if single else curves.overlays(materials) + scored
-    found = [
-        Section("Curves", "", [own[0] + scored] if single else own, shared),
+    own, progress = [curves.draw_run(c) for c in runs], curves.draw_scores(runs)
+    single = len(runs) == 1
+    shared = [] if single else curves.draw_overlays(runs) + progress
+    sections = [
+        Section("Curves", "", [own[0] + progress] if single else own, shared),
         Section(
             "Samples over time",
             "Of the same latents, or of the same held-out pairs, drawn while the run trained.",
-            [timeline(m, m.folder.samples) for m in materials],
-            [],
+            [samples.timeline(c, c.folder.samples) for c in runs],
             thumbnails=True,
         ),
         Section(
             "Reconstructions over time",
             "Held-out events, below them the same with the noise that the network saw, and below "
             "those what it made of them, drawn while the run trained.",
-            [timeline(m, m.folder.reconstructions) for m in materials],
-            [],
+            [samples.timeline(c, c.folder.reconstructions) for c in runs],
             thumbnails=True,
         ),
     ]
-    galleries = [_of_model(m, say) for m in materials]
-    for title, intro in _TITLES.items():
-        found.append(Section(title, intro, [g.get(title, []) for g in galleries], []))
+    drawn = [_draw_model(c, say) for c in runs]
+    for title, intro in _OF_MODEL.items():
+        sections.append(Section(title, intro, [pictures.get(title, []) for pictures in drawn]))
+
+    def attempt(what: str, draw: Callable[[RunContents], list[Any]]) -> list[list[Any]]:
+        return [c.attempt(what, partial(draw, c)) or [] for c in runs]
+
     what = "classification"
-    drawn = [m.attempt(what, partial(classification.newest, m)) or [] for m in materials]
-    told = [m.attempt(what, partial(classification.errors, m)) or [] for m in materials]
-    intro = classification.INTRO
-    found.append(Section(classification.TITLE, intro, drawn, [], errors=told))
+    pictures, tables = (
+        attempt(what, classification.draw_newest),
+        attempt(what, classification.tabulate),
+    )
+    sections.append(Section(what.capitalize(), classification.INTRO, pictures, errors=tables))
     what = "energy of other data"
-    others = [m.attempt(what, partial(outside.pictures, m)) or [] for m in materials]
-    ranked = [m.attempt(what, partial(outside.rankings, m)) or [] for m in materials]
-    found.append(Section(outside.TITLE, outside.INTRO, others, [], rankings=ranked))
-    coverage = [m.attempt("class coverage", partial(scores.classes, m)) for m in materials]
-    found.append(Section("Class coverage", "", [[c] if c else [] for c in coverage], []))
-    return [_told_once(section) for section in found if section]
+    pictures, tables = attempt(what, ood.draw_newest), attempt(what, ood.tabulate)
+    sections.append(Section(what.capitalize(), ood.INTRO, pictures, rankings=tables))
+    what = "class coverage"
+    sections.append(Section(what.capitalize(), "", attempt(what, scores.draw_class_coverage)))
+    return [_drop_repeated_captions(section) for section in sections if section]
 
 
-def _told_once(section: Section) -> Section:
+def _drop_repeated_captions(section: Section) -> Section:
     """The section with each caption at the first picture that has it."""
-    said: set[str] = set()
+    seen: set[str] = set()
     for pictures in section.runs:
         for i, picture in enumerate(pictures):
-            if picture.caption in said:
+            if picture.caption in seen:
                 pictures[i] = replace(picture, caption="")
-            said.add(picture.caption)
+            seen.add(picture.caption)
     return section
 
 
 SAMPLES, BETWEEN, NEIGHBOURS, DECODED = (
     "Samples and their energy", "Interpolation", "Nearest neighbours", "Reconstructions"
 )  # fmt: skip
-_TITLES = {
+_OF_MODEL = {
     SAMPLES: "Drawn from the checkpoint named above.",
     BETWEEN: "",
     NEIGHBOURS: "",
     DECODED: "",
 }
-
-
+"""Sections that need the networks, and their intros."""
 _WEIGHTS = {"ema": "EMA", "raw": "raw"}
 
 
-def _of_model(material: Material, say: Say) -> dict[str, list[Picture]]:
-    """{section: pictures} that need the networks; what fails is said in `material.lacking`."""
-    run, data = material.run, material.data
+def _draw_model(contents: RunContents, say: Say) -> dict[str, list[Picture]]:
+    """{section: pictures} that need the networks; why one is not there goes to the notes."""
+    run, data = contents.run, contents.data
     if run is None:
         return {}
-    say(f"samples of {material.label}")
+    say(f"samples of {contents.label}")
     if run.given:
-        return _of_conditions(material)
+        return _draw_pairs(contents)
     on_points = len(run.domain.shape) == 1
-    count, x = plane.SHOWN if on_points else galleries.JUDGED, None
+    count, x = points.SHOWN if on_points else samples.SCORED, None
     if run.makes_samples:
-        x = material.attempt("fresh samples", lambda: run.sample(count))
+        x = contents.attempt("fresh samples", lambda: run.sample(count))
         if x is None:
             return {}
     if on_points:
-        margin = material.scheduled("margin")
-        made = material.attempt("points", lambda: plane.points(run, x, data, margin))
-        return {SAMPLES: made or []}
+        margin = contents.schedule("margin")
+        drawn = contents.attempt("points", lambda: points.draw_points(run, x, data, margin))
+        return {SAMPLES: drawn or []}
     if not is_image(run.domain):
         shape = " × ".join(map(str, run.domain.shape))
-        material.lacking["pictures"] = f"events of shape {shape} cannot be drawn"
+        contents.notes["pictures"] = f"events of shape {shape} cannot be drawn"
         return {}
-    made_of: dict[str, Callable[[], list[Picture]]] = {}
+    makers: dict[str, Callable[[], list[Picture]]] = {}
     if x is not None:
-        made_of[SAMPLES] = partial(_samples, material, x)
-        made_of[BETWEEN] = partial(galleries.interpolations, run)
+        makers[SAMPLES] = partial(_draw_samples, run, x)
+        makers[BETWEEN] = partial(samples.draw_interpolations, run)
     if data is not None:
-        say(f"neighbours of {material.label}")
+        say(f"neighbours of {contents.label}")
         if x is not None:
-            made_of[NEIGHBOURS] = partial(_neighbours, x, data, run)
-        made_of[DECODED] = partial(galleries.reconstructions, run, data)
-    return {title: material.attempt(title.lower(), make) or [] for title, make in made_of.items()}
+            makers[NEIGHBOURS] = partial(samples.draw_neighbours, x, data, run.domain)
+        makers[DECODED] = partial(samples.draw_reconstructions, run, data)
+    return {title: contents.attempt(title.lower(), make) or [] for title, make in makers.items()}
 
 
-def _neighbours(x: Tensor, data: DataSet, run: Run) -> list[Picture]:
-    return [galleries.nearest_training(x, data, run.domain)]
-
-
-def _of_conditions(material: Material) -> dict[str, list[Picture]]:
+def _draw_pairs(contents: RunContents) -> dict[str, list[Picture]]:
     """{section: pictures} of a run whose events come with conditions: images of images."""
-    run, data = material.run, material.data
+    run, data = contents.run, contents.data
     assert run is not None
     if not run.domain.paired or not is_image(run.domain):
-        material.lacking["pictures"] = "events that come with vectors are not drawn"
+        contents.notes["pictures"] = "events that come with vectors are not drawn"
         return {}
     if data is None:
         return {}  # why it is not there is said already
-    make = partial(galleries.translated, run, data, _about(run))
-    return {SAMPLES: material.attempt("held-out pairs", make) or []}
-
-
-def _about(run: Run) -> str:
-    return f"step {run.step:,}, {_WEIGHTS[run.weights]} weights, seed 0"
+    make = partial(samples.draw_translations, run, data, _protocol(run))
+    return {SAMPLES: contents.attempt("held-out pairs", make) or []}
 
 
 @torch.no_grad()
-def _samples(material: Material, x: Tensor) -> list[Picture]:
-    run = material.run
-    assert run is not None
-    extreme = galleries.extremes(x, run.energy(x), run.domain)
-    return [galleries.fresh(x, run.domain, _about(run)), *extreme]
+def _draw_samples(run: Run, x: Tensor) -> list[Picture]:
+    extremes = samples.draw_extremes(x, run.energy(x), run.domain)
+    return [samples.draw_fresh(x, run.domain, _protocol(run)), *extremes]
 
 
-def _write_figures(
-    folder: Path, sections: Sequence[Section], materials: Sequence[Material]
-) -> None:
+def _protocol(run: Run) -> str:
+    return f"step {run.step:,}, {_WEIGHTS[run.weights]} weights, seed 0"
+
+
+def _write_figures(folder: Path, sections: Sequence[Section], runs: Sequence[RunContents]) -> None:
     """The page's pictures as files, for papers and slides; those of samples/ are files already."""
     files: dict[str, bytes] = {}
     for section in sections:
         if section.thumbnails:
             continue
         files |= {f"{picture.name}.png": picture.light for picture in section.shared}
-        for material, pictures in zip(materials, section.runs, strict=True):
-            start = "" if len(materials) == 1 else material.label.replace("/", "-") + "-"
+        for contents, pictures in zip(runs, section.runs, strict=True):
+            start = "" if len(runs) == 1 else contents.label.replace("/", "-") + "-"
             files |= {f"{start}{picture.name}.png": picture.light for picture in pictures}
     folder.mkdir(parents=True, exist_ok=True)
     for name, png in files.items():

@@ -17,8 +17,8 @@ from energan.evaluation.ood import MORE_LIKE, NO_ORDER, out_of_distribution
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
 from energan.report.page import write_report
-from energan.report.run import ood as outside
-from energan.report.run.contents import Material
+from energan.report.run.contents import RunContents
+from energan.report.run.ood import draw_energies, draw_newest, tabulate
 
 QUIET = {"log_every": 5, "sample_every": 10, "checkpoint_every": 10, "tensorboard": False}
 SMALL: dict[str, Any] = {"generator": [8], "encoder": [8]}
@@ -203,7 +203,7 @@ def test_labelled_runs_are_judged_under_any_label(tmp_path: Path) -> None:
 
 def test_the_page_shows_them(digits: Run) -> None:
     found = out_of_distribution(digits, ["all"], samples=30)
-    picture = outside.energies(found.record)
+    picture = draw_energies(found.record)
     assert picture is not None
     assert picture.light.startswith(b"\x89PNG")
     page = write_report([digits.path], digits.path / "page.html", data=False).read_text()
@@ -222,9 +222,9 @@ def test_what_is_damaged_is_left_out(digits: Run, damage: str, tmp_path: Path) -
     else:
         entry[damage] = ["nonsense"]
     (tmp_path / "metrics.json").write_text(json.dumps({"out_of_distribution": [entry]}))
-    material = Material(RunFolder(tmp_path), "", {}, [], [])
-    rows = [row[0] for ranking in outside.rankings(material) for row in ranking.rows]
+    contents = RunContents(RunFolder(tmp_path), "", {}, [], [])
+    rows = [row[0] for ranking in tabulate(contents) for row in ranking.rows]
     named = [s["name"] for s in found["sets"]]
     left = {"sets": [], "held_out": [], "auroc": named[1:]}.get(damage, named)
     assert rows == left
-    assert len(outside.pictures(material)) == (damage in ("energies", "auroc"))
+    assert len(draw_newest(contents)) == (damage in ("energies", "auroc"))

@@ -14,8 +14,9 @@ from energan.core import DataError, Domain, Model, SettingError, place_seed
 from energan.experiment.callbacks import landscapes
 from energan.experiment.callbacks.landscapes import Landscape, Landscapes
 from energan.io.run_folder import RunFolder
+from energan.report.energy_map import energy_range
 from energan.report.figures import animation
-from energan.report.figures import landscape as drawing
+from energan.report.figures.landscape import density, smooth
 from support.helpers import assert_identical, make_loop, small_data, snapshot
 
 PLANE = Domain((2,), classes=10)
@@ -73,7 +74,7 @@ def test_the_density_is_that_of_a_gaussian() -> None:
     low, high = torch.tensor([-4.0, -6.0]), torch.tensor([4.0, 6.0])
     spread = torch.tensor([0.6, 0.9])
     energy = landscapes.heights(lambda x: 0.5 * (x / spread).square().sum(1) + 40, low, high, 161)
-    found = drawing.density(land(energy, low=low, high=high))
+    found = density(land(energy, low=low, high=high))
     peak = 1 / (2 * np.pi * float(spread.prod()))
     assert float(found[80, 80]) == pytest.approx(peak, rel=1e-4)
     across = found[80, 80 + 12]  # 0.6: one standard deviation
@@ -83,7 +84,7 @@ def test_the_density_is_that_of_a_gaussian() -> None:
 def test_smoothed_points_integrate_to_one_and_lie_where_they_are() -> None:
     x = torch.randn(5000, 2) * 0.2 + torch.tensor([1.0, -1.0])
     low, high = torch.tensor([-1.0, -4.0]), torch.tensor([3.0, 1.0])
-    found = drawing.smoothed(x, low, high)
+    found = smooth(x, low, high)
     cell = (high - low).double() / len(found)
     assert float(found.sum() * cell.prod()) == pytest.approx(1, abs=1e-3)
     row, column = divmod(int(found.argmax()), len(found))
@@ -97,19 +98,19 @@ def test_smoothed_points_integrate_to_one_and_lie_where_they_are() -> None:
 def test_colours_are_not_those_of_far_away_energies() -> None:
     energy = torch.rand(30, 30)
     energy[0], energy[1, 0], energy[1, 1] = 1e12, torch.inf, torch.nan
-    low, high = drawing.ends([land(energy), land(torch.rand(30, 30))])
+    low, high = energy_range([land(energy), land(torch.rand(30, 30))])
     assert 0 <= low < 0.05
     assert 0.8 < high <= 1
-    low, high = drawing.ends([land(torch.full((5, 5), 3.0))])
+    low, high = energy_range([land(torch.full((5, 5), 3.0))])
     assert low < high
 
 
 def test_colours_reach_into_a_narrow_well_and_leave_out_a_wild_step() -> None:
     energy = torch.rand(81, 81)
     energy[40, 40] = -7
-    assert drawing.ends([land(energy)])[0] == -7
+    assert energy_range([land(energy)])[0] == -7
     wild = land(torch.randn(9, 9) * 1e6)
-    low, high = drawing.ends([land(torch.rand(9, 9)) for _ in range(11)] + [wild])
+    low, high = energy_range([land(torch.rand(9, 9)) for _ in range(11)] + [wild])
     assert 0 <= low < high <= 1
 
 

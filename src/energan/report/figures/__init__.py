@@ -8,8 +8,9 @@ from pathlib import Path
 from energan.core import RunError, SettingError
 from energan.report.figures.gan1d import gan1d
 from energan.report.figures.images import interpolation, neighbours
+from energan.report.figures.layout import DPI
+from energan.report.figures.options import Drawing, FigureOptions
 from energan.report.figures.panels import margins, samples, seeds
-from energan.report.figures.parts import DPI, Asked, Drawn
 from energan.version import __version__
 
 UNDATED: dict[str, dict[str, str | None]] = {
@@ -25,7 +26,7 @@ class Kind:
     """about: which figure it is, in a line; draw: from runs and how it is asked for."""
 
     about: str
-    draw: Callable[[Sequence[Path], Asked], Drawn]
+    draw: Callable[[Sequence[Path], FigureOptions], Drawing]
 
 
 FIGURES: dict[str, Kind] = {
@@ -38,7 +39,7 @@ FIGURES: dict[str, Kind] = {
 }
 
 
-def draw(kind: str, runs: Sequence[Path], asked: Asked | None = None) -> Drawn:
+def draw(kind: str, runs: Sequence[Path], options: FigureOptions | None = None) -> Drawing:
     """The figure of this kind.
 
     Raises SettingError for a kind that is not known or does not suit the runs, RunError for a
@@ -50,10 +51,10 @@ def draw(kind: str, runs: Sequence[Path], asked: Asked | None = None) -> Drawn:
         raise SettingError(f"no figure {kind!r}{hint}: there are {', '.join(FIGURES)}")
     if not runs:
         raise RunError(f"name the run to draw: energan figures {kind} RUN")
-    return FIGURES[kind].draw(runs, asked or Asked())
+    return FIGURES[kind].draw(runs, options or FigureOptions())
 
 
-def save(drawn: Drawn, path: Path) -> Path:
+def save(drawn: Drawing, path: Path) -> Path:
     """Write the figure as .png (150 dots an inch), .pdf or .svg; it says in the file what it shows.
 
     Raises SettingError for another form, or a folder.

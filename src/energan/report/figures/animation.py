@@ -14,9 +14,10 @@ from energan.experiment.callbacks.landscapes import Landscape
 from energan.inference.run import Run
 from energan.io.files import write_atomically
 from energan.io.run_folder import RunFolder
-from energan.report.figures import landscape as still
-from energan.report.figures.parts import Asked
-from energan.training import checkpoint as checkpoints
+from energan.report import energy_map
+from energan.report.figures import landscape
+from energan.report.figures.options import FigureOptions
+from energan.training import checkpoint
 
 MOST = 200
 """Frames; of more, evenly spread ones are shown, the first and the last among them."""
@@ -26,7 +27,7 @@ DPI, TINTS = 90, 255
 
 
 @dataclass(frozen=True)
-class Film:
+class Animation:
     """Landscapes in the order of their steps.
 
     name: of what they are; notes: what the user should know of them.
@@ -37,21 +38,21 @@ class Film:
     notes: list[str]
 
 
-def film(path: Path, asked: Asked, source: str | None = None) -> Film:
+def animate(path: Path, options: FigureOptions, source: str | None = None) -> Animation:
     """A run's landscapes through training: those that it kept, else those of its checkpoints.
 
     source: where the data is now, which the checkpoints need, if it was moved.
     Raises SettingError for a run of other than points in the plane.
     """
     folder = RunFolder(path)
-    name = still.name_of(folder.read_config())
+    name = landscape.run_label(folder.read_config())
     files = landscapes.kept(folder)
     lands = [landscapes.read(file) for file in _spread(files)]
     of = {land.weights for land in lands}
-    if len(lands) > 1 and asked.weights in (None, *of):
+    if len(lands) > 1 and options.weights in (None, *of):
         few = f"{len(lands)} of the {len(files)} landscapes are shown"
-        return Film(lands, name, [few] if len(lands) < len(files) else [])
-    taken = _of_checkpoints(path, asked, source)
+        return Animation(lands, name, [few] if len(lands) < len(files) else [])
+    taken = _of_checkpoints(path, options, source)
     why = f"{path} keeps no landscapes of several steps"
     if len(lands) > 1:
         why = f"{path} keeps landscapes of {' and '.join(of)} weights only"
@@ -59,14 +60,14 @@ def film(path: Path, asked: Asked, source: str | None = None) -> Film:
         f"the {len(taken)} checkpoints that it keeps are"
     )  # fmt: skip
     hint = "" if len(lands) > 1 else "; --output.sample-every 100 of a training takes one as often"
-    return Film(taken, name, [f"{why}: {count} shown instead{hint}"])
+    return Animation(taken, name, [f"{why}: {count} shown instead{hint}"])
 
 
-def _of_checkpoints(path: Path, asked: Asked, source: str | None) -> list[Landscape]:
-    data = still.data_of(still.open_plane(path, asked), source)
-    steps = [checkpoints.step_of(p) for p in checkpoints.listed(RunFolder(path).checkpoints)]
-    runs = (Run(path, checkpoint=step, weights=asked.weights) for step in steps)
-    return [still.taken(run, data, asked.seed) for run in runs]
+def _of_checkpoints(path: Path, options: FigureOptions, source: str | None) -> list[Landscape]:
+    data = landscape.open_data_of(landscape.open_plane(path, options), source)
+    steps = [checkpoint.step_of(p) for p in checkpoint.listed(RunFolder(path).checkpoints)]
+    runs = (Run(path, checkpoint=step, weights=options.weights) for step in steps)
+    return [landscape.take(run, data, options.seed) for run in runs]
 
 
 def save(shown: Sequence[Landscape], name: str, out: Path) -> Path:
@@ -87,22 +88,22 @@ def save(shown: Sequence[Landscape], name: str, out: Path) -> Path:
 def _frames(shown: Sequence[Landscape], name: str) -> list[Image.Image]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    between = still.ends(shown)
-    figure, (axes, *_) = still.sheet(shown[-1])
+    between = energy_map.energy_range(shown)
+    figure, (axes, *_) = landscape.new_sheet(shown[-1])
     figure.set_dpi(DPI)
     canvas: Any = FigureCanvasAgg(figure)
     heading, frames = None, []
     for land in shown:
         axes.clear()
-        filled = still.terrain(axes, land, between)
-        still.arrows(axes, land)
-        still.dots(axes, land)
+        filled = energy_map.draw_map(axes, land, between)
+        energy_map.draw_arrows(axes, land)
+        energy_map.draw_points(axes, land)
         if heading is None:
-            still.titled(figure, axes, "", filled)
-            heading = still.headed(figure, " ")
+            landscape.add_title(figure, axes, "", filled)
+            heading = landscape.add_heading(figure, " ")
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # nothing moves from frame to frame
-        heading.set_text(f"{name}, {still.where(land)}")
+        heading.set_text(f"{name}, {landscape.checkpoint_label(land)}")
         canvas.draw()
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
     return frames

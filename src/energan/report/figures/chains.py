@@ -21,13 +21,13 @@ START: dict[str, Any] = {"c": "white", "edgecolors": "black", "label": "start"}
 END: dict[str, Any] = {"c": "tab:red", "label": "end"}
 
 
-def strip(snapshots: Tensor, run: Composable) -> Image.Image:
+def draw_strip(snapshots: Tensor, run: Composable) -> Image.Image:
     """Images (S, N, C, H, W): a row for each of the first chains, a column for each time."""
     rows = snapshots[:, :ROWS].transpose(0, 1).flatten(0, 1)
     return pictures.grid(rows, run.domain, columns=len(snapshots))
 
 
-def paths(
+def draw_paths(
     snapshots: Tensor, steps: tuple[int, ...], run: Composable, label: int | None = None
 ) -> "Figure":
     """Points (S, N, D): the ways of the first chains over the energy of `run` in the plane.

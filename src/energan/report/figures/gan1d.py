@@ -12,19 +12,10 @@ from energan.core import SettingError
 from energan.data import open_data
 from energan.energies.logit import Logit
 from energan.inference.run import Run
-from energan.report.figures.parts import (
-    SMALL,
-    TEXT,
-    TITLE,
-    Asked,
-    Drawn,
-    generator_of,
-    letter,
-    new_figure,
-    only,
-)
+from energan.report.figures.layout import SMALL, TEXT, TITLE, new_figure, panel_letter
+from energan.report.figures.options import Drawing, FigureOptions, require_generator, single_run
 from energan.samplers.generator import Generator
-from energan.training import checkpoint as checkpoints
+from energan.training import checkpoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,20 +26,20 @@ HIGHEST = 1.6
 REMEDY = "train the recipe gan-line for this figure"
 
 
-def gan1d(paths: Sequence[Path], asked: Asked) -> Drawn:
+def gan1d(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """For four checkpoints p_data (dotted), p_g (solid) and D (dashed), and below them z -> x.
 
     Densities are kernel estimates of the data and of 10,000 samples. Both networks are those of
-    the checkpoint itself, not averaged, unless `asked.weights` says so: D follows G step by step.
+    the checkpoint itself, not averaged, unless `options.weights` says so: D follows G step by step.
     Raises SettingError for a run on other than points of one number, made from z of one number.
     """
-    path = only(paths, "gan1d")
-    first = _open(path, "last", asked)
-    steps = asked.steps or _spread([checkpoints.step_of(p) for p in _kept(first)])
-    runs = [_open(path, str(step), asked) for step in steps]
+    path = single_run(paths, "gan1d")
+    first = _open(path, "last", options)
+    steps = options.steps or _spread([checkpoint.step_of(p) for p in _kept(first)])
+    runs = [_open(path, str(step), options) for step in steps]
     data = open_data(first.job.settings.data)
     real = data.raw()[:SAMPLES].flatten().double()
-    drawn = [run.sample(SAMPLES, seed=asked.seed).flatten().double() for run in runs]
+    drawn = [run.sample(SAMPLES, seed=options.seed).flatten().double() for run in runs]
     low, high = _window(real, drawn)
     grid = torch.linspace(low, high, POINTS, dtype=torch.float64)
     p_data = density(real, grid)
@@ -61,7 +52,7 @@ def gan1d(paths: Sequence[Path], asked: Asked) -> Drawn:
         energies = run.energy(grid.float().unsqueeze(1))
         _curves(above, grid, p_data, density(x, grid), torch.sigmoid(-energies))
         _arrows(figure.add_subplot(rows[1, i]), run, low, high, labelled=i == 0)
-        above.set_title(f"{letter(i)} step {run.step:,}", fontsize=TITLE)
+        above.set_title(f"{panel_letter(i)} step {run.step:,}", fontsize=TITLE)
     handles, labels = above.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper center", ncols=3, fontsize=TEXT, frameon=False
@@ -69,9 +60,9 @@ def gan1d(paths: Sequence[Path], asked: Asked) -> Drawn:
     notes = [
         f"{path} keeps {len(runs)} checkpoint{'s' if len(runs) > 1 else ''} only; the figure has "
         "four with --output.keep 20 --output.checkpoint-every 100"
-    ] if len(runs) < PANELS and not asked.steps else []  # fmt: skip
+    ] if len(runs) < PANELS and not options.steps else []  # fmt: skip
     at = ", ".join(f"{step:,}" for step in steps)
-    return Drawn(figure, f"p_data, p_g and D at steps {at} of {path.name}", notes)
+    return Drawing(figure, f"p_data, p_g and D at steps {at} of {path.name}", notes)
 
 
 def density(points: Tensor, grid: Tensor) -> Tensor:
@@ -87,8 +78,8 @@ def density(points: Tensor, grid: Tensor) -> Tensor:
     return total.div_(area)
 
 
-def _open(path: Path, checkpoint: str, asked: Asked) -> Run:
-    run = Run(path, checkpoint=checkpoint, weights=asked.weights or "raw")
+def _open(path: Path, step: str, options: FigureOptions) -> Run:
+    run = Run(path, checkpoint=step, weights=options.weights or "raw")
     if run.domain.shape != (1,):
         raise SettingError(
             f"{path} was trained on events of shape {run.domain.shape}, and the figure is of "
@@ -96,16 +87,16 @@ def _open(path: Path, checkpoint: str, asked: Asked) -> Run:
         )
     if not isinstance(run.energy_network, Logit):
         raise SettingError(f"the model {run.job.model} has no D(x) = sigmoid(-U(x)): {REMEDY}")
-    if generator_of(run).latent_size != 1:
+    size = require_generator(run).latent_size
+    if size != 1:
         raise SettingError(
-            f"{path} draws z of {generator_of(run).latent_size} numbers, and the arrows start at "
-            f"one: {REMEDY}"
+            f"{path} draws z of {size} numbers, and the arrows start at one: {REMEDY}"
         )
     return run
 
 
 def _kept(run: Run) -> list[Path]:
-    return checkpoints.listed(run.folder.checkpoints)
+    return checkpoint.listed(run.folder.checkpoints)
 
 
 def _spread(steps: list[int]) -> list[int]:
@@ -155,7 +146,7 @@ def _curves(axes: "Axes", grid: Tensor, p_data: Tensor, p_g: Tensor, d: Tensor) 
 
 def _arrows(axes: "Axes", run: Run, low: float, high: float, *, labelled: bool) -> None:
     """z at equal steps of its probability on the line below, x = G(z) on the line above."""
-    generator = generator_of(run)
+    generator = require_generator(run)
     z = _levels(generator)
     with torch.no_grad():
         x = generator.network(z.unsqueeze(1).to(run.engine.device), "eval").flatten().cpu()

@@ -12,19 +12,21 @@ from energan.evaluation.neighbours import among
 from energan.inference import latents
 from energan.inference.run import Run
 from energan.io.pictures import grid
-from energan.report.figures.parts import (
+from energan.report.figures.layout import (
     TEXT,
-    Asked,
-    Drawn,
-    generator_of,
-    images_only,
+    add_axes,
+    add_text,
+    draw_panel,
     new_figure,
-    only,
+    tile_size,
+)
+from energan.report.figures.options import (
+    Drawing,
+    FigureOptions,
     open_run,
-    panel,
-    place,
-    tile,
-    write,
+    require_generator,
+    require_images,
+    single_run,
 )
 
 if TYPE_CHECKING:
@@ -38,24 +40,24 @@ MOST = 200_000
 """Training images that are looked at."""
 
 
-def neighbours(paths: Sequence[Path], asked: Asked) -> Drawn:
+def neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 2: samples, and at the end of each row the training image nearest to the last one.
 
     Nearest is by the Euclidean distance of pixels; the image found is framed in yellow.
     """
-    path = only(paths, "neighbours")
-    run = open_run(path, asked)
-    images_only(run, "neighbours")
-    count = asked.count(ROW * 6)
+    path = single_run(paths, "neighbours")
+    run = open_run(path, options)
+    require_images(run, "neighbours")
+    count = options.count(ROW * 6)
     across = min(ROW, count)
     rows = -(-count // across)
-    x = run.sample(rows * across, seed=asked.seed)
+    x = run.sample(rows * across, seed=options.seed)
     data = open_data(run.job.settings.data)
     distances, nearest = among(x[across - 1 :: across], data, 1, MOST)
     found = data.gather(nearest[:, 0]).x.float().cpu()
-    return Drawn(
+    return Drawing(
         _framed(x, found, across, run),
-        f"{rows * across} unpicked samples of {path.name} (seed {asked.seed}), and framed the "
+        f"{rows * across} unpicked samples of {path.name} (seed {options.seed}), and framed the "
         "nearest training image to the last of each row, at pixel distances of "
         f"{float(distances.min()):.3g} to {float(distances.max()):.3g}",
         _notes(run, data),
@@ -73,11 +75,11 @@ def _framed(x: Tensor, found: Tensor, across: int, run: Run) -> "Figure":
     from matplotlib.patches import Rectangle
 
     rows = torch.cat([x.unflatten(0, (-1, across)), found.unsqueeze(1)], 1)  # (R, A + 1, *event)
-    side = tile(run.domain)
+    side = tile_size(run.domain)
     width, height = side * (across + 1), side * len(found)
     figure = new_figure(width + 2 * EDGE, height + 0.3 + EDGE)
-    axes = place(figure, EDGE, 0.3, width, height)
-    wide = panel(axes, rows.flatten(0, 1), run.domain, across + 1)
+    axes = add_axes(figure, EDGE, 0.3, width, height)
+    wide = draw_panel(axes, rows.flatten(0, 1), run.domain, across + 1)
     step = (wide - 2) / (across + 1)  # an image and its gap, of 2 pixels
     tall = (grid(rows.flatten(0, 1), run.domain, across + 1).height - 2) / len(found)
     for i in range(len(found)):
@@ -86,24 +88,24 @@ def _framed(x: Tensor, found: Tensor, across: int, run: Run) -> "Figure":
             Rectangle(corner, step, tall, fill=False, edgecolor="#ffd400", linewidth=2.2)
         )
     says = "samples, and framed the nearest training image"
-    write(figure, says, width / 2 + EDGE, 0.08, fontsize=TEXT)
+    add_text(figure, says, width / 2 + EDGE, 0.08, fontsize=TEXT)
     return figure
 
 
-def interpolation(paths: Sequence[Path], asked: Asked) -> Drawn:
+def interpolation(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 3: in each row G of the points on the straight line from one z to another."""
-    path = only(paths, "interpolation")
-    run = open_run(path, asked)
-    images_only(run, "interpolation")
-    generator_of(run)
-    rows = asked.count(ROWS)
-    ends = latents.drawn(run, 2 * rows, asked.seed)
+    path = single_run(paths, "interpolation")
+    run = open_run(path, options)
+    require_images(run, "interpolation")
+    require_generator(run)
+    rows = options.count(ROWS)
+    ends = latents.drawn(run, 2 * rows, options.seed)
     assert ends is not None  # a generator has latents
     between = latents.straight(ends[:rows], ends[rows:], BETWEEN).flatten(0, 1)
     x = latents.images(run, between, latents.a_class_each(run, rows, BETWEEN))
-    side = tile(run.domain)
+    side = tile_size(run.domain)
     figure = new_figure(side * BETWEEN + 2 * EDGE, side * rows + 2 * EDGE)
-    axes = place(figure, EDGE, EDGE, side * BETWEEN, side * rows)
-    panel(axes, x, run.domain, BETWEEN)
-    says = f"G of {BETWEEN} points on lines between {rows} pairs of z (seed {asked.seed})"
-    return Drawn(figure, f"{says}, {path.name}", [f"{w}" for w in run.warnings])
+    axes = add_axes(figure, EDGE, EDGE, side * BETWEEN, side * rows)
+    draw_panel(axes, x, run.domain, BETWEEN)
+    says = f"G of {BETWEEN} points on lines between {rows} pairs of z (seed {options.seed})"
+    return Drawing(figure, f"{says}, {path.name}", [f"{w}" for w in run.warnings])

@@ -9,23 +9,25 @@ from energan.data import open_data
 from energan.experiment.build import networks_of
 from energan.inference.run import Run
 from energan.io import pictures
-from energan.report.figures.parts import (
+from energan.report.figures.layout import (
     POINTS,
     SMALL,
     TEXT,
     TITLE,
-    Asked,
-    Drawn,
-    differing,
-    letter,
-    name_of,
+    add_axes,
+    add_text,
+    draw_panel,
     new_figure,
+    panel_letter,
+    square_columns,
+    tile_size,
+)
+from energan.report.figures.options import (
+    Drawing,
+    FigureOptions,
+    differences,
     open_run,
-    panel,
-    place,
-    square,
-    tile,
-    write,
+    system_name,
 )
 
 ACROSS = 3
@@ -37,15 +39,15 @@ GAP, LINE, LEAST = 0.12, 0.145, 3.2
 """Inches between panels, that a small line takes, and that a panel of figure 4 is wide at least."""
 
 
-def samples(paths: Sequence[Path], asked: Asked) -> Drawn:
+def samples(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 4: a panel of unpicked samples for each run, (a), (b), (c), and what differs."""
     if not paths:
         raise RunError("name the runs whose samples are to stand side by side")
-    runs = [open_run(path, asked) for path in paths]
-    count, told = asked.count(64), differing(runs)
-    columns, across = square(count), min(ACROSS, len(runs))
+    runs = [open_run(path, options) for path in paths]
+    count, told = options.count(64), differences(runs)
+    columns, across = square_columns(count), min(ACROSS, len(runs))
     rows = -(-count // columns)
-    width = max(LEAST, tile(runs[0].domain) * columns)
+    width = max(LEAST, tile_size(runs[0].domain) * columns)
     height = width * (rows / columns if pictures.is_image(runs[0].domain) else 1)
     under = 0.42 + LINE * max(len(one) for one in told)
     down = -(-len(runs) // across)
@@ -53,18 +55,18 @@ def samples(paths: Sequence[Path], asked: Asked) -> Drawn:
     for i, run in enumerate(runs):
         left, top = GAP + i % across * (width + GAP), GAP + i // across * (height + under)
         real = None if pictures.is_image(run.domain) else open_data(run.job.settings.data)
-        x = run.sample(count if real is None or asked.n else POINTS, seed=asked.seed)
-        axes = place(figure, left, top, width, height)
-        panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
+        x = run.sample(count if real is None or options.n else POINTS, seed=options.seed)
+        axes = add_axes(figure, left, top, width, height)
+        draw_panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
         middle, end = left + width / 2, top + height + 0.05
-        write(figure, f"{letter(i)} {name_of(run)}", middle, end, fontsize=TITLE)
-        write(figure, "\n".join(told[i]), middle, end + 0.24, fontsize=SMALL, color="0.35")
-    names = ", ".join(f"{letter(i)} {run.path.name}" for i, run in enumerate(runs))
-    says = f"{count} unpicked samples a panel (seed {asked.seed}): {names}"
-    return Drawn(figure, says, _warnings(runs))
+        add_text(figure, f"{panel_letter(i)} {system_name(run)}", middle, end, fontsize=TITLE)
+        add_text(figure, "\n".join(told[i]), middle, end + 0.24, fontsize=SMALL, color="0.35")
+    names = ", ".join(f"{panel_letter(i)} {run.path.name}" for i, run in enumerate(runs))
+    says = f"{count} unpicked samples a panel (seed {options.seed}): {names}"
+    return Drawing(figure, says, _warnings(runs))
 
 
-def margins(paths: Sequence[Path], asked: Asked) -> Drawn:
+def margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 9: a strip of samples for each margin, the smallest first.
 
     A margin that was estimated counts as what it was; one that follows a schedule, as at the
@@ -72,9 +74,9 @@ def margins(paths: Sequence[Path], asked: Asked) -> Drawn:
     """
     if not paths:
         raise RunError("name the runs whose margins are to stand side by side")
-    known = {run: margin_of(run) for run in [open_run(path, asked) for path in paths]}
+    known = {run: margin_of(run) for run in [open_run(path, options) for path in paths]}
     runs = sorted(known, key=lambda run: known[run])
-    count, each = asked.count(STRIP), [known[run] for run in runs]
+    count, each = options.count(STRIP), [known[run] for run in runs]
     shapes = {run.domain.shape for run in runs}
     if len(shapes) > 1 or not pictures.is_image(runs[0].domain):
         raise SettingError(
@@ -82,31 +84,31 @@ def margins(paths: Sequence[Path], asked: Asked) -> Drawn:
             f"{' and '.join(map(str, sorted(shapes)))}"
         )
     columns = max(1, round((count / 4) ** 0.5))
-    side, rows = tile(runs[0].domain), -(-count // columns)
+    side, rows = tile_size(runs[0].domain), -(-count // columns)
     width, height, again = side * columns, side * rows, len(set(each)) < len(each)
     step = max(width, 0.62) + GAP
     figure = new_figure(step * len(runs) + GAP, height + 0.36 + 0.25 * again)
     for i, (run, margin) in enumerate(zip(runs, each, strict=True)):
         left = GAP + i * step
-        axes = place(figure, left + (step - GAP - width) / 2, 0.3, width, height)
-        panel(axes, run.sample(count, seed=asked.seed), run.domain, columns)
-        write(figure, f"m = {margin:g}", left + (step - GAP) / 2, 0.08, fontsize=TEXT)
+        axes = add_axes(figure, left + (step - GAP - width) / 2, 0.3, width, height)
+        draw_panel(axes, run.sample(count, seed=options.seed), run.domain, columns)
+        add_text(figure, f"m = {margin:g}", left + (step - GAP) / 2, 0.08, fontsize=TEXT)
         if again:
             name = run.path.name[-NAME:]
             below = 0.3 + height + 0.06
-            write(figure, name, left + (step - GAP) / 2, below, fontsize=SMALL, color="0.35")
-    says = f"{count} unpicked samples a margin (seed {asked.seed}): " + ", ".join(
+            add_text(figure, name, left + (step - GAP) / 2, below, fontsize=SMALL, color="0.35")
+    says = f"{count} unpicked samples a margin (seed {options.seed}): " + ", ".join(
         f"m = {m:g} {run.path.name}" for m, run in zip(each, runs, strict=True)
     )
-    return Drawn(figure, says, _warnings(runs))
+    return Drawing(figure, says, _warnings(runs))
 
 
-def seeds(paths: Sequence[Path], asked: Asked) -> Drawn:
+def seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 10: a panel of unpicked samples for each seed, the lowest first.
 
     Raises SettingError if the runs are of different models or events, or make no samples.
     """
-    runs = sorted((open_run(path, asked) for path in paths), key=_seed)
+    runs = sorted((open_run(path, options) for path in paths), key=_seed)
     first = runs[0]
     for run in runs:
         if (run.job.model, run.domain.shape) != (first.job.model, first.domain.shape):
@@ -116,22 +118,22 @@ def seeds(paths: Sequence[Path], asked: Asked) -> Drawn:
                 f"{run.job.model} of {run.domain.shape}"
             )
     image = pictures.is_image(first.domain)
-    count, across = asked.count(OF_SEED), min(SEEDS_ACROSS, len(runs))
-    columns = square(count)
-    width = tile(first.domain) * columns if image else LEAST
+    count, across = options.count(OF_SEED), min(SEEDS_ACROSS, len(runs))
+    columns = square_columns(count)
+    width = tile_size(first.domain) * columns if image else LEAST
     height = width * -(-count // columns) / columns if image else LEAST
     step, row = max(width, 0.62) + GAP, height + 0.4
     figure = new_figure(across * step + GAP, -(-len(runs) // across) * row + GAP)
     for i, run in enumerate(runs):
         left, top = GAP + i % across * step, i // across * row
         real = None if image else open_data(run.job.settings.data)
-        x = run.sample(count if real is None or asked.n else POINTS, seed=asked.seed)
-        write(figure, f"seed {_seed(run)}", left + (step - GAP) / 2, top + 0.1, fontsize=TEXT)
-        axes = place(figure, left + (step - GAP - width) / 2, top + 0.32, width, height)
-        panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
+        x = run.sample(count if real is None or options.n else POINTS, seed=options.seed)
+        add_text(figure, f"seed {_seed(run)}", left + (step - GAP) / 2, top + 0.1, fontsize=TEXT)
+        axes = add_axes(figure, left + (step - GAP - width) / 2, top + 0.32, width, height)
+        draw_panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
     told = ", ".join(str(_seed(run)) for run in runs)
-    says = f"{count} unpicked samples of {name_of(first)} for each of the seeds {told}"
-    return Drawn(figure, f"{says} (draws of seed {asked.seed})", _alike(runs) + _warnings(runs))
+    says = f"{count} unpicked samples of {system_name(first)} for each of the seeds {told}"
+    return Drawing(figure, f"{says} (draws of seed {options.seed})", _alike(runs) + _warnings(runs))
 
 
 def _seed(run: Run) -> int:
@@ -140,7 +142,7 @@ def _seed(run: Run) -> int:
 
 def _alike(runs: Sequence[Run]) -> list[str]:
     """What the reader should know if the runs differ in more than their seeds."""
-    names = {s.rpartition(" ")[0] for told in differing(runs) for s in told} - {"seed", "step"}
+    names = {s.rpartition(" ")[0] for told in differences(runs) for s in told} - {"seed", "step"}
     more = f"the runs differ in more than their seeds: {', '.join(sorted(names))}"
     twice = "some of the runs have the same seed"
     found = [more] if names else []

@@ -1,6 +1,6 @@
 """What the captions of curves say, of the objective that was trained by."""
 
-from energan.report.run.contents import Material
+from energan.report.run.contents import RunContents
 
 TITLES = {
     "variance_ratio": "Variance of samples over the data's",
@@ -28,14 +28,14 @@ READING = {
 }
 
 
-def settles_at_margin(material: Material) -> bool:
+def settles_at_margin(contents: RunContents) -> bool:
     """Whether the energy's loss settles at m: theorem 1 says so of the hinge."""
-    return material.model is not None and material.model.objective.settles_at == "margin"
+    return contents.model is not None and contents.model.objective.settles_at == "margin"
 
 
-def losses_say(material: Material) -> str:
+def losses_say(contents: RunContents) -> str:
     """What to look for in the losses."""
-    tends = "" if material.model is None else material.model.objective.equilibrium
+    tends = "" if contents.model is None else contents.model.objective.equilibrium
     return f"Means over the steps between two readings. {tends}".rstrip()
 
 
@@ -45,13 +45,13 @@ CROSS_ENTROPY = (
 )
 
 
-def energies_say(material: Material) -> str:
+def energies_say(contents: RunContents) -> str:
     """What to look for in the energies."""
-    if material.model is not None and material.model.energy.denoises:
+    if contents.model is not None and contents.model.energy.denoises:
         pushed = (
             " That of samples is pushed up to the margin, as long as there is one, and pulled down "
             "by the sampler."
-            if material.scheduled("margin")
+            if contents.schedule("margin")
             else ""
         )
         return (
@@ -59,7 +59,7 @@ def energies_say(material: Material) -> str:
             f"are not, so that the latter lie lower.{pushed} Held-out energies far above those of "
             "training data, both in evaluation, mean that the training set is learnt by heart."
         )
-    if material.scheduled("margin") is not None:
+    if contents.schedule("margin") is not None:
         return (
             "Low means like data. The energy of data falls, and that of samples is pushed up to "
             "the margin and pulled down by the sampler. Held-out energies far above those of "

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.evaluation.metrics_file import read
-from energan.report.html import Pen, Picture, is_number, number, of_drawing
-from energan.report.run.contents import Material
+from energan.io.text import is_number, number
+from energan.report.html import Pen, Picture, draw_figure
+from energan.report.run.contents import RunContents
 from energan.report.run.curves import safe_label
 
-TITLE = "Classification"
 INTRO = (
     "Of labelled events that were not trained on. The interval is Wilson's, 95%, of the share of "
     "wrong events: it tells of the chance in which events were drawn, and nothing of the seed."
@@ -24,32 +24,32 @@ COUNTED, NAMED = 16, 40
 
 
 @dataclass
-class Errors:
+class ErrorTable:
     """A table of all entries: its head and its rows, as texts."""
 
     columns: Sequence[str]
     rows: Sequence[tuple[str, ...]]
 
 
-def errors(material: Material) -> list[Errors]:
+def tabulate(contents: RunContents) -> list[ErrorTable]:
     """What the run's metrics.json holds of its classes; nothing if there is nothing."""
-    rows = [_row(entry) for entry in _shown(material)]
+    rows = [_row(entry) for entry in _shown(contents)]
     columns = (
         "Checkpoint", "On", "Events", "Error, %", "Interval, %", "Calibration error, %",
     )  # fmt: skip
-    return [Errors(columns, rows)] if rows else []
+    return [ErrorTable(columns, rows)] if rows else []
 
 
-def newest(material: Material) -> list[Picture]:
+def draw_newest(contents: RunContents) -> list[Picture]:
     """The pictures of the newest entry, of the test part before others."""
-    found = _shown(material)
+    found = _shown(contents)
     if not found:
         return []
-    return pictures(max(found, key=lambda e: (e.get("step") or 0, e.get("part") == "test")))
+    return draw_entry(max(found, key=lambda e: (e.get("step") or 0, e.get("part") == "test")))
 
 
-def _shown(material: Material) -> list[dict[str, Any]]:
-    return [e for e in read(material.folder.path).classes if is_number(e.get("error"))]
+def _shown(contents: RunContents) -> list[dict[str, Any]]:
+    return [e for e in read(contents.folder.path).classes if is_number(e.get("error"))]
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -75,13 +75,13 @@ def _percent(share: Any) -> str:
     return f"{100 * share:.2f}" if is_number(share) else "–"
 
 
-def pictures(entry: dict[str, Any]) -> list[Picture]:
+def draw_entry(entry: dict[str, Any]) -> list[Picture]:
     """Both pictures of an entry of metrics.json, those that it has the figures for."""
-    made = [confusion(entry), reliability(entry)]
+    made = [draw_confusion(entry), draw_reliability(entry)]
     return [picture for picture in made if picture is not None]
 
 
-def confusion(entry: dict[str, Any]) -> Picture | None:
+def draw_confusion(entry: dict[str, Any]) -> Picture | None:
     """Counts by true class (rows) and found class (columns), coloured by the share of the row.
 
     None if the entry has no such table.
@@ -134,10 +134,10 @@ def confusion(entry: dict[str, Any]) -> Picture | None:
         "where wrong, each kind with a scale of its own."
     )
     wide = min(7.5, max(3.4, 1.4 + 0.36 * len(table)))
-    return of_drawing("confusion", CONFUSION, says, draw, (wide, wide), tall=True)
+    return draw_figure("confusion", CONFUSION, says, draw, (wide, wide), tall=True)
 
 
-def reliability(entry: dict[str, Any]) -> Picture | None:
+def draw_reliability(entry: dict[str, Any]) -> Picture | None:
     """Accuracy over confidence, and how many events have which confidence; None without bins."""
     bins = entry.get("bins")
     if not isinstance(bins, list) or not all(isinstance(b, dict) for b in bins):
@@ -177,7 +177,7 @@ def reliability(entry: dict[str, Any]) -> Picture | None:
         "dashed line. Dots and blue bars are the shares; orange is what is lacking (too sure), "
         "pale blue what is above (not sure enough). Below: how many events are in each bin."
     )
-    return of_drawing("reliability", RELIABILITY, says, draw, (4.7, 4.2))
+    return draw_figure("reliability", RELIABILITY, says, draw, (4.7, 4.2))
 
 
 def _table(entry: dict[str, Any]) -> NDArray[np.int64] | None:

@@ -1,4 +1,4 @@
-"""What lies in one run's folder, gathered for a page. What is lacking becomes a sentence."""
+"""What lies in one run's folder, read for a page; why something is not there becomes a note."""
 
 import shlex
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from energan.evaluation import metrics_file
 from energan.experiment.build import networks_of
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
-from energan.report.html import is_number
+from energan.io.text import is_number, plural
 
 TROUBLE = (EnerganError, OSError, RuntimeError, ValueError, LookupError, TypeError)
 """What a folder that is broken in part may raise; the page says it in words."""
@@ -22,12 +22,12 @@ Points = list[tuple[float, float]]
 
 
 @dataclass
-class Material:
+class RunContents:
     """One run, as far as it can be read.
 
     label: how the page calls it, unlike those of the other runs. model: its networks as built, for
     what the objective is. run, data: None if they cannot be opened, or are not wanted.
-    lacking: {what: a sentence that says why it is not there}.
+    notes: {what: a sentence that says why it is not there}.
     """
 
     folder: RunFolder
@@ -38,19 +38,19 @@ class Material:
     model: Model | None = None
     run: Run | None = None
     data: DataSet | None = None
-    lacking: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def domain(self) -> Domain | None:
         return None if self.run is None else self.run.domain
 
     @property
-    def scored(self) -> bool:
+    def has_scores(self) -> bool:
         """Whether it has scores of its samples, or of its classes."""
         return bool(self.evaluations or metrics_file.read(self.folder.path).classes)
 
     @property
-    def quoted(self) -> str:
+    def shell_path(self) -> str:
         """Its path as a command takes it."""
         return shlex.quote(str(self.folder.path))
 
@@ -70,87 +70,85 @@ class Material:
         found = {n: None for e in self.of(event) for n in e if is_number(e[n])}
         return [n for n in found if n not in ("step", "time", "seed")]
 
-    def scheduled(self, name: str) -> Callable[[int], float] | None:
+    def schedule(self, name: str) -> Callable[[int], float] | None:
         """A value that the objective reads at each step (the margin); None if it reads none."""
         if self.model is None or name not in self.model.hyper:
             return None
         return parse(self.model.hyper[name])
 
     def attempt(self, what: str, make: Callable[[], Made]) -> Made | None:
-        """What `make` makes; None, and a sentence in `lacking`, if that fails."""
+        """What `make` makes; None, and a sentence in `notes`, if that fails."""
         try:
             return make()
         except TROUBLE as error:
             told = str(error) if isinstance(error, EnerganError) else describe(error)
-            self.lacking[what] = told or type(error).__name__
+            self.notes[what] = told or type(error).__name__
             return None
 
 
-def gather(paths: Iterable[str | Path], use_data: bool = True) -> list[Material]:
-    """The material of each run. Raises RunError for a path that holds no run."""
+def read_runs(paths: Iterable[str | Path], use_data: bool = True) -> list[RunContents]:
+    """The contents of each run. Raises RunError for a path that holds no run."""
     folders = [RunFolder(path) for path in paths]
     configs = [folder.read_config() for folder in folders]
     labels = _labels([folder.path for folder in folders])
     found = []
     for folder, config, label in zip(folders, configs, labels, strict=True):
-        material = Material(folder, label, config, [], [])
-        _read(material)
-        _open(material, use_data)
-        found.append(material)
+        contents = RunContents(folder, label, config, [], [])
+        _read(contents)
+        _open(contents, use_data)
+        found.append(contents)
     return found
 
 
-def _read(material: Material) -> None:
-    folder = material.folder
+def _read(contents: RunContents) -> None:
+    folder = contents.folder
     faults: list[str] = []
-    material.events = material.attempt("events", lambda: folder.read(faults=faults)) or []
+    contents.events = contents.attempt("events", lambda: folder.read(faults=faults)) or []
     if not folder.events.exists():
-        material.lacking["events"] = "there is no events.jsonl, so there are no curves"
+        contents.notes["events"] = "there is no events.jsonl, so there are no curves"
     elif faults:
-        lines = "1 line" if len(faults) == 1 else f"{len(faults)} lines"
-        material.lacking["events"] = (
-            f"{lines} of events.jsonl cannot be read; the page leaves out what was there"
+        contents.notes["events"] = (
+            f"{plural(len(faults), 'line')} of events.jsonl cannot be read; the page leaves out "
+            "what was there"
         )
     stored = metrics_file.read(folder.path)
-    material.evaluations = stored.evaluations
+    contents.evaluations = stored.evaluations
     if stored.faults:
-        material.lacking["scores"] = "; ".join(stored.faults[:3])
+        contents.notes["scores"] = "; ".join(stored.faults[:3])
 
 
-def _open(material: Material, use_data: bool) -> None:
-    folder = material.folder
-    networks = material.attempt("model", lambda: networks_of(folder))
+def _open(contents: RunContents, use_data: bool) -> None:
+    folder = contents.folder
+    networks = contents.attempt("model", lambda: networks_of(folder))
     if networks is None:
         return
-    job, _, material.model = networks
-    material.run = material.attempt("checkpoint", lambda: Run(folder.path))
-    if material.run is not None and material.run.warnings:
-        says = "; ".join(material.run.warnings)
-        material.lacking["checkpoint"] = f"{says}; step {material.run.step} is used instead"
+    job, _, contents.model = networks
+    contents.run = contents.attempt("checkpoint", lambda: Run(folder.path))
+    if contents.run is not None and contents.run.warnings:
+        says = "; ".join(contents.run.warnings)
+        contents.notes["checkpoint"] = f"{says}; step {contents.run.step} is used instead"
     if not use_data:
-        material.lacking["data"] = (
-            "not opened, as --no-data asks; what compares with it is left out"
-        )
+        contents.notes["data"] = "not opened, as --no-data asks; what compares with it is left out"
         return
-    material.data = material.attempt("data", lambda: _data(material, job.settings.data))
-    if material.data is None:
-        material.lacking["data"] += "; what compares with the data is left out"
+    contents.data = contents.attempt("data", lambda: _data(contents, job.settings.data))
+    if contents.data is None:
+        contents.notes["data"] += "; what compares with the data is left out"
 
 
-def _data(material: Material, settings: Any) -> DataSet | None:
+def _data(contents: RunContents, settings: Any) -> DataSet | None:
     found: Any = open_data(settings)
     if not isinstance(found, DataSet):
-        material.lacking["data"] = "the data is streamed, so there is nothing to search in"
+        contents.notes["data"] = "the data is streamed, so there is nothing to search in"
         return None
-    if material.domain is not None and found.domain.shape != material.domain.shape:
-        material.lacking["data"] = (
+    if contents.domain is not None and found.domain.shape != contents.domain.shape:
+        contents.notes["data"] = (
             f"the data has events of shape {found.domain.shape} now, the model of "
-            f"{material.domain.shape}"
+            f"{contents.domain.shape}"
         )
         return None
-    trained_on = material.config["resolved"]["data"].get("fingerprint")
+    trained_on = contents.config["resolved"]["data"].get("fingerprint")
     if trained_on is not None and found.fingerprint != trained_on:
-        material.lacking["data"] = "the data has changed since the run was trained on it"
+        contents.notes["data"] = "the data has changed since the run was trained on it"
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from energan.core.schedules import parse
 from energan.experiment.callbacks.curves import phases
 from energan.metrics.catalogue import title_of
-from energan.report.html import Pen, Picture, of_drawing
+from energan.report.html import Pen, Picture, draw_figure
 from energan.report.run.captions import (
     CROSS_ENTROPY,
     READING,
@@ -18,7 +18,7 @@ from energan.report.run.captions import (
     losses_say,
     settles_at_margin,
 )
-from energan.report.run.contents import Material, Points
+from energan.report.run.contents import Points, RunContents
 
 LOSSES = {"loss_energy": "energy, $L_D$", "loss_sampler": "sampler, $L_G$"}
 ENERGIES = {
@@ -71,62 +71,61 @@ class Line:
     style: str = "-"
 
 
-def of_one(material: Material) -> list[Picture]:
+def draw_run(contents: RunContents) -> list[Picture]:
     """The figures of one run: losses, energies with the margin, gradient norms, chains."""
     lines = {
-        "losses": _lines(material, [("step", n) for n in LOSSES], list(LOSSES.values())),
-        "energies": _lines(material, list(ENERGIES), list(ENERGIES.values())),
-        "labels": _lines(material, [("step", "cross_entropy")], ["labelled events (training)"]),
-        "gradients": _gradients(material),
+        "losses": _lines(contents, [("step", n) for n in LOSSES], list(LOSSES.values())),
+        "energies": _lines(contents, list(ENERGIES), list(ENERGIES.values())),
+        "labels": _lines(contents, [("step", "cross_entropy")], ["labelled events (training)"]),
+        "gradients": _gradients(contents),
     }
-    margin = material.scheduled("margin")
+    margin = contents.schedule("margin")
     made = []
     if lines["losses"]:
-        level = margin if settles_at_margin(material) else None
-        made.append(_curves("losses", "Losses", losses_say(material), lines["losses"],
-                            material, level))  # fmt: skip
+        level = margin if settles_at_margin(contents) else None
+        made.append(_curves("losses", "Losses", losses_say(contents), lines["losses"],
+                            contents, level))  # fmt: skip
     if lines["energies"]:
-        says = energies_say(material)
-        made.append(_curves("energies", "Energies", says, lines["energies"], material, margin))
+        says = energies_say(contents)
+        made.append(_curves("energies", "Energies", says, lines["energies"], contents, margin))
     if lines["labels"]:
         title = "Cross-entropy of labels"
-        made.append(_curves("labels", title, CROSS_ENTROPY, lines["labels"], material))
+        made.append(_curves("labels", title, CROSS_ENTROPY, lines["labels"], contents))
     if lines["gradients"]:
         says = (
             "Of the gradients of each network's loss. A steady rise warns of a divergence; near 0 "
             "nothing is learnt."
         )
-        made.append(_curves("gradients", "Gradient norms", says, lines["gradients"], material))
-    return made + _chains(material)
+        made.append(_curves("gradients", "Gradient norms", says, lines["gradients"], contents))
+    return made + _chains(contents)
 
 
-def _chains(material: Material) -> list[Picture]:
+def _chains(contents: RunContents) -> list[Picture]:
     made = []
     for name, (title, says, labels) in CHAINS.items():
-        lines = _lines(material, [("step", n) for n in labels], list(labels.values()))
+        lines = _lines(contents, [("step", n) for n in labels], list(labels.values()))
         if lines:
-            made.append(_curves(name, title, says, lines, material))
+            made.append(_curves(name, title, says, lines, contents))
     return made
 
 
-def scores(materials: Sequence[Material]) -> list[Picture]:
+def draw_scores(runs: Sequence[RunContents]) -> list[Picture]:
     """A figure for each score on the way, with a line for each run."""
-    known = {n: None for m in materials for n in m.names("score")}
+    known = {n: None for m in runs for n in m.names("score")}
     names = [n for n in known if n not in {name for _, name in ENERGIES}]
     names = [n for n in names if not n.endswith("_real")]
     made = []
     for name in names:
-        lines = _overlaid(materials, "score", name)
+        lines = _overlaid(runs, "score", name)
         lines += [
-            replace(line, label="", style="--")
-            for line in _overlaid(materials, "score", f"{name}_real")
+            replace(line, label="", style="--") for line in _overlaid(runs, "score", f"{name}_real")
         ]
         title, says = TITLES.get(name, title_of(name)), READING.get(name, "")
-        made.append(_over(name, title, says, lines, legend=len(materials) > 1))
+        made.append(_over(name, title, says, lines, legend=len(runs) > 1))
     return made
 
 
-def overlays(materials: Sequence[Material]) -> list[Picture]:
+def draw_overlays(runs: Sequence[RunContents]) -> list[Picture]:
     """Losses and energies of several runs, each figure in one picture with a line for each run."""
     wanted = {
         ("step", "loss_energy"): ("Loss of the energy, L_D", "With a margin it settles near m."),
@@ -140,15 +139,15 @@ def overlays(materials: Sequence[Material]) -> list[Picture]:
     }
     made = []
     for (event, name), (title, says) in wanted.items():
-        if lines := _overlaid(materials, event, name):
+        if lines := _overlaid(runs, event, name):
             made.append(_over(name, title, says, lines))
     return made
 
 
-def marks(material: Material) -> list[tuple[str, float, str]]:
+def marks(contents: RunContents) -> list[tuple[str, float, str]]:
     """(mark, step, words) of what the run warned of and what befell it."""
     found: list[tuple[str, float, str]] = []
-    for event in (e for e in material.events if e["event"] in MARKED):
+    for event in (e for e in contents.events if e["event"] in MARKED):
         says = event.get("says") or event.get("reason") or ""
         what = event.get("kind") or event["event"]
         sign = MARKS[len(found)] if len(found) < len(MARKS) else "·"
@@ -156,33 +155,33 @@ def marks(material: Material) -> list[tuple[str, float, str]]:
     return found
 
 
-def changes(material: Material) -> dict[str, int]:
+def changes(contents: RunContents) -> dict[str, int]:
     """What changes within the steps that were done, by the settings alone: words, step."""
-    model = material.model
+    model = contents.model
     if model is None:
         return {}
-    return phases(model.sampler.learns, parse(model.energy_optimiser.lr), material.last_step)
+    return phases(model.sampler.learns, parse(model.energy_optimiser.lr), contents.last_step)
 
 
-def _lines(material: Material, wanted: list[tuple[str, str]], labels: list[str]) -> list[Line]:
+def _lines(contents: RunContents, wanted: list[tuple[str, str]], labels: list[str]) -> list[Line]:
     """Lines of one run; evaluation is dashed, in the colour of its like."""
     colours = {"energy_real": 0, "train_energy": 0, "held_out_energy": 2, "energy_fake": 1}
     made = []
     for i, ((event, name), label) in enumerate(zip(wanted, labels, strict=True)):
-        if points := material.line(event, name):
+        if points := contents.line(event, name):
             style = "--" if event == "score" else "-"
             made.append(Line(label, points, colours.get(name, i), style))
     return made
 
 
-def _gradients(material: Material) -> list[Line]:
-    names = [n for n in material.names("step") if GRADIENT.search(n)]
+def _gradients(contents: RunContents) -> list[Line]:
+    names = [n for n in contents.names("step") if GRADIENT.search(n)]
     labels = [title_of(GRADIENT.sub("", n)) for n in names]
-    return [Line(labels[i], material.line("step", n), i) for i, n in enumerate(names)]
+    return [Line(labels[i], contents.line("step", n), i) for i, n in enumerate(names)]
 
 
-def _overlaid(materials: Sequence[Material], event: str, name: str) -> list[Line]:
-    lines = [Line(safe_label(m.label), m.line(event, name), i) for i, m in enumerate(materials)]
+def _overlaid(runs: Sequence[RunContents], event: str, name: str) -> list[Line]:
+    lines = [Line(safe_label(m.label), m.line(event, name), i) for i, m in enumerate(runs)]
     return [line for line in lines if line.points]
 
 
@@ -191,7 +190,7 @@ def _curves(
     title: str,
     caption: str,
     lines: list[Line],
-    material: Material,
+    contents: RunContents,
     level: Callable[[int], float] | None = None,
 ) -> Picture:
     """Lines of one run, with its margin and its marks."""
@@ -203,15 +202,15 @@ def _curves(
             places = [end * i / 200 for i in range(201)]
             axes.plot(places, [level(round(s)) for s in places], ":", c=pen.ink, label="margin $m$")
         _leave_out_start(axes, lines, 0.0 if level is None else max(level(0), level(round(end))))
-        for (words, at), dashes in zip(changes(material).items(), DASHES, strict=False):
+        for (words, at), dashes in zip(changes(contents).items(), DASHES, strict=False):
             axes.axvline(at, color=pen.faint, linewidth=0.9, linestyle=dashes, label=words)
-        for sign, step, _ in marks(material):
+        for sign, step, _ in marks(contents):
             axes.axvline(step, color=pen.faint, linewidth=0.8, linestyle=(0, (1, 2)))
             axes.annotate(sign, (step, 1), xycoords=("data", "axes fraction"), ha="center",
                           va="bottom", fontsize=9, family="DejaVu Sans")  # fmt: skip
         _finish(axes, pen)
 
-    return of_drawing(f"curves-{name}", title, caption, draw)
+    return draw_figure(f"curves-{name}", title, caption, draw)
 
 
 def _over(name: str, title: str, caption: str, lines: list[Line], legend: bool = True) -> Picture:
@@ -219,7 +218,7 @@ def _over(name: str, title: str, caption: str, lines: list[Line], legend: bool =
         _plot(axes, pen, lines)
         _finish(axes, pen, legend)
 
-    return of_drawing(f"curves-{name.replace('_', '-')}", title, caption, draw)
+    return draw_figure(f"curves-{name.replace('_', '-')}", title, caption, draw)
 
 
 def _plot(axes: Any, pen: Pen, lines: list[Line]) -> None:

@@ -5,31 +5,31 @@ from itertools import pairwise
 from typing import Any
 
 from energan.io.nested import dotted
-from energan.report.run.contents import Material
+from energan.io.text import elapsed, plural
+from energan.recipes import RECIPES
+from energan.report.run.contents import RunContents
 
 Rows = list[tuple[str, str]]
 
 
-def summary(material: Material) -> str:
+def summary(contents: RunContents) -> str:
     """What its recipe says it is."""
-    from energan.recipes import RECIPES
-
-    found = RECIPES.get(material.config.get("recipe") or "")
-    return found.summary if found else f"A run of the model {material.config['model']}"
+    found = RECIPES.get(contents.config.get("recipe") or "")
+    return found.summary if found else f"A run of the model {contents.config['model']}"
 
 
-def header(material: Material) -> Rows:
+def header(contents: RunContents) -> Rows:
     """Recipe, model, state, step, seed, hash, version, duration."""
-    config, settings = material.config, material.config["settings"]
+    config, settings = contents.config, contents.config["settings"]
     steps = _at(settings, "training", "steps")
-    reached = f"{material.last_step:,}"
+    reached = f"{contents.last_step:,}"
     if isinstance(steps, int):
         reached += f" of {steps:,}"
-    state = material.attempt("state", material.folder.state) or "unknown"
+    state = contents.attempt("state", contents.folder.state) or "unknown"
     checkpoint = "none"
-    if material.run is not None:
-        kind = "averaged (EMA)" if material.run.weights == "ema" else "raw"
-        checkpoint = f"step {material.run.step:,}, {kind} weights"
+    if contents.run is not None:
+        kind = "averaged (EMA)" if contents.run.weights == "ema" else "raw"
+        checkpoint = f"step {contents.run.step:,}, {kind} weights"
     return [
         ("Recipe", str(config.get("recipe") or "–")),
         ("Model", str(config["model"])),
@@ -37,15 +37,15 @@ def header(material: Material) -> Rows:
         ("Step", reached),
         ("Checkpoint shown", checkpoint),
         ("Seed", str(_at(settings, "seed", otherwise="–"))),
-        ("Time", duration(material.events)),
+        ("Time", training_time(contents.events)),
         ("Hash", str(config.get("hash", "–"))),
         ("Version", f"energan {config.get('energan', '–')}"),
     ]
 
 
-def resolved(material: Material) -> Rows:
+def resolution(contents: RunContents) -> Rows:
     """What was found out when training began: device, data, what a model chose by itself."""
-    known = material.config["resolved"]
+    known = contents.config["resolved"]
     data = known["data"] if isinstance(known["data"], dict) else {}
     told = [f"{data['events']:,} events"] if isinstance(data.get("events"), int) else []
     if data.get("skipped"):
@@ -54,7 +54,7 @@ def resolved(material: Material) -> Rows:
         told.append(f"sha256 {str(data['fingerprint'])[:12]}…")
     name = str(data.get("name", "–"))
     rows = [
-        ("Device", f"{known.get('device', '–')}, {_plural(known.get('threads'), 'thread')}"),
+        ("Device", f"{known.get('device', '–')}, {plural(known['threads'], 'thread')}"),
         ("Precision", _precision(known["precision"])),
         ("Data", f"{name} ({', '.join(told)})" if told else name),
         ("Events", _domain(known["domain"])),
@@ -75,24 +75,24 @@ def resolved(material: Material) -> Rows:
     return rows
 
 
-def flat(settings: dict[str, Any]) -> Rows:
+def flatten(settings: dict[str, Any]) -> Rows:
     """Nested settings as dotted names with values as text."""
-    return [(name, _text(value)) for name, value in dotted(settings)]
+    return [(name, _value_text(value)) for name, value in dotted(settings)]
 
 
-def differing(materials: Sequence[Material]) -> list[tuple[str, list[str]]]:
+def differences(runs: Sequence[RunContents]) -> list[tuple[str, list[str]]]:
     """(setting, its value in each run) where the runs do not agree."""
     each = [
         {"recipe": str(m.config.get("recipe") or "–"), "model": str(m.config["model"])}
-        | dict(flat({n: v for n, v in m.config["settings"].items() if n != "output"}))
-        for m in materials
+        | dict(flatten({n: v for n, v in m.config["settings"].items() if n != "output"}))
+        for m in runs
     ]
     names = {name: None for settings in each for name in settings}
     rows = [(name, [settings.get(name, "–") for settings in each]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
 
 
-def duration(events: list[dict[str, Any]]) -> str:
+def training_time(events: list[dict[str, Any]]) -> str:
     """How long the run trained, breaks between a stop and a resume left out."""
     times = [e["time"] for e in events if isinstance(e.get("time"), (int, float))]
     begun = {e["time"] for e in events if e["event"] in ("start", "resume") and "time" in e}
@@ -100,23 +100,13 @@ def duration(events: list[dict[str, Any]]) -> str:
     for before, after in pairwise(times):
         if after not in begun:
             total += max(after - before, 0.0)
-    if not times:
-        return "–"
-    minutes, seconds = divmod(round(total), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+    return elapsed(round(total)) if times else "–"
 
 
 def _at(settings: Any, *names: str, otherwise: Any = None) -> Any:
     for name in names:
         settings = settings.get(name) if isinstance(settings, dict) else None
     return otherwise if settings is None else settings
-
-
-def _plural(count: object, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _precision(written: object) -> str:
@@ -140,7 +130,7 @@ def _margin(estimate: dict[str, Any]) -> str:
     return text
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.evaluation.metrics_file import read
-from energan.report.html import Pen, Picture, is_number, number, of_drawing
-from energan.report.run.contents import Material
+from energan.io.text import is_number, number
+from energan.report.html import Pen, Picture, draw_figure
+from energan.report.run.contents import RunContents
 from energan.report.run.curves import safe_label
 
 TITLE = "Energy of other data"
@@ -25,7 +26,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass
-class Ranking:
+class EnergyRanking:
     """The rows of one entry. column: which checkpoint; rows: one a set, as texts; says: how."""
 
     column: str
@@ -33,28 +34,28 @@ class Ranking:
     says: str
 
 
-def rankings(material: Material) -> list[Ranking]:
+def tabulate(contents: RunContents) -> list[EnergyRanking]:
     """A table for each entry that can be shown."""
-    return [_ranking(entry) for entry in _shown(material)]
+    return [_ranking(entry) for entry in _shown(contents)]
 
 
-def pictures(material: Material) -> list[Picture]:
+def draw_newest(contents: RunContents) -> list[Picture]:
     """Histograms of the newest entry."""
-    found = _shown(material)
-    picture = energies(found[-1]) if found else None
+    found = _shown(contents)
+    picture = draw_energies(found[-1]) if found else None
     return [picture] if picture else []
 
 
-def _shown(material: Material) -> list[dict[str, Any]]:
+def _shown(contents: RunContents) -> list[dict[str, Any]]:
     whole = []
-    for entry in read(material.folder.path).outside:
+    for entry in read(contents.folder.path).outside:
         sets = [s for s in entry["sets"] if isinstance(s, dict) and is_number(s.get("auroc"))]
         if sets and isinstance(entry.get("held_out"), dict):
             whole.append({**entry, "sets": sets})
     return whole
 
 
-def _ranking(entry: dict[str, Any]) -> Ranking:
+def _ranking(entry: dict[str, Any]) -> EnergyRanking:
     own = entry["held_out"]
     weights = "EMA" if entry.get("weights") == "ema" else entry.get("weights")
     rows = [
@@ -71,10 +72,10 @@ def _ranking(entry: dict[str, Any]) -> Ranking:
         f"mean energy {number(own.get('mean_energy'))}; seed {entry.get('seed')}; intervals: "
         f"{entry.get('interval')}; energan {entry.get('energan')}."
     )
-    return Ranking(f"Step {number(entry.get('step'))}, {weights} weights", rows, says)
+    return EnergyRanking(f"Step {number(entry.get('step'))}, {weights} weights", rows, says)
 
 
-def energies(entry: dict[str, Any]) -> Picture | None:
+def draw_energies(entry: dict[str, Any]) -> Picture | None:
     """A row of histograms for each set, that of held-out data behind it; None without energies."""
     shares = _numbers(entry.get("shares"))
     own, *others = (_levels(found, shares) for found in (entry["held_out"], *entry["sets"]))
@@ -110,7 +111,7 @@ def energies(entry: dict[str, Any]) -> Picture | None:
         "is below 0.5. Each histogram has its own height."
     )
     size = (4.7, 0.9 + 0.36 * len(rows))
-    return of_drawing("energies-of-other-data", TITLE, says, draw, size, tall=len(rows) > 5)
+    return draw_figure("energies-of-other-data", TITLE, says, draw, size, tall=len(rows) > 5)
 
 
 def _numbers(values: Any) -> Values:

@@ -9,13 +9,13 @@ from torch import Tensor
 from energan.data import DataSet
 from energan.experiment.callbacks import landscapes
 from energan.inference.run import Run
-from energan.report.figures import landscape
-from energan.report.html import Pen, Picture, of_drawing
+from energan.report import energy_map
+from energan.report.html import Pen, Picture, draw_figure
 
 SHOWN, SIDE, LINE = 2000, 121, 400
 
 
-def points(
+def draw_points(
     run: Run, x: Tensor | None, data: DataSet | None, margin: Callable[[int], float] | None
 ) -> list[Picture]:
     """A scatter of samples (N, D) over data, and the energy over the box that holds them.
@@ -53,7 +53,7 @@ def _scatter(x: Tensor, real: Tensor | None) -> Picture:
     )
     if x.shape[1] > 2:
         says += f" The first two of {x.shape[1]} coordinates."
-    return of_drawing("points", "Samples and data", says, draw, (4.7, 4.2))
+    return draw_figure("points", "Samples and data", says, draw, (4.7, 4.2))
 
 
 def _map(
@@ -61,18 +61,18 @@ def _map(
 ) -> Picture:
     """Contours of U, and arrows of −∇U, over the box of the data, or of the samples."""
     shown = torch.empty(0, 2) if real is None else real[: landscapes.SHOWN]
-    land = landscape.surveyed(run, corners, torch.empty(0, 2), shown, SIDE)
+    land = energy_map.survey(run, corners, torch.empty(0, 2), shown, SIDE)
 
     def draw(axes: Any, pen: Pen) -> None:
-        filled = landscape.terrain(axes, land, landscape.ends([land]))
+        filled = energy_map.draw_map(axes, land, energy_map.energy_range([land]))
         axes.figure.colorbar(
             filled, ax=axes, label="U(x)", pad=0.02, shrink=0.9
         ).outline.set_visible(False)
         if level is not None and float(land.energy.min()) < level < float(land.energy.max()):
             across, up = landscapes.lines(*corners, SIDE)
             axes.contour(across, up, land.energy, [level], colors="white", linewidths=1.2)
-        landscape.arrows(axes, land)
-        landscape.dots(axes, land)
+        energy_map.draw_arrows(axes, land)
+        energy_map.draw_points(axes, land)
 
     says = (
         "The energy over the plane, with data in black; low (bright) where the model sees data. "
@@ -80,7 +80,7 @@ def _map(
     )
     if level is not None:
         says += f" Thick white line: U = m = {level:.3g}, where one crosses the box."
-    return of_drawing("energy-map", "Energy map", says, draw, (4.7, 4.2))
+    return draw_figure("energy-map", "Energy map", says, draw, (4.7, 4.2))
 
 
 def _line(
@@ -111,7 +111,7 @@ def _line(
         axes.legend(loc="upper left")
 
     says = "Densities of samples and data, and the energy, which should be low where data lies."
-    return of_drawing("points", "Samples, data and energy", says, draw)
+    return draw_figure("points", "Samples, data and energy", says, draw)
 
 
 def _plane(x: Tensor) -> tuple[Any, Any]:

@@ -14,10 +14,11 @@ from energan.evaluation.neighbours import among
 from energan.inference import latents
 from energan.inference.run import Run
 from energan.io import pictures
-from energan.report.html import Picture, number, of_image
-from energan.report.run.contents import Material
+from energan.io.text import number
+from energan.report.html import Picture, encode_image
+from energan.report.run.contents import RunContents
 
-FRESH, EXTREMES, JUDGED = 64, 24, 1000
+FRESH, EXTREMES, SCORED = 64, 24, 1000
 PAIRS, STEPS = 4, 9
 TRANSLATED = 12
 QUERIES, NEAREST = 8, 3
@@ -27,13 +28,13 @@ LARGEST = 1400
 """Pixels across, beyond which a picture of images is reduced."""
 
 
-def fresh(x: Tensor, domain: Domain, about: str) -> Picture:
+def draw_fresh(x: Tensor, domain: Domain, about: str) -> Picture:
     """A grid of the first samples."""
     says = f"{min(FRESH, len(x))} samples as they come, none chosen ({about})."
-    return of_image("samples", "Fresh samples", says, _grid(x[:FRESH], domain), tall=True)
+    return encode_image("samples", "Fresh samples", says, _grid(x[:FRESH], domain), tall=True)
 
 
-def translated(run: Run, data: DataSet, about: str) -> list[Picture]:
+def draw_translations(run: Run, data: DataSet, about: str) -> list[Picture]:
     """Strips of held-out pairs: source, target, and what the run makes of the source."""
     kept = data if data.held_out is None else data.held_out
     batch = kept.gather(torch.arange(min(TRANSLATED, len(kept))))
@@ -43,10 +44,10 @@ def translated(run: Run, data: DataSet, about: str) -> list[Picture]:
     says = (
         f"Source, target and result of the first {len(made)} held-out pairs, none chosen ({about})."
     )
-    return [of_image("samples", "Held-out pairs", says, _grid(x, domain, columns=6), tall=True)]
+    return [encode_image("samples", "Held-out pairs", says, _grid(x, domain, columns=6), tall=True)]
 
 
-def extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
+def draw_extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
     """The samples (N, *event) of lowest and of highest energy (N,)."""
     order = energy.argsort()
     count = min(EXTREMES, len(x) // 2)
@@ -63,11 +64,11 @@ def extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
         if name == "best":
             says += " Where all are alike, the energy favours a few easy images."
         image = _grid(x[chosen], domain, columns=8)
-        found.append(of_image(f"energy-{name}", title, says, image))
+        found.append(encode_image(f"energy-{name}", title, says, image))
     return found
 
 
-def interpolations(run: Run, seed: int = 0) -> list[Picture]:
+def draw_interpolations(run: Run, seed: int = 0) -> list[Picture]:
     """Images along the way between pairs of latents; none if the sampler has no latents."""
     z = latents.drawn(run, 2 * PAIRS, seed)
     if z is None:
@@ -84,11 +85,11 @@ def interpolations(run: Run, seed: int = 0) -> list[Picture]:
         path = way(z[:PAIRS], z[PAIRS:], STEPS).flatten(0, 1)
         labels = latents.a_class_each(run, PAIRS, STEPS)
         image = _grid(latents.images(run, path, labels), run.domain, columns=STEPS)
-        made.append(of_image(f"interpolation-{name}", f"Interpolation, {name}", says, image))
+        made.append(encode_image(f"interpolation-{name}", f"Interpolation, {name}", says, image))
     return made
 
 
-def nearest_training(x: Tensor, data: DataSet, domain: Domain) -> Picture:
+def draw_neighbours(x: Tensor, data: DataSet, domain: Domain) -> list[Picture]:
     """Samples, each above its nearest training images."""
     queries = x[:COMPARED]
     distances, rows = among(queries, data, NEAREST)
@@ -103,14 +104,14 @@ def nearest_training(x: Tensor, data: DataSet, domain: Domain) -> Picture:
         rows = torch.arange(min(COMPARED, len(data.held_out)))
         held_out, _ = among(data.held_out.gather(rows).x.cpu(), data, 1)
         says += f", of held-out images {_median(held_out)}: far less would mean copies"
-    return of_image("neighbours", "Nearest training images", says + ".", image)
+    return [encode_image("neighbours", "Nearest training images", says + ".", image)]
 
 
 @torch.no_grad()
-def reconstructions(run: Run, data: DataSet) -> list[Picture]:
+def draw_reconstructions(run: Run, data: DataSet) -> list[Picture]:
     """Held-out images that the energy likes least and most, above what D makes of them."""
     held_out = data.held_out if data.held_out is not None else data
-    x = held_out.gather(torch.arange(min(JUDGED, len(held_out)))).x.float().cpu()
+    x = held_out.gather(torch.arange(min(SCORED, len(held_out)))).x.float().cpu()
     if _scored(run, x[:1]).reconstruction is None:
         return []
     parts = [_scored(run, part) for part in x.split(latents.AT_ONCE)]
@@ -133,7 +134,7 @@ def reconstructions(run: Run, data: DataSet) -> list[Picture]:
         )
         if name == "worst":
             says += " What is lost there is what the energy has not learnt of the data."
-        found.append(of_image(f"reconstruction-{name}", title, says, _stacked(pairs, gap=0)))
+        found.append(encode_image(f"reconstruction-{name}", title, says, _stacked(pairs, gap=0)))
     return found
 
 
@@ -170,17 +171,17 @@ SHOWN, LARGEST_TIMELINE = 8, 560
 STEP = re.compile(r"step-(\d+)\.png$")
 
 
-def timeline(material: Material, folder: Path) -> list[Picture]:
+def timeline(contents: RunContents, folder: Path) -> list[Picture]:
     """The first picture in one of the run's folders, the last, and some between; SHOWN at most."""
     found = sorted(
         (int(m[1]), path) for path in folder.glob("*.png") if (m := STEP.search(path.name))
     )
     if not found and folder.is_dir() and any(folder.glob("*.npz")):
         what = folder.name
-        material.lacking[what] = f"its {what} are no pictures; they lie in {what}/ as .npz"
+        contents.notes[what] = f"its {what} are no pictures; they lie in {what}/ as .npz"
     made = []
     for step, path in _spread(found):
-        picture = material.attempt(f"{folder.name} of step {step:,}", partial(_picture, step, path))
+        picture = contents.attempt(f"{folder.name} of step {step:,}", partial(_picture, step, path))
         if picture is not None:
             made.append(picture)
     return made
@@ -197,4 +198,4 @@ def _picture(step: int, path: Path) -> Picture:
     with Image.open(path) as opened:
         image = opened.convert("RGB" if opened.mode not in ("L", "RGB") else opened.mode)
     image.thumbnail((LARGEST_TIMELINE, LARGEST_TIMELINE))
-    return of_image(path.stem, f"Step {step:,}", "", image)
+    return encode_image(path.stem, f"Step {step:,}", "", image)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from energan.io.text import is_number, number
 from energan.metrics.catalogue import title_of
-from energan.report.html import Pen, Picture, is_number, number, of_drawing
-from energan.report.run.contents import Material
+from energan.report.html import Pen, Picture, draw_figure
+from energan.report.run.contents import RunContents
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 
@@ -45,9 +46,9 @@ class Table:
     mixed: bool
 
 
-def table(materials: Sequence[Material]) -> Table | None:
+def tabulate(runs: Sequence[RunContents]) -> Table | None:
     """All evaluations of all runs; None if there is none."""
-    entries = [(m, e) for m in materials for e in m.evaluations]
+    entries = [(m, e) for m in runs for e in m.evaluations]
     if not entries:
         return None
     found = [{m["name"]: m for m in e["metrics"]} for _, e in entries]
@@ -56,22 +57,22 @@ def table(materials: Sequence[Material]) -> Table | None:
     columns = [(m.label, _column(e)) for m, e in entries]
     told: dict[str, list[str]] = {}
     for (label, when), (_, entry) in zip(columns, entries, strict=True):
-        who = f"{label}, {when}" if len(materials) > 1 else when
+        who = f"{label}, {when}" if len(runs) > 1 else when
         told.setdefault(_protocol(entry), []).append(who)
     protocols = [("; ".join(who), says) for says, who in told.items()]
     means = {_means(e) for _, e in entries}
     return Table(columns, rows, footnotes, protocols, len(means) > 1)
 
 
-def classes(material: Material) -> Picture | None:
+def draw_class_coverage(contents: RunContents) -> list[Picture]:
     """The share of each class among samples, of the newest evaluation that has them."""
-    for entry in reversed(material.evaluations):
+    for entry in reversed(contents.evaluations):
         for metric in entry["metrics"]:
             if metric["name"] == "class_coverage":
                 shares, names = _shares(metric.get("details"))
                 if shares:
-                    return _bars(shares, names, metric, entry)
-    return None
+                    return [_bars(shares, names, metric, entry)]
+    return []
 
 
 def _row(name: str, found: list[dict[str, Any]], footnotes: list[str]) -> Row:
@@ -186,4 +187,4 @@ def _bars(
         f"{_column(entry)}: {there} covered. Dashed: equal shares. A class that is missing or far "
         "below the others has been dropped by the sampler."
     )
-    return of_drawing("classes", "Class coverage", says[:1].upper() + says[1:], draw)
+    return draw_figure("classes", "Class coverage", says[:1].upper() + says[1:], draw)

@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from energan.io.text import number, plural
 from energan.metrics import catalogue, interval
-from energan.report.html import number
-from energan.report.sweep.records import WORST, Searched, score_of, settings_of
+from energan.report.sweep.labels import trial_label
+from energan.report.sweep.records import WORST, SweepRecords, score_of
 
 Scores = NDArray[np.float64]
 RESAMPLES = 1000
@@ -27,11 +28,7 @@ def sign_of(metric: str | None) -> str:
     return catalogue.sign_of(metric or "score")
 
 
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def headline(one: Searched) -> str:
+def headline(one: SweepRecords) -> str:
     """How many trials, what became of them, the best."""
     states, recorded = one.states, len(one.records)
     asked = max(len(one.asked), recorded)
@@ -45,14 +42,14 @@ def headline(one: Searched) -> str:
     if best is None:
         return f"{text} None has a score yet."
     score = score_of(best, one.metric)
-    settings = settings_of(one, best)
+    settings = trial_label(one, best)
     return f"{text} Best {sign_of(one.metric)}: {number(score)}" + (
         f", at {settings}." if settings else "."
     )
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRow:
     """Of one sweep: its median, quartiles, and the share of runs beyond each threshold."""
 
     label: str
@@ -67,11 +64,11 @@ class Comparison:
     """columns: the thresholds, as titles. says: in words, a sentence for each pair of sweeps."""
 
     columns: list[str]
-    rows: list[Row]
+    rows: list[SweepRow]
     says: list[str]
 
 
-def compare(sweeps: Sequence[Searched]) -> Comparison | None:
+def compare(sweeps: Sequence[SweepRecords]) -> Comparison | None:
     """Medians, shares beyond round thresholds, and which of two sweeps scores better; None without
     scores. Diverged runs are in it where the metric has a worst value."""
     found = [(one, np.array([s for _, s in one.scored()], dtype=np.float64)) for one in sweeps]
@@ -86,7 +83,7 @@ def compare(sweeps: Sequence[Searched]) -> Comparison | None:
         low, high = np.quantile(scores, (0.25, 0.75))
         shares = [scores >= limit if higher else scores <= limit for limit in limits]
         rows.append(
-            Row(
+            SweepRow(
                 one.label,
                 len(scores),
                 f"{number(float(np.median(scores)))} ({number(ends.low)} – {number(ends.high)})",

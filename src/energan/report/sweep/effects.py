@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from energan.io.text import number, plural
 from energan.metrics import over_seeds
 from energan.metrics.decomposition import (
     Anova,
@@ -16,17 +17,10 @@ from energan.metrics.decomposition import (
     estimated_shares,
     functional_anova,
 )
-from energan.report.html import Pen, Picture, number, of_drawing
-from energan.report.sweep.comparison import percent, plural, sign_of
-from energan.report.sweep.records import (
-    WORST,
-    Record,
-    Searched,
-    file_name,
-    index_of,
-    short,
-    written,
-)
+from energan.report.html import Pen, Picture, draw_figure
+from energan.report.sweep.comparison import percent, sign_of
+from energan.report.sweep.labels import axis_label, axis_value, file_name
+from energan.report.sweep.records import WORST, Record, SweepRecords, index_of
 
 PAIRS = 5
 """Joint effects that are told, the largest."""
@@ -47,7 +41,7 @@ class Importance:
     numbers: Record = field(default_factory=dict)
 
 
-def importance(one: Searched) -> Importance | None:
+def importance(one: SweepRecords) -> Importance | None:
     """Of the axes that vary among the trials with a score; None if there are none."""
     found = [(r, s) for r, s in one.scored() if one.varied.keys() <= r["values"].keys()]
     if not found or not one.varied:
@@ -67,10 +61,10 @@ def importance(one: Searched) -> Importance | None:
     levels = np.stack(columns, 1)
     grid = as_grid(levels, scores)
     if grid is not None and grid.size == one.count:
-        _exact(made, names, functional_anova(grid))
+        _decompose(made, names, functional_anova(grid))
     else:
         try:
-            _sampled(made, names, estimated_shares(levels, scores), one.count)
+            _estimate(made, names, estimated_shares(levels, scores), one.count)
         except ValueError as error:
             made.says.append(f"No shares of the variance: {error}.")
             return made
@@ -85,15 +79,17 @@ def importance(one: Searched) -> Importance | None:
     return made
 
 
-def _exact(made: Importance, names: list[str], found: Anova) -> None:
+def _decompose(made: Importance, names: list[str], found: Anova) -> None:
     made.second = "With all others"
     if not found.variance:
         made.says.append("All trials score the same: there is no variance to share out.")
         return
     order = sorted(range(len(names)), key=lambda i: -found.main[i])
-    made.rows = [(short(names[i]), percent(found.main[i]), percent(found.total[i])) for i in order]
+    made.rows = [
+        (axis_label(names[i]), percent(found.main[i]), percent(found.total[i])) for i in order
+    ]
     pairs = sorted(found.pairs.items(), key=lambda pair: -pair[1])[:PAIRS]
-    made.pairs = [(_both(names, i, j), percent(share)) for (i, j), share in pairs]
+    made.pairs = [(_pair_label(names, i, j), percent(share)) for (i, j), share in pairs]
     made.says.append(
         "The whole grid is there, so the shares are exact (functional ANOVA): Var E[y | x] / Var y "
         "of an axis alone, E Var[y | the others] / Var y with all that it does jointly. Each "
@@ -102,20 +98,24 @@ def _exact(made: Importance, names: list[str], found: Anova) -> None:
     made.numbers = {
         "method": "functional ANOVA of the whole grid",
         "axes": {n: {"main": found.main[i], "total": found.total[i]} for i, n in enumerate(names)},
-        "pairs": {_both(names, i, j): share for (i, j), share in found.pairs.items()},
+        "pairs": {_pair_label(names, i, j): share for (i, j), share in found.pairs.items()},
     }
-    bars = [(short(names[i]), found.main[i], None, found.total[i]) for i in order]
-    made.picture = _picture(made.label, bars, "Dark: alone. Pale: with all that it does jointly.")
+    bars = [(axis_label(names[i]), found.main[i], None, found.total[i]) for i in order]
+    made.picture = _draw_shares(
+        made.label, bars, "Dark: alone. Pale: with all that it does jointly."
+    )
 
 
-def _sampled(made: Importance, names: list[str], found: Shares, count: int | None) -> None:
+def _estimate(made: Importance, names: list[str], found: Shares, count: int | None) -> None:
     made.second = "95 % interval"
     order = sorted(range(len(names)), key=lambda i: -found.main[i].share)
-    made.rows = [(short(names[i]), *_told(found.main[i])) for i in order]
+    made.rows = [(axis_label(names[i]), *_with_interval(found.main[i])) for i in order]
     rest = Estimate(1 - found.additive.share, 1 - found.additive.high, 1 - found.additive.low)
-    made.rows.append(("jointly, and chance", *_told(rest)))
+    made.rows.append(("jointly, and chance", *_with_interval(rest)))
     pairs = sorted(found.pairs.items(), key=lambda pair: -pair[1].share)[:PAIRS]
-    made.pairs = [(_both(names, i, j), "{} ({})".format(*_told(e))) for (i, j), e in pairs]
+    made.pairs = [
+        (_pair_label(names, i, j), "{} ({})".format(*_with_interval(e))) for (i, j), e in pairs
+    ]
     of = f" of {count:,}" if count else ""
     made.says.append(
         f"Estimated from {plural(found.count, 'trial')}{of} by an additive model of "
@@ -134,20 +134,20 @@ def _sampled(made: Importance, names: list[str], found: Shares, count: int | Non
         "coefficients": found.coefficients,
         "axes": {n: vars(found.main[i]) for i, n in enumerate(names)},
         "additive": vars(found.additive),
-        "pairs": {_both(names, i, j): vars(e) for (i, j), e in found.pairs.items()},
+        "pairs": {_pair_label(names, i, j): vars(e) for (i, j), e in found.pairs.items()},
     }
     bars = [
-        (short(names[i]), _unit(e.share), (_unit(e.low), _unit(e.high)), None)
+        (axis_label(names[i]), _clamp(e.share), (_clamp(e.low), _clamp(e.high)), None)
         for i in order
         for e in [found.main[i]]
     ]
-    made.picture = _picture(made.label, bars, "Lines: 95 % intervals over trials.")
+    made.picture = _draw_shares(made.label, bars, "Lines: 95 % intervals over trials.")
 
 
 Bar = tuple[str, float, tuple[float, float] | None, float | None]
 
 
-def _picture(label: str, bars: Sequence[Bar], caption: str) -> Picture:
+def _draw_shares(label: str, bars: Sequence[Bar], caption: str) -> Picture:
     def draw(axes: Any, pen: Pen) -> None:
         colour = pen.colours[0]
         for i, (_, share, ends, total) in enumerate(bars):
@@ -166,10 +166,12 @@ def _picture(label: str, bars: Sequence[Bar], caption: str) -> Picture:
 
     title = f"What the scores of {label} depend on"
     size = (4.7, 0.8 + 0.27 * len(bars))
-    return of_drawing(f"axes-{file_name(label)}", title, caption, draw, size)
+    return draw_figure(f"axes-{file_name(label)}", title, caption, draw, size)
 
 
-def _means(one: Searched, found: list[tuple[Record, float]]) -> dict[str, list[tuple[str, ...]]]:
+def _means(
+    one: SweepRecords, found: list[tuple[Record, float]]
+) -> dict[str, list[tuple[str, ...]]]:
     """Of each value of each axis: how many trials scored, their mean, Student's interval of three
     at least, the best, how many diverged and how many failed."""
     means: dict[str, list[tuple[str, ...]]] = {}
@@ -182,29 +184,25 @@ def _means(one: Searched, found: list[tuple[Record, float]]) -> dict[str, list[t
             )
             ill = f"{states['diverged']:,}", f"{states['failed']:,}"
             if not own:
-                rows.append((written(value), "0", "–", "–", "–", *ill))
+                rows.append((axis_value(value), "0", "–", "–", "–", *ill))
                 continue
             ends = over_seeds(own) if len(own) > 2 else None
             told = f"{number(ends.low)} – {number(ends.high)}" if ends else "–"
             best = max(own) if one.better == "higher" else min(own)
             mean = number(float(np.mean(own)))
-            rows.append((written(value), f"{len(own):,}", mean, told, number(best), *ill))
+            rows.append((axis_value(value), f"{len(own):,}", mean, told, number(best), *ill))
         means[axis] = rows
     return means
 
 
-def title_of_means(one: Searched) -> str:
-    return f"Mean {sign_of(one.metric)}"
+def _pair_label(names: list[str], i: int, j: int) -> str:
+    return f"{axis_label(names[i])} × {axis_label(names[j])}"
 
 
-def _both(names: list[str], i: int, j: int) -> str:
-    return f"{short(names[i])} × {short(names[j])}"
-
-
-def _told(e: Estimate) -> tuple[str, str]:
+def _with_interval(e: Estimate) -> tuple[str, str]:
     """A share and its interval, within what a share can be."""
-    return percent(_unit(e.share)), f"{percent(_unit(e.low))} – {percent(_unit(e.high))}"
+    return percent(_clamp(e.share)), f"{percent(_clamp(e.low))} – {percent(_clamp(e.high))}"
 
 
-def _unit(share: float) -> float:
+def _clamp(share: float) -> float:
     return min(max(share, 0.0), 1.0)

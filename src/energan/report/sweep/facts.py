@@ -8,10 +8,12 @@ from statistics import mean
 from typing import Any
 
 from energan.errors import EnerganError
+from energan.experiment.settings import load
+from energan.io.text import elapsed, number, plural
 from energan.metrics import over_seeds
-from energan.report.html import number
-from energan.report.sweep.comparison import metric_name, plural, sign_of, worst_text
-from energan.report.sweep.records import Record, Searched, relative, score_of, settings_of, written
+from energan.report.sweep.comparison import metric_name, sign_of, worst_text
+from energan.report.sweep.labels import axis_value, trial_label
+from energan.report.sweep.records import Record, SweepRecords, relative, score_of
 
 Facts = list[tuple[str, str]]
 BEST, WORST_SHOWN, REASONS, NAMED = 10, 5, 8, 8
@@ -22,7 +24,7 @@ OWN_SCALE = (
 
 
 @dataclass(frozen=True)
-class Line:
+class TrialLine:
     """A trial in a table. values: on the axes that vary. link: to its run, if it is there."""
 
     place: str
@@ -36,18 +38,18 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class TrialRanking:
     """Of one sweep: its best trials and its worst, with their other scores and their settings."""
 
     label: str
     metric: str
     others: list[str]
     axes: list[str]
-    best: list[Line]
-    worst: list[Line]
+    best: list[TrialLine]
+    worst: list[TrialLine]
 
 
-def ranking(one: Searched, home: Path) -> Ranking:
+def ranking(one: SweepRecords, home: Path) -> TrialRanking:
     """home: the folder of the page."""
     ranked = one.ranked()
     others = list({name: None for r in ranked for name in r["scores"] if name != one.metric})
@@ -55,26 +57,26 @@ def ranking(one: Searched, home: Path) -> Ranking:
     shown = places[:BEST]
     worst = places[max(len(shown), len(ranked) - WORST_SHOWN) :]
 
-    def line(place: int, record: Record) -> Line:
+    def line(place: int, record: Record) -> TrialLine:
         found = record["scores"][one.metric]
         low, high = found.get("low"), found.get("high")
         ends = "" if low is None or high is None else f"{number(low)} – {number(high)}"
-        values = [written(record["values"].get(name, "–")) for name in one.varied]
+        values = [axis_value(record["values"].get(name, "–")) for name in one.varied]
         more = [number(score_of(record, name)) for name in others]
         run = one.run(record)
-        return Line(
+        return TrialLine(
             f"{place:,}", number(found["value"]), ends, more, values,
-            duration(record.get("seconds", math.nan)), record["id"],
+            elapsed(record.get("seconds", math.nan)), record["id"],
             relative(run, home) if run.is_dir() else "",
         )  # fmt: skip
 
-    return Ranking(
+    return TrialRanking(
         one.label, sign_of(one.metric), [sign_of(name) for name in others],
         list(one.varied), [line(*pair) for pair in shown], [line(*pair) for pair in worst],
     )  # fmt: skip
 
 
-def reasons(one: Searched) -> list[tuple[str, str, int, list[str]]]:
+def reasons(one: SweepRecords) -> list[tuple[str, str, int, list[str]]]:
     """(state, reason, how many, settings of some) of trials without a score, the most frequent
     first."""
     found: dict[tuple[str, str], list[Record]] = {}
@@ -84,12 +86,12 @@ def reasons(one: Searched) -> list[tuple[str, str, int, list[str]]]:
             found.setdefault((r["state"], why), []).append(r)
     often = sorted(found.items(), key=lambda pair: -len(pair[1]))[:REASONS]
     return [
-        (state, why, len(own), [f"{settings_of(one, r)} ({r['id']})" for r in own[:NAMED]])
+        (state, why, len(own), [f"{trial_label(one, r)} ({r['id']})" for r in own[:NAMED]])
         for (state, why), own in often
     ]
 
 
-def times(one: Searched) -> Facts:
+def times(one: SweepRecords) -> Facts:
     """Seconds a trial, what was spent, what the whole grid takes at the mean of those that ran."""
     spent = [
         (float(r["seconds"]), float(r.get("scoring_seconds", 0.0)), int(r.get("threads", 1)))
@@ -104,9 +106,9 @@ def times(one: Searched) -> Facts:
     if unit == "device hours":
         hours = [seconds / 3600 for seconds in each]
     rows = [
-        ("A trial", f"{duration(mean(t for t, _, _ in spent))} of training, "
-                    f"{duration(mean(s for _, s, _ in spent))} of scoring, on average; "
-                    f"{duration(min(each))} to {duration(max(each))} together"),
+        ("A trial", f"{elapsed(mean(t for t, _, _ in spent))} of training, "
+                    f"{elapsed(mean(s for _, s, _ in spent))} of scoring, on average; "
+                    f"{elapsed(min(each))} to {elapsed(max(each))} together"),
         ("So far", f"{number(round(sum(hours), 3))} {unit}, of trials that ended"),
     ]  # fmt: skip
     steps = [r["steps"] for r in one.records if isinstance(r.get("steps"), int)]
@@ -127,13 +129,13 @@ def times(one: Searched) -> Facts:
     return rows
 
 
-def provenance(one: Searched) -> Facts:
+def provenance(one: SweepRecords) -> Facts:
     """What the scores are of and made with, so that another knows what they compare with."""
     about: Record = next((r["extractor"] for r in one.records if r.get("extractor")), {})
     rows = [("Sweep", f"{one.name}: {one.definition.get('summary') or 'no summary'}")]
     rows.append(("Recipe", str(one.definition.get("recipe") or _all(one, "recipe") or "–")))
     for name, values in one.axes.items():
-        rows.append((f"Axis {name}", ", ".join(written(value) for value in values)))
+        rows.append((f"Axis {name}", ", ".join(axis_value(value) for value in values)))
     note = f" {OWN_SCALE}." if "inception_score" in (one.metric or "") else ""
     rows.append(("Ranked by", f"{metric_name(one.metric)}, {one.better} is better.{note} "
                               f"{worst_text(one.metric)}"))  # fmt: skip
@@ -155,7 +157,7 @@ def provenance(one: Searched) -> Facts:
     return rows
 
 
-def notes(one: Searched) -> list[str]:
+def notes(one: SweepRecords) -> list[str]:
     """What a reader must know before the figures."""
     found = []
     steps = sorted({r["steps"] for r in one.records if isinstance(r.get("steps"), int)
@@ -183,10 +185,8 @@ def notes(one: Searched) -> list[str]:
     return [f"{one.label}: {text}" for text in found]
 
 
-def recipe_steps(one: Searched) -> int | None:
+def recipe_steps(one: SweepRecords) -> int | None:
     """Training steps of the recipe at its full length; None if it is not known here."""
-    from energan.experiment.settings import load
-
     name = one.definition.get("recipe") or next((r.get("recipe") for r in one.records), None)
     try:
         return int(load(str(name)).settings.training.steps) if name else None
@@ -194,22 +194,11 @@ def recipe_steps(one: Searched) -> int | None:
         return None
 
 
-def duration(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
 def percent_of(share: float) -> str:
     return f"{100 * share:.4g} %"
 
 
-def _projected(one: Searched, hours: Sequence[float], unit: str, each: float) -> str:
+def _projected(one: SweepRecords, hours: Sequence[float], unit: str, each: float) -> str:
     assert one.count is not None
     text = f"about {number(each * one.count)} {unit} for {one.count:,} trials"
     if len(hours) > 1:
@@ -220,7 +209,7 @@ def _projected(one: Searched, hours: Sequence[float], unit: str, each: float) ->
     return text + ("" if not one.missing else "; those still to come may take longer or shorter")
 
 
-def _all(one: Searched, key: str) -> str | None:
+def _all(one: SweepRecords, key: str) -> str | None:
     """The values that the records have there, as text."""
     found: dict[Any, None] = {r[key]: None for r in one.records if r.get(key) is not None}
     return ", ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in found) if found else None

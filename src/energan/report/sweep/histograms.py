@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.report.html import COLOURS, Pen, Picture, of_drawing
-from energan.report.sweep.comparison import metric_name, plural, sign_of
-from energan.report.sweep.records import WORST, Record, Searched, file_name, same, short, written
+from energan.report.html import Pen, Picture, draw_figure
+from energan.report.sweep.comparison import sign_of
+from energan.report.sweep.records import WORST, Record, SweepRecords
 
 Where = Callable[[Record], bool]
 MOST_BINS = 40
+TINY = 1e-300
+"""Scores below are 0: their fractions are no floats."""
 ACROSS = 3
 SMALL = 30
 """Runs below which shares in bins say little."""
@@ -45,7 +46,7 @@ class Panel:
     groups: list[Group]
 
 
-def group(one: Searched, where: Where = lambda record: True) -> Group:
+def group_of(one: SweepRecords, where: Where = lambda record: True) -> Group:
     """The runs of a sweep, or those of `where`."""
     chosen = [record for record in one.records if where(record)]
     states = [record["state"] for record in chosen]
@@ -67,8 +68,8 @@ def edges(groups: Sequence[Group], metric: str | None) -> NDArray[np.float64]:
     low, high = float(every.min()), float(every.max())
     if metric in WORST:
         low = min(WORST[metric], low)
-    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-300):
-        width = _round(abs(high) / 5) if high else 1.0
+    if high - low <= 1e-9 * max(abs(low), abs(high), TINY):
+        width = _round(abs(high) / 5) if abs(high) > TINY else 1.0
         first = math.floor(high / width)
         last = first + 1
     else:
@@ -112,7 +113,7 @@ def numbers(panels: Sequence[Panel], ends: NDArray[np.float64], metric: str | No
     }
 
 
-def figure(
+def draw_histograms(
     name: str, title: str, caption: str, panels: Sequence[Panel], metric: str | None, across: int
 ) -> tuple[Picture, Record]:
     """Panels in rows of `across`, all with the same bins and scales, and the numbers behind."""
@@ -143,7 +144,7 @@ def figure(
             if i % across == 0:
                 cell.set_ylabel("runs, %")
 
-    picture = of_drawing(name, title, caption, draw, size)
+    picture = draw_figure(name, title, caption, draw, size)
     return picture, numbers(panels, ends, metric)
 
 
@@ -170,107 +171,6 @@ def _draw(axes: Any, panel: Panel, ends: NDArray[np.float64], pen: Pen, apart: b
         axes.set_title(panel.title, fontsize=9, color=pen.ink)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="upper right", fontsize=7, handlelength=1.2)
-
-
-# --- which figures there are ----------------------------------------------------------------------
-
-
-def of_grids(sweeps: Sequence[Searched]) -> list[tuple[Picture, Record]]:
-    """All histograms of sweeps with one metric; figures 2 and 3 where the axes are the paper's."""
-    metric = sweeps[0].metric
-    told = _counted(sweeps)
-    layers = [one for one in sweeps if {"nLayerG", "nLayerD"} <= one.axes.keys()]
-    name = metric_name(metric)
-    made = []
-    if len(layers) == len(sweeps):
-        limits = (None, 4, 3)
-        titles = ("(a) all", "(b) nLayerG, nLayerD ≤ 4", "(c) nLayerG, nLayerD ≤ 3")
-        panels = [
-            Panel(title, [group(one, where=_shallow(limit)) for one in sweeps])
-            for title, limit in zip(titles, limits, strict=True)
-        ]
-        caption = f"Share of runs in each bin, as figure 2 of Zhao et al. 2017. {told}"
-        made.append(figure("figure-2", f"{name} of all runs", caption, panels, metric, 3))
-    else:
-        panel = Panel("", [group(one) for one in sweeps])
-        caption = f"Share of runs in each bin. {told}"
-        made.append(figure("histogram", f"{name} of all runs", caption, [panel], metric, 1))
-    for one in sweeps:
-        if {"optimD", "optimG", "lr"} <= one.varied.keys():
-            behind = [other for other in sweeps if other is not one]
-            made.append(_by_optimiser(one, behind))
-    return made
-
-
-def of_axis(one: Searched, axis: str) -> tuple[Picture, Record] | None:
-    """The runs of each value of an axis, as outlines; None if there are too many to tell apart."""
-    values = one.varied[axis]
-    if len(values) > len(COLOURS):
-        return None
-    groups = [
-        replace(group(one, where=_at(axis, value)), label=written(value), colour=i)
-        for i, value in enumerate(values)
-    ]
-    groups = [g for g in groups if g.n]
-    if not groups:
-        return None
-    title = f"{metric_name(one.metric)} by {short(axis)}"
-    file = f"{file_name(one.label)}-by-{file_name(axis)}"
-    return figure(file, title, "", [Panel("", groups)], one.metric, 1)
-
-
-def _by_optimiser(one: Searched, behind: Sequence[Searched]) -> tuple[Picture, Record]:
-    """Figure 3: a panel for each (optimD, optimG, lr), and behind it what it is compared with."""
-    axes = ("optimD", "optimG", "lr")
-    others = [group(other) for other in behind]
-    panels = []
-    for values in product(*(one.axes[axis] for axis in axes)):
-        own = group(one, where=_at_all(dict(zip(axes, values, strict=True))))
-        title = "D {}, G {}, lr {}".format(*map(written, values))
-        panels.append(Panel(title, [own, *others]))
-    named = " and ".join(other.label for other in behind)
-    least = min(panel.groups[0].n for panel in panels)
-    caption = (
-        f"A panel for each choice of optimisers and learning rate of {one.label}"
-        + (f", over all runs of {named}" if behind else "")
-        + ", as figure 3 of Zhao et al. 2017."
-        + (f" The smallest panel has {plural(least, 'run')}: its bins say little." if least < SMALL
-           else "")
-    )  # fmt: skip
-    name = "figure-3" if one.label == "GAN" else f"figure-3-{file_name(one.label)}"
-    title = f"{metric_name(one.metric)} of {one.label} by optimisers"
-    return figure(name, title, caption, panels, one.metric, ACROSS)
-
-
-def _counted(sweeps: Sequence[Searched]) -> str:
-    """What became of runs without a score."""
-    told = []
-    for one in sweeps:
-        states = one.states
-        if states["diverged"] and one.metric in WORST:
-            count = f"{states['diverged']:,} of {sum(states.values()):,} {one.label} runs diverged"
-            told.append(f"{count} and count at {WORST[one.metric]:g}, the worst.")
-        elif states["diverged"]:
-            told.append(f"{plural(states['diverged'], f'{one.label} run')} diverged: a bar apart.")
-        if states["failed"]:
-            told.append(f"{plural(states['failed'], f'{one.label} run')} failed and are left out.")
-    return " ".join(told) or "No run diverged or failed."
-
-
-def _shallow(limit: int | None) -> Where:
-    return lambda record: (
-        limit is None
-        or all(record["values"].get(axis, 0) <= limit for axis in ("nLayerG", "nLayerD"))
-    )
-
-
-def _at(axis: str, value: Any) -> Where:
-    return lambda record: axis in record["values"] and same(record["values"][axis], value)
-
-
-def _at_all(values: Record) -> Where:
-    wheres = [_at(axis, value) for axis, value in values.items()]
-    return lambda record: all(where(record) for where in wheres)
 
 
 def _round(width: float) -> float:

@@ -2,41 +2,46 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from energan.io.files import write_atomically
 from energan.report import html
 from energan.report.html import Picture
-from energan.report.sweep import effects as sweep_axes
-from energan.report.sweep import facts as sweep_facts
-from energan.report.sweep import samples as sweep_samples
-from energan.report.sweep import table as sweep_table
-from energan.report.sweep.comparison import Comparison, compare, headline, metric_name
+from energan.report.sweep import effects, facts, samples, table
+from energan.report.sweep.comparison import Comparison, compare, headline, metric_name, sign_of
+from energan.report.sweep.distributions import draw_axis, draw_sweeps
 from energan.report.sweep.effects import Importance
-from energan.report.sweep.histograms import of_axis, of_grids
-from energan.report.sweep.records import Record, Searched, file_name, read
+from energan.report.sweep.labels import file_name
+from energan.report.sweep.records import Record, SweepRecords, read
 
 PAGE = "report.html"
 
 
 @dataclass
-class _Drawn:
-    """What goes into the page and, as files, into figures/. numbers: what is behind a picture."""
+class _Figures:
+    """What goes into figures/ beside the page. numbers: what is behind a picture."""
 
     pictures: dict[str, Picture] = field(default_factory=dict)
     numbers: dict[str, Record] = field(default_factory=dict)
 
-    def keep(self, picture: Picture, numbers: Record | None = None) -> Picture:
+    def add(self, picture: Picture, numbers: Record | None = None) -> Picture:
         self.pictures[picture.name] = picture
         if numbers is not None:
             self.numbers[picture.name] = numbers
         return picture
 
+    def write(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for name, picture in self.pictures.items():
+            write_atomically(folder / f"{name}.png", picture.light)
+        for name, numbers in self.numbers.items():
+            write_atomically(folder / f"{name}.json", json.dumps(numbers, indent=1) + "\n")
+
 
 @dataclass
-class Part:
-    """Of the sweeps that are ranked by one metric: their distributions, over one another."""
+class Distributions:
+    """The scores of the sweeps that are ranked by one metric, over one another."""
 
     title: str
     histograms: list[Picture]
@@ -44,7 +49,7 @@ class Part:
 
 
 @dataclass
-class Weighed:
+class AxisEffects:
     """Of one sweep: which axis matters, and its histograms by the values of each."""
 
     importance: Importance
@@ -61,63 +66,53 @@ def write(folders: Sequence[Path]) -> Path:
     Raises RunError for a folder that holds no sweep.
     """
     sweeps = read(folders)
-    home, drawn = sweeps[0].path, _Drawn()
-    sweep_table.write(home, sweep_table.table(sweeps))
-    samples = [p for one in sweeps if (p := sweep_samples.best(one)) is not None]
-    strips = [p for one in sweeps if (p := sweep_samples.strip(one)) is not None]
-    text = html.render(
+    home, figures = sweeps[0].path, _Figures()
+    table.write(home, table.table(sweeps))
+    best = [picture for one in sweeps if (picture := samples.draw_best(one)) is not None]
+    strips = [picture for one in sweeps if (picture := samples.draw_strip(one)) is not None]
+    text = html.render_page(
         "sweep.html.j2",
         title=" and ".join(one.label for one in sweeps),
         several=False,
         headlines=[headline(one) for one in sweeps],
-        notes=[note for one in sweeps for note in sweep_facts.notes(one)],
-        parts=_parts(sweeps, drawn),
-        rankings=[sweep_facts.ranking(one, home) for one in sweeps],
-        samples=[drawn.keep(picture) for picture in samples],
-        strips=[drawn.keep(picture) for picture in strips],
-        weighed=_weighed(sweeps, drawn),
-        reasons=[(one.label, sweep_facts.reasons(one)) for one in sweeps],
-        times=[(one.label, sweep_facts.times(one)) for one in sweeps],
-        provenance=[(one.label, sweep_facts.provenance(one)) for one in sweeps],
+        notes=[note for one in sweeps for note in facts.notes(one)],
+        distributions=_distributions(sweeps, figures),
+        rankings=[facts.ranking(one, home) for one in sweeps],
+        samples=[figures.add(picture) for picture in best],
+        strips=[figures.add(picture) for picture in strips],
+        effects=_axis_effects(sweeps, figures),
+        reasons=[(one.label, facts.reasons(one)) for one in sweeps],
+        times=[(one.label, facts.times(one)) for one in sweeps],
+        provenance=[(one.label, facts.provenance(one)) for one in sweeps],
     )
-    figures = home / "figures"
-    figures.mkdir(exist_ok=True)
-    for name, picture in drawn.pictures.items():
-        write_atomically(figures / f"{name}.png", picture.light)
-    for name, numbers in drawn.numbers.items():
-        write_atomically(figures / f"{name}.json", json.dumps(numbers, indent=1) + "\n")
+    figures.write(home / "figures")
     write_atomically(home / PAGE, text)
     return home / PAGE
 
 
-def _parts(sweeps: Sequence[Searched], drawn: _Drawn) -> list[Part]:
-    made = []
+def _distributions(sweeps: Sequence[SweepRecords], figures: _Figures) -> list[Distributions]:
+    found = []
     metrics = list(dict.fromkeys(one.metric for one in sweeps))
     for metric in metrics:
         alike = [one for one in sweeps if one.metric == metric]
-        found = of_grids(alike)
-        if len(metrics) > 1:
-            found = [(_renamed(p, metric), numbers) for p, numbers in found]
-        pictures = [drawn.keep(*pair) for pair in found]
-        made.append(Part(metric_name(metric), pictures, compare(alike)))
-    return made
+        histograms = []
+        for picture, numbers in draw_sweeps(alike):
+            if len(metrics) > 1:
+                picture = replace(picture, name=f"{picture.name}-{file_name(metric or 'none')}")
+            histograms.append(figures.add(picture, numbers))
+        found.append(Distributions(metric_name(metric), histograms, compare(alike)))
+    return found
 
 
-def _renamed(picture: Picture, metric: str | None) -> Picture:
-    from dataclasses import replace
-
-    return replace(picture, name=f"{picture.name}-{file_name(metric or 'none')}")
-
-
-def _weighed(sweeps: Sequence[Searched], drawn: _Drawn) -> list[Weighed]:
-    made = []
+def _axis_effects(sweeps: Sequence[SweepRecords], figures: _Figures) -> list[AxisEffects]:
+    found = []
     for one in sweeps:
-        found = sweep_axes.importance(one)
-        if found is None:
+        importance = effects.importance(one)
+        if importance is None:
             continue
-        if found.picture is not None:
-            drawn.keep(found.picture, found.numbers)
-        by_value = [pair for axis in one.varied if (pair := of_axis(one, axis)) is not None]
-        title = sweep_axes.title_of_means(one)
-        made.append(Weighed(found, title, [drawn.keep(*pair) for pair in by_value]))
-    return made
+        if importance.picture is not None:
+            figures.add(importance.picture, importance.numbers)
+        by_value = [pair for axis in one.varied if (pair := draw_axis(one, axis)) is not None]
+        title = f"Mean {sign_of(one.metric)}"
+        found.append(AxisEffects(importance, title, [figures.add(*pair) for pair in by_value]))
+    return found

@@ -18,7 +18,7 @@ STATES = ("done", "diverged", "failed")
 
 
 @dataclass
-class Searched:
+class SweepRecords:
     """One sweep. label: EBGAN or GAN where its models tell, else its name; unique on a page.
 
     axes: their values, those of records too that the definition does not name. asked: ids of the
@@ -83,7 +83,7 @@ class Searched:
         return self.path / "trials" / str(record["id"])
 
 
-def read(folders: Iterable[Path]) -> list[Searched]:
+def read(folders: Iterable[Path]) -> list[SweepRecords]:
     """The sweeps in these folders, with labels that differ. Raises RunError if one holds none."""
     found = [_read(Path(folder)) for folder in folders]
     if not found:
@@ -120,33 +120,7 @@ def is_numeric(values: Sequence[Any]) -> bool:
     return all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
 
 
-def written(value: Any) -> str:
-    """A value of an axis, in few letters."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def settings_of(one: Searched, record: Record) -> str:
-    """The values of a trial on the axes that vary: "nLayerG 5, lr 0.01"."""
-    names = one.varied or one.axes
-    values = record["values"]
-    return ", ".join(f"{short(n)} {written(values[n])}" for n in names if n in values)
-
-
-def short(axis: str) -> str:
-    """An axis' name without the group of its setting."""
-    return axis.removeprefix("model.").removeprefix("training.").replace("_", " ")
-
-
-def file_name(text: str) -> str:
-    """A name as part of a file's name."""
-    return "".join(c if c.isalnum() or c in "-._" else "-" for c in text).strip("-").lower()
-
-
-def _read(path: Path) -> Searched:
+def _read(path: Path) -> SweepRecords:
     definition, results = _json(path / "sweep.json") or {}, path / "results"
     if not definition and not results.is_dir():
         raise RunError(f"{path} holds no sweep (no sweep.json there); `energan sweep` makes one")
@@ -171,7 +145,9 @@ def _read(path: Path) -> Searched:
                 known.append(value)
     asked, count = set(definition.get("trials") or ()), definition.get("count")
     label = _label(records) or str(definition.get("name") or path.name)
-    return Searched(path, label, definition, axes, records, asked, count, metric, better, unread)
+    return SweepRecords(
+        path, label, definition, axes, records, asked, count, metric, better, unread
+    )
 
 
 def _label(records: Sequence[Record]) -> str | None:

@@ -9,43 +9,35 @@ from PIL import Image
 from energan.errors import RunError
 from energan.io import pictures
 from energan.io.run_folder import RunFolder
-from energan.report.html import DPI, Pen, Picture, number, of_drawing, of_image
+from energan.io.text import number
+from energan.report.html import DPI, Pen, Picture, draw_figure, encode_image
 from energan.report.run.samples import STEP
 from energan.report.sweep.comparison import sign_of
-from energan.report.sweep.records import (
-    Record,
-    Searched,
-    file_name,
-    is_numeric,
-    same,
-    score_of,
-    settings_of,
-    short,
-    written,
-)
+from energan.report.sweep.labels import axis_label, axis_value, file_name, trial_label
+from energan.report.sweep.records import Record, SweepRecords, is_numeric, same, score_of
 
 OF_A_ROW = 16
 EMPTY = 128
 """Grey of what was not drawn."""
 
 
-def best(one: Searched) -> Picture | None:
+def draw_best(one: SweepRecords) -> Picture | None:
     """The last samples of the best trial that has some."""
     for place, record in enumerate(one.ranked()):
-        path = newest(one, record)
+        path = newest_picture(one, record)
         if path is None:
             continue
         with Image.open(path) as opened:
             image = opened.convert("RGB")
         rank = "Best" if place == 0 else f"The best with samples, number {place + 1}, of"
         score = f"{sign_of(one.metric)} {number(score_of(record, one.metric))}"
-        settings = settings_of(one, record) or "The recipe"
+        settings = trial_label(one, record) or "The recipe"
         caption = f"{settings}; {score}. Unpicked samples of trial {record['id']}."
-        return of_image(f"best-{file_name(one.label)}", f"{rank} {one.label}", caption, image)
+        return encode_image(f"best-{file_name(one.label)}", f"{rank} {one.label}", caption, image)
     return None
 
 
-def strip(one: Searched) -> Picture | None:
+def draw_strip(one: SweepRecords) -> Picture | None:
     """A row of samples for each value, if one axis varies and its values are numbers."""
     if len(one.varied) != 1:
         return None
@@ -56,7 +48,7 @@ def strip(one: Searched) -> Picture | None:
     for value in sorted(values):
         there = [r for r in one.records if same(r["values"].get(axis), value)]
         there = [r for r in one.ranked() if r in there] or there
-        name = f"{short(axis)} {written(value)}"
+        name = f"{axis_label(axis)} {axis_value(value)}"
         if not there:
             rows.append((f"{name}\nnot there yet", []))
             continue
@@ -81,22 +73,24 @@ def strip(one: Searched) -> Picture | None:
         axes.tick_params(left=False, labelsize=8)
         axes.spines[:].set_visible(False)
 
-    caption = f"Unpicked samples, a row for each {short(axis)}, as figure 9 of Zhao et al. 2017."
-    return of_drawing(
-        f"strip-{file_name(one.label)}", f"Samples by {short(axis)}", caption, draw, size
+    caption = (
+        f"Unpicked samples, a row for each {axis_label(axis)}, as figure 9 of Zhao et al. 2017."
+    )
+    return draw_figure(
+        f"strip-{file_name(one.label)}", f"Samples by {axis_label(axis)}", caption, draw, size
     )
 
 
-def newest(one: Searched, record: Record) -> Path | None:
+def newest_picture(one: SweepRecords, record: Record) -> Path | None:
     """The picture of samples of its last step."""
     found = RunFolder(one.run(record)).samples.glob("*.png")
     steps = [(int(m[1]), path) for path in found if (m := STEP.search(path.name))]
     return max(steps)[1] if steps else None
 
 
-def _images(one: Searched, record: Record) -> list[Image.Image]:
+def _images(one: SweepRecords, record: Record) -> list[Image.Image]:
     """The samples of its last picture one by one; none if they are no images."""
-    path = newest(one, record)
+    path = newest_picture(one, record)
     try:
         shape = RunFolder(one.run(record)).read_config()["resolved"]["domain"]["shape"]
     except RunError:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energan.io.files import write_atomically
-from energan.report.sweep.records import Record, Searched, relative
+from energan.report.sweep.records import Record, SweepRecords, relative
 
 if TYPE_CHECKING:
     import pyarrow
@@ -21,7 +21,7 @@ LAST = {
 MOST = 2**63
 
 
-def table(sweeps: Sequence[Searched]) -> "pyarrow.Table":
+def table(sweeps: Sequence[SweepRecords]) -> "pyarrow.Table":
     """A row for each record: what it is, a column for each axis, each score with the ends of its
     interval, whether it diverged, how it was made, and its run's folder.
 

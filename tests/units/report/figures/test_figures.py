@@ -13,8 +13,9 @@ from energan.core import CheckpointError, RunError, SettingError
 from energan.inference.run import Run
 from energan.report.figures import FIGURES, draw, save
 from energan.report.figures.gan1d import _levels, _spread, density
+from energan.report.figures.layout import panel_letter
+from energan.report.figures.options import Drawing, FigureOptions, differences, system_name
 from energan.report.figures.panels import margin_of
-from energan.report.figures.parts import Asked, Drawn, differing, letter, name_of
 from energan.samplers.generator import Generator
 
 SMALL = ["--model.generator", "8", "--model.latent", "3", "--threads", "1", "--steps", "6"]
@@ -43,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def texts(drawn: Drawn) -> list[str]:
+def texts(drawn: Drawing) -> list[str]:
     """All that is written in a figure and about its axes."""
     figure = drawn.figure
     found = [*figure.texts, *(t for axes in figure.axes for t in (axes.title, *axes.texts))]
@@ -76,11 +77,11 @@ def test_figures_of_one_run_take_one(kind: str, runs: dict[str, Path]) -> None:
 
 def test_at_least_one_is_shown(runs: dict[str, Path]) -> None:
     with pytest.raises(SettingError, match="-n 0: a figure shows at least one"):
-        draw("samples", [runs["pt"]], Asked(n=0))
+        draw("samples", [runs["pt"]], FigureOptions(n=0))
 
 
 def test_a_figure_is_saved_with_what_it_shows(runs: dict[str, Path], tmp_path: Path) -> None:
-    drawn = draw("samples", [runs["pt"]], Asked(n=4, seed=3))
+    drawn = draw("samples", [runs["pt"]], FigureOptions(n=4, seed=3))
     assert drawn.says == "4 unpicked samples a panel (seed 3): (a) pt"
     with Image.open(save(drawn, tmp_path / "new" / "x.png")) as image:
         assert image.text["Title"] == drawn.says  # type: ignore[attr-defined]
@@ -102,7 +103,7 @@ def test_the_same_figure_twice_is_the_same_file(runs: dict[str, Path], tmp_path:
 
 
 def test_panels_name_the_system_and_the_setting_that_differs(runs: dict[str, Path]) -> None:
-    drawn = draw("samples", [runs["gan"], runs["m8"], runs["pt"]], Asked(n=4))
+    drawn = draw("samples", [runs["gan"], runs["m8"], runs["pt"]], FigureOptions(n=4))
     assert texts(drawn) == [
         "(a) GAN", "(b) EBGAN", "margin 8", "pulling away 0",
         "(c) EBGAN-PT", "margin 2.5", "pulling away 0.1",
@@ -119,17 +120,17 @@ def test_many_differences_are_counted(runs: dict[str, Path]) -> None:
         settings = run.job.settings
         model = settings.model.model_copy(update=changes)
         object.__setattr__(run.job, "settings", settings.model_copy(update={"model": model}))
-    told = differing(found)
+    told = differences(found)
     assert told[0] == ["margin 8", "pulling away 0", "generator 9-7", "decoder 3", "norm False",
                        "and 2 more"]  # fmt: skip
     assert told[1][-1] == "and 2 more"
-    assert name_of(found[0]) == "EBGAN"
+    assert system_name(found[0]) == "EBGAN"
 
 
 def test_a_panel_shows_the_samples_of_its_run(runs: dict[str, Path]) -> None:
     from energan.io.pictures import grid
 
-    drawn = draw("samples", [runs["m8"], runs["pt"]], Asked(n=9, seed=5))
+    drawn = draw("samples", [runs["m8"], runs["pt"]], FigureOptions(n=9, seed=5))
     for axes, name in zip(drawn.figure.axes, ("m8", "pt"), strict=True):
         run = Run(runs[name])
         wanted = grid(run.sample(9, seed=5), run.domain, 3).convert("RGB")
@@ -145,20 +146,20 @@ def test_panels_of_points_have_the_data_behind(runs: dict[str, Path]) -> None:
 
 
 def test_more_panels_than_three_go_on_below(runs: dict[str, Path]) -> None:
-    drawn = draw("samples", [runs["pt"]] * 5, Asked(n=1))
+    drawn = draw("samples", [runs["pt"]] * 5, FigureOptions(n=1))
     tops = sorted({round(axes.get_position().y1, 3) for axes in drawn.figure.axes})
     assert len(drawn.figure.axes) == 5
     assert len(tops) == 2
-    assert [letter(i) for i in (0, 25, 26)] == ["(a)", "(z)", "(27)"]
+    assert [panel_letter(i) for i in (0, 25, 26)] == ["(a)", "(z)", "(27)"]
 
 
 def test_a_strip_goes_by_margin_as_it_was_at_that_step(runs: dict[str, Path]) -> None:
     assert margin_of(Run(runs["falling"])) == pytest.approx(2.5)  # half way from 4 to 1
-    drawn = draw("margins", [runs["m8"], runs["falling"]], Asked(n=8))
+    drawn = draw("margins", [runs["m8"], runs["falling"]], FigureOptions(n=8))
     assert texts(drawn) == ["m = 2.5", "m = 8"]
     lefts = [axes.get_position().x0 for axes in drawn.figure.axes]
     assert lefts == sorted(lefts)
-    twice = draw("margins", [runs["m8"], runs["falling"], runs["pt"]], Asked(n=2))
+    twice = draw("margins", [runs["m8"], runs["falling"], runs["pt"]], FigureOptions(n=2))
     assert "falling" in texts(twice)  # two have 2.5: the runs' names tell them apart
 
 
@@ -186,7 +187,7 @@ def test_strips_are_of_margins_and_of_images(runs: dict[str, Path], tmp_path: Pa
 
 def test_different_steps_are_noted(runs: dict[str, Path], tmp_path: Path) -> None:
     other = trained(tmp_path / "other", *EBGAN, "--steps", "4")
-    drawn = draw("samples", [runs["pt"], other], Asked(n=1))
+    drawn = draw("samples", [runs["pt"], other], FigureOptions(n=1))
     assert drawn.notes == ["the runs stand at different steps, 4 to 6"]
     assert texts(drawn)[1] == "step 6"
 
@@ -229,7 +230,7 @@ def test_four_checkpoints_stand_for_a_training(kept: list[int], shown: list[int]
 
 
 def test_figure_one_draws_both_densities_and_d(runs: dict[str, Path]) -> None:
-    drawn = draw("gan1d", [runs["line"]], Asked(steps=(2, 6)))
+    drawn = draw("gan1d", [runs["line"]], FigureOptions(steps=(2, 6)))
     assert texts(drawn) == ["(a) step 2", "$x$", "$z$", "(b) step 6"]
     axes = drawn.figure.axes[0]
     p_data, p_g, d = (line.get_ydata() for line in axes.lines[:3])
@@ -246,7 +247,7 @@ def test_figure_one_draws_both_densities_and_d(runs: dict[str, Path]) -> None:
 
 
 def test_the_arrows_go_from_z_to_what_g_makes_of_it(runs: dict[str, Path]) -> None:
-    drawn = draw("gan1d", [runs["line"]], Asked(steps=(6,)))
+    drawn = draw("gan1d", [runs["line"]], FigureOptions(steps=(6,)))
     arrows = [text for text in drawn.figure.axes[1].texts if getattr(text, "arrow_patch", None)]
     run = Run(runs["line"], weights="raw")
     assert isinstance(run.sampler, Generator)
@@ -290,14 +291,14 @@ def test_figure_one_is_of_a_gan_on_the_line(runs: dict[str, Path], tmp_path: Pat
     with pytest.raises(SettingError, match=r"the model ebgan has no D\(x\)"):
         draw("gan1d", [trained(tmp_path / "ebgan", "ebgan-ring", *small)])
     with pytest.raises(CheckpointError, match="keeps no checkpoint of step 77"):
-        draw("gan1d", [runs["line"]], Asked(steps=(77,)))
+        draw("gan1d", [runs["line"]], FigureOptions(steps=(77,)))
 
 
 def test_neighbours_are_the_nearest_of_the_last_in_each_row(runs: dict[str, Path]) -> None:
     from energan.data import open_data
     from energan.io.pictures import grid
 
-    drawn = draw("neighbours", [runs["pt"]], Asked(n=6))
+    drawn = draw("neighbours", [runs["pt"]], FigureOptions(n=6))
     run = Run(runs["pt"])
     data = open_data(run.job.settings.data)
     training = data.gather(torch.arange(len(data))).x
@@ -312,10 +313,10 @@ def test_neighbours_are_the_nearest_of_the_last_in_each_row(runs: dict[str, Path
 
 
 def test_interpolation_is_g_of_straight_lines(runs: dict[str, Path]) -> None:
-    drawn = draw("interpolation", [runs["pt"]], Asked(n=2))
+    drawn = draw("interpolation", [runs["pt"]], FigureOptions(n=2))
     image = np.asarray(drawn.figure.axes[0].images[0].get_array())
     assert image.shape[:2] == (2 * 66 + 2, 10 * 66 + 2)
-    other = draw("interpolation", [runs["pt"]], Asked(n=2, seed=1))
+    other = draw("interpolation", [runs["pt"]], FigureOptions(n=2, seed=1))
     assert not np.array_equal(image, np.asarray(other.figure.axes[0].images[0].get_array()))
 
 

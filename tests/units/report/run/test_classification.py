@@ -48,13 +48,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         made.append(axes)
         return file.getvalue()
 
-    monkeypatch.setattr(html, "_drawn", draw_only)
+    monkeypatch.setattr(html, "_render_figure", draw_only)
     return made
 
 
 def test_each_count_stands_in_its_cell(drawn: list[Any]) -> None:
     wanted = entry(4)
-    assert classification.confusion(wanted) is not None
+    assert classification.draw_confusion(wanted) is not None
     cells = {t.get_position(): t.get_text() for t in drawn[0].texts}
     table = np.array(wanted["confusion"])
     assert cells == {(c, r): str(table[r, c]) for r, c in np.argwhere(table > 0).tolist()}
@@ -64,7 +64,7 @@ def test_each_count_stands_in_its_cell(drawn: list[Any]) -> None:
 
 def test_bars_are_the_shares_that_are_right(drawn: list[Any]) -> None:
     wanted = entry(3)
-    assert classification.reliability(wanted) is not None
+    assert classification.draw_reliability(wanted) is not None
     upper, lower = drawn[0].child_axes
     there = [b for b in wanted["bins"] if b["count"]]
     (dots,) = [line for line in upper.lines if line.get_marker() == "o"]
@@ -73,7 +73,7 @@ def test_bars_are_the_shares_that_are_right(drawn: list[Any]) -> None:
 
 
 def test_many_classes_have_no_counts(drawn: list[Any]) -> None:
-    assert classification.confusion(entry(60)) is not None
+    assert classification.draw_confusion(entry(60)) is not None
     assert len(drawn[0].texts) == 0
     assert len(drawn[0].get_yticks()) <= classification.NAMED
 
@@ -87,9 +87,9 @@ def test_many_classes_have_no_counts(drawn: list[Any]) -> None:
     ],
 )  # fmt: skip
 def test_a_table_that_is_none_gives_no_picture(damage: dict[str, Any]) -> None:
-    assert classification.confusion({**entry(2), **damage}) is None
+    assert classification.draw_confusion({**entry(2), **damage}) is None
 
 
 @pytest.mark.parametrize("bins", [None, [], ["x"], [{"count": 3}], [{"count": 0, "accuracy": 1.0}]])
 def test_bins_that_are_none_give_no_picture(bins: Any) -> None:
-    assert classification.reliability({**entry(2), "bins": bins}) is None
+    assert classification.draw_reliability({**entry(2), "bins": bins}) is None

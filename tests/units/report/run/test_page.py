@@ -80,7 +80,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         draw(Figure(figsize=size).add_subplot(), Pen("k", "k"))
         return file.getvalue()
 
-    monkeypatch.setattr(html, "_drawn", draw_only)
+    monkeypatch.setattr(html, "_render_figure", draw_only)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from energan.core import Domain
 from energan.data.dataset import DataSet
 from energan.evaluation.neighbours import among
 from energan.inference import latents
+from energan.io.text import number
 from energan.report import html
-from energan.report.html import Pen, number
-from energan.report.run import facts
-from energan.report.run import points as plane
+from energan.report.html import Pen
+from energan.report.run import facts, points
 from energan.report.run.curves import safe_label
 
 
@@ -70,7 +70,7 @@ def test_points_are_drawn_in_any_number_of_dimensions(size: int, pictures: list[
     )
     data = DataSet("points", torch.randn(300, size), Domain((size,)))
     for real in (data, None):
-        made = plane.points(run, torch.randn(200, size), real, lambda step: 1.0)
+        made = points.draw_points(run, torch.randn(200, size), real, lambda step: 1.0)
         assert [picture.name for picture in made] == pictures
 
 
@@ -85,7 +85,7 @@ def test_breaks_do_not_count_as_time() -> None:
         {"event": e, "time": t} for e, t in
         [("start", 0.0), ("step", 50.0), ("stopped", 60.0), ("resume", 9000.0), ("step", 9005.0)]
     ]  # fmt: skip
-    assert facts.duration(events) == "1 min 05 s"
+    assert facts.training_time(events) == "1 min 05 s"
 
 
 def test_odd_names_can_be_drawn() -> None:
@@ -97,4 +97,4 @@ def test_odd_names_can_be_drawn() -> None:
         labels = [text.get_text() for text in axes.legend().get_texts()]
         assert len(labels) == len(names)
 
-    html.of_drawing("odd", "odd", "", draw)
+    html.draw_figure("odd", "odd", "", draw)

@@ -16,7 +16,7 @@ from energan.report import html
 from energan.report.html import Pen
 from energan.report.page import write_report
 from energan.report.run import curves
-from energan.report.run.contents import gather
+from energan.report.run.contents import read_runs
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         draw(Figure(figsize=size).add_subplot(), Pen("k", "k"))
         return file.getvalue()
 
-    monkeypatch.setattr(html, "_drawn", draw_only)
+    monkeypatch.setattr(html, "_render_figure", draw_only)
 
 
 @pytest.fixture
@@ -161,10 +161,10 @@ def drawn(run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Axes]:
         draw(found[name], Pen("k", "k"))
         return name
 
-    monkeypatch.setattr(curves, "of_drawing", take_down)
-    material = gather([run], use_data=False)[0]
-    curves.of_one(material)
-    curves.scores([material])
+    monkeypatch.setattr(curves, "draw_figure", take_down)
+    contents = read_runs([run], use_data=False)[0]
+    curves.draw_run(contents)
+    curves.draw_scores([contents])
     return found
 
 
@@ -183,8 +183,8 @@ def test_warnings_are_marked_and_told(run: Path, monkeypatch: pytest.MonkeyPatch
         told = {"event": "health", "step": 20, "kind": "collapse", "says": "samples hardly differ"}
         file.write(json.dumps(told) + "\n")
     assert drawn(run, monkeypatch)["curves-losses"].vertical == [20]
-    material = gather([run], use_data=False)[0]
-    assert curves.marks(material) == [("①", 20, "collapse: samples hardly differ")]
+    contents = read_runs([run], use_data=False)[0]
+    assert curves.marks(contents) == [("①", 20, "collapse: samples hardly differ")]
 
 
 def test_gradient_norms_are_drawn_where_they_are_logged(

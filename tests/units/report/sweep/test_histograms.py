@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from energan.report.sweep import histograms
+from energan.report.sweep.distributions import draw_axis, draw_sweeps
 from energan.report.sweep.histograms import Group
-from energan.report.sweep.records import Searched, read
+from energan.report.sweep.records import SweepRecords, read
 from support import sweep_records as made
 
 I = "modified_inception_score"  # noqa: E741
@@ -22,7 +23,7 @@ def score(value: float) -> dict[str, Any]:
     return {I: {"value": value, "low": value, "high": value, "better": "higher"}}
 
 
-def searched(path: Path, values: list[float | None], axis: str = "x") -> Searched:
+def searched(path: Path, values: list[float | None], axis: str = "x") -> SweepRecords:
     """A sweep of one axis with these scores; None diverged."""
     records = [
         made.record(
@@ -58,7 +59,7 @@ def test_more_runs_have_finer_bins_and_few_have_some() -> None:
 
 
 def test_equal_scores_are_one_bin_around_them() -> None:
-    for value in (0.0, 3.7, -2.0):
+    for value in (0.0, 3.7, -2.0, 5e-324, -1e-310):
         ends = histograms.edges([Group("a", np.full(9, value))], "error")
         assert len(ends) == 2
         assert ends[0] <= value <= ends[1]
@@ -71,7 +72,7 @@ def test_bins_of_the_modified_score_begin_at_its_worst() -> None:
 
 
 def test_diverged_runs_count_at_the_worst_score(tmp_path: Path) -> None:
-    group = histograms.group(searched(tmp_path / "a", [2.0, None, 3.0, None]))
+    group = histograms.group_of(searched(tmp_path / "a", [2.0, None, 3.0, None]))
     assert sorted(group.scores) == [0, 0, 2, 3]
     assert (group.n, group.diverged, group.apart) == (4, 2, 0)
 
@@ -89,7 +90,7 @@ def test_diverged_runs_without_a_worst_score_are_a_bar_apart(tmp_path: Path) -> 
     ]
     folder = made.folder(tmp_path / "s", "s", {"x": [0, 1, 2, 3]}, records, ["frechet_distance"])
     (one,) = read([folder])
-    (picture, numbers), *_ = histograms.of_grids([one])
+    (picture, numbers), *_ = draw_sweeps([one])
     (group,) = numbers["panels"][0]["groups"]
     assert (group["runs"], group["diverged_in_a_bin_of_their_own"]) == (3, 1)
     assert group["failed_left_out"] == 1
@@ -100,7 +101,7 @@ def test_diverged_runs_without_a_worst_score_are_a_bar_apart(tmp_path: Path) -> 
 
 def test_the_panels_of_figures_2_and_3(tmp_path: Path) -> None:
     sweeps = read(made.grids(tmp_path, 120))
-    (first, two), (second, three) = histograms.of_grids(sweeps)
+    (first, two), (second, three) = draw_sweeps(sweeps)
     assert (first.name, second.name) == ("figure-2", "figure-3")
     for panel, most in zip(two["panels"], (5, 4, 3), strict=True):
         for group, one in zip(panel["groups"], sweeps, strict=True):
@@ -125,15 +126,15 @@ def test_the_panels_of_figures_2_and_3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("which", "names"), [(0, ["figure-2"]), (1, ["figure-2", "figure-3"])])
 def test_one_of_the_grids_alone(tmp_path: Path, which: int, names: list[str]) -> None:
     folder = made.grids(tmp_path, 30)[which]
-    drawn = histograms.of_grids(read([folder]))
+    drawn = draw_sweeps(read([folder]))
     assert [picture.name for picture, _ in drawn] == names
     assert all(len(panel["groups"]) == 1 for _, numbers in drawn for panel in numbers["panels"])
 
 
 def test_a_group_for_each_value_of_an_axis(tmp_path: Path) -> None:
     one = searched(tmp_path / "a", [2.0, None, 3.0])
-    found = histograms.of_axis(one, "x")
+    found = draw_axis(one, "x")
     assert found is not None
     groups = found[1]["panels"][0]["groups"]
     assert [(g["label"], g["runs"]) for g in groups] == [("0", 1), ("1", 1), ("2", 1)]
-    assert histograms.of_axis(searched(tmp_path / "b", [1.0] * 20), "x") is None
+    assert draw_axis(searched(tmp_path / "b", [1.0] * 20), "x") is None

@@ -13,10 +13,8 @@ from PIL import Image
 from energan.core import Domain
 from energan.errors import RunError
 from energan.io import pictures
-from energan.report.sweep import effects as sweep_axes
-from energan.report.sweep import facts as sweep_facts
-from energan.report.sweep import page as sweep
-from energan.report.sweep import samples as sweep_samples
+from energan.report.sweep import effects, facts, samples
+from energan.report.sweep.page import write
 from energan.report.sweep.records import read
 from support import sweep_records as made
 
@@ -49,7 +47,7 @@ def strip_of(path: Path, states: list[str]) -> Path:
 @pytest.mark.slow
 def test_two_grids_on_one_page(tmp_path: Path) -> None:
     folders = made.grids(tmp_path, 60)
-    page = sweep.write(folders)
+    page = write(folders)
     assert page == folders[0] / "report.html"
     told, source = words(page), page.read_text()
     states = [json.loads(p.read_text())["state"] for p in (folders[1] / "results").iterdir()]
@@ -72,7 +70,7 @@ def test_two_grids_on_one_page(tmp_path: Path) -> None:
 
 def test_the_headline_counts_and_names_the_best(tmp_path: Path) -> None:
     folder = strip_of(tmp_path / "s", ["done", "diverged", "failed", "done", "missing"])
-    told = words(sweep.write([folder]))
+    told = words(write([folder]))
     assert "EBGAN: 5 trials: 2 done, 1 diverged, 1 failed, 1 not there yet." in told
     assert "Best I′: 4, at margin 8." in told
     assert "energy loss is not finite at step 140" in told
@@ -81,21 +79,21 @@ def test_the_headline_counts_and_names_the_best(tmp_path: Path) -> None:
 
 def test_a_sweep_that_has_only_begun(tmp_path: Path) -> None:
     folder = made.folder(tmp_path / "s", "s", {"x": [1, 2]}, [], [I], missing=2)
-    told = words(sweep.write([folder]))
+    told = words(write([folder]))
     assert "s: 2 trials: 0 done, 2 not there yet. None has a score yet." in told
     records = [made.record({"x": 1}, "ebgan", "done", score(2.5))]
     folder = made.folder(tmp_path / "t", "t", {"x": [1, 2]}, records, [I], missing=1)
     (folder / "results" / "torn.json").write_text('{"id": ')
-    told = words(sweep.write([folder]))
+    told = words(write([folder]))
     assert "1 record could not be read: torn.json" in told
     assert "Only one value of each axis has a score so far." in told
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no sweep"):
-        sweep.write([tmp_path])
+        write([tmp_path])
     with pytest.raises(RunError, match="name the folder"):
-        sweep.write([])
+        write([])
 
 
 def test_sweeps_of_different_metrics_stand_apart(tmp_path: Path) -> None:
@@ -107,7 +105,7 @@ def test_sweeps_of_different_metrics_stand_apart(tmp_path: Path) -> None:
                     [made.record({"labels": 100}, "ladder", "done", worse),
                      made.record({"labels": 200}, "ladder", "done", error)], ["error"]),
     ]  # fmt: skip
-    told = words(sweep.write(folders))
+    told = words(write(folders))
     assert "Best error: 0.02000, at labels 200." in told
     assert "Mann–Whitney" not in told
 
@@ -118,7 +116,7 @@ def test_no_score_that_is_infinite_is_in_a_figure(tmp_path: Path) -> None:
         made.record({"x": 2}, "ebgan", "done", score(1.0)),
     ]
     folder = made.folder(tmp_path / "s", "s", {"x": [1, 2]}, records, [I])
-    assert "1 trial that ended without fault has no finite I′" in words(sweep.write([folder]))
+    assert "1 trial that ended without fault has no finite I′" in words(write([folder]))
 
 
 def test_cells_are_the_images_of_a_grid() -> None:
@@ -135,7 +133,7 @@ def test_cells_are_the_images_of_a_grid() -> None:
 
 def test_the_strip_has_a_row_of_samples_for_each_margin(tmp_path: Path) -> None:
     (one,) = read([strip_of(tmp_path / "s", ["done", "diverged", "done", "missing", "done"])])
-    picture = sweep_samples.strip(one)
+    picture = samples.draw_strip(one)
     assert picture is not None
     (tmp_path / "strip.png").write_bytes(picture.light)
     with Image.open(tmp_path / "strip.png") as opened:
@@ -152,7 +150,7 @@ def test_there_is_no_strip_of_two_axes_or_of_names(tmp_path: Path) -> None:
     for axes in ({"a": [1, 2], "b": [1, 2]}, {"a": ["x", "y"]}):
         records = [made.record(v, "ebgan", "done", score(1.0)) for v in made.combinations(axes)]
         folder = made.folder(tmp_path / str(len(axes)), "s", axes, records)
-        assert sweep_samples.strip(read([folder])[0]) is None
+        assert samples.draw_strip(read([folder])[0]) is None
 
 
 def test_a_whole_grid_is_decomposed_exactly_and_a_part_is_estimated(tmp_path: Path) -> None:
@@ -160,7 +158,7 @@ def test_a_whole_grid_is_decomposed_exactly_and_a_part_is_estimated(tmp_path: Pa
     every = made.combinations(axes) * 1
     records = [made.record(v, "ebgan", "done", score(1.0 + v["a"] + 2 * v["c"])) for v in every]
     whole = read([made.folder(tmp_path / "w", "s", axes, records)])[0]
-    found = sweep_axes.importance(whole)
+    found = effects.importance(whole)
     assert found is not None
     assert "exact" in found.says[0]
     a, c = 2 / 3, 1.0  # variances of a ∈ {1, 2, 3}, and of 2c
@@ -168,7 +166,7 @@ def test_a_whole_grid_is_decomposed_exactly_and_a_part_is_estimated(tmp_path: Pa
     assert found.rows[0][0] == "c"
     assert found.means["a"][2][:3] == ("3", "4", "5")
     part = read([made.folder(tmp_path / "p", "s", axes, records[:-2])])[0]
-    found = sweep_axes.importance(part)
+    found = effects.importance(part)
     assert found is not None
     assert "Estimated from 10 trials of 12" in found.says[0]
     assert found.numbers["axes"]["c"]["share"] == pytest.approx(c / (a + c), abs=1e-6)
@@ -178,7 +176,7 @@ def test_what_the_whole_grid_takes(tmp_path: Path) -> None:
     axes = {"x": [1, 2, 3, 4, 5, 6, 7, 8]}
     records = [made.record({"x": x}, "ebgan", "done", score(x), 100.0 * x) for x in (1, 3)]
     one = read([made.folder(tmp_path / "s", "s", axes, records)])[0]
-    told = dict(sweep_facts.times(one))
+    told = dict(facts.times(one))
     each = (200 + 9.5) / 3600  # seconds of training and of scoring, on one thread
     assert f"about {8 * each:.4g} core hours for 8 trials" in told["The whole grid"]
     long = 8 * (12 * 200 + 9.5) / 3600  # of 12,000 steps, where these had 1,000
