@@ -6,7 +6,7 @@ from typing import Any
 from energan.core import SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.experiment import settings
-from energan.experiment import start as experiment
+from energan.experiment.start import start
 from energan.inference.run import Run, Weights
 
 
@@ -53,14 +53,14 @@ def train(
         changes.setdefault("training", {})["steps"] = steps
     if seed is not None:
         changes["seed"] = seed
-    folder = experiment.start(
-        job.changed(changes),
-        out,
+    done = start(
+        [job.changed(changes)],
+        None if out is None else [out],
         from_run=from_run,
         checkpoint_metric=checkpoint_metric,
         progress=progress,
     )
-    return Run(folder.path)
+    return Run(done.folders[0].path)
 
 
 def load(

@@ -7,10 +7,9 @@ import pytest
 
 from e2e.test_seeds import Stop, assert_close, diverging, files, job_of, tensors
 from energan.core import DivergenceError, RunError, SettingError
-from energan.experiment import cohort as seeds
-from energan.experiment import resume as seeds_resume
-from energan.experiment import start as experiment
+from energan.experiment.resume import resume
 from energan.experiment.settings import Job
+from energan.experiment.start import start
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.loop import Hook, Loop
@@ -27,17 +26,17 @@ def jobs() -> list[Job]:
     return [job_of("ebgan").changed(change) for change in CHANGES]
 
 
-def folders(under: Path, count: int = len(CHANGES)) -> list[RunFolder]:
-    return [RunFolder(under / f"trial{i}") for i in range(count)]
+def folders(under: Path, count: int = len(CHANGES)) -> list[Path]:
+    return [under / f"trial{i}" for i in range(count)]
 
 
 def test_each_folder_is_its_single_run(tmp_path: Path) -> None:
     """float64, 20 steps, one seed for all: weights, optimiser state, config.json and its hash."""
-    done = seeds.start_jobs(jobs(), folders(tmp_path / "together"))
+    done = start(jobs(), folders(tmp_path / "together"), progress=False)
     assert done.diverged == []
     assert done.stopped is None
     for i, (job, folder) in enumerate(zip(jobs(), done.folders, strict=True)):
-        alone = experiment.start(job, tmp_path / f"alone{i}", progress=False)
+        alone = start([job], [tmp_path / f"alone{i}"], progress=False).folders[0]
         assert folder.read_config() == alone.read_config()
         assert files(folder.path) == files(alone.path)
         for step in (0, 10, 20):
@@ -59,26 +58,27 @@ class Told(Hook):
 
 
 def test_a_hook_of_all_comes_first_and_may_end_all(tmp_path: Path) -> None:
-    own = folders(tmp_path)
+    paths = folders(tmp_path)
+    own = [RunFolder(path) for path in paths]
     told = Told(10, own[0])
     with pytest.raises(RunError, match="taken away"):
-        seeds.start_jobs(jobs(), own, also=[told])
+        start(jobs(), paths, hooks=[told], progress=False)
     # at step 10 the members' hooks would have written a checkpoint
     assert told.seen == [(step, 3, 0) for step in range(1, 11)]
     assert [checkpoint.listed(f.checkpoints)[-1].name for f in own] == ["step-000000"] * 3
     again = Told(-1, own[0])
-    seeds_resume.resume([f.path for f in own], also=[again], progress=False)
+    resume(paths, hooks=[again], progress=False)
     assert [f.state() for f in own] == ["finished"] * 3
     assert len(again.seen) == 20
 
 
 def test_stopped_they_go_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = seeds.start_jobs(jobs(), folders(tmp_path / "whole"))
+    whole = start(jobs(), folders(tmp_path / "whole"), progress=False)
     with monkeypatch.context() as patch:
         Stop(7, patch)
-        part = seeds.start_jobs(jobs(), folders(tmp_path / "part"))
+        part = start(jobs(), folders(tmp_path / "part"), progress=False)
     assert part.stopped == "SIGTERM"
-    done = seeds_resume.resume([f.path for f in part.folders], progress=False)
+    done = resume([f.path for f in part.folders], progress=False)
     assert done.stopped is None
     for a, b in zip(whole.folders, part.folders, strict=True):
         assert weight_files(a.path, 20) == weight_files(b.path, 20)
@@ -89,14 +89,14 @@ def test_one_that_diverges_is_named_by_its_folder(
 ) -> None:
     with monkeypatch.context() as patch:
         diverging(patch, [1], at=12)
-        done = seeds.start_jobs(jobs(), folders(tmp_path / "one"), progress=True)
+        done = start(jobs(), folders(tmp_path / "one"))
     assert [f.path.name for f in done.diverged] == ["trial1"]
     assert [f.state() for f in done.folders] == ["finished", "diverged", "finished"]
     said = capsys.readouterr().err
     assert f"{done.folders[1].path} diverged, the others go on" in said.replace("\n", "")
     diverging(monkeypatch, [0, 1, 2], at=3)
     with pytest.raises(DivergenceError, match="every run diverged"):
-        seeds.start_jobs(jobs(), folders(tmp_path / "all"))
+        start(jobs(), folders(tmp_path / "all"), progress=False)
 
 
 @pytest.mark.parametrize(
@@ -116,18 +116,18 @@ def test_what_is_no_cohort_is_refused_in_a_sentence(
 ) -> None:
     job = job_of("ebgan")
     with pytest.raises(SettingError, match=said):
-        seeds.start_jobs([job, job.changed(change)], folders(tmp_path, 2))
+        start([job, job.changed(change)], folders(tmp_path, 2), progress=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_folders_must_be_free_and_as_many(tmp_path: Path) -> None:
     two = jobs()[:2]
     with pytest.raises(RunError, match="as many different folders"):
-        seeds.start_jobs(two, [RunFolder(tmp_path / "a")] * 2)
+        start(two, [tmp_path / "a"] * 2, progress=False)
+    with pytest.raises(RunError, match="as many different folders"):
+        start(two)  # of one seed: no folders are made for them
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "mine.txt").write_text("kept")
     with pytest.raises(RunError, match="holds other files"):
-        seeds.start_jobs(two, [RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")])
-    with pytest.raises(SettingError, match="two members at least"):
-        seeds.start_jobs(two[:1], [RunFolder(tmp_path / "a")])
+        start(two, [tmp_path / "a", tmp_path / "b"], progress=False)
     assert not (tmp_path / "a").exists()

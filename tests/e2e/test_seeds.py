@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 
 from energan.cli import main as cli
 from energan.core import DivergenceError, RunError, SettingError
-from energan.experiment import cohort as seeds
-from energan.experiment import resume as seeds_resume
-from energan.experiment import start as experiment
+from energan.experiment.cohort import Outcome, jobs_of
+from energan.experiment.folders import seed_folders
+from energan.experiment.resume import common_step, resume
 from energan.experiment.settings import Job, load
+from energan.experiment.start import start
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
@@ -49,6 +50,11 @@ def job_of(model: str, steps: int = 20, **groups: dict[str, Any]) -> Job:
     return load(None, model).changed(changes)
 
 
+def start_seeds(job: Job, count: int, out: Path, *, progress: bool = True) -> Outcome:
+    jobs = jobs_of(job, count)
+    return start(jobs, seed_folders(out, jobs), progress=progress)
+
+
 def tensors(run: Path, step: int) -> dict[str, torch.Tensor]:
     folder = run / "checkpoints" / f"step-{step:06d}"
     return load_file(folder / "weights.safetensors") | load_file(folder / "state.safetensors")
@@ -74,11 +80,11 @@ def files(run: Path) -> set[str]:
 def test_each_folder_is_its_single_run(model: str, tmp_path: Path) -> None:
     """float64, 20 steps: weights, optimiser state and losses to 1e-9, all else the same."""
     job = job_of(model)
-    done = seeds.start(job, 2, tmp_path / "together", progress=False)
+    done = start_seeds(job, 2, tmp_path / "together", progress=False)
     assert [f.path.name for f in done.folders] == ["s0", "s1"]
     for seed, folder in enumerate(done.folders):
         own = job if seed == 0 else job.changed({"seed": seed})
-        alone = experiment.start(own, tmp_path / f"alone{seed}", progress=False)
+        alone = start([own], [tmp_path / f"alone{seed}"], progress=False).folders[0]
         assert folder.read_config() == alone.read_config()
         assert files(folder.path) == files(alone.path)
         for step in (0, 10, 20):
@@ -103,7 +109,7 @@ def test_each_folder_is_its_single_run(model: str, tmp_path: Path) -> None:
 
 
 def test_every_command_that_asks_for_a_run_takes_a_member(tmp_path: Path) -> None:
-    done = seeds.start(job_of("ebgan"), 2, tmp_path, progress=False)
+    done = start_seeds(job_of("ebgan"), 2, tmp_path, progress=False)
     run = Run(done.folders[1].path)
     assert run.sample(4).shape == (4, 1, 8, 8)
     assert done.folders[1].state() == "finished"
@@ -130,14 +136,14 @@ def test_a_stopped_cohort_goes_on_bit_for_bit(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = job_of(model)
-    whole = seeds.start(job, 3, tmp_path / "whole", progress=False)
+    whole = start_seeds(job, 3, tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
         Stop(7, patch)
-        part = seeds.start(job, 3, tmp_path / "part", progress=False)
+        part = start_seeds(job, 3, tmp_path / "part", progress=False)
     assert part.stopped == "SIGTERM"
     assert [f.state() for f in part.folders] == ["stopped"] * 3
     assert [checkpoint.listed(f.checkpoints)[-1].name for f in part.folders] == ["step-000007"] * 3
-    seeds_resume.resume([f.path for f in part.folders], progress=False)
+    resume([f.path for f in part.folders], progress=False)
     for a, b in zip(whole.folders, part.folders, strict=True):
         assert weight_files(a.path, 20) == weight_files(b.path, 20)
         assert b.state() == "finished"
@@ -151,9 +157,9 @@ def test_one_member_goes_on_alone_as_a_single_run(
     job = job_of("ebgan")
     with monkeypatch.context() as patch:
         Stop(7, patch)
-        part = seeds.start(job, 2, tmp_path / "part", progress=False)
-    experiment.resume(part.folders[1].path, progress=False)
-    alone = experiment.start(job.changed({"seed": 1}), tmp_path / "alone", progress=False)
+        part = start_seeds(job, 2, tmp_path / "part", progress=False)
+    resume([part.folders[1].path], progress=False)
+    alone = start([job.changed({"seed": 1})], [tmp_path / "alone"], progress=False).folders[0]
     assert_close(tensors(part.folders[1].path, 20), tensors(alone.path, 20))
     assert part.folders[0].state() == "stopped"
 
@@ -162,7 +168,7 @@ def test_killed_between_two_checkpoints_all_go_back_to_the_step_they_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = job_of("ebgan")
-    whole = seeds.start(job, 2, tmp_path / "whole", progress=False)
+    whole = start_seeds(job, 2, tmp_path / "whole", progress=False)
     write, count = Checkpoints.write, 0
 
     def killed(hook: Checkpoints, loop: Loop) -> None:
@@ -175,14 +181,14 @@ def test_killed_between_two_checkpoints_all_go_back_to_the_step_they_share(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "write", killed)
         with pytest.raises(KeyboardInterrupt):
-            seeds.start(job, 2, tmp_path / "part", progress=False)
+            start_seeds(job, 2, tmp_path / "part", progress=False)
     folders = [tmp_path / "part" / "s0", tmp_path / "part" / "s1"]
     assert [checkpoint.listed(f / "checkpoints")[-1].name for f in folders] == [
         "step-000020",
         "step-000010",
     ]
-    assert seeds_resume.common_step([RunFolder(f) for f in folders]) == 10
-    seeds_resume.resume(folders, progress=False)
+    assert common_step([RunFolder(f) for f in folders]) == 10
+    resume(folders, progress=False)
     for a, b in zip(whole.folders, folders, strict=True):
         assert weight_files(a.path, 20) == weight_files(b, 20)
 
@@ -206,14 +212,14 @@ def test_a_member_that_diverges_keeps_its_checkpoint_and_the_others_go_on(
     job = job_of("ebgan")
     with monkeypatch.context() as patch:
         diverging(patch, [1], at=12)
-        done = seeds.start(job, 3, tmp_path / "runs")
+        done = start_seeds(job, 3, tmp_path / "runs")
     assert [f.path.name for f in done.diverged] == ["s1"]
     assert [f.state() for f in done.folders] == ["finished", "diverged", "finished"]
     assert "not finite at step 13" in done.folders[1].read("diverged")[0]["reason"]
     assert checkpoint.listed(done.folders[1].checkpoints)[-1].name == "step-000010"
     assert "seed 1 diverged, the others go on" in capsys.readouterr().err
     assert Run(done.folders[1].path).step == 10
-    alone = experiment.start(job.changed({"seed": 2}), tmp_path / "alone", progress=False)
+    alone = start([job.changed({"seed": 2})], [tmp_path / "alone"], progress=False).folders[0]
     assert_close(tensors(done.folders[2].path, 20), tensors(alone.path, 20))
 
 
@@ -222,30 +228,30 @@ def test_if_every_member_diverges_the_cohort_says_so(
 ) -> None:
     diverging(monkeypatch, [0, 1], at=3)
     with pytest.raises(DivergenceError, match="every seed diverged"):
-        seeds.start(job_of("ebgan"), 2, tmp_path, progress=False)
+        start_seeds(job_of("ebgan"), 2, tmp_path, progress=False)
     assert [RunFolder(tmp_path / s).state() for s in ("s0", "s1")] == ["diverged"] * 2
 
 
 def test_what_is_no_cohort_is_refused(tmp_path: Path) -> None:
     job = job_of("ebgan", steps=2, output={"sample_every": 0})
     with pytest.raises(SettingError, match="cannot go back alone"):
-        seeds.start(job.changed({"training": {"on_divergence": "rollback"}}), 2, tmp_path / "r")
+        start_seeds(job.changed({"training": {"on_divergence": "rollback"}}), 2, tmp_path / "r")
     assert not (tmp_path / "r").exists()
-    done = seeds.start(job, 2, tmp_path / "a", progress=False)
+    done = start_seeds(job, 2, tmp_path / "a", progress=False)
     a, b = (f.path for f in done.folders)
     with pytest.raises(RunError, match="already holds a run"):
-        seeds.start(job, 2, tmp_path / "a")
+        start_seeds(job, 2, tmp_path / "a")
     with pytest.raises(RunError, match="is named twice"):
-        seeds_resume.resume([a, a], steps=4)
+        resume([a, a], steps=4)
     with pytest.raises(RunError, match="have all their 2 steps"):
-        seeds_resume.resume([a, b])
+        resume([a, b])
     for change, said in (
         ({"training": {"batch_size": 16}}, "differ in their settings of training"),
         ({"model": {"reduction": "sum"}}, "differ in the energy's layers"),
     ):
-        other = experiment.start(job.changed(change), tmp_path / said[-8:], progress=False)
+        other = start([job.changed(change)], [tmp_path / said[-8:]], progress=False).folders[0]
         with pytest.raises((RunError, SettingError), match=said):
-            seeds_resume.resume([a, other.path], steps=4)
+            resume([a, other.path], steps=4)
 
 
 WORDS = [

@@ -13,8 +13,8 @@ from energan.cli.outcome import report_run, report_runs
 from energan.cli.seeds import HELP, Together, all_cores, run_processes
 from energan.errors import EnerganError, RunError, SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
-from energan.experiment import resume as cohort
-from energan.experiment import start as experiment
+from energan.experiment.cohort import Outcome
+from energan.experiment.resume import resume as resume_runs
 from energan.io.run_folder import RunFolder
 
 
@@ -54,15 +54,18 @@ def resume(args: list[str]) -> int:
 
 
 def _alone(path: Path, options: Resume) -> int:
-    folder = experiment.resume(
-        path,
+    return report_run(_together([path], options).folders[0])
+
+
+def _together(paths: Sequence[Path], options: Resume) -> Outcome:
+    return resume_runs(
+        paths,
         steps=options.steps,
         threads=options.threads,
         on_divergence=options.on_divergence,
         data_at=options.data,
         checkpoint_metric=checkpoint_metric,
     )
-    return report_run(folder)
 
 
 def _stays(folder: RunFolder, options: Resume) -> bool:
@@ -96,14 +99,7 @@ def _as_cohort(paths: Sequence[Path], options: Resume) -> int:
             "a member of a cohort cannot go back alone: leave --on-divergence, or go on with "
             "the runs apart (--together processes)"
         )
-    done = cohort.resume(
-        paths,
-        steps=options.steps,
-        threads=options.threads,
-        data_at=options.data,
-        checkpoint_metric=checkpoint_metric,
-    )
-    return report_runs([folder.path for folder in done.folders])
+    return report_runs([folder.path for folder in _together(paths, options).folders])
 
 
 def _apart(paths: Sequence[Path], options: Resume, way: Together) -> int:

@@ -12,9 +12,10 @@ from energan.cli.outcome import report_runs
 from energan.data import open_data
 from energan.errors import DataError, RunError, SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
-from energan.experiment import cohort
-from energan.experiment.folders import claim_seeds
+from energan.experiment.cohort import check_together, jobs_of, loop_of_seeds
+from energan.experiment.folders import check_free, claim, seed_endings, seed_folders
 from energan.experiment.settings import Job
+from energan.experiment.start import start
 from energan.io.processes import run
 from energan.training.device import EngineSettings, choose
 from energan.training.distributed import asked_ranks
@@ -44,12 +45,15 @@ def train_seeds(
     if asked_ranks() > 1:
         raise SettingError("several seeds train on one machine: start --seeds without torchrun")
     way = _way(job, count, together)
+    jobs = jobs_of(job, count)
+    chosen = seed_folders(out, jobs)
     if way == "cohort":
-        done = cohort.start(job, count, out, from_run=from_run, checkpoint_metric=checkpoint_metric)
+        done = start(jobs, chosen, from_run=from_run, checkpoint_metric=checkpoint_metric)
         return report_runs([folder.path for folder in done.folders])
     _probe(job)  # what is wrong is said once, and the data is decoded once
-    numbers = [own.settings.seed for own in cohort.jobs_of(job, count)]
-    folders = [folder.path for folder in claim_seeds(job, numbers, out)]
+    check_free(chosen or ())
+    numbers = [own.settings.seed for own in jobs]
+    folders = claim(job.recipe, chosen, seed_endings(jobs))
     options = ("--seeds", "--together", "--out", "--seed", "--threads", "--engine.threads")
     words, (at_once, threads) = without_options(args, options), _share(job, count, way)
     commands = [
@@ -91,10 +95,10 @@ def _probe(job: Job) -> str:
     Raises SettingError or DataError if no seed of it can train at all.
     """
     data, engine = open_data(job.settings.data), choose(job.settings.engine, switches=False)
-    cohort.loop_of_seeds(job, 1, data, engine)
+    loop_of_seeds(job, 1, data, engine)
     try:
-        cohort.check(job, 2)
-        cohort.loop_of_seeds(job, 2, data, engine)
+        check_together(job)
+        loop_of_seeds(job, 2, data, engine)
     except (SettingError, DataError) as error:  # data that is streamed serves one run
         return str(error)
     return ""

@@ -42,7 +42,9 @@ def train(args: list[str]) -> int:
     out, from_run = options.out, options.from_
     if options.seeds is not None:
         return train_seeds(job, options.seeds, options.together, out, from_run, args)
-    return report_run(start(job, out, from_run=from_run, checkpoint_metric=checkpoint_metric))
+    folders = None if out is None else [out]
+    done = start([job], folders, from_run=from_run, checkpoint_metric=checkpoint_metric)
+    return report_run(done.folders[0])
 
 
 def _print_settings(job: Job) -> None:

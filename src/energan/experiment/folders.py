@@ -1,6 +1,6 @@
 """Which folder a run is written to, and that no other process writes there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -46,60 +46,49 @@ def locked(folder: RunFolder, ranks: Distributed) -> Iterator[None]:
         yield
 
 
-def check_free(folder: RunFolder) -> None:
-    """Raise RunError if the folder holds a run, or anything else."""
-    if folder.exists():
-        raise RunError(
-            f"{folder.path} already holds a run: go on with it by "
-            f"`energan resume {folder.path}`, or choose another --out"
-        )
-    if folder.path.exists() and not folder.path.is_dir():
-        raise RunError(f"--out {folder.path} is a file; name a folder")
-    if folder.path.is_dir() and any(not p.name.startswith(".") for p in folder.path.iterdir()):
-        raise RunError(f"--out {folder.path} holds other files; name a new or an empty folder")
+def check_free(paths: Iterable[str | Path]) -> None:
+    """Raise RunError if one of the folders holds a run, or anything else, or cannot be made."""
+    for folder in map(RunFolder, paths):
+        if folder.exists():
+            raise RunError(
+                f"{folder.path} already holds a run: go on with it by "
+                f"`energan resume {folder.path}`, or choose another --out"
+            )
+        nearest = next(p for p in (folder.path, *folder.path.parents) if p.exists())
+        if not nearest.is_dir():
+            raise RunError(f"--out {nearest} is a file; name a folder")
+        if nearest == folder.path and any(not p.name.startswith(".") for p in nearest.iterdir()):
+            raise RunError(f"--out {nearest} holds other files; name a new or an empty folder")
 
 
-def claim(job: Job, out: str | Path | None) -> RunFolder:
-    """The folder to write to, made; without `out` the first free runs/RECIPE, runs/RECIPE-2, ..."""
-    if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        return RunFolder(out)
-    return RunFolder(_first_free(job, [""])[0])
+def seed_folders(out: str | Path | None, jobs: Sequence[Job]) -> list[Path] | None:
+    """The folders OUT/s0, OUT/s1, ... of jobs that differ in their seeds; None without `out`."""
+    return None if out is None else [Path(out) / f"s{job.settings.seed}" for job in jobs]
 
 
-def claim_seeds(job: Job, seeds: list[int], out: str | Path | None) -> list[RunFolder]:
-    """A folder for each seed, made: OUT/s0, OUT/s1, ..., or the first free of runs/RECIPE-s0, ...,
-    runs/RECIPE-2-s0, ...
-
-    Raises RunError if one of OUT's is taken.
-    """
-    if out is None:
-        return [RunFolder(path) for path in _first_free(job, [f"-s{seed}" for seed in seeds])]
-    folders = check_seeds(seeds, out)
-    for folder in folders:
-        folder.path.mkdir(parents=True, exist_ok=True)
-    return folders
+def endings(jobs: Sequence[Job]) -> list[str]:
+    """What the names of the jobs' folders end with, where the user names none."""
+    return [""] if len(jobs) == 1 else seed_endings(jobs)
 
 
-def check_seeds(seeds: list[int], out: str | Path) -> list[RunFolder]:
-    """The folders OUT/s0, OUT/s1, ... of seeds. Raises RunError if one of them is taken."""
-    if Path(out).exists() and not Path(out).is_dir():
-        raise RunError(f"--out {out} is a file; name a folder")
-    folders = [RunFolder(Path(out) / f"s{seed}") for seed in seeds]
-    for folder in folders:
-        check_free(folder)
-    return folders
+def seed_endings(jobs: Sequence[Job]) -> list[str]:
+    return [f"-s{job.settings.seed}" for job in jobs]
 
 
-def _first_free(job: Job, endings: list[str]) -> list[Path]:
-    """New folders runs/RECIPE + ending, all of one number."""
-    name = Path("runs") / Path(job.recipe).name
+def claim(recipe: str, folders: Sequence[str | Path] | None, endings: Sequence[str]) -> list[Path]:
+    """The folders to write to, made; None: new ones, the first free runs/RECIPE + each ending, or
+    runs/RECIPE-2 + each ending, ..."""
+    if folders is not None:
+        for path in map(Path, folders):
+            path.mkdir(parents=True, exist_ok=True)
+        return [Path(path) for path in folders]
+    name = Path(recipe).name
     for number in count(1):
-        start = name.name if number == 1 else f"{name.name}-{number}"
+        start = name if number == 1 else f"{name}-{number}"
         made: list[Path] = []
         try:
             for ending in endings:
-                path = name.with_name(start + ending)
+                path = Path("runs") / (start + ending)
                 path.mkdir(parents=True)
                 made.append(path)
         except FileExistsError:

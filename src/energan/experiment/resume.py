@@ -1,88 +1,102 @@
-"""Going on with several runs as one cohort."""
+"""Going on with runs from their newest checkpoints: with one, or with several as one program."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from energan.core import RunError
-from energan.data import open_data
+from energan.core import RunError, SettingError
+from energan.data import DataSet
 from energan.experiment.build import job_of
 from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of
-from energan.experiment.callbacks.progress import ProgressBar
-from energan.experiment.cohort import Cohort, Ended, check, cohort_of, train
-from energan.experiment.folders import locked
+from energan.experiment.cohort import Cohort, Outcome, check_together, cohort_of, train
+from energan.experiment.folders import locked, moved
 from energan.experiment.settings import Job
-from energan.experiment.start import adopt_again, changes_of, check_data, unbegun, write_changes
+from energan.experiment.start import hash_of, load_weights, open_first
+from energan.io import console
+from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.device import choose
-from energan.training.distributed import ALONE
-from energan.training.loop import Hook
+from energan.training.distributed import Distributed, asked_ranks, join
+from energan.training.loop import Hook, Loop
 
 Opened = tuple[Job, dict[str, Any]]
+"""A run's job, and what config.json keeps as resolved."""
 
 
 def resume(
-    paths: Sequence[str | Path],
+    folders: Sequence[str | Path],
     *,
     steps: int | None = None,
     threads: int | None = None,
+    on_divergence: str | None = None,
     data_at: str | Path | None = None,
-    also: Sequence[Hook] = (),
     checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = True,
-) -> Ended:
-    """Go on with runs that differ in values and not in shapes, from the newest step that all have.
+    hooks: Sequence[Hook] = (),
+) -> Outcome:
+    """Go on with a run from its newest good checkpoint, or with several, which differ in values and
+    not in shapes, from the newest step that all have.
 
-    The options are those of `experiment.resume`; also: as of `seeds.start_jobs`. What some runs had
-    done beyond that step is done again. Raises RunError if they are no cohort, are in use, or have
-    no step in common, SettingError if they cannot train as one program, DivergenceError if every
+    steps: train to there instead. data_at: where the data is now, if it was moved; it must hold
+    what it held. hooks: as of `start`. What some of several runs had done beyond the step they
+    share is done again.
+
+    On the same machine with the same threads and ranks the weights end, bit for bit, as those of a
+    run that never stopped. With another number of ranks the batch of all of them stays what it was.
+    Raises RunError if the runs are finished, in use, no cohort or without a step in common, or if
+    their data changed; SettingError if they cannot train as one program; DivergenceError if every
     one diverged.
     """
-    folders = [RunFolder(path) for path in paths]
-    opened = [job_of(folder) for folder in folders]
+    # a folder that is no run gets no lock file
+    opened = [job_of(RunFolder(path)) for path in folders]
     check_alike(folders, opened)
-    changes = changes_of(opened[0][0], steps, None, data_at)
+    job, resolved = opened[0]
+    changes = _changes(job, steps, on_divergence, data_at)
     jobs = [job.changed(changes) for job, _ in opened]
-    check(jobs[0], len(jobs))
-    resolved = opened[0][1]
-    settings = {"precision": resolved["precision"], "threads": threads or resolved["threads"]}
-    engine = choose(jobs[0].settings.engine.model_copy(update=settings))
+    if len(jobs) > 1:
+        check_together(jobs[0])
+    before = resolved.get("ranks", 1)
+    if threads is None and asked_ranks() == before:
+        threads = resolved["threads"]  # else the cores are shared anew
+    arithmetic = {"precision": resolved["precision"], "threads": threads}
+    engine = choose(job.settings.engine.model_copy(update=arithmetic))
+    ranks = join(engine.device)
+    runs = [RunFolder(path, ranks.writes) for path in folders]
     with ExitStack() as stack:
-        for folder in folders:
-            stack.enter_context(locked(folder, ALONE))
-        data = open_data(jobs[0].settings.data)
-        check_data(folders[0], jobs[0], data, resolved)
-        cohort = cohort_of(jobs, data, engine)
-        _restore(cohort, folders, opened)
-        if cohort.whole.step >= jobs[0].settings.training.steps:
-            raise RunError(
-                f"{folders[0].path} and those beside it have all their {cohort.whole.step} steps; "
-                "give --steps to train further"
-            )
-        metric = checkpoint_metric_of(jobs[0], data, checkpoint_metric, ALONE)
-        for folder, job, (_, own) in zip(folders, jobs, opened, strict=True):
-            write_changes(folder, job, changes, own)
-            checkpoint.discard(folder.checkpoints, cohort.whole.step)
-            folder.append("resume", step=cohort.whole.step)
-        return train(cohort, data, folders, metric, progress, also)
+        for run in runs:
+            stack.enter_context(locked(run, ranks))
+        data = open_first(jobs[0], ranks)
+        _check_data(runs[0], jobs[0], data, resolved)
+        shared = [_share(job, before, ranks) for job in jobs]
+        cohort = cohort_of(shared, data, engine, ranks)
+        _restore(cohort, runs, opened)
+        _check_steps(cohort, runs, jobs[0], steps)
+        metric = checkpoint_metric_of(jobs[0], data, checkpoint_metric, ranks)
+        for run, job, (_, resolved) in zip(runs, jobs, opened, strict=True):
+            _write_changes(run, job, changes, resolved)
+            checkpoint.discard(run.checkpoints, cohort.loop.step)
+            run.append("resume", step=cohort.loop.step)
+        return train(cohort, data, runs, metric, progress, hooks)
 
 
-def check_alike(folders: Sequence[RunFolder], opened: Sequence[Opened]) -> None:
+def check_alike(folders: Sequence[str | Path], opened: Sequence[Opened]) -> None:
     """Raise RunError unless the runs are different ones that trained alike on the same data."""
-    first = folders[0]
-    for i, folder in enumerate(folders):
+    if len(opened) == 1:
+        return
+    paths = [Path(path) for path in folders]
+    for i, path in enumerate(paths):
         a, b = _alike(*opened[0]), _alike(*opened[i])
         if differing := [name for name in a if a[name] != b[name]]:
             raise RunError(
-                f"{first.path} and {folder.path} differ in their {' and '.join(differing)}, which "
+                f"{paths[0]} and {path} differ in their {' and '.join(differing)}, which "
                 "a cohort has in common: resume each by itself"
             )
-        if any(folder.path.resolve() == other.path.resolve() for other in folders[:i]):
-            raise RunError(f"{folder.path} is named twice: name different runs")
+        if any(path.resolve() == other.resolve() for other in paths[:i]):
+            raise RunError(f"{path} is named twice: name different runs")
         if opened[i][1].get("ranks", 1) > 1:
-            raise RunError(f"{folder.path} was trained by several ranks: resume it by itself")
+            raise RunError(f"{path} was trained by several ranks: resume it by itself")
 
 
 def _alike(job: Job, resolved: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +108,109 @@ def _alike(job: Job, resolved: dict[str, Any]) -> dict[str, Any]:
         "precision": resolved["precision"],
         "figure of the best checkpoint": job.settings.output.keep_best,
     }
+
+
+# --- what a resume changes, and what it may not ---------------------------------------------------
+
+
+def _changes(
+    job: Job, steps: int | None, on_divergence: str | None, data_at: str | Path | None
+) -> dict[str, Any]:
+    """What a resume changes of the settings."""
+    asked = {"steps": steps, "on_divergence": on_divergence}
+    changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
+    if data_at is not None:
+        changes["data"] = moved(job.settings.data, str(data_at))
+    return changes
+
+
+def _write_changes(
+    folder: RunFolder, job: Job, changes: dict[str, Any], resolved: dict[str, Any]
+) -> None:
+    """Keep in config.json what a resume changed."""
+    if not any(changes.values()):
+        return
+    config = folder.read_config()
+    config["settings"] = merged(config["settings"], changes)
+    config["asked"] = merged(config["asked"], changes)
+    config["hash"] = hash_of(job, resolved)
+    folder.write_config(config)
+
+
+def _check_data(folder: RunFolder, job: Job, data: DataSet, resolved: dict[str, Any]) -> None:
+    """Raise RunError unless the data is what the run was trained on."""
+    if data.fingerprint != resolved["data"]["fingerprint"]:
+        raise RunError(
+            f"the data of {folder.path} changed since it was trained "
+            f"({job.settings.data.source}: {len(data)} events now, "
+            f"{resolved['data']['events']} then); restore it, or start a new run with --from"
+        )
+
+
+def _check_steps(cohort: Cohort, folders: Sequence[RunFolder], job: Job, steps: int | None) -> None:
+    """Raise RunError if there is nothing left to train. steps: as the user gave it."""
+    done = cohort.loop.step
+    if done < job.settings.training.steps:
+        return
+    first = folders[0].path
+    if cohort.members:
+        raise RunError(
+            f"{first} and those beside it have all their {done} steps; give --steps to train "
+            "further"
+        )
+    if steps is None:
+        raise RunError(f"{first} has all its {done} steps; give --steps to train further")
+    raise RunError(f"{first} stands at step {done}; --steps must be more")
+
+
+def _share(job: Job, before: int, ranks: Distributed) -> Job:
+    """The job with each rank's part of the batch that `before` ranks had together.
+
+    Raises SettingError if that batch cannot be shared evenly.
+    """
+    batch = job.settings.training.batch_size * before
+    labelled = getattr(job.settings.model, "labelled", 0) * before
+    for size in (batch, labelled):
+        if size % ranks.count:
+            raise SettingError(
+                f"{before} ranks trained on batches of {size} together, which {ranks.count} cannot "
+                "share evenly: resume with a number of ranks that divides it"
+            )
+    parts: dict[str, Any] = {"training": {"batch_size": batch // ranks.count}}
+    if labelled:
+        parts["model"] = {"labelled": labelled // ranks.count}
+    return job.resolved(parts)
+
+
+# --- putting the loop back ------------------------------------------------------------------------
+
+
+def _restore(cohort: Cohort, folders: Sequence[RunFolder], opened: Sequence[Opened]) -> None:
+    """Put each run back to the newest good step that all have, and say where that is not its own.
+
+    Raises RunError if they have none in common.
+    """
+    if not cohort.members:
+        _restore_one(cohort.loop, folders[0], opened[0][1]["from"])
+        return
+    step = common_step(folders)
+    if step is None:
+        further = any(
+            checkpoint.step_of(p) for f in folders for p in checkpoint.listed(f.checkpoints)
+        )
+        if further or not any(map(_without_checkpoint, folders)):
+            raise RunError(f"{_newest_steps(folders)}: resume each by itself")
+        # killed while the first checkpoints were written
+        for member, folder, (_, resolved) in zip(cohort.members, folders, opened, strict=True):
+            _load_first_weights(member, folder, resolved["from"])
+        return
+    for member, folder in zip(cohort.members, folders, strict=True):
+        checkpoint.restore(folder.checkpoints / checkpoint.checkpoint_name(step), member)
+        newest = checkpoint.step_of(checkpoint.listed(folder.checkpoints)[-1])
+        if newest > step:
+            console.say(
+                f"{folder.path} goes back from step {newest} to {step}, the newest that all have"
+            )
 
 
 def common_step(folders: Sequence[RunFolder]) -> int | None:
@@ -108,33 +225,43 @@ def common_step(folders: Sequence[RunFolder]) -> int | None:
     return None
 
 
-def _restore(cohort: Cohort, folders: Sequence[RunFolder], opened: Sequence[Opened]) -> None:
-    """Put every member back to the newest step that all have.
-
-    Raises RunError if they have none in common.
-    """
-    step = common_step(folders)
-    if step is None and any(unbegun(folder) for folder in folders):
-        for folder in folders:  # killed while the first checkpoints were written
-            if any(checkpoint.step_of(p) for p in checkpoint.listed(folder.checkpoints)):
-                raise RunError(f"{_stand(folders)}: resume each by itself")
-        for member, folder, (_, resolved) in zip(cohort.members, folders, opened, strict=True):
-            adopt_again(member, folder, resolved["from"])
-        return
-    if step is None:
-        raise RunError(f"{_stand(folders)}: resume each by itself")
-    for member, folder in zip(cohort.members, folders, strict=True):
-        checkpoint.restore(folder.checkpoints / checkpoint.checkpoint_name(step), member)
-        newest = checkpoint.step_of(checkpoint.listed(folder.checkpoints)[-1])
-        if newest > step:
-            ProgressBar().say(
-                f"{folder.path} goes back from step {newest} to {step}, the newest that all have"
-            )
-
-
-def _stand(folders: Sequence[RunFolder]) -> str:
+def _newest_steps(folders: Sequence[RunFolder]) -> str:
     stand = [
         f"{f.path} at {[checkpoint.step_of(p) for p in checkpoint.listed(f.checkpoints)][-1:]}"
         for f in folders
     ]
     return f"the runs have no step in common ({', '.join(stand)})"
+
+
+def _restore_one(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
+    """Put the loop back to the newest good checkpoint, and say which newer ones were refused."""
+    if _without_checkpoint(folder):
+        _load_first_weights(loop, folder, origin)
+        return
+    found, refused = loop.ranks.choose(lambda: checkpoint.newest_good(folder.checkpoints))
+    checkpoint.restore(found, loop)
+    halved = [e["rate_scale"] for e in folder.read("rollback") if e["step"] <= loop.step]
+    if halved:  # killed between a rollback and the next checkpoint, which would have it
+        loop.rate_scale.clamp_(max=halved[-1])
+    loop.ranks.first(lambda: checkpoint.set_aside(folder.checkpoints, loop.step))
+    for reason in refused:
+        folder.append("refused", step=loop.step, reason=reason)
+        if loop.ranks.writes:
+            console.say(f"{reason}; using {found.name} instead")
+
+
+def _without_checkpoint(folder: RunFolder) -> bool:
+    """Whether the run was killed before it wrote its first checkpoint."""
+    return not checkpoint.listed(folder.checkpoints) and not folder.read("score")
+
+
+def _load_first_weights(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
+    """Start a run that was killed before its first checkpoint from the weights it began with.
+
+    Raises RunError if those have changed.
+    """
+    if origin and load_weights(loop, RunFolder(origin["path"]))["sha256"] != origin["sha256"]:
+        raise RunError(
+            f"{folder.path} was killed before its first checkpoint, and {origin['path']}, "
+            "whose weights it started from, has changed since: train again"
+        )

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -70,7 +70,13 @@ def say(text: str) -> None:
     """A line on stderr."""
     from rich.console import Console
 
-    Console(stderr=True, emoji=False).print(text, highlight=False, markup=False, soft_wrap=True)
+    with suppress(BrokenPipeError):  # whoever read this went away; the work does not
+        console = Console(stderr=True, emoji=False)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def silent(text: str) -> None:
+    """In the place of `say` where nothing is to be said."""
 
 
 def figure(value: float | None) -> str:

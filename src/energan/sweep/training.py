@@ -7,10 +7,9 @@ from typing import Literal
 
 from energan.core import CheckpointError, DivergenceError, RunError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
-from energan.experiment import cohort as seeds
-from energan.experiment import resume as seeds_resume
-from energan.experiment import start as experiment
+from energan.experiment.resume import resume
 from energan.experiment.settings import Job
+from energan.experiment.start import start
 from energan.io.run_folder import RunFolder
 from energan.sweep.folder import SweepFolder
 from energan.sweep.setup import Setup
@@ -71,23 +70,23 @@ def _standing(run: RunFolder) -> Literal["ended", "begun", ""]:
 def _alone(trial: Trial, run: RunFolder, setup: Setup, also: Hook, begun: bool) -> None:
     if begun:
         try:
-            experiment.resume(
-                run.path,
+            resume(
+                [run.path],
                 threads=setup.threads,
                 checkpoint_metric=checkpoint_metric,
                 progress=False,
-                also=[also],
+                hooks=[also],
             )
             return
         except (CheckpointError, RunError):
             pass  # nothing that can be gone on with: from the beginning
     _clear(run)
-    experiment.start(
-        here(trial.job, setup),
-        run.path,
+    start(
+        [here(trial.job, setup)],
+        [run.path],
         checkpoint_metric=checkpoint_metric,
         progress=False,
-        also=[also],
+        hooks=[also],
     )
 
 
@@ -96,12 +95,12 @@ def _together(
 ) -> None:
     if begun:
         try:
-            seeds_resume.resume(
+            resume(
                 [run.path for run in runs],
                 threads=setup.threads,
                 checkpoint_metric=checkpoint_metric,
                 progress=False,
-                also=[also],
+                hooks=[also],
             )
             return
         except (CheckpointError, RunError):  # killed while they saved: no step that all have
@@ -110,7 +109,8 @@ def _together(
     for run in runs:
         _clear(run)
     jobs = [here(trial.job, setup) for trial in trials]
-    seeds.start_jobs(jobs, runs, checkpoint_metric=checkpoint_metric, progress=False, also=[also])
+    paths = [run.path for run in runs]
+    start(jobs, paths, checkpoint_metric=checkpoint_metric, progress=False, hooks=[also])
 
 
 def _in_turn(trials: Sequence[Trial], runs: Sequence[RunFolder], setup: Setup, also: Hook) -> None:

@@ -13,9 +13,10 @@ from energan.data.dataset import DataSet
 from energan.data.few_label_batches import LabelledFeed
 from energan.data.inference import PredictSet
 from energan.evaluation.attributes import traits
-from energan.experiment import start as experiment
 from energan.experiment.build import loop_of
+from energan.experiment.resume import resume
 from energan.experiment.settings import load
+from energan.experiment.start import start
 from energan.inference.run import Run
 from energan.models import cebgan, ebgan, ladder
 from energan.training.device import Device
@@ -123,11 +124,11 @@ def job(images: Path, steps: int):  # type: ignore[no-untyped-def]
 
 
 def test_a_run_of_own_labels_resumes_where_the_images_are_now(images: Path, tmp_path: Path) -> None:
-    whole = experiment.start(job(images, 6), tmp_path / "whole", progress=False)
-    part = experiment.start(job(images, 3), tmp_path / "part", progress=False)
+    (whole,) = start([job(images, 6)], [tmp_path / "whole"], progress=False).folders
+    (part,) = start([job(images, 3)], [tmp_path / "part"], progress=False).folders
     moved = images.rename(images.with_name("moved"))
     try:
-        experiment.resume(part.path, steps=6, data_at=moved, progress=False)
+        resume([part.path], steps=6, data_at=moved, progress=False)
         csv = part.read_config()["settings"]["data"]["labels"]
         assert csv == str(moved / "few.csv")
     finally:

@@ -36,7 +36,7 @@ from energan.core import (
     calibrating,
 )
 from energan.experiment import settings as job_settings
-from energan.experiment import start as experiment
+from energan.experiment.start import start
 from energan.export.formats import relative_error
 from energan.export.modules import no_generator
 from energan.export.write import Exported, export
@@ -118,7 +118,7 @@ def train_tiny(name: str, out: Path) -> Run:
     for data in ({"range": "signed"}, {"range": "unit"}, {"source": "ring"}):
         try:
             changed = job.changed({**small, "data": {"source": "digits", **data}})
-            folder = experiment.start(changed, out / name, progress=False)
+            (folder,) = start([changed], [out / name], progress=False).folders
         except SettingError:
             continue
         return Run(folder.path)

@@ -90,13 +90,12 @@ def test_a_trial_is_trained_scored_and_kept(folder: SweepFolder) -> None:
 
 
 def test_a_trial_is_what_training_it_by_itself_gives(folder: SweepFolder, tmp_path: Path) -> None:
-    from energan.experiment import start as experiment
+    from energan.experiment.start import start
 
     (trial,) = trials({"model.margin": (2,)})
     work(folder, [trial], SETUP)
-    alone = experiment.start(
-        trial.job.resolved({"engine": {"threads": 1}}), tmp_path / "alone", progress=False
-    )
+    job = trial.job.resolved({"engine": {"threads": 1}})
+    alone = start([job], [tmp_path / "alone"], progress=False).folders[0]
     assert same_weights(folder.run(trial.id), alone)
 
 
@@ -245,7 +244,7 @@ def test_what_the_machine_lacks_is_not_the_trials_failure(
     def broken(*args: object, **more: object) -> None:
         raise error
 
-    monkeypatch.setattr(training_module.experiment, "start", broken)
+    monkeypatch.setattr(training_module, "start", broken)
     (trial,) = trials({"model.margin": (2,)})
     with pytest.raises(type(error), match=str(error)):
         work(folder, [trial], SETUP)

@@ -1,4 +1,4 @@
-"""What watches a run while it trains, and the words with which it ends."""
+"""The hooks of a run: what watches it while it trains."""
 
 import importlib.util
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from functools import partial
 
 from energan.core import Domain, SettingError
 from energan.data import DataSet
-from energan.experiment.callbacks import curves
 from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.callbacks.landscapes import Landscapes, mapped
 from energan.experiment.callbacks.reconstructions import Reconstructions, denoises
@@ -14,7 +13,6 @@ from energan.experiment.callbacks.samples import CheckpointMetric, SampleGrids, 
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
 from energan.metrics.catalogue import METRICS
-from energan.training import checkpoint
 from energan.training.distributed import Distributed
 from energan.training.divergence import Guard
 from energan.training.health import Health
@@ -94,31 +92,3 @@ def hooks_of(
     if listener is not None:
         log.listeners.append(listener)
     return hooks
-
-
-def diverged(folder: RunFolder, job: Job, step: int, error: Exception) -> str:
-    """Keep that the run diverged; what the user is told, with the remedy."""
-    training = job.settings.training
-    folder.append("diverged", step=step, reason=str(error))
-    if folder.writes:
-        curves.save_curves(folder.path / "curves.png", folder.read())
-    kept = checkpoint.listed(folder.checkpoints)
-    intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
-    remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
-    if training.on_divergence == "rollback":
-        remedy = f"it was rolled back {training.rollbacks} times in vain: {remedy}"
-    else:
-        remedy += (
-            ", or let it go back and halve its rates: "
-            f"energan resume {folder.path} --on-divergence rollback"
-        )
-    return f"{error}; {intact}; {remedy}"
-
-
-def ended(folder: RunFolder, job: Job, loop: Loop) -> None:
-    """Keep that the run has all its steps, or was told to stop."""
-    curves.draw(folder, loop)
-    if loop.step >= job.settings.training.steps:
-        folder.append("finished", step=loop.step)
-    else:
-        folder.append("stopped", step=loop.step, reason=loop.stopping)

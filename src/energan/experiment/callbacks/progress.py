@@ -1,6 +1,7 @@
 """What a person sees of a run in progress: a bar on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -13,8 +14,9 @@ from rich.progress import (
 )
 
 from energan.metrics.catalogue import METRICS
-from energan.training.hooks import Figures
+from energan.training.hooks import Figures, Listener
 from energan.training.loop import Hook, Loop
+from energan.training.member import Member
 
 SHOWN = {
     "images_per_s": "images/s",
@@ -107,3 +109,28 @@ class ProgressBar(Hook):
             ]
             parts.append(("" if step == last else f"at step {step}: ") + "  ".join(shown))
         return "  ".join(parts)
+
+
+class CohortMean:
+    """What the bar shows of a cohort: the mean of what its members log at the same step, and their
+    images per second together."""
+
+    def __init__(self, listener: Listener, members: Sequence[Member]) -> None:
+        self.listener, self.members = listener, members
+        self._step, self._logged = -1, dict[int, Figures]()
+
+    def __call__(self, member: Member, step: int, figures: Figures) -> None:
+        if step != self._step:
+            self._step, self._logged = step, {}
+        self._logged[member.index] = self._logged.get(member.index, {}) | figures
+        living = [m.index for m in self.members if m.index not in m.whole.diverged]
+        if any(index not in self._logged for index in living):
+            return
+        every = [self._logged[index] for index in living]
+        common = [name for name in figures if all(name in own for own in every)]
+        if not common:
+            return
+        means = {name: sum(own[name] for own in every) / len(every) for name in common}
+        if "images_per_s" in means:
+            means["images_per_s"] *= len(every)
+        self.listener(step, means)
