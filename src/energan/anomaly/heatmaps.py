@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from energan.core import Domain
+from energan.io.files import aside
 from energan.io.pictures import to_uint8
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def write(
         paths.append(folder / f"{name}.png")
         scale = f"0 to {drawn[-1].get_clim()[1]:.6g}, {'shared by all' if shared else 'its own'}"
         text = {"Description": shown.lines[i], "map": shown.kind, "scale": scale}
-        figure.savefig(paths[-1], dpi=100, metadata=text)
+        with aside(paths[-1]) as made:
+            figure.savefig(made, dpi=100, metadata=text)
         advance()
     return paths
 

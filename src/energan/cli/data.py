@@ -18,6 +18,7 @@ from energan.data.sources.named import NAMED, folder_of
 from energan.errors import DataError, EnerganError
 from energan.experiment.settings import checked
 from energan.io.console import show, table_of
+from energan.io.files import aside
 
 MOST = 20
 """Classes or tags that are listed."""
@@ -98,8 +99,8 @@ def _show(args: list[str]) -> int:
     for line in _about(found, settings):
         print(line)
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        thumbnails(found, options.n).save(options.out)
+        with aside(options.out) as made:
+            thumbnails(found, options.n).save(made)
         print(f"drawn: {options.out}")
     return 0
 

@@ -9,6 +9,7 @@ from energan.evaluation.classification import NAMES, Classes, classes_of
 from energan.evaluation.few_labels import Made, System
 from energan.inference.run import Run
 from energan.io.console import show, table_of
+from energan.io.files import write_atomically
 from energan.report.run.classification import draw_entry
 
 WIDEST, LISTED = 20, 10
@@ -41,7 +42,7 @@ def score_classes(run: Run, reference: str | None, labels: str | None) -> Classe
     drawn = []
     for picture in draw_entry(made.record):
         path = run.path / f"{picture.name}.png"
-        path.write_bytes(picture.light)
+        write_atomically(path, picture.light)
         drawn.append(str(path))
     _print(run, made.record)
     print(f"  drawn: {', '.join(drawn)}")

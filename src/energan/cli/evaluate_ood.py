@@ -7,6 +7,7 @@ from energan.errors import SettingError
 from energan.evaluation.ood import Outside, out_of_distribution
 from energan.inference.run import Run
 from energan.io.console import figure, say, show, table_of
+from energan.io.files import write_atomically
 from energan.report.run.ood import draw_energies
 
 
@@ -27,8 +28,7 @@ def _draw(made: Outside, path: Path) -> None:
     picture = draw_energies({**made.record, "sets": made.sets})
     if picture is None:
         raise SettingError("--ood-picture: no energy of these sets is finite: leave it out")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture.light)
+    write_atomically(path, picture.light)
     print(f"  drawn: {path}")
 
 

@@ -16,6 +16,7 @@ from energan.inference.composition import Composable
 from energan.inference.run import Run, Weights
 from energan.io import pictures
 from energan.io.console import say, show, table_of
+from energan.io.files import aside
 from energan.report.figures.chains import draw_paths, draw_strip
 
 IMAGES, POINTS = 10, 200
@@ -137,8 +138,8 @@ def _save(path: Path, made: Followed, about: dict[str, Any]) -> None:
     }
     if made.labels is not None:
         arrays["labels"] = made.labels.numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **arrays, **about)
+    with aside(path) as writing:
+        np.savez(writing, **arrays, **about)
 
 
 def _draw(energies: list[Composable], made: Followed, out: Path) -> Path:

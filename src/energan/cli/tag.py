@@ -17,6 +17,7 @@ from energan.errors import SettingError
 from energan.evaluation.features import features_of_images, remembered
 from energan.evaluation.tagging import Ballot, fitting, tags_of, votes
 from energan.io.console import show, table_of
+from energan.io.files import aside
 from energan.metrics import top_tags
 
 SHOWN = 20
@@ -104,8 +105,7 @@ def _print(tagged: Tagged, out: Path | None) -> None:
 
 
 def _write(out: Path, tagged: Tagged) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf8", newline="") as file:
+    with aside(out) as made, made.open("w", encoding="utf8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "rank", "tag", "votes"])
         for name, tags in tagged:

@@ -5,7 +5,6 @@ Section 4.1 of the EBGAN paper scores samples by p(y|x) of such a network.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from energan.core import DataError
 from energan.data import DataSet
 from energan.data.images.checksums import cache_folder
 from energan.io.console import progress, say
+from energan.io.files import write_atomically
 
 VERSION, SEED, BATCH, RATE, SHIFT = 1, 0, 100, 3e-3, 2
 """Change VERSION with anything that changes the weights: they are kept under all of these."""
@@ -141,11 +141,9 @@ def _digest(weights: dict[str, Tensor]) -> str:
 
 
 def _keep(path: Path, network: ConvNet, figures: dict[str, Any], sha256: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     about = {name: json.dumps(value) for name, value in figures.items()} | {"sha256": sha256}
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, aside, about)
-    aside.replace(path)
+    weights = {k: v.contiguous() for k, v in network.state_dict().items()}
+    write_atomically(path, save(weights, about))
 
 
 def _kept(path: Path, network: ConvNet) -> tuple[dict[str, Any], str] | None:

@@ -1,7 +1,6 @@
 """What measures are made from, each part made once and only if some measure asks for it."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from energan.data.images.checksums import cache_folder
 from energan.evaluation.extractors import Extractor, Features, extractor_for
 from energan.evaluation.reference import Reference
+from energan.io.files import write_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,4 @@ def _keep(path: Path, features: Features) -> None:
     parts: dict[str, NDArray[Any]] = {"values": features.values}
     if features.log_probabilities is not None:
         parts["log_probabilities"] = features.log_probabilities
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, aside)
-    aside.replace(path)
+    write_atomically(path, save({n: np.ascontiguousarray(part) for n, part in parts.items()}))

@@ -10,6 +10,7 @@ loader of TorchScript is written in C++, knows tensors and the archive's own typ
 else. From Python 3.14 on torch promises nothing about it; the check tells whether it still works.
 """
 
+import io
 import json
 import logging
 import math
@@ -188,16 +189,12 @@ def _write_torchscript(part: Part, path: Path) -> None:
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         traced = torch.jit.trace(part.module, part.draw(RECORDED), check_trace=False)
         entry = {"energan.json": json.dumps(part.about)}
-        torch.jit.save(traced, path, _extra_files=entry)
-    whole = path.with_name(f"{path.name}.whole")
-    path.replace(whole)
-    try:
-        with zipfile.ZipFile(whole) as read, zipfile.ZipFile(path, "w") as written:
-            for entry_info in read.infolist():
-                if not entry_info.filename.endswith(".debug_pkl"):  # paths of this machine
-                    written.writestr(entry_info, read.read(entry_info))
-    finally:
-        whole.unlink(missing_ok=True)
+        whole = io.BytesIO()  # torch's own writer ends the process on a full disk
+        torch.jit.save(traced, whole, _extra_files=entry)
+    with zipfile.ZipFile(whole) as read, zipfile.ZipFile(path, "w") as written:
+        for entry_info in read.infolist():
+            if not entry_info.filename.endswith(".debug_pkl"):  # paths of this machine
+                written.writestr(entry_info, read.read(entry_info))
 
 
 def _check_torchscript(part: Part, path: Path) -> Check:

@@ -5,11 +5,9 @@ its name. `energan.export.formats` tells of the formats.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from hashlib import file_digest
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from energan.core import EnerganError, SettingError, describe
 from energan.export.formats import FORMATS, Check, FileFormat, Part
 from energan.export.modules import PARTS, parts_of
 from energan.inference.run import Run
-from energan.io.files import write_atomically
+from energan.io.files import aside, sha256_of, write_atomically
 
 TOLERANCE = 1e-4
 """Largest difference of a file's outputs from the run's, relative to the largest output."""
@@ -95,12 +93,11 @@ def export(
 
 def _write(part: Part, format: str, path: Path) -> Exported:
     """Write aside, check, flush, rename: a file that has its name is whole and like the run."""
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
     what = f"the {part.name} of {part.about['model']} as {format}"
-    try:
+    with aside(path) as made:
         try:
-            FORMATS[format].write(part, aside)
-            check = FORMATS[format].check(part, aside)
+            FORMATS[format].write(part, made)
+            check = FORMATS[format].check(part, made)
         except (OSError, MemoryError):
             raise
         except Exception as error:  # a network of the user's may fail in any way
@@ -110,13 +107,7 @@ def _write(part: Part, format: str, path: Path) -> Exported:
                 f"{what}: the file differs from the run (relative error {check.error:.1e}, "
                 f"{check.by}), so it was not kept; another format may do"
             )
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-            digest = file_digest(file, "sha256").hexdigest()
-        size = aside.stat().st_size
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+        digest, size = sha256_of(made), made.stat().st_size
     return Exported(path, part.name, format, size, digest, check)
 
 

@@ -22,6 +22,7 @@ from energan.data.sources.folders import find_images
 from energan.data.sources.pair_files import half
 from energan.inference.run import Run
 from energan.io.console import progress
+from energan.io.files import aside
 from energan.io.pictures import to_uint8
 from energan.samplers.translator import Translator
 
@@ -76,8 +77,9 @@ def translate(
             except Unreadable as error:
                 skipped.append((file, str(error)))
             else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _picture(run, sides, seed, strip, whole=size == "nearest").save(target)
+                picture = _picture(run, sides, seed, strip, whole=size == "nearest")
+                with aside(target) as made:
+                    picture.save(made)
                 written.append(target)
             advance()
     if not written:

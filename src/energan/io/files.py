@@ -23,6 +23,10 @@ def aside(path: Path) -> Iterator[Path]:
         with made.open("rb") as file:
             os.fsync(file.fileno())
         made.replace(path)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(path)  # what the user named, and not the name beside it
+        raise
     finally:
         made.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from energan.core import DataError, Domain
+from energan.io.files import aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,21 +141,22 @@ def save_samples(
     Raises DataError if events cannot be drawn that way.
     """
     check_target(path, domain)
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = {k: str(v) for k, v in (about or {}).items()}
-    if path.suffix == ".npz":
-        extra: dict[str, Any] = dict(about or {})
-        np.savez(path, x=x.detach().float().cpu().numpy(), **extra)
-    elif path.suffix == ".png" and is_image(domain):
-        grid(x, domain, columns).save(path, pnginfo=_png_text(text))
-    elif path.suffix == ".png":
-        scatter(x, reference, what).savefig(path, dpi=100, metadata=text)
-    else:
-        path.mkdir(exist_ok=True)
+    if not path.suffix:
         digits = len(str(len(x) - 1))
         for i, image in enumerate(to_uint8(x, domain)):
             picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-            picture.save(path / f"{i:0{digits}d}.png", pnginfo=_png_text(text))
+            with aside(path / f"{i:0{digits}d}.png") as made:
+                picture.save(made, pnginfo=_png_text(text))
+        return path
+    with aside(path) as made:
+        if path.suffix == ".npz":
+            extra: dict[str, Any] = dict(about or {})
+            np.savez(made, x=x.detach().float().cpu().numpy(), **extra)
+        elif is_image(domain):
+            grid(x, domain, columns).save(made, pnginfo=_png_text(text))
+        else:
+            scatter(x, reference, what).savefig(made, dpi=100, metadata=text)
     return path
 
 

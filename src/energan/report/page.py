@@ -231,4 +231,4 @@ def _write_figures(folder: Path, sections: Sequence[Section], runs: Sequence[Run
             files |= {f"{start}{picture.name}.png": picture.light for picture in pictures}
     folder.mkdir(parents=True, exist_ok=True)
     for name, png in files.items():
-        (folder / name).write_bytes(png)
+        write_atomically(folder / name, png)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from energan.io.files import aside
 from energan.io.run_folder import RunFolder
 from energan.training.loop import Loop
 
@@ -87,7 +88,8 @@ def save_curves(
             axes.legend(fontsize="small")
         axes.locator_params(axis="x", nbins=4)
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    with aside(path) as made:
+        figure.savefig(made, dpi=100)
     return path
 
 

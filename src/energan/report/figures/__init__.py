@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from energan.core import RunError, SettingError
+from energan.io.files import aside
 from energan.report.figures.gan1d import gan1d
 from energan.report.figures.images import interpolation, neighbours
 from energan.report.figures.layout import DPI
@@ -64,7 +65,6 @@ def save(drawn: Drawing, path: Path) -> Path:
     told = UNDATED.get(path.suffix.lower())
     if told is None or path.is_dir():
         raise SettingError(f"--out {path}: a figure is written to a {', a '.join(UNDATED)} file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"svg.hashsalt": "energan"}):
-        drawn.figure.savefig(path, dpi=DPI, metadata={"Title": drawn.says, **told})
+    with matplotlib.rc_context({"svg.hashsalt": "energan"}), aside(path) as made:
+        drawn.figure.savefig(made, dpi=DPI, metadata={"Title": drawn.says, **told})
     return path

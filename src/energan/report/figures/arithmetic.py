@@ -8,6 +8,7 @@ from torch import Tensor
 
 from energan.core import Domain
 from energan.evaluation.latent_arithmetic import Found
+from energan.io.files import aside
 from energan.io.pictures import to_uint8
 
 SIDE = 0.9
@@ -38,8 +39,8 @@ def draw(path: Path, found: Found, domain: Domain, titles: tuple[str, str, str, 
             axes.set_title(f"= wanted: {titles[3]}\n{rate}", fontsize=7)
         if place == 4:
             _framed(axes, "tab:orange")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    with aside(path) as made:
+        figure.savefig(made, dpi=150)
     return path
 
 
