@@ -16,7 +16,7 @@ from PIL import Image
 from e2e.test_kills import in_child, wait
 from energan.cli import main as cli
 
-FILES = ("images.u8", "rows.i64", "index.json")
+FILES = ("images.npy", "rows.npy", "index.json")
 COUNT, A_PART = 2560, 256  # files of a folder are decoded in parts of 256
 posix = pytest.mark.skipif(sys.platform == "win32", reason="fork and signals of POSIX")
 forks = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")

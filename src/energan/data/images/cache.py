@@ -1,22 +1,23 @@
 """Decoded images in a file of their own, mapped into memory, that later runs find again.
 
 CACHE/decoded/KEY/
-    images.u8      the images of all rows, one slot each, uint8 (C, H, W)
+    images.npy     the images of all rows, one slot each, uint8 (N, C, H, W)
     done.jsonl     while it is built: one line for each part whose images are written
-    rows.i64       the slots that hold an image
-    index.json     shape, what was left out, checksum; written last: its presence means complete
+    rows.npy       the slots that hold an image, int64
+    index.json     what was left out, checksums; written last: its presence means complete
 
 KEY tells the content of the source's files, the way of decoding and the rows. A build that was
 killed goes on where it was; a second process that wants the same waits for the first.
 """
 
-import fcntl
 import hashlib
 import json
 import mmap
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 from torch import Tensor
 
 from energan.core import DataError, describe
@@ -33,12 +36,14 @@ from energan.data.images.decoder import Decoder, Shape, list_skipped, wanted_par
 from energan.data.images.decoding import Decoding, Pixels
 from energan.data.source import Part, Source
 from energan.io.console import say
+from energan.io.files import aside, locked, sha256_of, write_atomically
 
-FORMAT = 1
+FORMAT = 2
 AROUND = 64 * 2**10
 """Bytes that the system maps around each page that is touched."""
 RELEASE_AFTER = 64 * 2**20
 """Bytes read after which the mapped pages are let go of, so that they never fill memory."""
+IMAGES, ROWS, INDEX, DONE = "images.npy", "rows.npy", "index.json", "done.jsonl"
 
 
 def open_cache(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:
@@ -46,13 +51,13 @@ def open_cache(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Dec
     folder = folder_of(source, how, rows)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder, source.name):
+        with _hold(folder, source.name):
             index = _index(folder)
             if index is None:
                 _build(folder, source, how, rows, shape)
                 index = _index(folder)
                 assert index is not None
-        return _opened(folder, source, rows, index)
+        return _map(folder, rows, index)
     except OSError as error:
         raise DataError(
             f"the cache {folder} cannot be used ({describe(error)}): free some space or memory, or "
@@ -68,76 +73,96 @@ def folder_of(source: Source, how: Decoding, rows: Tensor) -> Path:
 
 
 @contextmanager
-def _lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold the cache; the lock dies with the process that holds it."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process decodes {name}: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+def _hold(folder: Path, name: str) -> Iterator[None]:
+    """Within it no other process builds this cache."""
+    with locked(folder / ".lock", wait=0) as held:
+        if held:
+            yield
+            return
+    say(f"another process decodes {name}: waiting for it")
+    with locked(folder / ".lock"):
         yield
 
 
 def _index(folder: Path) -> dict[str, Any] | None:
     """What is in a finished cache; None if it is not finished, or damaged."""
     try:
-        index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf8"))
-        sizes = {name: (folder / name).stat().st_size for name in ("images.u8", "rows.i64")}
+        index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf8"))
+        sizes = {name: (folder / name).stat().st_size for name in (IMAGES, ROWS)}
     except (OSError, ValueError):
         return None
-    if sizes == index.get("sizes") and _sha256(folder / "rows.i64") == index.get("rows"):
+    if sizes == index.get("sizes") and sha256_of(folder / ROWS) == index.get("rows"):
         return index
     say(f"the cache {folder} is damaged: it is built anew")
-    (folder / "index.json").unlink()
-    (folder / "done.jsonl").unlink(missing_ok=True)
+    (folder / INDEX).unlink()
+    (folder / DONE).unlink(missing_ok=True)
     return None
 
 
 def _build(folder: Path, source: Source, how: Decoding, rows: Tensor, shape: Shape) -> None:
-    size = torch.Size(shape).numel()
-    slots = {row: slot for slot, row in enumerate(rows.tolist())}
-    images, done = folder / "images.u8", folder / "done.jsonl"
-    if not images.exists() or images.stat().st_size != len(rows) * size:
+    images, done = folder / IMAGES, folder / DONE
+    array = _open_images(images, (len(rows), *shape))
+    if array is None:
         done.unlink(missing_ok=True)  # it tells of images that are no longer there
     parts, skipped = _left(done, list(wanted_parts(source, rows)))
-    needed = len(rows) * size - (images.stat().st_blocks * 512 if images.exists() else 0)
+    size = torch.Size(shape).numel()
     free = shutil.disk_usage(folder).free
-    if needed > free:
+    if sum(len(wanted) for _, wanted in parts) * size > free:
         raise DataError(
             f"decoded, {source.name} takes {len(rows) * size / 2**30:.1f} GiB, and {folder} has "
             f"{free / 2**30:.1f} GiB free: set ENERGAN_CACHE to a larger disk, or --data.storage "
             "stream to decode on the way"
         )
+    if array is None:
+        array = open_memmap(images, mode="w+", dtype=np.uint8, shape=(len(rows), *shape))
+    offset = array.offset
+    del array
     decoder = Decoder(source, how, shape)
     decoder.skipped |= skipped
-    with images.open("ab"):
-        pass
-    descriptor = os.open(images, os.O_RDWR)
+    _decode_into(images, offset, size, decoder, parts, rows)
+    _finish(folder, offset, size, decoder, rows)
+
+
+def _open_images(path: Path, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[np.uint8]] | None":
+    """The images that a build has begun with; None if there are none, or of another shape."""
     try:
-        os.ftruncate(descriptor, len(rows) * size)
+        found = open_memmap(path, mode="r")
+    except (OSError, ValueError):
+        return None
+    return found if found.shape == shape and found.dtype == np.uint8 else None
+
+
+def _decode_into(
+    images: Path,
+    offset: int,
+    size: int,
+    decoder: Decoder,
+    parts: list[tuple[Part, list[int]]],
+    rows: Tensor,
+) -> None:
+    """Write each image into its slot, and a line for each part whose images are on the disk.
+
+    By the file and not by a mapping of it: on a full disk that would end the process.
+    """
+    slots = {row: slot for slot, row in enumerate(rows.tolist())}
+    lock = threading.Lock()
+    with images.open("r+b") as file:
 
         def put(row: int, pixels: Pixels) -> None:
-            _write(descriptor, pixels.tobytes(), slots[row] * size)
+            with lock:
+                file.seek(offset + slots[row] * size)
+                file.write(pixels.tobytes())
 
         def after(part: Part, wanted: list[int]) -> None:
             # The images first, then the line that says so: a power cut finds no line too many.
-            os.fdatasync(descriptor)
+            with lock:
+                file.flush()
+                os.fsync(file.fileno())
             mine = {str(r): decoder.skipped[r] for r in wanted if r in decoder.skipped}
-            with done.open("a", encoding="utf8") as file:
-                file.write(json.dumps({"part": part.start, "skipped": mine}) + "\n")
+            with (images.parent / DONE).open("a", encoding="utf8") as done:
+                done.write(json.dumps({"part": part.start, "skipped": mine}) + "\n")
 
         decoder.run(parts, put, after)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    _finish(folder, source, how, rows, shape, decoder.skipped)
-
-
-def _write(descriptor: int, data: bytes, at: int) -> None:
-    while data:
-        written = os.pwrite(descriptor, data, at)
-        data, at = data[written:], at + written
 
 
 def _left(
@@ -157,48 +182,30 @@ def _left(
     return [(part, rows) for part, rows in parts if part.start not in finished], skipped
 
 
-def _finish(
-    folder: Path,
-    source: Source,
-    how: Decoding,
-    rows: Tensor,
-    shape: Shape,
-    skipped: dict[int, str],
-) -> None:
+def _finish(folder: Path, offset: int, size: int, decoder: Decoder, rows: Tensor) -> None:
+    skipped = decoder.skipped
     kept = np.array([s for s, row in enumerate(rows.tolist()) if row not in skipped], np.int64)
-    with (folder / "rows.i64").open("wb") as file:
-        file.write(kept.tobytes())
-        file.flush()
-        os.fsync(file.fileno())
+    with aside(folder / ROWS) as path:
+        np.save(path, kept)
     index = {
-        "name": source.name,
-        "shape": shape,
-        "decoding": asdict(how),
-        "skipped": list_skipped(source, skipped),
-        "digest": _digest(folder / "images.u8", kept, torch.Size(shape).numel()),
-        "rows": _sha256(folder / "rows.i64"),
-        "sizes": {n: (folder / n).stat().st_size for n in ("images.u8", "rows.i64")},
+        "name": decoder.source.name,
+        "decoding": asdict(decoder.how),
+        "skipped": list_skipped(decoder.source, skipped),
+        "digest": _digest(folder / IMAGES, offset, size, kept),
+        "rows": sha256_of(folder / ROWS),
+        "sizes": {name: (folder / name).stat().st_size for name in (IMAGES, ROWS)},
     }
-    aside = folder / ".index.json"
-    with aside.open("w", encoding="utf8") as text:
-        json.dump(index, text, indent=1)
-        text.flush()
-        os.fsync(text.fileno())
-    aside.replace(folder / "index.json")
-    (folder / "done.jsonl").unlink(missing_ok=True)
+    write_atomically(folder / INDEX, json.dumps(index, indent=1))
+    (folder / DONE).unlink(missing_ok=True)
 
 
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _digest(images: Path, kept: "np.ndarray[Any, Any]", size: int) -> str:
+def _digest(images: Path, offset: int, size: int, kept: NDArray[np.int64]) -> str:
     """sha256 of the images that are there, in order, read in runs of neighbours."""
     digest = hashlib.sha256()
     runs = np.split(kept, np.flatnonzero(np.diff(kept) != 1) + 1) if len(kept) else []
     with images.open("rb") as file:
         for run in runs:
-            file.seek(int(run[0]) * size)
+            file.seek(offset + int(run[0]) * size)
             left = len(run) * size
             while left:
                 chunk = file.read(min(left, 1 << 22))
@@ -207,16 +214,28 @@ def _digest(images: Path, kept: "np.ndarray[Any, Any]", size: int) -> str:
     return digest.hexdigest()
 
 
-def _opened(folder: Path, source: Source, rows: Tensor, index: dict[str, Any]) -> Decoded:
+def _map(folder: Path, rows: Tensor, index: dict[str, Any]) -> Decoded:
     """The cache, mapped. Its events are all slots; `rows` and `slots` say which hold an image."""
-    with (folder / "images.u8").open("rb") as file:
-        # Copy-on-write, since torch takes only memory that may be written, and nobody writes it; so
-        # no memory is set aside for copies either, which a file larger than memory would need.
-        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
-        mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    events = torch.frombuffer(mapped, dtype=torch.uint8).view(-1, *index["shape"])
-    slots = torch.from_numpy(np.fromfile(folder / "rows.i64", np.int64))
-    size = torch.Size(index["shape"]).numel()
+    array = open_memmap(folder / IMAGES, mode="r")
+    with warnings.catch_warnings():  # torch warns of memory that may not be written: nobody does
+        warnings.simplefilter("ignore")
+        events = torch.from_numpy(array)
+    slots = torch.from_numpy(np.load(folder / ROWS))
+    return Decoded(
+        events,
+        rows[slots],
+        tuple((where, reason) for where, reason in index["skipped"]),
+        slots=slots,
+        digest=index["digest"],
+        path=folder / IMAGES,
+        release=_release_of(array.base, torch.Size(events.shape[1:]).numel()),
+    )
+
+
+def _release_of(mapped: Any, size: int) -> Callable[[int], None] | None:
+    """What lets go of mapped pages; None where the system has no call for it."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return None
     read = 0
 
     def release(count: int) -> None:
@@ -226,12 +245,4 @@ def _opened(folder: Path, source: Source, rows: Tensor, index: dict[str, Any]) -
             read = 0
             mapped.madvise(mmap.MADV_DONTNEED)
 
-    return Decoded(
-        events,
-        rows[slots],
-        tuple((where, reason) for where, reason in index["skipped"]),
-        slots=slots,
-        digest=index["digest"],
-        path=folder / "images.u8",
-        release=release,
-    )
+    return release

@@ -131,7 +131,7 @@ def test_a_damaged_cache_is_built_anew(
     elif damage == "index":
         (folder / "index.json").write_text("{")
     else:
-        (folder / ("rows.i64" if damage == "no rows" else "index.json")).unlink()
+        (folder / ("rows.npy" if damage == "no rows" else "index.json")).unlink()
     again = store.decode_source(source, HOW, storage="cache")
     assert again.path is not None
     assert again.path.read_bytes() == bytes_before
@@ -190,7 +190,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> N
     for _ in range(8):
         process = builder(folder)
         begun = time.monotonic()
-        while not any(images.glob("*/images.u8")) and time.monotonic() - begun < 30:
+        while not any(images.glob("*/images.npy")) and time.monotonic() - begun < 30:
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.4) if kills else 0.05)
         process.send_signal(signal.SIGKILL)
