@@ -68,6 +68,12 @@ def test_shapes(name: str) -> None:
     assert made is None or made.x.shape == (5, *event)
 
 
+@pytest.mark.parametrize("name", models.names())
+def test_the_settings_say_whether_the_model_classifies(name: str) -> None:
+    settings = models.find(name).config.tiny()
+    assert settings.classifies == (loop_of(name).labelled > 0)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_are_finite_and_each_loss_trains_its_own_network(name: str) -> None:
     loop = loop_of(name)

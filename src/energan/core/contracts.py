@@ -323,6 +323,15 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @property
+    def classifies(self) -> bool:
+        """Of a model's settings: whether its energy learns classes, which needs no network to know.
+
+        Those with a setting `labelled`, events with labels in each batch, do unless it is 0. A
+        model that classifies without one says `classifies: ClassVar[bool] = True`.
+        """
+        return bool(getattr(self, "labelled", 0))
+
 
 class Optimiser(Config):
     """How one network's parameters are stepped."""

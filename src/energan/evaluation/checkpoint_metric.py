@@ -8,7 +8,8 @@ from energan.core import Domain, SettingError
 from energan.evaluation.inputs import Material
 from energan.evaluation.measures import MEASURES
 from energan.evaluation.reference import View, reference_for
-from energan.experiment.callbacks.samples import CheckpointMetric, draw
+from energan.experiment.callbacks.samples import draw
+from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.settings import Job
 from energan.metrics.catalogue import METRICS, measure_of
 from energan.training.hooks import Figures

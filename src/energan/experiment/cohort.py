@@ -17,7 +17,7 @@ from energan.experiment.build import assemble, build, in_common, loop_of
 from energan.experiment.callbacks import Say, hooks_of
 from energan.experiment.callbacks.curves import draw, save_curves
 from energan.experiment.callbacks.progress import CohortMean, ProgressBar
-from energan.experiment.callbacks.samples import CheckpointMetric
+from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.margin import wants_estimate
 from energan.experiment.settings import Job
 from energan.io import console

@@ -5,7 +5,7 @@ import torch
 
 from energan.core import Batch, Context, Domain, Randomness
 from energan.data.dataset import DataSet
-from energan.experiment.callbacks.samples import Score
+from energan.experiment.callbacks.scores import Score
 from energan.models import dcgan, ebgan_imagenet
 from energan.nets.dense import BatchNorm
 from energan.samplers.generator import Generator

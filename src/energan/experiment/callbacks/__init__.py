@@ -9,7 +9,8 @@ from energan.data import DataSet
 from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.callbacks.landscapes import Landscapes, mapped
 from energan.experiment.callbacks.reconstructions import Reconstructions, denoises
-from energan.experiment.callbacks.samples import CheckpointMetric, SampleGrids, Score
+from energan.experiment.callbacks.samples import SampleGrids
+from energan.experiment.callbacks.scores import CheckpointMetric, Score
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
 from energan.metrics.catalogue import METRICS

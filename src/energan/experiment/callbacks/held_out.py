@@ -6,7 +6,6 @@ import torch
 
 from energan.core import evaluating
 from energan.data.dataset import DataSet
-from energan.experiment.build import build
 from energan.experiment.settings import Job
 from energan.metrics import error_rate, reliability
 from energan.training.hooks import Figures
@@ -20,7 +19,7 @@ LEAST = 1000
 
 def no_errors(job: Job, data: DataSet) -> str:
     """Why a run of this job has no `error` on the way; empty if it has."""
-    if not build(job, data.domain, job.settings.seed).labelled:
+    if not job.settings.model.classifies:
         return f"the model {job.model} does not classify"
     return "" if len(HeldOutErrors(data).rows) else "no event with a label is held out"
 
