@@ -101,7 +101,7 @@ class Calibration:
         return run / NAME
 
 
-def calibrated(
+def calibrate(
     energies: Tensor, fpr: float, network: Network, part: Part, source: str, fingerprint: str
 ) -> Calibration:
     """From the energies (n,) of normal events, in any order.
@@ -197,3 +197,16 @@ def read(run: Path) -> Calibration | None:
     named["network"] = Network(**found.network.model_dump())
     named["energies"] = torch.tensor(found.energies, dtype=torch.float32)
     return Calibration(**named)
+
+
+def read_for(run: Path, network: Network) -> Calibration:
+    """The calibration that is kept in a run. Raises SettingError if none is of this network."""
+    found = read(run)
+    if found is None:
+        raise SettingError(f"{run} is not calibrated: run.calibrate() does that")
+    if found.network != network:
+        raise SettingError(
+            f"{run} was calibrated at {found.network}, and this is {network}: run.calibrate() "
+            "calibrates it anew"
+        )
+    return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
 from energan.cli.run_options import open_run, print_skipped
-from energan.inference.classification import Predictions, check_classifies, predict
+from energan.inference.classification import Predictions, predict
 from energan.inference.run import Run
 from energan.io.console import show, table_of
 
@@ -30,7 +30,7 @@ def classify(args: list[str]) -> int:
     options = parse(Classify, args, "energan classify")
     check_file(options.out, ".csv")
     run = open_run(options.run, options.checkpoint, options.weights)
-    check_classifies(run.classifies, f"{run.path}: the model {run.job.model}")
+    run.check_classifies()
     found = predict(
         options.images, run.job.settings.data, run.domain, run.classify_all, run.class_names
     )

@@ -40,7 +40,7 @@ def interpolate(args: list[str]) -> int:
     if n < 1 or steps < 2:
         raise SettingError("--n is at least 1, and --steps at least 2")
     run = open_run(options.run, options.checkpoint, options.weights)
-    z = latents.drawn(run, 2 * n, seed)
+    z = latents.draw(run, 2 * n, seed)
     if run.given:
         raise SettingError(
             f"{run.path}: the model {run.job.model} makes samples of conditions, not of latents "
@@ -48,11 +48,11 @@ def interpolate(args: list[str]) -> int:
         )
     if z is None:
         raise SettingError(f"{run.path}: the model {run.job.model} has no latents to go between")
-    way = latents.straight if options.way == "linear" else latents.spherical
-    labels = latents.a_class_each(run, n, steps)
+    way = latents.linear if options.way == "linear" else latents.spherical
+    labels = latents.row_labels(run, n, steps)
     if options.label is not None:
         labels = torch.full((n * steps,), class_number(run, options.label))
-    x = latents.images(run, way(z[:n], z[n:], steps).flatten(0, 1), labels)
+    x = latents.generate(run, way(z[:n], z[n:], steps).flatten(0, 1), labels)
     about = {**provenance(run, seed), "way": options.way}
     path = pictures.save_samples(options.out, x, run.domain, about=about, columns=steps)
     print(f"{n} {options.way} ways of {steps} between latents (seed {seed}): {path}")

@@ -18,7 +18,7 @@ from energan.cli.run_options import (
 )
 from energan.core import Domain, Randomness, SettingError
 from energan.data.inference import open_images
-from energan.inference.restoration import REGIONS, Restored, mask_of
+from energan.inference.restoration import REGIONS, Restoration, read_mask
 from energan.inference.restoration import restore as restore_images
 from energan.inference.run import Run
 from energan.io import pictures
@@ -125,7 +125,7 @@ def _task(run: Run, options: Restore) -> Task:
     names, x = _read(run, options)
     unknown = None
     if options.mask is not None:
-        unknown = mask_of(options.mask, run.job.settings.data, run.domain)
+        unknown = read_mask(options.mask, run.job.settings.data, run.domain)
     low, high = _ends(run.domain)
     std = None if options.noise_std is None else options.noise_std * (high - low)
     given = x
@@ -151,7 +151,7 @@ def _ends(domain: Domain) -> tuple[float, float]:
     return float(domain.low or 0), float(domain.high or 0)
 
 
-def _restored(run: Run, task: Task, options: Restore) -> Restored:
+def _restored(run: Run, task: Task, options: Restore) -> Restoration:
     labels = None
     if options.label is not None:
         labels = torch.full((len(task.given),), class_number(run, options.label))
@@ -163,7 +163,7 @@ def _restored(run: Run, task: Task, options: Restore) -> Restored:
     )  # fmt: skip
 
 
-def _write(run: Run, task: Task, made: Restored, whole: bool, options: Restore) -> None:
+def _write(run: Run, task: Task, made: Restoration, whole: bool, options: Restore) -> None:
     """The picture with a column of each, or the arrays, or the restored images alone."""
     about: dict[str, Any] = {
         **provenance(run, options.seed),
@@ -191,7 +191,7 @@ def _write(run: Run, task: Task, made: Restored, whole: bool, options: Restore) 
     pictures.save_samples(options.out, made.x, run.domain, about=about)
 
 
-def _print(task: Task, made: Restored, whole: bool, domain: Domain, options: Restore) -> None:
+def _print(task: Task, made: Restoration, whole: bool, domain: Domain, options: Restore) -> None:
     """The energy of each image before and after, their mean, and the error where it is known."""
     figures = [f"U {float(made.energy_start.mean()):.5g} -> {float(made.energy.mean()):.5g}"]
     if whole:

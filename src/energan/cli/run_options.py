@@ -8,8 +8,8 @@ import torch
 
 from energan.cli.options import Checkpoint, Weights
 from energan.core import SettingError, StepRule
-from energan.inference.chain_rules import rule_of
-from energan.inference.composition import Composable
+from energan.inference.chain_rules import change_rule
+from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
 from energan.io.console import say
 from energan.io.cores import threads as all_threads
@@ -71,12 +71,12 @@ def class_number(run: Run, label: str) -> int:
 
 
 def chain_rule(
-    energy: Composable, step_size: float | None, noise: str | None, clip: str | None
+    energy: TrainedEnergy, step_size: float | None, noise: str | None, clip: str | None
 ) -> StepRule:
     """The energy's rule with the options --step-size, --noise and --clip in it."""
     coupled: Literal["coupled"] = "coupled"
     none: Literal["none"] = "none"
-    return rule_of(
+    return change_rule(
         energy,
         step_size,
         coupled if noise == coupled else _number("noise", noise, coupled),

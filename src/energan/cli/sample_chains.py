@@ -11,9 +11,10 @@ from torch import Tensor
 
 from energan.cli.run_options import chain_rule, class_number, open_run_at, provenance
 from energan.data import open_data
-from energan.inference.chains import Followed, sample_chains
-from energan.inference.composition import Composable
-from energan.inference.run import Run, Weights
+from energan.inference.chains import ChainSamples, sample_chains
+from energan.inference.checkpoints import Weights
+from energan.inference.composition import TrainedEnergy
+from energan.inference.run import Run
 from energan.io import pictures
 from energan.io.console import say, show, table_of
 from energan.io.files import aside
@@ -52,7 +53,7 @@ class ChainOptions:
 def follow(options: ChainOptions) -> int:
     """Follow the chains, write them, draw their ways, and tell their energies."""
     runs = [open_run_at(word, options.checkpoint, options.weights) for word in options.runs]
-    energies: list[Composable] = list(runs)
+    energies: list[TrainedEnergy] = list(runs)
     if options.together:
         energies = [sum(runs[1:], runs[0])]
     labels = _labels(runs, options)
@@ -84,8 +85,8 @@ def _labels(runs: Sequence[Run], options: ChainOptions) -> Tensor | None:
 
 
 def _followed(
-    first: Run, energies: list[Composable], labels: Tensor | None, options: ChainOptions
-) -> Followed:
+    first: Run, energies: list[TrainedEnergy], labels: Tensor | None, options: ChainOptions
+) -> ChainSamples:
     settings = first.job.settings.data
     if options.data is not None:
         settings = settings.model_copy(update={"source": options.data})
@@ -109,7 +110,7 @@ def _about(runs: Sequence[Run], options: ChainOptions) -> dict[str, Any]:
     return about
 
 
-def _print_energies(runs: Sequence[Run], made: Followed, options: ChainOptions) -> None:
+def _print_energies(runs: Sequence[Run], made: ChainSamples, options: ChainOptions) -> None:
     """The mean energy of the chains at some of the snapshots, by each energy."""
     names = [f"U {run.path.name}@{run.step}" for run in runs]
     table = table_of("step", *(["U sum"] if options.together else names))
@@ -128,7 +129,7 @@ def _print_energies(runs: Sequence[Run], made: Followed, options: ChainOptions) 
         print(f"{float(made.acceptance.mean()):.0%} of the moves were accepted")
 
 
-def _save(path: Path, made: Followed, about: dict[str, Any]) -> None:
+def _save(path: Path, made: ChainSamples, about: dict[str, Any]) -> None:
     """x, snapshots (S, N, *event), steps (S,), energies (S, R, N), and labels where there are."""
     arrays: dict[str, Any] = {
         "x": made.x.numpy(),
@@ -142,7 +143,7 @@ def _save(path: Path, made: Followed, about: dict[str, Any]) -> None:
         np.savez(writing, **arrays, **about)
 
 
-def _draw(energies: list[Composable], made: Followed, out: Path) -> Path:
+def _draw(energies: list[TrainedEnergy], made: ChainSamples, out: Path) -> Path:
     """A strip of images, or the paths of points over the (mean) energy, beside `out`."""
     beside = out.with_name(f"{out.stem}-chains.png")
     if pictures.is_image(energies[0].domain):

@@ -20,7 +20,7 @@ from energan.data import SOURCES, DataSet, open_data
 from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.evaluation.metrics_file import about_run, keep_classes
 from energan.evaluation.results import Result, rounded, with_interval
-from energan.inference.classification import Classified, check_classifies
+from energan.inference.classification import ClassProbabilities
 from energan.inference.run import Run
 
 CHUNK = 1000
@@ -105,7 +105,7 @@ def classes_of(run: Run, *, reference: str | None = None, labels: str | None = N
     )  # fmt: skip
 
 
-def _record(run: Run, known: Known, found: Classified) -> dict[str, Any]:
+def _record(run: Run, known: Known, found: ClassProbabilities) -> dict[str, Any]:
     classes = len(run.class_names)
     wrong = int((found.labels != known.labels).sum())
     ends = metrics.error_interval(wrong, len(known.labels))
@@ -142,7 +142,7 @@ def _record(run: Run, known: Known, found: Classified) -> dict[str, Any]:
 
 def known_events(run: Run, reference: str | None = None, labels: str | None = None) -> Known:
     """Labelled events to judge by. Raises DataError, with the remedy, if there are none."""
-    check_classifies(run.classifies, f"{run.path}: the model {run.job.model}")
+    run.check_classifies()
     settings = run.job.settings.data
     if labels is not None and reference is None:
         raise SettingError(

@@ -13,6 +13,7 @@ from energan.evaluation.measures import MEASURES
 from energan.evaluation.metrics_file import about_run, keep, protocol, read
 from energan.evaluation.reference import Reference, View, reference_for
 from energan.evaluation.results import Result
+from energan.inference.conditions import classes_in_turn
 from energan.inference.run import Run
 from energan.metrics.catalogue import measure_of
 from energan.version import __version__
@@ -83,7 +84,7 @@ def evaluate(
     say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
     view = View(run.domain, found.judged.domain.shape)
     drawn = view(run.sample(samples, seed=seed))
-    labels = None if run.classes is None else run.classes_in_turn(samples)
+    labels = None if run.classes is None else classes_in_turn(samples, run.classes)
     material = Material(drawn, found, extractor, run.energy, seed, resamples, labels=labels)
     results, left_out = measured(material, wanted, say)
     used = material.extractor_used

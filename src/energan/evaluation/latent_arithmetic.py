@@ -140,7 +140,7 @@ def sureness(logits: Tensor, names: Sequence[str], concept: Concept) -> Tensor:
 
 def check(run: Run) -> None:
     """Raise SettingError if samples of the run are not made of z alone, or are no images."""
-    if latents.drawn(run, 1) is None:
+    if latents.draw(run, 1) is None:
         why = "has no latents"
     elif run.classes is not None:
         why = "takes labels"
@@ -181,9 +181,9 @@ def arithmetic(
     concept.
     """
     check(run)
-    z = latents.drawn(run, candidates, seed)
+    z = latents.draw(run, candidates, seed)
     assert z is not None
-    logits = classifier.logits(view(latents.images(run, z)))
+    logits = classifier.logits(view(latents.generate(run, z)))
     pools = [_pool(logits, classifier.names, concept, pick, among) for concept in concepts]
     signs = torch.tensor([1.0, -1.0, 1.0], device=z.device).view(3, 1)
     surest = torch.stack([z[rows[:pick]] for rows, _ in pools])  # (3, P, L)
@@ -199,10 +199,10 @@ def arithmetic(
     shaken = results + shake.uniform(-noise, noise, *results.shape)
 
     def rate(latent: Tensor) -> Rate:
-        seen = classifier.logits(view(latents.images(run, latent)))
+        seen = classifier.logits(view(latents.generate(run, latent)))
         return _rate(seen, classifier.names, wanted)
 
-    drawn = latents.images(run, torch.cat([surest.flatten(0, 1), means, around]))
+    drawn = latents.generate(run, torch.cat([surest.flatten(0, 1), means, around]))
     chosen, averaged, neighbourhood = drawn.split([3 * pick, 3, 9])
     return Found(
         chosen.unflatten(0, (3, pick)), averaged, neighbourhood,

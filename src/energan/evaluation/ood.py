@@ -24,7 +24,8 @@ from energan.evaluation.metrics_file import about_run, keep_outside
 from energan.evaluation.reference import Split, judged_part
 from energan.evaluation.results import Result, rounded, with_interval
 from energan.evaluation.synthetic import KINDS, OF_ITS_OWN, Ground, made
-from energan.inference.run import CHUNK, Run
+from energan.inference.conditions import AT_ONCE
+from energan.inference.run import Run
 from energan.io.console import progress
 from energan.metrics.bootstrap import Interval
 from energan.metrics.detection import auroc, auroc_interval, average_precision, fpr_at_tpr
@@ -236,7 +237,7 @@ def _chosen(count: int, most: int, seed: int, name: str) -> Tensor:
 
 def _pieces(rows: Tensor) -> Sequence[Tensor]:
     """Pieces of nearly one length, so that none holds a single event."""
-    return torch.tensor_split(rows, -(-len(rows) // CHUNK))
+    return torch.tensor_split(rows, -(-len(rows) // AT_ONCE))
 
 
 def _gathered(data: DataSet, rows: Tensor) -> Iterator[Tensor]:

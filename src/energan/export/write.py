@@ -25,7 +25,7 @@ INSTALL = "pip install 'energan[export]'"
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedFile:
     """One file that was written. check: None if nothing that is installed could load it."""
 
     path: Path
@@ -54,7 +54,7 @@ def export(
     *,
     part: str = "all",
     force: bool = False,
-) -> list[Exported]:
+) -> list[ExportedFile]:
     """Write a run's networks, with the checkpoint and the weights that `run` uses.
 
     format: "safetensors", "onnx" or "torch". out: a folder, RUN/export by default; its export.json
@@ -91,7 +91,7 @@ def export(
 # --- one file -------------------------------------------------------------------------------------
 
 
-def _write(part: Part, format: str, path: Path) -> Exported:
+def _write(part: Part, format: str, path: Path) -> ExportedFile:
     """Write aside, check, flush, rename: a file that has its name is whole and like the run."""
     what = f"the {part.name} of {part.about['model']} as {format}"
     with aside(path) as made:
@@ -108,7 +108,7 @@ def _write(part: Part, format: str, path: Path) -> Exported:
                 f"{check.by}), so it was not kept; another format may do"
             )
         digest, size = sha256_of(made), made.stat().st_size
-    return Exported(path, part.name, format, size, digest, check)
+    return ExportedFile(path, part.name, format, size, digest, check)
 
 
 def _known(what: str, given: str, known: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from energan.core import Randomness, SettingError, StepRule
-from energan.inference.composition import Composable, runs_of
+from energan.inference.composition import TrainedEnergy, runs_of
 from energan.samplers import metropolis
 from energan.samplers.chains import Dynamics
 from energan.samplers.dynamics import (
@@ -26,7 +26,7 @@ TURN = 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChainSchedule:
     """Which energy moves the chains at each step, and how.
 
     rules: one for each energy. turn: steps of each before the next takes over. anneal: the share of
@@ -54,13 +54,13 @@ class Plan:
                 raise SettingError(
                     "MALA: a chain that is clamped to a range is not exact; use langevin"
                 )
-            if exact and not tests(rule):
+            if exact and not allows_metropolis(rule):
                 raise SettingError("MALA's noise is √ε, and no gradient is bounded: leave both out")
 
     def at(self, k: int) -> tuple[int, StepRule]:
         """The energy of step k (from 0), and its rule there."""
         which = k // self.turn % len(self.rules)
-        return which, scaled(self.rules[which], self.share(k))
+        return which, scale_rule(self.rules[which], self.share(k))
 
     def share(self, k: int) -> float:
         """What is left of step and noise at step k."""
@@ -68,15 +68,15 @@ class Plan:
         return min(1.0, (self.steps - k) / falling) if falling else 1.0
 
 
-def scaled(rule: StepRule, share: float) -> StepRule:
+def scale_rule(rule: StepRule, share: float) -> StepRule:
     """The rule with its step and its noise times `share`; so is the temperature."""
     if share == 1:
         return rule
     return replace(rule, step_size=rule.descent * share, noise=rule.spread * share)
 
 
-def rule_of(
-    run: Composable,
+def change_rule(
+    run: TrainedEnergy,
     step_size: float | None = None,
     noise: float | Literal["coupled"] | None = None,
     clip: float | Literal["none"] | None = None,
@@ -104,22 +104,22 @@ def rule_of(
     return rule
 
 
-def exact_of(run: Composable, rule: StepRule, dynamics: Dynamics | None) -> bool:
+def uses_metropolis(run: TrainedEnergy, rule: StepRule, dynamics: Dynamics | None) -> bool:
     """Whether moves are tested: as asked for, or as the run was trained if the rule allows it."""
     if dynamics is not None:
         return dynamics == "mala"
     metropolis: bool = runs_of([run])[0].sampler.metropolis
-    return metropolis and tests(rule)
+    return metropolis and allows_metropolis(rule)
 
 
-def tests(rule: StepRule) -> bool:
+def allows_metropolis(rule: StepRule) -> bool:
     """Whether steps of this rule can be tested: the noise is √ε, the gradient as it is."""
     return rule.noise is None and rule.clip is None
 
 
-def moved(
+def move_chains(
     energies: Sequence[Function],
-    plan: Plan,
+    schedule: ChainSchedule,
     x: Tensor,
     draws: Randomness,
     *,
@@ -127,7 +127,7 @@ def moved(
     after: Callable[[Tensor], Tensor] | None = None,
     watch: Callable[[int, Tensor], None] | None = None,
 ) -> Chains:
-    """Where chains that start at x (B, *event) are after the plan, and how they went.
+    """Where chains that start at x (B, *event) are after the schedule, and how they went.
 
     mask: bool, coordinates that stay. after: what each step's x is brought to, as by a constraint.
     """
@@ -135,20 +135,20 @@ def moved(
 
     def move(state: ChainState) -> ChainState:
         nonlocal before
-        which, rule = plan.at(state.steps)
-        if not (plan.exact and plan.exact[which]):
+        which, rule = schedule.at(state.steps)
+        if not (schedule.exact and schedule.exact[which]):
             before, made = None, step(energies[which], state, rule, draws.normal, mask)
         else:
-            share = plan.share(state.steps)
+            share = schedule.share(state.steps)
             u = _at_temperature(energies[which], share)
             if before != (which, share):
                 state = _take_over(u, state)
             before = which, share
-            size = plan.rules[which].step_size * share**2  # so that the noise falls by `share`
+            size = schedule.rules[which].step_size * share**2  # so that the noise falls by `share`
             made = metropolis.step(u, state, size, draws.normal, partial(draws.uniform, 0, 1))
         return made if after is None else replace(made, x=after(made.x))
 
-    return run_chain(move, init(x), plan.steps, mask, watch)
+    return run_chain(move, init(x), schedule.steps, mask, watch)
 
 
 def _at_temperature(energy: Function, temperature: float) -> Function:
@@ -165,10 +165,10 @@ def _take_over(energy: Function, state: ChainState) -> ChainState:
     )
 
 
-def check_finite(x: Tensor, k: int, plan: Plan) -> None:
+def check_finite(x: Tensor, k: int, schedule: ChainSchedule) -> None:
     """Raise SettingError if chains have left the finite numbers by step k."""
     if not x.isfinite().all():
-        sizes = ", ".join(f"{rule.step_size:g}" for rule in plan.rules)
+        sizes = ", ".join(f"{rule.step_size:g}" for rule in schedule.rules)
         raise SettingError(
             f"the chains are no longer finite by step {k}: use a smaller step size than {sizes}, "
             "or a bound on the gradient (clip)"

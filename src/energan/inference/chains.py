@@ -13,8 +13,14 @@ from torch import Tensor
 
 from energan.core import Randomness, SettingError, StepRule
 from energan.data import DataSet, open_data
-from energan.inference.chain_rules import TURN, Plan, check_finite, exact_of, moved
-from energan.inference.composition import Composable, check_alike, classes_of, runs_of
+from energan.inference.chain_rules import (
+    TURN,
+    ChainSchedule,
+    check_finite,
+    move_chains,
+    uses_metropolis,
+)
+from energan.inference.composition import TrainedEnergy, check_alike, classes_of, runs_of
 from energan.io.console import progress
 from energan.samplers.chains import Dynamics, chains_at_once
 from energan.samplers.dynamics import Chains
@@ -25,7 +31,7 @@ BOX = 4.0
 
 
 @dataclass(frozen=True)
-class Followed:
+class ChainSamples:
     """Where chains went.
 
     x: (N, *event), their ends, on the CPU. labels: int64 (N,) of energies that take them.
@@ -44,7 +50,7 @@ class Followed:
 
 
 def sample_chains(
-    runs: Composable | Sequence[Composable],
+    runs: TrainedEnergy | Sequence[TrainedEnergy],
     count: int = 64,
     *,
     steps: int = 500,
@@ -57,20 +63,50 @@ def sample_chains(
     dynamics: Dynamics | None = None,
     snapshots: int = 10,
     data: DataSet | None = None,
-) -> Followed:
+) -> ChainSamples:
     """`count` chains of `steps` steps on the energies of `runs`, in turn on one set of chains.
 
     runs: runs, or sums of runs (`run_a + run_b`), of the same events. start: noise over the data's
     range, the runs' replay buffers in equal parts, training data (of `data`, or opened as the first
     run's), or x (count, *event). turn: steps of each energy before the next. rules: one for all, or
-    one each; None for those of the runs. anneal: see Plan. labels: int64 (count,) of conditional
-    energies; all classes alike, in order, if not given. dynamics: langevin, or mala; None for how
-    each was trained. snapshots: how many, with start and end.
+    one each; None for those of the runs. anneal: see ChainSchedule. labels: int64 (count,) of
+    conditional energies; all classes alike, in order, if not given. dynamics: langevin, or mala;
+    None for how each was trained. snapshots: how many, with start and end.
 
     The same seed gives the same chains. Raises SettingError if the runs are of different events,
     keep no buffer to start from, or the chains do not stay finite.
     """
-    parts = [runs] if isinstance(runs, Composable) else list(runs)
+    parts = _parts(runs, count, snapshots)
+    schedule = _schedule(parts, rules, steps, turn, anneal, dynamics)
+    x, labels = _start(parts, count, start, labels, seed, data)
+    at = sorted({round(i * steps / (snapshots - 1)) for i in range(snapshots)})
+    chunks = list(torch.arange(count).split(chains_at_once(x)))
+    stages, chains = [], []
+    with progress("chains", steps * len(chunks), "steps") as advance:
+        for rows in chunks:
+            y = None if labels is None else labels[rows]
+            draws = Randomness([seed], parts[0].engine.device).at("chains", int(rows[0]))
+            seen, made = _move_chunk(parts, schedule, x[rows], y, at, draws, advance)
+            stages.append(seen)
+            chains.append(made)
+    whole = torch.cat(stages, 1)  # (S, N, *event)
+    energies = [
+        torch.stack([part.energy(x, labels if part.classes else None) for part in parts])
+        for x in whole
+    ]
+    accepted = [made.acceptance.cpu() for made in chains if made.acceptance is not None]
+    return ChainSamples(
+        whole[-1], labels, tuple(at), whole, torch.stack(energies),
+        torch.cat([made.gradient_norm.cpu() for made in chains]),
+        torch.cat(accepted) if all(schedule.exact) else None,
+    )  # fmt: skip
+
+
+def _parts(
+    runs: TrainedEnergy | Sequence[TrainedEnergy], count: int, snapshots: int
+) -> list[TrainedEnergy]:
+    """The energies, checked, as are the numbers of chains and of snapshots."""
+    parts = [runs] if isinstance(runs, TrainedEnergy) else list(runs)
     if not parts:
         raise SettingError("chains need an energy: name a run")
     if count < 1:
@@ -78,79 +114,55 @@ def sample_chains(
     if snapshots < 2:
         raise SettingError(f"snapshots are at least 2, the start and the end, not {snapshots}")
     check_alike(runs_of(parts))
-    chosen = _rules(parts, rules)
-    exact = tuple(exact_of(*of, dynamics) for of in zip(parts, chosen, strict=True))
-    plan = Plan(chosen, steps, turn, anneal, exact)
-    x, labels = _begun(parts, count, start, labels, seed, data)
-    taken = sorted({round(i * steps / (snapshots - 1)) for i in range(snapshots)})
-    chunk = chains_at_once(x)
-    chunks = list(torch.arange(count).split(chunk))
-    seen: list[Tensor] = []
-    went: list[Chains] = []
-    with progress("chains", steps * len(chunks), "steps") as advance:
-        for rows in chunks:
-            y = None if labels is None else labels[rows]
-            kept, made = _followed(parts, plan, x[rows], y, taken, seed, int(rows[0]), advance)
-            seen.append(kept)
-            went.append(made)
-    stages = torch.cat(seen, 1)  # (S, N, *event)
-    energies = [
-        torch.stack([part.energy(x, labels if part.classes else None) for part in parts])
-        for x in stages
-    ]
-    accepted = [made.acceptance.cpu() for made in went if made.acceptance is not None]
-    return Followed(
-        stages[-1], labels, tuple(taken), stages, torch.stack(energies),
-        torch.cat([made.gradient_norm.cpu() for made in went]),
-        torch.cat(accepted) if all(exact) else None,
-    )  # fmt: skip
+    return parts
 
 
-# --- one chunk ------------------------------------------------------------------------------------
-
-
-def _followed(
-    parts: Sequence[Composable],
-    plan: Plan,
-    x: Tensor,
-    labels: Tensor | None,
-    taken: Sequence[int],
-    seed: int,
-    place: int,
-    advance: Callable[[], None],
-) -> tuple[Tensor, Chains]:
-    """Snapshots (S, B, *event) of chains that start at x, and how they went."""
-    device = runs_of(parts)[0].engine.device
-    draws = Randomness([seed], device).at("chains", place)
-    energies = [part.potential(labels if part.classes else None) for part in parts]
-    kept = [x]
-
-    def watch(k: int, now: Tensor) -> None:
-        if k in taken:
-            check_finite(now, k, plan)
-            kept.append(now.float().cpu().clone())
-        advance()
-
-    made = moved(energies, plan, x.to(device), draws, watch=watch)
-    return torch.stack(kept), made
-
-
-def _rules(
-    parts: Sequence[Composable], rules: StepRule | Sequence[StepRule] | None
-) -> tuple[StepRule, ...]:
+def _schedule(
+    parts: Sequence[TrainedEnergy],
+    rules: StepRule | Sequence[StepRule] | None,
+    steps: int,
+    turn: int,
+    anneal: float,
+    dynamics: Dynamics | None,
+) -> ChainSchedule:
     if rules is None:
-        return tuple(part.rule for part in parts)
-    given = (rules,) * len(parts) if isinstance(rules, StepRule) else tuple(rules)
+        given = tuple(part.rule for part in parts)
+    else:
+        given = (rules,) * len(parts) if isinstance(rules, StepRule) else tuple(rules)
     if len(given) != len(parts):
         raise SettingError(f"{len(given)} rules for {len(parts)} energies: give one each, or one")
-    return given
+    exact = tuple(uses_metropolis(*of, dynamics) for of in zip(parts, given, strict=True))
+    return ChainSchedule(given, steps, turn, anneal, exact)
+
+
+def _move_chunk(
+    parts: Sequence[TrainedEnergy],
+    schedule: ChainSchedule,
+    x: Tensor,
+    labels: Tensor | None,
+    at: Sequence[int],
+    draws: Randomness,
+    advance: Callable[[], None],
+) -> tuple[Tensor, Chains]:
+    """Snapshots (S, B, *event), after `at` steps, of chains from x, and how they went."""
+    energies = [part.potential(labels if part.classes else None) for part in parts]
+    seen = [x]
+
+    def watch(k: int, now: Tensor) -> None:
+        if k in at:
+            check_finite(now, k, schedule)
+            seen.append(now.float().cpu().clone())
+        advance()
+
+    made = move_chains(energies, schedule, x.to(draws.device), draws, watch=watch)
+    return torch.stack(seen), made
 
 
 # --- where chains start ---------------------------------------------------------------------------
 
 
-def _begun(
-    parts: Sequence[Composable],
+def _start(
+    parts: Sequence[TrainedEnergy],
     count: int,
     start: Start | Tensor,
     labels: Tensor | None,
@@ -175,15 +187,15 @@ def _begun(
             )
         return start.detach().float().cpu(), labels
     if start == "noise":
-        return noise(runs[0], count, seed), labels
+        return start_noise(runs[0], count, seed), labels
     if start == "buffer":
-        return _replayed(runs, count, labels, seed), labels
+        return _from_buffer(runs, count, labels, seed), labels
     if start != "data":
         raise SettingError(f"start {start!r}: chains start from noise, buffer or data, or at x")
-    return _drawn(runs[0], count, labels, bool(classes), seed, data)
+    return _from_data(runs[0], count, labels, bool(classes), seed, data)
 
 
-def noise(run: Any, count: int, seed: int) -> Tensor:
+def start_noise(run: Any, count: int, seed: int) -> Tensor:
     """Uniform over the data's range, or the box that the run's own chains started in."""
     low, high = run.sampler.start_range or (run.domain.low, run.domain.high)
     if low is None or high is None:
@@ -191,7 +203,7 @@ def noise(run: Any, count: int, seed: int) -> Tensor:
     return Randomness([seed]).at("chains", "start").uniform(low, high, count, *run.domain.shape)
 
 
-def _replayed(runs: Sequence[Any], count: int, labels: Tensor | None, seed: int) -> Tensor:
+def _from_buffer(runs: Sequence[Any], count: int, labels: Tensor | None, seed: int) -> Tensor:
     """Chains of the runs' buffers, the i-th of the one whose turn it is."""
     x, filled = torch.empty(count, *runs[0].domain.shape), False
     of = [run.replayed(count, seed, labels if run.classes else None) for run in runs]
@@ -206,7 +218,7 @@ def _replayed(runs: Sequence[Any], count: int, labels: Tensor | None, seed: int)
     return x
 
 
-def _drawn(
+def _from_data(
     run: Any, count: int, labels: Tensor | None, labelled: bool, seed: int, data: DataSet | None
 ) -> tuple[Tensor, Tensor | None]:
     """Training events at random, without repetition while there are enough; and their labels."""

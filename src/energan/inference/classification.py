@@ -1,4 +1,4 @@
-"""What a run that learnt classes says of events: the class, and how probable each is."""
+"""The classes of events, by a run that learnt some: of tensors, of data sets, of a user's files."""
 
 import csv
 import io
@@ -6,26 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from energan.core import DataError, Domain, Scored, SettingError
+from energan.core import DataError, Domain, Scored
 from energan.data import DataSet, DataSettings
 from energan.data.inference import PredictSet, open_images
+from energan.inference.conditions import AT_ONCE
 from energan.io.console import progress
 from energan.io.files import write_atomically
 
 COLUMNS = ("file", "label", "probability")
 
-
-AT_ONCE = 500
-"""Events that are classified together."""
+Score = Callable[[Tensor], Scored]
+"""x (B, *event) -> what an energy that also classifies says of it, with logits (B, K)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Classified:
+class ClassProbabilities:
     """labels: int64 (N,), the most probable class; probabilities: float32 (N, K), of each class.
 
     Probabilities are the softmax of the network's outputs: the reliability of a run says what they
@@ -44,8 +43,39 @@ class Classified:
         return self.probabilities.amax(1)
 
 
-Classify = Callable[[DataSet, str], Classified]
-"""A data set, and what a progress bar calls the work -> what it is found to hold."""
+@torch.no_grad()
+def classify(score: Score, x: Tensor) -> ClassProbabilities:
+    """The classes of x (B, *event), some at a time. Raises DataError if outputs are not finite."""
+    parts = [score(part).logits for part in x.split(AT_ONCE)]
+    logits = torch.cat([part.float().cpu() for part in parts if part is not None])
+    strange = int((~logits.isfinite().all(1)).sum())
+    if strange:
+        raise DataError(
+            f"the network's outputs are not finite for {strange} of {len(x)} events: look for "
+            "values in them that are not"
+        )
+    probabilities = logits.softmax(1)
+    return ClassProbabilities(probabilities.argmax(1), probabilities)
+
+
+def classify_data(score: Score, data: DataSet, told: str = "classifying") -> ClassProbabilities:
+    """The classes of a data set's events; a bar tells how far it is."""
+    parts = []
+    with progress(told, len(data)) as advance:
+        for rows in torch.arange(len(data)).split(AT_ONCE):
+            parts.append(classify(score, data.gather(rows).x))
+            advance(len(rows))
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[ClassProbabilities]) -> ClassProbabilities:
+    return ClassProbabilities(
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.probabilities for part in parts]),
+    )
+
+
+# --- a user's files -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +87,7 @@ class Predictions:
 
     groups: tuple[PredictSet, ...]
     skipped: tuple[tuple[str, str], ...]
-    found: Classified
+    found: ClassProbabilities
     class_names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -108,61 +138,15 @@ def predict(
     sources: Sequence[str],
     settings: DataSettings,
     domain: Domain,
-    classify: Classify,
+    classify: Callable[[DataSet, str], ClassProbabilities],
     class_names: tuple[str, ...],
 ) -> Predictions:
     """The classes of what `sources` hold, for a run with these settings of data.
 
-    Of a name that is the test part, or what was held out; of a folder all, trained on or not.
+    classify: called with a data set and what a progress bar calls the work. Of a name it gets the
+    test part, or what was held out; of a folder all, trained on or not.
     Raises DataError as `open_images` does.
     """
     groups, skipped = open_images(sources, settings, domain, trained_on=True)
     parts = [classify(group.data, f"classifying {group.source}") for group in groups]
-    found = Classified(
-        torch.cat([part.labels for part in parts]),
-        torch.cat([part.probabilities for part in parts]),
-    )
-    return Predictions(tuple(groups), tuple(skipped), found, class_names)
-
-
-class Classifier(Protocol):
-    """An energy that also classifies, as a run scores it: x (B, *event) -> logits (B, K)."""
-
-    def __call__(self, x: Tensor) -> Scored: ...
-
-
-def check_classifies(classifies: bool, told: str) -> None:
-    """Raise SettingError if the model of `told`, a run and its model, learnt no classes."""
-    if not classifies:
-        raise SettingError(
-            f"{told} does not classify: train one that learns classes from few labels (ladder, "
-            "ebgan_ln)"
-        )
-
-
-@torch.no_grad()
-def classified(score: Classifier, x: Tensor) -> Classified:
-    """The classes of x (B, *event), some at a time. Raises DataError if outputs are not finite."""
-    parts = [score(part).logits for part in x.split(AT_ONCE)]
-    logits = torch.cat([part.float().cpu() for part in parts if part is not None])
-    strange = int((~logits.isfinite().all(1)).sum())
-    if strange:
-        raise DataError(
-            f"the network's outputs are not finite for {strange} of {len(x)} events: look for "
-            "values in them that are not"
-        )
-    probabilities = logits.softmax(1)
-    return Classified(probabilities.argmax(1), probabilities)
-
-
-def classified_set(score: Classifier, data: DataSet, told: str = "classifying") -> Classified:
-    """The same of a data set's events; a bar tells how far it is."""
-    parts = []
-    with progress(told, len(data)) as advance:
-        for rows in torch.arange(len(data)).split(AT_ONCE):
-            parts.append(classified(score, data.gather(rows).x))
-            advance(len(rows))
-    return Classified(
-        torch.cat([part.labels for part in parts]),
-        torch.cat([part.probabilities for part in parts]),
-    )
+    return Predictions(tuple(groups), tuple(skipped), _joined(parts), class_names)

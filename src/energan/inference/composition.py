@@ -1,4 +1,4 @@
-"""Energies of runs that add up: chains on `a + b` go where both are low.
+"""Energies of runs, and their sums: chains on `a + b` go where both are low.
 
 exp(−U_a − U_b) is the product of the two densities, so a sum keeps what both runs hold likely. The
 same of networks in training is `energy_a + energy_b` (`energan.core.Energy`).
@@ -11,66 +11,101 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energan.core import Domain, SettingError, StepRule
-from energan.samplers.dynamics import Function
+from energan.core import Domain, Energy, SettingError, StepRule, Sum
+from energan.inference.conditions import Conditions, check_events, events_at_once
+from energan.samplers.dynamics import Function, potential
+from energan.training.device import Device
 
 
-class Composable(ABC):
-    """A run, or a sum of runs: an energy that chains can follow."""
+class TrainedEnergy(ABC):
+    """The energy of a run, or a weighted sum of those of several: what chains can follow."""
 
     domain: Domain
-    classes: int | None
-
-    @abstractmethod
-    def potential(self, condition: Tensor | None = None) -> Function:
-        """U(x) (B,) of x (B, *event), with its gradient in x; labels, or None, as `energy`."""
-
-    @abstractmethod
-    def energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """U(x), float (B,), on the CPU."""
+    conditions: Conditions
+    engine: Device
+    energy_network: Energy
 
     @property
     @abstractmethod
     def rule(self) -> StepRule:
-        """How a step of a chain is made."""
+        """How a step of a chain on this energy is made."""
+
+    @property
+    def classes(self) -> int | None:
+        """How many labels the energy is conditioned on; None if it takes none."""
+        return self.conditions.classes
 
     @property
     def terms(self) -> tuple[tuple[float, Any], ...]:
         """(weight, run) whose weighted sum this is: itself, once."""
         return ((1.0, self),)
 
-    def __add__(self, other: "Composable") -> "Composition":
-        """The sum of the two energies. Raises SettingError if they are of different events."""
-        if not isinstance(other, Composable):
-            return NotImplemented
-        return Composition((*self.terms, *other.terms))
+    @torch.no_grad()
+    def energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """U(x), float (B,), of x (B, *event) in the data's range; lower is more like the data.
 
-    def __radd__(self, other: object) -> "Composable":
+        condition: as `Run.sample` takes it. Without labels U is the least over all of them;
+            conditions that events come with must be given.
+        Raises DataError if x does not have the shape or the type of the data.
+        """
+        check_events(x, self.domain)
+        if condition is not None or self.conditions.shape:
+            condition = self.conditions.check(len(x), condition)
+        if self.domain.paired and condition is not None and condition.shape[2:] != x.shape[2:]:
+            raise SettingError(
+                f"sources of {tuple(condition.shape[2:])} do not belong to images of "
+                f"{tuple(x.shape[2:])}: their sides must be the same"
+            )
+        chunk, device = events_at_once(condition), self.engine.device
+        parts = []
+        for i, part in enumerate(x.split(chunk)):
+            given = None if condition is None else condition[i * chunk :][: len(part)].to(device)
+            u = potential(self.energy_network, given)
+            parts.append(u(part.to(device, torch.float32)).float().cpu())
+        return torch.cat(parts)
+
+    def potential(self, condition: Tensor | None = None) -> Function:
+        """U(x) (B,) of x (B, *event) on the energy's device, with its gradient in x.
+
+        condition: as `energy` takes it, one for each x; without labels U is the least over them.
+        """
+        if condition is not None or self.conditions.shape:
+            condition = self.conditions.check(0 if condition is None else len(condition), condition)
+        given = None if condition is None else condition.to(self.engine.device)
+        return potential(self.energy_network, given)
+
+    def __add__(self, other: "TrainedEnergy") -> "RunSum":
+        """The sum of the two energies. Raises SettingError if they are of different events."""
+        if not isinstance(other, TrainedEnergy):
+            return NotImplemented
+        return RunSum((*self.terms, *other.terms))
+
+    def __radd__(self, other: object) -> "TrainedEnergy":
         """For sum([a, b]), which begins at 0."""
         return self if other == 0 else NotImplemented
 
-    def __sub__(self, other: "Composable") -> "Composition":
+    def __sub__(self, other: "TrainedEnergy") -> "RunSum":
         """The energy less another: low where the one is and the other is not."""
-        return self + -1 * other if isinstance(other, Composable) else NotImplemented
+        return self + -1 * other if isinstance(other, TrainedEnergy) else NotImplemented
 
-    def __mul__(self, weight: float) -> "Composition":
+    def __mul__(self, weight: float) -> "RunSum":
         """The energy times a number: more than 1 makes its density sharper."""
         if not isinstance(weight, int | float):
             return NotImplemented
-        return Composition(tuple((weight * w, run) for w, run in self.terms))
+        return RunSum(tuple((weight * w, run) for w, run in self.terms))
 
     __rmul__ = __mul__
 
 
-class Composition(Composable):
+class RunSum(TrainedEnergy):
     """Σ w·U(x) of runs. Labels go to those that take them; steps are made as of the first."""
 
     def __init__(self, terms: tuple[tuple[float, Any], ...]) -> None:
-        self._terms = terms
-        runs = [run for _, run in terms]
+        self._terms, runs = terms, [run for _, run in terms]
         check_alike(runs)
-        self.domain = runs[0].domain
-        self.classes = classes_of(runs)
+        self.domain, self.engine = runs[0].domain, runs[0].engine
+        self.conditions = Conditions(runs[0].conditions.model, classes_of(runs))
+        self.energy_network = Sum(tuple((weight, run.energy_network) for weight, run in terms))
 
     def __repr__(self) -> str:
         return " + ".join(f"{weight:g}·{run!r}" for weight, run in self._terms)
@@ -84,26 +119,8 @@ class Composition(Composable):
         rule: StepRule = self._terms[0][1].rule
         return rule
 
-    def potential(self, condition: Tensor | None = None) -> Function:
-        parts = [
-            (weight, run.potential(condition if run.classes else None))
-            for weight, run in self._terms
-        ]
 
-        def total(x: Tensor) -> Tensor:
-            return torch.stack([weight * u(x) for weight, u in parts]).sum(0)
-
-        return total
-
-    def energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        parts = [
-            weight * run.energy(x, condition if run.classes else None)
-            for weight, run in self._terms
-        ]
-        return torch.stack(parts).sum(0)
-
-
-def runs_of(parts: Sequence[Composable]) -> list[Any]:
+def runs_of(parts: Sequence[TrainedEnergy]) -> list[Any]:
     """The runs that these are, or are sums of."""
     return [run for part in parts for _, run in part.terms]
 
@@ -119,13 +136,13 @@ def check_alike(runs: Sequence[Any]) -> None:
             )
         if _range(run.domain) != _range(first.domain):
             raise SettingError(
-                f"{first.path} is of events {_told(first.domain)}, and {run.path} is "
-                f"{_told(run.domain)}: energies that share chains must be of the same events"
+                f"{first.path} is of events {_events(first.domain)}, and {run.path} is "
+                f"{_events(run.domain)}: energies that share chains must be of the same events"
             )
     classes_of(runs)
 
 
-def classes_of(parts: Sequence[Composable]) -> int | None:
+def classes_of(parts: Sequence[TrainedEnergy]) -> int | None:
     """How many labels the energies are conditioned on; None if none is.
 
     Raises SettingError if they differ.
@@ -143,7 +160,7 @@ def _range(domain: Domain) -> tuple[tuple[int, ...], float | None, float | None]
     return domain.shape, domain.low, domain.high
 
 
-def _told(domain: Domain) -> str:
+def _events(domain: Domain) -> str:
     if domain.low is None or domain.high is None:
         return f"of shape {domain.shape}"
     return f"of shape {domain.shape} in [{domain.low:g}, {domain.high:g}]"

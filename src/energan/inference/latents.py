@@ -1,4 +1,4 @@
-"""Latents of a generator, and the ways from one to another."""
+"""Latents of a generator, the ways from one to another, and what it makes of them."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from energan.samplers.generator import Generator, latent
 AT_ONCE = 250
 
 
-def drawn(run: Run, count: int, seed: int = 0) -> Tensor | None:
+def draw(run: Run, count: int, seed: int = 0) -> Tensor | None:
     """z (count, L) from the generator's prior; None if the sampler is no generator."""
     if not isinstance(run.sampler, Generator):
         return None
@@ -18,14 +18,14 @@ def drawn(run: Run, count: int, seed: int = 0) -> Tensor | None:
     return latent(randomness, run.sampler.prior, count, run.sampler.latent_size)
 
 
-def a_class_each(run: Run, rows: int, steps: int) -> Tensor | None:
+def row_labels(run: Run, rows: int, steps: int) -> Tensor | None:
     """Labels (rows * steps,) of a conditional run that stay the same along a row; None else."""
     if run.classes is None:
         return None
     return (torch.arange(rows) % run.classes).repeat_interleave(steps).to(run.engine.device)
 
 
-def straight(a: Tensor, b: Tensor, steps: int) -> Tensor:
+def linear(a: Tensor, b: Tensor, steps: int) -> Tensor:
     """(N, L), (N, L) -> (N, steps, L), with both ends, along the straight line."""
     t = torch.linspace(0, 1, steps, device=a.device).view(1, steps, 1)
     return (1 - t) * a.unsqueeze(1) + t * b.unsqueeze(1)
@@ -45,11 +45,11 @@ def spherical(a: Tensor, b: Tensor, steps: int) -> Tensor:
     round_about = (
         ((1 - t) * angle).sin() * a.unsqueeze(1) + (t * angle).sin() * b.unsqueeze(1)
     ) / safe
-    return torch.where(sine > 1e-3, round_about, straight(a, b, steps))
+    return torch.where(sine > 1e-3, round_about, linear(a, b, steps))
 
 
 @torch.no_grad()
-def images(run: Run, z: Tensor, labels: Tensor | None = None) -> Tensor:
+def generate(run: Run, z: Tensor, labels: Tensor | None = None) -> Tensor:
     """G(z) in evaluation mode, float (len(z), *event) on the CPU.
 
     labels: (len(z),), of a conditional run.
@@ -57,8 +57,8 @@ def images(run: Run, z: Tensor, labels: Tensor | None = None) -> Tensor:
     generator = run.sampler
     assert isinstance(generator, Generator)
     attach(generator, Randomness([0], run.engine.device).at("report", "noise"))
-    at_once, parts = generator.at_once or AT_ONCE, []
-    for i, part in enumerate(z.split(at_once)):
-        own = None if labels is None else labels[i * at_once :][: len(part)]
-        parts.append(through(generator.network, part, own, "eval").float().cpu())
-    return torch.cat(parts)
+    at_once = generator.at_once or AT_ONCE
+    zs = z.split(at_once)
+    conditions = [None] * len(zs) if labels is None else labels.split(at_once)
+    parts = [through(generator.network, *of, "eval") for of in zip(zs, conditions, strict=True)]
+    return torch.cat([part.float().cpu() for part in parts])

@@ -15,9 +15,9 @@ from torch import Tensor
 from energan.core import DataError, Domain, Randomness, SettingError, StepRule
 from energan.data import DataSettings, open_data
 from energan.data.inference import open_images
-from energan.inference.chain_rules import Plan, check_finite, moved
-from energan.inference.chains import noise
-from energan.inference.composition import Composable, check_alike, runs_of
+from energan.inference.chain_rules import ChainSchedule, check_finite, move_chains
+from energan.inference.chains import start_noise
+from energan.inference.composition import TrainedEnergy, check_alike, runs_of
 from energan.io.console import progress
 from energan.samplers.chains import chains_at_once
 
@@ -28,7 +28,7 @@ STEPS, ANNEAL = 200, 0.5
 
 
 @dataclass(frozen=True)
-class Restored:
+class Restoration:
     """start, x: (B, *event), before and after, on the CPU. energy_start, energy: (B,), U there."""
 
     start: Tensor
@@ -38,7 +38,7 @@ class Restored:
 
 
 def restore(
-    run: Composable,
+    run: TrainedEnergy,
     x: Tensor,
     *,
     unknown: Tensor | None = None,
@@ -49,7 +49,7 @@ def restore(
     anneal: float = ANNEAL,
     labels: Tensor | None = None,
     seed: int = 0,
-) -> Restored:
+) -> Restoration:
     """What `steps` steps down the energy of `run`, or of a sum of runs, make of x (B, *event).
 
     unknown: bool, broadcastable to x, True where pixels are to be found; the others stay as they
@@ -79,25 +79,25 @@ def restore(
     if unknown is not None:
         hidden = hidden | unknown.cpu()
     first = runs_of([run])[0]
-    filling = _mean(first) if start == "mean" else noise(first, len(x), seed)
+    filling = _mean(first) if start == "mean" else start_noise(first, len(x), seed)
     begun = torch.where(hidden, filling, x)
-    plan = Plan((run.rule if rule is None else rule,), steps, anneal=anneal)
+    schedule = ChainSchedule((run.rule if rule is None else rule,), steps, anneal=anneal)
     parts, chunks = [], list(torch.arange(len(x)).split(chains_at_once(x)))
     with progress("restoring", steps * len(chunks), "steps") as advance:
         for rows in chunks:
-            draws = Randomness([seed], first.engine.device).at("restore", int(rows[0]))
-            y, known = begun[rows].to(first.engine.device), ~hidden[rows].to(first.engine.device)
+            draws = Randomness([seed], run.engine.device).at("restore", int(rows[0]))
+            y, known = begun[rows].to(run.engine.device), ~hidden[rows].to(run.engine.device)
             u = run.potential(None if labels is None else labels[rows])
-            made = moved(
-                [u], plan, y, draws,
+            made = move_chains(
+                [u], schedule, y, draws,
                 mask=known if noise_std is None else None,
                 after=None if noise_std is None else _Within(y, known, noise_std),
                 watch=lambda k, now: advance(),
             ).x  # fmt: skip
-            check_finite(made, steps, plan)
+            check_finite(made, steps, schedule)
             parts.append(made.float().cpu())
     restored = torch.cat(parts)
-    return Restored(begun, restored, run.energy(begun, labels), run.energy(restored, labels))
+    return Restoration(begun, restored, run.energy(begun, labels), run.energy(restored, labels))
 
 
 class _Within:
@@ -125,7 +125,7 @@ def _mean(run: object) -> Tensor:
 # --- masks ----------------------------------------------------------------------------------------
 
 
-def mask_of(word: str, settings: DataSettings, domain: Domain) -> Tensor:
+def read_mask(word: str, settings: DataSettings, domain: Domain) -> Tensor:
     """Unknown pixels, bool (1, H, W): a region's name, or an image that is white where unknown.
 
     An image is cropped and sized as the run's data were; half white counts as white. Raises

@@ -2,51 +2,35 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from energan.anomaly import calibration as calibrations
 from energan.anomaly.calibration import FPR, Calibration, Network, Scores
 from energan.anomaly.heatmaps import saliency, squared_error
 from energan.anomaly.normal_data import Normal, normal_events
-from energan.core import (
-    CheckpointError,
-    Context,
-    DataError,
-    Randomness,
-    Scored,
-    SettingError,
-    StepRule,
-    attach,
-    describe,
-)
+from energan.core import Context, Randomness, Scored, SettingError, StepRule, attach
 from energan.core.schedules import parse
 from energan.data import DataSet
 from energan.energies.least_over_labels import UnderAnyLabel
 from energan.experiment.build import networks_of
-from energan.inference.classification import (
-    Classified,
-    check_classifies,
-    classified,
-    classified_set,
-)
-from energan.inference.composition import Composable
+from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
+from energan.inference.classification import ClassProbabilities, classify, classify_data
+from energan.inference.composition import TrainedEnergy
+from energan.inference.conditions import AT_ONCE, Conditions, check_events, events_at_once
 from energan.io.console import progress
 from energan.io.run_folder import RunFolder
-from energan.samplers.dynamics import Function, default_rule, potential
+from energan.samplers.dynamics import default_rule, potential
 from energan.training import checkpoint as checkpoints
 from energan.training.device import EngineSettings, choose
-from energan.training.hooks import best_step
 
-Weights = Literal["ema", "raw"]
-CHUNK, CHAIN_STEPS = 500, 60
-NUMBERS_AT_ONCE = 2**21
-"""Of the conditions of events that are computed together, where those come with their own."""
+CHAIN_STEPS = 60
+"""K of an energy that was trained without chains: the published one."""
 
 
-class Run(Composable):
+class Run(TrainedEnergy):
     """A trained run: its samples and its energy, in the range of its data.
 
     checkpoint: "last" (the newest that verifies), "best" (by its own scores) or a step.
@@ -70,12 +54,14 @@ class Run(Composable):
         asked = EngineSettings(device=device, precision="32")
         self.engine = choose(asked, switches=False)  # the caller's threads are the caller's
         self.asked = checkpoint
-        stored, self.warnings = self._read(checkpoint)
+        keep_best = self.job.settings.output.keep_best
+        stored, self.warnings = read_checkpoint(self.folder, checkpoint, keep_best)
         self.checkpoint, self._meta = stored.path, stored.meta
-        self.weights = self._load(stored.weights, model.energy, model.sampler, weights)
+        self.weights = load_networks(self.folder, stored, model.energy, model.sampler, weights)
         self._hyper = model.hyper
         self.classifies = model.labelled > 0
-        self.classes = self.domain.classes if model.conditional and not self.given else None
+        labels = self.domain.classes if model.conditional and not self.given else None
+        self.conditions = Conditions(self.job.model, labels, self.given)
         energy = UnderAnyLabel(model.energy, self.classes) if self.classes else model.energy
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
         self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
@@ -120,14 +106,14 @@ class Run(Composable):
         """
         if count < 1:
             raise SettingError(f"the number of samples is at least 1, not {count}")
-        conditions = self._conditions(count, condition)
+        conditions = self.conditions.check(count, condition)
         randomness = Randomness([seed], self.engine.device)
         attach(self.sampler, randomness)
         hyper = {
             name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
             for name, value in self._hyper.items()
         }
-        parts, chunk = [], self._at_once(conditions)
+        parts, chunk = [], events_at_once(conditions)
         if self.sampler.samples_at_once:
             chunk = count
         for start in range(0, count, chunk):
@@ -145,39 +131,15 @@ class Run(Composable):
             parts.append(made.x.float().cpu())
         return torch.cat(parts)
 
-    @torch.no_grad()
-    def energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """U(x), float (B,), of x (B, *event) in the data's range; lower is more like the data.
-
-        condition: as `sample` takes it. Without labels U is the least over all of them; conditions
-        that events come with must be given.
-        Raises DataError if x does not have the shape or the type of the data.
-        """
-        self._check(x)
-        conditions = condition
-        if condition is not None or self.given:
-            conditions = self._conditions(len(x), condition)
-        if self.domain.paired and conditions is not None and conditions.shape[2:] != x.shape[2:]:
-            raise SettingError(
-                f"sources of {tuple(conditions.shape[2:])} do not belong to images of "
-                f"{tuple(x.shape[2:])}: their sides must be the same"
-            )
-        chunk = self._at_once(conditions)
-        parts = [
-            self._energy(part, None if conditions is None else conditions[i * chunk :][: len(part)])
-            for i, part in enumerate(x.split(chunk))
-        ]
-        return torch.cat(parts) if parts else torch.empty(0)
-
     def energies(self, data: DataSet, told: str = "energies") -> Tensor:
-        """The same of a data set's events, float (N,), in chunks; a bar tells how far it is."""
+        """U of a data set's events, float (N,), in chunks; a bar tells how far it is."""
         parts = []
         with progress(told, len(data)) as advance:
-            for rows in torch.arange(len(data)).split(CHUNK):
+            for rows in torch.arange(len(data)).split(AT_ONCE):
                 batch = data.gather(rows)
                 parts.append(self.energy(batch.x, batch.condition if self.given else None))
                 advance(len(rows))
-        return torch.cat(parts) if parts else torch.empty(0)
+        return torch.cat(parts)
 
     # --- classes ----------------------------------------------------------------------------------
 
@@ -187,32 +149,29 @@ class Run(Composable):
         known = self.config["resolved"]["data"].get("class_names")
         return tuple(known or map(str, range(self.domain.classes or 0)))
 
-    def classify(self, x: Tensor) -> Classified:
+    def check_classifies(self) -> None:
+        """Raise SettingError if the model learns no classes (`classifies` says whether it does)."""
+        if not self.classifies:
+            raise SettingError(
+                f"{self.path}: the model {self.job.model} does not classify: train one that learns "
+                "classes from few labels (ladder, ebgan_ln)"
+            )
+
+    def classify(self, x: Tensor) -> ClassProbabilities:
         """The class of each of x (B, *event), in the data's range, and the probability of each.
 
-        Raises SettingError if the model learns no classes (`classifies` says whether it does).
+        Raises SettingError if the model learns no classes.
         """
-        check_classifies(self.classifies, f"{self.path}: the model {self.job.model}")
-        self._check(x)
-        return classified(self._scored, x)
+        self.check_classifies()
+        check_events(x, self.domain)
+        return classify(self._score, x)
 
-    def classify_all(self, data: DataSet, told: str = "classifying") -> Classified:
+    def classify_all(self, data: DataSet, told: str = "classifying") -> ClassProbabilities:
         """The same of a data set's events, in chunks; a bar tells how far it is."""
-        check_classifies(self.classifies, f"{self.path}: the model {self.job.model}")
-        return classified_set(self._scored, data, told)
+        self.check_classifies()
+        return classify_data(self._score, data, told)
 
     # --- chains on the energy ---------------------------------------------------------------------
-
-    def potential(self, condition: Tensor | None = None) -> Function:
-        """U(x) (B,) of x (B, *event) on this run's device, with its gradient in x.
-
-        condition: as `energy` takes it, one for each x; without labels U is the least over them.
-        """
-        if condition is not None or self.given:
-            count = 0 if condition is None else len(condition)
-            condition = self._conditions(count, condition)
-            condition = None if condition is None else condition.to(self.engine.device)
-        return potential(self.energy_network, condition)
 
     @property
     def rule(self) -> StepRule:
@@ -231,13 +190,13 @@ class Run(Composable):
         """
         if self.sampler.rule is None:
             return None
-        labels = self._conditions(count, condition)
+        labels = self.conditions.check(count, condition)
         labels = None if labels is None else labels.to(self.engine.device)
         draws = Randomness([seed], self.engine.device).at("replayed")
         chains = self.sampler.replayed(self._state, count, labels, draws)
         return None if chains is None else chains.float().cpu()
 
-    # --- the verdict ------------------------------------------------------------------------------
+    # --- anomalies --------------------------------------------------------------------------------
 
     @property
     def network(self) -> Network:
@@ -254,7 +213,8 @@ class Run(Composable):
         if self.given:
             raise SettingError(
                 f"the energy of {self.job.model} is of an event and the condition that it comes "
-                "with: no event is normal by itself, so there is nothing to score or calibrate"
+                "with: no event is normal by itself, so there is nothing to score or calibrate; "
+                "use a run without conditions"
             )
 
     def calibrate(self, x: Normal | None = None, fpr: float = FPR) -> Calibration:
@@ -266,12 +226,13 @@ class Run(Composable):
         """
         self.check_judges()
         if isinstance(x, Tensor):
-            self._check(x)
+            check_events(x, self.domain)
         data = normal_events(x, self.job.settings.data, self.domain)
         part: calibrations.Part = "held-out" if x is None else "given"
-        of = (self.network, part, data.name, data.fingerprint)
         energies = self.energies(data, f"calibrating on {data.name}")
-        made = calibrations.calibrated(energies, fpr, *of)
+        made = calibrations.calibrate(
+            energies, fpr, self.network, part, data.name, data.fingerprint
+        )
         made.save(self.path)
         return made
 
@@ -280,42 +241,52 @@ class Run(Composable):
 
         Raises SettingError if this checkpoint, with these weights, was not calibrated.
         """
-        calibration = self.calibration
-        if calibration is None:
-            raise SettingError(f"{self.path} is not calibrated: run.calibrate() does that")
-        if calibration.network != self.network:
+        return calibrations.read_for(self.path, self.network).scores(self.energy(x))
+
+    def heatmap(self, x: Tensor) -> Tensor:
+        """Where the energy of images x (B, C, H, W) comes from, float (B, H, W) ≥ 0.
+
+        The squared error of the reconstruction, summed over channels; for an energy without one
+        the saliency, the norm over channels of its gradient. SettingError for points.
+        """
+        check_events(x, self.domain)
+        if x.dim() != 4:
             raise SettingError(
-                f"{self.path} was calibrated at {calibration.network}, and this is "
-                f"{self.network}: run.calibrate() calibrates it anew"
+                f"heat maps are of images: the run's events are {self.domain.shape}; `score` takes "
+                "those"
             )
-        return calibration.scores(self.energy(x))
+        if self.reconstructs:
+            return squared_error(x.float().cpu(), self.reconstruct(x))
+        u = potential(self.energy_network)
+        return torch.cat([saliency(u, part.to(self.engine.device)) for part in x.split(AT_ONCE)])
+
+    # --- what the energy makes beside -------------------------------------------------------------
 
     @cached_property
     def reconstructs(self) -> bool:
         """Whether the energy is of a reconstruction."""
         if self.given:
             return False
-        one = torch.zeros(1, *self.domain.shape)
-        return self._scored(one).reconstruction is not None
+        return self._score(torch.zeros(1, *self.domain.shape)).reconstruction is not None
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Dec(Enc(x)), float (B, *event). SettingError if the energy has no reconstruction."""
-        self._check(x)
+        check_events(x, self.domain)
         if not self.reconstructs:
             raise SettingError(
-                f"the model {self.job.model} has no reconstruction: its energy is no auto-encoder's"
+                f"the model {self.job.model} has no reconstruction: its energy is no "
+                "auto-encoder's; use a run of one (ebgan, ebgan_conv)"
             )
-        parts = [self._scored(part).reconstruction for part in x.split(CHUNK)]
-        found = [part.float().cpu() for part in parts if part is not None]
-        return torch.cat(found) if found else x.float()
+        parts = [self._score(part).reconstruction for part in x.split(AT_ONCE)]
+        return torch.cat([part.float().cpu() for part in parts if part is not None])
 
     def check_encodes(self) -> None:
         """Raise SettingError if the energy has no encoder whose code of an event stands alone."""
         lacking = "its energy has no encoder"
         if self.given:
             lacking = "its energy is of an event and the condition that it comes with"
-        elif self._scored(torch.zeros(1, *self.domain.shape)).code is not None:
+        elif self._score(torch.zeros(1, *self.domain.shape)).code is not None:
             return
         raise SettingError(
             f"{self.path}: the model {self.job.model} gives no features: {lacking}; use a run of "
@@ -328,24 +299,10 @@ class Run(Composable):
 
         Raises SettingError if the energy has no encoder.
         """
-        self._check(x)
+        check_events(x, self.domain)
         self.check_encodes()
-        codes = [self._scored(part).code for part in x.split(CHUNK)]
+        codes = [self._score(part).code for part in x.split(AT_ONCE)]
         return torch.cat([part.float().cpu() for part in codes if part is not None])
-
-    def heatmap(self, x: Tensor) -> Tensor:
-        """Where the energy of images x (B, C, H, W) comes from, float (B, H, W) ≥ 0.
-
-        The squared error of the reconstruction, summed over channels; for an energy without one
-        the saliency, the norm over channels of its gradient. SettingError for points.
-        """
-        self._check(x)
-        if x.dim() != 4:
-            raise SettingError(f"heat maps are of images: the run's events are {self.domain.shape}")
-        if self.reconstructs:
-            return squared_error(x.float().cpu(), self.reconstruct(x))
-        parts = [saliency(self._energy, part.to(self.engine.device)) for part in x.split(CHUNK)]
-        return torch.cat(parts) if parts else torch.empty(0, *x.shape[2:])
 
     @property
     def _instead(self) -> str:
@@ -354,117 +311,6 @@ class Run(Composable):
             "; it tells classes: energan classify RUN IMAGES" if self.classifies else ""
         ) + "; chains can follow its energy: energan sample RUN --chains 64"
 
-    def _check(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor):
-            raise DataError(f"energy needs a tensor, not {type(x).__name__}: use torch.as_tensor")
-        if x.shape[1:] != torch.Size(self.domain.shape) or not x.is_floating_point():
-            raise DataError(
-                f"energy needs float events of shape {self.domain.shape}, in "
-                f"[{self.domain.low}, {self.domain.high}]: given {x.dtype}, {tuple(x.shape)}"
-            )
-
-    def _scored(self, x: Tensor, condition: Tensor | None = None) -> Scored:
+    def _score(self, x: Tensor) -> Scored:
         x = x.to(self.engine.device, torch.float32)
-        condition = condition if condition is None else condition.to(self.engine.device)
-        return self.energy_network(x, condition, stream="eval")  # type: ignore[no-any-return]
-
-    def _energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        energy = self._scored(x, condition).energy
-        return energy.reshape(len(x), -1).mean(-1).float().cpu()  # a patch energy has cells
-
-    def classes_in_turn(self, count: int) -> Tensor:
-        """The labels (count,) that `sample` takes where none are given."""
-        assert self.classes is not None
-        return torch.arange(count) % self.classes
-
-    def _at_once(self, conditions: Tensor | None) -> int:
-        """Events that are computed together: fewer where their conditions are large."""
-        if conditions is None or conditions.dim() < 2:
-            return CHUNK
-        return min(CHUNK, max(1, NUMBERS_AT_ONCE // conditions[0].numel()))
-
-    def _conditions(self, count: int, condition: Tensor | None) -> Tensor | None:
-        """Checked conditions (count, ...), on the CPU; None for a model that takes none."""
-        return self._dense(count, condition) if self.given else self._labels(count, condition)
-
-    def _dense(self, count: int, condition: Tensor | None) -> Tensor:
-        """Checked conditions (count, *shape); of images the sides may differ from the data's."""
-        shape = self.given or ()
-        if condition is None:
-            what, by = ("images", "translate") if len(shape) == 3 else ("vectors", "tag")
-            raise SettingError(
-                f"the model {self.job.model} makes each event of a condition: give {count} {what} "
-                f"of shape {shape} as `condition` (on the command line: energan {by})"
-            )
-        condition = torch.as_tensor(condition)
-        free = 1 if len(shape) == 3 else len(shape)
-        fits = condition.dim() == 1 + len(shape) and condition.shape[1 : 1 + free] == shape[:free]
-        if not fits or len(condition) != count or not condition.is_floating_point():
-            raise SettingError(
-                f"conditions must be float {(count, *shape)}: given {condition.dtype} "
-                f"{tuple(condition.shape)}"
-            )
-        return condition.to(torch.float32)
-
-    def _labels(self, count: int, condition: Tensor | None) -> Tensor | None:
-        """Labels (count,); None for a model that takes none."""
-        if self.classes is None:
-            if condition is not None:
-                raise SettingError(
-                    f"the model {self.job.model} takes no condition (given {describe(condition)})"
-                )
-            return None
-        if condition is None:
-            condition = self.classes_in_turn(count)
-        condition = torch.as_tensor(condition)
-        if condition.shape != (count,) or condition.is_floating_point():
-            raise SettingError(f"labels must be whole numbers ({count},): {describe(condition)}")
-        if count and not 0 <= int(condition.min()) <= int(condition.max()) < self.classes:
-            raise SettingError(f"labels must be in [0, {self.classes}): {describe(condition)}")
-        return condition.long()
-
-    def _read(self, wanted: str | int) -> tuple[checkpoints.Checkpoint, list[str]]:
-        """The wanted checkpoint; why newer ones were refused."""
-        while True:
-            path, refused = self._find(wanted)
-            try:
-                return checkpoints.read(path), refused
-            except CheckpointError:
-                if path.is_dir():
-                    raise
-                # the process that trains this run has just removed it: there is a newer one
-
-    def _find(self, wanted: str | int) -> tuple[Path, list[str]]:
-        folder = self.folder.checkpoints
-        if wanted == "last":
-            return checkpoints.newest_good(folder)
-        if wanted == "best":
-            best = best_step(self.folder, self.job.settings.output.keep_best)
-            if best is None:
-                raise CheckpointError(f"{self.path} has no scored checkpoint; use last")
-            wanted = best
-        try:
-            path = folder / checkpoints.checkpoint_name(int(wanted))
-        except ValueError:
-            raise SettingError(f"checkpoint {wanted!r}: it is last, best or a step") from None
-        if not path.is_dir():
-            there = ", ".join(p.name for p in checkpoints.listed(folder)) or "none"
-            raise CheckpointError(
-                f"{self.path} keeps no checkpoint of step {wanted}; it has {there}"
-            )
-        return path, []
-
-    def _load(
-        self,
-        stored: dict[str, Tensor],
-        energy: nn.Module,
-        sampler: nn.Module,
-        weights: Weights | None,
-    ) -> Weights:
-        averaged = checkpoints.select(stored, "ema.")
-        if weights == "ema" and not averaged:
-            raise CheckpointError(f"{self.path} kept no averaged weights (training.ema 0); use raw")
-        chosen: Weights = weights or ("ema" if averaged else "raw")
-        networks = nn.ModuleDict({"energy": energy, "sampler": sampler})
-        checkpoints.load_weights(networks, averaged if chosen == "ema" else stored, self.checkpoint)
-        return chosen
+        return self.energy_network(x, stream="eval")  # type: ignore[no-any-return]

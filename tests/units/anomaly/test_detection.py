@@ -14,7 +14,7 @@ from sklearn import metrics as oracle
 from torch import Tensor
 
 from energan.anomaly import heatmaps
-from energan.anomaly.calibration import Calibration, Network, calibrated, read, thinned
+from energan.anomaly.calibration import Calibration, Network, calibrate, read, thinned
 from energan.anomaly.detection import NEITHER, Wanted, detect, detection_table, sides_of
 from energan.anomaly.normal_data import normal_events
 from energan.anomaly.score_table import judge, left_out
@@ -29,7 +29,7 @@ DIGITS = Domain((1, 8, 8), -1.0, 1.0)
 
 
 def calibration(energies: Tensor, fpr: float = 0.05) -> Calibration:
-    return calibrated(energies, fpr, NETWORK, "given", "normal ones", "f" * 64)
+    return calibrate(energies, fpr, NETWORK, "given", "normal ones", "f" * 64)
 
 
 def judged(labels: list[int], names: tuple[str, ...] | None, own: bool = True) -> PredictSet:

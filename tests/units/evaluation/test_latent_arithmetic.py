@@ -93,8 +93,8 @@ def perfect(monkeypatch: pytest.MonkeyPatch) -> Any:
     def drawn(run: Any, count: int, seed: int = 0) -> Tensor:
         return 2 * torch.rand(count, 5, generator=torch.Generator().manual_seed(seed)) - 1
 
-    monkeypatch.setattr(latents, "drawn", drawn)
-    monkeypatch.setattr(latents, "images", lambda run, z: z)
+    monkeypatch.setattr(latents, "draw", drawn)
+    monkeypatch.setattr(latents, "generate", lambda run, z: z)
     monkeypatch.setattr(sums, "check", lambda run: None)
     return Perfect()
 
@@ -128,7 +128,7 @@ def test_where_attributes_are_directions_the_sum_has_what_is_wanted(perfect: Any
 
 def test_the_picture_shows_the_surest_and_draws_take_others(perfect: Any) -> None:
     made = found(perfect, candidates=400, pick=2)
-    z = latents.drawn(perfect, 400)
+    z = latents.draw(perfect, 400)
     sure = sureness(z[:, :2], Directions.names, A)
     torch.testing.assert_close(made.chosen[0], z[sure.argsort(descending=True)[:2]])
     assert found(perfect, candidates=400, pick=2).result == made.result
@@ -167,7 +167,7 @@ def test_of_two_classes_an_image_is_only_one() -> None:
 def test_samples_that_are_not_of_z_alone_are_refused(
     changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latents, "drawn", lambda run, count: torch.zeros(count, 3))
+    monkeypatch.setattr(latents, "draw", lambda run, count: torch.zeros(count, 3))
     plain = {"classes": None, "given": None, "domain": Domain((1, 8, 8)), "path": "run"}
     job = SimpleNamespace(model="dcgan")
     sums.check(cast(Any, SimpleNamespace(job=job, **plain)))

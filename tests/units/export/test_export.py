@@ -39,7 +39,7 @@ from energan.experiment import settings as job_settings
 from energan.experiment.start import start
 from energan.export.formats import relative_error
 from energan.export.modules import no_generator
-from energan.export.write import Exported, export
+from energan.export.write import ExportedFile, export
 from energan.inference.run import Run
 from energan.models import cebgan_conv, pix2pix
 from energan.nets.conv import UpConv
@@ -141,11 +141,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
 @pytest.fixture(scope="module")
 def exported(
     runs: Callable[[str], Run], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, str], list[Exported]]:
+) -> Callable[[str, str], list[ExportedFile]]:
     """Both parts of a model's run in one format, written once: ONNX takes seconds."""
-    made: dict[tuple[str, str], list[Exported]] = {}
+    made: dict[tuple[str, str], list[ExportedFile]] = {}
 
-    def of(name: str, format: str) -> list[Exported]:
+    def of(name: str, format: str) -> list[ExportedFile]:
         if (name, format) not in made:
             made[name, format] = export(runs(name), format, tmp_path_factory.mktemp("export"))
         return made[name, format]
@@ -186,7 +186,7 @@ def test_files_give_what_the_run_gives(
     name: str,
     format: str,
     runs: Callable[[str], Run],
-    exported: Callable[[str, str], list[Exported]],
+    exported: Callable[[str, str], list[ExportedFile]],
 ) -> None:
     run = runs(name)
     made = {one.part: one for one in exported(name, format)}
@@ -403,7 +403,7 @@ def said_by(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("format", LOADERS)
 def test_provenance_is_in_the_file_and_in_the_manifest(
-    format: str, run: Run, exported: Callable[[str, str], list[Exported]]
+    format: str, run: Run, exported: Callable[[str, str], list[ExportedFile]]
 ) -> None:
     made = exported("ebgan", format)
     folder = made[0].path.parent
@@ -468,9 +468,9 @@ def test_says(tmp_path: Path) -> None:
     from energan.export.formats import Check
 
     path = Path("x/energy.onnx")
-    exact = Exported(path, "energy", "onnx", 12_345_678, "0", Check("onnxruntime 1", 0.0))
+    exact = ExportedFile(path, "energy", "onnx", 12_345_678, "0", Check("onnxruntime 1", 0.0))
     assert str(exact) == "x/energy.onnx: 12.3 MB, equals the run (onnxruntime 1)"
-    near = Exported(path, "energy", "onnx", 12_345, "0", Check("onnxruntime 1", 2.34e-7))
+    near = ExportedFile(path, "energy", "onnx", 12_345, "0", Check("onnxruntime 1", 2.34e-7))
     assert str(near) == (
         "x/energy.onnx: 12.3 kB, as the run, relative error 2.3e-07 (onnxruntime 1)"
     )

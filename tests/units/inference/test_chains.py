@@ -12,9 +12,9 @@ from torch import Tensor
 import energan
 from energan.core import DataError, Domain, Energy, Randomness, Scored, SettingError, Stream
 from energan.data import open_data
-from energan.inference.chain_rules import Plan, moved, rule_of, scaled
+from energan.inference.chain_rules import ChainSchedule, change_rule, move_chains, scale_rule
 from energan.inference.chains import sample_chains
-from energan.inference.restoration import mask_of, restore
+from energan.inference.restoration import read_mask, restore
 from energan.inference.run import Run
 from energan.samplers import StepRule, langevin
 
@@ -104,9 +104,9 @@ def test_energies_take_turns(count: int, turn: int, steps: int) -> None:
 
         return u
 
-    plan = Plan(tuple(StepRule(0.01) for _ in range(count)), steps, turn)
+    plan = ChainSchedule(tuple(StepRule(0.01) for _ in range(count)), steps, turn)
     draws = Randomness([0]).at("test")
-    moved([energy(i) for i in range(count)], plan, torch.zeros(2, 3), draws)  # type: ignore[misc]
+    move_chains([energy(i) for i in range(count)], plan, torch.zeros(2, 3), draws)  # type: ignore[misc]
     assert calls == [k // turn % count for k in range(steps)]
 
 
@@ -117,7 +117,7 @@ def test_a_plan_without_annealing_is_langevins_own_chain() -> None:
     def u(x: Tensor) -> Tensor:
         return (x**4).sum(1)
 
-    found = moved([u], Plan((StepRule(0.01),), 20), x, Randomness([1]).at("test")).x
+    found = move_chains([u], ChainSchedule((StepRule(0.01),), 20), x, Randomness([1]).at("test")).x
     draws = Randomness([1]).at("test")
     for _ in range(20):  # the formula of the coupled step
         leaf = x.clone().requires_grad_()
@@ -128,13 +128,13 @@ def test_a_plan_without_annealing_is_langevins_own_chain() -> None:
 
 def test_annealing_brings_step_and_noise_to_nothing() -> None:
     for rule in (StepRule(0.5), StepRule(10.0, 0.005, 0.01)):
-        plan = Plan((rule,), 100, anneal=0.5)
+        plan = ChainSchedule((rule,), 100, anneal=0.5)
         assert plan.at(0)[1] == plan.at(50)[1] == rule
         later = [plan.at(k)[1] for k in range(51, 100)]
         assert all(a.spread > b.spread > 0 for a, b in pairwise(later))
         assert later[-1].descent == pytest.approx(rule.descent / 50)
         assert later[-1].spread == pytest.approx(rule.spread / 50)
-    assert scaled(StepRule(0.5), 0.5).noise == pytest.approx(0.5 * 0.5**0.5)
+    assert scale_rule(StepRule(0.5), 0.5).noise == pytest.approx(0.5 * 0.5**0.5)
 
 
 def test_tested_moves_have_the_law_of_the_energy_at_any_step() -> None:
@@ -148,13 +148,17 @@ def test_tested_moves_have_the_law_of_the_energy_at_any_step() -> None:
     for energies in ([u], [u, u]):
         rules = (StepRule(1.0),) * len(energies)
         draws = Randomness([4]).at("test")
-        made = moved(energies, Plan(rules, 40, 3, exact=(True,) * len(rules)), x, draws)
+        made = move_chains(
+            energies, ChainSchedule(rules, 40, 3, exact=(True,) * len(rules)), x, draws
+        )
         assert float(made.x.var()) == pytest.approx(1, abs=tolerance)
         assert made.acceptance is not None
         assert 0.5 < float(made.acceptance.mean()) < 1
-        free = moved(energies, Plan(rules, 40, 3), x, Randomness([4]).at("test"))
+        free = move_chains(energies, ChainSchedule(rules, 40, 3), x, Randomness([4]).at("test"))
         assert float(free.x.var()) == pytest.approx(4 / 3, abs=4 / 3 * tolerance)
-    cooled = moved([u], Plan((StepRule(1.0),), 200, anneal=0.8, exact=(True,)), x, draws).x
+    cooled = move_chains(
+        [u], ChainSchedule((StepRule(1.0),), 200, anneal=0.8, exact=(True,)), x, draws
+    ).x
     assert float(cooled.var()) < 0.2  # steps shrink faster than the temperature
 
 
@@ -297,15 +301,15 @@ def test_chains_that_cannot_be_are_refused(runs: dict[str, Run]) -> None:
     with pytest.raises(SettingError, match="name a run"):
         sample_chains([])
     with pytest.raises(SettingError, match="more than 0"):
-        rule_of(ring, step_size=0)
+        change_rule(ring, step_size=0)
     with pytest.raises(SettingError, match="negative"):
-        rule_of(ring, noise=-1)
+        change_rule(ring, noise=-1)
 
 
 def test_a_rule_changes_by_what_is_given_alone(runs: dict[str, Run]) -> None:
     rule = runs["ebgan"].rule
-    assert rule_of(runs["ebgan"]) == rule
-    changed = rule_of(runs["ebgan"], 0.1, "coupled", "none")
+    assert change_rule(runs["ebgan"]) == rule
+    changed = change_rule(runs["ebgan"], 0.1, "coupled", "none")
     assert (changed.step_size, changed.noise, changed.clip) == (0.1, None, None)
     assert (changed.low, changed.high) == (rule.low, rule.high) == (-1, 1)
 
@@ -365,7 +369,9 @@ def test_restoring_needs_to_be_told_what(runs: dict[str, Run]) -> None:
 def test_regions_of_a_mask(height: int, width: int, runs: dict[str, Run]) -> None:
     settings = runs["ebgan"].job.settings.data
     domain = Domain((3, height, width), -1.0, 1.0)
-    masks = {n: mask_of(n, settings, domain) for n in ("left", "right", "top", "bottom", "centre")}
+    masks = {
+        n: read_mask(n, settings, domain) for n in ("left", "right", "top", "bottom", "centre")
+    }
     everything = torch.ones(1, height, width, dtype=torch.bool)
     assert torch.equal(masks["left"] ^ masks["right"], everything)
     assert torch.equal(masks["top"] ^ masks["bottom"], everything)

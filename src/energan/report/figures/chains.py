@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from energan.inference.composition import Composable
+from energan.inference.composition import TrainedEnergy
 from energan.io import pictures
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ START: dict[str, Any] = {"c": "white", "edgecolors": "black", "label": "start"}
 END: dict[str, Any] = {"c": "tab:red", "label": "end"}
 
 
-def draw_strip(snapshots: Tensor, run: Composable) -> Image.Image:
+def draw_strip(snapshots: Tensor, run: TrainedEnergy) -> Image.Image:
     """Images (S, N, C, H, W): a row for each of the first chains, a column for each time."""
     rows = snapshots[:, :ROWS].transpose(0, 1).flatten(0, 1)
     return pictures.grid(rows, run.domain, columns=len(snapshots))
 
 
 def draw_paths(
-    snapshots: Tensor, steps: tuple[int, ...], run: Composable, label: int | None = None
+    snapshots: Tensor, steps: tuple[int, ...], run: TrainedEnergy, label: int | None = None
 ) -> "Figure":
     """Points (S, N, D): the ways of the first chains over the energy of `run` in the plane.
 
@@ -54,7 +54,7 @@ def draw_paths(
     return figure
 
 
-def _energy(axes: Any, snapshots: Tensor, run: Composable, label: int | None) -> None:
+def _energy(axes: Any, snapshots: Tensor, run: TrainedEnergy, label: int | None) -> None:
     """Levels of U over the box that holds the chains."""
     points = snapshots.flatten(0, 1)
     low, high = points.amin(0), points.amax(0)

@@ -99,10 +99,10 @@ def interpolation(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     require_images(run, "interpolation")
     require_generator(run)
     rows = options.count(ROWS)
-    ends = latents.drawn(run, 2 * rows, options.seed)
+    ends = latents.draw(run, 2 * rows, options.seed)
     assert ends is not None  # a generator has latents
-    between = latents.straight(ends[:rows], ends[rows:], BETWEEN).flatten(0, 1)
-    x = latents.images(run, between, latents.a_class_each(run, rows, BETWEEN))
+    between = latents.linear(ends[:rows], ends[rows:], BETWEEN).flatten(0, 1)
+    x = latents.generate(run, between, latents.row_labels(run, rows, BETWEEN))
     side = tile_size(run.domain)
     figure = new_figure(side * BETWEEN + 2 * EDGE, side * rows + 2 * EDGE)
     axes = add_axes(figure, EDGE, EDGE, side * BETWEEN, side * rows)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energan.core import RunError, SettingError
-from energan.inference.run import Run, Weights
+from energan.inference.checkpoints import Weights
+from energan.inference.run import Run
 from energan.io import pictures
 from energan.samplers.generator import Generator
 

@@ -70,12 +70,12 @@ def draw_extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
 
 def draw_interpolations(run: Run, seed: int = 0) -> list[Picture]:
     """Images along the way between pairs of latents; none if the sampler has no latents."""
-    z = latents.drawn(run, 2 * PAIRS, seed)
+    z = latents.draw(run, 2 * PAIRS, seed)
     if z is None:
         return []
     made = []
     for name, way, says in (
-        ("linear", latents.straight,
+        ("linear", latents.linear,
          "Straight lines between pairs of latents. Smooth change without a jump or a ghost of both "
          "ends speaks against a generator that only repeats single images."),
         ("spherical", latents.spherical,
@@ -83,8 +83,8 @@ def draw_interpolations(run: Run, seed: int = 0) -> list[Picture]:
          "straight line's middle is shorter than latents usually are."),
     ):  # fmt: skip
         path = way(z[:PAIRS], z[PAIRS:], STEPS).flatten(0, 1)
-        labels = latents.a_class_each(run, PAIRS, STEPS)
-        image = _grid(latents.images(run, path, labels), run.domain, columns=STEPS)
+        labels = latents.row_labels(run, PAIRS, STEPS)
+        image = _grid(latents.generate(run, path, labels), run.domain, columns=STEPS)
         made.append(encode_image(f"interpolation-{name}", f"Interpolation, {name}", says, image))
     return made
 

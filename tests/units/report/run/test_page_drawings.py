@@ -20,13 +20,13 @@ from energan.report.run.curves import safe_label
 def test_ways_between_latents_keep_their_ends_and_the_sphere_its_norm() -> None:
     a, b = torch.randn(2, 5, 40)
     a, b = a / a.norm(dim=1, keepdim=True), b / b.norm(dim=1, keepdim=True)
-    for way in (latents.straight, latents.spherical):
+    for way in (latents.linear, latents.spherical):
         path = way(a, b, 7)
         assert path.shape == (5, 7, 40)
         torch.testing.assert_close(path[:, 0], a)
         torch.testing.assert_close(path[:, -1], b)
     torch.testing.assert_close(latents.spherical(a, b, 7).norm(dim=-1), torch.ones(5, 7))
-    assert bool((latents.straight(a, b, 7).norm(dim=-1)[:, 3] < 0.95).all())
+    assert bool((latents.linear(a, b, 7).norm(dim=-1)[:, 3] < 0.95).all())
 
 
 @pytest.mark.parametrize("factor", [1.0, -1.0, 2.0])

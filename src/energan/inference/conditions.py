@@ -1,0 +1,90 @@
+"""What a model takes: events of its data's shape, and the conditions that they come with."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energan.core import DataError, Domain, SettingError, describe
+
+AT_ONCE = 500
+"""Events that are computed together."""
+NUMBERS_AT_ONCE = 2**21
+"""Of their conditions, where those are tensors."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What `model` is conditioned on: labels of `classes`, tensors of `shape`, or nothing."""
+
+    model: str
+    classes: int | None = None
+    shape: tuple[int, ...] | None = None
+
+    def check(self, count: int, condition: Tensor | None) -> Tensor | None:
+        """The conditions (count, ...) of as many events, on the CPU; None if the model takes none.
+
+        Labels that are not given are the classes in turn. Raises SettingError for what does not
+        fit, and for tensors that are not given.
+        """
+        if self.shape is not None:
+            return self._tensors(count, self.shape, condition)
+        if self.classes is not None:
+            return self._labels(count, self.classes, condition)
+        if condition is not None:
+            raise SettingError(
+                f"the model {self.model} takes no condition (given {describe(condition)}): leave "
+                "it out"
+            )
+        return None
+
+    def _tensors(self, count: int, shape: tuple[int, ...], condition: Tensor | None) -> Tensor:
+        """Of images the sides may differ from the data's."""
+        if condition is None:
+            what, by = ("images", "translate") if len(shape) == 3 else ("vectors", "tag")
+            raise SettingError(
+                f"the model {self.model} makes each event of a condition: give {count} {what} of "
+                f"shape {shape} as `condition` (on the command line: energan {by})"
+            )
+        condition = torch.as_tensor(condition)
+        free = 1 if len(shape) == 3 else len(shape)
+        fits = condition.dim() == 1 + len(shape) and condition.shape[1 : 1 + free] == shape[:free]
+        if not fits or len(condition) != count or not condition.is_floating_point():
+            raise SettingError(
+                f"conditions must be float {(count, *shape)}: given {condition.dtype} "
+                f"{tuple(condition.shape)}"
+            )
+        return condition.to(torch.float32)
+
+    def _labels(self, count: int, classes: int, condition: Tensor | None) -> Tensor:
+        if condition is None:
+            return classes_in_turn(count, classes)
+        condition = torch.as_tensor(condition)
+        if condition.shape != (count,) or condition.is_floating_point():
+            raise SettingError(f"labels must be whole numbers ({count},): {describe(condition)}")
+        if count and not 0 <= int(condition.min()) <= int(condition.max()) < classes:
+            raise SettingError(f"labels must be in [0, {classes}): {describe(condition)}")
+        return condition.long()
+
+
+def classes_in_turn(count: int, classes: int) -> Tensor:
+    """The labels (count,) of samples for which none are given."""
+    return torch.arange(count) % classes
+
+
+def events_at_once(conditions: Tensor | None) -> int:
+    """Events that are computed together: fewer where their conditions (B, ...) are large."""
+    if conditions is None or conditions.dim() < 2:
+        return AT_ONCE
+    return min(AT_ONCE, max(1, NUMBERS_AT_ONCE // conditions[0].numel()))
+
+
+def check_events(x: Tensor, domain: Domain) -> None:
+    """Raise DataError if x is not of the shape or the type of the data's events."""
+    if not isinstance(x, Tensor):
+        raise DataError(f"energy needs a tensor, not {type(x).__name__}: use torch.as_tensor")
+    if x.shape[1:] != torch.Size(domain.shape) or not x.is_floating_point():
+        raise DataError(
+            f"energy needs float events of shape {domain.shape}, in [{domain.low}, "
+            f"{domain.high}]: given {x.dtype}, {tuple(x.shape)}"
+        )
