@@ -8,14 +8,7 @@ import torch
 from PIL import Image
 
 import energan
-from e2e.test_commands import SMALL, refused, run
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "small"
-    assert run("train", "ebgan-digits", "--steps", "20", "--out", out, *SMALL) == 0
-    return out
+from support.commands import SMALL, refused, run
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +35,19 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def test_checkpoints_of_a_run_take_turns(
-    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pair = [f"{digits}@10", f"{digits}@20"]
+    pair = [f"{small_run}@20", f"{small_run}@30"]
     words = ["--chains", "6", "--steps", "12", "--turn", "3"]
     assert run("sample", *pair, *words, "--out", tmp_path / "x.npz") == 0
     said = capsys.readouterr().out
-    assert "U small@10" in said
     assert "U small@20" in said
+    assert "U small@30" in said
     kept = np.load(tmp_path / "x.npz")
     assert kept["snapshots"].shape == (len(kept["steps"]), 6, 1, 8, 8)
     assert kept["energies"].shape == (len(kept["steps"]), 2, 6)
     assert np.array_equal(kept["snapshots"][-1], kept["x"])
-    runs = [energan.load(digits, checkpoint=step) for step in (10, 20)]
+    runs = [energan.load(small_run, checkpoint=step) for step in (20, 30)]
     made = energan.sample_chains(runs, 6, steps=12, turn=3)
     assert np.array_equal(kept["x"], made.x.numpy())
     for i, one in enumerate(runs):
@@ -65,9 +58,9 @@ def test_checkpoints_of_a_run_take_turns(
     assert np.array_equal(np.load(tmp_path / "y.npz")["x"], both.x.numpy())
 
 
-def test_a_picture_and_a_strip_of_the_ways(digits: Path, tmp_path: Path) -> None:
+def test_a_picture_and_a_strip_of_the_ways(small_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.png"
-    assert run("sample", digits, "--chains", "9", "--steps", "20", "--out", out) == 0
+    assert run("sample", small_run, "--chains", "9", "--steps", "20", "--out", out) == 0
     width, height = size(out)
     assert width == height
     width, height = size(tmp_path / "x-chains.png")
@@ -113,21 +106,21 @@ def test_classes_of_a_conditional_run(labelled: Path, tmp_path: Path) -> None:
     ],
 )
 def test_chains_that_cannot_be_are_refused(
-    words: list[str], says: str, digits: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], says: str, small_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert says in refused(capsys, "sample", digits, *words)
+    assert says in refused(capsys, "sample", small_run, *words)
 
 
 def test_runs_that_cannot_share_chains_are_refused(
-    digits: Path, ring: Path, capsys: pytest.CaptureFixture[str]
+    small_run: Path, ring: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "--chains" in refused(capsys, "sample", digits, ring)
+    assert "--chains" in refused(capsys, "sample", small_run, ring)
     for more in ([], ["--together"]):
-        told = refused(capsys, "sample", digits, ring, "--chains", "4", *more)
+        told = refused(capsys, "sample", small_run, ring, "--chains", "4", *more)
         assert "must be of the same events" in told
-    assert "step-000010" in refused(capsys, "sample", f"{digits}@7", "--chains", "4")
+    assert "step-000020" in refused(capsys, "sample", f"{small_run}@7", "--chains", "4")
     assert "leave --checkpoint out" in refused(
-        capsys, "sample", f"{digits}@10", "--checkpoint", "20", "--chains", "4"
+        capsys, "sample", f"{small_run}@20", "--checkpoint", "30", "--chains", "4"
     )
     assert "name a run" in refused(capsys, "sample")
 
@@ -146,13 +139,13 @@ def images(tmp_path: Path) -> list[Path]:
 
 
 def test_known_pixels_of_files_come_back_as_they_are(
-    digits: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_run: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mask = np.zeros((8, 8), np.uint8)
     mask[1:4, 2:7] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     words = ["--mask", tmp_path / "mask.png", "--steps", "10"]
-    assert run("restore", digits, *images, *words, "--out", tmp_path / "made") == 0
+    assert run("restore", small_run, *images, *words, "--out", tmp_path / "made") == 0
     assert "error" not in capsys.readouterr().out  # what lies under the mask is not the truth
     for image, made in zip(images, sorted((tmp_path / "made").iterdir()), strict=True):
         with Image.open(image) as before, Image.open(made) as after:
@@ -163,31 +156,31 @@ def test_known_pixels_of_files_come_back_as_they_are(
 
 @pytest.mark.parametrize("start", ["noise", "mean"])
 def test_the_picture_shows_given_start_restored_and_truth(
-    start: str, digits: Path, images: list[Path], tmp_path: Path
+    start: str, small_run: Path, images: list[Path], tmp_path: Path
 ) -> None:
     words = ["--mask", "top", "--steps", "10", "--from", start]
-    assert run("restore", digits, *images, *words, "--out", tmp_path / "x.png") == 0
+    assert run("restore", small_run, *images, *words, "--out", tmp_path / "x.png") == 0
     width, height = size(tmp_path / "x.png")
     assert width / height == pytest.approx(4 / 3, rel=0.05)
-    assert run("restore", digits, *images, *words, "--out", tmp_path / "x.npz") == 0
+    assert run("restore", small_run, *images, *words, "--out", tmp_path / "x.npz") == 0
     kept = np.load(tmp_path / "x.npz")
     unknown = np.broadcast_to(kept["unknown"], kept["x"].shape)
     for name in ("given", "start", "truth"):
         assert np.array_equal(kept["x"][~unknown], kept[name][~unknown])
-    again = run("restore", digits, *images, *words, "--truth", "no", "--out", tmp_path / "x.png")
+    again = run("restore", small_run, *images, *words, "--truth", "no", "--out", tmp_path / "x.png")
     assert again == 0
     assert size(tmp_path / "x.png")[0] < width
 
 
-def test_noise_is_added_and_removed_within_bounds(digits: Path, tmp_path: Path) -> None:
+def test_noise_is_added_and_removed_within_bounds(small_run: Path, tmp_path: Path) -> None:
     words = ["--noise-std", "0.1", "--add-noise", "--steps", "10", "-n", "4"]
-    assert run("restore", digits, "digits", *words, "--out", tmp_path / "x.npz") == 0
+    assert run("restore", small_run, "digits", *words, "--out", tmp_path / "x.npz") == 0
     kept = np.load(tmp_path / "x.npz")
     assert len(kept["x"]) == 4
     assert not np.array_equal(kept["given"], kept["truth"])
     change = np.sqrt(((kept["x"] - kept["given"]) ** 2).reshape(4, -1).mean(1))
     assert (change <= 0.2 + 1e-5).all()  # a tenth of [-1, 1]
-    assert run("restore", digits, "digits", *words, "--out", tmp_path / "x.png") == 0
+    assert run("restore", small_run, "digits", *words, "--out", tmp_path / "x.png") == 0
 
 
 def test_a_label_says_which_class_an_image_is_of(tmp_path: Path) -> None:
@@ -215,17 +208,17 @@ def test_a_label_says_which_class_an_image_is_of(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_restored_is_said(
-    words: list[str], says: str, digits: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], says: str, small_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert says in refused(capsys, "restore", digits, "digits", *words)
+    assert says in refused(capsys, "restore", small_run, "digits", *words)
 
 
 def test_images_that_do_not_fit_and_points_are_refused(
-    digits: Path, ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_run: Path, ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "points" in refused(capsys, "restore", digits, "ring", "--mask", "left")
+    assert "points" in refused(capsys, "restore", small_run, "ring", "--mask", "left")
     assert "of images" in refused(capsys, "restore", ring, "ring", "--mask", "left")
-    assert "no-such" in refused(capsys, "restore", digits, "no-such.png", "--mask", "left")
+    assert "no-such" in refused(capsys, "restore", small_run, "no-such.png", "--mask", "left")
     Image.new("L", (8, 8)).save(tmp_path / "black.png")
-    told = refused(capsys, "restore", digits, "digits", "--mask", tmp_path / "black.png")
+    told = refused(capsys, "restore", small_run, "digits", "--mask", tmp_path / "black.png")
     assert "white nowhere" in told

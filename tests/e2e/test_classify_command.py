@@ -15,12 +15,12 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import confusion_matrix
 
 import energan
-from e2e.test_commands import refused, run
 from energan.core import CheckpointError, DataError, SettingError
 from energan.data import DataSettings, open_data
 from energan.evaluation.classification import classes_of
 from energan.evaluation.evaluate import evaluate
 from energan.report.page import write_report
+from support.commands import refused, run
 
 SMALL = [
     "--model.hidden", "48", "32", "--data.source", "digits", "--data.range", "unit",

@@ -11,45 +11,16 @@ import torch
 from PIL import Image
 
 import energan
-from energan.cli import main as cli
 from energan.experiment.settings import load
 from energan.io.run_folder import RunFolder
 from energan.recipes import RECIPES
+from support.commands import SMALL, refused, run
 from support.helpers import weight_files
-
-SMALL = [
-    "--model.generator", "16", "--model.encoder", "16", "--model.latent", "4",
-    "--output.log-every", "5", "--output.sample-every", "10", "--output.checkpoint-every", "10",
-    "--threads", "1",
-]  # fmt: skip
-
-
-def run(*words: str | Path) -> int:
-    return cli.main([str(w) for w in words])
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "small"
-    assert run("train", "ebgan-digits", "--steps", "30", "--out", out, *SMALL) == 0
-    return out
 
 
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    """The one sentence that a user's error gives, with exit code 2 and no traceback."""
-    capsys.readouterr()
-    assert run(*words) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "Traceback" not in said.err
-    assert said.err.startswith("energan: ")
-    assert said.err.count("\n") == 1
-    return said.err
 
 
 # --- without torch --------------------------------------------------------------------------------
@@ -89,8 +60,8 @@ def test_every_recipe_resolves_and_dry_run_prints_it(
 # --- train, sample, runs --------------------------------------------------------------------------
 
 
-def test_train_writes_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = RunFolder(trained)
+def test_train_writes_the_run(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = RunFolder(small_run)
     config = folder.read_config()
     assert config["asked"]["training"]["steps"] == 30
     assert config["resolved"]["domain"]["shape"] == [1, 8, 8]
@@ -104,39 +75,43 @@ def test_train_writes_the_run(trained: Path, capsys: pytest.CaptureFixture[str])
     assert sorted(p.name for p in folder.samples.iterdir()) == [
         "step-000010.png", "step-000020.png", "step-000030.png",
     ]  # fmt: skip
-    assert (trained / "curves.png").stat().st_size > 1000
+    assert (small_run / "curves.png").stat().st_size > 1000
     assert folder.state() == "finished"
-    assert run("runs", trained.parent) == 0
+    assert run("runs", small_run.parent) == 0
     out = capsys.readouterr().out
     assert "finished" in out
     assert "30/30" in out
 
 
-def test_sample_writes_a_grid_an_array_and_a_folder(trained: Path, tmp_path: Path) -> None:
-    assert run("sample", trained, "-n", "9", "--out", tmp_path / "g.png", "--seed", "3") == 0
+def test_sample_writes_a_grid_an_array_and_a_folder(small_run: Path, tmp_path: Path) -> None:
+    assert run("sample", small_run, "-n", "9", "--out", tmp_path / "g.png", "--seed", "3") == 0
     assert pixels(tmp_path / "g.png").shape[0] > 3 * 8
-    assert run("sample", trained, "-n", "9", "--out", tmp_path / "g.npz", "--seed", "3") == 0
+    assert run("sample", small_run, "-n", "9", "--out", tmp_path / "g.npz", "--seed", "3") == 0
     x = np.load(tmp_path / "g.npz")["x"]
     assert x.shape == (9, 1, 8, 8)
     assert x.dtype == np.float32
     assert -1 <= x.min() < x.max() <= 1
-    assert run("sample", trained, "-n", "12", "--out", tmp_path / "many") == 0
+    assert run("sample", small_run, "-n", "12", "--out", tmp_path / "many") == 0
     assert sorted(p.name for p in (tmp_path / "many").iterdir())[:2] == ["00.png", "01.png"]
     assert pixels(tmp_path / "many" / "00.png").shape == (8, 8)
-    assert run("sample", trained, "-n", "9", "--out", tmp_path / "h.npz", "--seed", "4") == 0
+    assert run("sample", small_run, "-n", "9", "--out", tmp_path / "h.npz", "--seed", "4") == 0
     assert not np.array_equal(x, np.load(tmp_path / "h.npz")["x"])
     raw = ["--weights", "raw", "--checkpoint", "20"]
-    assert run("sample", trained, "-n", "9", "--out", tmp_path / "r.npz", "--seed", "3", *raw) == 0
+    assert (
+        run("sample", small_run, "-n", "9", "--out", tmp_path / "r.npz", "--seed", "3", *raw) == 0
+    )
     assert not np.array_equal(x, np.load(tmp_path / "r.npz")["x"])
 
 
 def test_a_settings_file_works_like_a_recipe_and_gives_the_same_run(
-    trained: Path, tmp_path: Path
+    small_run: Path, tmp_path: Path
 ) -> None:
-    assert run("train", trained / "config.json", "--out", tmp_path / "again") == 0
-    first, again = RunFolder(trained).read_config(), RunFolder(tmp_path / "again").read_config()
+    assert run("train", small_run / "config.json", "--out", tmp_path / "again") == 0
+    first, again = RunFolder(small_run).read_config(), RunFolder(tmp_path / "again").read_config()
     assert first["hash"] == again["hash"]
-    assert torch.equal(energan.load(trained).sample(4), energan.load(tmp_path / "again").sample(4))
+    assert torch.equal(
+        energan.load(small_run).sample(4), energan.load(tmp_path / "again").sample(4)
+    )
 
 
 def test_the_hash_covers_what_changes_the_result_and_nothing_else() -> None:
@@ -154,19 +129,19 @@ def test_the_hash_covers_what_changes_the_result_and_nothing_else() -> None:
     assert job.hash("data", "bf16") != base
 
 
-def test_from_starts_with_the_weights_of_another_run(trained: Path, tmp_path: Path) -> None:
+def test_from_starts_with_the_weights_of_another_run(small_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "next"
     slow = ["--model.energy-optimiser.lr", "0", "--model.sampler-optimiser.lr", "0"]
-    words = ["--from", trained, "--steps", "3", "--seed", "8", "--out", out, *SMALL, *slow]
+    words = ["--from", small_run, "--steps", "3", "--seed", "8", "--out", out, *SMALL, *slow]
     assert run("train", "ebgan-digits", *words) == 0
-    before = energan.load(trained, weights="raw").energy_network.state_dict()
+    before = energan.load(small_run, weights="raw").energy_network.state_dict()
     after = energan.load(out, weights="raw").energy_network.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before if "weight" in k)
     config = RunFolder(out).read_config()
     assert config["resolved"]["from"]["step"] == 30
-    assert config["resolved"]["from"]["path"] == str(trained.resolve())
+    assert config["resolved"]["from"]["path"] == str(small_run.resolve())
     job = load(str(out))  # a run's folder stands for its settings, and for what it started from
-    assert job.origin == str(trained.resolve())
+    assert job.origin == str(small_run.resolve())
     assert job.hash("data", "32", "origin") != job.hash("data", "32")
 
 
@@ -201,15 +176,15 @@ def test_a_torn_checkpoint_is_named_and_the_one_before_used(
     assert weight_files(tmp_path / "a", 20) == weight_files(tmp_path / "b", 20)
 
 
-def test_files_say_where_they_come_from(trained: Path, tmp_path: Path) -> None:
-    assert run("sample", trained, "-n", "4", "--out", tmp_path / "x.npz", "--seed", "3") == 0
+def test_files_say_where_they_come_from(small_run: Path, tmp_path: Path) -> None:
+    assert run("sample", small_run, "-n", "4", "--out", tmp_path / "x.npz", "--seed", "3") == 0
     with np.load(tmp_path / "x.npz") as file:
         said = {k: str(file[k]) for k in file.files if k != "x"}
     assert said["seed"] == "3"
     assert said["step"] == "30"
     assert said["weights"] == "ema"
-    assert said["run"] == RunFolder(trained).read_config()["hash"]
-    with Image.open(trained / "samples" / "step-000010.png") as image:
+    assert said["run"] == RunFolder(small_run).read_config()["hash"]
+    with Image.open(small_run / "samples" / "step-000010.png") as image:
         assert image.text == {"step": "10", "seed": "0", "weights": "ema"}
 
 
@@ -303,25 +278,25 @@ def test_mistakes_get_one_sentence_with_the_remedy(
 
 
 def test_more_mistakes_with_a_run(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     for out in ([tmp_path / "mine"], [""]):
         assert "holds other files" in refused(capsys, "train", "ebgan-digits", "--out", *out)
-    assert "holds files already" in refused(capsys, "sample", trained, "--out", tmp_path / "mine")
-    taken = refused(capsys, "train", "ebgan-digits", "--out", trained)
-    assert f"energan resume {trained}" in taken
-    assert "give --steps" in refused(capsys, "resume", trained)
-    assert "--out" in refused(capsys, "sample", trained, "--out", tmp_path / "x.jpg")
-    assert "at least 1" in refused(capsys, "sample", trained, "-n", "0")
-    assert "it has step-" in refused(capsys, "sample", trained, "--checkpoint", "7")
-    assert "last, best or a step" in refused(capsys, "sample", trained, "--checkpoint", "newest")
+    assert "holds files already" in refused(capsys, "sample", small_run, "--out", tmp_path / "mine")
+    taken = refused(capsys, "train", "ebgan-digits", "--out", small_run)
+    assert f"energan resume {small_run}" in taken
+    assert "give --steps" in refused(capsys, "resume", small_run)
+    assert "--out" in refused(capsys, "sample", small_run, "--out", tmp_path / "x.jpg")
+    assert "at least 1" in refused(capsys, "sample", small_run, "-n", "0")
+    assert "it has step-" in refused(capsys, "sample", small_run, "--checkpoint", "7")
+    assert "last, best or a step" in refused(capsys, "sample", small_run, "--checkpoint", "newest")
     (tmp_path / "bad.json").write_text("{")
     assert "is not JSON" in refused(capsys, "train", tmp_path / "bad.json")
     (tmp_path / "other.json").write_text('{"a": 1}')
     assert "no settings file" in refused(capsys, "train", tmp_path / "other.json")
-    words = ["train", "ebgan-digits", "--from", trained, "--out", tmp_path / "y", "--steps", "2"]
+    words = ["train", "ebgan-digits", "--from", small_run, "--out", tmp_path / "y", "--steps", "2"]
     assert "use the settings it was trained with" in refused(capsys, *words, "--threads", "1")
 
 
@@ -452,10 +427,10 @@ def test_a_broken_model_file_is_explained(
 
 
 def test_a_damaged_run_does_not_end_the_listing(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, config, events in (
-        ("odd", (trained / "config.json").read_text(), '5\n{"a": 1}\n{"event": "resume"}\n'),
+        ("odd", (small_run / "config.json").read_text(), '5\n{"a": 1}\n{"event": "resume"}\n'),
         ("bad", "{}", "{}"),
     ):
         (tmp_path / name).mkdir()

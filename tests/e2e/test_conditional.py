@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 import energan
-from e2e.test_commands import refused, run
 from energan.core import SettingError
 from energan.data import DataSettings, open_data
 from energan.evaluation.classifier import classifier_for
 from energan.evaluation.reference import reference_for
+from support.commands import refused, run
 
 SMALL = [
     "--model.generator", "32", "--model.encoder", "32", "--model.latent", "4",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import energan
-from energan.cli import main as cli
 from energan.core import Randomness
 from energan.samplers.generator import Generator, latent
+from support.commands import refused, run
 
 RECIPES = ["ebgan-digits", "gan-ring", "ebgan-ring"]
 FRESH = """
@@ -34,10 +34,6 @@ else:
 np.savez(folder + "/given.npz", x=run("generator", z), energy=run("energy", x))
 assert not [name for name in sys.modules if name.startswith("energan")]
 """
-
-
-def run(*words: str | Path) -> int:
-    return cli.main([str(w) for w in words])
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -92,16 +88,6 @@ def test_it_writes_into_the_run_and_asks_before_it_overwrites(
     entry = json.loads((trained / "export" / "export.json").read_text())["files"][path.name]
     assert (entry["step"], entry["weights"]) == (0, "raw")
     assert path.read_bytes() != before
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    capsys.readouterr()
-    assert run(*words) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("energan: ")
-    assert said.err.count("\n") == 1
-    return said.err
 
 
 def test_a_users_errors_are_one_sentence(

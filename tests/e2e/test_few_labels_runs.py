@@ -9,22 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from energan.cli import main as cli
 from energan.core import SettingError
 from energan.export.write import export
 from energan.inference.run import Run
 from energan.report.figures import draw
 from energan.report.figures.options import FigureOptions
+from support.commands import run
 
 WORDS = ["--data", "digits", "--data.range", "unit", "--model.hidden", "16", "12", "--threads", "1",
          "--training.batch-size", "20", "--model.labelled", "20", "--steps", "12",
          "--output.sample-every", "6", "--output.log-every", "2",
          "--output.no-tensorboard"]  # fmt: skip
 LN = ["--model.generator", "16", "--model.margin", "linear(16, 0, 6)", "--model.until", "6"]
-
-
-def run(*words: str | Path) -> int:
-    return cli.main([str(w) for w in words])
 
 
 @pytest.fixture(scope="module")

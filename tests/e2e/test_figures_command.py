@@ -5,41 +5,27 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from energan.cli import main as cli
 from energan.report.figures import FIGURES
-
-SMALL = ["--model.generator", "8", "--model.encoder", "8", "--model.latent", "4", "--threads", "1",
-         "--steps", "4", "--output.sample-every", "0"]  # fmt: skip
-
-
-def run(*words: str | Path) -> int:
-    return cli.main([str(w) for w in words])
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "digits"
-    assert run("train", "ebgan-digits", "--out", out, *SMALL) == 0
-    return out
+from support.commands import run
 
 
 @pytest.mark.parametrize("kind", ["samples", "margins", "neighbours", "interpolation"])
 def test_a_figure_is_written_and_said(
-    kind: str, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
     out = tmp_path / "figure.png"
-    assert run("figures", kind, digits, "-n", "5", "--out", out) == 0
+    assert run("figures", kind, small_run, "-n", "5", "--out", out) == 0
     assert capsys.readouterr().out.rstrip().endswith(f": {out}")
     with Image.open(out) as image:
         assert min(image.size) > 100
 
 
 def test_without_a_name_it_is_that_of_the_kind(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("figures", "samples", digits, digits, "-n", "4") == 0
+    assert run("figures", "samples", small_run, small_run, "-n", "4") == 0
     assert (tmp_path / "samples.png").is_file()
 
 
@@ -68,10 +54,10 @@ def test_figure_one_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ],
 )
 def test_a_users_error_is_one_sentence(
-    words: list[str], says: str, digits: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], says: str, small_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    assert run("figures", *(digits if word == "RUN" else word for word in words)) == 2
+    assert run("figures", *(small_run if word == "RUN" else word for word in words)) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("energan: ")

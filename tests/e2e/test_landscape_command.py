@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from energan.cli import main as cli
 from energan.io.run_folder import RunFolder
+from support.commands import run
 
 SMALL = ["--model.generator", "16", "--model.latent", "4", "--threads", "1"]
-
-
-def run(*words: str | Path) -> int:
-    return cli.main([str(w) for w in words])
 
 
 @pytest.fixture(scope="module")

@@ -8,23 +8,16 @@ import pytest
 import torch
 
 import energan
-from e2e.test_commands import SMALL, refused, run
 from energan.data import DataSettings, open_data
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "small"
-    assert run("train", "ebgan-digits", "--steps", "30", "--out", out, *SMALL) == 0
-    return out
+from support.commands import refused, run
 
 
 @pytest.mark.parametrize("way", ["linear", "spherical"])
-def test_both_ways_join_the_same_ends(way: str, digits: Path, tmp_path: Path) -> None:
+def test_both_ways_join_the_same_ends(way: str, small_run: Path, tmp_path: Path) -> None:
     words = ["-n", "3", "--steps", "9", "--out", tmp_path / "x.npz"]
-    assert run("interpolate", digits, "--way", way, *words) == 0
+    assert run("interpolate", small_run, "--way", way, *words) == 0
     x = np.load(tmp_path / "x.npz")["x"].reshape(3, 9, 64)
-    assert run("interpolate", digits, *words) == 0
+    assert run("interpolate", small_run, *words) == 0
     straight = np.load(tmp_path / "x.npz")["x"].reshape(3, 9, 64)
     assert np.allclose(x[:, [0, -1]], straight[:, [0, -1]], atol=1e-6)
     steps = np.linalg.norm(np.diff(x, axis=1), axis=-1)
@@ -32,22 +25,22 @@ def test_both_ways_join_the_same_ends(way: str, digits: Path, tmp_path: Path) ->
     assert (steps.max(1) < ends).all()  # no step is a jump from one end to the other
 
 
-def test_a_strip_is_a_picture_with_a_row_for_each_pair(digits: Path, tmp_path: Path) -> None:
+def test_a_strip_is_a_picture_with_a_row_for_each_pair(small_run: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     out = tmp_path / "strip.png"
-    assert run("interpolate", digits, "-n", "2", "--steps", "6", "--out", out) == 0
+    assert run("interpolate", small_run, "-n", "2", "--steps", "6", "--out", out) == 0
     with Image.open(out) as image:
         assert image.width > 2.5 * image.height
         assert image.info["way"] == "linear"
 
 
-def test_neighbours_are_the_nearest_by_trying_all(digits: Path, tmp_path: Path) -> None:
-    assert run("neighbours", digits, "-n", "4", "-k", "2", "--out", tmp_path / "x.npz") == 0
+def test_neighbours_are_the_nearest_by_trying_all(small_run: Path, tmp_path: Path) -> None:
+    assert run("neighbours", small_run, "-n", "4", "-k", "2", "--out", tmp_path / "x.npz") == 0
     x = torch.from_numpy(np.load(tmp_path / "x.npz")["x"]).reshape(4, 3, 64)
     data = open_data(DataSettings())
     real = data.gather(torch.arange(len(data))).x.flatten(1)
-    samples = energan.load(digits).sample(4).flatten(1)
+    samples = energan.load(small_run).sample(4).flatten(1)
     assert torch.allclose(x[:, 0], samples, atol=1e-6)
     nearest = torch.cdist(samples, real).topk(2, largest=False).values
     found = (x[:, 1:] - x[:, :1]).norm(dim=-1)
@@ -55,14 +48,14 @@ def test_neighbours_are_the_nearest_by_trying_all(digits: Path, tmp_path: Path) 
 
 
 def test_arithmetic_writes_a_picture_and_what_came_of_it(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     """Of three classes that untrained samples are taken for, the sum is drawn and judged."""
     monkeypatch.setenv("ENERGAN_CACHE", str(cache))
     few = ["--candidates", "300", "--draws", "8", "--threads", "1"]
     out = tmp_path / "sum.png"
     words = ["--a=-0", "--b", "-0", "--c", "-0", "--wanted", "-0", *few]
-    assert run("arithmetic", digits, *words, "--out", out) == 0
+    assert run("arithmetic", small_run, *words, "--out", out) == 0
     first = json.loads(out.with_suffix(".json").read_text())
     assert first["wanted"] == "-0"
     assert first["result"]["draws"] == 8
@@ -70,7 +63,7 @@ def test_arithmetic_writes_a_picture_and_what_came_of_it(
     assert 0 <= first["result"]["low"] <= first["result"]["share"] <= first["result"]["high"] <= 1
     assert first["shown_by_candidates"]["a"] == first["any_sample"]["hits"]
     assert first["balanced_accuracy"]["0"] > 0.9
-    assert run("arithmetic", digits, *words, "--out", out) == 0
+    assert run("arithmetic", small_run, *words, "--out", out) == 0
     assert json.loads(out.with_suffix(".json").read_text()) == first
 
 
@@ -93,13 +86,13 @@ def test_arithmetic_writes_a_picture_and_what_came_of_it(
 def test_arithmetic_that_cannot_be_is_refused(
     words: list[str],
     says: str,
-    digits: Path,
+    small_run: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     cache: Path,
 ) -> None:
     monkeypatch.setenv("ENERGAN_CACHE", str(cache))
-    assert says in refused(capsys, "arithmetic", digits, *words, "--threads", "1")
+    assert says in refused(capsys, "arithmetic", small_run, *words, "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +110,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_what_cannot_be_done_is_said(
-    words: list[str], says: str, digits: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], says: str, small_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert says in refused(capsys, words[0], digits, *words[1:])
+    assert says in refused(capsys, words[0], small_run, *words[1:])

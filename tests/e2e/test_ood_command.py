@@ -6,27 +6,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from e2e.test_commands import SMALL, refused, run
+from support.commands import refused, run
 
 WORDS = ["--samples", "50", "--threads", "1"]
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "digits"
-    assert run("train", "ebgan-digits", "--steps", "20", "--out", str(path), *SMALL) == 0
-    return path
-
-
 def test_a_table_a_file_and_a_picture(
-    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture, out = tmp_path / "new" / "energies.png", tmp_path / "all.json"
     more = ["--ood-picture", str(picture), "--out", str(out)]
     capsys.readouterr()
-    assert run("evaluate", digits, "--ood", "all", *more, *WORDS) == 0
+    assert run("evaluate", own_run, "--ood", "all", *more, *WORDS) == 0
     said = capsys.readouterr().out
-    stored = json.loads((digits / "metrics.json").read_text())
+    stored = json.loads((own_run / "metrics.json").read_text())
     assert stored["evaluations"] == []
     [entry] = stored["out_of_distribution"]
     assert len(entry["sets"]) == 8
@@ -38,8 +31,8 @@ def test_a_table_a_file_and_a_picture(
     [told] = json.loads(out.read_text())["runs"]
     assert told["out_of_distribution"] == entry
     # metrics join it, and metrics alone leave it
-    assert run("evaluate", digits, "--ood", "noise", "--metrics", "swd", *WORDS) == 0
-    stored = json.loads((digits / "metrics.json").read_text())
+    assert run("evaluate", own_run, "--ood", "noise", "--metrics", "swd", *WORDS) == 0
+    stored = json.loads((own_run / "metrics.json").read_text())
     assert stored["out_of_distribution"] == [entry]
     assert [m["name"] for m in stored["evaluations"][0]["metrics"]] == ["sliced_wasserstein"]
 
@@ -65,6 +58,6 @@ def test_seeds_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     ],
 )
 def test_what_cannot_be_done_is_said(
-    words: list[str], said: str, digits: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, own_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said in refused(capsys, "evaluate", digits, *words)
+    assert said in refused(capsys, "evaluate", own_run, *words)

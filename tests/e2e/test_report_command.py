@@ -9,37 +9,30 @@ import pytest
 from energan.cli import main as cli
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "digits"
-    words = ["--steps", "20", "--model.generator", "16", "--model.encoder", "16", "--threads", "1",
-             "--output.no-tensorboard"]  # fmt: skip
-    assert cli.main(["train", "ebgan-digits", "--out", str(out), *words]) == 0
-    return out
-
-
-def test_report_writes_a_page_and_says_where(run: Path, capsys, tmp_path: Path) -> None:
-    assert cli.main(["report", str(run)]) == 0
-    assert capsys.readouterr().out.strip() == f"report: {run / 'report.html'}"
-    assert (run / "report" / "curves-losses.png").is_file()
+def test_report_writes_a_page_and_says_where(own_run: Path, capsys, tmp_path: Path) -> None:
+    assert cli.main(["report", str(own_run)]) == 0
+    assert capsys.readouterr().out.strip() == f"report: {own_run / 'report.html'}"
+    assert (own_run / "report" / "curves-losses.png").is_file()
     page = tmp_path / "new" / "page.html"
-    assert cli.main(["report", str(run), str(run), "--out", str(page), "--no-data"]) == 0
+    assert cli.main(["report", str(own_run), str(own_run), "--out", str(page), "--no-data"]) == 0
     assert "Nearest training images" not in page.read_text(encoding="utf8")
 
 
-def test_what_is_no_run_gets_a_sentence(run: Path, capsys, tmp_path: Path) -> None:
-    assert cli.main(["report", str(run), str(tmp_path)]) == 2
+def test_what_is_no_run_gets_a_sentence(own_run: Path, capsys, tmp_path: Path) -> None:
+    assert cli.main(["report", str(own_run), str(tmp_path)]) == 2
     assert "holds no run" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_browser_shows_the_page_and_asks_no_one_for_anything(run: Path, tmp_path: Path) -> None:
+def test_a_browser_shows_the_page_and_asks_no_one_for_anything(
+    own_run: Path, tmp_path: Path
+) -> None:
     """The page forbids requests itself, so a try would be a complaint in the console."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium to open the page in")
     page = tmp_path / "page.html"
-    assert cli.main(["report", str(run), "--out", str(page)]) == 0
+    assert cli.main(["report", str(own_run), "--out", str(page)]) == 0
     shown = opened(browser, page, tmp_path)
     assert "Nearest training images" in shown.stdout
     assert "CONSOLE" not in shown.stderr

@@ -11,28 +11,13 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import energan
-from energan.cli import main as cli
 from energan.core import SettingError
+from support.commands import refused, run
 
 SMALL = [
     "--model.generator", "16", "--model.encoder", "16", "--model.latent", "4",
     "--output.checkpoint-every", "20", "--output.sample-every", "40", "--threads", "1",
 ]  # fmt: skip
-
-
-def run(*words: str | Path) -> int:
-    return cli.main([str(w) for w in words])
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    """The one sentence that a user's error gives, with exit code 2 and no traceback."""
-    capsys.readouterr()
-    assert run(*words) == 2
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    assert said.err.startswith("energan: ")
-    assert said.err.count("\n") == 1
-    return said.err
 
 
 @pytest.fixture(scope="module")

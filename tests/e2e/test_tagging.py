@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 import energan
-from e2e.test_commands import SMALL, refused, run
 from energan.core import SettingError
 from energan.data import TagSet, open_data
 from energan.data.sources.tag_files import read_tag_file
 from energan.evaluation import tagging as scoring
+from support.commands import refused, run
 
 TAGS, IMAGES = 14, 300
 TRAINING = [
@@ -177,16 +177,15 @@ def test_changed_data_are_refused_and_moved_ones_are_found(
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def digits(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Features of the digits by an EBGAN's encoder, and a run that tags by them."""
     folder = tmp_path_factory.mktemp("digits")
-    encoder, file, out = folder / "encoder", folder / "digits.npz", folder / "tagger"
-    assert run("train", "ebgan-digits", "--steps", "10", "--out", encoder, *SMALL) == 0
-    words = ("features", "digits", "--with", encoder, "--out", file, "--threads", "1")
+    file, out = folder / "digits.npz", folder / "tagger"
+    words = ("features", "digits", "--with", small_run, "--out", file, "--threads", "1")
     assert run(*words) == 0
     words = ("train", "tagging-celeba", "--data", file, "--steps", "5", "--out", out)
     assert run(*words, *TRAINING) == 0
-    return {"encoder": encoder, "file": file, "tagger": out}
+    return {"encoder": small_run, "file": file, "tagger": out}
 
 
 def test_features_of_a_run_are_its_codes_of_the_same_split(digits: dict[str, Path]) -> None:

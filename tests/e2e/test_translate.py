@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 import energan
-from e2e.test_commands import refused, run
 from energan.core import SettingError
 from energan.data import open_data
 from energan.io.run_folder import RunFolder
 from energan.metrics import l1, psnr, ssim
+from support.commands import refused, run
 
 SIDE = 16
 SMALL = [

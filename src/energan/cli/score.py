@@ -152,7 +152,7 @@ def _print_worst(table: ScoreTable) -> None:
     listed = table_of(*columns)
     for row in worst:
         record = table.record(row)
-        listed.add_row(*(str(record[column]).replace("[", r"\[") for column in columns))
+        listed.add_row(*(record[column] for column in columns))
     show(listed)
 
 

@@ -98,4 +98,5 @@ def show(table: "Table") -> None:
     """Print a table, as wide as the terminal, or 160 characters where there is none."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, markup=False, emoji=False).print(table)

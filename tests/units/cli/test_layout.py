@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import energan.cli
-from energan.cli.main import COMMANDS
+from energan.cli.main import COMMANDS, USAGE
 
 FILES = sorted(Path(energan.cli.__file__).parent.glob("*.py"))
 LIGHT = {"main", "options", "recipes", "runs", "sweep", "sweep_options", "sweep_run"}
@@ -75,3 +75,7 @@ def test_every_file_is_a_command_a_part_or_shared() -> None:
         *(p for parts in PARTS.values() for p in parts),
     }
     assert {file.stem for file in FILES} == known
+
+
+def test_the_usage_names_every_command() -> None:
+    assert {line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")} == {*COMMANDS}
