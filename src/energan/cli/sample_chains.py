@@ -147,12 +147,14 @@ def _draw(energies: list[TrainedEnergy], made: ChainSamples, out: Path) -> Path:
     """A strip of images, or the paths of points over the (mean) energy, beside `out`."""
     beside = out.with_name(f"{out.stem}-chains.png")
     if pictures.is_image(energies[0].domain):
-        draw_strip(made.snapshots, energies[0]).save(beside)
+        with aside(beside) as writing:
+            draw_strip(made.snapshots, energies[0]).save(writing)
         return beside
     mean = energies[0]
     if len(energies) > 1:
         mean = (1 / len(energies)) * sum(energies[1:], energies[0])
     labels = [] if made.labels is None else made.labels.unique().tolist()
     label = labels[0] if len(labels) == 1 else None
-    draw_paths(made.snapshots, made.steps, mean, label).savefig(beside, dpi=100)
+    with aside(beside) as writing:
+        draw_paths(made.snapshots, made.steps, mean, label).savefig(writing, dpi=100)
     return beside

@@ -12,7 +12,7 @@ from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric
 from energan.experiment.cohort import Cohort, Outcome, check_together, cohort_of, train
 from energan.experiment.folders import locked, moved
 from energan.experiment.settings import Job
-from energan.experiment.start import hash_of, load_weights, open_first
+from energan.experiment.start import check_hash, hash_of, load_weights, open_first
 from energan.io import console
 from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
@@ -46,11 +46,13 @@ def resume(
     On the same machine with the same threads and ranks the weights end, bit for bit, as those of a
     run that never stopped. With another number of ranks the batch of all of them stays what it was.
     Raises RunError if the runs are finished, in use, no cohort or without a step in common, or if
-    their data changed; SettingError if they cannot train as one program; DivergenceError if every
-    one diverged.
+    their data or their settings changed; SettingError if they cannot train as one program;
+    DivergenceError if every one diverged.
     """
     # a folder that is no run gets no lock file
     opened = [job_of(RunFolder(path)) for path in folders]
+    for path, (job, resolved) in zip(folders, opened, strict=True):
+        check_hash(RunFolder(path), job, resolved)
     check_alike(folders, opened)
     job, resolved = opened[0]
     changes = _changes(job, steps, on_divergence, data_at)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -107,11 +108,24 @@ class Job:
         fingerprint: of the data's contents, as prepared. origin: of the weights it starts from.
         ranks: how many processes it was started with, each with its own batch.
         """
-        dump = self.settings.model_dump(mode="json", include={"seed", "model", "training"})
-        for name in ("on_divergence", "rollbacks", "guard"):
-            dump["training"].pop(name)
-        what = [self.model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        settings = self.settings.model_dump(mode="json")
+        return settings_hash(self.model, settings, fingerprint, precision, origin, ranks)
+
+
+def settings_hash(
+    model: str,
+    settings: Mapping[str, Any],
+    fingerprint: str,
+    precision: str,
+    origin: str | None = None,
+    ranks: int = 1,
+) -> str:
+    """`Job.hash` of settings as config.json has them."""
+    dump = {name: settings[name] for name in ("seed", "model", "training")}
+    untold = ("on_divergence", "rollbacks", "guard")
+    dump["training"] = {k: v for k, v in dump["training"].items() if k not in untold}
+    what = [model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load(name: str | None, model: str | None = None) -> Job:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from energan import recipes
-from energan.core import CheckpointError, RunError, SettingError
+from energan.core import CheckpointError, RunError, SettingError, describe
 from energan.core.schedules import unfinished
 from energan.data import DataSet, open_data
 from energan.data.few_label_batches import labelled_events
@@ -21,8 +21,9 @@ from energan.experiment.cohort import (
 )
 from energan.experiment.folders import check_free, claim, endings, locked, whole_paths
 from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate
-from energan.experiment.settings import Job, load
+from energan.experiment.settings import Job, load, settings_hash
 from energan.io import console
+from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.device import Device, choose
@@ -204,13 +205,30 @@ def _write_beginning(
 
 def hash_of(job: Job, resolved: dict[str, Any]) -> str:
     """The run's hash, as config.json keeps it."""
-    origin = resolved["from"]
-    return job.hash(
-        resolved["data"]["fingerprint"],
-        resolved["precision"],
-        origin["sha256"] if origin else None,
-        resolved.get("ranks", 1),
-    )
+    return job.hash(*_hashed(resolved))
+
+
+def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:
+    """Raise RunError if config.json was edited: its settings no longer give its hash."""
+    config = folder.read_config()
+    settings = config["settings"]
+    if margin := resolved.get("margin"):
+        settings = merged(settings, {"model": {"margin": margin["margin"]}})
+    # as the settings stand there, which another version may have written, or as this one has them
+    found = settings_hash(job.model, settings, *_hashed(resolved)), hash_of(job, resolved)
+    if config.get("hash") not in found:
+        raise RunError(
+            f"{folder.config} was edited: it gives the hash {describe(config.get('hash'))}, and "
+            f"its settings {found[0]}; restore it, or train anew with the edited settings: energan "
+            f"train {folder.config} --out NEW"
+        )
+
+
+def _hashed(resolved: dict[str, Any]) -> tuple[str, str, str | None, int]:
+    """What the hash covers beside the settings: data, precision, first weights, ranks."""
+    data, origin = resolved["data"]["fingerprint"], resolved["from"]
+    first = origin["sha256"] if origin else None
+    return data, resolved["precision"], first, resolved.get("ranks", 1)
 
 
 # --- what the user is told before training begins -------------------------------------------------
