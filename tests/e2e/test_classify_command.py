@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix
 import energan
 from energan.core import CheckpointError, DataError, SettingError
 from energan.data import DataSettings, open_data
-from energan.evaluation.classification import classes_of
+from energan.evaluation.classification import evaluate_classification
 from energan.evaluation.evaluate import evaluate
 from energan.report.page import write_report
 from support.commands import refused, run
@@ -277,7 +277,9 @@ def test_checkpoints_score_the_error_and_the_best_has_the_least(ladder: Path) ->
     best = energan.load(ladder, checkpoint="best")
     assert made[best.step]["error"] == min(made[step]["error"] for step in there)
     # the figure on the way is that of the checkpoint
-    assert classes_of(loaded).record["error"] == pytest.approx(made[60]["error"], abs=1e-5)
+    assert evaluate_classification(loaded).record["error"] == pytest.approx(
+        made[60]["error"], abs=1e-5
+    )
 
 
 def test_the_report_has_a_section(ladder: Path) -> None:

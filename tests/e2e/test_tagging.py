@@ -14,7 +14,7 @@ import energan
 from energan.core import SettingError
 from energan.data import TagSet, open_data
 from energan.data.sources.tag_files import read_tag_file
-from energan.evaluation import tagging as scoring
+from energan.evaluation import tagging
 from support.commands import refused, run
 
 TAGS, IMAGES = 14, 300
@@ -133,7 +133,7 @@ def test_the_default_ballot_is_that_of_the_scores(
     assert len(rows) == IMAGES * 10
     votes = np.array([int(row["votes"]) for row in rows]).reshape(IMAGES, 10)
     assert (votes.sum(1) <= 100).all()
-    assert [scoring.Ballot().words(n) for n in (14, 40, 400, 800, 247_465)] == [1, 2, 20, 20, 20]
+    assert [tagging.Ballot().words(n) for n in (14, 40, 400, 800, 247_465)] == [1, 2, 20, 20, 20]
 
 
 def test_what_does_not_fit_is_told_in_a_sentence(
@@ -252,4 +252,4 @@ def test_the_split_of_what_a_run_saw_is_settled(
 
 def test_a_run_without_a_condition_has_no_tags(digits: dict[str, Path]) -> None:
     with pytest.raises(SettingError, match="makes no tags"):
-        scoring.tags_of(energan.load(digits["encoder"]))
+        tagging.open_run_tags(energan.load(digits["encoder"]))

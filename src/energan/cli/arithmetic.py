@@ -7,15 +7,22 @@ from pathlib import Path
 from energan.cli.options import Checkpoint, RunPath, Threads, Weights, check_file, parse
 from energan.cli.run_options import open_run, set_threads
 from energan.errors import SettingError
-from energan.evaluation import latent_arithmetic as latents
 from energan.evaluation.attributes import (
     AttributeClassifier,
+    are_classes,
     attribute_classifier,
-    exclusive,
-    parts_of,
-    traits,
+    training_and_test,
+    traits_of,
 )
-from energan.evaluation.latent_arithmetic import Concept, Found, parse_concept, said, wanted_of
+from energan.evaluation.latent_arithmetic import (
+    ArithmeticResult,
+    Concept,
+    check_latents,
+    concept_text,
+    latent_arithmetic,
+    parse_concept,
+    target_concept,
+)
 from energan.evaluation.reference import View, reference_for
 from energan.inference.run import Run
 from energan.io.console import show, table_of
@@ -75,7 +82,12 @@ class Concepts:
 
     @property
     def texts(self) -> tuple[str, str, str, str]:
-        return said(self.a), said(self.b), said(self.c), said(self.wanted)
+        return (
+            concept_text(self.a),
+            concept_text(self.b),
+            concept_text(self.c),
+            concept_text(self.wanted),
+        )
 
     @property
     def names(self) -> list[str]:
@@ -88,12 +100,12 @@ def arithmetic(args: list[str]) -> int:
     _check(options)
     set_threads(options.threads)
     run = open_run(options.run, options.checkpoint, options.weights)
-    latents.check(run)
+    check_latents(run)
     reference = reference_for(run.job.settings.data, run.domain, options.attributes_of)
-    training, test, tested_on = parts_of(reference)
-    concepts = _concepts(options, traits(training)[1], exclusive(training))
+    training, test, tested_on = training_and_test(reference)
+    concepts = _concepts(options, traits_of(training)[1], are_classes(training))
     classifier = attribute_classifier(training, test, tested_on)
-    found = latents.arithmetic(
+    found = latent_arithmetic(
         run, classifier, View(run.domain, reference.judged.domain.shape),
         (concepts.a, concepts.b, concepts.c), concepts.wanted,
         candidates=options.candidates, pick=options.pick, among=options.among,
@@ -140,7 +152,7 @@ def _concepts(options: Arithmetic, names: tuple[str, ...], one_class: bool) -> C
         )
     a, b, c = (parse_concept(str(word), names) for word in words)
     if options.wanted is None:
-        return Concepts(a, b, c, wanted_of(a, b, c, one_class))
+        return Concepts(a, b, c, target_concept(a, b, c, one_class))
     return Concepts(a, b, c, parse_concept(options.wanted, names))
 
 
@@ -149,7 +161,7 @@ def _write(
     run: Run,
     classifier: AttributeClassifier,
     concepts: Concepts,
-    found: Found,
+    found: ArithmeticResult,
 ) -> None:
     given = ("candidates", "pick", "among", "draws", "noise", "seed")
     record = {
@@ -169,7 +181,10 @@ def _write(
 
 
 def _print(
-    options: Arithmetic, classifier: AttributeClassifier, concepts: Concepts, found: Found
+    options: Arithmetic,
+    classifier: AttributeClassifier,
+    concepts: Concepts,
+    found: ArithmeticResult,
 ) -> None:
     a, b, c, wanted = concepts.texts
     print(f"({a}) − ({b}) + ({c}), of which {wanted} is wanted")

@@ -9,7 +9,7 @@ import tyro
 from energan.cli.options import Checkpoint, Threads, Weights, parse
 from energan.cli.run_options import open_run, set_threads
 from energan.core import SettingError
-from energan.evaluation.evaluate import evaluate, found_again, wanted_measures
+from energan.evaluation.evaluate import evaluate, find_evaluation, parse_metrics
 from energan.inference.run import Run
 from energan.io.console import say, show, table_of
 from energan.report import figures
@@ -50,7 +50,7 @@ def compare(args: list[str]) -> int:
     if options.out.suffix != ".png":
         raise SettingError(f"--out {options.out}: the picture is a .png")
     set_threads(options.threads)
-    wanted_measures(options.metrics)
+    parse_metrics(options.metrics)
     runs = [open_run(path, options.checkpoint, options.weights) for path in options.runs]
     if any(run.given for run in runs):
         raise SettingError(
@@ -68,7 +68,7 @@ def compare(args: list[str]) -> int:
 
 def _scores(run: Run, options: Compare) -> dict[str, Any]:
     """The run's kept scores if they are of this protocol and hold what is wanted, or made now."""
-    again = found_again(
+    again = find_evaluation(
         run,
         options.metrics,
         options.samples,

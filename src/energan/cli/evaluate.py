@@ -19,11 +19,11 @@ from energan.cli.options import Checkpoint, Threads, Weights, check_file, parse
 from energan.cli.run_options import open_run, set_threads
 from energan.core import SettingError
 from energan.evaluation import over_seeds
-from energan.evaluation.classification import Classes
-from energan.evaluation.evaluate import Evaluation, wanted_measures
+from energan.evaluation.classification import ClassificationScores
+from energan.evaluation.evaluate import Evaluation, parse_metrics
 from energan.evaluation.evaluate import evaluate as evaluate_run
 from energan.evaluation.metrics_file import CLASSES, OUTSIDE
-from energan.evaluation.ood import Outside
+from energan.evaluation.ood import OodScores
 from energan.evaluation.over_seeds import OverSeeds
 from energan.evaluation.results import Result
 from energan.inference.run import Run
@@ -78,8 +78,8 @@ class Scored:
 
     run: Run
     samples: Evaluation | None
-    ood: Outside | None
-    classes: Classes | None
+    ood: OodScores | None
+    classes: ClassificationScores | None
 
     @property
     def results(self) -> list[Result]:
@@ -106,7 +106,7 @@ def evaluate(args: list[str]) -> int:
     _check(options)
     set_threads(options.threads)
     of_samples = tuple(name for name in options.metrics if not is_of_classes(name))
-    wanted_measures(of_samples)  # a misspelt one is told before anything is loaded
+    parse_metrics(of_samples)  # a misspelt one is told before anything is loaded
     runs = [open_run(path, options.checkpoint, options.weights) for path in options.runs]
     every = "all" in options.metrics or not (options.metrics or options.ood)
     wanted = [wants_classes(run, options.metrics, options.labels, every) for run in runs]
@@ -175,11 +175,11 @@ def _wants_samples(run: Run, options: Evaluate, metrics: Sequence[str], classify
 def _over_seeds(scored: Sequence[Scored]) -> dict[str, Any]:
     """What runs that differ in nothing but the seed score together, printed, and its record."""
     records = []
-    for group in over_seeds.grouped([one.run for one in scored]):
-        found = over_seeds.over([(scored[i].run, scored[i].results) for i in group])
+    for group in over_seeds.group_by_system([one.run for one in scored]):
+        found = over_seeds.summarise([(scored[i].run, scored[i].results) for i in group])
         if found:
             _print_seeds([scored[i].run for i in group], found)
-            records.append([over_seeds.record(metric) for metric in found])
+            records.append([metric.record() for metric in found])
     classes = print_seeds_of_classes([(one.run, one.classes) for one in scored if one.classes])
     return {"over_seeds": records, **({} if classes is None else {CLASSES: classes})}
 

@@ -5,8 +5,12 @@ from typing import Any
 
 from energan.errors import SettingError
 from energan.evaluation import few_labels
-from energan.evaluation.classification import NAMES, Classes, classes_of
-from energan.evaluation.few_labels import Made, System
+from energan.evaluation.classification import (
+    MEASURES,
+    ClassificationScores,
+    evaluate_classification,
+)
+from energan.evaluation.few_labels import ScoredRun, System
 from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import write_atomically
@@ -18,7 +22,7 @@ WIDEST, LISTED = 20, 10
 
 def is_of_classes(metric: str) -> bool:
     """Whether a metric is of classes; the others are of samples."""
-    return metric in NAMES
+    return metric in MEASURES
 
 
 def wants_classes(run: Run, metrics: Sequence[str], labels: str | None, every: bool) -> bool:
@@ -36,9 +40,9 @@ def wants_classes(run: Run, metrics: Sequence[str], labels: str | None, every: b
     return run.classifies and (every or bool(named))
 
 
-def score_classes(run: Run, reference: str | None, labels: str | None) -> Classes:
-    """What `classes_of` makes, printed and drawn."""
-    made = classes_of(run, reference=reference, labels=labels)
+def score_classes(run: Run, reference: str | None, labels: str | None) -> ClassificationScores:
+    """What `evaluate_classification` makes, printed and drawn."""
+    made = evaluate_classification(run, reference=reference, labels=labels)
     drawn = []
     for picture in draw_entry(made.record):
         path = run.path / f"{picture.name}.png"
@@ -99,16 +103,16 @@ def _print_mistakes(entry: dict[str, Any]) -> None:
     show(table)
 
 
-def print_seeds_of_classes(made: Sequence[Made]) -> dict[str, Any] | None:
+def print_seeds_of_classes(made: Sequence[ScoredRun]) -> dict[str, Any] | None:
     """Errors over seeds beside the published ones, and differences in pairs; None if there is
     nothing to set side by side."""
-    found = few_labels.systems(made)
-    shown = {(s.labelled, s.against): few_labels.published(s) for s in found}
+    found = few_labels.group_systems(made)
+    shown = {(s.labelled, s.against): few_labels.published_errors(s) for s in found}
     if len(made) < 2 and not any(shown.values()):
         return None
     for key, rows in shown.items():
         _print_systems([s for s in found if (s.labelled, s.against) == key], rows)
-    pairs = few_labels.differences(found)
+    pairs = few_labels.compare_systems(found)
     if pairs:
         print("\ndifferences in pairs of one seed (negative: the first is better)")
         table = table_of("pair", "seeds", "difference in error, % [95% Student t]")

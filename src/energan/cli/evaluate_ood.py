@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from energan.errors import SettingError
-from energan.evaluation.ood import Outside, out_of_distribution
+from energan.evaluation.ood import OodScores, out_of_distribution
 from energan.inference.run import Run
 from energan.io.console import figure, say, show, table_of
 from energan.io.files import write_atomically
@@ -13,7 +13,7 @@ from energan.report.run.ood import draw_energies
 
 def score_ood(
     run: Run, sets: Sequence[str], samples: int, seed: int, picture: Path | None
-) -> Outside:
+) -> OodScores:
     """What `out_of_distribution` makes, printed, and drawn if a picture is named."""
     made = out_of_distribution(
         run, sets, samples=samples, seed=seed, say=lambda text: say(f"  {text}")
@@ -24,7 +24,7 @@ def score_ood(
     return made
 
 
-def _draw(made: Outside, path: Path) -> None:
+def _draw(made: OodScores, path: Path) -> None:
     picture = draw_energies({**made.record, "sets": made.sets})
     if picture is None:
         raise SettingError("--ood-picture: no energy of these sets is finite: leave it out")
@@ -32,7 +32,7 @@ def _draw(made: Outside, path: Path) -> None:
     print(f"  drawn: {path}")
 
 
-def _print(run: Run, made: Outside) -> None:
+def _print(run: Run, made: OodScores) -> None:
     record = made.record
     own = record["held_out"]
     print(

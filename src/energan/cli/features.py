@@ -9,7 +9,7 @@ import tyro
 from energan.cli.options import Threads, check_file, parse
 from energan.cli.run_options import set_threads
 from energan.data import DataSettings
-from energan.evaluation.features import maker_of, tagged_features
+from energan.evaluation.features import feature_network, make_tag_file
 from energan.experiment.settings import checked
 
 
@@ -40,7 +40,7 @@ def features(args: list[str]) -> int:
     set_threads(options.threads)
     given = {"source": options.source, "size": options.size, "limit": options.limit}
     settings = checked(DataSettings, {**given, "held_out": options.held_out})
-    made = tagged_features(maker_of(options.made_by, settings), settings, options.out)
+    made = make_tag_file(feature_network(options.made_by, settings), settings, options.out)
     made.write()
     count, size = made.features.shape
     kept = 0 if made.held_out is None else int(made.held_out.sum())

@@ -11,7 +11,7 @@ from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, par
 from energan.cli.run_options import open_run, provenance
 from energan.core import SettingError
 from energan.data import open_data
-from energan.evaluation.neighbours import SEARCHED, among
+from energan.evaluation.neighbours import SEARCHED, nearest_events
 from energan.io import pictures
 
 
@@ -44,7 +44,7 @@ def neighbours(args: list[str]) -> int:
     data = open_data(settings)
     k = min(options.k, len(data))
     x = run.sample(options.n, seed=options.seed)
-    distances, rows = among(x, data, k)
+    distances, rows = nearest_events(x, data, k)
     real = data.gather(rows.flatten()).x.float().cpu().unflatten(0, rows.shape)
     shown = torch.cat([x.unsqueeze(1), real], 1).flatten(0, 1)
     about = provenance(run, options.seed)

@@ -14,8 +14,8 @@ from energan.cli.run_options import open_run, set_threads, warn_skipped
 from energan.data import TagSet
 from energan.data.sources.tag_files import read_tag_file
 from energan.errors import SettingError
-from energan.evaluation.features import features_of_images, remembered
-from energan.evaluation.tagging import Ballot, fitting, tags_of, votes
+from energan.evaluation.features import features_of_images, network_of_file
+from energan.evaluation.tagging import Ballot, check_features, count_votes, open_run_tags
 from energan.io.console import show, table_of
 from energan.io.files import aside
 from energan.metrics import top_tags
@@ -62,11 +62,11 @@ def tag(args: list[str]) -> int:
     ballot = Ballot(options.samples, options.nearest)
     set_threads(options.threads)
     run = open_run(options.run, options.checkpoint, options.weights)
-    data = tags_of(run, options.data)
+    data = open_run_tags(run, options.data)
     if not 1 <= options.tags <= len(data.names):
         raise SettingError(f"--tags {options.tags}: there are {len(data.names)} to choose among")
     names, features = _features(options, data)
-    counts = votes(run, data, features, ballot, options.seed)
+    counts = count_votes(run, data, features, ballot, options.seed)
     print(
         f"{run.path}: step {run.step}, {run.weights} weights, seed {options.seed}; votes of "
         f"{ballot.samples} samples for the {ballot.words(len(data.names))} nearest of "
@@ -86,10 +86,11 @@ def _features(options: Tag, data: TagSet) -> tuple[list[str], Tensor]:
     """Names of the images, and their features (I, F), standardised as the run's own were."""
     assert data.file is not None
     if options.features is not None:
-        file = fitting(read_tag_file(options.features, tagged=False), data)
+        file = read_tag_file(options.features, tagged=False)
+        check_features(file, data)
         names = [f"{options.features}:{row}" for row in range(len(file.features))]
         return names, data.scaling(torch.from_numpy(file.features))
-    found = features_of_images(remembered(data.file), options.images)
+    found = features_of_images(network_of_file(data.file), options.images)
     warn_skipped(found.skipped)
     return found.names, data.scaling(torch.from_numpy(found.features))
 

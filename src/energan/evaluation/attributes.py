@@ -14,7 +14,14 @@ from torch import Tensor
 
 from energan.core import DataError
 from energan.data import DataSet, open_data
-from energan.evaluation.classifier import AT_ONCE, SEED, ConvNet, epochs_for, images_lack, trained
+from energan.evaluation.classifier import (
+    AT_ONCE,
+    SEED,
+    ConvNet,
+    epochs_for,
+    load_or_train,
+    why_no_convnet,
+)
 from energan.evaluation.reference import Reference
 
 HEAVIEST = 20.0
@@ -52,7 +59,7 @@ class AttributeClassifier:
         return self(images)[1]
 
 
-def traits(data: DataSet, *, partly: bool = False) -> tuple[Tensor, tuple[str, ...]]:
+def traits_of(data: DataSet, *, partly: bool = False) -> tuple[Tensor, tuple[str, ...]]:
     """The attributes (N, A) of 0 and 1 and their names; of labelled data without any, the classes.
 
     partly: whether events may have no label; they have no trait then.
@@ -75,32 +82,32 @@ def traits(data: DataSet, *, partly: bool = False) -> tuple[Tensor, tuple[str, .
     )
 
 
-def exclusive(data: DataSet) -> bool:
-    """Whether an image has one trait at most: they are the classes of labelled data."""
+def are_classes(data: DataSet) -> bool:
+    """Whether the traits are the classes of labelled data: an image has one at most."""
     return data.attributes is None or not data.attribute_names
 
 
-def parts_of(reference: Reference) -> tuple[DataSet, DataSet, str]:
+def training_and_test(reference: Reference) -> tuple[DataSet, DataSet, str]:
     """What to train on, what to test on, and which part that is.
 
     All the training events, also of a run that learnt from fewer. Where the reference's test part
     does not tell the same traits (public test sets often keep their labels), the held-out part
-    stands in, and where there is none, the training part. Raises DataError as `traits` does.
+    stands in, and where there is none, the training part. Raises DataError as `traits_of` does.
     """
     training = reference.training
     if reference.settings.limit is not None:
         training = open_data(reference.settings.model_copy(update={"limit": None}))
-    names = traits(training)[1]
-    if reference.split == "test" and _tells(reference.judged, names):
+    names = traits_of(training)[1]
+    if reference.split == "test" and _has_traits(reference.judged, names):
         return training, reference.judged, "test"
     if training.held_out is not None:
         return training, training.held_out, "held-out"
     return training, training, "training"
 
 
-def _tells(data: DataSet, names: tuple[str, ...]) -> bool:
+def _has_traits(data: DataSet, names: tuple[str, ...]) -> bool:
     try:
-        return traits(data)[1] == names
+        return traits_of(data)[1] == names
     except DataError:
         return False
 
@@ -114,9 +121,9 @@ def attribute_classifier(
     that have it weighing as much together as those without, at most HEAVIEST times one by one.
     Raises DataError if the data has no attributes, or its images are too small.
     """
-    targets, names = traits(training)
-    tests, _ = traits(test)
-    if reason := images_lack(training):
+    targets, names = traits_of(training)
+    tests, _ = traits_of(test)
+    if reason := why_no_convnet(training):
         raise DataError(reason)
     shares = targets.float().mean(0).clamp(1e-6, 1 - 1e-6)
     weight = ((1 - shares) / shares).clamp(1 / HEAVIEST, HEAVIEST)
@@ -125,10 +132,10 @@ def attribute_classifier(
         wanted = targets[rows].to(logits.dtype)
         return F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight)
 
-    network, figures, sha256 = trained(
+    network, figures, sha256 = load_or_train(
         training,
         len(names),
-        [test.fingerprint, _digest(targets), _digest(tests), *names],
+        [test.fingerprint, _sha256(targets), _sha256(tests), *names],
         "attribute classifier",
         loss,
         lambda network: {"accuracy": _balanced(network, test, tests)},
@@ -159,5 +166,5 @@ def _balanced(network: ConvNet, test: DataSet, wanted: Tensor) -> list[float]:
     return found
 
 
-def _digest(targets: Tensor) -> str:
+def _sha256(targets: Tensor) -> str:
     return hashlib.sha256(targets.contiguous().numpy().tobytes()).hexdigest()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from energan.core import Domain, SettingError
-from energan.evaluation.inputs import Material
+from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.measures import MEASURES
 from energan.evaluation.reference import View, reference_for
 from energan.experiment.callbacks.samples import draw
@@ -31,10 +31,12 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
     measure = MEASURES[measure_of(name)]
     reference = reference_for(job.settings.data, domain)
     view = View(domain, reference.judged.domain.shape)
-    first = Material(reference.events(reference.judged, SAMPLES), reference)  # no samples yet
-    if reason := measure.reason(first):
+    first = EvaluationInputs(
+        reference.events(reference.judged, SAMPLES), reference
+    )  # no samples yet
+    if reason := measure.obstacle(first):
         raise SettingError(f"--keep-best {name} does not apply: {reason}")
-    extractor = first.extractor if measure.by_features else None
+    extractor = first.extractor if measure.needs_features else None
     held_out = reference.training.held_out
     if reference.split == "test" and held_out is not None:  # the test set chooses nothing
         reference = replace(reference, judged=held_out, split="held-out")
@@ -46,7 +48,7 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
         drawn = draw(loop, SAMPLES, "judge", labels)
         if drawn is None:
             return {}
-        made = Material(view(drawn.float().cpu()), reference, resamples=2, given=extractor)
+        made = EvaluationInputs(view(drawn.float().cpu()), reference, resamples=2, given=extractor)
         return {r.name: r.value for r in measure.compute(made) if r.name == name}
 
     return judge

@@ -18,45 +18,21 @@ from energan.anomaly.normal_data import subset
 from energan.core import DataError, NothingHeldOut, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.data.inference import PredictSet, is_same_source, open_images
-from energan.evaluation.metrics_file import about_run, keep_classes
+from energan.evaluation.metrics_file import about_run, write_classification
 from energan.evaluation.results import Result, rounded, with_interval
 from energan.inference.classification import ClassProbabilities
 from energan.inference.run import Run
 
-CHUNK = 1000
-
-
-def may_overlap(source: str, trained_on: str) -> bool:
-    """Whether the folder `source` lies in the run's own, or holds it."""
-    if source in SOURCES or trained_on in SOURCES:
-        return False
-    here, there = (Path(p).expanduser().resolve() for p in (source, trained_on))
-    return here.is_relative_to(there) or there.is_relative_to(here)
-
-
-def common(run: Run, judged: DataSet) -> int:
-    """How many of the judged events are equal, as prepared, to one that the run was trained on."""
-    known = set(_digests(open_data(run.job.settings.data)))
-    return sum(digest in known for digest in _digests(judged))
-
-
-def _digests(data: DataSet) -> list[bytes]:
-    found = []
-    for rows in torch.arange(len(data)).split(CHUNK):
-        for event in data.gather(rows).x.numpy():
-            found.append(blake2b(event.tobytes(), digest_size=16).digest())
-    return found
-
-
-NAMES = ("error", "calibration_error")
+MEASURES = ("error", "calibration_error")
 """What is made, as `--metrics` takes it."""
+AT_ONCE = 1000
 INTERVAL = "95% Wilson interval of the share of wrong events"
 SEEN = "events that the run was trained on are among them"
 CHOSEN = "the checkpoint was chosen by the error on these events, which flatters it"
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class LabelledEvents:
     """Events with labels in [0, classes) of the run.
 
     part: "test", "held-out", or the source that the user named. left_out: how many other events
@@ -71,14 +47,16 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassificationScores:
     """record: the entry of metrics.json. results: error and calibration error, as others are."""
 
     record: dict[str, Any]
     results: list[Result]
 
 
-def classes_of(run: Run, *, reference: str | None = None, labels: str | None = None) -> Classes:
+def evaluate_classification(
+    run: Run, *, reference: str | None = None, labels: str | None = None
+) -> ClassificationScores:
     """Classify labelled events, compare, and keep the figures in the run's metrics.json.
 
     reference: labelled images of the user's: a source, as class folders. labels: a CSV of
@@ -86,26 +64,18 @@ def classes_of(run: Run, *, reference: str | None = None, labels: str | None = N
 
     Raises SettingError if the run does not classify, DataError if there are no such events.
     """
-    known = known_events(run, reference, labels)
+    known = open_labelled_events(run, reference, labels)
     found = run.classify_all(known.data, f"classifying {known.data.name}")
     record = {**_record(run, known, found), **({"labels": labels} if labels else {})}
-    keep_classes(run, record)
-    low, high = record["error_interval"]
-    count = record["count"]
-    ends = metrics.Interval(low, high)
-    note = f"share of {count:,} events ({record['part']})"
-    return Classes(
-        record,
-        [
-            with_interval(
-                "error", record["error"], ends, INTERVAL, better="lower", note=note
-            ),
-            Result("calibration_error", record["calibration_error"], better="lower"),
-        ],
-    )  # fmt: skip
+    write_classification(run, record)
+    ends = metrics.Interval(*record["error_interval"])
+    note = f"share of {record['count']:,} events ({record['part']})"
+    error = with_interval("error", record["error"], ends, INTERVAL, note=note)
+    calibration = Result("calibration_error", record["calibration_error"])
+    return ClassificationScores(record, [error, calibration])
 
 
-def _record(run: Run, known: Known, found: ClassProbabilities) -> dict[str, Any]:
+def _record(run: Run, known: LabelledEvents, found: ClassProbabilities) -> dict[str, Any]:
     classes = len(run.class_names)
     wrong = int((found.labels != known.labels).sum())
     ends = metrics.error_interval(wrong, len(known.labels))
@@ -140,7 +110,9 @@ def _record(run: Run, known: Known, found: ClassProbabilities) -> dict[str, Any]
     return {name: rounded(value) for name, value in made.items()}
 
 
-def known_events(run: Run, reference: str | None = None, labels: str | None = None) -> Known:
+def open_labelled_events(
+    run: Run, reference: str | None = None, labels: str | None = None
+) -> LabelledEvents:
     """Labelled events to judge by. Raises DataError, with the remedy, if there are none."""
     run.check_classifies()
     settings = run.job.settings.data
@@ -155,14 +127,14 @@ def known_events(run: Run, reference: str | None = None, labels: str | None = No
             [source], settings, run.domain, trained_on=labels is not None, labels=labels
         )
     except NothingHeldOut:
-        raise _nothing_kept(source) from None
-    numbers = _numbered(run.class_names, judged)
+        raise _nothing_held_out(source) from None
+    numbers = _class_numbers(run.class_names, judged)
     rows = (numbers >= 0).nonzero().flatten()
     if not len(rows):
-        raise _none(run, judged, own)
+        raise _no_events(run, judged, own)
     part = source if reference is not None and not own else judged.part
     found = replace(subset(judged.data, rows), name=judged.data.name)
-    return Known(
+    return LabelledEvents(
         found,
         numbers[rows],
         part if part != "all" else source,
@@ -178,12 +150,12 @@ def _note(run: Run, source: str, found: DataSet, own: bool, part: str) -> str | 
     if own and part == "held-out" and run.asked == "best":
         return CHOSEN
     if not own and may_overlap(source, run.job.settings.data.source):
-        same = common(run, found)
+        same = count_trained_on(run, found)
         return f"the run was trained on {same} of these events" if same else None
     return None
 
 
-def _numbered(class_names: Sequence[str], judged: PredictSet) -> Tensor:
+def _class_numbers(class_names: Sequence[str], judged: PredictSet) -> Tensor:
     """The run's own number of each event's class, int64 (N,); -1 for none that it knows."""
     labels = judged.data.labels
     if labels is None:
@@ -194,7 +166,7 @@ def _numbered(class_names: Sequence[str], judged: PredictSet) -> Tensor:
     return table[labels.cpu()]
 
 
-def _none(run: Run, judged: PredictSet, own: bool) -> DataError:
+def _no_events(run: Run, judged: PredictSet, own: bool) -> DataError:
     if judged.data.labels is not None and bool((judged.data.labels >= 0).any()):
         return DataError(
             f"{judged.source}: none of its classes ({', '.join(judged.classes[:5])}) is one of the "
@@ -202,16 +174,38 @@ def _none(run: Run, judged: PredictSet, own: bool) -> DataError:
             "CSV, alike"
         )
     if own:
-        return _nothing_kept(judged.source)
+        return _nothing_held_out(judged.source)
     return DataError(
         f"{judged.source} has no labels to judge by: sort its images into folders of classes, or "
         "name a CSV of file,label (--labels FILE.csv)"
     )
 
 
-def _nothing_kept(source: str) -> DataError:
+def _nothing_held_out(source: str) -> DataError:
     return DataError(
         f"no labelled event of {source} was kept from training, so there is none to judge by: name "
         "labelled images of your own (--reference FOLDER, with folders of classes, or with "
         "--labels FILE.csv one without)"
     )
+
+
+def may_overlap(source: str, trained_on: str) -> bool:
+    """Whether the folder `source` lies in the one trained on, or holds it."""
+    if source in SOURCES or trained_on in SOURCES:
+        return False
+    here, there = (Path(p).expanduser().resolve() for p in (source, trained_on))
+    return here.is_relative_to(there) or there.is_relative_to(here)
+
+
+def count_trained_on(run: Run, data: DataSet) -> int:
+    """How many of these events are equal, as prepared, to one that the run was trained on."""
+    known = set(_digests(open_data(run.job.settings.data)))
+    return sum(digest in known for digest in _digests(data))
+
+
+def _digests(data: DataSet) -> list[bytes]:
+    found = []
+    for rows in torch.arange(len(data)).split(AT_ONCE):
+        for event in data.gather(rows).x.numpy():
+            found.append(blake2b(event.tobytes(), digest_size=16).digest())
+    return found

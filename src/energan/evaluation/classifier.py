@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ class ConvNet(nn.Module):
         return maps.mean((2, 3)), logits
 
 
-def images_lack(data: DataSet) -> str:
+def why_no_convnet(data: DataSet) -> str:
     """Why no ConvNet can be trained on these events; empty if one can."""
     shape = data.domain.shape
     if len(shape) != 3:
@@ -71,33 +72,34 @@ def epochs_for(training: DataSet) -> int:
     return min(MOST_EPOCHS, max(EPOCHS, -(-STEPS * BATCH // len(training))))
 
 
-def trained(
+def load_or_train(
     training: DataSet,
     outputs: int,
-    told: list[Any],
+    depends_on: list[Any],
     what: str,
     loss: Loss,
     measure: Callable[[ConvNet], dict[str, Any]],
 ) -> tuple[ConvNet, dict[str, Any], str]:
     """A ConvNet with so many outputs, from the cache, or trained now by `loss` and kept there.
 
-    told: what the weights depend on, beside the constants above. what: its name, for the progress.
+    depends_on: what the weights depend on, beside the constants above. what: its name, for the
+    progress.
     measure: figures of a trained network, as JSON takes them; they are kept beside the weights.
     Returns the network in evaluation mode, those figures, and the sha256 of its weights.
     """
     epochs = epochs_for(training)
-    recipe = [VERSION, SEED, epochs, BATCH, RATE, SHIFT, training.fingerprint, *told]
+    recipe = [VERSION, SEED, epochs, BATCH, RATE, SHIFT, training.fingerprint, *depends_on]
     key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
     path = cache_folder() / "classifiers" / f"{training.name.replace('/', '-')}-{key}.safetensors"
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)
         network = ConvNet(training.domain.shape, outputs)
-        found = _kept(path, network)
+        found = _read(path, network)
         if found is None:
             _train(network, training, epochs, what, loss)
             figures = measure(network)
-            found = figures, _digest(network.state_dict())
-            _keep(path, network, *found)
+            found = figures, _sha256(network.state_dict())
+            _write(path, network, *found)
     return network.eval().requires_grad_(False), *found
 
 
@@ -133,29 +135,27 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     return padded[:, :, up : up + images.shape[2], left : left + images.shape[3]]
 
 
-def _digest(weights: dict[str, Tensor]) -> str:
+def _sha256(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         digest.update(name.encode() + value.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _keep(path: Path, network: ConvNet, figures: dict[str, Any], sha256: str) -> None:
+def _write(path: Path, network: ConvNet, figures: dict[str, Any], sha256: str) -> None:
     about = {name: json.dumps(value) for name, value in figures.items()} | {"sha256": sha256}
     weights = {k: v.contiguous() for k, v in network.state_dict().items()}
     write_atomically(path, save(weights, about))
 
 
-def _kept(path: Path, network: ConvNet) -> tuple[dict[str, Any], str] | None:
-    """Load a kept network; None if there is none, or it is torn."""
-    from safetensors import SafetensorError, safe_open
-
+def _read(path: Path, network: ConvNet) -> tuple[dict[str, Any], str] | None:
+    """Load a kept network's weights into `network`; None if there are none, or they are torn."""
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata()
         weights = load_file(path)
         sha256 = about.pop("sha256")
-        if _digest(weights) != sha256:
+        if _sha256(weights) != sha256:
             return None  # damaged: it is trained again
         figures = {name: json.loads(value) for name, value in about.items()}
         network.load_state_dict(weights)
@@ -185,17 +185,17 @@ class Classifier:
         return features, logits.double().log_softmax(1)
 
 
-def lacks(training: DataSet) -> str:
+def why_no_classifier(training: DataSet) -> str:
     """Why no classifier can be trained on the data; empty if one can."""
     if len(training.domain.shape) != 3:
-        return images_lack(training)
+        return why_no_convnet(training)
     if training.labels is None:
         return f"{training.name} has no labels to train a classifier on"
     if bool((training.labels < 0).any()):
         return f"{int((training.labels < 0).sum())} events of {training.name} have no label"
     if int(training.labels.unique().numel()) < 2:
         return f"the labels of {training.name} are all of one class"
-    return images_lack(training)
+    return why_no_convnet(training)
 
 
 def classifier_for(training: DataSet, test: DataSet, tested_on: str) -> Classifier:
@@ -204,12 +204,12 @@ def classifier_for(training: DataSet, test: DataSet, tested_on: str) -> Classifi
     Images of both sets are in [0, 1]. Its accuracy is measured on `test`.
     Raises DataError if the data has no labels.
     """
-    if reason := lacks(training):
+    if reason := why_no_classifier(training):
         raise DataError(f"{reason}: name another extractor")
     assert training.domain.classes is not None
     labels = training.labels
     assert labels is not None
-    network, figures, sha256 = trained(
+    network, figures, sha256 = load_or_train(
         training,
         training.domain.classes,
         [test.fingerprint],

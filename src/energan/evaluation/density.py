@@ -8,7 +8,7 @@ from torch import Tensor
 
 from energan import metrics
 from energan.evaluation.distances import Z
-from energan.evaluation.inputs import Material
+from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.published import PARZEN
 from energan.evaluation.results import Result
 
@@ -24,22 +24,22 @@ FLAWS = (
 )
 
 
-def no_parzen(material: Material) -> str:
-    if material.reference.split == "training":
+def no_parzen(inputs: EvaluationInputs) -> str:
+    if inputs.reference.split == "training":
         return "it needs events that were kept from training"
-    if len(material.reference.judged) < 4:
+    if len(inputs.reference.judged) < 4:
         return "it needs at least 4 events that were kept from training"
     return ""
 
 
-def spare_parzen(material: Material) -> str:
-    size = material.samples[0].numel()
+def spare_parzen(inputs: EvaluationInputs) -> str:
+    size = inputs.samples[0].numel()
     return f"a Parzen window says little of {size} numbers" if size > LARGEST else ""
 
 
-def parzen(material: Material) -> list[Result]:
+def parzen(inputs: EvaluationInputs) -> list[Result]:
     """Goodfellow et al. 2014, section 5: sigma by validation, then the test set's mean."""
-    reference = material.reference
+    reference = inputs.reference
     if reference.split == "test" and reference.training.held_out is not None:
         validation = reference.events(reference.training.held_out, VALIDATION)
         test = reference.events(reference.judged, len(reference.judged))
@@ -49,7 +49,7 @@ def parzen(material: Material) -> list[Result]:
         half = min(VALIDATION, len(events) // 2)
         validation, test = events[:half], events[half:]
         on = f"the first {half} events of the part that is judged, which do not count"
-    samples = material.samples.flatten(1)
+    samples = inputs.samples.flatten(1)
     table = metrics.parzen_validation(samples, validation.flatten(1))
     sigma = max(table, key=lambda s: table[s])
     found = metrics.parzen_log_likelihood(samples, test.flatten(1), sigma)
@@ -72,54 +72,54 @@ def parzen(material: Material) -> list[Result]:
     return [
         Result(
             "parzen", found.mean, found.mean - half_width, found.mean + half_width,
-            "mean ± 1.96 standard errors over test events", "higher",
+            "mean ± 1.96 standard errors over test events",
             note=f"nats, Gaussian Parzen window in [0, 1]; {FLAWS}", details=details,
         )
     ]  # fmt: skip
 
 
-def no_modes(material: Material) -> str:
-    judged = material.reference.judged
+def no_modes(inputs: EvaluationInputs) -> str:
+    judged = inputs.reference.judged
     if judged.modes is None or judged.mode_std is None:
         return f"{judged.name} is no mixture with known modes"
     return ""
 
 
-def modes(material: Material) -> list[Result]:
-    judged = material.reference.judged
+def modes(inputs: EvaluationInputs) -> list[Result]:
+    judged = inputs.reference.judged
     assert judged.modes is not None
     assert judged.mode_std is not None
-    found = metrics.modes_covered(material.samples, judged.modes, judged.mode_std)
+    found = metrics.modes_covered(inputs.samples, judged.modes, judged.mode_std)
     good = found.high_quality_share
-    half = Z * (good * (1 - good) / material.count) ** 0.5
+    half = Z * (good * (1 - good) / inputs.count) ** 0.5
     return [
         Result(
-            "modes", float(found.covered), better="higher", real=float(len(judged.modes)),
+            "modes", float(found.covered), real=float(len(judged.modes)),
             note=f"of {len(judged.modes)} modes, those with a sample within 3σ",
             details={"counts": list(found.counts)},
         ),
-        Result("modes_kl", found.kl, better="lower", note="KL(modes' shares ‖ uniform), nats"),
+        Result("modes_kl", found.kl, note="KL(modes' shares ‖ uniform), nats"),
         Result(
             "high_quality_share", good, max(0.0, good - half), min(1.0, good + half),
-            "95% normal over samples", "higher", note="samples within 3σ of a mode",
+            "95% normal over samples", note="samples within 3σ of a mode",
         ),
     ]  # fmt: skip
 
 
-def no_plane(material: Material) -> str:
-    if material.is_image or material.samples.shape[1] > 2:
+def no_plane(inputs: EvaluationInputs) -> str:
+    if inputs.is_image or inputs.samples.shape[1] > 2:
         return "its log Z is a sum over a grid, for points of one or two numbers"
-    return "" if material.energy is not None else "the run has no energy to evaluate"
+    return "" if inputs.energy is not None else "the run has no energy to evaluate"
 
 
-def energy(material: Material) -> list[Result]:
+def energy(inputs: EvaluationInputs) -> list[Result]:
     """log-likelihood of real events under exp(-U(x))/Z on the box of real events, enlarged."""
-    assert material.energy is not None
-    points = material.real_events.double()
+    assert inputs.energy is not None
+    points = inputs.real_events.double()
     low, high = points.min(0).values, points.max(0).values
     margin = 0.25 * (high - low)
     low, high = low - margin, high + margin
-    function = material.energy
+    function = inputs.energy
 
     def of(x: torch.Tensor) -> torch.Tensor:
         return function(x.float()).double()
@@ -129,13 +129,13 @@ def energy(material: Material) -> list[Result]:
     made = [
         Result(
             "energy_log_likelihood", found.mean, found.mean - half, found.mean + half,
-            "mean ± 1.96 standard errors over real events", "higher", real=_of_modes(material),
+            "mean ± 1.96 standard errors over real events", real=_of_modes(inputs),
             note="nats, of real events under exp(-U)/Z on their box, a quarter wider each way; "
             "meant for energies trained as densities: a hinge or a logit is none",
             details={"log_z": found.log_z, "log_z_error": found.error, "grid": GRID},
         )
     ]  # fmt: skip
-    judged = material.reference.judged
+    judged = inputs.reference.judged
     if judged.modes is None or judged.mode_std is None or points.shape[1] != 2:
         return made
     shares = mode_masses(of, judged.modes, judged.mode_std, low, high)
@@ -143,13 +143,13 @@ def energy(material: Material) -> list[Result]:
     return [
         *made,
         Result(
-            "density_in_modes", within, better="higher", real=1 - exp(-(SIGMAS**2) / 2),
+            "density_in_modes", within, real=1 - exp(-(SIGMAS**2) / 2),
             note=f"the density's own mass within {SIGMAS}σ of a mode",
             details={"shares": shares.tolist()},
         ),
         Result(
             "density_modes_kl", float((uniform * (uniform * within / shares).log()).sum()),
-            better="lower", real=0.0,
+            real=0.0,
             note="KL(uniform ‖ the density's shares of the modes), nats",
         ),
     ]  # fmt: skip
@@ -175,12 +175,12 @@ def mode_masses(
     ]
 
 
-def _of_modes(material: Material) -> float | None:
+def _of_modes(inputs: EvaluationInputs) -> float | None:
     """The mean log-density of the same events under the mixture they were drawn from, if known."""
-    judged = material.reference.judged
+    judged = inputs.reference.judged
     if judged.modes is None or judged.mode_std is None:
         return None
-    modes, x, std = judged.modes.double(), material.real_events.double(), judged.mode_std
+    modes, x, std = judged.modes.double(), inputs.real_events.double(), judged.mode_std
     squares = torch.cdist(x, modes).square() / (2 * std**2)
     each = (-squares).logsumexp(1) - log(len(modes)) - modes.shape[1] * log(std * (2 * pi) ** 0.5)
     return float(each.mean())

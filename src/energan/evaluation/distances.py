@@ -3,8 +3,8 @@
 import numpy as np
 
 from energan import metrics
-from energan.evaluation.classifier import lacks
-from energan.evaluation.inputs import Material
+from energan.evaluation.classifier import why_no_classifier
+from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.results import Result, with_interval
 from energan.metrics.bootstrap import Interval
 
@@ -16,79 +16,79 @@ MOST_PIXELS = 1024
 Z = 1.959964  # 95 % of a normal distribution
 
 
-def too_few(material: Material) -> str:
-    fewest = min(material.count, len(material.reference.judged))
+def too_few(inputs: EvaluationInputs) -> str:
+    fewest = min(inputs.count, len(inputs.reference.judged))
     return "" if fewest > NEIGHBOURS + 1 else f"it needs more than {NEIGHBOURS + 1} events"
 
 
-def wide_pixels(material: Material) -> str:
-    size = material.samples[0].numel()
-    if size > MOST_PIXELS and (material.extractor_name == "pixels" or unlabelled(material)):
+def wide_pixels(inputs: EvaluationInputs) -> str:
+    size = inputs.samples[0].numel()
+    if size > MOST_PIXELS and (inputs.extractor_name == "pixels" or unlabelled(inputs)):
         return f"it says little of {size} pixels, and takes long: name an extractor"
     return ""
 
 
-def unlabelled(material: Material) -> bool:
-    return material.extractor_name is None and bool(lacks(material.reference.training))
+def unlabelled(inputs: EvaluationInputs) -> bool:
+    return inputs.extractor_name is None and bool(why_no_classifier(inputs.reference.training))
 
 
-def nothing_held_out(material: Material) -> str:
-    if material.reference.named:
+def nothing_held_out(inputs: EvaluationInputs) -> str:
+    if inputs.reference.named:
         return "it is about the run's own training data, and another reference is named"
-    if material.reference.split == "training":
+    if inputs.reference.split == "training":
         return "it needs events that were kept from training"
-    return too_few(material)
+    return too_few(inputs)
 
 
-def frechet(material: Material) -> list[Result]:
-    fake, real = material.fake.values, metrics.statistics_of(material.real.values)
+def frechet(inputs: EvaluationInputs) -> list[Result]:
+    fake, real = inputs.fake.values, metrics.statistics_of(inputs.real.values)
 
     def distance(rows: np.ndarray) -> float:
         return metrics.frechet_distance_of(metrics.statistics_of(fake[rows]), real)
 
     value = distance(np.arange(len(fake)))
-    resamples = min(material.resamples, VERY_FEW if fake.shape[1] > WIDE else FEW)
-    generator = np.random.default_rng(material.seed)
+    resamples = min(inputs.resamples, VERY_FEW if fake.shape[1] > WIDE else FEW)
+    generator = np.random.default_rng(inputs.seed)
     drawn = [distance(generator.integers(0, len(fake), len(fake))) for _ in range(resamples)]
     half = Z * float(np.std(drawn, ddof=1)) if len(drawn) > 1 else 0.0
     floor = None
-    if material.reference.split != "training":
-        floor = metrics.frechet_distance_of(metrics.statistics_of(material.training.values), real)
+    if inputs.reference.split != "training":
+        floor = metrics.frechet_distance_of(metrics.statistics_of(inputs.training.values), real)
     return [
         with_interval(
             "frechet_distance", value, Interval(max(0.0, value - half), value + half),
             f"95% normal, bootstrap over samples, {resamples} resamples",
-            better="lower", real=floor,
-            note=f"in the {fake.shape[1]} features of {material.extractor.name}; biased by the "
+            real=floor,
+            note=f"in the {fake.shape[1]} features of {inputs.extractor.name}; biased by the "
             "number of samples: compare at equal numbers",
         )
     ]  # fmt: skip
 
 
-def kernel(material: Material) -> list[Result]:
-    fake, real = material.fake.values, material.real.values
+def kernel(inputs: EvaluationInputs) -> list[Result]:
+    fake, real = inputs.fake.values, inputs.real.values
     value = metrics.kernel_distance(fake, real)
     half = Z * metrics.kernel_distance_error(fake, real)
     floor = None
-    if material.reference.split != "training":
-        floor = metrics.kernel_distance(material.training.values, real)
+    if inputs.reference.split != "training":
+        floor = metrics.kernel_distance(inputs.training.values, real)
     return [
         with_interval(
             "kernel_distance", value, Interval(value - half, value + half),
             "95% normal over samples, by the first-order standard error",
-            better="lower", real=floor,
+            real=floor,
             note="unbiased MMD² with the kernel (x·y/D + 1)³; it may be negative",
         )
     ]  # fmt: skip
 
 
-def neighbourhoods(material: Material) -> list[Result]:
+def neighbourhoods(inputs: EvaluationInputs) -> list[Result]:
     k = NEIGHBOURS
-    fake, real = material.fake.values, material.real.values
+    fake, real = inputs.fake.values, inputs.real.values
     count = min(len(fake), len(real))  # more of one kind make smaller balls, and fill larger ones
     floor = None
-    if material.reference.split != "training":
-        training = material.training.values
+    if inputs.reference.split != "training":
+        training = inputs.training.values
         count = min(count, len(training)) if len(training) > k else count
         floor = metrics.precision_recall_density_coverage(real[:count], training[:count], k)
     found = metrics.neighbourhoods(real[:count], fake[:count], k)
@@ -101,46 +101,42 @@ def neighbourhoods(material: Material) -> list[Result]:
     results = []
     for name, (values, over) in parts.items():
         values = np.asarray(values, np.float64)
-        interval = metrics.mean_interval(values, resamples=material.resamples, seed=material.seed)
-        how = f"95% percentile bootstrap over {over}, {material.resamples} resamples"
+        interval = metrics.mean_interval(values, resamples=inputs.resamples, seed=inputs.seed)
+        how = f"95% percentile bootstrap over {over}, {inputs.resamples} resamples"
         results.append(
             with_interval(
-                name, float(values.mean()), interval, how, better="higher",
+                name, float(values.mean()), interval, how,
                 real=None if floor is None else getattr(floor, name),
-                note=f"k = {k}, {count} of each kind, features of {material.extractor.name} "
+                note=f"k = {k}, {count} of each kind, features of {inputs.extractor.name} "
                 "(Naeem et al. 2020)",
             )
         )  # fmt: skip
     return results
 
 
-def sliced(material: Material) -> list[Result]:
-    fake, real = material.samples[:CHECKED], material.real_events[:CHECKED]
+def sliced(inputs: EvaluationInputs) -> list[Result]:
+    fake, real = inputs.samples[:CHECKED], inputs.real_events[:CHECKED]
     floor = None
-    if material.reference.split != "training":
-        floor = metrics.sliced_wasserstein(material.training_events[:CHECKED], real)
-    resamples = min(material.resamples, FEW)
+    if inputs.reference.split != "training":
+        floor = metrics.sliced_wasserstein(inputs.training_events[:CHECKED], real)
+    resamples = min(inputs.resamples, FEW)
     found = metrics.interval(
         lambda rows: metrics.sliced_wasserstein(fake[rows], real), len(fake),
-        resamples=resamples, seed=material.seed, kind="basic",
+        resamples=resamples, seed=inputs.seed, kind="basic",
     )  # fmt: skip
     value = metrics.sliced_wasserstein(fake, real)
     how = f"95% basic bootstrap over samples, {resamples} resamples"
     note = f"of {len(fake)} samples and {len(real)} real events, 128 directions"
     found = Interval(max(0.0, min(found.low, value)), max(found.high, value))
-    return [
-        with_interval(
-            "sliced_wasserstein", value, found, how, better="lower", real=floor, note=note
-        )
-    ]
+    return [with_interval("sliced_wasserstein", value, found, how, real=floor, note=note)]
 
 
-def variance(material: Material) -> list[Result]:
-    fake, real = material.samples[:CHECKED], material.real_events[:CHECKED]
-    resamples = min(material.resamples, FEW)
+def variance(inputs: EvaluationInputs) -> list[Result]:
+    fake, real = inputs.samples[:CHECKED], inputs.real_events[:CHECKED]
+    resamples = min(inputs.resamples, FEW)
     found = metrics.interval(
         lambda rows: metrics.variance_ratio(fake[rows], real), len(fake),
-        resamples=resamples, seed=material.seed,
+        resamples=resamples, seed=inputs.seed,
     )  # fmt: skip
     how = f"95% percentile bootstrap over samples, {resamples} resamples"
     note = "total variance of samples over that of real events; near 1 where they vary alike"
@@ -148,11 +144,11 @@ def variance(material: Material) -> list[Result]:
     return [with_interval("variance_ratio", value, found, how, real=1.0, note=note)]
 
 
-def memorisation(material: Material) -> list[Result]:
-    reference = material.reference
+def memorisation(inputs: EvaluationInputs) -> list[Result]:
+    reference = inputs.reference
     training = reference.events(reference.training, len(reference.training))
-    fake, held_out = material.samples[:CHECKED], material.real_events[:CHECKED]
-    grain = 1 / 510 if material.is_image else 0.0  # half a grey level: rounding makes no original
+    fake, held_out = inputs.samples[:CHECKED], inputs.real_events[:CHECKED]
+    grain = 1 / 510 if inputs.is_image else 0.0  # half a grey level: rounding makes no original
     found = metrics.memorisation(fake, training, held_out, grain)
     details = {
         "share_nearer_than_1_percent_of_held_out": found.share_below_first_percentile,

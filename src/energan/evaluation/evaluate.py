@@ -1,16 +1,14 @@
 """A run and real data -> scores, with the protocol that made them, kept in the run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from energan.core import DataError, SettingError
 from energan.errors import describe
-from energan.evaluation import image_to_image as paired
-from energan.evaluation import tagging
-from energan.evaluation.inputs import Material
+from energan.evaluation import image_to_image, metrics_file, tagging
+from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.measures import MEASURES
-from energan.evaluation.metrics_file import about_run, keep, protocol, read
 from energan.evaluation.reference import Reference, View, reference_for
 from energan.evaluation.results import Result
 from energan.inference.conditions import classes_in_turn
@@ -19,7 +17,7 @@ from energan.metrics.catalogue import measure_of
 from energan.version import __version__
 
 SAMPLES, RESAMPLES = 10_000, 1000
-CONDITIONED = (*paired.MEASURES, *tagging.MEASURES)
+CONDITIONAL = (*image_to_image.MEASURES, *tagging.MEASURES)
 """Measures of runs whose events come with conditions of their own."""
 Say = Callable[[str], None]
 
@@ -40,6 +38,31 @@ class Evaluation:
         return next(r for r in self.results if r.name == name)
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What `evaluate` was asked for. measures: keys of MEASURES, or none for all that apply."""
+
+    measures: Sequence[str]
+    samples: int
+    reference: str | None
+    extractor: str | None
+    seed: int
+    resamples: int
+    say: Say
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Of `count` events. images: how they were prepared, in words. extractor: its record."""
+
+    results: list[Result]
+    count: int
+    images: str
+    reference: Reference
+    extractor: dict[str, Any] | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
 def evaluate(
     run: Run,
     *,
@@ -53,7 +76,7 @@ def evaluate(
 ) -> Evaluation:
     """Score `samples` draws of a run's checkpoint and weights, and keep it in metrics.json.
 
-    metrics: names of MEASURES; all that apply if none is named.
+    metrics: names of metrics or their aliases; all that apply if none is named.
     reference: another source of real data than the run's own. extractor: see `extractor_for`.
     seed: of the samples and of the bootstrap, of `resamples` resamples.
 
@@ -66,100 +89,32 @@ def evaluate(
         raise SettingError(f"--seed {seed}: a seed is not negative")
     if resamples < 2:
         raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
-    wanted = wanted_measures(metrics)
-    if run.given and extractor is not None:
-        raise SettingError("--extractor: runs of conditions are scored without one; leave it out")
+    measures = parse_metrics(metrics)
+    request = _Request(measures, samples, reference, extractor, seed, resamples, say)
     if run.given:
-        return _of_conditions(run, wanted, samples, reference, seed, resamples, say)
-    if unfit := [name for name in wanted if name in CONDITIONED]:
-        raise SettingError(
-            f"--metrics {unfit[0]} does not apply: the run's events come without conditions"
-        )
-    if not run.makes_samples:
-        raise SettingError(
-            f"{run.path}: the model {run.job.model} makes no samples to score"
-            + ("; what it classifies is scored by --metrics error" if run.classifies else "")
-        )
-    found = _reference(run, reference)
-    say(f"drawing {samples:,} samples of {run.path} (step {run.step}, {run.weights} weights)")
-    view = View(run.domain, found.judged.domain.shape)
-    drawn = view(run.sample(samples, seed=seed))
-    labels = None if run.classes is None else classes_in_turn(samples, run.classes)
-    material = Material(drawn, found, extractor, run.energy, seed, resamples, labels=labels)
-    results, left_out = measured(material, wanted, say)
-    used = material.extractor_used
+        if extractor is not None:
+            raise SettingError(
+                "--extractor: runs of conditions are scored without one; leave it out"
+            )
+        scores = _score_pairs(run, request) if run.domain.paired else _score_tags(run, request)
+    else:
+        _check_draws_samples(run, measures)
+        scores = _score_samples(run, request)
     asked = {"reference": reference, "extractor": extractor}
     record = {
-        **about_run(run, seed, material.count, resamples),
-        "images": view.says,
-        "extractor": None if used is None else used.about,
-        "reference": found.record(),
-        "metrics": [result.record() for result in results],
+        **metrics_file.about_run(run, seed, scores.count, resamples),
+        "images": scores.images,
+        "extractor": scores.extractor,
+        "reference": scores.reference.record(),
+        "metrics": [result.record() for result in scores.results],
         "asked": {k: v for k, v in asked.items() if v is not None} or None,
-        "complete": not wanted,
+        "complete": not measures,
     }
-    keep(run, record)
-    return Evaluation(results, left_out, record)
+    metrics_file.write_evaluation(run, record)
+    return Evaluation(scores.results, scores.left_out, record)
 
 
-def _of_conditions(
-    run: Run,
-    wanted: Sequence[str],
-    samples: int,
-    reference: str | None,
-    seed: int,
-    resamples: int,
-    say: Say,
-) -> Evaluation:
-    """What `evaluate` does for image to image, and for tags of images."""
-    of_run = f"{run.path} (step {run.step}, {run.weights} weights)"
-    if run.domain.paired:
-        paired.check(wanted)
-        pairs = paired.judged(run.job.settings.data, reference)
-        count, beside = min(samples, len(pairs.data)), pairs.record()
-        says, extractor = "scaled to [0, 1]", None
-        say(f"making {count:,} images of {of_run}")
-        results = paired.scores(run, pairs, count, wanted=wanted, seed=seed, resamples=resamples)
-    else:
-        tagging.check(run, wanted, reference)
-        tagged = tagging.judged(run, samples)
-        count, beside = tagged.count, tagged.record()
-        says, extractor = "features, standardised by the training part", tagged.data.about
-        say(f"tagging {count:,} images by {of_run}")
-        results = tagging.scores(run, tagged, wanted=wanted, seed=seed, resamples=resamples)
-    record = {
-        **about_run(run, seed, count, resamples),
-        "images": says,
-        "extractor": extractor,
-        "reference": beside,
-        "metrics": [result.record() for result in results],
-        "asked": None if reference is None else {"reference": reference},
-        "complete": not wanted,
-    }
-    keep(run, record)
-    return Evaluation(results, {}, record)
-
-
-def measured(
-    material: Material, wanted: Sequence[str], say: Say
-) -> tuple[list[Result], dict[str, str]]:
-    """The wanted measures' results, or without any wanted those of all that apply."""
-    chosen = {name: m for name, m in MEASURES.items() if not wanted or name in wanted}
-    reasons = {name: measure.reason(material) for name, measure in chosen.items()}
-    for name, reason in reasons.items():
-        if reason and wanted:  # told before anything is computed
-            raise SettingError(f"--metrics {name} does not apply: {reason}")
-        if not wanted:
-            reasons[name] = reason or chosen[name].spared(material)
-    results: list[Result] = []
-    for name, measure in chosen.items():
-        if not reasons[name]:
-            say(name.replace("_", " "))
-            results += measure.compute(material)
-    return results, {name: reason for name, reason in reasons.items() if reason}
-
-
-def wanted_measures(metrics: Sequence[str]) -> list[str]:
+def parse_metrics(metrics: Sequence[str]) -> list[str]:
     """Names as the user wrote them -> keys of MEASURES; none for all.
 
     Raises SettingError for one that is unknown.
@@ -167,28 +122,20 @@ def wanted_measures(metrics: Sequence[str]) -> list[str]:
     names = [part for name in metrics for part in name.replace(",", " ").split()]
     if "all" in names:
         return []
-    wanted = []
+    known = (*MEASURES, *CONDITIONAL)
+    found = []
     for name in names:
-        key = measure_of(name)
-        if key not in (*MEASURES, *CONDITIONED):
+        measure = measure_of(name)
+        if measure not in known:
             raise SettingError(
                 f"--metrics {describe(name)}: there is no such metric; there are all, "
-                f"{', '.join((*MEASURES, *CONDITIONED))}"
+                f"{', '.join(known)}"
             )
-        wanted.append(key)
-    return wanted
+        found.append(measure)
+    return found
 
 
-def _reference(run: Run, source: str | None) -> Reference:
-    try:
-        return reference_for(run.job.settings.data, run.domain, source)
-    except DataError as error:
-        if source is not None:
-            raise
-        raise DataError(f"{error}; or name other data of the same kind by --reference") from None
-
-
-def found_again(
+def find_evaluation(
     run: Run,
     metrics: Sequence[str],
     samples: int,
@@ -203,15 +150,109 @@ def found_again(
     """
     if reference is not None or extractor is not None:
         return None
-    wanted = wanted_measures(metrics)
-    for entry in read(run.path).evaluations:
-        same = (run.step, run.weights, seed, samples, __version__, run.network.sha256, RESAMPLES)
-        if protocol(entry)[: len(same)] != same or entry.get("asked") is not None:
+    measures = set(parse_metrics(metrics))
+    same = (run.step, run.weights, seed, samples, __version__, run.network.sha256, RESAMPLES)
+    for entry in metrics_file.read(run.path).evaluations:
+        if metrics_file.protocol(entry)[: len(same)] != same or entry.get("asked") is not None:
             continue
-        if wanted:
-            there = {measure_of(m["name"]) for m in entry["metrics"]}
-            if set(wanted) <= there:
-                return entry
-        elif entry.get("complete"):
+        if not measures and entry.get("complete"):
+            return entry
+        if measures and measures <= {measure_of(m["name"]) for m in entry["metrics"]}:
             return entry
     return None
+
+
+def _check_draws_samples(run: Run, measures: Sequence[str]) -> None:
+    if unfit := [name for name in measures if name in CONDITIONAL]:
+        raise SettingError(
+            f"--metrics {unfit[0]} does not apply: the run's events come without conditions"
+        )
+    if not run.makes_samples:
+        raise SettingError(
+            f"{run.path}: the model {run.job.model} makes no samples to score"
+            + ("; what it classifies is scored by --metrics error" if run.classifies else "")
+        )
+
+
+def _score_samples(run: Run, request: _Request) -> _Scores:
+    reference = _open_reference(run, request.reference)
+    request.say(f"drawing {request.samples:,} samples of {_describe(run)}")
+    view = View(run.domain, reference.judged.domain.shape)
+    inputs = EvaluationInputs(
+        view(run.sample(request.samples, seed=request.seed)),
+        reference,
+        request.extractor,
+        run.energy,
+        request.seed,
+        request.resamples,
+        labels=None if run.classes is None else classes_in_turn(request.samples, run.classes),
+    )
+    results, left_out = _compute_measures(inputs, request.measures, request.say)
+    used = inputs.extractor_used
+    about = None if used is None else used.about
+    return _Scores(results, inputs.count, view.says, reference, about, left_out)
+
+
+def _score_pairs(run: Run, request: _Request) -> _Scores:
+    image_to_image.check_measures(request.measures)
+    reference = image_to_image.pair_reference(run.job.settings.data, request.reference)
+    count = min(request.samples, len(reference.judged))
+    request.say(f"making {count:,} images of {_describe(run)}")
+    results = image_to_image.score_pairs(
+        run,
+        reference,
+        count,
+        measures=request.measures,
+        seed=request.seed,
+        resamples=request.resamples,
+    )
+    return _Scores(results, count, "scaled to [0, 1]", reference)
+
+
+def _score_tags(run: Run, request: _Request) -> _Scores:
+    tagging.check_measures(run, request.measures, request.reference)
+    reference = tagging.tag_reference(run)
+    count = min(request.samples, reference.count)
+    request.say(f"tagging {count:,} images by {_describe(run)}")
+    results = tagging.score_tags(
+        run,
+        reference,
+        count,
+        measures=request.measures,
+        seed=request.seed,
+        resamples=request.resamples,
+    )
+    images = "features, standardised by the training part"
+    return _Scores(results, count, images, reference, reference.training.about)
+
+
+def _describe(run: Run) -> str:
+    return f"{run.path} (step {run.step}, {run.weights} weights)"
+
+
+def _open_reference(run: Run, source: str | None) -> Reference:
+    try:
+        return reference_for(run.job.settings.data, run.domain, source)
+    except DataError as error:
+        if source is not None:
+            raise
+        raise DataError(f"{error}; or name other data of the same kind by --reference") from None
+
+
+def _compute_measures(
+    inputs: EvaluationInputs, names: Sequence[str], say: Say
+) -> tuple[list[Result], dict[str, str]]:
+    """The results of these measures, or without any of all that apply; and name -> why not."""
+    chosen = {name: m for name, m in MEASURES.items() if not names or name in names}
+    reasons = {name: measure.obstacle(inputs) for name, measure in chosen.items()}
+    for name, reason in reasons.items():
+        if reason and names:  # told before anything is computed
+            raise SettingError(f"--metrics {name} does not apply: {reason}")
+        if not names:
+            reasons[name] = reason or chosen[name].too_costly(inputs)
+    results: list[Result] = []
+    for name, measure in chosen.items():
+        if not reasons[name]:
+            say(name.replace("_", " "))
+            results += measure.compute(inputs)
+    return results, {name: reason for name, reason in reasons.items() if reason}

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from energan.core import DataError, SettingError, describe
 from energan.data import DataSettings, open_data
-from energan.evaluation import classifier
-from energan.evaluation.classifier import classifier_for
+from energan.evaluation.classifier import classifier_for, why_no_classifier
 from energan.evaluation.reference import Reference
 from energan.io.console import progress
+from energan.io.files import sha256_of
 
 AT_ONCE = 500
 Network = Callable[[Tensor], Any]
@@ -51,15 +51,15 @@ class Extractor:
         values, logs = [], []
         with progress(f"{self.name}: {what}", len(events)) as advance:
             for part in events.split(self.at_once):
-                made = self._made(part)
+                made = self._apply(part)
                 features, log_probabilities = made if isinstance(made, tuple) else (made, None)
-                values.append(self._checked(features, len(part)))
+                values.append(self._check(features, len(part)))
                 if log_probabilities is not None:
                     logs.append(log_probabilities.double().numpy())
                 advance(len(part))
         return Features(np.concatenate(values), np.concatenate(logs) if logs else None)
 
-    def _made(self, part: Tensor) -> Any:
+    def _apply(self, part: Tensor) -> Any:
         try:
             return self.network(part)
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
@@ -68,7 +68,7 @@ class Extractor:
                 f"the extractor {self.name} fails on images of shape {tuple(part.shape)}: {reason}"
             ) from error
 
-    def _checked(self, features: Any, count: int) -> NDArray[np.float32]:
+    def _check(self, features: Any, count: int) -> NDArray[np.float32]:
         if not isinstance(features, Tensor) or features.dim() < 2 or len(features) != count:
             shape = tuple(features.shape) if isinstance(features, Tensor) else type(features)
             raise DataError(
@@ -88,7 +88,7 @@ def extractor_for(name: str | None, reference: Reference) -> Extractor:
     Raises DataError or SettingError for one that does not exist or does not fit.
     """
     if name is None:
-        name = "pixels" if classifier.lacks(reference.training) else "classifier"
+        name = "pixels" if why_no_classifier(reference.training) else "classifier"
     if name == "classifier":
         return _classifier(reference)
     if name == "pixels":
@@ -104,16 +104,31 @@ def extractor_for(name: str | None, reference: Reference) -> Extractor:
 
 def _classifier(reference: Reference) -> Extractor:
     if reference.judged.stacked_digits:
-        pass  # DROPPED
-
-        network, about = stacked_classifier()
-        return Extractor("classifier", network, about)
+        return _stacked_digit_classifier()
     changes: dict[str, Any] = {"limit": None}
     if reference.split == "test":  # then nothing need be kept from it
         changes["held_out"] = 0
     training = open_data(reference.settings.model_copy(update=changes))
-    found = classifier.classifier_for(training, reference.judged, reference.split)
+    found = classifier_for(training, reference.judged, reference.split)
     return Extractor("classifier", found, found.about)
+
+
+def _stacked_digit_classifier() -> Extractor:
+    """Images (N, 3, 28, 28) -> features (N, 3·128) and log p(y|x) (N, 1000), y = 100a + 10b + c.
+
+    The digits are classified one by one, and independent: log p adds up.
+    """
+    settings = DataSettings(source="mnist", range="unit", held_out=0)
+    found = classifier_for(open_data(settings), open_data(settings, "test"), "test")
+
+    def scored(images: Tensor) -> tuple[Tensor, Tensor]:
+        features, logs = found(images.flatten(0, 1).unsqueeze(1))  # (3N, 128), (3N, 10)
+        a, b, c = logs.unflatten(0, (-1, 3)).unbind(1)
+        joint = a[:, :, None, None] + b[:, None, :, None] + c[:, None, None, :]
+        return features.unflatten(0, (-1, 3)).flatten(1), joint.flatten(1)
+
+    about = {**found.about, "what": f"{found.about['what']}, each colour"}
+    return Extractor("classifier", scored, about)
 
 
 def _inception(path: Path) -> Extractor:
@@ -132,7 +147,7 @@ def _inception(path: Path) -> Extractor:
 def _torchscript(path: Path) -> Extractor:
     if not path.is_file():
         raise DataError(f"--extractor {path}: there is no such file")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = sha256_of(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # what follows it unpickles
@@ -143,7 +158,9 @@ def _torchscript(path: Path) -> Extractor:
             "weights of an Inception network as .safetensors, a TorchScript file, or "
             "package.module:callable"
         ) from None
-    return Extractor(path.name, _logged(network), {"name": path.name, "sha256": sha256})
+    return Extractor(
+        path.name, _with_log_probabilities(network), {"name": path.name, "sha256": sha256}
+    )
 
 
 def _module(name: str) -> Extractor:
@@ -170,11 +187,13 @@ def _module(name: str) -> Extractor:
         network = network.eval().requires_grad_(False)
     if not callable(network):
         raise SettingError(f"--extractor {name} is no callable")
-    return Extractor(name, _logged(network), {"name": name, "sha256": _digest(network, module)})
+    return Extractor(
+        name, _with_log_probabilities(network), {"name": name, "sha256": _sha256(network, module)}
+    )
 
 
-def _digest(network: Any, module: str) -> str:
-    """sha256 of the module's source and, of a torch module, its weights."""
+def _sha256(network: Any, module: str) -> str:
+    """Of the module's source and, of a torch module, its weights."""
     digest = hashlib.sha256()
     source = getattr(importlib.import_module(module), "__file__", None)
     if source and Path(source).is_file():
@@ -185,7 +204,7 @@ def _digest(network: Any, module: str) -> str:
     return digest.hexdigest()
 
 
-def _logged(network: Network) -> Network:
+def _with_log_probabilities(network: Network) -> Network:
     """The same network with log-probabilities where it gives logits."""
 
     def scored(images: Tensor) -> Any:
@@ -195,20 +214,3 @@ def _logged(network: Network) -> Network:
         return made
 
     return scored
-
-
-def stacked_classifier() -> tuple[Network, dict[str, Any]]:
-    """Images (N, 3, 28, 28) -> features (N, 3·128) and log p(y|x) (N, 1000), y = 100a + 10b + c.
-
-    The digits are classified one by one, and independent: log p adds up.
-    """
-    settings = DataSettings(source="mnist", range="unit", held_out=0)
-    found = classifier_for(open_data(settings), open_data(settings, "test"), "test")
-
-    def scored(images: Tensor) -> tuple[Tensor, Tensor]:
-        features, logs = found(images.flatten(0, 1).unsqueeze(1))  # (3N, 128), (3N, 10)
-        a, b, c = logs.unflatten(0, (-1, 3)).unbind(1)
-        joint = a[:, :, None, None] + b[:, None, :, None] + c[:, None, None, :]
-        return features.unflatten(0, (-1, 3)).flatten(1), joint.flatten(1)
-
-    return torch.no_grad()(scored), {**found.about, "what": f"{found.about['what']}, each colour"}

@@ -18,7 +18,7 @@ from energan.core import DataError, Domain, SettingError
 from energan.data import DataSet, DataSettings, open_data
 from energan.data.inference import is_same_source, open_images, resolve_settings
 from energan.data.sources.tag_files import TagFile, read_tag_file
-from energan.evaluation.attributes import attribute_classifier, traits
+from energan.evaluation.attributes import attribute_classifier, traits_of
 from energan.experiment.settings import checked
 from energan.inference.run import Run
 from energan.io.console import progress
@@ -29,7 +29,7 @@ CLASSIFIER = "classifier"
 
 
 @dataclass(frozen=True)
-class Maker:
+class FeatureNetwork:
     """network: events (N, *domain.shape) in the domain's range -> features (N, F).
 
     settings, domain: how images are prepared for it. about: which network it is, as JSON takes it:
@@ -64,22 +64,22 @@ class Maker:
         }
 
 
-def maker_of(word: str, settings: DataSettings) -> Maker:
+def feature_network(word: str, settings: DataSettings) -> FeatureNetwork:
     """What `energan features --with` names: "classifier", of the data of `settings`; a run, for its
     encoder; or a features file, for what made it.
 
     Raises DataError or SettingError if it can make no features.
     """
     if word == CLASSIFIER:
-        return _of_classifier(settings)
+        return _classifier_of(settings)
     if Path(word).suffix.lower() == ".npz":
-        return remembered(read_tag_file(Path(word).expanduser(), tagged=False))
+        return network_of_file(read_tag_file(Path(word).expanduser(), tagged=False))
     if settings.size is not None:
         raise SettingError("--size: images are brought to the size that the run was trained on")
-    return _of_run(Run(Path(word).expanduser()))
+    return _encoder_of(Run(Path(word).expanduser()))
 
 
-def remembered(file: TagFile) -> Maker:
+def network_of_file(file: TagFile) -> FeatureNetwork:
     """What made a features file, found again.
 
     Raises DataError if the file does not tell, or the network is not there any more.
@@ -93,9 +93,9 @@ def remembered(file: TagFile) -> Maker:
         )
     if kind == "run":
         path, step = str(about.get("path")), about.get("step", "last")
-        found = _of_run(Run(path, checkpoint=step, weights=about.get("weights")))
+        found = _encoder_of(Run(path, checkpoint=step, weights=about.get("weights")))
     else:
-        found = _of_classifier(checked(DataSettings, file.about.get("data") or {}))
+        found = _classifier_of(checked(DataSettings, file.about.get("data") or {}))
     if found.about["sha256"] != about.get("sha256"):
         where = about.get("path") or about.get("trained_on")
         raise DataError(
@@ -105,34 +105,34 @@ def remembered(file: TagFile) -> Maker:
     return found
 
 
-def tagged_features(maker: Maker, settings: DataSettings, out: Path) -> TagFile:
+def make_tag_file(network: FeatureNetwork, settings: DataSettings, out: Path) -> TagFile:
     """Features and tags of the data of `settings`, in the source's order, to be written to `out`.
 
     Tags are the data's attributes, or else its classes; none if it has neither. The images held
     out are the data's own: if it is what the network was trained on, those kept from it.
     Raises DataError for images that do not fit the network.
     """
-    asked = settings_for(maker, settings)
+    asked = settings_for(network, settings)
     data = open_data(asked)
-    if data.domain.shape != maker.domain.shape:
+    if data.domain.shape != network.domain.shape:
         raise DataError(
             f"{settings.source} has events of shape {data.domain.shape}, and the network takes "
-            f"{maker.domain.shape}: name images like those that it was trained on"
+            f"{network.domain.shape}: name images like those that it was trained on"
         )
     parts = [data, *([] if data.held_out is None else [data.held_out])]
     names, tags = _tags(parts)
     held_out = np.repeat([False, True][: len(parts)], [len(part) for part in parts])
-    features = np.concatenate([maker(part) for part in parts])
-    about = maker.record(asked.source, data.fingerprint)
+    features = np.concatenate([network(part) for part in parts])
+    about = network.record(asked.source, data.fingerprint)
     order = _order(parts)
     return TagFile(out, features[order], tags[order], names, held_out=held_out[order], about=about)
 
 
-def settings_for(maker: Maker, settings: DataSettings) -> DataSettings:
+def settings_for(network: FeatureNetwork, settings: DataSettings) -> DataSettings:
     """How the data of `settings` is prepared for the network: as what it was trained on was."""
-    own = is_same_source(settings.source, maker.settings.source)
-    asked = maker.settings if own else maker.settings.for_source(settings.source)
-    if own and maker.about["kind"] == "run":
+    own = is_same_source(settings.source, network.settings.source)
+    asked = network.settings if own else network.settings.for_source(settings.source)
+    if own and network.about["kind"] == "run":
         for name in ("held_out", "limit"):
             if getattr(settings, name) not in (None, getattr(asked, name)):
                 raise SettingError(
@@ -142,11 +142,11 @@ def settings_for(maker: Maker, settings: DataSettings) -> DataSettings:
     elif not own:
         asked = asked.model_copy(update={"held_out": settings.held_out, "limit": settings.limit})
     stream = {"storage": "auto"} if asked.storage == "stream" else {}
-    return resolve_settings(asked, maker.domain).model_copy(update={"mirror": False, **stream})
+    return resolve_settings(asked, network.domain).model_copy(update={"mirror": False, **stream})
 
 
 @dataclass(frozen=True)
-class OfImages:
+class ImageFeatures:
     """features: (N, F), of the images of these names; skipped: (where, why) of the unreadable."""
 
     names: list[str]
@@ -154,17 +154,17 @@ class OfImages:
     skipped: list[tuple[str, str]]
 
 
-def features_of_images(maker: Maker, words: list[str]) -> OfImages:
+def features_of_images(network: FeatureNetwork, words: list[str]) -> ImageFeatures:
     """Of image files, folders or sources: of those the test part, or what was held out.
 
     Raises DataError for images that do not exist, or do not fit the network.
     """
-    groups, skipped = open_images(words, maker.settings, maker.domain)
+    groups, skipped = open_images(words, network.settings, network.domain)
     names = [name for group in groups for name in group.names]
-    return OfImages(names, np.concatenate([maker(group.data) for group in groups]), skipped)
+    return ImageFeatures(names, np.concatenate([network(group.data) for group in groups]), skipped)
 
 
-def _of_run(run: Run) -> Maker:
+def _encoder_of(run: Run) -> FeatureNetwork:
     about = {
         "kind": "run",
         "path": str(run.path.resolve()),
@@ -174,10 +174,10 @@ def _of_run(run: Run) -> Maker:
         "sha256": run.network.sha256,
     }
     run.check_encodes()
-    return Maker(run.code, run.job.settings.data, run.domain, about)
+    return FeatureNetwork(run.code, run.job.settings.data, run.domain, about)
 
 
-def _of_classifier(settings: DataSettings) -> Maker:
+def _classifier_of(settings: DataSettings) -> FeatureNetwork:
     """The classifier of the data's own attributes or classes, trained on what is not held out."""
     asked = settings.model_copy(update={"range": "unit", "pad": None, "mirror": False})
     data = open_data(asked)
@@ -185,7 +185,7 @@ def _of_classifier(settings: DataSettings) -> Maker:
         raise DataError(f"{data.name}: nothing is held out for the classifier to be measured on")
     found = attribute_classifier(data, data.held_out)
     about = {**found.about, "kind": CLASSIFIER}
-    return Maker(found.features, resolve_settings(asked, data.domain), data.domain, about)
+    return FeatureNetwork(found.features, resolve_settings(asked, data.domain), data.domain, about)
 
 
 def _order(parts: list[DataSet]) -> NDArray[np.intp]:
@@ -198,5 +198,5 @@ def _tags(parts: list[DataSet]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
     """Names (T,) and tags (N, T) of the parts, one after the other; none if the data has none."""
     if parts[0].attributes is None and parts[0].labels is None:
         return (), np.zeros((sum(map(len, parts)), 0), bool)
-    found = [traits(part, partly=True) for part in parts]
+    found = [traits_of(part, partly=True) for part in parts]
     return found[0][1], torch.cat([tags for tags, _ in found]).bool().numpy()

@@ -6,14 +6,14 @@ from itertools import combinations
 from statistics import stdev
 from typing import Any
 
-from energan.evaluation.classification import Classes
+from energan.evaluation.classification import ClassificationScores
 from energan.evaluation.over_seeds import system_of
 from energan.evaluation.published import FEW_LABELS_MNIST
 from energan.evaluation.results import rounded
 from energan.inference.run import Run
 from energan.metrics.classification import Paired, paired_difference
 
-Made = tuple[Run, Classes]
+ScoredRun = tuple[Run, ClassificationScores]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,8 @@ class System:
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it."""
-        return {name: rounded(v) for name, v in (asdict(self) | self._summary()).items()}
-
-    def _summary(self) -> dict[str, float | None]:
-        return {"mean": self.mean, "std": self.std}
+        whole = asdict(self) | {"mean": self.mean, "std": self.std}
+        return {name: rounded(value) for name, value in whole.items()}
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,12 @@ class Difference:
         }  # fmt: skip
 
 
-def systems(made: Sequence[Made]) -> list[System]:
+def group_systems(made: Sequence[ScoredRun]) -> list[System]:
     """The runs by system and by what they were judged on; of a seed that is there twice the first.
 
     Systems of one recipe that differ in settings are told apart by a number.
     """
-    groups: dict[tuple[str, str], list[Made]] = {}
+    groups: dict[tuple[str, str], list[ScoredRun]] = {}
     for run, classes in made:
         against = classes.record["data"]
         key = system_of(run), f"{against['sha256']} {classes.record['part']}"
@@ -94,7 +92,7 @@ def systems(made: Sequence[Made]) -> list[System]:
     return found
 
 
-def differences(found: Sequence[System]) -> list[Difference]:
+def compare_systems(found: Sequence[System]) -> list[Difference]:
     """Between each two systems that share seeds, and whose data to learn from and be judged on is
     the same: then a pair has the same labels."""
     made = []
@@ -108,7 +106,7 @@ def differences(found: Sequence[System]) -> list[Difference]:
     return made
 
 
-def published(found: System) -> list[dict[str, Any]]:
+def published_errors(found: System) -> list[dict[str, Any]]:
     """Rows of the paper's table 2 for as many labels of MNIST; none for other data."""
     if found.against != "mnist, test" or found.labelled is None:
         return []
@@ -117,10 +115,10 @@ def published(found: System) -> list[dict[str, Any]]:
 
 def record(found: Sequence[System]) -> dict[str, Any]:
     """Systems, differences and published figures, as JSON takes them."""
-    rows = {s.labelled: each for s in found if (each := published(s))}
+    rows = {s.labelled: each for s in found if (each := published_errors(s))}
     return {
         "systems": [s.record() for s in found],
-        "paired_differences": [d.record() for d in differences(found)],
+        "paired_differences": [d.record() for d in compare_systems(found)],
         "published_percent": {str(n): each for n, each in rows.items()},
     }
 

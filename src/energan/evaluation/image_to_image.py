@@ -1,7 +1,6 @@
 """Scores of image to image: how near each result is to the target of its source."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from energan import metrics
 from energan.core import DataError, SettingError
 from energan.data import DataSet, DataSettings, open_data, open_test_part
-from energan.evaluation.reference import Split
+from energan.evaluation.reference import Reference, Split, open_judged_part
 from energan.evaluation.results import Result, with_interval
 from energan.inference.run import Run
 from energan.metrics.catalogue import better_of
@@ -29,54 +28,33 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], Figures]] = {
 """Of images in [0, 1], each the mean over the judged pairs."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The pairs that results are compared with, and `mean`, the mean training target (C, H, W)."""
-
-    data: DataSet
-    split: Split
-    mean: Tensor
-    training_sha256: str
-
-    def record(self) -> dict[str, object]:
-        return {
-            "source": self.data.name,
-            "split": self.split,
-            "events": len(self.data),
-            "sha256": self.data.fingerprint,
-            "training_sha256": self.training_sha256,
-        }
-
-
-def judged(settings: DataSettings, source: str | None = None) -> Judged:
+def pair_reference(settings: DataSettings, source: str | None = None) -> Reference:
     """The test pairs of a run with these settings of data, or what was held out; `source` names
     others, of which all are taken where they have no test part.
 
-    The mean target is always that of what the run was trained on. Raises DataError if either cannot
-    be opened, or the two do not fit together.
+    The training part is always that of the run, also beside other pairs.
+    Raises DataError if either cannot be opened, or the two do not fit together.
     """
     plain = settings.model_copy(update={"jitter": False, "mirror": False})
     training = open_data(plain)
-    test, split = _tested(plain, training) if source is None else _other(plain, source)
-    if test.domain.shape[0] != training.domain.shape[0]:
+    judged, split = _own_pairs(plain, training) if source is None else _other_pairs(plain, source)
+    if judged.domain.shape[0] != training.domain.shape[0]:
         raise DataError(
-            f"the targets of {test.name} have {test.domain.shape[0]} channels, the run's "
+            f"the targets of {judged.name} have {judged.domain.shape[0]} channels, the run's "
             f"{training.domain.shape[0]}: name pairs of the same kind"
         )
-    assert training.domain.mean is not None
-    return Judged(test, split, training.domain.mean, training.fingerprint)
+    return Reference(judged, split, training, plain, source is not None)
 
 
-def _tested(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
+def _own_pairs(settings: DataSettings, training: DataSet) -> tuple[DataSet, Split]:
+    judged, split = open_judged_part(settings, training)
     kept = training.held_out
-    test = open_test_part(settings)
-    if test is None:
-        return (training, "training") if kept is None else (kept, "held-out")
-    own = kept is not None and kept.fingerprint == test.fingerprint
-    return test, "held-out" if own else "test"
+    if kept is not None and kept.fingerprint == judged.fingerprint:  # a folder val is both
+        split = "held-out"
+    return judged, split
 
 
-def _other(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
+def _other_pairs(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
     changes = {"source": source, "limit": None, "held_out": None}
     settings = settings.model_copy(update=changes)
     test = open_test_part(settings)
@@ -85,52 +63,53 @@ def _other(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
     return test, "test"
 
 
-def check(wanted: Sequence[str]) -> None:
+def check_measures(measures: Sequence[str]) -> None:
     """Raise SettingError for a measure that is none of pairs."""
-    if unfit := [name for name in wanted if name not in MEASURES]:
+    if unfit := [name for name in measures if name not in MEASURES]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run makes images of images, which are "
             f"scored by {', '.join(MEASURES)}"
         )
 
 
-def scores(
+def score_pairs(
     run: Run,
-    pairs: Judged,
+    reference: Reference,
     count: int,
     *,
-    wanted: Sequence[str] = (),
+    measures: Sequence[str] = (),
     seed: int = 0,
     resamples: int = 1000,
 ) -> list[Result]:
     """L1, PSNR (dB) and SSIM of the run's results on `count` pairs, in [0, 1], beside those of two
     results that need no network: the source itself (identity) and the mean training target.
-    wanted: which of them; all if none is named.
+    measures: which of them; all if none is named.
     """
-    names = list(wanted) or list(MEASURES)
-    if min(pairs.data.domain.shape[1:]) < SMALLEST:
-        if "ssim" in wanted:
+    names = list(measures) or list(MEASURES)
+    if min(reference.judged.domain.shape[1:]) < SMALLEST:
+        if "ssim" in measures:
             raise SettingError(
                 f"--metrics ssim does not apply: it needs sides of {SMALLEST} pixels"
             )
         names.remove("ssim")
-    found = _figures(run, pairs, count, names, seed)
+    found = _compare(run, reference, count, names, seed)
     return [_result(name, *found[name], seed, resamples) for name in found]
 
 
-def _figures(
-    run: Run, pairs: Judged, count: int, names: list[str], seed: int
+def _compare(
+    run: Run, reference: Reference, count: int, names: list[str], seed: int
 ) -> dict[str, tuple[Figures, Figures, Figures]]:
     """Name -> the figures of each result, of the source in its place, and of the mean target."""
-    count = min(count, len(pairs.data))
-    mean = _unit(pairs.mean.unsqueeze(0), run)
+    mean = reference.training.domain.mean
+    assert mean is not None
+    mean = _to_unit(mean.unsqueeze(0), run)
     parts: dict[str, list[list[Figures]]] = {name: [[], [], []] for name in names}
-    for rows in torch.arange(count).split(AT_ONCE):
-        batch = pairs.data.gather(rows)
+    for rows in torch.arange(min(count, reference.count)).split(AT_ONCE):
+        batch = reference.judged.gather(rows)
         assert batch.condition is not None
-        real = _unit(batch.x, run)
-        made = _unit(run.sample(len(rows), seed + int(rows[0]), batch.condition), run)
-        same = _alike(_unit(batch.condition, run), real.shape[1])
+        real = _to_unit(batch.x, run)
+        made = _to_unit(run.sample(len(rows), seed + int(rows[0]), batch.condition), run)
+        same = _with_channels(_to_unit(batch.condition, run), real.shape[1])
         for name in names:
             for into, x in zip(parts[name], (made, same, mean.expand_as(real)), strict=True):
                 into.append(MEASURES[name](x, real))
@@ -141,8 +120,8 @@ def _figures(
 def _result(
     name: str, made: Figures, same: Figures, mean: Figures, seed: int, resamples: int
 ) -> Result:
-    value, better = float(made.mean()), better_of(name)
-    sign = 1 if better == "higher" else -1
+    value = float(made.mean())
+    sign = 1 if better_of(name) == "higher" else -1
     details = {
         "pairs": len(made),
         "identity": float(same.mean()),
@@ -155,13 +134,13 @@ def _result(
         f"than that in {details['share_better_than_mean_image']:.0%} of {len(made)} pairs"
     )
     if not np.isfinite(made).all() or len(made) < 2:
-        return Result(name, value, better=better, note=note, details=details)
+        return Result(name, value, note=note, details=details)
     found = metrics.mean_interval(made, resamples=resamples, seed=seed)
     how = f"95% bootstrap over pairs, {resamples} resamples"
-    return with_interval(name, value, found, how, better=better, note=note, details=details)
+    return with_interval(name, value, found, how, note=note, details=details)
 
 
-def _unit(x: Tensor, run: Run) -> Tensor:
+def _to_unit(x: Tensor, run: Run) -> Tensor:
     """Images in the run's range -> [0, 1]."""
     low, high = run.domain.low, run.domain.high
     assert low is not None
@@ -169,7 +148,7 @@ def _unit(x: Tensor, run: Run) -> Tensor:
     return ((x - low) / (high - low)).clamp(0, 1)
 
 
-def _alike(x: Tensor, channels: int) -> Tensor:
+def _with_channels(x: Tensor, channels: int) -> Tensor:
     """Images with as many channels: grey ones in colour, or the mean of the colours."""
     if x.shape[1] == channels:
         return x

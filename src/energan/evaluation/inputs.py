@@ -1,4 +1,4 @@
-"""What measures are made from, each part made once and only if some measure asks for it."""
+"""What measures are computed from, each part made once and only if some measure asks for it."""
 
 import hashlib
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from energan.io.files import write_atomically
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class EvaluationInputs:
     """samples: (N, *event), images in [0, 1] without padding; so are the reference's.
 
     extractor_name: as the user gave it; None for the in-domain classifier where there can be one.
@@ -72,14 +72,14 @@ class Material:
     @cached_property
     def real(self) -> Features:
         """Of `real_events`; kept on disk under the contents of extractor and events."""
-        return self._kept("reference", self.reference.judged.fingerprint, self.real_events)
+        return self._cached("reference", self.reference.judged.fingerprint, self.real_events)
 
     @cached_property
     def training(self) -> Features:
         """Of `training_events`: what a generator that repeats its data would score."""
-        return self._kept("training", self.reference.training.fingerprint, self.training_events)
+        return self._cached("training", self.reference.training.fingerprint, self.training_events)
 
-    def _kept(self, what: str, fingerprint: str, events: Tensor) -> Features:
+    def _cached(self, what: str, fingerprint: str, events: Tensor) -> Features:
         sha256 = self.extractor.about.get("sha256")
         if sha256 in (None, "pixels") or ":" in self.extractor.name:
             # quicker made than read; and of a user's callable no hash tells all that it calls
@@ -93,11 +93,11 @@ class Material:
         except (OSError, SafetensorError, KeyError):
             pass  # not there, or torn
         made = self.extractor(events, what)
-        _keep(path, made)
+        _write(path, made)
         return made
 
 
-def _keep(path: Path, features: Features) -> None:
+def _write(path: Path, features: Features) -> None:
     parts: dict[str, NDArray[Any]] = {"values": features.values}
     if features.log_probabilities is not None:
         parts["log_probabilities"] = features.log_probabilities

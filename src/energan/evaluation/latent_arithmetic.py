@@ -24,7 +24,7 @@ Concept = dict[str, bool]
 
 
 @dataclass(frozen=True)
-class Rate:
+class SuccessRate:
     """How many of `draws` had it, and the 95 % Wilson interval of their share."""
 
     hits: int
@@ -47,8 +47,8 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came of it.
+class ArithmeticResult:
+    """Images of a − b + c, and how often they show what was wanted.
 
     chosen: images (3, P, *event) of the z that were averaged, of a, b and c; means: G of the three
         averages (3, *event); around: G(v) and its eight neighbours (9, *event), v in the middle.
@@ -61,10 +61,10 @@ class Found:
     means: Tensor
     around: Tensor
     candidates: tuple[int, int, int]
-    result: Rate
-    neighbours: Rate
-    plain: Rate
-    start: Rate
+    result: SuccessRate
+    neighbours: SuccessRate
+    plain: SuccessRate
+    start: SuccessRate
 
 
 def parse_concept(text: str, names: Sequence[str]) -> Concept:
@@ -91,12 +91,12 @@ def parse_concept(text: str, names: Sequence[str]) -> Concept:
     return found
 
 
-def said(concept: Concept) -> str:
+def concept_text(concept: Concept) -> str:
     """A concept as it is written."""
     return ",".join(("" if there else "-") + name for name, there in concept.items())
 
 
-def wanted_of(a: Concept, b: Concept, c: Concept, exclusive: bool = False) -> Concept:
+def target_concept(a: Concept, b: Concept, c: Concept, exclusive: bool = False) -> Concept:
     """What a − b + c should show: of each attribute a's value less b's plus c's.
 
     Where a concept is silent: what only a or only c names stays as it is there, what only b names
@@ -123,22 +123,22 @@ def wanted_of(a: Concept, b: Concept, c: Concept, exclusive: bool = False) -> Co
             found[name] = said_so.pop()
     if exclusive and sum(found.values()) > 1:
         raise SettingError(
-            f"a − b + c leaves {said(found)}, and an image is of one class: say which is wanted "
-            "(--wanted)"
+            f"a − b + c leaves {concept_text(found)}, and an image is of one class: say which is "
+            "wanted (--wanted)"
         )
     if not found:
         raise SettingError("a − b + c leaves nothing to look for: say what is wanted (--wanted)")
     return found
 
 
-def sureness(logits: Tensor, names: Sequence[str], concept: Concept) -> Tensor:
+def concept_margin(logits: Tensor, names: Sequence[str], concept: Concept) -> Tensor:
     """How surely images (N, A) show a concept, (N,): the least margin; above 0 where they do."""
     columns = [list(names).index(name) for name in concept]
     signs = torch.tensor([1.0 if there else -1.0 for there in concept.values()])
     return (logits[:, columns] * signs).amin(1)
 
 
-def check(run: Run) -> None:
+def check_latents(run: Run) -> None:
     """Raise SettingError if samples of the run are not made of z alone, or are no images."""
     if latents.draw(run, 1) is None:
         why = "has no latents"
@@ -156,7 +156,7 @@ def check(run: Run) -> None:
     )
 
 
-def arithmetic(
+def latent_arithmetic(
     run: Run,
     classifier: AttributeClassifier,
     view: View,
@@ -169,7 +169,7 @@ def arithmetic(
     draws: int = 100,
     noise: float = 0.25,
     seed: int = 0,
-) -> Found:
+) -> ArithmeticResult:
     """a − b + c in the latents of `run`, drawn and judged.
 
     view: how the run's samples become what the classifier takes. candidates: z that are drawn once
@@ -180,7 +180,7 @@ def arithmetic(
     Raises SettingError if the run has no latents, or takes labels, or too few candidates show a
     concept.
     """
-    check(run)
+    check_latents(run)
     z = latents.draw(run, candidates, seed)
     assert z is not None
     logits = classifier.logits(view(latents.generate(run, z)))
@@ -198,13 +198,13 @@ def arithmetic(
     results = (signs.unsqueeze(1) * averages).sum(0)
     shaken = results + shake.uniform(-noise, noise, *results.shape)
 
-    def rate(latent: Tensor) -> Rate:
+    def rate(latent: Tensor) -> SuccessRate:
         seen = classifier.logits(view(latents.generate(run, latent)))
         return _rate(seen, classifier.names, wanted)
 
     drawn = latents.generate(run, torch.cat([surest.flatten(0, 1), means, around]))
     chosen, averaged, neighbourhood = drawn.split([3 * pick, 3, 9])
-    return Found(
+    return ArithmeticResult(
         chosen.unflatten(0, (3, pick)), averaged, neighbourhood,
         (pools[0][1], pools[1][1], pools[2][1]),
         result=rate(results), neighbours=rate(shaken),
@@ -216,12 +216,12 @@ def _pool(
     logits: Tensor, names: Sequence[str], concept: Concept, pick: int, among: int
 ) -> tuple[Tensor, int]:
     """Rows of the surest samples that show a concept, the surest first; how many show it at all."""
-    sure = sureness(logits, names, concept)
+    sure = concept_margin(logits, names, concept)
     shown = int((sure > 0).sum())
     if shown < pick:
         raise SettingError(
-            f"{shown} of {len(sure)} samples show {said(concept)}, and {pick} are averaged: draw "
-            "more (--candidates), or name a commoner concept"
+            f"{shown} of {len(sure)} samples show {concept_text(concept)}, and {pick} are "
+            "averaged: draw more (--candidates), or name a commoner concept"
         )
     return sure.argsort(descending=True)[: min(among, shown)], shown
 
@@ -233,5 +233,5 @@ def _averages(z: Tensor, rows: Tensor, pick: int, draws: int, seed: int, concept
     return z[rows[order].to(z.device)].mean(1)
 
 
-def _rate(logits: Tensor, names: Sequence[str], wanted: Concept) -> Rate:
-    return Rate(int((sureness(logits, names, wanted) > 0).sum()), len(logits))
+def _rate(logits: Tensor, names: Sequence[str], wanted: Concept) -> SuccessRate:
+    return SuccessRate(int((concept_margin(logits, names, wanted) > 0).sum()), len(logits))

@@ -8,8 +8,8 @@ from scipy.stats import binomtest
 
 from energan import metrics
 from energan.evaluation import density, distances
-from energan.evaluation.classifier import lacks
-from energan.evaluation.inputs import Material
+from energan.evaluation.classifier import why_no_classifier
+from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.results import Result, with_interval
 
 OWN_SCALE = "depends on the classifier: it compares with no score by another one, published or not"
@@ -17,72 +17,71 @@ OWN_SCALE = "depends on the classifier: it compares with no score by another one
 
 @dataclass(frozen=True)
 class Measure:
-    """compute: material -> results; reason: why it does not apply, or nothing.
+    """compute: inputs -> results. obstacle: why it does not apply; empty if it does.
 
-    spared: why it is left out unless it is named. by_features: whether it needs an extractor.
+    too_costly: why it is left out unless it is named; empty if it is not. needs_features: whether
+    it needs an extractor.
     """
 
-    compute: Callable[[Material], list[Result]]
-    reason: Callable[[Material], str] = lambda material: ""
-    spared: Callable[[Material], str] = lambda material: ""
-    by_features: bool = False
+    compute: Callable[[EvaluationInputs], list[Result]]
+    obstacle: Callable[[EvaluationInputs], str] = lambda inputs: ""
+    too_costly: Callable[[EvaluationInputs], str] = lambda inputs: ""
+    needs_features: bool = False
 
 
 # --- by p(y|x) ------------------------------------------------------------------------------------
 
 
-def no_classifier(material: Material) -> str:
-    if material.extractor_name is None and (why := lacks(material.reference.training)):
+def no_classifier(inputs: EvaluationInputs) -> str:
+    if inputs.extractor_name is None and (why := why_no_classifier(inputs.reference.training)):
         return f"it needs a classifier, and {why}"
-    if material.extractor_name == "pixels":
+    if inputs.extractor_name == "pixels":
         return "it needs a classifier, and pixels are none"
     return ""
 
 
-def inception(material: Material) -> list[Result]:
-    fake, real = _both(material)
-    found = metrics.inception_interval(fake, resamples=material.resamples, seed=material.seed)
+def inception(inputs: EvaluationInputs) -> list[Result]:
+    fake, real = _both(inputs)
+    found = metrics.inception_interval(fake, resamples=inputs.resamples, seed=inputs.seed)
     return [
         with_interval(
             "inception_score",
             metrics.inception_score(log_probabilities=fake),
             found,
-            _how(material.resamples),
-            better="higher",
+            _how(inputs.resamples),
             real=metrics.inception_score(log_probabilities=real),
             note=OWN_SCALE,
         )
     ]
 
 
-def modified_inception(material: Material) -> list[Result]:
-    fake, real = _both(material)
+def modified_inception(inputs: EvaluationInputs) -> list[Result]:
+    fake, real = _both(inputs)
     found = metrics.inception_interval(
-        fake, modified=True, resamples=material.resamples, seed=material.seed
+        fake, modified=True, resamples=inputs.resamples, seed=inputs.seed
     )
     return [
         with_interval(
             "modified_inception_score",
             metrics.modified_inception_score(log_probabilities=fake),
             found,
-            _how(material.resamples),
-            better="higher",
+            _how(inputs.resamples),
             real=metrics.modified_inception_score(log_probabilities=real),
             note=f"E KL(p(y) ‖ p(y|x)), no exponential (EBGAN, section 4.1); {OWN_SCALE}",
         )
     ]
 
 
-def class_coverage(material: Material) -> list[Result]:
-    fake, real = _both(material)
+def class_coverage(inputs: EvaluationInputs) -> list[Result]:
+    fake, real = _both(inputs)
     classes = fake.shape[1]
-    labels = material.reference.judged.labels
+    labels = inputs.reference.judged.labels
     told = labels is not None and bool((labels >= 0).all())
     given = labels.numpy() if labels is not None and told else real.argmax(1)  # all that there are
     shares = np.bincount(given, minlength=classes) / len(given)
     found = metrics.class_coverage(fake.argmax(1), classes, reference=shares)
     uniform = metrics.class_coverage(fake.argmax(1), classes)
-    names = material.reference.judged.class_names
+    names = inputs.reference.judged.class_names
     details = {
         "classes": classes,
         "kl_to_real": found.kl,
@@ -94,31 +93,31 @@ def class_coverage(material: Material) -> list[Result]:
     note = f"of {classes} classes, by the classifier's word; KL in nats"
     return [
         Result(
-            "class_coverage", float(found.covered), better="higher", real=float(there), note=note,
+            "class_coverage", float(found.covered), real=float(there), note=note,
             details=details,
         ),
-        Result("class_kl", found.kl, better="lower", note="KL(samples' classes ‖ real ones), nats"),
+        Result("class_kl", found.kl, note="KL(samples' classes ‖ real ones), nats"),
     ]  # fmt: skip
 
 
-def no_labels(material: Material) -> str:
-    if material.labels is None:
+def no_labels(inputs: EvaluationInputs) -> str:
+    if inputs.labels is None:
         return "the samples were asked to be of no class: the run takes no labels"
-    if material.reference.named:
+    if inputs.reference.named:
         return "the classes of another reference are not the run's"
-    if material.extractor_name not in (None, "classifier"):
+    if inputs.extractor_name not in (None, "classifier"):
         return "it needs the classifier of the run's own classes"
-    return no_classifier(material)
+    return no_classifier(inputs)
 
 
-def label_agreement(material: Material) -> list[Result]:
+def label_agreement(inputs: EvaluationInputs) -> list[Result]:
     """The share of samples that the classifier finds to be of the class they were asked to be."""
-    fake, real = _both(material)
-    asked = material.labels
+    fake, real = _both(inputs)
+    asked = inputs.labels
     assert asked is not None
     wanted = asked.numpy()
     right = (fake.argmax(1) == wanted).astype(np.float64)
-    judged = material.reference.judged.labels
+    judged = inputs.reference.judged.labels
     of_real = None
     if judged is not None:
         of_real = float((real.argmax(1) == judged[: len(real)].numpy()).mean())
@@ -128,20 +127,20 @@ def label_agreement(material: Material) -> list[Result]:
     return [
         with_interval(
             "label_agreement", float(right.mean()), found, "95% Wilson interval of the share",
-            better="higher", real=of_real, details={"by_class": shares},
+            real=of_real, details={"by_class": shares},
             note="samples that the classifier finds to be of the class that was asked for; beside "
             f"it the classifier's own accuracy on {len(real):,} real ones",
         )
     ]  # fmt: skip
 
 
-def _both(material: Material) -> tuple[np.ndarray, np.ndarray]:
-    fake, real = material.fake.log_probabilities, material.real.log_probabilities
+def _both(inputs: EvaluationInputs) -> tuple[np.ndarray, np.ndarray]:
+    fake, real = inputs.fake.log_probabilities, inputs.real.log_probabilities
     if fake is None or real is None:
         from energan.core import SettingError
 
         raise SettingError(
-            f"the extractor {material.extractor.name} gives no log-probabilities: leave out the "
+            f"the extractor {inputs.extractor.name} gives no log-probabilities: leave out the "
             "inception scores and class_coverage, or name an extractor that classifies"
         )
     return fake, real
@@ -155,16 +154,16 @@ def _how(resamples: int) -> str:
 
 
 MEASURES: dict[str, Measure] = {
-    "inception_score": Measure(inception, no_classifier, by_features=True),
-    "modified_inception_score": Measure(modified_inception, no_classifier, by_features=True),
-    "class_coverage": Measure(class_coverage, no_classifier, by_features=True),
-    "label_agreement": Measure(label_agreement, no_labels, by_features=True),
+    "inception_score": Measure(inception, no_classifier, needs_features=True),
+    "modified_inception_score": Measure(modified_inception, no_classifier, needs_features=True),
+    "class_coverage": Measure(class_coverage, no_classifier, needs_features=True),
+    "label_agreement": Measure(label_agreement, no_labels, needs_features=True),
     "frechet_distance": Measure(
-        distances.frechet, distances.too_few, distances.wide_pixels, by_features=True
+        distances.frechet, distances.too_few, distances.wide_pixels, needs_features=True
     ),
-    "kernel_distance": Measure(distances.kernel, distances.too_few, by_features=True),
+    "kernel_distance": Measure(distances.kernel, distances.too_few, needs_features=True),
     "precision_recall_density_coverage": Measure(
-        distances.neighbourhoods, distances.too_few, by_features=True
+        distances.neighbourhoods, distances.too_few, needs_features=True
     ),
     "sliced_wasserstein": Measure(distances.sliced),
     "variance_ratio": Measure(distances.variance),

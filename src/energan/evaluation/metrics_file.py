@@ -131,7 +131,7 @@ def _usable(
     return found
 
 
-def keep_classes(run: Run, record: dict[str, Any]) -> None:
+def write_classification(run: Run, record: dict[str, Any]) -> None:
     """Write the `record` of how well a run classifies into metrics.json, in place of the one by the
     same protocol."""
 
@@ -145,7 +145,7 @@ def keep_classes(run: Run, record: dict[str, Any]) -> None:
     _write(run, classes=ordered)
 
 
-def keep(run: Run, record: dict[str, Any]) -> None:
+def write_evaluation(run: Run, record: dict[str, Any]) -> None:
     """Write the `record` of an evaluation into the run's metrics.json.
 
     Scores by the same protocol join their entry there, each replacing the one of its name, so the
@@ -167,7 +167,7 @@ def keep(run: Run, record: dict[str, Any]) -> None:
     _write(run, evaluations=sorted([*rest, whole], key=_place))
 
 
-def keep_outside(run: Run, record: dict[str, Any]) -> dict[str, Any]:
+def write_ood(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     """Write the `record` of other data into metrics.json; as it stands there, with earlier sets.
 
     Sets by the same protocol join their entry, each replacing the one of its name.

@@ -12,7 +12,7 @@ NUMBERS = 2**24
 """Numbers of training events that are looked at together."""
 
 
-def among(
+def nearest_events(
     queries: Tensor, data: DataSet, k: int, searched_at_most: int = SEARCHED
 ) -> tuple[Tensor, Tensor]:
     """Euclidean distances (N, k) to the nearest events of `data`, and their rows in it (N, k)."""

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from energan.anomaly.calibration import finite
 from energan.core import DataError, SettingError, describe, place_seed
-from energan.data import SOURCES, DataSet, open_data
+from energan.data import SOURCES, DataSet
 from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.data.sources.tables import HUB
-from energan.evaluation.metrics_file import about_run, keep_outside
-from energan.evaluation.reference import Split, judged_part
+from energan.evaluation.metrics_file import about_run, write_ood
+from energan.evaluation.reference import Split, open_judged_part
 from energan.evaluation.results import Result, rounded, with_interval
-from energan.evaluation.synthetic import KINDS, OF_ITS_OWN, Ground, made
+from energan.evaluation.synthetic import KINDS, PAIRED, EventStatistics, synthesise
 from energan.inference.conditions import AT_ONCE
 from energan.inference.run import Run
 from energan.io.console import progress
@@ -31,9 +31,97 @@ from energan.metrics.bootstrap import Interval
 from energan.metrics.detection import auroc, auroc_interval, average_precision, fpr_at_tpr
 
 ALL = "all"
+SAMPLES = 10_000
+INTERVAL = "95%, Wilson's, of as many trials as have the variance of DeLong et al. 1988"
+SHARES = (0.005, *(i / 40 for i in range(1, 40)), 0.995)
+"""The quantiles of the energies that are kept, for pictures."""
+MORE_LIKE = (
+    "AUROC < 0.5: the energy ranks them as MORE like the data than held-out data, as likelihood "
+    "models do with simpler images"
+)
+NO_ORDER = "0.5 lies in the interval: the energy does not tell them from held-out data"
+SEEN = "nothing was held out: the data to tell others from are those that were trained on"
+Say = Callable[[str], None]
 
 
-def parted(sets: Sequence[str], run: Run) -> tuple[list[str], list[str]]:
+@dataclass(frozen=True)
+class OodScores:
+    """record: the entry of metrics.json, with the sets that earlier calls put there.
+
+    results: the AUROC of each set that this call was asked for, as `auroc_NAME`.
+    """
+
+    record: dict[str, Any]
+    names: tuple[str, ...]
+
+    @property
+    def sets(self) -> list[dict[str, Any]]:
+        """The rows of this call's sets, in its order."""
+        rows = {row["name"]: row for row in self.record["sets"]}
+        return [rows[name] for name in self.names]
+
+    @property
+    def results(self) -> list[Result]:
+        return [
+            with_interval(
+                f"auroc_{row['name']}", row["auroc"], Interval(row["low"], row["high"]), INTERVAL,
+                better="higher", note=row.get("note"),
+            )
+            for row in self.sets
+        ]  # fmt: skip
+
+
+def out_of_distribution(
+    run: Run,
+    sets: Sequence[str] = (ALL,),
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> OodScores:
+    """Rank other data among held-out data of the run by energy, and keep it in metrics.json.
+
+    sets: names of synthetic.KINDS, "all" for those that apply to the run's events, or sources of
+    data, prepared as the run's own were. samples: events of each, at most, drawn by `seed`.
+
+    The same call gives the same file. Raises SettingError for a set that is unknown or makes no
+    sense, or an energy that cannot judge events alone; DataError if data cannot be opened.
+    """
+    run.check_judges()
+    if samples < 2:
+        raise SettingError(f"--samples {samples}: a ranking needs at least 2 events of each set")
+    if seed < 0:
+        raise SettingError(f"--seed {seed}: a seed is not negative")
+    kinds, sources = parse_sets(sets, run)
+    opened = {name: open_set(name, run) for name in sources}  # what fails is told before any work
+    data, split = _open_held_out(run)
+    chosen = _draw_rows(len(data), samples, seed, "held-out")
+    say(f"energies of {len(chosen):,} {split} events of {data.name}")
+    own = _energies(run, data.name, _batches(data, chosen), len(chosen))
+    if not bool(own.energy.isfinite().all()):
+        raise DataError(
+            f"{run.path}: energies of its own data are not finite: it is no judge of others"
+        )
+    rows = [
+        *(_synthetic_row(run, name, data, chosen, own.energy, seed, say) for name in kinds),
+        *(_source_row(run, name, opened[name], own.energy, samples, seed, say) for name in sources),
+    ]
+    held_out = {
+        "source": data.name, "split": split, "events": len(chosen), "of": len(data),
+        "sha256": own.sha256, "mean_energy": float(own.energy.mean()),
+        "energies": _quantiles(own.energy), "note": SEEN if split == "training" else None,
+    }  # fmt: skip
+    record = {
+        **about_run(run, seed, samples),
+        "interval": INTERVAL,
+        "shares": list(SHARES),
+        "held_out": {name: rounded(value) for name, value in held_out.items() if value is not None},
+        "sets": rows,
+    }
+    return OodScores(write_ood(run, record), (*kinds, *sources))
+
+
+def parse_sets(sets: Sequence[str], run: Run) -> tuple[list[str], list[str]]:
     """Names as the user wrote them -> synthetic sets, in the order of KINDS, and sources.
 
     A name of KINDS wins over a file of that name. Raises SettingError for what is unknown, does
@@ -55,7 +143,7 @@ def parted(sets: Sequence[str], run: Run) -> tuple[list[str], list[str]]:
     return kinds, [word for word in words if word not in (ALL, *KINDS)]
 
 
-def opened(source: str, run: Run) -> PredictSet:
+def open_set(source: str, run: Run) -> PredictSet:
     """Events of a source, prepared as the run's own: its test part, what it holds out, or all.
 
     Raises DataError if it cannot be opened, or does not fit the run.
@@ -94,108 +182,6 @@ def _check_source(word: str, run: Run, fitting: Sequence[str]) -> None:
     )
 
 
-SAMPLES = 10_000
-INTERVAL = "95%, Wilson's, of as many trials as have the variance of DeLong et al. 1988"
-SHARES = (0.005, *(i / 40 for i in range(1, 40)), 0.995)
-"""The quantiles of the energies that are kept, for pictures."""
-MORE_LIKE = (
-    "AUROC < 0.5: the energy ranks them as MORE like the data than held-out data, as likelihood "
-    "models do with simpler images"
-)
-NO_ORDER = "0.5 lies in the interval: the energy does not tell them from held-out data"
-SEEN = "nothing was held out: the data to tell others from are those that were trained on"
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Outside:
-    """record: the entry of metrics.json, with the sets that earlier calls put there.
-
-    results: the AUROC of each set that this call was asked for, as `auroc_NAME`.
-    """
-
-    record: dict[str, Any]
-    names: tuple[str, ...]
-
-    @property
-    def sets(self) -> list[dict[str, Any]]:
-        """The rows of this call's sets, in its order."""
-        rows = {row["name"]: row for row in self.record["sets"]}
-        return [rows[name] for name in self.names]
-
-    @property
-    def results(self) -> list[Result]:
-        return [
-            with_interval(
-                f"auroc_{row['name']}", row["auroc"], Interval(row["low"], row["high"]), INTERVAL,
-                better="higher", note=row.get("note"),
-            )
-            for row in self.sets
-        ]  # fmt: skip
-
-
-def out_of_distribution(
-    run: Run,
-    sets: Sequence[str] = ("all",),
-    *,
-    samples: int = SAMPLES,
-    seed: int = 0,
-    say: Say = lambda text: None,
-) -> Outside:
-    """Rank other data among held-out data of the run by energy, and keep it in metrics.json.
-
-    sets: names of synthetic.KINDS, "all" for those that apply to the run's events, or sources of
-    data, prepared as the run's own were. samples: events of each, at most, drawn by `seed`.
-
-    The same call gives the same file. Raises SettingError for a set that is unknown or makes no
-    sense, or an energy that cannot judge events alone; DataError if data cannot be opened.
-    """
-    run.check_judges()
-    if samples < 2:
-        raise SettingError(f"--samples {samples}: a ranking needs at least 2 events of each set")
-    if seed < 0:
-        raise SettingError(f"--seed {seed}: a seed is not negative")
-    kinds, sources = parted(sets, run)
-    others = {name: opened(name, run) for name in sources}  # what fails is told before any work
-    data, split = _held_out(run)
-    chosen = _chosen(len(data), samples, seed, "held-out")
-    say(f"energies of {len(chosen):,} {split} events of {data.name}")
-    own = _scored(run, data.name, _gathered(data, chosen), len(chosen))
-    if not bool(own.energy.isfinite().all()):
-        raise DataError(
-            f"{run.path}: energies of its own data are not finite: it is no judge of others"
-        )
-    rows = []
-    for name in kinds:
-        what = KINDS[name].about(run.domain)
-        say(f"{name}: {what}")
-        batches = _synthetic(name, data, chosen, seed)
-        other = _scored(run, name, batches, len(chosen))
-        made = {"made": True, "what": what}
-        rows.append(_row(name, own.energy, other, made, paired=name in OF_ITS_OWN))
-    for name, found in others.items():
-        picked = _chosen(len(found), samples, seed, name)
-        say(f"{len(picked):,} events of {name} ({found.part})")
-        other = _scored(run, name, _gathered(found.data, picked), len(picked))
-        about = {"made": False, "part": found.part, "of": len(found)}
-        if found.data.skipped:
-            about["unreadable"] = len(found.data.skipped)
-        rows.append(_row(name, own.energy, other, about))
-    held_out = {
-        "source": data.name, "split": split, "events": len(chosen), "of": len(data),
-        "sha256": own.sha256, "mean_energy": float(own.energy.mean()),
-        "energies": _quantiles(own.energy), "note": SEEN if split == "training" else None,
-    }  # fmt: skip
-    record = {
-        **about_run(run, seed, samples),
-        "interval": INTERVAL,
-        "shares": list(SHARES),
-        "held_out": {name: rounded(value) for name, value in held_out.items() if value is not None},
-        "sets": rows,
-    }
-    return Outside(keep_outside(run, record), (*kinds, *sources))
-
-
 @dataclass(frozen=True)
 class _Energies:
     """energy: float32 (N,); sha256: of the events that have them."""
@@ -204,7 +190,7 @@ class _Energies:
     sha256: str
 
 
-def _scored(run: Run, name: str, batches: Iterator[Tensor], count: int) -> _Energies:
+def _energies(run: Run, name: str, batches: Iterator[Tensor], count: int) -> _Energies:
     digest, parts = hashlib.sha256(), []
     with progress(name, count) as advance:
         for x in batches:
@@ -214,11 +200,11 @@ def _scored(run: Run, name: str, batches: Iterator[Tensor], count: int) -> _Ener
     return _Energies(torch.cat(parts), digest.hexdigest())
 
 
-def _held_out(run: Run) -> tuple[DataSet, Split]:
+def _open_held_out(run: Run) -> tuple[DataSet, Split]:
     settings = run.job.settings.data.model_copy(update={"mirror": False})
     if settings.storage == "stream":
         settings = settings.model_copy(update={"storage": "auto"})
-    data, split = judged_part(settings, lambda: open_data(settings))
+    data, split = open_judged_part(settings)
     if data.domain.shape != run.domain.shape:
         raise DataError(
             f"{data.name} has events of shape {data.domain.shape} now, and the run takes "
@@ -229,7 +215,7 @@ def _held_out(run: Run) -> tuple[DataSet, Split]:
     return data, split
 
 
-def _chosen(count: int, most: int, seed: int, name: str) -> Tensor:
+def _draw_rows(count: int, most: int, seed: int, name: str) -> Tensor:
     """At most so many rows, in an order drawn for this set: neighbours in it are unrelated."""
     generator = torch.Generator().manual_seed(place_seed(seed, "outside", name))
     return torch.randperm(count, generator=generator)[:most]
@@ -240,16 +226,38 @@ def _pieces(rows: Tensor) -> Sequence[Tensor]:
     return torch.tensor_split(rows, -(-len(rows) // AT_ONCE))
 
 
-def _gathered(data: DataSet, rows: Tensor) -> Iterator[Tensor]:
+def _batches(data: DataSet, rows: Tensor) -> Iterator[Tensor]:
     return (data.gather(piece).x.float().cpu() for piece in _pieces(rows))
+
+
+def _synthetic_row(
+    run: Run, kind: str, data: DataSet, rows: Tensor, own: Tensor, seed: int, say: Say
+) -> dict[str, Any]:
+    what = KINDS[kind].about(run.domain)
+    say(f"{kind}: {what}")
+    other = _energies(run, kind, _synthetic(kind, data, rows, seed), len(rows))
+    return _row(kind, own, other, {"made": True, "what": what}, paired=kind in PAIRED)
+
+
+def _source_row(
+    run: Run, name: str, found: PredictSet, own: Tensor, samples: int, seed: int, say: Say
+) -> dict[str, Any]:
+    rows = _draw_rows(len(found), samples, seed, name)
+    say(f"{len(rows):,} events of {name} ({found.part})")
+    other = _energies(run, name, _batches(found.data, rows), len(rows))
+    about = {"made": False, "part": found.part, "of": len(found)}
+    if found.data.skipped:
+        about["unreadable"] = len(found.data.skipped)
+    return _row(name, own, other, about)
 
 
 def _synthetic(kind: str, data: DataSet, rows: Tensor, seed: int) -> Iterator[Tensor]:
     images = len(data.domain.shape) == 3
-    ground = Ground.of(data.domain, None if images else torch.cat([*_gathered(data, rows)]))
-    for place, x in enumerate(_gathered(data, rows)):
+    points = None if images else torch.cat([*_batches(data, rows)])
+    statistics = EventStatistics.of(data.domain, points)
+    for place, x in enumerate(_batches(data, rows)):
         generator = torch.Generator().manual_seed(place_seed(seed, "outside", kind, place))
-        yield made(kind, x, ground, generator)
+        yield synthesise(kind, x, statistics, generator)
 
 
 def _row(

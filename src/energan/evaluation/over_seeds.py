@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from energan.evaluation.results import Result
+from energan.evaluation.results import Result, rounded
 from energan.inference.run import Run
 from energan.metrics.bootstrap import Interval, over_seeds
 
@@ -24,6 +24,20 @@ class OverSeeds:
     median: float
     share_of_real: float | None
 
+    def record(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {
+            "name": self.name,
+            "seeds": self.seeds,
+            "values": [rounded(value) for value in self.values],
+            "mean": rounded(self.mean),
+            "low": rounded(self.interval.low),
+            "high": rounded(self.interval.high),
+            "interval": "95% Student t over seeds",
+            "median": rounded(self.median),
+            "median_share_of_real": self.share_of_real and float(f"{self.share_of_real:.4g}"),
+        }
+
 
 def system_of(run: Run) -> str:
     """What runs of one system share: the model, its settings, data, precision, step and weights.
@@ -36,7 +50,7 @@ def system_of(run: Run) -> str:
     return json.dumps([run.job.model, settings, precision, step, run.weights], sort_keys=True)
 
 
-def over(runs: Sequence[tuple[Run, Sequence[Result]]]) -> list[OverSeeds]:
+def summarise(runs: Sequence[tuple[Run, Sequence[Result]]]) -> list[OverSeeds]:
     """For runs of one system, at least two, each metric that all of them have."""
     found = []
     for first in runs[0][1]:
@@ -57,7 +71,7 @@ def over(runs: Sequence[tuple[Run, Sequence[Result]]]) -> list[OverSeeds]:
     return found
 
 
-def grouped(runs: Sequence[Run]) -> list[list[int]]:
+def group_by_system(runs: Sequence[Run]) -> list[list[int]]:
     """Places of the runs of each system that has several, each with a seed of its own."""
     groups: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
@@ -67,18 +81,3 @@ def grouped(runs: Sequence[Run]) -> list[list[int]]:
         for places in groups.values()
         if len({runs[p].job.settings.seed for p in places}) == len(places) > 1
     ]
-
-
-def record(found: OverSeeds) -> dict[str, Any]:
-    """As JSON takes it."""
-    return {
-        "name": found.name,
-        "seeds": found.seeds,
-        "values": [float(f"{v:.6g}") for v in found.values],
-        "mean": float(f"{found.mean:.6g}"),
-        "low": float(f"{found.interval.low:.6g}"),
-        "high": float(f"{found.interval.high:.6g}"),
-        "interval": "95% Student t over seeds",
-        "median": float(f"{found.median:.6g}"),
-        "median_share_of_real": found.share_of_real and float(f"{found.share_of_real:.4g}"),
-    }

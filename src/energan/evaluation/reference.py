@@ -1,10 +1,9 @@
-"""Where scores are made: images in [0, 1] without padding, points as they are.
+"""Real data that runs are compared with: images in [0, 1] without padding, points as they are.
 
 Runs of one data set may train on it padded or in [-1, 1]; their samples are brought back before
 they are judged, so that one classifier and one reference judge all of them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,11 +51,12 @@ class View:
 
 @dataclass(frozen=True)
 class Reference:
-    """Real events to judge by, in [0, 1] and without padding.
+    """Real events to judge by; images in [0, 1] and without padding.
 
     judged: the part that samples are compared with, and `split` which it is: a test set where there
         is one, else what was held out from training.
-    training: what the run learnt from. named: whether the user named it, instead of the run's own.
+    training: what the run learnt from; settings: how both were opened. named: whether the user
+        named it, instead of the run's own.
     """
 
     judged: DataSet
@@ -64,6 +64,11 @@ class Reference:
     training: DataSet
     settings: DataSettings
     named: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many there are to judge by."""
+        return len(self.judged)
 
     def events(self, data: DataSet, count: int) -> Tensor:
         """The first `count` events, float32 (N, *event)."""
@@ -74,7 +79,7 @@ class Reference:
         return {
             "source": self.judged.name,
             "split": self.split,
-            "events": len(self.judged),
+            "events": self.count,
             "sha256": self.judged.fingerprint,
             "training_sha256": self.training.fingerprint,
         }
@@ -95,25 +100,31 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
             changes["channels"] = "grey" if domain.shape[0] == 1 else "colour"
     chosen = settings.model_copy(update=changes)
     training = open_data(chosen)
-    judged, split = judged_part(chosen, lambda: training)
+    judged, split = open_judged_part(chosen, training)
     found = Reference(judged, split, training, chosen, source is not None)
-    _check(judged.domain.shape, domain, judged.name, found.named)
+    _check_shape(judged.domain.shape, domain, judged.name, found.named)
     return found
 
 
-def judged_part(settings: DataSettings, training: Callable[[], DataSet]) -> tuple[DataSet, Split]:
-    """What runs on this data are judged by: its test part, else what `training` held out, else
-    the training events themselves. Raises DataError if that part cannot be opened."""
+def open_judged_part(
+    settings: DataSettings, training: DataSet | None = None
+) -> tuple[DataSet, Split]:
+    """What runs on this data are judged by: its test part, else what was held out, else the
+    training events themselves.
+
+    training: the training part, where it is open already. Raises DataError if the part cannot be
+    opened.
+    """
     test = open_test_part(settings)
     if test is not None:
         return test, "test"
-    whole = training()
-    if whole.held_out is not None:
-        return whole.held_out, "held-out"
-    return whole, "training"
+    training = open_data(settings) if training is None else training
+    if training.held_out is not None:
+        return training.held_out, "held-out"
+    return training, "training"
 
 
-def _check(shape: tuple[int, ...], domain: Domain, name: str, named: bool) -> None:
+def _check_shape(shape: tuple[int, ...], domain: Domain, name: str, named: bool) -> None:
     """Samples must be the reference's events, or those with some padding around."""
     ours = domain.shape
     sides = list(zip(ours, shape, strict=True)) if len(ours) == 3 == len(shape) else []

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from energan.metrics.bootstrap import Interval
+from energan.metrics.catalogue import Better, better_of
 
-Better = Literal["higher", "lower"] | None
 DIGITS = 6
 
 
@@ -14,6 +14,7 @@ DIGITS = 6
 class Result:
     """low, high: the ends of the interval that `interval` describes; None where there is none.
 
+    better: which values are; the catalogue's of this name, if not given.
     real: what real data gets in place of samples, a share of which says more than the score does.
     """
 
@@ -26,6 +27,10 @@ class Result:
     real: float | None = None
     note: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.better is None:
+            object.__setattr__(self, "better", better_of(self.name))
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it, with DIGITS significant digits."""

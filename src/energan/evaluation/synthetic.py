@@ -4,16 +4,117 @@ Images are made in [0, 1], brought to the run's range and rounded to 256 levels,
 nothing but the picture itself gives them away.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import log, pi
+from math import ceil, log, pi
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from energan.core import Domain
+
+LEVELS = 255
+
+
+@dataclass(frozen=True)
+class EventStatistics:
+    """What events are made in, per coordinate, broadcast to events: of images [0, 1], mean ½ and
+    standard deviation ¼; of points the box, the mean and the standard deviation of held-out ones.
+    """
+
+    domain: Domain
+    low: Tensor
+    high: Tensor
+    mean: Tensor
+    std: Tensor
+
+    @staticmethod
+    def of(domain: Domain, held_out: Tensor | None) -> "EventStatistics":
+        """held_out: (N, D), of points; images need none."""
+        if len(domain.shape) == 3 or held_out is None:
+            return EventStatistics(domain, *map(torch.tensor, (0.0, 1.0, 0.5, 0.25)))
+        std = held_out.std(0, correction=0)
+        return EventStatistics(domain, held_out.amin(0), held_out.amax(0), held_out.mean(0), std)
+
+
+Make = Callable[[Tensor, EventStatistics, torch.Generator], Tensor]
+"""(B, *event) held-out events, images in [0, 1] -> as many of another kind."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """images, points: what such events are, as the record tells it; None where there are none."""
+
+    make: Make
+    images: str
+    points: str | None = None
+
+    def about(self, domain: Domain) -> str | None:
+        """What events of this domain are; None if there are none of this kind."""
+        return self.images if len(domain.shape) == 3 else self.points
+
+
+def synthesise(
+    kind: str, x: Tensor, statistics: EventStatistics, generator: torch.Generator
+) -> Tensor:
+    """Events of KINDS[kind] from held-out ones x (B, *event) in the domain's range, B ≥ 2.
+
+    Float (B, *event) in that range; the generator is on the CPU and alone decides what is drawn.
+    """
+    low, high = statistics.domain.low, statistics.domain.high
+    if low is None or high is None:
+        return KINDS[kind].make(x, statistics, generator)
+    unit = ((x - low) / (high - low)).clamp(0, 1)
+    found = KINDS[kind].make(unit, statistics, generator).clamp(0, 1)
+    return (found * LEVELS).round().div(LEVELS / (high - low)).add(low)
+
+
+def _noise(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
+    return statistics.low + (statistics.high - statistics.low) * torch.rand(
+        x.shape, generator=generator
+    )
+
+
+def _gaussian(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
+    return statistics.mean + statistics.std * torch.randn(x.shape, generator=generator)
+
+
+def _constant(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
+    return torch.rand(*x.shape[:2], 1, 1, generator=generator).expand(x.shape)
+
+
+def _shuffled(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
+    """Pixels keep their colours: all channels of an image are permuted alike."""
+    flat = x.flatten(2)  # (B, C, H·W)
+    order = torch.rand(len(x), flat.shape[2], generator=generator).argsort(1)
+    return flat.gather(2, order.unsqueeze(1).expand_as(flat)).view_as(x)
+
+
+def _inverted(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
+    return 1 - x
+
+
+def _blurred(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
+    """By a Gaussian of σ = side/16 pixels, at least 1, along each axis; edges are repeated."""
+    for axis in (2, 3):
+        sigma = max(1.0, x.shape[axis] / 16)
+        reach = ceil(3 * sigma)
+        weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+        weights = weights / weights.sum()
+        rows = x.movedim(axis, -1)
+        lines = F.pad(rows.flatten(0, -2).unsqueeze(1), (reach, reach), mode="replicate")
+        x = F.conv1d(lines, weights.view(1, 1, -1)).reshape(rows.shape).movedim(-1, axis)
+    return x
+
+
+def _mixup(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
+    return (x + x.roll(1, 0)) / 2
+
+
+def _textures(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
+    return textures(x.shape, generator)
+
 
 Uniform = Tensor
 """(B, 1, 1), uniform on [0, 1), for each parameter of each image."""
@@ -37,14 +138,14 @@ def textures(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def grating(draws: Uniform, white: Tensor) -> Tensor:
     """sin(2π f u + φ) along a direction u: f of 2 to side/4 waves an image, log-uniform."""
-    across, _ = _turned(draws[0], white)
-    return (2 * pi * _waves(draws[1], white) * across + 2 * pi * draws[2]).sin()
+    across, _ = _rotated_coordinates(draws[0], white)
+    return (2 * pi * _frequencies(draws[1], white) * across + 2 * pi * draws[2]).sin()
 
 
 def checkerboard(draws: Uniform, white: Tensor) -> Tensor:
     """Squares of -1 and 1, turned and shifted: of 2 to side/4 pairs of squares along an image."""
-    across, up = _turned(draws[0], white)
-    f = 2 * pi * _waves(draws[1], white)
+    across, up = _rotated_coordinates(draws[0], white)
+    f = 2 * pi * _frequencies(draws[1], white)
     sides = (f * across + 2 * pi * draws[2]).sin() * (f * up + 2 * pi * draws[3]).sin()
     return torch.where(sides < 0, -1.0, 1.0)
 
@@ -61,7 +162,7 @@ def pink(draws: Uniform, white: Tensor) -> Tensor:
     return (noise / (2.5 * std)).clamp(-1, 1)
 
 
-def _turned(turn: Tensor, white: Tensor) -> tuple[Tensor, Tensor]:
+def _rotated_coordinates(turn: Tensor, white: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates (B, H, W) in images, turned by π·turn; the longer side has length 1."""
     height, width = white.shape[1:]
     side = max(height, width)
@@ -70,108 +171,10 @@ def _turned(turn: Tensor, white: Tensor) -> tuple[Tensor, Tensor]:
     return cos * x + sin * y, cos * y - sin * x
 
 
-def _waves(draw: Tensor, white: Tensor) -> Tensor:
+def _frequencies(draw: Tensor, white: Tensor) -> Tensor:
     """Log-uniform from 2 to a quarter of the longer side, at least 2."""
     most = max(2.0, max(white.shape[1:]) / 4)
     return (log(2) + log(most / 2) * draw).exp()
-
-
-LEVELS = 255
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What events are made in, per coordinate, broadcast to events: of images [0, 1], mean ½ and
-    standard deviation ¼; of points the box, the mean and the standard deviation of held-out ones.
-    """
-
-    domain: Domain
-    low: Tensor
-    high: Tensor
-    mean: Tensor
-    std: Tensor
-
-    @staticmethod
-    def of(domain: Domain, held_out: Tensor | None) -> "Ground":
-        """held_out: (N, D), of points; images need none."""
-        if len(domain.shape) == 3 or held_out is None:
-            return Ground(domain, *map(torch.tensor, (0.0, 1.0, 0.5, 0.25)))
-        std = held_out.std(0, correction=0)
-        return Ground(domain, held_out.amin(0), held_out.amax(0), held_out.mean(0), std)
-
-
-Make = Callable[[Tensor, Ground, torch.Generator], Tensor]
-"""(B, *event) held-out events, images in [0, 1] -> as many of another kind."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """images, points: what such events are, as the record tells it; None where there are none."""
-
-    make: Make
-    images: str
-    points: str | None = None
-
-    def about(self, domain: Domain) -> str | None:
-        """What events of this domain are; None if there are none of this kind."""
-        return self.images if len(domain.shape) == 3 else self.points
-
-
-def made(kind: str, x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    """Events of KINDS[kind] from held-out ones x (B, *event) in the domain's range, B ≥ 2.
-
-    Float (B, *event) in that range; the generator is on the CPU and alone decides what is drawn.
-    """
-    low, high = ground.domain.low, ground.domain.high
-    if low is None or high is None:
-        return KINDS[kind].make(x, ground, generator)
-    unit = ((x - low) / (high - low)).clamp(0, 1)
-    found = KINDS[kind].make(unit, ground, generator).clamp(0, 1)
-    return (found * LEVELS).round().div(LEVELS / (high - low)).add(low)
-
-
-def _noise(x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    return ground.low + (ground.high - ground.low) * torch.rand(x.shape, generator=generator)
-
-
-def _gaussian(x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    return ground.mean + ground.std * torch.randn(x.shape, generator=generator)
-
-
-def _constant(x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    return torch.rand(*x.shape[:2], 1, 1, generator=generator).expand(x.shape)
-
-
-def _shuffled(x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    """Pixels keep their colours: all channels of an image are permuted alike."""
-    flat = x.flatten(2)  # (B, C, H·W)
-    order = torch.rand(len(x), flat.shape[2], generator=generator).argsort(1)
-    return flat.gather(2, order.unsqueeze(1).expand_as(flat)).view_as(x)
-
-
-def _inverted(x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    return 1 - x
-
-
-def _blurred(x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    """By a Gaussian of σ = side/16 pixels, at least 1, along each axis; edges are repeated."""
-    for axis in (2, 3):
-        sigma = max(1.0, x.shape[axis] / 16)
-        reach = math.ceil(3 * sigma)
-        weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-        weights = weights / weights.sum()
-        rows = x.movedim(axis, -1)
-        lines = F.pad(rows.flatten(0, -2).unsqueeze(1), (reach, reach), mode="replicate")
-        x = F.conv1d(lines, weights.view(1, 1, -1)).reshape(rows.shape).movedim(-1, axis)
-    return x
-
-
-def _mixup(x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    return (x + x.roll(1, 0)) / 2
-
-
-def _textures(x: Tensor, ground: Ground, generator: torch.Generator) -> Tensor:
-    return textures(x.shape, generator)
 
 
 KINDS: dict[str, Kind] = {
@@ -190,5 +193,5 @@ KINDS: dict[str, Kind] = {
     ),
     "mixup": Kind(_mixup, "means of two held-out images", "midpoints of two held-out points"),
 }
-OF_ITS_OWN = ("shuffled", "inverted", "blurred", "mixup")
+PAIRED = ("shuffled", "inverted", "blurred", "mixup")
 """Sets whose i-th event is made of the i-th held-out one."""

@@ -13,6 +13,7 @@ from energan import metrics
 from energan.core import DataError, SettingError
 from energan.data import TagSet, open_data
 from energan.data.sources.tag_files import TagFile
+from energan.evaluation.reference import Reference
 from energan.evaluation.results import Result, with_interval
 from energan.inference.run import Run
 from energan.io.console import progress
@@ -58,7 +59,7 @@ def check_tags(run: Run) -> None:
         )
 
 
-def tags_of(run: Run, at: Path | None = None) -> TagSet:
+def open_run_tags(run: Run, at: Path | None = None) -> TagSet:
     """The features and tags that the run was trained on. at: where they are now, if moved.
 
     Raises DataError if they are not there, or not what they were.
@@ -80,9 +81,9 @@ def tags_of(run: Run, at: Path | None = None) -> TagSet:
     return data
 
 
-def fitting(file: TagFile, data: TagSet) -> TagFile:
-    """The same file. Raises DataError if its features cannot be of the same making as the data's:
-    another number of them, or of another network."""
+def check_features(file: TagFile, data: TagSet) -> None:
+    """Raise DataError if the features of `file` cannot be of the same making as the data's: another
+    number of them, or of another network."""
     assert data.file is not None
     wanted, found = data.features.shape[1], file.features.shape[1]
     if wanted != found:
@@ -92,10 +93,9 @@ def fitting(file: TagFile, data: TagSet) -> TagFile:
             f"the features of {file.path} are of another network than those that the run was "
             f"trained on: make them by energan features IMAGES --with {data.file.path}"
         )
-    return file
 
 
-def votes(run: Run, data: TagSet, features: Tensor, ballot: Ballot, seed: int) -> Votes:
+def count_votes(run: Run, data: TagSet, features: Tensor, ballot: Ballot, seed: int) -> Votes:
     """Votes (I, T) of images with these features (I, F), standardised.
 
     The latents are the same for each image, so an image's tags do not depend on the others.
@@ -114,30 +114,21 @@ def votes(run: Run, data: TagSet, features: Tensor, ballot: Ballot, seed: int) -
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Held-out images of the run's own data, `count` of them; the baselines learn from `data`."""
+class TagReference(Reference):
+    """Held-out images of the run's own data; the baselines learn from `training`."""
 
-    data: TagSet
-    count: int
+    judged: TagSet
+    training: TagSet
 
     @property
-    def kept(self) -> TagSet:
-        assert self.data.kept is not None
-        return self.data.kept
-
-    def record(self) -> dict[str, object]:
-        return {
-            "source": self.data.name,
-            "split": "held-out",
-            "events": len(self.kept.tags),
-            "sha256": self.kept.fingerprint,
-            "training_sha256": self.data.fingerprint,
-        }
+    def count(self) -> int:
+        """How many images; of each several tags are events."""
+        return len(self.judged.tags)
 
 
-def judged(run: Run, images: int) -> Judged:
+def tag_reference(run: Run) -> TagReference:
     """Raises DataError if nothing is held out, or there are too few tags to choose among."""
-    data = tags_of(run)
+    data = open_run_tags(run)
     if data.kept is None:
         raise DataError(f"{data.name}: no image with tags is held out, so there is none to score")
     if len(data.names) <= AT:
@@ -145,27 +136,28 @@ def judged(run: Run, images: int) -> Judged:
             f"{data.name} has {len(data.names)} tags: {AT} of them are a choice only if there are "
             "more; energan tag --tags names fewer"
         )
-    return Judged(data, min(images, len(data.kept.tags)))
+    return TagReference(data.kept, "held-out", data, run.job.settings.data)
 
 
-def check(run: Run, wanted: Sequence[str], reference: str | None) -> None:
+def check_measures(run: Run, measures: Sequence[str], reference: str | None) -> None:
     """Raise SettingError for a run that makes no tags, a measure that is none of tags, and for
     other data than the run's own."""
     check_tags(run)
     if reference is not None:
         raise SettingError("--reference does not apply: tags are scored on what the run held out")
-    if unfit := [name for name in wanted if name not in MEASURES]:
+    if unfit := [name for name in measures if name not in MEASURES]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run makes tags, which are scored by "
             f"{', '.join(MEASURES)}"
         )
 
 
-def scores(
+def score_tags(
     run: Run,
-    images: Judged,
+    reference: TagReference,
+    count: int,
     *,
-    wanted: Sequence[str] = (),
+    measures: Sequence[str] = (),
     seed: int = 0,
     resamples: int = 1000,
 ) -> list[Result]:
@@ -175,32 +167,32 @@ def scores(
     images, and the most frequent tags for every image; and of an oracle that knows each image's
     tags: an image with 7 tags cannot get more than 0.7 of precision at 10.
     """
-    made = at_10(run, images, seed)
+    made = _choose_tags(run, reference, count, seed)
     ballot = Ballot()
     protocol = {
         "samples": ballot.samples,
-        "nearest": ballot.words(len(images.data.names)),
-        "words": len(images.data.names),
+        "nearest": ballot.words(len(reference.training.names)),
+        "words": len(reference.training.names),
         "neighbours": NEIGHBOURS,
     }
     return [
         _result(
             name, {way: _figures(at, name) for way, at in made.items()}, protocol, seed, resamples
         )
-        for name in (list(wanted) or MEASURES)
+        for name in (list(measures) or MEASURES)
     ]
 
 
-def at_10(run: Run, images: Judged, seed: int) -> dict[str, AtK]:
-    """Way of choosing 10 tags -> precision and recall of each image."""
-    features, tags = images.kept.features[: images.count], images.kept.tags[: images.count]
-    ballot = votes(run, images.data, features, Ballot(), seed)
-    chosen = {"run": metrics.top_tags(ballot, AT), **baselines(images.data, features)}
+def _choose_tags(run: Run, reference: TagReference, count: int, seed: int) -> dict[str, AtK]:
+    """Way of choosing 10 tags -> precision and recall of each of `count` images."""
+    features, tags = reference.judged.features[:count], reference.judged.tags[:count]
+    ballot = count_votes(run, reference.training, features, Ballot(), seed)
+    chosen = {"run": metrics.top_tags(ballot, AT), **_baselines(reference.training, features)}
     figures = {way: metrics.at_k(choice, tags) for way, choice in chosen.items()}
     return {**figures, "oracle": metrics.oracle_at_k(tags, AT)}
 
 
-def baselines(data: TagSet, features: Tensor) -> dict[str, Choice]:
+def _baselines(data: TagSet, features: Tensor) -> dict[str, Choice]:
     """Way -> the 10 tags of each image (I, 10) that the training part alone gives."""
     frequency = data.tags.sum(0)
     near = metrics.neighbour_votes(
@@ -231,7 +223,7 @@ def _result(
         details[way] = float(of[way].mean())
         said.append(f"{way.replace('_', ' ')} {details[way]:.4g}")
     if len(made) < 2:
-        return Result(name, float(made.mean()), better="higher", note=", ".join(said))
+        return Result(name, float(made.mean()), note=", ".join(said))
     for way in ("tag_frequency", "nearest_neighbours"):
         more = metrics.mean_interval(made - of[way], resamples=resamples, seed=seed)
         details[f"more_than_{way}"] = [more.low, more.high]
@@ -239,4 +231,4 @@ def _result(
     found = metrics.mean_interval(made, resamples=resamples, seed=seed)
     how = f"95% bootstrap over images, {resamples} resamples"
     value, note = float(made.mean()), ", ".join(said)
-    return with_interval(name, value, found, how, better="higher", note=note, details=details)
+    return with_interval(name, value, found, how, note=note, details=details)

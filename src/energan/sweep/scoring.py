@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from energan.evaluation import classification as classes
+from energan.evaluation import classification
 from energan.evaluation.evaluate import evaluate
 from energan.evaluation.results import Result
 from energan.inference.run import Run
@@ -89,9 +89,9 @@ def _scores(run: Run, setup: Setup) -> dict[str, Any]:
     """The wanted scores by name, and what they depend on."""
     results: list[Result] = []
     found: dict[str, Any] = {"weights": run.weights, "samples": None, "extractor": None}
-    of_samples = [name for name in setup.metrics if name not in classes.NAMES]
+    of_samples = [name for name in setup.metrics if name not in classification.MEASURES]
     if len(of_samples) < len(setup.metrics):
-        results += classes.classes_of(run).results
+        results += classification.evaluate_classification(run).results
     if of_samples:
         made = evaluate(run, metrics=of_samples, samples=setup.samples)
         results += made.results

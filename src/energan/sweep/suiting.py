@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from energan.core import SettingError
 from energan.data import DataSet
 from energan.errors import describe
-from energan.evaluation.classifier import lacks
+from energan.evaluation.classifier import why_no_classifier
 from energan.evaluation.distances import MOST_PIXELS
 from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.settings import Job
@@ -44,7 +44,7 @@ def suited(job: Job, data: DataSet) -> tuple[str, ...]:
         return ("precision_at_10",)
     if not no_errors(job, data):
         return ("error",)
-    if not lacks(data):
+    if not why_no_classifier(data):
         return ("modified_inception_score", "inception_score")
     if data.modes is not None:
         return ("modes", "modes_kl", "high_quality_share")

@@ -13,7 +13,12 @@ from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings, open_data
 from energan.data.images.checksums import cache_folder
 from energan.evaluation import classifier as convnet
-from energan.evaluation.attributes import attribute_classifier, exclusive, parts_of, traits
+from energan.evaluation.attributes import (
+    are_classes,
+    attribute_classifier,
+    training_and_test,
+    traits_of,
+)
 from energan.evaluation.reference import Reference, reference_for
 
 NAMES = ("bright_left", "bright_top", "rare")
@@ -87,13 +92,13 @@ def test_classes_are_attributes_where_there_are_no_others(parts: tuple[DataSet, 
     labels = torch.arange(600) % 3
     domain = replace(training.domain, classes=3)
     plain = replace(training, attributes=None, attribute_names=None, labels=labels, domain=domain)
-    targets, names = traits(plain)
+    targets, names = traits_of(plain)
     assert names == ("0", "1", "2")
     assert torch.equal(targets.argmax(1), labels)
     assert bool((targets.sum(1) == 1).all())
-    assert traits(replace(plain, class_names=("a", "b", "c")))[1] == ("a", "b", "c")
+    assert traits_of(replace(plain, class_names=("a", "b", "c")))[1] == ("a", "b", "c")
     with pytest.raises(DataError, match="no attributes and no labels"):
-        traits(replace(plain, labels=None))
+        traits_of(replace(plain, labels=None))
 
 
 def test_a_test_part_that_tells_nothing_gives_way_to_the_held_out_one(
@@ -104,22 +109,22 @@ def test_a_test_part_that_tells_nothing_gives_way_to_the_held_out_one(
     other = replace(test, attribute_names=("x", "y", "z"))
     kept = replace(training, held_out=pictures(50, 2))
     settings = DataSettings()
-    assert parts_of(Reference(test, "test", kept, settings)) == (kept, test, "test")
+    assert training_and_test(Reference(test, "test", kept, settings)) == (kept, test, "test")
     for judged in (silent, other):
-        found = parts_of(Reference(judged, "test", kept, settings))
+        found = training_and_test(Reference(judged, "test", kept, settings))
         assert found == (kept, kept.held_out, "held-out")
-        found = parts_of(Reference(judged, "test", training, settings))
+        found = training_and_test(Reference(judged, "test", training, settings))
         assert found == (training, training, "training")
     with pytest.raises(DataError, match="no attributes and no labels"):
-        parts_of(Reference(silent, "test", silent, settings))
+        training_and_test(Reference(silent, "test", silent, settings))
 
 
 def test_it_learns_from_all_though_the_run_had_fewer() -> None:
     few = reference_for(DataSettings(limit=40), Domain((1, 8, 8), 0.0, 1.0, 10))
     assert len(few.training) == 40
-    training, test, tested_on = parts_of(few)
+    training, test, tested_on = training_and_test(few)
     whole = open_data(DataSettings(range="unit"))
     assert training.fingerprint == whole.fingerprint
     assert (test.fingerprint, tested_on) == (few.judged.fingerprint, few.split)
-    assert exclusive(training)
-    assert not exclusive(pictures(10, 0))
+    assert are_classes(training)
+    assert not are_classes(pictures(10, 0))

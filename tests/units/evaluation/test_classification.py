@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from energan.data import DataSettings, open_data
-from energan.evaluation.classification import common, may_overlap
+from energan.evaluation.classification import count_trained_on, may_overlap
 
 
 @pytest.fixture
@@ -34,5 +34,5 @@ def test_common_events_are_counted(folder: Path) -> None:
     run = SimpleNamespace(job=SimpleNamespace(settings=SimpleNamespace(data=settings)))
     whole = open_data(DataSettings(source=str(folder / "train"), held_out=0))
     assert len(whole) == 40
-    assert common(run, whole) == 30  # type: ignore[arg-type]
-    assert common(run, open_data(settings, "test")) == 0  # type: ignore[arg-type]
+    assert count_trained_on(run, whole) == 30  # type: ignore[arg-type]
+    assert count_trained_on(run, open_data(settings, "test")) == 0  # type: ignore[arg-type]

@@ -11,21 +11,26 @@ from energan.core import DataError, Domain
 from energan.data import DataSettings, open_data
 from energan.data.sources.tag_files import read_tag_file
 from energan.evaluation import attributes
-from energan.evaluation.features import Maker, maker_of, remembered, tagged_features
+from energan.evaluation.features import (
+    FeatureNetwork,
+    feature_network,
+    make_tag_file,
+    network_of_file,
+)
 
 SETTINGS = DataSettings(source="digits", limit=200)
 
 
 @pytest.fixture
-def maker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
+def maker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FeatureNetwork:
     monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path))
-    return maker_of("classifier", SETTINGS)
+    return feature_network("classifier", SETTINGS)
 
 
 def test_the_classifier_gives_features_of_the_sources_own_split(
-    maker: Maker, tmp_path: Path
+    maker: FeatureNetwork, tmp_path: Path
 ) -> None:
-    file = tagged_features(maker, SETTINGS, tmp_path / "d.npz")
+    file = make_tag_file(maker, SETTINGS, tmp_path / "d.npz")
     data = open_data(SETTINGS.model_copy(update={"range": "unit"}))
     assert data.held_out is not None
     assert file.held_out is not None
@@ -41,10 +46,12 @@ def test_the_classifier_gives_features_of_the_sources_own_split(
         np.testing.assert_array_equal(file.tags[rows].argmax(1), part.labels[order])
 
 
-def test_what_made_a_file_is_found_again_and_makes_the_same(maker: Maker, tmp_path: Path) -> None:
-    tagged_features(maker, SETTINGS, tmp_path / "d.npz").write()
+def test_what_made_a_file_is_found_again_and_makes_the_same(
+    maker: FeatureNetwork, tmp_path: Path
+) -> None:
+    make_tag_file(maker, SETTINGS, tmp_path / "d.npz").write()
     file = read_tag_file(tmp_path / "d.npz")
-    again = remembered(file)
+    again = network_of_file(file)
     assert (again.about, again.domain) == (maker.about, maker.domain)
     data = open_data(SETTINGS.model_copy(update={"range": "unit"}))
     np.testing.assert_array_equal(again(data), maker(data))
@@ -52,24 +59,26 @@ def test_what_made_a_file_is_found_again_and_makes_the_same(maker: Maker, tmp_pa
         file, about={**file.about, "extractor": {**file.about["extractor"], "sha256": "0"}}
     )
     with pytest.raises(DataError, match="has changed since"):
-        remembered(changed)
+        network_of_file(changed)
     with pytest.raises(DataError, match="does not tell what made"):
-        remembered(replace(file, about={}))
+        network_of_file(replace(file, about={}))
 
 
-def test_other_images_keep_a_split_of_their_own_and_must_fit(maker: Maker, tmp_path: Path) -> None:
+def test_other_images_keep_a_split_of_their_own_and_must_fit(
+    maker: FeatureNetwork, tmp_path: Path
+) -> None:
     g = torch.Generator().manual_seed(0)
     own = torch.randint(256, (30, 8, 8), generator=g, dtype=torch.uint8).numpy()
     np.savez(tmp_path / "own.npz", x=own)
     asked = DataSettings(source=str(tmp_path / "own.npz"), held_out=4)
-    file = tagged_features(maker, asked, tmp_path / "out.npz")
+    file = make_tag_file(maker, asked, tmp_path / "out.npz")
     assert (file.features.shape, file.names) == ((30, 128), ())
     assert file.held_out is not None
     assert file.held_out.sum() == 4
     images = torch.from_numpy(own)[:, None] / 255
     np.testing.assert_allclose(file.features, maker.network(images), atol=1e-5)
     with pytest.raises(DataError, match="holds points"):
-        tagged_features(maker, DataSettings(source="ring"), tmp_path / "r.npz")
+        make_tag_file(maker, DataSettings(source="ring"), tmp_path / "r.npz")
     wide = replace(maker, domain=Domain((1, 8, 16), 0.0, 1.0))
     with pytest.raises(DataError, match=r"shape \(1, 8, 8\), and the network takes \(1, 8, 16\)"):
-        tagged_features(wide, asked, tmp_path / "w.npz")
+        make_tag_file(wide, asked, tmp_path / "w.npz")

@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from energan.core import Domain, SettingError
-from energan.evaluation import latent_arithmetic as sums
-from energan.evaluation.latent_arithmetic import Rate, parse_concept, sureness, wanted_of
+from energan.evaluation import latent_arithmetic
+from energan.evaluation.latent_arithmetic import (
+    SuccessRate,
+    concept_margin,
+    parse_concept,
+    target_concept,
+)
 from energan.inference import latents
 
 NAMES = ("Smiling", "Male", "Eyeglasses", "-odd")
@@ -33,28 +38,31 @@ def test_what_is_wanted_is_the_sum_where_it_is_yes_or_no(values: tuple[bool, boo
     a, b, c = ({"Male": value} for value in values)
     total = values[0] - values[1] + values[2]
     if total in (0, 1):
-        assert wanted_of(a, b, c) == {"Male": bool(total)}
+        assert target_concept(a, b, c) == {"Male": bool(total)}
     else:
         with pytest.raises(SettingError, match="neither yes nor no"):
-            wanted_of(a, b, c)
+            target_concept(a, b, c)
 
 
 def test_what_one_concept_alone_names_stays_and_what_b_shares_goes() -> None:
-    assert wanted_of({"7": True}, {"1": True}, {"1": True}) == {"7": True}
-    assert wanted_of({"Male": True}, {}, {"Smiling": False}) == {"Male": True, "Smiling": False}
-    smile = wanted_of({"Smiling": True}, {"Smiling": False}, {"Male": True})
+    assert target_concept({"7": True}, {"1": True}, {"1": True}) == {"7": True}
+    assert target_concept({"Male": True}, {}, {"Smiling": False}) == {
+        "Male": True,
+        "Smiling": False,
+    }
+    smile = target_concept({"Smiling": True}, {"Smiling": False}, {"Male": True})
     assert smile == {"Smiling": True, "Male": True}
-    young = wanted_of({"Smiling": True}, {"Male": True}, {"Young": True})
+    young = target_concept({"Smiling": True}, {"Male": True}, {"Young": True})
     assert young == {"Smiling": True, "Male": False, "Young": True}
     with pytest.raises(SettingError, match="nothing to look for"):
-        wanted_of({"1": True}, {"1": True}, {})
+        target_concept({"1": True}, {"1": True}, {})
     with pytest.raises(SettingError, match="nothing to look for"):
-        wanted_of({"1": True}, {}, {"1": False})  # they disagree, and b is silent
+        target_concept({"1": True}, {}, {"1": False})  # they disagree, and b is silent
 
 
 def test_sureness_is_the_least_margin() -> None:
     logits = torch.tensor([[2.0, -3.0, 0.5, 0.0], [-1.0, -3.0, 9.0, 0.0], [4.0, 0.1, 9.0, 0.0]])
-    found = sureness(logits, NAMES, {"Smiling": True, "Male": False})
+    found = concept_margin(logits, NAMES, {"Smiling": True, "Male": False})
     torch.testing.assert_close(found, torch.tensor([2.0, -1.0, -0.1]))
 
 
@@ -64,7 +72,7 @@ def test_the_interval_is_wilsons(draws: int, data: st.DataObject) -> None:
     p, z = hits / draws, 1.959963984540054
     middle = (p + z * z / (2 * draws)) / (1 + z * z / draws)
     half = z / (1 + z * z / draws) * math.sqrt(p * (1 - p) / draws + z * z / (4 * draws**2))
-    low, high = Rate(hits, draws).interval
+    low, high = SuccessRate(hits, draws).interval
     assert low == pytest.approx(max(middle - half, 0), abs=1e-9)
     assert high == pytest.approx(min(middle + half, 1), abs=1e-9)
 
@@ -95,7 +103,7 @@ def perfect(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(latents, "draw", drawn)
     monkeypatch.setattr(latents, "generate", lambda run, z: z)
-    monkeypatch.setattr(sums, "check", lambda run: None)
+    monkeypatch.setattr(latent_arithmetic, "check_latents", lambda run: None)
     return Perfect()
 
 
@@ -104,11 +112,13 @@ A, B, C = {"Smiling": True, "Male": False}, {"Smiling": False, "Male": False}, {
 }  # fmt: skip
 
 
-def found(run: Any, **options: Any) -> sums.Found:
+def found(run: Any, **options: Any) -> latent_arithmetic.ArithmeticResult:
     view = cast(Any, lambda x: x)
-    wanted = wanted_of(A, B, C)
+    wanted = target_concept(A, B, C)
     assert wanted == {"Smiling": True, "Male": True}
-    return sums.arithmetic(run, cast(Any, Directions()), view, (A, B, C), wanted, **options)
+    return latent_arithmetic.latent_arithmetic(
+        run, cast(Any, Directions()), view, (A, B, C), wanted, **options
+    )
 
 
 def test_where_attributes_are_directions_the_sum_has_what_is_wanted(perfect: Any) -> None:
@@ -129,7 +139,7 @@ def test_where_attributes_are_directions_the_sum_has_what_is_wanted(perfect: Any
 def test_the_picture_shows_the_surest_and_draws_take_others(perfect: Any) -> None:
     made = found(perfect, candidates=400, pick=2)
     z = latents.draw(perfect, 400)
-    sure = sureness(z[:, :2], Directions.names, A)
+    sure = concept_margin(z[:, :2], Directions.names, A)
     torch.testing.assert_close(made.chosen[0], z[sure.argsort(descending=True)[:2]])
     assert found(perfect, candidates=400, pick=2).result == made.result
     few = found(perfect, candidates=400, pick=2, among=2, draws=20, noise=0)
@@ -150,10 +160,10 @@ def test_names_that_differ_in_case_alone_are_told_apart() -> None:
 def test_of_two_classes_an_image_is_only_one() -> None:
     three, five, eight = ({name: True} for name in "358")
     both = {"3": True, "5": False, "8": True}  # attributes may well be both
-    assert wanted_of(three, five, eight) == both
+    assert target_concept(three, five, eight) == both
     with pytest.raises(SettingError, match="one class: say which is wanted"):
-        wanted_of(three, five, eight, exclusive=True)
-    assert wanted_of(three, five, five, exclusive=True) == {"3": True}
+        target_concept(three, five, eight, exclusive=True)
+    assert target_concept(three, five, five, exclusive=True) == {"3": True}
 
 
 @pytest.mark.parametrize(
@@ -170,6 +180,6 @@ def test_samples_that_are_not_of_z_alone_are_refused(
     monkeypatch.setattr(latents, "draw", lambda run, count: torch.zeros(count, 3))
     plain = {"classes": None, "given": None, "domain": Domain((1, 8, 8)), "path": "run"}
     job = SimpleNamespace(model="dcgan")
-    sums.check(cast(Any, SimpleNamespace(job=job, **plain)))
+    latent_arithmetic.check_latents(cast(Any, SimpleNamespace(job=job, **plain)))
     with pytest.raises(SettingError, match=says):
-        sums.check(cast(Any, SimpleNamespace(job=job, **{**plain, **changes})))
+        latent_arithmetic.check_latents(cast(Any, SimpleNamespace(job=job, **{**plain, **changes})))

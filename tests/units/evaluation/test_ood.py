@@ -118,7 +118,7 @@ def test_other_extractors_have_entries_of_their_own(digits: Run, tmp_path: Path)
             "complete": False, "reference": None,
             "metrics": [{"name": "frechet_distance", "value": value}],
         }  # fmt: skip
-        metrics_file.keep(run, record)
+        metrics_file.write_evaluation(run, record)
     found = {
         e["extractor"]["sha256"]: e["metrics"][0]["value"]
         for e in metrics_file.read(tmp_path).evaluations

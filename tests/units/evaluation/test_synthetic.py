@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from energan.core import Domain
-from energan.evaluation.synthetic import KINDS, Ground, checkerboard, grating, made, pink, textures
+from energan.evaluation.synthetic import (
+    KINDS,
+    EventStatistics,
+    checkerboard,
+    grating,
+    pink,
+    synthesise,
+    textures,
+)
 
 domains = st.builds(
     lambda channels, height, width, signed: Domain(
@@ -33,7 +41,9 @@ def images(domain: Domain, count: int, seed: int) -> Tensor:
 
 def of(kind: str, x: Tensor, domain: Domain, seed: int = 0) -> Tensor:
     held_out = x if len(domain.shape) == 1 else None
-    return made(kind, x, Ground.of(domain, held_out), torch.Generator().manual_seed(seed))
+    return synthesise(
+        kind, x, EventStatistics.of(domain, held_out), torch.Generator().manual_seed(seed)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,7 +12,7 @@ from energan.core import DataError, Domain, Model, SettingError
 from energan.data.dataset import DataSet
 from energan.data.few_label_batches import LabelledFeed
 from energan.data.inference import PredictSet
-from energan.evaluation.attributes import traits
+from energan.evaluation.attributes import traits_of
 from energan.experiment.build import loop_of
 from energan.experiment.resume import resume
 from energan.experiment.settings import load
@@ -147,7 +147,7 @@ def test_an_event_without_a_label_is_of_no_side_and_tells_no_trait() -> None:
     assert sides is not None
     assert sides[SOME == -1].unique().tolist() == [NEITHER]
     assert sides[:3].tolist() == [ANOMALOUS, ANOMALOUS, NORMAL]
-    tags, _ = traits(data, partly=True)
+    tags, _ = traits_of(data, partly=True)
     assert torch.equal(tags.sum(1) == 0, SOME == -1)
     with pytest.raises(DataError, match="21 events of points have no label"):
-        traits(data)
+        traits_of(data)

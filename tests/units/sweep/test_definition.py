@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from energan.core import Domain, SettingError
 from energan.data import DataSet
-from energan.evaluation.evaluate import wanted_measures
+from energan.evaluation.evaluate import parse_metrics
 from energan.experiment.settings import load
 from energan.sweep import SWEEPS
 from energan.sweep.definition import find
@@ -293,7 +293,7 @@ def test_what_suits_the_data_ranks_the_trials(recipe: str, data: DataSet, first:
     assert names[0] == first
     assert names == ranking(names)
     if first != "error":
-        assert wanted_measures(names)
+        assert parse_metrics(names)
 
 
 def test_labels_that_are_of_some_images_only_make_no_classifier() -> None:

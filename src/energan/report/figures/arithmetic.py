@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from energan.core import Domain
-from energan.evaluation.latent_arithmetic import Found
+from energan.evaluation.latent_arithmetic import ArithmeticResult
 from energan.io.files import aside
 from energan.io.pictures import to_uint8
 
@@ -15,7 +15,9 @@ SIDE = 0.9
 """Inches of an image."""
 
 
-def draw(path: Path, found: Found, domain: Domain, titles: tuple[str, str, str, str]) -> Path:
+def draw(
+    path: Path, found: ArithmeticResult, domain: Domain, titles: tuple[str, str, str, str]
+) -> Path:
     """Three columns of what was averaged, its average below, framed; right of it a − b + c, framed,
     among its neighbours. titles: of a, b, c and what is wanted, as they are to be read."""
     pick = found.chosen.shape[1]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from energan.data import DataSet, open_data
-from energan.evaluation.neighbours import among
+from energan.evaluation.neighbours import nearest_events
 from energan.inference import latents
 from energan.inference.run import Run
 from energan.io.pictures import grid
@@ -53,7 +53,7 @@ def neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     rows = -(-count // across)
     x = run.sample(rows * across, seed=options.seed)
     data = open_data(run.job.settings.data)
-    distances, nearest = among(x[across - 1 :: across], data, 1, MOST)
+    distances, nearest = nearest_events(x[across - 1 :: across], data, 1, MOST)
     found = data.gather(nearest[:, 0]).x.float().cpu()
     return Drawing(
         _framed(x, found, across, run),

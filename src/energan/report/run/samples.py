@@ -10,7 +10,7 @@ from torch import Tensor
 
 from energan.core import Domain, Scored
 from energan.data import DataSet
-from energan.evaluation.neighbours import among
+from energan.evaluation.neighbours import nearest_events
 from energan.inference import latents
 from energan.inference.run import Run
 from energan.io import pictures
@@ -92,7 +92,7 @@ def draw_interpolations(run: Run, seed: int = 0) -> list[Picture]:
 def draw_neighbours(x: Tensor, data: DataSet, domain: Domain) -> list[Picture]:
     """Samples, each above its nearest training images."""
     queries = x[:COMPARED]
-    distances, rows = among(queries, data, NEAREST)
+    distances, rows = nearest_events(queries, data, NEAREST)
     shown = min(QUERIES, len(queries))
     real = data.gather(rows[:shown].T.flatten()).x.cpu()  # (K, Q) flattened: a row for each rank
     image = _stacked([_grid(x[:shown], domain, shown), _grid(real, domain, shown)])
@@ -102,7 +102,7 @@ def draw_neighbours(x: Tensor, data: DataSet, domain: Domain) -> list[Picture]:
     )
     if data.held_out is not None and len(data.held_out) > 1:
         rows = torch.arange(min(COMPARED, len(data.held_out)))
-        held_out, _ = among(data.held_out.gather(rows).x.cpu(), data, 1)
+        held_out, _ = nearest_events(data.held_out.gather(rows).x.cpu(), data, 1)
         says += f", of held-out images {_median(held_out)}: far less would mean copies"
     return [encode_image("neighbours", "Nearest training images", says + ".", image)]
 

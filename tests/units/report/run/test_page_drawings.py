@@ -8,7 +8,7 @@ import torch
 
 from energan.core import Domain
 from energan.data.dataset import DataSet
-from energan.evaluation.neighbours import among
+from energan.evaluation.neighbours import nearest_events
 from energan.inference import latents
 from energan.io.text import number
 from energan.report import html
@@ -45,7 +45,7 @@ def test_neighbours_are_those_of_the_whole_set_by_rows_of_it(
     data = DataSet("images", events, Domain((1, 8, 8), -1.0, 1.0))
     real = data.gather(torch.arange(95)).x
     queries = real[[7, 90]] + 0.01
-    distances, rows = among(queries, data, 3)
+    distances, rows = nearest_events(queries, data, 3)
     expected = torch.cdist(queries.flatten(1), real.flatten(1)).topk(3, largest=False)
     assert rows[:, 0].tolist() == [7, 90]
     assert torch.equal(rows, expected.indices)
