@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from energan.core import Domain
+from energan.core import Domain, SettingError
 from energan.io.files import aside
 from energan.io.pictures import to_uint8
 
@@ -35,6 +35,23 @@ def saliency(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(energy(x).sum(), x)
     found: Tensor = torch.linalg.vector_norm(gradient, dim=1).cpu()
     return found
+
+
+def heatmap(
+    x: Tensor, energy: Callable[[Tensor], Tensor], reconstruction: Tensor | None, at_once: int
+) -> Tensor:
+    """(B, H, W), on the CPU: the squared error, or the saliency where there is no reconstruction.
+
+    energy: x (B, C, H, W) -> U (B,), of `at_once` images. Raises SettingError for points.
+    """
+    if x.dim() != 4:
+        raise SettingError(
+            f"heat maps are of images: the run's events are {tuple(x.shape[1:])}; `score` takes "
+            "those"
+        )
+    if reconstruction is not None:
+        return squared_error(x.float().cpu(), reconstruction)
+    return torch.cat([saliency(energy, part) for part in x.split(at_once)])
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from energan.core import DataError, Domain, Scored
+from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings
 from energan.data.inference import PredictSet, open_images
 from energan.inference.conditions import AT_ONCE
+from energan.inference.outputs import Score, collect
 from energan.io.console import progress
 from energan.io.files import write_atomically
 
 COLUMNS = ("file", "label", "probability")
-
-Score = Callable[[Tensor], Scored]
-"""x (B, *event) -> what an energy that also classifies says of it, with logits (B, K)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +41,9 @@ class ClassProbabilities:
         return self.probabilities.amax(1)
 
 
-@torch.no_grad()
 def classify(score: Score, x: Tensor) -> ClassProbabilities:
     """The classes of x (B, *event), some at a time. Raises DataError if outputs are not finite."""
-    parts = [score(part).logits for part in x.split(AT_ONCE)]
-    logits = torch.cat([part.float().cpu() for part in parts if part is not None])
+    logits = collect(score, x, lambda scored: scored.logits)
     strange = int((~logits.isfinite().all(1)).sum())
     if strange:
         raise DataError(

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from energan.core import Domain, Energy, SettingError, StepRule, Sum
-from energan.inference.conditions import Conditions, check_events, events_at_once
+from energan.data import DataSet
+from energan.inference.conditions import AT_ONCE, Conditions, check_events, events_at_once
+from energan.io.console import progress
 from energan.samplers.dynamics import Function, potential
 from energan.training.device import Device
 
@@ -64,15 +66,27 @@ class TrainedEnergy(ABC):
             parts.append(u(part.to(device, torch.float32)).float().cpu())
         return torch.cat(parts)
 
+    def energies(self, data: DataSet, told: str = "energies") -> Tensor:
+        """U of a data set's events, float (N,), in chunks; a bar tells how far it is."""
+        parts = []
+        with progress(told, len(data)) as advance:
+            for rows in torch.arange(len(data)).split(AT_ONCE):
+                batch = data.gather(rows)
+                parts.append(
+                    self.energy(batch.x, batch.condition if self.conditions.shape else None)
+                )
+                advance(len(rows))
+        return torch.cat(parts)
+
     def potential(self, condition: Tensor | None = None) -> Function:
         """U(x) (B,) of x (B, *event) on the energy's device, with its gradient in x.
 
         condition: as `energy` takes it, one for each x; without labels U is the least over them.
         """
         if condition is not None or self.conditions.shape:
-            condition = self.conditions.check(0 if condition is None else len(condition), condition)
-        given = None if condition is None else condition.to(self.engine.device)
-        return potential(self.energy_network, given)
+            count = 0 if condition is None else len(condition)
+            condition = self.conditions.check(count, condition, self.engine.device)
+        return potential(self.energy_network, condition)
 
     def __add__(self, other: "TrainedEnergy") -> "RunSum":
         """The sum of the two energies. Raises SettingError if they are of different events."""

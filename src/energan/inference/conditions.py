@@ -21,16 +21,18 @@ class Conditions:
     classes: int | None = None
     shape: tuple[int, ...] | None = None
 
-    def check(self, count: int, condition: Tensor | None) -> Tensor | None:
-        """The conditions (count, ...) of as many events, on the CPU; None if the model takes none.
+    def check(
+        self, count: int, condition: Tensor | None, device: torch.device | str = "cpu"
+    ) -> Tensor | None:
+        """The conditions (count, ...) of as many events; None if the model takes none.
 
         Labels that are not given are the classes in turn. Raises SettingError for what does not
         fit, and for tensors that are not given.
         """
         if self.shape is not None:
-            return self._tensors(count, self.shape, condition)
+            return self._tensors(count, self.shape, condition).to(device)
         if self.classes is not None:
-            return self._labels(count, self.classes, condition)
+            return self._labels(count, self.classes, condition).to(device)
         if condition is not None:
             raise SettingError(
                 f"the model {self.model} takes no condition (given {describe(condition)}): leave "

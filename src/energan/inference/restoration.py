@@ -62,18 +62,7 @@ def restore(
     Raises SettingError if neither `unknown` nor `noise_std` says what to restore, DataError if x
     does not fit the run.
     """
-    check_alike(runs_of([run]))
-    if unknown is None and noise_std is None:
-        raise SettingError(
-            "nothing to restore: say which pixels are unknown, or how noisy they are"
-        )
-    if noise_std is not None and not 0 < noise_std < float("inf"):
-        raise SettingError(f"noise_std {noise_std:g}: it must be more than 0")
-    if x.shape[1:] != torch.Size(run.domain.shape) or not x.is_floating_point():
-        raise DataError(
-            f"restoring needs float events of shape {run.domain.shape}: given {x.dtype}, "
-            f"{tuple(x.shape)}"
-        )
+    _check(run, x, unknown, noise_std)
     x = x.detach().float().cpu()
     hidden = torch.zeros_like(x, dtype=torch.bool)
     if unknown is not None:
@@ -98,6 +87,21 @@ def restore(
             parts.append(made.float().cpu())
     restored = torch.cat(parts)
     return Restoration(begun, restored, run.energy(begun, labels), run.energy(restored, labels))
+
+
+def _check(run: TrainedEnergy, x: Tensor, unknown: Tensor | None, noise_std: float | None) -> None:
+    check_alike(runs_of([run]))
+    if unknown is None and noise_std is None:
+        raise SettingError(
+            "nothing to restore: say which pixels are unknown, or how noisy they are"
+        )
+    if noise_std is not None and not 0 < noise_std < float("inf"):
+        raise SettingError(f"noise_std {noise_std:g}: it must be more than 0")
+    if x.shape[1:] != torch.Size(run.domain.shape) or not x.is_floating_point():
+        raise DataError(
+            f"restoring needs float events of shape {run.domain.shape}: given {x.dtype}, "
+            f"{tuple(x.shape)}"
+        )
 
 
 class _Within:

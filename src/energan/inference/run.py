@@ -1,5 +1,6 @@
 """A run on disk, as the user holds it."""
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,19 @@ from torch import Tensor
 
 from energan.anomaly import calibration as calibrations
 from energan.anomaly.calibration import FPR, Calibration, Network, Scores
-from energan.anomaly.heatmaps import saliency, squared_error
+from energan.anomaly.heatmaps import heatmap
 from energan.anomaly.normal_data import Normal, normal_events
-from energan.core import Context, Randomness, Scored, SettingError, StepRule, attach
+from energan.core import (
+    Context,
+    Energy,
+    Randomness,
+    Sampler,
+    Scored,
+    SettingError,
+    State,
+    StepRule,
+    attach,
+)
 from energan.core.schedules import parse
 from energan.data import DataSet
 from energan.energies.least_over_labels import UnderAnyLabel
@@ -20,7 +31,7 @@ from energan.inference.checkpoints import Weights, load_networks, read_checkpoin
 from energan.inference.classification import ClassProbabilities, classify, classify_data
 from energan.inference.composition import TrainedEnergy
 from energan.inference.conditions import AT_ONCE, Conditions, check_events, events_at_once
-from energan.io.console import progress
+from energan.inference.outputs import collect
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential
 from energan.training import checkpoint as checkpoints
@@ -51,14 +62,17 @@ class Run(TrainedEnergy):
         self.folder = RunFolder(path)
         self.config = self.folder.read_config()
         self.job, self.domain, model = networks_of(self.folder)
-        asked = EngineSettings(device=device, precision="32")
-        self.engine = choose(asked, switches=False)  # the caller's threads are the caller's
+        # without switches: the caller's threads are the caller's
+        self.engine = choose(EngineSettings(device=device, precision="32"), switches=False)
         self.asked = checkpoint
         keep_best = self.job.settings.output.keep_best
         stored, self.warnings = read_checkpoint(self.folder, checkpoint, keep_best)
         self.checkpoint, self._meta = stored.path, stored.meta
         self.weights = load_networks(self.folder, stored, model.energy, model.sampler, weights)
-        self._hyper = model.hyper
+        self._hyper = {
+            name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
+            for name, value in model.hyper.items()
+        }
         self.classifies = model.labelled > 0
         labels = self.domain.classes if model.conditional and not self.given else None
         self.conditions = Conditions(self.job.model, labels, self.given)
@@ -109,37 +123,17 @@ class Run(TrainedEnergy):
         conditions = self.conditions.check(count, condition)
         randomness = Randomness([seed], self.engine.device)
         attach(self.sampler, randomness)
-        hyper = {
-            name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
-            for name, value in self._hyper.items()
-        }
-        parts, chunk = [], events_at_once(conditions)
-        if self.sampler.samples_at_once:
-            chunk = count
-        for start in range(0, count, chunk):
-            context = Context(self.step, hyper, randomness.at("sample", start))
-            part = conditions
-            if conditions is not None:
-                part = conditions[start : start + chunk].to(self.engine.device)
-            made = self.sampler.sample(
-                self.energy_network, min(chunk, count - start), part, self._state, context
+        made = _draw(
+            self.sampler, self.energy_network, count, conditions, self._state,
+            lambda start: Context(self.step, self._hyper, randomness.at("sample", start)),
+        )  # fmt: skip
+        if made is None:
+            tells = "; it tells classes: energan classify RUN IMAGES" if self.classifies else ""
+            raise SettingError(
+                f"{self.path}: the model {self.job.model} makes no samples{tells}; chains can "
+                "follow its energy: energan sample RUN --chains 64"
             )
-            if made is None:
-                raise SettingError(
-                    f"{self.path}: the model {self.job.model} makes no samples{self._instead}"
-                )
-            parts.append(made.x.float().cpu())
-        return torch.cat(parts)
-
-    def energies(self, data: DataSet, told: str = "energies") -> Tensor:
-        """U of a data set's events, float (N,), in chunks; a bar tells how far it is."""
-        parts = []
-        with progress(told, len(data)) as advance:
-            for rows in torch.arange(len(data)).split(AT_ONCE):
-                batch = data.gather(rows)
-                parts.append(self.energy(batch.x, batch.condition if self.given else None))
-                advance(len(rows))
-        return torch.cat(parts)
+        return made
 
     # --- classes ----------------------------------------------------------------------------------
 
@@ -190,8 +184,7 @@ class Run(TrainedEnergy):
         """
         if self.sampler.rule is None:
             return None
-        labels = self.conditions.check(count, condition)
-        labels = None if labels is None else labels.to(self.engine.device)
+        labels = self.conditions.check(count, condition, self.engine.device)
         draws = Randomness([seed], self.engine.device).at("replayed")
         chains = self.sampler.replayed(self._state, count, labels, draws)
         return None if chains is None else chains.float().cpu()
@@ -250,15 +243,8 @@ class Run(TrainedEnergy):
         the saliency, the norm over channels of its gradient. SettingError for points.
         """
         check_events(x, self.domain)
-        if x.dim() != 4:
-            raise SettingError(
-                f"heat maps are of images: the run's events are {self.domain.shape}; `score` takes "
-                "those"
-            )
-        if self.reconstructs:
-            return squared_error(x.float().cpu(), self.reconstruct(x))
-        u = potential(self.energy_network)
-        return torch.cat([saliency(u, part.to(self.engine.device)) for part in x.split(AT_ONCE)])
+        made = self.reconstruct(x) if self.reconstructs else None
+        return heatmap(x.to(self.engine.device), potential(self.energy_network), made, AT_ONCE)
 
     # --- what the energy makes beside -------------------------------------------------------------
 
@@ -269,7 +255,6 @@ class Run(TrainedEnergy):
             return False
         return self._score(torch.zeros(1, *self.domain.shape)).reconstruction is not None
 
-    @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Dec(Enc(x)), float (B, *event). SettingError if the energy has no reconstruction."""
         check_events(x, self.domain)
@@ -278,22 +263,21 @@ class Run(TrainedEnergy):
                 f"the model {self.job.model} has no reconstruction: its energy is no "
                 "auto-encoder's; use a run of one (ebgan, ebgan_conv)"
             )
-        parts = [self._score(part).reconstruction for part in x.split(AT_ONCE)]
-        return torch.cat([part.float().cpu() for part in parts if part is not None])
+        return collect(self._score, x, lambda scored: scored.reconstruction)
 
     def check_encodes(self) -> None:
         """Raise SettingError if the energy has no encoder whose code of an event stands alone."""
-        lacking = "its energy has no encoder"
         if self.given:
             lacking = "its energy is of an event and the condition that it comes with"
-        elif self._score(torch.zeros(1, *self.domain.shape)).code is not None:
+        elif self._score(torch.zeros(1, *self.domain.shape)).code is None:
+            lacking = "its energy has no encoder"
+        else:
             return
         raise SettingError(
             f"{self.path}: the model {self.job.model} gives no features: {lacking}; use a run of "
             "an auto-encoder (ebgan, ebgan_conv)"
         )
 
-    @torch.no_grad()
     def code(self, x: Tensor) -> Tensor:
         """The encoder's output for x (B, *event), float (B, S), feature maps flattened.
 
@@ -301,16 +285,31 @@ class Run(TrainedEnergy):
         """
         check_events(x, self.domain)
         self.check_encodes()
-        codes = [self._score(part).code for part in x.split(AT_ONCE)]
-        return torch.cat([part.float().cpu() for part in codes if part is not None])
-
-    @property
-    def _instead(self) -> str:
-        """What a run can do that makes no samples."""
-        return (
-            "; it tells classes: energan classify RUN IMAGES" if self.classifies else ""
-        ) + "; chains can follow its energy: energan sample RUN --chains 64"
+        return collect(self._score, x, lambda scored: scored.code)
 
     def _score(self, x: Tensor) -> Scored:
         x = x.to(self.engine.device, torch.float32)
         return self.energy_network(x, stream="eval")  # type: ignore[no-any-return]
+
+
+def _draw(
+    sampler: Sampler,
+    energy: Energy,
+    count: int,
+    conditions: Tensor | None,
+    state: State,
+    context_at: Callable[[int], Context],
+) -> Tensor | None:
+    """`count` finished samples, some at a time, on the CPU; None if the sampler makes none."""
+    chunk = count if sampler.samples_at_once else events_at_once(conditions)
+    parts = []
+    for start in range(0, count, chunk):
+        context = context_at(start)
+        part = conditions
+        if conditions is not None:
+            part = conditions[start : start + chunk].to(context.generator.device)
+        made = sampler.sample(energy, min(chunk, count - start), part, state, context)
+        if made is None:
+            return None
+        parts.append(made.x.float().cpu())
+    return torch.cat(parts)
