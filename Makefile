@@ -48,7 +48,7 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 
 bench: .venv/.dev
-	PYTHONPATH=tests $(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/training.py
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from energan.data import open_data
-from energan.experiment import build as assembly
+from energan.experiment import build
 from energan.experiment.cohort import jobs_of
 from energan.experiment.settings import Job, load
 from energan.training.device import choose
@@ -45,7 +45,7 @@ def job_of(case: str, threads: int, device: str) -> Job:
 def loop_of(job: Job, seeds: int) -> Loop:
     engine = choose(job.settings.engine)
     data = open_data(job.settings.data).to(engine.device)
-    return assembly.assemble(job, data, engine, [own.settings.seed for own in jobs_of(job, seeds)])
+    return build.assemble(job, data, engine, [own.settings.seed for own in jobs_of(job, seeds)])
 
 
 def timed(loop: Loop, steps: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from energan.cli import main as cli
+from energan.cli.main import main as energan
 from energan.io.run_folder import RunFolder
 
 WILD = (
@@ -67,7 +67,7 @@ def main() -> None:
             for name, more in (("without the guard", WITHOUT), ("with it", "")):
                 folder = RunFolder(Path(place) / f"{name} {seed}")
                 words = ["train", *WILD.split(), *more.split(), "--seed", str(seed)]
-                code = cli.main([*words, "--out", str(folder.path)])
+                code = energan([*words, "--out", str(folder.path)])
                 found["runs"].append(
                     {"guard": not more, "seed": seed, "exit": code, **told(folder)}
                 )

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ class Plain(nn.Module):
         maps = self.enter(x)
         for block in self.body:
             maps = block(maps)
-        return self.out(F.leaky_relu(maps, 0.2).sum((2, 3)))
+        energy: Tensor = self.out(F.leaky_relu(maps, 0.2).sum((2, 3)))
+        return energy
 
 
 def pair(placed: Callable[[nn.Module], nn.Module]) -> tuple[nn.Module, nn.Module]:
@@ -115,7 +117,7 @@ def ways(network: nn.Module, plain: nn.Module) -> dict[str, Callable[[Tensor, in
     """The plain loop, what is done about it one thing after the other, and what comes out."""
     in_order, last = Plain(), torch.channels_last
     in_order.load_state_dict(plain.state_dict())
-    in_order.to(memory_format=last).requires_grad_(False)
+    in_order.to(memory_format=last).requires_grad_(False)  # type: ignore[call-overload]
     still = Plain()
     still.load_state_dict(plain.state_dict())
     still.requires_grad_(False)
@@ -139,6 +141,11 @@ def differences(network: nn.Module, plain: nn.Module, x: Tensor) -> dict[str, li
     A value near 0 that falls on the other side of LeakyReLU changes its image's gradient by some
     thousandths, whatever computes it: so the median is what tells.
     """
+
+    def energies(net: nn.Module, x: Tensor) -> Tensor:
+        found: Tensor = net(x).squeeze(1)
+        return found
+
     exact = Plain().double()
     exact.load_state_dict(plain.state_dict())
     nets = {"plain": plain, "energan": network, "exact": exact}
@@ -147,7 +154,7 @@ def differences(network: nn.Module, plain: nn.Module, x: Tensor) -> dict[str, li
         for name, net in nets.items():
             training, _ = net.training, net.eval()
             at = x.double() if name == "exact" else x
-            found[name] = value_and_gradient(lambda x, net=net: net(x).squeeze(1), at)[1].flatten(1)
+            found[name] = value_and_gradient(partial(energies, net), at)[1].flatten(1)
             net.train(training)
     right = found.pop("exact")
     return {k: ((v - right).norm(dim=1) / right.norm(dim=1)).tolist() for k, v in found.items()}

@@ -49,7 +49,7 @@ class PlainLadder(nn.Module):
         return layers, h
 
     def decode(self, layers: list[Tensor], logits: Tensor) -> Tensor:
-        u = logits.softmax(1)
+        u = guess = logits.softmax(1)
         for i in reversed(range(len(layers))):
             u = (u - u.mean(0)) / torch.sqrt(u.var(0, unbiased=False) + 1e-5)
             a = self.numbers[i]

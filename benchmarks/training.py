@@ -22,10 +22,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from energan.data import open_data
-from energan.experiment import build as assembly
+from energan.experiment import build
 from energan.experiment.settings import Job, load
 from energan.training.device import Device, choose
-from support.plain_ladder import plain_ladder
+from plain_ladder import plain_ladder
 
 
 class PlainMaxout(nn.Module):
@@ -34,7 +34,8 @@ class PlainMaxout(nn.Module):
         self.linear, self.pieces = nn.Linear(inputs, units * pieces), pieces
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.linear(x).view(len(x), -1, self.pieces).max(-1).values
+        pieces: torch.Tensor = self.linear(x).view(len(x), -1, self.pieces)
+        return pieces.max(-1).values
 
 
 def plain_generator(hidden: tuple[int, ...], norm: bool, last: nn.Module, out: int) -> nn.Module:
@@ -126,7 +127,8 @@ class PlainBlogGenerator(nn.Module):
         )  # fmt: skip
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        return self.body(self.first(z).view(-1, 128, self.side, self.side))
+        x: torch.Tensor = self.body(self.first(z).view(-1, 128, self.side, self.side))
+        return x
 
 
 class PlainBlogDiscriminator(nn.Module):
@@ -218,7 +220,7 @@ def timed(step: Callable[[int], None], steps: int, settle: Callable[[], object])
 def compare(job: Job, rounds: int, steps: int) -> dict[str, Any]:
     engine = choose(job.settings.engine)
     data = open_data(job.settings.data)
-    loop = assembly.assemble(job, data.to(engine.device), engine, [job.settings.seed])
+    loop = build.assemble(job, data.to(engine.device), engine, [job.settings.seed])
     x = data.gather(torch.arange(len(data))).x  # the plain loop holds floats
     plain = PLAIN[job.model](job, x if job.model == "ebgan_blog" else x.flatten(1))
 

@@ -1,7 +1,7 @@
 """From finished and evaluated runs to docs/results/: settings, curves, samples, scores.
 
 energan evaluate RUN [RUN ...]
-python benchmarks/results.py RUN [RUN ...] [--out docs/results] [--threads N]
+python scripts/results.py RUN [RUN ...] [--out docs/results] [--threads N]
 """
 
 import argparse
