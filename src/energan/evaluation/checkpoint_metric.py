@@ -31,9 +31,8 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
     measure = MEASURES[measure_of(name)]
     reference = reference_for(job.settings.data, domain)
     view = View(domain, reference.judged.domain.shape)
-    first = EvaluationInputs(
-        reference.events(reference.judged, SAMPLES), reference
-    )  # no samples yet
+    real = reference.events(reference.judged, SAMPLES)
+    first = EvaluationInputs(real, reference)  # there are no samples yet
     if reason := measure.obstacle(first):
         raise SettingError(f"--keep-best {name} does not apply: {reason}")
     extractor = first.extractor if measure.needs_features else None
@@ -48,7 +47,8 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
         drawn = draw(loop, SAMPLES, "judge", labels)
         if drawn is None:
             return {}
-        made = EvaluationInputs(view(drawn.float().cpu()), reference, resamples=2, given=extractor)
-        return {r.name: r.value for r in measure.compute(made) if r.name == name}
+        samples = view(drawn.float().cpu())
+        inputs = EvaluationInputs(samples, reference, resamples=2, ready_extractor=extractor)
+        return {r.name: r.value for r in measure.compute(inputs) if r.name == name}
 
     return judge

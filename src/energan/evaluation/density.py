@@ -12,11 +12,11 @@ from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.published import PARZEN
 from energan.evaluation.results import Result
 
-VALIDATION, LARGEST, GRID = 1000, 4096, 512
-FINE, SIGMAS = 1200, 3
-"""Of the grid that the masses of modes are summed on, and how far a mode reaches."""
-"""Images that sigma is chosen on, numbers of an event beyond which Parzen is not the default."""
-
+VALIDATION, LARGEST = 1000, 4096
+"""Events that sigma is chosen on, numbers of an event beyond which Parzen is not the default."""
+GRID, FINE, SIGMAS = 512, 1200, 3
+"""Places along an axis of the grids of log Z and of the masses of modes; how many standard
+deviations a mode reaches."""
 FLAWS = (
     "the estimate has high variance and does poorly in high dimension (Goodfellow et al. 2014); "
     "it can rank copies of the training data above a better model (Theis et al. 2016): compare "
@@ -32,7 +32,7 @@ def no_parzen(inputs: EvaluationInputs) -> str:
     return ""
 
 
-def spare_parzen(inputs: EvaluationInputs) -> str:
+def wide_events(inputs: EvaluationInputs) -> str:
     size = inputs.samples[0].numel()
     return f"a Parzen window says little of {size} numbers" if size > LARGEST else ""
 

@@ -190,7 +190,7 @@ def _score_samples(run: Run, request: _Request) -> _Scores:
     results, left_out = _compute_measures(inputs, request.measures, request.say)
     used = inputs.extractor_used
     about = None if used is None else used.about
-    return _Scores(results, inputs.count, view.says, reference, about, left_out)
+    return _Scores(results, inputs.count, view.description, reference, about, left_out)
 
 
 def _score_pairs(run: Run, request: _Request) -> _Scores:

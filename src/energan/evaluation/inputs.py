@@ -25,7 +25,7 @@ class EvaluationInputs:
 
     extractor_name: as the user gave it; None for the in-domain classifier where there can be one.
     energy: U of points (N, D) -> (N,), for densities in the plane.
-    given: an extractor that is there already, instead of one made from its name.
+    ready_extractor: one that is there already, instead of one made from its name.
     labels: int64 (N,), the class that each sample was asked to be of; None without such.
     """
 
@@ -35,7 +35,7 @@ class EvaluationInputs:
     energy: Callable[[Tensor], Tensor] | None = None
     seed: int = 0
     resamples: int = 1000
-    given: Extractor | None = None
+    ready_extractor: Extractor | None = None
     labels: Tensor | None = None
 
     @property
@@ -48,7 +48,7 @@ class EvaluationInputs:
 
     @cached_property
     def extractor(self) -> Extractor:
-        return self.given or extractor_for(self.extractor_name, self.reference)
+        return self.ready_extractor or extractor_for(self.extractor_name, self.reference)
 
     @property
     def extractor_used(self) -> Extractor | None:

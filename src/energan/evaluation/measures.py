@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from energan import metrics
+from energan.core import SettingError
 from energan.evaluation import density, distances
 from energan.evaluation.classifier import why_no_classifier
 from energan.evaluation.inputs import EvaluationInputs
@@ -41,35 +42,27 @@ def no_classifier(inputs: EvaluationInputs) -> str:
 
 
 def inception(inputs: EvaluationInputs) -> list[Result]:
-    fake, real = _both(inputs)
-    found = metrics.inception_interval(fake, resamples=inputs.resamples, seed=inputs.seed)
-    return [
-        with_interval(
-            "inception_score",
-            metrics.inception_score(log_probabilities=fake),
-            found,
-            _how(inputs.resamples),
-            real=metrics.inception_score(log_probabilities=real),
-            note=OWN_SCALE,
-        )
-    ]
+    return _inception(inputs, "inception_score", metrics.inception_score, OWN_SCALE)
 
 
 def modified_inception(inputs: EvaluationInputs) -> list[Result]:
+    note = f"E KL(p(y) ‖ p(y|x)), no exponential (EBGAN, section 4.1); {OWN_SCALE}"
+    return _inception(inputs, "modified_inception_score", metrics.modified_inception_score, note)
+
+
+def _inception(
+    inputs: EvaluationInputs, name: str, score: Callable[..., float], note: str
+) -> list[Result]:
     fake, real = _both(inputs)
-    found = metrics.inception_interval(
-        fake, modified=True, resamples=inputs.resamples, seed=inputs.seed
+    ends = metrics.inception_interval(
+        fake,
+        modified=score is metrics.modified_inception_score,
+        resamples=inputs.resamples,
+        seed=inputs.seed,
     )
-    return [
-        with_interval(
-            "modified_inception_score",
-            metrics.modified_inception_score(log_probabilities=fake),
-            found,
-            _how(inputs.resamples),
-            real=metrics.modified_inception_score(log_probabilities=real),
-            note=f"E KL(p(y) ‖ p(y|x)), no exponential (EBGAN, section 4.1); {OWN_SCALE}",
-        )
-    ]
+    how = f"95% basic bootstrap over samples, {inputs.resamples} resamples"
+    value, of_real = score(log_probabilities=fake), score(log_probabilities=real)
+    return [with_interval(name, value, ends, how, real=of_real, note=note)]
 
 
 def class_coverage(inputs: EvaluationInputs) -> list[Result]:
@@ -137,17 +130,11 @@ def label_agreement(inputs: EvaluationInputs) -> list[Result]:
 def _both(inputs: EvaluationInputs) -> tuple[np.ndarray, np.ndarray]:
     fake, real = inputs.fake.log_probabilities, inputs.real.log_probabilities
     if fake is None or real is None:
-        from energan.core import SettingError
-
         raise SettingError(
             f"the extractor {inputs.extractor.name} gives no log-probabilities: leave out the "
             "inception scores and class_coverage, or name an extractor that classifies"
         )
     return fake, real
-
-
-def _how(resamples: int) -> str:
-    return f"95% basic bootstrap over samples, {resamples} resamples"
 
 
 # --- all of them ----------------------------------------------------------------------------------
@@ -168,7 +155,7 @@ MEASURES: dict[str, Measure] = {
     "sliced_wasserstein": Measure(distances.sliced),
     "variance_ratio": Measure(distances.variance),
     "memorisation": Measure(distances.memorisation, distances.nothing_held_out),
-    "parzen": Measure(density.parzen, density.no_parzen, density.spare_parzen),
+    "parzen": Measure(density.parzen, density.no_parzen, density.wide_events),
     "modes": Measure(density.modes, density.no_modes),
     "energy_log_likelihood": Measure(density.energy, density.no_plane),
 }

@@ -37,7 +37,7 @@ class View:
         return ((x - low) / (high - low)).clamp(0, 1)
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """What is done, for the record."""
         if len(self.shape) != 3:
             return "points as they are"
