@@ -60,32 +60,6 @@ def mean_interval(
     return _bootstrap(found, np.mean, resamples, level, seed, "percentile", vectorized=True)
 
 
-def _bootstrap(
-    data: NDArray[Any],
-    statistic: Callable[..., Any],
-    resamples: int,
-    level: float,
-    seed: int,
-    kind: Kind,
-    vectorized: bool = False,
-) -> Interval:
-    from scipy.stats import bootstrap
-
-    if len(data) == 1:  # it needs two, and all resamples of one are that one
-        return Interval(float(statistic(data)), float(statistic(data)))
-    low, high = bootstrap(
-        (data,),
-        statistic,
-        n_resamples=resamples,
-        batch=max(1, BLOCK // len(data)) if vectorized else None,
-        vectorized=vectorized,
-        confidence_level=level,
-        method=kind,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(float(low), float(high))
-
-
 def inception_interval(
     log_probabilities: Values,
     *,
@@ -127,14 +101,6 @@ def inception_interval(
     return Interval(float(np.exp(found.low)), float(np.exp(found.high)))
 
 
-def _reflected(value: float, drawn: Interval, least: float, most: float) -> Interval:
-    """The quantiles about the value, turned round, with it inside and no further than the ends."""
-    if not np.isfinite([value, drawn.low, drawn.high]).all():
-        return Interval(min(drawn.low, value), float("inf"))
-    low, high = min(value, 2 * value - drawn.high), max(value, 2 * value - drawn.low)
-    return Interval(max(low, least), min(high, max(most, value)))
-
-
 def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
     """Student's t interval of the mean over runs that differ in the seed.
 
@@ -151,6 +117,40 @@ def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
         return Interval(float("nan"), float("nan"))
     half = t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
     return Interval(float(found.mean() - half), float(found.mean() + half))
+
+
+def _bootstrap(
+    data: NDArray[Any],
+    statistic: Callable[..., Any],
+    resamples: int,
+    level: float,
+    seed: int,
+    kind: Kind,
+    vectorized: bool = False,
+) -> Interval:
+    from scipy.stats import bootstrap
+
+    if len(data) == 1:  # it needs two, and all resamples of one are that one
+        return Interval(float(statistic(data)), float(statistic(data)))
+    low, high = bootstrap(
+        (data,),
+        statistic,
+        n_resamples=resamples,
+        batch=max(1, BLOCK // len(data)) if vectorized else None,
+        vectorized=vectorized,
+        confidence_level=level,
+        method=kind,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(float(low), float(high))
+
+
+def _reflected(value: float, drawn: Interval, least: float, most: float) -> Interval:
+    """The quantiles about the value, turned round, with it inside and no further than the ends."""
+    if not np.isfinite([value, drawn.low, drawn.high]).all():
+        return Interval(min(drawn.low, value), float("inf"))
+    low, high = min(value, 2 * value - drawn.high), max(value, 2 * value - drawn.low)
+    return Interval(max(low, least), min(high, max(most, value)))
 
 
 def _mean(weights: NDArray[np.float64], logs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -71,6 +71,17 @@ def test_all_that_the_command_line_takes_is_in_it() -> None:
     assert {name for name, metric in METRICS.items() if metric.bar} < SHOWN.keys()
 
 
+def test_the_order_of_metrics_json() -> None:
+    elsewhere = ("held_out_energy", *classification.MEASURES)
+    assert [name for name in METRICS if name not in elsewhere] == [
+        "inception_score", "modified_inception_score", "class_coverage", "class_kl",
+        "label_agreement", "frechet_distance", "kernel_distance", "precision", "recall", "density",
+        "coverage", "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes",
+        "modes_kl", "high_quality_share", "energy_log_likelihood", "density_in_modes",
+        "density_modes_kl", "l1", "psnr", "ssim", "precision_at_10", "recall_at_10",
+    ]  # fmt: skip
+
+
 def test_what_keep_best_takes() -> None:
     assert get_args(KeepBest) == (
         "auto", "error", "sliced_wasserstein", "held_out_energy", "inception_score",
