@@ -12,7 +12,7 @@ from energan.cli.options import Options, check_file, parse
 from energan.cli.settings_options import parse_with_settings
 from energan.core import Domain
 from energan.data import DataSet, DataSettings, TagSet, open_data
-from energan.data.few_label_batches import chosen
+from energan.data.few_label_batches import choose_labelled
 from energan.data.sources.detect import open_source
 from energan.data.sources.named import NAMED, folder_of
 from energan.errors import DataError, EnerganError
@@ -172,7 +172,9 @@ def _about_classes(found: DataSet) -> list[str]:
     more = 0 if kept is None or kept.labels is None else int((kept.labels >= 0).sum())
     line = f"labels: {len(labels)} of {len(found)} training events have one, and {more} held out"
     if found.labelled is not None:
-        chosen(found.labels, classes, found.labelled, 0, found.class_names)  # raises if too few
+        choose_labelled(
+            found.labels, classes, found.labelled, 0, found.class_names
+        )  # raises if too few
         line += f"; {found.labelled} of them are kept, of each class alike, chosen by the seed"
     return [*lines, line]
 

@@ -14,7 +14,7 @@ LINE = 2**14
 """Numbers of a member's order that are made at once; a batch is cut out of them."""
 
 
-def chosen(
+def choose_labelled(
     labels: Tensor,
     classes: int,
     count: int | None,
@@ -91,7 +91,8 @@ class ClassFeed(Feed):
         assert data.domain.classes
         labels, self.classes = data.labels.cpu(), data.domain.classes
         self.rows = [
-            chosen(labels, self.classes, data.labelled, seed, data.class_names) for seed in seeds
+            choose_labelled(labels, self.classes, data.labelled, seed, data.class_names)
+            for seed in seeds
         ]
         self._of_class = [
             [rows[labels[rows] == k] for k in range(self.classes)] for rows in self.rows

@@ -19,8 +19,8 @@ from energan.data.preparation import value_range
 from energan.data.selection import select
 from energan.data.settings import DataSettings
 from energan.data.source import Source
-from energan.data.sources.named import NAMED, needed_folder
-from energan.data.sources.pair_files import Pairs, pair_files
+from energan.data.sources.named import NAMED, require_folder
+from energan.data.sources.pair_files import Pairs, find_pairs
 from energan.data.sources.splits import Split
 
 
@@ -123,14 +123,14 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
     try:
         folder, name = _folder(settings.source)
         if split == "test":
-            test = pair_files(folder, "test", name) or pair_files(folder, "val", name)
+            test = find_pairs(folder, "test", name) or find_pairs(folder, "val", name)
             if test is None:
                 raise NoTestPart(f"{folder} has no test set of its own: use the held-out part")
             return _Opener(settings, test).opened(torch.arange(test.left.count), training=False)
-        pairs = pair_files(folder, "train", name)
+        pairs = find_pairs(folder, "train", name)
         if pairs is None:
             raise DataError(f"{folder} holds no pairs to train on: name the folder with train/")
-        kept = pair_files(folder, "val", name) if settings.held_out is None else None
+        kept = find_pairs(folder, "val", name) if settings.held_out is None else None
         return _training(settings, pairs, kept)
     except OSError as error:
         raise DataError(f"{settings.source} cannot be read: {describe(error)}") from error
@@ -225,7 +225,7 @@ def _joined(sources: DataSet, targets: DataSet) -> PairSet:
 def _folder(source: str) -> tuple[Path, str | None]:
     """Where pairs lie, and the name of a named set."""
     if source in NAMED and NAMED[source].form is not None:
-        return needed_folder(source), source
+        return require_folder(source), source
     try:
         path = Path(source).expanduser()
     except RuntimeError as error:  # a ~user that does not exist

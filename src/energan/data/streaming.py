@@ -12,14 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import Batch, DataError, Domain, NoTestPart, describe, place_seed
+from energan.core import Batch, DataError, Domain, place_seed
 from energan.data.batches import Feed
 from energan.data.dataset import Augment, DataSet, mean_event, shape_of
 from energan.data.images.decoding import (
@@ -27,57 +26,22 @@ from energan.data.images.decoding import (
     Decoding,
     Pixels,
     Unreadable,
-    coloured,
     decode,
+    has_colour,
 )
+from energan.data.preparation import value_range
 from energan.data.settings import DataSettings
-from energan.data.sources.named import NAMED, folder_of
-from energan.data.sources.tables import (
-    HUB,
-    Shard,
-    Table,
-    datasets_library,
-    hub_name,
-    image_bytes,
-    image_column,
-    of_split,
-    parquet,
-    parquet_files,
-)
+from energan.data.sources.named import NAMED
+from energan.data.sources.splits import Split
+from energan.data.sources.streams import Stream, open_table_stream
 from energan.io.console import say
 from energan.io.cores import threads
 
-BUFFER = 1000
-"""Encoded images in the shuffle buffer."""
 HELD_OUT_OF = 50
 """One image in so many is held out, by a checksum of its bytes."""
 ENTIRE = Decoding()
 HEAD, SHOWN = 2000, 500
 """Training images kept in memory for calibration, and the most of held-out ones."""
-
-
-@dataclass(frozen=True)
-class Stream:
-    """The encoded images of a table, in a stream for each (seed, epoch, rank).
-
-    table: its columns, count and content. source: a datasets.IterableDataset of all its rows.
-    """
-
-    table: Table
-    column: str
-    source: Any
-
-    def images(self, seed: int | None, share: tuple[int, int] = (0, 1)) -> Iterator[bytes | None]:
-        """The images' bytes once; shuffled if there is a seed, and only this rank's part."""
-        from datasets.distributed import split_dataset_by_node
-
-        rows = self.source.select_columns([self.column])
-        if share[1] > 1:
-            rows = split_dataset_by_node(rows, *share)
-        if seed is not None:
-            rows = rows.shuffle(seed=seed % 2**32, buffer_size=BUFFER)
-        for row in rows:
-            yield image_bytes(row[self.column], self.table.beside)
 
 
 def is_held_out(raw: bytes | None) -> bool:
@@ -213,10 +177,7 @@ class StreamFeed:
         return pixels
 
 
-# --- opening --------------------------------------------------------------------------------------
-
-
-def open_stream(settings: DataSettings, split: str = "train") -> StreamedSet:
+def open_stream(settings: DataSettings, split: Split = "train") -> StreamedSet:
     """A stream of a table: Parquet files, a folder of them, or a hub data set.
 
     Raises DataError for other sources, and for settings that a stream cannot serve.
@@ -224,92 +185,26 @@ def open_stream(settings: DataSettings, split: str = "train") -> StreamedSet:
     for name in ("classes", "limit", "held_out", "pad", "labels", "labelled"):
         if getattr(settings, name):
             raise DataError(f"data.{name} cannot be had of a stream: set data.storage to cache")
-    table, source = _source(settings, split)
-    stream = Stream(table, image_column(table, settings.image_column), source)
+    stream = open_table_stream(settings, split)
+    name = stream.table.name
     how = settings.decoding
     if how.crop is None and (found := NAMED.get(settings.source)) and found.crops:
         raise DataError(f"{settings.source} streamed needs its crop box said: set data.crop")
     if how.channels == "auto":
         looked_at = islice(stream.images(None), LOOKED_AT)
-        found_colour = any(raw is not None and coloured(raw) for raw in looked_at)
+        found_colour = any(raw is not None and has_colour(raw) for raw in looked_at)
         how = replace(how, channels="colour" if found_colour else "grey")
     head, held = _first(stream, how)
     augment = Augment(settings.random_crop, settings.mirror)
-    shape = shape_of(table.name, tuple(head.shape[1:]), augment)
-    domain = Domain(shape, -1.0 if settings.range == "signed" else 0.0, 1.0)
-    whole = DataSet(table.name, head, domain, augment=augment)
+    shape = shape_of(name, tuple(head.shape[1:]), augment)
+    domain = Domain(shape, *value_range(settings))
+    whole = DataSet(name, head, domain, augment=augment)
     domain = replace(domain, mean=mean_event(whole))
-    kept = DataSet(table.name, held, domain, augment=augment) if len(held) else None
+    kept = DataSet(name, held, domain, augment=augment) if len(held) else None
     return StreamedSet(
-        table.name, head, domain, held_out=kept, augment=augment, stream=stream, how=how,
-        content=table.content(),
+        name, head, domain, held_out=kept, augment=augment, stream=stream, how=how,
+        content=stream.table.content(),
     )  # fmt: skip
-
-
-def _source(settings: DataSettings, split: str) -> tuple[Table, Any]:
-    """What the table is, and its rows as a stream."""
-    name = settings.source.removeprefix(HUB)
-    if name != settings.source:
-        return _hub(name, split, settings.download)
-    folder = folder_of(name) if name in NAMED else None
-    path = folder or Path(name).expanduser()
-    files = [path] if path.suffix == ".parquet" and path.is_file() else []
-    if path.is_dir():
-        files = parquet_files(path, split) or parquet_files(path, "train")
-    if split == "test" and files and files != parquet_files(path, "test"):
-        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
-    if not files:
-        raise DataError(
-            f"{settings.source} cannot be streamed: name a Parquet file or a folder of them, or "
-            "set data.storage to cache"
-        )
-    with datasets_library() as datasets:
-        import pyarrow.dataset
-
-        names = {"train": [str(file) for file in files]}
-        # not the whole file's columns beforehand, which is as much memory as the file is large
-        scan = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
-        source = datasets.load_dataset(
-            "parquet", data_files=names, split="train", streaming=True, fragment_scan_options=scan
-        )
-        return parquet(files, path.name), _undecoded(source, datasets)
-
-
-def _hub(name: str, split: str, download: bool) -> tuple[Table, Any]:
-    path, config = hub_name(name)
-    with datasets_library(offline=not download and not Path(path).is_dir()) as datasets:
-        try:
-            found = datasets.load_dataset(path, config, streaming=True)
-            source = _undecoded(of_split(found, split, name), datasets)
-            features = source.features or source._resolve_features().features
-            splits = source.info.splits or {}
-            known = splits.get(str(source.split))
-            count = known.num_examples if known is not None and known.num_examples else None
-            if count is None:
-                others = [column for column in features if column != "image"] or list(features)
-                count = sum(1 for _ in source.select_columns(others[:1]))
-        except DataError:
-            raise
-        except Exception as error:
-            how = "check the name and the network" if download else "set data.download to fetch it"
-            raise DataError(
-                f"the hub's data set {name} cannot be had ({describe(error)}): {how}"
-            ) from error
-    content = f"{name} {config} {split} {count} {source.info.download_checksums}"
-    table = Table(name, (Shard(count, _no_column),), features, lambda: content, None)
-    return table, source
-
-
-def _no_column(name: str) -> Any:
-    raise AssertionError(f"a stream is not asked for a whole column ({name})")
-
-
-def _undecoded(source: Any, datasets: Any) -> Any:
-    """The stream with images as bytes: they are decoded here, and skipped where they are torn."""
-    for name, feature in (source.features or {}).items():
-        if isinstance(feature, datasets.Image):
-            source = source.cast_column(name, datasets.Image(decode=False))
-    return source
 
 
 def _first(stream: Stream, how: Decoding) -> tuple[Tensor, Tensor]:

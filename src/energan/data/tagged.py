@@ -59,10 +59,10 @@ def tag_vectors(tags: NDArray[np.bool_], dimensions: int) -> Matrix:
     values[values <= values[0] * len(matrix) * np.finfo(np.float64).eps] = 0  # rounding, no part
     left, values = left[:, :kept], values[:kept]
     largest = left[np.abs(left).argmax(0), np.arange(kept)]
-    return unit(left * np.where(largest < 0, -1.0, 1.0) * np.sqrt(values))
+    return normalise_rows(left * np.where(largest < 0, -1.0, 1.0) * np.sqrt(values))
 
 
-def unit(vectors: Matrix) -> Matrix:
+def normalise_rows(vectors: Matrix) -> Matrix:
     """Rows over their norms; one that is (nearly) 0 becomes 0."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.where(norms > SMALLEST, vectors / np.maximum(norms, SMALLEST), 0.0)
@@ -250,7 +250,7 @@ def _vectors(
 ) -> NDArray[np.float64]:
     """Unit vectors of the tags in use: the file's own, or of their co-occurrence."""
     if file.vectors is not None:
-        return unit(file.vectors[columns])
+        return normalise_rows(file.vectors[columns])
     found = tag_vectors(tags, settings.tag_dimensions)
     for name, row in zip(names, found, strict=True):
         if np.linalg.norm(row) < SMALLEST:

@@ -19,7 +19,7 @@ from energan.anomaly.calibration import finite
 from energan.core import DataError, SettingError, describe, place_seed
 from energan.data import SOURCES, DataSet
 from energan.data.inference import PredictSet, is_same_source, open_images
-from energan.data.sources.tables import HUB
+from energan.data.sources.table_files import HUB
 from energan.evaluation.metrics_file import about_run, write_ood
 from energan.evaluation.reference import Split, open_judged_part
 from energan.evaluation.results import Result, rounded, with_interval

@@ -19,7 +19,7 @@ from energan.data.images.decoding import (
     size_of,
 )
 from energan.data.sources.folders import find_images
-from energan.data.sources.pair_files import half
+from energan.data.sources.pair_files import cut_half
 from energan.inference.run import Run
 from energan.io.console import progress
 from energan.io.files import aside
@@ -174,7 +174,7 @@ def _opened(run: Run, file: Path, size: Size, pairs: bool) -> _Sides:
 
 def _decoded(file: Path, how: Decoding, channels: int, side: int | None) -> torch.Tensor:
     try:
-        raw = file.read_bytes() if side is None else half(file, side)
+        raw = file.read_bytes() if side is None else cut_half(file, side)
     except OSError as error:
         raise Unreadable(describe(error)) from None
     if raw is None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from energan.data.tagged import ppmi, tag_vectors, unit
+from energan.data.tagged import normalise_rows, ppmi, tag_vectors
 
 
 def drawn(seed: int, images: int = 60, tags: int = 7) -> np.ndarray:
@@ -64,5 +64,5 @@ def test_signs_are_settled() -> None:
 
 
 def test_unit_leaves_nothing_of_nothing() -> None:
-    found = unit(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    found = normalise_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
     np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0]])

@@ -12,7 +12,7 @@ from energan.core import DataError, Domain
 from energan.data import few_label_batches as module
 from energan.data.batches import Feed
 from energan.data.dataset import Augment, DataSet
-from energan.data.few_label_batches import ClassFeed, LabelledFeed, chosen, labelled_events
+from energan.data.few_label_batches import ClassFeed, LabelledFeed, choose_labelled, labelled_events
 
 LINE = 2**9
 SEEDS = st.integers(0, 2**40)
@@ -51,19 +51,19 @@ def test_the_choice_is_balanced_and_of_labelled_events(
     labels = some_labels(classes, size, seed % 1000)
     counts = labels[labels >= 0].bincount(minlength=classes)
     count = min(classes + more, classes * int(counts.min()))
-    rows = chosen(labels, classes, count, seed)
+    rows = choose_labelled(labels, classes, count, seed)
     assert rows.dtype == torch.int64
     assert len(rows.unique()) == len(rows) == count
     assert torch.equal(rows, rows.sort().values)
     of_class = labels[rows].bincount(minlength=classes)  # of a negative number it fails
     assert int(of_class.max() - of_class.min()) <= 1
-    assert torch.equal(rows, chosen(labels, classes, count, seed))
+    assert torch.equal(rows, choose_labelled(labels, classes, count, seed))
 
 
 @given(CLASSES, SEEDS)
 def test_more_labels_of_a_seed_are_these_and_others(classes: int, seed: int) -> None:
     labels = torch.arange(40 * classes) % classes
-    few, many = (set(chosen(labels, classes, n * classes, seed).tolist()) for n in (3, 11))
+    few, many = (set(choose_labelled(labels, classes, n * classes, seed).tolist()) for n in (3, 11))
     assert few < many
 
 
@@ -71,7 +71,7 @@ def test_another_seed_chooses_others_evenly() -> None:
     labels = torch.arange(100) % 5
     times = torch.zeros(100)
     for seed in range(400):
-        times[chosen(labels, 5, 25, seed)] += 1
+        times[choose_labelled(labels, 5, 25, seed)] += 1
     assert int(times.sum()) == 400 * 25
     # binomial of mean 100, standard deviation 8.7
     assert 60 < float(times.min()) <= float(times.max()) < 140
@@ -80,7 +80,12 @@ def test_another_seed_chooses_others_evenly() -> None:
 def test_what_is_left_over_goes_to_classes_by_the_seed() -> None:
     labels = torch.arange(50) % 5
     extra = {
-        tuple((labels[chosen(labels, 5, 12, seed)].bincount() == 3).nonzero().flatten().tolist())
+        tuple(
+            (labels[choose_labelled(labels, 5, 12, seed)].bincount() == 3)
+            .nonzero()
+            .flatten()
+            .tolist()
+        )
         for seed in range(200)
     }
     assert len(extra) == 10  # every pair of the five
@@ -88,7 +93,7 @@ def test_what_is_left_over_goes_to_classes_by_the_seed() -> None:
 
 def test_none_keeps_all_that_there_are() -> None:
     labels = some_labels(3, 50, 0)
-    assert torch.equal(chosen(labels, 3, None, 7), (labels >= 0).nonzero().flatten())
+    assert torch.equal(choose_labelled(labels, 3, None, 7), (labels >= 0).nonzero().flatten())
 
 
 @pytest.mark.parametrize(
@@ -105,7 +110,7 @@ def test_too_few_labels_name_the_class(count: int | None, said: str) -> None:
     if "owl" in said:
         labels[labels == 2] = -1
     with pytest.raises(DataError, match=said):
-        chosen(labels, 3, count, 0, ("cat", "dog", "owl"))
+        choose_labelled(labels, 3, count, 0, ("cat", "dog", "owl"))
 
 
 # --- batches --------------------------------------------------------------------------------------
@@ -151,14 +156,14 @@ def test_each_of_100_labels_is_in_every_batch_of_100() -> None:
         assert batch.labelled is not None
         assert batch.condition is None
         found = batch.labelled.x.flatten().long()
-        assert torch.equal(found.sort().values, chosen(labels, 10, 100, 3))
+        assert torch.equal(found.sort().values, choose_labelled(labels, 10, 100, 3))
 
 
 def test_of_1000_labels_each_batch_has_ten_of_each_class_and_ten_have_all() -> None:
     labels = torch.arange(3000) % 10
     feed = ClassFeed(numbered(labels, 10, labelled=1000), [3], 100)
     seen = torch.stack([feed.indices(step) for step in range(10)])
-    assert torch.equal(seen.flatten().sort().values, chosen(labels, 10, 1000, 3))
+    assert torch.equal(seen.flatten().sort().values, choose_labelled(labels, 10, 1000, 3))
     assert all(labels[row].bincount().tolist() == [10] * 10 for row in seen)
     again = torch.stack([feed.indices(step) for step in range(10, 20)])
     assert torch.equal(again.flatten().sort().values, seen.flatten().sort().values)
@@ -189,7 +194,7 @@ def test_a_member_of_a_cohort_sees_what_its_own_run_sees(seeds: list[int], step:
         assert torch.equal(together.x[i], alone.x)
         assert torch.equal(together.labelled.x[i], alone.labelled.x)
         assert torch.equal(together.labelled.condition[i], alone.labelled.condition)
-        own = set(chosen(labels, 4, 10, seed).tolist())
+        own = set(choose_labelled(labels, 4, 10, seed).tolist())
         assert set(alone.labelled.x.flatten().long().tolist()) <= own
 
 

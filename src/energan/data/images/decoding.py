@@ -86,7 +86,7 @@ def decode(raw: bytes, how: Decoding) -> Pixels:
                 image.draft(None, (2 * how.size, 2 * how.size))  # JPEG: decode no finer
             image.load()
             upright = ImageOps.exif_transpose(image)
-        return prepare(flat(upright, how.channels == "grey"), how)
+        return prepare(to_grey_or_colour(upright, how.channels == "grey"), how)
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -97,7 +97,7 @@ def decode(raw: bytes, how: Decoding) -> Pixels:
         raise Unreadable(text) from None
 
 
-def flat(image: Image.Image, grey: bool) -> Image.Image:
+def to_grey_or_colour(image: Image.Image, grey: bool) -> Image.Image:
     """`image` in mode L or RGB, without transparency and with 8 bits a channel."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image, dtype=np.float64)
@@ -177,7 +177,7 @@ def resolve(source: Source, how: Decoding) -> Decoding:
     for part in parts:
         raws = part.read()
         for raw in raws[:: max(1, len(raws) * len(parts) // LOOKED_AT)]:
-            if raw is not None and coloured(raw):
+            if raw is not None and has_colour(raw):
                 return replace(how, channels="colour")
     return replace(how, channels="grey")
 
@@ -191,7 +191,7 @@ def size_of(raw: bytes) -> tuple[int, int] | None:
         return None
 
 
-def coloured(raw: bytes) -> bool:
+def has_colour(raw: bytes) -> bool:
     """Whether an image can hold colour, by its header; False for one that cannot be read."""
     try:
         with _quiet, Image.open(io.BytesIO(raw)) as image:

@@ -20,7 +20,7 @@ SHAPES = "(N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3 for images, (N, 
 Array = NDArray[Any]
 
 
-def arrays(path: Path) -> Source:
+def read_arrays(path: Path) -> Source:
     """Images or points from `path`; a tenth is held out, chosen by a fixed shuffle.
 
     Images are uint8, or floats in [0, 1] or [-1, 1]; points are floats. Of a .npz the events are

@@ -6,13 +6,21 @@ from pathlib import Path
 from energan.core import DataError, NoTestPart, describe
 from energan.data.settings import DataSettings
 from energan.data.source import Source
-from energan.data.sources.arrays import arrays
-from energan.data.sources.folders import SUFFIXES, from_files, image_folder
-from energan.data.sources.idx import idx_file, idx_folder, is_idx
-from energan.data.sources.mat import mat
-from energan.data.sources.named import NAMED, named
+from energan.data.sources.arrays import read_arrays
+from energan.data.sources.folders import SUFFIXES, from_files, open_image_folder
+from energan.data.sources.idx import is_idx, open_idx_file, open_idx_folder
+from energan.data.sources.mat import read_mat
+from energan.data.sources.named import NAMED, open_named
 from energan.data.sources.splits import Split
-from energan.data.sources.tables import HUB, Table, arrow, from_table, hub, parquet, parquet_files
+from energan.data.sources.table_files import (
+    HUB,
+    Table,
+    find_parquet,
+    open_arrow,
+    open_hub,
+    open_parquet,
+)
+from energan.data.sources.tables import from_table
 
 PHOTOS = "PHOTOS"
 """What stands for the user's own images in a recipe."""
@@ -29,7 +37,7 @@ def open_source(settings: DataSettings, split: Split) -> Source:
     source = settings.source
     if source in NAMED:
         _check_no_labels(settings)
-        return named(source, settings, split)
+        return open_named(source, settings, split)
     if source.startswith(HUB):
         _check_no_labels(settings)
         return from_table(hub_table(settings, split), settings, split)
@@ -53,7 +61,7 @@ def open_source(settings: DataSettings, split: Split) -> Source:
 
 
 def hub_table(settings: DataSettings, split: Split) -> Table:
-    return hub(settings.source.removeprefix(HUB), split, settings.download)
+    return open_hub(settings.source.removeprefix(HUB), split, settings.download)
 
 
 def _check_no_labels(settings: DataSettings) -> None:
@@ -67,7 +75,7 @@ def _check_no_labels(settings: DataSettings) -> None:
 def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
     found = _stored(path, settings, split)
     if found is None:
-        return image_folder(path, split, labels=settings.labels)
+        return open_image_folder(path, split, labels=settings.labels)
     _check_no_labels(settings)
     return found
 
@@ -75,17 +83,17 @@ def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
 def _stored(path: Path, settings: DataSettings, split: Split) -> Source | None:
     """What a folder holds that is no folder of image files; None if it is one."""
     if any(path.glob("*-ubyte")) or any(path.glob("*-ubyte.gz")):
-        return idx_folder(path, split)
+        return open_idx_folder(path, split)
     if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
-        return from_table(arrow(path, split, path.name), settings, split)
-    files = parquet_files(path, split)
+        return from_table(open_arrow(path, split, path.name), settings, split)
+    files = find_parquet(path, split)
     if files:
-        return from_table(parquet(files, path.name), settings, split)
-    if split == "test" and parquet_files(path, "train"):
+        return from_table(open_parquet(files, path.name), settings, split)
+    if split == "test" and find_parquet(path, "train"):
         raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
     tables = sorted(path.glob("*.mat"))
     if len(tables) == 1:
-        return mat(tables[0], split)
+        return read_mat(tables[0], split)
     return None
 
 
@@ -93,21 +101,21 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Source:
     _check_no_labels(settings)
     suffix = path.suffix.lower()
     if suffix == ".mat":
-        return mat(path, split)
+        return read_mat(path, split)
     if split == "test":
         raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
     if suffix in (".npy", ".npz"):
-        return arrays(path)
+        return read_arrays(path)
     if suffix == ".parquet":
-        return from_table(parquet([path], path.name), settings, split)
+        return from_table(open_parquet([path], path.name), settings, split)
     if suffix == ".arrow":
-        return from_table(arrow(path, split, path.name), settings, split)
+        return from_table(open_arrow(path, split, path.name), settings, split)
     if suffix in SUFFIXES:
         return from_files(path.name, [path], [path.name])
     if suffix in PACKED or path.name.lower().endswith(".tar.gz"):
         raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
     if path.is_file() and is_idx(path):
-        return idx_file(path)
+        return open_idx_file(path)
     raise DataError(
         f"{path} is of no form that is known: a folder of images, Parquet, Arrow, .npy, .npz, .mat "
         "or IDX"

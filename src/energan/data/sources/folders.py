@@ -25,7 +25,7 @@ UNLABELLED = ("unlabelled", "unlabeled")
 FILES_A_PART = 256
 
 
-def image_folder(
+def open_image_folder(
     folder: Path, split: str = "train", name: str | None = None, labels: str | None = None
 ) -> Source:
     """All images below `folder`.

@@ -1,4 +1,4 @@
-"""The IDX files in which MNIST and Fashion-MNIST come, compressed or not.
+"""The IDX files in which MNIST and Fashion-MNIST come, compressed or not, and stacked MNIST.
 
 The format: two zero bytes, a byte for the type (8: unsigned byte), a byte for the number of
 dimensions, each dimension as a big-endian 32-bit number, then the values in row-major order.
@@ -7,9 +7,11 @@ dimensions, each dimension as a big-endian 32-bit number, then the values in row
 import gzip
 import struct
 import zlib
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,9 +24,10 @@ LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
 GZIP = b"\x1f\x8b"
 HELD_OUT = 10_000
 """The last 10,000 training images are the validation set of Goodfellow et al. 2014."""
+STACKED_SEED = 0
 
 
-def idx_folder(folder: Path, split: Split = "train", name: str | None = None) -> Source:
+def open_idx_folder(folder: Path, split: Split = "train", name: str | None = None) -> Source:
     """The training files of `folder`, or with split "test" its t10k files.
 
     The last 10,000 training images are held out, or a sixth of them if that is fewer. Labels are
@@ -40,7 +43,7 @@ def idx_folder(folder: Path, split: Split = "train", name: str | None = None) ->
     return _source(name or folder.name, images, labels, split)
 
 
-def idx_file(path: Path) -> Source:
+def open_idx_file(path: Path) -> Source:
     """One file of images; labels come from the file beside it that its name points to, if any."""
     twin = path.name.replace("images-idx3", "labels-idx1")
     labels = _find(path.parent, twin.removesuffix(".gz")) if twin != path.name else None
@@ -110,3 +113,44 @@ def _source(name: str, images_at: Path, labels_at: Path | None, split: Split) ->
         )
     held_out = min(HELD_OUT, len(images) // 6) if split == "train" else 0
     return Source(name, images, labels, held_out)
+
+
+# --- stacked MNIST --------------------------------------------------------------------------------
+
+
+def stacked_mnist(folder: Path, split: Split = "train") -> Source:
+    """Three digits as the colours of one picture, 1,000 classes (Metz et al. 2017).
+
+    uint8 (N, 3, 28, 28) from the IDX files in `folder`, as many as there are digits.
+
+    The label of digits a, b, c is 100a + 10b + c, and its class name those three. Digits are drawn
+    with replacement, by numpy's RandomState(0). The last 10,000 pictures of the training part are
+    held out; they are made of the 10,000 digits that MNIST's own source holds out, and the others
+    of the rest, so that no digit is in both.
+    Raises DataError if the labels are missing, or are not those of digits.
+    """
+    digits = open_idx_folder(folder, split, "stacked-mnist")
+    if digits.labels is None or int(digits.labels.max()) > 9:
+        raise DataError(
+            f"{folder} does not hold labels from 0 to 9 beside its images: get the four original "
+            "IDX files of MNIST"
+        )
+    assert digits.events is not None
+    chosen = _draws(digits.count, digits.held_out)  # (N, 3)
+    a, b, c = digits.labels[chosen].unbind(1)
+    return replace(
+        digits,
+        events=digits.events[:, 0][chosen],
+        labels=100 * a + 10 * b + c,
+        class_names=tuple(f"{label:03d}" for label in range(1000)),
+        stacked_digits=True,
+    )
+
+
+def _draws(count: int, held_out: int) -> Tensor:
+    """Which digits make each picture, int64 (count, 3): the last `held_out` from the last ones."""
+    # RandomState: numpy promises that its streams stay as they are in every later version.
+    random = np.random.RandomState(STACKED_SEED)
+    first = random.randint(0, count - held_out, (count - held_out, 3))
+    last = random.randint(count - held_out, count, (held_out, 3)) if held_out else first[:0]
+    return torch.from_numpy(np.concatenate([first, last]).astype(np.int64))

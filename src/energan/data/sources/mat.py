@@ -23,7 +23,7 @@ TRAIN, VALID, TEST = 1, 2, 3
 """The marks in TFD's folds; 0 is the unlabelled part."""
 
 
-def mat(path: Path, split: Split = "train") -> Source:
+def read_mat(path: Path, split: Split = "train") -> Source:
     """Images of a .mat file: an array (N, H, W), (N, H, W, C) or, as faces come, (pixels, N).
 
     TFD (`images`, `folds`): training images are those of the first fold's training part and all

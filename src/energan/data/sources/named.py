@@ -11,12 +11,12 @@ import torch
 from energan.core import DataError, NoTestPart
 from energan.data.settings import DataSettings
 from energan.data.source import Source
-from energan.data.sources.folders import find_images, from_files, image_folder
-from energan.data.sources.idx import idx_folder
-from energan.data.sources.mat import mat
+from energan.data.sources.folders import find_images, from_files, open_image_folder
+from energan.data.sources.idx import open_idx_folder, stacked_mnist
+from energan.data.sources.mat import read_mat
 from energan.data.sources.splits import Split, fixed_order, held_out
-from energan.data.sources.stacked import stacked_mnist
-from energan.data.sources.tables import from_table, parquet, parquet_files
+from energan.data.sources.table_files import find_parquet, open_parquet
+from energan.data.sources.tables import from_table
 from energan.data.sources.toys import TOYS, digits
 
 Opener = Callable[[Path, DataSettings, Split], Source]
@@ -45,18 +45,18 @@ def folder_of(name: str) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def named(name: str, settings: DataSettings, split: Split) -> Source:
+def open_named(name: str, settings: DataSettings, split: Split) -> Source:
     """The set `name`. Raises DataError, saying where it was looked for and what it is to hold."""
     found = NAMED[name]
     if found.form is None:
         if split == "test":
             raise NoTestPart(f"{name} has no test set of its own: use the held-out part")
         return found.open(Path(), settings, split)
-    opened = found.open(needed_folder(name), settings, split)
+    opened = found.open(require_folder(name), settings, split)
     return replace(opened, name=name)
 
 
-def needed_folder(name: str) -> Path:
+def require_folder(name: str) -> Path:
     """Where the set `name` lies. Raises DataError if it does not."""
     found, folder = NAMED[name], folder_of(name)
     if folder is None:
@@ -79,7 +79,7 @@ def _place(name: str) -> str:
 
 
 def _idx(folder: Path, settings: DataSettings, split: Split) -> Source:
-    return idx_folder(folder, split)
+    return open_idx_folder(folder, split)
 
 
 def _stacked(folder: Path, settings: DataSettings, split: Split) -> Source:
@@ -91,17 +91,17 @@ def _toy(name: str) -> Opener:
 
 
 def _table(folder: Path, settings: DataSettings, split: Split) -> Source | None:
-    files = parquet_files(folder, split)
+    files = find_parquet(folder, split)
     if files:
-        return from_table(parquet(files, folder.name), settings, split)
-    if parquet_files(folder, "train"):
+        return from_table(open_parquet(files, folder.name), settings, split)
+    if find_parquet(folder, "train"):
         raise NoTestPart(f"{folder} has no test part among its Parquet files")
     return None
 
 
 def _images(folder: Path, settings: DataSettings, split: Split) -> Source:
     """Parquet, or folders of images."""
-    return _table(folder, settings, split) or image_folder(folder, split)
+    return _table(folder, settings, split) or open_image_folder(folder, split)
 
 
 def _cifar10(folder: Path, settings: DataSettings, split: Split) -> Source:
@@ -140,7 +140,7 @@ def _celeba(folder: Path, settings: DataSettings, split: Split) -> Source:
     if table is not None:
         return table
     listing = next(iter(sorted(folder.rglob("list_attr_celeba.txt"))), None)
-    opened = image_folder(folder, split)
+    opened = open_image_folder(folder, split)
     return opened if listing is None else _with_attributes(folder, listing, split)
 
 
@@ -179,7 +179,7 @@ def _tfd(folder: Path, settings: DataSettings, split: Split) -> Source:
     file = folder / "TFD_48x48.mat"
     if not file.is_file():
         raise DataError(f"{folder} does not hold TFD_48x48.mat, which is to be had from its owners")
-    return mat(file, split)
+    return read_mat(file, split)
 
 
 CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"

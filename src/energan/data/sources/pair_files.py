@@ -12,7 +12,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data.images.checksums import content_of
-from energan.data.images.decoding import Decoding, Unreadable, coloured, decode, size_of
+from energan.data.images.decoding import Decoding, Unreadable, decode, has_colour, size_of
 from energan.data.source import Part, Source
 from energan.data.sources.folders import SUFFIXES, file_parts, find_images
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
@@ -36,7 +36,7 @@ class Pairs:
     joint: bool
 
 
-def pair_files(folder: Path, split: PairSplit, name: str | None = None) -> Pairs | None:
+def find_pairs(folder: Path, split: PairSplit, name: str | None = None) -> Pairs | None:
     """The pairs of a split below `folder`; None if it has no such split.
 
     Two folders A and B (by any names; the first of them is the left one) hold pairs that are
@@ -152,7 +152,7 @@ def _side_by_side(name: str, folder: Path) -> Pairs:
     def encoded(side: int) -> Source:
         def part(start: int) -> Part:
             chosen = files[start : start + FILES_A_PART]
-            return Part(start, len(chosen), lambda: [half(file, side) for file in chosen])
+            return Part(start, len(chosen), lambda: [cut_half(file, side) for file in chosen])
 
         parts = tuple(part(start) for start in range(0, len(files), FILES_A_PART))
         return _encoded(name, files, names, parts, ("left", "right")[side])
@@ -160,7 +160,7 @@ def _side_by_side(name: str, folder: Path) -> Pairs:
     return Pairs(encoded(0), encoded(1), joint=True)
 
 
-def half(file: Path, side: int) -> bytes | None:
+def cut_half(file: Path, side: int) -> bytes | None:
     """The left (0) or right (1) half of an image as an uncompressed file; the middle column of an
     odd width belongs to neither. What is no image stays as it is, for the decoder to refuse."""
     try:
@@ -168,7 +168,7 @@ def half(file: Path, side: int) -> bytes | None:
     except OSError:
         return None
     try:
-        pixels = decode(raw, Decoding(channels="colour" if coloured(raw) else "grey"))
+        pixels = decode(raw, Decoding(channels="colour" if has_colour(raw) else "grey"))
     except Unreadable:
         return raw
     width = pixels.shape[2] // 2

@@ -1,13 +1,8 @@
-"""Tables with a column of images: Parquet, Arrow, and data sets of the Hugging Face hub."""
+"""The images of a table, its labels and attributes: which of its columns they are."""
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import DataError, NoTestPart, describe
-from energan.data.images.checksums import cache_folder, content_of
+from energan.core import DataError
+from energan.data.images.checksums import content_of
 from energan.data.settings import DataSettings
 from energan.data.source import Part, Source
-from energan.data.sources.splits import SPLITS, fixed_order, held_out
+from energan.data.sources.splits import fixed_order, held_out
+from energan.data.sources.table_files import Table
 
 IMAGES = ("image", "img", "images", "picture", "jpg", "png", "webp", "jpeg", "bytes")
 LABELS = ("label", "labels", "class", "classes", "category", "target", "y", "fine_label", "cls")
-ROWS_A_PART, MOST_CLASSES = 512, 100_000
-HUB = "hub:"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Rows that are read together: a row group, or a slice of an Arrow table.
-
-    column: name -> an Arrow array of its values.
-    """
-
-    count: int
-    column: Callable[[str], Any]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table's shards, how its columns are typed, and what tells its contents.
-
-    features: datasets.Features of the schema, where class names are kept too.
-    """
-
-    name: str
-    shards: tuple[Shard, ...]
-    features: Any
-    content: Callable[[], str]
-    beside: Path | None = None  # where paths in the table start from
-
-    @cached_property
-    def starts(self) -> list[int]:
-        return [0, *accumulate(s.count for s in self.shards)]
-
-    @property
-    def count(self) -> int:
-        return self.starts[-1]
-
-    def values(self, name: str) -> list[Any]:
-        """A whole column, for labels and attributes."""
-        return [v for shard in self.shards for v in shard.column(name).to_pylist()]
+MOST_CLASSES = 100_000
 
 
 def from_table(table: Table, settings: DataSettings, split: str = "train") -> Source:
@@ -254,172 +212,3 @@ def image_bytes(value: Any, beside: Path | None) -> bytes | None:
         except OSError:
             return None
     return value if isinstance(value, bytes) else None
-
-
-# --- where tables come from -----------------------------------------------------------------------
-
-
-def parquet(files: Sequence[Path], name: str) -> Table:
-    """Parquet files as one table; nothing but their footers is read before it is asked for."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    shards: list[Shard] = []
-    schema = None
-    for file in files:
-        try:
-            with pq.ParquetFile(file) as opened:
-                groups = [opened.metadata.row_group(i).num_rows
-                          for i in range(opened.metadata.num_row_groups)]  # fmt: skip
-                own = opened.schema_arrow
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{file} cannot be read as Parquet ({describe(error)}): fetch it again"
-            ) from error
-        if schema is not None and own.names != schema.names:
-            raise DataError(
-                f"{file} has other columns than {files[0].name}: name one set's files only"
-            )
-        schema = schema or own
-        shards += [Shard(n, _row_group(file, i)) for i, n in enumerate(groups) if n]
-
-    def content() -> str:
-        return content_of(files, [file.name for file in files])
-
-    return Table(name, tuple(shards), _features(schema), content, files[0].parent)
-
-
-def _row_group(file: Path, index: int) -> Callable[[str], Any]:
-    def column(name: str) -> Any:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            with pq.ParquetFile(file) as opened:
-                return opened.read_row_group(index, columns=[name])[name]
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{file} is torn: its part {index} cannot be read ({describe(error)}); fetch it "
-                "again"
-            ) from error
-
-    return column
-
-
-def _features(schema: Any) -> Any:
-    """Types of the columns; class names come from the note that the hub's files carry."""
-    with datasets_library() as datasets:
-        try:
-            return datasets.Features.from_arrow_schema(schema)
-        except (ValueError, KeyError, TypeError, json.JSONDecodeError):  # a note of another version
-            return datasets.Features.from_arrow_schema(schema.remove_metadata())
-
-
-def arrow(path: Path, split: str, name: str) -> Table:
-    """An Arrow file, or a folder that `datasets` saved to disk."""
-    with datasets_library() as datasets:
-        try:
-            if path.is_file():
-                return _of_dataset(datasets.Dataset.from_file(str(path)), name)
-            found = datasets.load_from_disk(str(path))
-        except Exception as error:
-            raise DataError(
-                f"{path} cannot be read as Arrow data ({describe(error)}): save it again with "
-                "datasets' save_to_disk"
-            ) from error
-    return _of_dataset(of_split(found, split, name), name)
-
-
-def hub(name: str, split: str, download: bool) -> Table:
-    """A data set of the hub by its name, owner/name or owner/name/config, or a local copy's folder.
-
-    Without `download` only what was downloaded before is used, and the network is left alone.
-    """
-    path, config = hub_name(name)
-    with datasets_library(offline=not download and not Path(path).is_dir()) as datasets:
-        try:
-            cache = str(cache_folder() / "hub")
-            found = datasets.load_dataset(path, config, cache_dir=cache)
-        except DataError:
-            raise
-        except Exception as error:
-            how = (
-                f"{describe(error)}; check the name and the network"
-                if download
-                else "it was not downloaded before; --data.download lets energan fetch it"
-            )
-            raise DataError(f"the hub's data set {name} cannot be had: {how}") from error
-    return _of_dataset(of_split(found, split, name), name)
-
-
-def hub_name(name: str) -> tuple[str, str | None]:
-    """owner/name and, where there is one, its configuration."""
-    if not Path(name).is_dir() and name.count("/") == 2:
-        path, _, config = name.rpartition("/")
-        return path, config
-    return name, None
-
-
-def of_split(found: Any, split: str, name: str) -> Any:
-    """The data set (or stream) of a split, of what may be a dictionary of them."""
-    if not isinstance(found, dict):
-        if split == "test":
-            raise NoTestPart(f"{name} has no test set of its own: use the held-out part")
-        return found
-    wanted = SPLITS["train"] if split == "train" else ("test", *reversed(SPLITS["val"]))
-    for key in (*wanted, *(found if split == "train" and len(found) == 1 else ())):
-        if key in found:
-            return found[key]
-    error = NoTestPart if split == "test" else DataError
-    raise error(f"{name} has no {split} part; it has {', '.join(found)}")
-
-
-def _of_dataset(found: Any, name: str) -> Table:
-    found = found.flatten_indices() if found._indices is not None else found
-    table, fingerprint = found.data, found._fingerprint
-
-    def shard(start: int) -> Shard:
-        count = min(ROWS_A_PART, len(found) - start)
-        return Shard(count, lambda column: table.slice(start, count)[column])
-
-    shards = tuple(shard(start) for start in range(0, len(found), ROWS_A_PART))
-    return Table(name, shards, found.features, lambda: str(fingerprint))
-
-
-@contextmanager
-def datasets_library(offline: bool = True) -> Iterator[Any]:
-    """The library, silent, and offline unless a download was asked for."""
-    import datasets
-    import huggingface_hub.constants as hub_constants
-
-    before = datasets.config.HF_HUB_OFFLINE, hub_constants.HF_HUB_OFFLINE
-    shown = datasets.are_progress_bars_disabled()
-    if offline:
-        datasets.config.HF_HUB_OFFLINE = hub_constants.HF_HUB_OFFLINE = True
-        datasets.disable_progress_bars()
-    try:
-        yield datasets
-    finally:
-        datasets.config.HF_HUB_OFFLINE, hub_constants.HF_HUB_OFFLINE = before
-        if not shown:
-            datasets.enable_progress_bars()
-
-
-_IN_NAMES = {
-    key: re.compile(rf"(^|[-_./])({'|'.join(names)})([-_.]|$)", re.I)
-    for key, names in SPLITS.items()
-}
-
-
-def parquet_files(folder: Path, split: str) -> list[Path]:
-    """The Parquet files of a split below `folder`: those whose names say so.
-
-    Where no name says train, all are that do not say otherwise; where none says test, those of the
-    validation part stand in.
-    """
-    files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
-    names = {p: p.relative_to(folder).as_posix() for p in files}
-    said = {key: [p for p in files if found.search(names[p])] for key, found in _IN_NAMES.items()}
-    if split == "test":
-        return said["test"] or said["val"]
-    return said["train"] or [p for p in files if p not in said["test"] + said["val"]]

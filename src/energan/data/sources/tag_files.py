@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.core import DataError
+from energan.io.files import aside
 
 Array = NDArray[Any]
 
@@ -57,11 +58,8 @@ class TagFile:
             parts["held_out"] = self.held_out
         if self.about:
             parts["about"] = np.array(json.dumps(self.about))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self.path.with_name(f".{self.path.name}.part")
-        with aside.open("wb") as file:
+        with aside(self.path) as made, made.open("wb") as file:
             np.savez(file, allow_pickle=False, **parts)
-        aside.replace(self.path)
 
 
 def is_tag_file(source: str) -> bool:

@@ -21,7 +21,7 @@ from energan.data import DataSettings, open_data
 from energan.data.images import cache, decoder, store
 from energan.data.images.checksums import content_of
 from energan.data.images.decoding import Decoding
-from energan.data.sources.folders import image_folder
+from energan.data.sources.folders import open_image_folder
 
 HOW = Decoding(size=8)
 
@@ -51,7 +51,7 @@ def pictures(folder: Path, count: int, torn: tuple[int, ...] = ()) -> Path:
 def test_memory_and_cache_hold_the_same_and_list_the_same(
     tmp_path: Path, torn: tuple[int, ...]
 ) -> None:
-    source = image_folder(pictures(tmp_path / "p", 300, torn))
+    source = open_image_folder(pictures(tmp_path / "p", 300, torn))
     memory = store.decode_source(source, HOW, storage="memory")
     cached = store.decode_source(source, HOW, storage="cache")
     again = store.decode_source(source, HOW, storage="cache")
@@ -66,7 +66,7 @@ def test_memory_and_cache_hold_the_same_and_list_the_same(
 
 
 def test_only_the_wanted_rows_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = image_folder(pictures(tmp_path / "p", 40))
+    source = open_image_folder(pictures(tmp_path / "p", 40))
     rows = torch.tensor([3, 4, 17, 39])
     whole = store.decode_source(source, HOW, storage="memory")
     calls = counted(monkeypatch)
@@ -121,7 +121,7 @@ def test_the_content_is_told_by_bytes_and_names_not_by_times(tmp_path: Path) -> 
 def test_a_damaged_cache_is_built_anew(
     tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = image_folder(pictures(tmp_path / "p", 20))
+    source = open_image_folder(pictures(tmp_path / "p", 20))
     good = store.decode_source(source, HOW, storage="cache")
     assert good.path is not None
     bytes_before = good.path.read_bytes()
@@ -141,7 +141,7 @@ def test_a_damaged_cache_is_built_anew(
 def test_an_interrupted_build_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = image_folder(pictures(tmp_path / "p", 600, (300,)))
+    source = open_image_folder(pictures(tmp_path / "p", 600, (300,)))
     whole = store.decode_source(source, HOW, storage="memory")
     calls = counted(monkeypatch)
     finish = cache._finish
@@ -171,8 +171,8 @@ import sys
 from pathlib import Path
 from energan.data.images import store
 from energan.data.images.decoding import Decoding
-from energan.data.sources.folders import image_folder
-made = store.decode_source(image_folder(Path(sys.argv[1])), Decoding(size=64), storage="cache")
+from energan.data.sources.folders import open_image_folder
+made = store.decode_source(open_image_folder(Path(sys.argv[1])), Decoding(size=64), storage="cache")
 print(made.digest)
 """
 
@@ -184,7 +184,7 @@ def builder(folder: Path) -> "subprocess.Popen[str]":
 
 def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 1500, (5, 700))
-    whole = store.decode_source(image_folder(folder), Decoding(size=64), storage="memory")
+    whole = store.decode_source(open_image_folder(folder), Decoding(size=64), storage="memory")
     rng, kills = random.Random(0), 0
     images = tmp_path / "cache" / "decoded"
     for _ in range(8):
@@ -197,7 +197,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> N
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
     assert kills >= 1
-    made = store.decode_source(image_folder(folder), Decoding(size=64), storage="cache")
+    made = store.decode_source(open_image_folder(folder), Decoding(size=64), storage="cache")
     assert made.slots is not None
     assert torch.equal(made.events[made.slots], whole.events)
 
@@ -216,7 +216,7 @@ def test_sizes_that_differ_need_a_size(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 3)
     (folder / "zz.png").write_bytes(picture(np.random.default_rng(0), side=9))
     with pytest.raises(DataError, match=r"different sizes.*zz\.png is 9x9.*--data\.size 64"):
-        store.decode_source(image_folder(folder), Decoding())
+        store.decode_source(open_image_folder(folder), Decoding())
 
 
 def test_nothing_readable_says_what_was_tried(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.folders import FILES_A_PART, find_images, image_folder
+from energan.data.sources.folders import FILES_A_PART, find_images, open_image_folder
 from support.image_files import READABLE, UNREADABLE, encoded, odd_folder, smooth
 
 
@@ -99,7 +99,7 @@ def test_parts_cover_the_rows_and_hold_the_files(tmp_path: Path) -> None:
     count = FILES_A_PART + 3
     fill(tmp_path / "a", 200)
     fill(tmp_path / "b", count - 200)
-    source = image_folder(tmp_path)
+    source = open_image_folder(tmp_path)
     assert [(p.start, p.count) for p in source.parts] == [(0, FILES_A_PART), (FILES_A_PART, 3)]
     files = find_images(tmp_path)
     assert [raw for p in source.parts for raw in p.read()] == [f.read_bytes() for f in files]
@@ -109,12 +109,12 @@ def test_parts_cover_the_rows_and_hold_the_files(tmp_path: Path) -> None:
 def test_content_changes_with_names_and_bytes_only(tmp_path: Path) -> None:
     fill(tmp_path / "a", 3)
     fill(tmp_path / "b", 3)
-    first, second = (image_folder(tmp_path / name).content() for name in "ab")
+    first, second = (open_image_folder(tmp_path / name).content() for name in "ab")
     assert first == second
     (tmp_path / "b" / "0.png").rename(tmp_path / "b" / "9.png")
-    assert image_folder(tmp_path / "b").content() != first
+    assert open_image_folder(tmp_path / "b").content() != first
     (tmp_path / "a" / "0.png").write_bytes(encoded(smooth(4, 4)))
-    assert image_folder(tmp_path / "a").content() != first
+    assert open_image_folder(tmp_path / "a").content() != first
 
 
 def test_an_image_by_itself_is_a_source(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from energan.core import DataError
 from energan.data import DataSettings, open_data
-from energan.data.sources.idx import IMAGES, LABELS, idx_folder, read_idx
+from energan.data.sources.idx import IMAGES, LABELS, open_idx_folder, read_idx
 
 
 def idx(array: np.ndarray, kind: int = 8) -> bytes:
@@ -121,7 +121,7 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, case: str) -> None:
     path = tmp_path / f"{IMAGES['train']}.gz"
     path.write_bytes(data)
     with pytest.raises(DataError, match=message) as raised:
-        idx_folder(tmp_path)
+        open_idx_folder(tmp_path)
     assert str(path) in str(raised.value)
 
 
@@ -129,7 +129,7 @@ def test_labels_of_another_set_are_refused(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / f"{LABELS['train']}.gz").write_bytes(gzip.compress(idx(np.zeros(11))))
     with pytest.raises(DataError, match=r"12 images and .* 11 labels"):
-        idx_folder(tmp_path)
+        open_idx_folder(tmp_path)
 
 
 def test_a_folder_without_the_files_says_which_are_missing(tmp_path: Path) -> None:
