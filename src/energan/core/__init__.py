@@ -22,25 +22,8 @@ before everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an
 written once.
 """
 
-from energan.core.contracts import (
-    Batch,
-    Config,
-    Context,
-    Domain,
-    Draw,
-    Energy,
-    Loss,
-    Model,
-    Objective,
-    Optimiser,
-    Sampler,
-    Scored,
-    State,
-    StepRule,
-    Sum,
-    exact,
-    full_precision,
-)
+from energan.core.contracts import Energy, Objective, Sampler, StepRule, Sum
+from energan.core.model import Config, Model, Optimiser
 from energan.core.randomness import Randomness, place_seed
 from energan.core.streams import (
     Calibrated,
@@ -54,6 +37,17 @@ from energan.core.streams import (
     frozen_weights,
     kept_while_frozen,
     through,
+)
+from energan.core.values import (
+    Batch,
+    Context,
+    Domain,
+    Draw,
+    Loss,
+    Scored,
+    State,
+    exact,
+    full_precision,
 )
 from energan.errors import (
     BlowUpError,

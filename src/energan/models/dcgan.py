@@ -15,8 +15,6 @@ end at maps of 4×4, or of the smallest sides that halving reaches, and widths s
 the narrowest.
 """
 
-from typing import Literal
-
 from pydantic import Field
 
 from energan.core import Domain, Model, Optimiser
@@ -26,6 +24,7 @@ from energan.nets.conditional import WithPlanes
 from energan.nets.conv import SLOPE, check_depth, conv_logit, growing, halvings, image_shape
 from energan.nets.mlp import Widths, check_output, set_weights
 from energan.objectives import Logistic
+from energan.objectives.logistic import SamplerLoss
 from energan.samplers.convolutional import ConvGenerated, conv_sampler
 
 
@@ -39,9 +38,7 @@ class Config(ConvGenerated):
         64, ge=1, description="maps of D's first layer; each after it has twice as many"
     )
     slope: float = Field(SLOPE, ge=0, lt=1, description="of D's LeakyReLU where it is negative")
-    sampler_loss: Literal["non-saturating", "minimax"] = Field(
-        "non-saturating", description="which of the two losses G minimises"
-    )
+    sampler_loss: SamplerLoss = "non-saturating"
     energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
     energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
     sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")

@@ -18,14 +18,13 @@ from energan.core import Domain, Model, Optimiser, SettingError
 from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Reconstruction, Reduction
 from energan.models.ebgan import scheduled
+from energan.models.ebgan_conv import ADAM
 from energan.nets.autoencoder import AutoEncoder
 from energan.nets.conv import SLOPE, FlattenMaps, UnflattenMaps, UpConv, image_shape
 from energan.nets.dense import BatchNorm, Chain, Dense
 from energan.nets.mlp import OUTPUTS, Output, check_output
 from energan.objectives import Hinge
 from energan.samplers.generator import Generator, Prior
-
-ADAM = Optimiser(lr=0.0002)
 
 
 class Config(BaseConfig):

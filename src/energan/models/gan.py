@@ -27,6 +27,7 @@ from energan.nets.mlp import (
     set_weights,
 )
 from energan.objectives import Logistic
+from energan.objectives.logistic import SamplerLoss
 from energan.samplers.generator import Generator, Prior
 
 SGD_2014 = Optimiser(
@@ -50,9 +51,7 @@ class Config(BaseConfig):
     weights: Literal["normal", "uniform"] = Field("uniform", description="initial distribution")
     generator_scale: float = Field(0.05, gt=0, description="its scale in G: std, or half-width")
     discriminator_scale: float = Field(0.005, gt=0, description="its scale in D")
-    sampler_loss: Literal["non-saturating", "minimax"] = Field(
-        "non-saturating", description="which of the two losses G minimises"
-    )
+    sampler_loss: SamplerLoss = "non-saturating"
     energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
     energy_optimiser: Optimiser = Field(SGD_2014, description="D's optimiser")
     sampler_optimiser: Optimiser = Field(SGD_2014, description="G's optimiser")

@@ -15,7 +15,7 @@ few as the words, so D could tell any v that is not quite one of them, and G wou
 `noise` on what D is trained on takes that from it (Sønderby et al. 2017, "instance noise").
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -24,15 +24,14 @@ from torch import nn
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.energies.logit import Logit
+from energan.models.cgan import SGD_2014
 from energan.nets.conditional import Joined
 from energan.nets.dense import Chain, Dense, Dropout, GaussianNoise, Maxout, Scaled
 from energan.nets.mlp import Widths, hidden_layers
 from energan.objectives import Logistic
+from energan.objectives.logistic import SamplerLoss
 from energan.samplers.generator import Generator, Prior
 
-SGD_2014 = Optimiser(
-    kind="sgd", lr="geometric(0.1, 1.00004, 0.000001)", momentum="linear(0.5, 0.7, 125000)"
-)
 Width = Annotated[int, Field(ge=1)]
 Two = tuple[Width, Width]
 
@@ -56,9 +55,7 @@ class Config(BaseConfig):
     )
     latent: int = Field(100, ge=1, description="numbers in z")
     prior: Prior = Field("normal", description="distribution of z")
-    sampler_loss: Literal["non-saturating", "minimax"] = Field(
-        "non-saturating", description="which of the two losses G minimises"
-    )
+    sampler_loss: SamplerLoss = "non-saturating"
     energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
     energy_optimiser: Optimiser = Field(SGD_2014, description="D's optimiser")
     sampler_optimiser: Optimiser = Field(SGD_2014, description="G's optimiser")

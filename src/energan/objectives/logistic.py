@@ -3,12 +3,17 @@
 Energies (..., N) -> (...). softplus keeps the logarithms exact where D is 0 or 1.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from energan.core import Batch, Context, Draw, Energy, Loss, Objective
+
+SamplerLoss = Annotated[
+    Literal["non-saturating", "minimax"], Field(description="which of the two losses G minimises")
+]
 
 
 def logistic(real: Tensor, fake: Tensor) -> Tensor:
@@ -34,7 +39,7 @@ class Logistic(Objective):
         "near 0 the sampler hardly learns."
     )
 
-    def __init__(self, sampler: Literal["non-saturating", "minimax"] = "non-saturating") -> None:
+    def __init__(self, sampler: SamplerLoss = "non-saturating") -> None:
         self.of_fakes = non_saturating if sampler == "non-saturating" else minimax
 
     def energy_loss(

@@ -1,0 +1,64 @@
+"""A model is the three, and how they are stepped."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from energan.core.contracts import Energy, Objective, Sampler
+from energan.core.schedules import FORMS, Schedule
+
+
+class Config(BaseModel):
+    """Base of all settings: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def classifies(self) -> bool:
+        """Of a model's settings: whether its energy learns classes, which needs no network to know.
+
+        Those with a setting `labelled`, events with labels in each batch, do unless it is 0. A
+        model that classifies without one says `classifies: ClassVar[bool] = True`.
+        """
+        return bool(getattr(self, "labelled", 0))
+
+
+class Optimiser(Config):
+    """How one network's parameters are stepped."""
+
+    kind: Literal["adam", "sgd"] = Field("adam", description="update rule")
+    lr: Schedule = Field(0.001, description=f"learning rate: {FORMS}")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the square")
+    eps: float = Field(1e-8, gt=0, description="Adam's floor under the root")
+    momentum: Schedule = Field(0.0, description="SGD's momentum, a number or a schedule")
+    clip: float | None = Field(None, gt=0, description="largest gradient norm of a member")
+
+
+@dataclass
+class Model:
+    """What a model file's `build` returns.
+
+    hyper: scheduled values by name, as the objective reads them from the context.
+    energy_steps: k, energy steps for each sampler step (Goodfellow et al. 2014, algorithm 1).
+    chosen: what the build chose by itself from the data, for the user to see.
+    conditional: whether both networks take labels, or the conditions that events come with, so
+        that batches and samples must carry them.
+    labelled: labelled events that each batch brings beside the unlabelled ones; 0 for none. Such a
+        model's energy classifies: it gives logits, in stream "eval" too.
+    """
+
+    energy: Energy
+    sampler: Sampler
+    objective: Objective
+    hyper: dict[str, Schedule] = field(default_factory=dict)
+    energy_optimiser: Optimiser = field(default_factory=Optimiser)
+    sampler_optimiser: Optimiser = field(default_factory=Optimiser)
+    energy_steps: int = 1
+    chosen: dict[str, str] = field(default_factory=dict)
+    conditional: bool = False
+    labelled: int = 0
+
+    def __post_init__(self) -> None:
+        self.objective.check(self.energy)

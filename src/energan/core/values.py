@@ -1,0 +1,134 @@
+"""What is passed between an energy, a sampler and an objective."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from energan.core.randomness import Randomness
+
+State = dict[str, Tensor]
+"""What a sampler carries from step to step."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a data set holds.
+
+    shape: of one event: (C, H, W) for images, (D,) for points.
+    low, high: the value range networks work in, or None where it is unbounded.
+    classes: number of labels, None where there are none.
+    mean: the mean training event, (*shape), for initialisations that use it.
+    condition_shape: of one condition where each event comes with its own: (C, H, W) of an image,
+        (F,) of a vector; else None.
+    """
+
+    shape: tuple[int, ...]
+    low: float | None = None
+    high: float | None = None
+    classes: int | None = None
+    mean: Tensor | None = field(default=None, compare=False, repr=False)
+    condition_shape: tuple[int, ...] | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether each event comes with an image that it is to be made of."""
+        return self.condition_shape is not None and len(self.condition_shape) == 3
+
+    @property
+    def size(self) -> int:
+        """Numbers in one event."""
+        return torch.Size(self.shape).numel()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real data: x (B, *event), its condition, and a labelled part where the system has one."""
+
+    x: Tensor
+    condition: Tensor | None = None
+    labelled: "Batch | None" = None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What the sampler made: x (B, *event), the condition it was made for, chain diagnostics."""
+
+    x: Tensor
+    condition: Tensor | None = None
+    info: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def detach(self) -> "Draw":
+        """The same draw, cut from the sampler's graph."""
+        condition = self.condition
+        return Draw(
+            self.x.detach(),
+            condition if condition is None else condition.detach(),
+            {name: value.detach() for name, value in self.info.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an energy says of x.
+
+    energy: (B,), or (B, *cells) for an energy with one value a patch.
+    code: (B, S), the encoder's output with feature maps flattened, where there is an encoder.
+    reconstruction: (B, *event), where the energy reconstructs.
+    logits: (B, K), where the energy also classifies.
+    """
+
+    energy: Tensor
+    code: Tensor | None = None
+    reconstruction: Tensor | None = None
+    logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """total: (M,), one for each member, with gradient; parts: named (M,) values for the log."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where training stands: the step, the scheduled values, the random draws.
+
+    hyper: {name: (M, 1)} on the device: margin, weights, as the schedules give them at this step.
+    gather: vectors (M, B, S) of this process -> those of all processes that train together, for
+        terms that compare the samples of a batch; its gradient reaches this process's own.
+    """
+
+    step: int
+    hyper: Mapping[str, Tensor]
+    generator: Randomness
+    gather: Callable[[Tensor], Tensor] = lambda vectors: vectors
+
+    @property
+    def members(self) -> int:
+        return self.generator.members
+
+    def rows(self, values: Tensor) -> Tensor:
+        """Per-sample (or per-cell) values as (M, N) rows, in full precision."""
+        return exact(values).reshape(self.members, -1)
+
+    def vectors(self, values: Tensor) -> Tensor:
+        """Per-sample vectors (..., B, S) as (M, B, S), in full precision."""
+        return exact(values).reshape(self.members, -1, values.shape[-1])
+
+
+def exact(values: Tensor) -> Tensor:
+    """float32 at least: energies, norms, cosines and losses are never in half precision."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Within it autocast leaves operations on the device of x alone."""
+    kind = x.device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):  # no numbers: nothing to keep exact
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
