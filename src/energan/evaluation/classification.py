@@ -19,7 +19,7 @@ from energan.core import DataError, NothingHeldOut, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.evaluation.metrics_file import about_run, write_classification
-from energan.evaluation.results import Result, rounded, with_interval
+from energan.evaluation.results import Result, round_floats, with_interval
 from energan.inference.classification import ClassProbabilities
 from energan.inference.run import Run
 
@@ -107,7 +107,7 @@ def _record(run: Run, known: LabelledEvents, found: ClassProbabilities) -> dict[
         "class_names": list(run.class_names),
     }  # fmt: skip
     made["data"] = {name: value for name, value in made["data"].items() if value is not None}
-    return {name: rounded(value) for name, value in made.items()}
+    return {name: round_floats(value) for name, value in made.items()}
 
 
 def open_labelled_events(

@@ -23,13 +23,13 @@ def too_few(inputs: EvaluationInputs) -> str:
 
 def wide_pixels(inputs: EvaluationInputs) -> str:
     size = inputs.samples[0].numel()
-    if size > MOST_PIXELS and (inputs.extractor_name == "pixels" or unlabelled(inputs)):
+    name = inputs.extractor_name
+    pixels = (
+        bool(why_no_classifier(inputs.reference.training)) if name is None else name == "pixels"
+    )
+    if pixels and size > MOST_PIXELS:
         return f"it says little of {size} pixels, and takes long: name an extractor"
     return ""
-
-
-def unlabelled(inputs: EvaluationInputs) -> bool:
-    return inputs.extractor_name is None and bool(why_no_classifier(inputs.reference.training))
 
 
 def nothing_held_out(inputs: EvaluationInputs) -> str:

@@ -199,12 +199,7 @@ def _score_pairs(run: Run, request: _Request) -> _Scores:
     count = min(request.samples, len(reference.judged))
     request.say(f"making {count:,} images of {_describe(run)}")
     results = image_to_image.score_pairs(
-        run,
-        reference,
-        count,
-        measures=request.measures,
-        seed=request.seed,
-        resamples=request.resamples,
+        run, reference, count, request.measures, request.seed, request.resamples
     )
     return _Scores(results, count, "scaled to [0, 1]", reference)
 
@@ -215,12 +210,7 @@ def _score_tags(run: Run, request: _Request) -> _Scores:
     count = min(request.samples, reference.count)
     request.say(f"tagging {count:,} images by {_describe(run)}")
     results = tagging.score_tags(
-        run,
-        reference,
-        count,
-        measures=request.measures,
-        seed=request.seed,
-        resamples=request.resamples,
+        run, reference, count, request.measures, request.seed, request.resamples
     )
     images = "features, standardised by the training part"
     return _Scores(results, count, images, reference, reference.training.about)

@@ -121,14 +121,14 @@ def _stacked_digit_classifier() -> Extractor:
     settings = DataSettings(source="mnist", range="unit", held_out=0)
     found = classifier_for(open_data(settings), open_data(settings, "test"), "test")
 
-    def scored(images: Tensor) -> tuple[Tensor, Tensor]:
+    def extract(images: Tensor) -> tuple[Tensor, Tensor]:
         features, logs = found(images.flatten(0, 1).unsqueeze(1))  # (3N, 128), (3N, 10)
         a, b, c = logs.unflatten(0, (-1, 3)).unbind(1)
         joint = a[:, :, None, None] + b[:, None, :, None] + c[:, None, None, :]
         return features.unflatten(0, (-1, 3)).flatten(1), joint.flatten(1)
 
     about = {**found.about, "what": f"{found.about['what']}, each colour"}
-    return Extractor("classifier", scored, about)
+    return Extractor("classifier", extract, about)
 
 
 def _inception(path: Path) -> Extractor:
@@ -136,12 +136,12 @@ def _inception(path: Path) -> Extractor:
 
     network, about = load_inception(path)
 
-    def scored(images: Tensor) -> tuple[Tensor, Tensor]:
+    def extract(images: Tensor) -> tuple[Tensor, Tensor]:
         colour = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
         features, logits = network.features(colour)
         return features, logits.double().log_softmax(1)
 
-    return Extractor("inception", scored, {"name": "inception", **about}, at_once=50)
+    return Extractor("inception", extract, {"name": "inception", **about}, at_once=50)
 
 
 def _torchscript(path: Path) -> Extractor:
@@ -207,10 +207,10 @@ def _sha256(network: Any, module: str) -> str:
 def _with_log_probabilities(network: Network) -> Network:
     """The same network with log-probabilities where it gives logits."""
 
-    def scored(images: Tensor) -> Any:
+    def extract(images: Tensor) -> Any:
         made = network(images)
         if isinstance(made, (tuple, list)) and len(made) == 2:
             return made[0], made[1].double().log_softmax(1)
         return made
 
-    return scored
+    return extract

@@ -9,7 +9,7 @@ from typing import Any
 from energan.evaluation.classification import ClassificationScores
 from energan.evaluation.over_seeds import system_of
 from energan.evaluation.published import FEW_LABELS_MNIST
-from energan.evaluation.results import rounded
+from energan.evaluation.results import round_floats
 from energan.inference.run import Run
 from energan.metrics.classification import Paired, paired_difference
 
@@ -44,7 +44,7 @@ class System:
     def record(self) -> dict[str, Any]:
         """As JSON takes it."""
         whole = asdict(self) | {"mean": self.mean, "std": self.std}
-        return {name: rounded(value) for name, value in whole.items()}
+        return {name: round_floats(value) for name, value in whole.items()}
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Difference:
         ends = self.found.interval
         return {
             "a": self.a, "b": self.b, "seeds": list(self.seeds),
-            "mean_of_b_minus_a": rounded(self.found.mean),
-            "interval": None if ends is None else rounded([ends.low, ends.high]),
+            "mean_of_b_minus_a": round_floats(self.found.mean),
+            "interval": None if ends is None else round_floats([ends.low, ends.high]),
             "how": "95% Student t over pairs of one seed",
         }  # fmt: skip
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from energan import metrics
 from energan.core import DataError, SettingError
 from energan.data import DataSet, DataSettings, open_data, open_test_part
-from energan.evaluation.reference import Reference, Split, open_judged_part
+from energan.evaluation.reference import Reference, Split, View, open_judged_part
 from energan.evaluation.results import Result, with_interval
 from energan.inference.run import Run
 from energan.metrics.catalogue import better_of
@@ -76,10 +76,9 @@ def score_pairs(
     run: Run,
     reference: Reference,
     count: int,
-    *,
-    measures: Sequence[str] = (),
-    seed: int = 0,
-    resamples: int = 1000,
+    measures: Sequence[str],
+    seed: int,
+    resamples: int,
 ) -> list[Result]:
     """L1, PSNR (dB) and SSIM of the run's results on `count` pairs, in [0, 1], beside those of two
     results that need no network: the source itself (identity) and the mean training target.
@@ -100,16 +99,16 @@ def _compare(
     run: Run, reference: Reference, count: int, names: list[str], seed: int
 ) -> dict[str, tuple[Figures, Figures, Figures]]:
     """Name -> the figures of each result, of the source in its place, and of the mean target."""
-    mean = reference.training.domain.mean
-    assert mean is not None
-    mean = _to_unit(mean.unsqueeze(0), run)
+    view = View(run.domain, reference.judged.domain.shape)
+    assert reference.training.domain.mean is not None
+    mean = view(reference.training.domain.mean.unsqueeze(0))
     parts: dict[str, list[list[Figures]]] = {name: [[], [], []] for name in names}
     for rows in torch.arange(min(count, reference.count)).split(AT_ONCE):
         batch = reference.judged.gather(rows)
         assert batch.condition is not None
-        real = _to_unit(batch.x, run)
-        made = _to_unit(run.sample(len(rows), seed + int(rows[0]), batch.condition), run)
-        same = _with_channels(_to_unit(batch.condition, run), real.shape[1])
+        real = view(batch.x)
+        made = view(run.sample(len(rows), seed + int(rows[0]), batch.condition))
+        same = _with_channels(view(batch.condition), real.shape[1])
         for name in names:
             for into, x in zip(parts[name], (made, same, mean.expand_as(real)), strict=True):
                 into.append(MEASURES[name](x, real))
@@ -138,14 +137,6 @@ def _result(
     found = metrics.mean_interval(made, resamples=resamples, seed=seed)
     how = f"95% bootstrap over pairs, {resamples} resamples"
     return with_interval(name, value, found, how, note=note, details=details)
-
-
-def _to_unit(x: Tensor, run: Run) -> Tensor:
-    """Images in the run's range -> [0, 1]."""
-    low, high = run.domain.low, run.domain.high
-    assert low is not None
-    assert high is not None
-    return ((x - low) / (high - low)).clamp(0, 1)
 
 
 def _with_channels(x: Tensor, channels: int) -> Tensor:

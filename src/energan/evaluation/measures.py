@@ -34,6 +34,7 @@ class Measure:
 
 
 def no_classifier(inputs: EvaluationInputs) -> str:
+    """Why there is none; empty if there is. So do all functions that return a string here."""
     if inputs.extractor_name is None and (why := why_no_classifier(inputs.reference.training)):
         return f"it needs a classifier, and {why}"
     if inputs.extractor_name == "pixels":

@@ -22,7 +22,7 @@ from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.data.sources.table_files import HUB
 from energan.evaluation.metrics_file import about_run, write_ood
 from energan.evaluation.reference import Split, open_judged_part
-from energan.evaluation.results import Result, rounded, with_interval
+from energan.evaluation.results import Result, round_floats, with_interval
 from energan.evaluation.synthetic import KINDS, PAIRED, EventStatistics, synthesise
 from energan.inference.conditions import AT_ONCE
 from energan.inference.run import Run
@@ -115,7 +115,9 @@ def out_of_distribution(
         **about_run(run, seed, samples),
         "interval": INTERVAL,
         "shares": list(SHARES),
-        "held_out": {name: rounded(value) for name, value in held_out.items() if value is not None},
+        "held_out": {
+            name: round_floats(value) for name, value in held_out.items() if value is not None
+        },
         "sets": rows,
     }
     return OodScores(write_ood(run, record), (*kinds, *sources))
@@ -279,7 +281,7 @@ def _row(
         "not_finite": len(energy) - len(there) or None,
         "energies": _quantiles(there), "note": note,
     }  # fmt: skip
-    return {key: rounded(found) for key, found in row.items() if found is not None}
+    return {key: round_floats(found) for key, found in row.items() if found is not None}
 
 
 def _quantiles(energy: Tensor) -> list[float] | None:

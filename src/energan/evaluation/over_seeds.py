@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from energan.evaluation.results import Result, rounded
+from energan.evaluation.results import Result, round_floats
 from energan.inference.run import Run
 from energan.metrics.bootstrap import Interval, over_seeds
 
@@ -29,12 +29,12 @@ class OverSeeds:
         return {
             "name": self.name,
             "seeds": self.seeds,
-            "values": [rounded(value) for value in self.values],
-            "mean": rounded(self.mean),
-            "low": rounded(self.interval.low),
-            "high": rounded(self.interval.high),
+            "values": [round_floats(value) for value in self.values],
+            "mean": round_floats(self.mean),
+            "low": round_floats(self.interval.low),
+            "high": round_floats(self.interval.high),
             "interval": "95% Student t over seeds",
-            "median": rounded(self.median),
+            "median": round_floats(self.median),
             "median_share_of_real": self.share_of_real and float(f"{self.share_of_real:.4g}"),
         }
 

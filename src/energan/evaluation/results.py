@@ -34,7 +34,7 @@ class Result:
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it, with DIGITS significant digits."""
-        found = {name: rounded(value) for name, value in asdict(self).items()}
+        found = {name: round_floats(value) for name, value in asdict(self).items()}
         return found if math.isfinite(self.value) else {**found, "infinite": True}
 
     def text(self) -> str:
@@ -48,12 +48,13 @@ def with_interval(name: str, value: float, found: Interval, how: str, **rest: An
     return Result(name, value, found.low, found.high, how, **rest)
 
 
-def rounded(value: Any) -> Any:
+def round_floats(value: Any) -> Any:
+    """The same value with DIGITS significant digits in each float, however nested."""
     if isinstance(value, float):
         # JSON has no word for what is not finite: the value is left out, `infinite` says so
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {k: rounded(v) for k, v in value.items()}
+        return {k: round_floats(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [rounded(v) for v in value]
+        return [round_floats(v) for v in value]
     return value

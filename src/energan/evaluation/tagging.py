@@ -127,7 +127,10 @@ class TagReference(Reference):
 
 
 def tag_reference(run: Run) -> TagReference:
-    """Raises DataError if nothing is held out, or there are too few tags to choose among."""
+    """What was held out of the run's own data.
+
+    Raises DataError if nothing was, or there are too few tags to choose among.
+    """
     data = open_run_tags(run)
     if data.kept is None:
         raise DataError(f"{data.name}: no image with tags is held out, so there is none to score")
@@ -156,10 +159,9 @@ def score_tags(
     run: Run,
     reference: TagReference,
     count: int,
-    *,
-    measures: Sequence[str] = (),
-    seed: int = 0,
-    resamples: int = 1000,
+    measures: Sequence[str],
+    seed: int,
+    resamples: int,
 ) -> list[Result]:
     """Precision and recall of the 10 tags with the most votes, by the published ballot.
 

@@ -132,16 +132,11 @@ def _bootstrap(
 
     if len(data) == 1:  # it needs two, and all resamples of one are that one
         return Interval(float(statistic(data)), float(statistic(data)))
+    batch = max(1, BLOCK // len(data)) if vectorized else None
     low, high = bootstrap(
-        (data,),
-        statistic,
-        n_resamples=resamples,
-        batch=max(1, BLOCK // len(data)) if vectorized else None,
-        vectorized=vectorized,
-        confidence_level=level,
-        method=kind,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
+        (data,), statistic, n_resamples=resamples, batch=batch, vectorized=vectorized,
+        confidence_level=level, method=kind, rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
     return Interval(float(low), float(high))
 
 
