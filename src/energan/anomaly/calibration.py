@@ -87,7 +87,7 @@ class Calibration:
         """Verdicts on events with these energies (B,)."""
         if not len(energy):
             return Scores(energy, energy.double(), energy.bool())
-        percentile = torch.as_tensor(percentile_of(finite(energy), self.energies))
+        percentile = torch.as_tensor(percentile_of(make_finite(energy), self.energies))
         # an energy that is not a number is no evidence of a normal event
         return Scores(energy, percentile, ~(energy <= self.threshold))
 
@@ -114,18 +114,18 @@ def calibrate(
             f"{source}: {int((~energies.isfinite()).sum())} of {len(energies)} energies are not "
             "finite: the run is no judge of these events; calibrate on others, or train anew"
         )
-    kept = thinned(energies.float().sort().values)
+    kept = thin(energies.float().sort().values)
     threshold = threshold_of(kept, fpr)
     return Calibration(threshold, fpr, len(energies), network, part, source, fingerprint, kept)
 
 
-def finite(energy: Tensor) -> Tensor:
+def make_finite(energy: Tensor) -> Tensor:
     """float64; an energy that is not a number counts as the highest: it is no sign of normality."""
     most = torch.finfo(torch.float64).max
     return energy.double().nan_to_num(nan=most, posinf=most, neginf=-most)
 
 
-def thinned(ascending: Tensor, most: int = MOST_KEPT) -> Tensor:
+def thin(ascending: Tensor, most: int = MOST_KEPT) -> Tensor:
     """All, or the ⌈j n / most⌉-th smallest of n, j = 1 … most.
 
     Rounding the ranks up keeps the promise: the conformal rank among the kept ones is at least the

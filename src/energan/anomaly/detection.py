@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from energan.anomaly.calibration import finite
+from energan.anomaly.calibration import make_finite
 from energan.core import SettingError
 from energan.data.inference import PredictSet
 from energan.metrics.detection import auroc, average_precision, fpr_at_tpr
@@ -42,7 +42,7 @@ NOTHING = Wanted()
 def detect(energy: Tensor, sides: Tensor) -> Detection | None:
     """Of energies (N,) and sides (N,), NORMAL, ANOMALOUS or NEITHER; None if one side is empty."""
     counted = sides != NEITHER
-    scores = finite(energy)[counted]
+    scores = make_finite(energy)[counted]
     anomalous = sides[counted] == ANOMALOUS
     count = int(anomalous.sum())
     if count in (0, len(anomalous)):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from energan.anomaly.calibration import Calibration, Scores, finite
+from energan.anomaly.calibration import Calibration, Scores, make_finite
 from energan.anomaly.detection import (
     ANOMALOUS,
     NEITHER,
@@ -54,7 +54,7 @@ class ScoreTable:
         parts = [energies(group.data, f"scoring {group.source}") for group in self.groups]
         return replace(self, energy=torch.cat(parts))
 
-    def scored(self, energies: Energies, calibration: Calibration) -> "ScoreTable":
+    def score(self, energies: Energies, calibration: Calibration) -> "ScoreTable":
         return replace(self.with_energies(energies), calibration=calibration)
 
     @cached_property
@@ -126,7 +126,7 @@ class ScoreTable:
         missing = "normal" if not bool((self.side == NORMAL).any()) else "anomalous"
         return f"by their labels none is {missing}: there is no AUROC to compute"
 
-    def reused(self, calibration: Calibration) -> bool:
+    def overlaps(self, calibration: Calibration) -> bool:
         """Whether the threshold was set on some of these very events."""
         for group in self.groups:
             if group.own and group.part == "held-out" and calibration.part == "held-out":
@@ -140,7 +140,7 @@ class ScoreTable:
     def worst(self, count: int) -> list[int]:
         """The `count` events of the highest energy, the worst first."""
         assert self.energy is not None
-        ranked = finite(self.energy)
+        ranked = make_finite(self.energy)
         order: list[int] = ranked.argsort(descending=True, stable=True)[:count].tolist()
         return order
 
@@ -191,7 +191,7 @@ class ScoreTable:
         return path
 
 
-def judge(
+def open_score_table(
     sources: Sequence[str], settings: DataSettings, domain: Domain, wanted: Wanted = NOTHING
 ) -> ScoreTable:
     """What `sources` hold, for a run with these settings of data, before it is scored.
@@ -205,14 +205,14 @@ def judge(
     return ScoreTable(tuple(groups), tuple(skipped), sides)
 
 
-def left_out(
+def detect_left_out(
     energies: Energies, settings: DataSettings, domain: Domain, source: str | None = None
 ) -> tuple[ScoreTable, Detection]:
     """How well a run finds the classes that it was not trained on, in `source` or its own.
 
     Raises SettingError if it was trained on all of them, or the source has no labels.
     """
-    sheet = judge([source or settings.source], settings, domain)
+    sheet = open_score_table([source or settings.source], settings, domain)
     what = sheet.what
     if not sheet.labelled:
         raise SettingError(f"{what} has no labels: name a labelled source, as --data mnist")

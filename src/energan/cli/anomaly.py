@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from energan.anomaly.detection import detection_table
-from energan.anomaly.score_table import left_out
+from energan.anomaly.score_table import detect_left_out
 from energan.cli.options import Checkpoint, Weights, parse
 from energan.cli.run_options import open_run
 from energan.errors import SettingError
@@ -43,7 +43,9 @@ def anomaly(args: list[str]) -> int:
         run.check_judges()
     rows, about = [], []
     for run in runs:
-        sheet, found = left_out(run.energies, run.job.settings.data, run.domain, options.data)
+        sheet, found = detect_left_out(
+            run.energies, run.job.settings.data, run.domain, options.data
+        )
         rows.append((sheet.anomalous_classes, found))
         about.append(
             {"run": str(run.path), "hash": run.config["hash"], "seed": run.job.settings.seed,

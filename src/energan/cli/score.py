@@ -8,7 +8,7 @@ from energan.anomaly import heatmaps
 from energan.anomaly.calibration import FPR, Calibration
 from energan.anomaly.detection import Wanted
 from energan.anomaly.normal_data import normal_images
-from energan.anomaly.score_table import ScoreTable, judge
+from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
 from energan.cli.run_options import open_run, print_skipped
 from energan.errors import SettingError
@@ -58,9 +58,9 @@ def score(args: list[str]) -> int:
         raise SettingError(
             f"--heatmaps: {run.path} was trained on points, which have no pictures: leave it out"
         )
-    table = judge(options.images, run.job.settings.data, run.domain, wanted)
+    table = open_score_table(options.images, run.job.settings.data, run.domain, wanted)
     calibration = _calibration(run, options.calibrate, options.fpr, wanted)
-    table = table.scored(run.energies, calibration)
+    table = table.score(run.energies, calibration)
     _print(run, table, calibration)
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
     strange = int((~table.scores.energy.isfinite()).sum())
     if strange:
         print(f"  {strange:,} energies are not finite: these are called anomalous")
-    if table.reused(calibration):
+    if table.overlaps(calibration):
         print("  the threshold was set on the normal ones among them: it fits them by design")
     print_skipped(table.skipped)
     _print_detection(table)

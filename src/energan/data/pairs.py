@@ -13,7 +13,7 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain, NoTestPart, describe
 from energan.data.dataset import Augment, DataSet, mean_event, rescale
 from energan.data.images.decoded import Decoded
-from energan.data.images.decoding import Decoding, resolve, size_of
+from energan.data.images.decoding import Decoding, resolve_channels, size_of
 from energan.data.images.store import decode_source
 from energan.data.preparation import value_range
 from energan.data.selection import select
@@ -165,7 +165,7 @@ class _Opener:
             _check_sides(self.sides, settings)
         if how is None:
             asked = replace(settings.decoding, size=self._size())
-            how = (resolve(self.sides[0], asked), resolve(self.sides[1], asked))
+            how = (resolve_channels(self.sides[0], asked), resolve_channels(self.sides[1], asked))
         self.how = how
 
     def like(self, pairs: Pairs) -> "_Opener":

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energan.anomaly.calibration import finite
+from energan.anomaly.calibration import make_finite
 from energan.core import DataError, SettingError, describe, place_seed
 from energan.data import SOURCES, DataSet
 from energan.data.inference import PredictSet, is_same_source, open_images
@@ -266,7 +266,7 @@ def _row(
     name: str, own: Tensor, other: _Energies, about: dict[str, Any], *, paired: bool = False
 ) -> dict[str, Any]:
     """One set, as metrics.json takes it; its events are the positives."""
-    energy = finite(other.energy)
+    energy = make_finite(other.energy)
     scores = torch.cat([own.double(), energy])
     outside = torch.cat([torch.zeros(len(own)), torch.ones(len(energy))])
     value, ends = auroc(scores, outside), auroc_interval(scores, outside, paired=paired)

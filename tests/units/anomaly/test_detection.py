@@ -14,10 +14,10 @@ from sklearn import metrics as oracle
 from torch import Tensor
 
 from energan.anomaly import heatmaps
-from energan.anomaly.calibration import Calibration, Network, calibrate, read, thinned
+from energan.anomaly.calibration import Calibration, Network, calibrate, read, thin
 from energan.anomaly.detection import NEITHER, Wanted, detect, detection_table, sides_of
 from energan.anomaly.normal_data import normal_events
-from energan.anomaly.score_table import judge, left_out
+from energan.anomaly.score_table import detect_left_out, open_score_table
 from energan.core import DataError, Domain, RunError, SettingError
 from energan.data import DataSet, DataSettings, open_data
 from energan.data.inference import PredictSet, open_images
@@ -72,8 +72,8 @@ def test_thinned_energies_keep_the_promise(n: int) -> None:
 
 def test_few_energies_are_kept_as_they_are() -> None:
     energies = torch.arange(7.0)
-    assert torch.equal(thinned(energies), energies)
-    assert torch.equal(thinned(energies, 3), torch.tensor([2.0, 4.0, 6.0]))
+    assert torch.equal(thin(energies), energies)
+    assert torch.equal(thin(energies, 3), torch.tensor([2.0, 4.0, 6.0]))
 
 
 def test_too_few_normal_events_say_how_many_are_needed() -> None:
@@ -298,8 +298,8 @@ def brightness(data: DataSet, told: str) -> Tensor:
 def test_the_csv_has_every_image_once_in_order(tmp_path: Path) -> None:
     for i, shade in enumerate((10, 250, 30)):
         picture(tmp_path / "in" / ("good" if shade < 100 else "bad, or so") / f"{i}.png", shade)
-    sheet = judge([str(tmp_path / "in")], DataSettings(), DIGITS)
-    sheet = sheet.scored(brightness, calibration(torch.linspace(-1, 0, 101)))
+    sheet = open_score_table([str(tmp_path / "in")], DataSettings(), DIGITS)
+    sheet = sheet.score(brightness, calibration(torch.linspace(-1, 0, 101)))
     text = sheet.write_csv(tmp_path / "s.csv").read_text()
     rows = list(csv.DictReader(io.StringIO(text)))
     assert list(rows[0]) == ["image", "energy", "percentile", "anomalous", "label"]
@@ -319,11 +319,11 @@ def test_the_csv_has_every_image_once_in_order(tmp_path: Path) -> None:
 
 def test_a_class_left_out_is_the_anomaly() -> None:
     settings = DataSettings(source="digits", classes=tuple("012345678"))
-    sheet, found = left_out(brightness, settings, DIGITS)
+    sheet, found = detect_left_out(brightness, settings, DIGITS)
     assert sheet.anomalous_classes == "9"
     assert (found.anomalous, found.normal) == (180, 162)
     with pytest.raises(SettingError, match="give runs that left some out"):
-        left_out(brightness, DataSettings(), DIGITS)
+        detect_left_out(brightness, DataSettings(), DIGITS)
 
 
 # --- heat maps ------------------------------------------------------------------------------------

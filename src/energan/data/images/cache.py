@@ -32,7 +32,7 @@ from torch import Tensor
 from energan.core import DataError, describe
 from energan.data.images.checksums import cache_folder
 from energan.data.images.decoded import Decoded
-from energan.data.images.decoder import Decoder, Shape, list_skipped, wanted_parts
+from energan.data.images.decoder import Decoder, Shape, list_skipped, select_parts
 from energan.data.images.decoding import Decoding, Pixels
 from energan.data.source import Part, Source
 from energan.io.console import say
@@ -104,7 +104,7 @@ def _build(folder: Path, source: Source, how: Decoding, rows: Tensor, shape: Sha
     array = _open_images(images, (len(rows), *shape))
     if array is None:
         done.unlink(missing_ok=True)  # it tells of images that are no longer there
-    parts, skipped = _left(done, list(wanted_parts(source, rows)))
+    parts, skipped = _left(done, list(select_parts(source, rows)))
     size = torch.Size(shape).numel()
     free = shutil.disk_usage(folder).free
     if sum(len(wanted) for _, wanted in parts) * size > free:

@@ -18,7 +18,7 @@ BLOCK = 64
 """Images that one task of the pool decodes."""
 
 
-def wanted_parts(source: Source, rows: Tensor) -> Iterator[tuple[Part, list[int]]]:
+def select_parts(source: Source, rows: Tensor) -> Iterator[tuple[Part, list[int]]]:
     """The parts that hold any of `rows`, each with these."""
     edges = torch.tensor([[p.start, p.start + p.count] for p in source.parts])
     for part, (low, high) in zip(

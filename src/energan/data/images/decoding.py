@@ -164,7 +164,7 @@ def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
     return left, top, left + side, top + side
 
 
-def resolve(source: Source, how: Decoding) -> Decoding:
+def resolve_channels(source: Source, how: Decoding) -> Decoding:
     """`how` with channels "auto" replaced by what the images are.
 
     Images spread over the source are looked at; one with colour makes it colour.

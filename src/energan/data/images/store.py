@@ -17,9 +17,9 @@ from energan.data.images.decoder import (
     Shape,
     decode_raw,
     list_skipped,
-    wanted_parts,
+    select_parts,
 )
-from energan.data.images.decoding import Decoding, Pixels, Unreadable, resolve
+from energan.data.images.decoding import Decoding, Pixels, Unreadable, resolve_channels
 from energan.data.source import Source
 
 Storage = Literal["auto", "memory", "cache"]
@@ -42,7 +42,7 @@ def decode_source(
     DataError if sizes differ and `how` sets none.
     """
     rows = torch.arange(source.count) if rows is None else rows
-    how = resolve(source, how)
+    how = resolve_channels(source, how)
     shape = _shape(source, how, rows)
     size = len(rows) * torch.Size(shape).numel()
     if storage == "cache" or (storage == "auto" and size > cache_above()):
@@ -53,7 +53,7 @@ def decode_source(
 def _shape(source: Source, how: Decoding, rows: Tensor) -> Shape:
     """(C, H, W) of all images, by the first that can be read; NoReadableImage without one."""
     tried, first = 0, ""
-    for part, wanted in wanted_parts(source, rows):
+    for part, wanted in select_parts(source, rows):
         raws = part.read()
         for row in wanted:
             try:
@@ -77,7 +77,7 @@ def _in_memory(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Dec
         target[np.searchsorted(numbers, row)] = pixels
 
     decoder = Decoder(source, how, shape)
-    decoder.run(list(wanted_parts(source, rows)), put)
+    decoder.run(list(select_parts(source, rows)), put)
     if decoder.skipped:
         kept = ~np.isin(numbers, list(decoder.skipped))
         for slot, old in enumerate(np.flatnonzero(kept)):

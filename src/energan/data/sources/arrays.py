@@ -36,7 +36,7 @@ def read_arrays(path: Path) -> Source:
         )
     if x.size == 0:
         raise DataError(f"{path} is empty: its array has shape {x.shape}")
-    events = _points(x, path) if x.ndim == 2 else images_of(x, path)
+    events = _points(x, path) if x.ndim == 2 else to_images(x, path)
     low, high = float_range(events, path) if events.ndim == 4 else (None, None)
     return Source(
         path.name, events, None if y is None else _labels(y, len(x), path),
@@ -81,7 +81,7 @@ def _points(x: Array, path: Path) -> Tensor:
     return _finite(x, path)
 
 
-def images_of(x: Array, path: Path) -> Tensor:
+def to_images(x: Array, path: Path) -> Tensor:
     """(N, C, H, W) of whichever layout x has. Raises DataError if it has none of images."""
     if x.ndim == 3:
         x = x[:, None]

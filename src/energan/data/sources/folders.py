@@ -11,7 +11,7 @@ from torch import Tensor
 from energan.core import DataError, NoTestPart
 from energan.data.images.checksums import content_of
 from energan.data.source import Part, Source
-from energan.data.sources.label_csv import find_labels, labels_of
+from energan.data.sources.label_csv import find_labels, match_labels
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
 
 SUFFIXES = {
@@ -39,7 +39,7 @@ def open_image_folder(
     labels: a CSV of `file,label`, which alone then tells the classes; other images have label -1.
         Of a split that it names no image of, folders that are called as its classes tell them.
 
-    Raises DataError if there is no image, and as `labels_of` does.
+    Raises DataError if there is no image, and as `match_labels` does.
     """
     root = _split(folder, split)
     files = find_images(root)
@@ -54,7 +54,7 @@ def open_image_folder(
         )
     classes, numbers = _classes(names), None
     if labels is not None:
-        told = labels_of(find_labels(labels, folder), folder, root, files)
+        told = match_labels(find_labels(labels, folder), folder, root, files)
         known, classes, numbers = classes, told.names, told.numbers
         if split == "test" and not bool((numbers >= 0).any()):
             numbers = _numbered(names, classes) if known else None

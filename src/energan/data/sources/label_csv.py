@@ -92,7 +92,7 @@ def read_labels(path: Path) -> list[Line]:
     return lines
 
 
-def labels_of(path: Path, folder: Path, root: Path, files: Sequence[Path]) -> Labels:
+def match_labels(path: Path, folder: Path, root: Path, files: Sequence[Path]) -> Labels:
     """The labels that the CSV `path` tells of the images `files`.
 
     folder: the source; root: the folder of its split, or the same. A line of an image of another

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from energan.core import DataError, NoTestPart, describe
 from energan.data.source import Source
-from energan.data.sources.arrays import float_range, images_of
+from energan.data.sources.arrays import float_range, to_images
 from energan.data.sources.splits import Split, fixed_order
 
 Array = NDArray[Any]
@@ -37,7 +37,7 @@ def read_mat(path: Path, split: Split = "train") -> Source:
     pixels = _upright(np.asarray(held[name]), name)
     if pixels.ndim == 2:
         pixels = _columns(pixels, path)
-    events = images_of(_bytes(pixels), path)
+    events = to_images(_bytes(pixels), path)
     labels, names = _labels(held, len(events))
     low, high = float_range(events, path)
     source = Source(path.name, events, labels, low=low, high=high, class_names=names)

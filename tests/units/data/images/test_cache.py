@@ -241,3 +241,29 @@ def test_a_cache_that_cannot_be_written_says_which_variable_to_set(
     monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match="ENERGAN_CACHE"):
         open_data(DataSettings(source=str(pictures(tmp_path / "p", 20)), storage="cache", size=8))
+
+
+def test_the_file_of_images_is_one_that_numpy_opens(tmp_path: Path) -> None:
+    source = open_image_folder(pictures(tmp_path / "p", 20))
+    made = store.decode_source(source, HOW, storage="cache")
+    assert made.path is not None
+    assert np.array_equal(np.load(made.path), made.events.numpy())
+
+
+def test_mapped_pages_are_let_go_of_and_read_again(tmp_path: Path) -> None:
+    source = open_image_folder(pictures(tmp_path / "p", 20))
+    made = store.decode_source(source, HOW, storage="cache")
+    before = made.events.clone()
+    if made.release is not None:
+        for _ in range(3):
+            made.release(cache.RELEASE_AFTER // cache.AROUND + 1)
+    assert torch.equal(made.events, before)
+
+
+def test_too_little_room_is_said_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_image_folder(pictures(tmp_path / "p", 20))
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
+    with pytest.raises(DataError, match=r"takes 0\.0 GiB.*0\.0 GiB free: set ENERGAN_CACHE"):
+        store.decode_source(source, HOW, storage="cache")

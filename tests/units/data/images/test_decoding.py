@@ -13,7 +13,7 @@ from energan.data.images.decoding import (
     Unreadable,
     decode,
     prepare_array,
-    resolve,
+    resolve_channels,
     size_of,
 )
 from energan.data.source import Part, Source
@@ -225,10 +225,13 @@ def test_one_image_in_colour_makes_all_of_them_colour() -> None:
     grey, colour = encoded(RAMP), encoded(smooth(4, 4))
     flat = Image.new("P", (2, 2))
     flat.putpalette([v for v in range(256) for _ in range(3)])
-    assert resolve(source([grey, None, b"torn", encoded(flat)]), Decoding()).channels == "grey"
-    assert resolve(source([grey] * 70 + [colour]), Decoding()).channels == "colour"
-    assert resolve(source([encoded(Image.new("P", (2, 2), 0)), colour]), GREY) == GREY
-    assert resolve(source([]), Decoding()).channels == "grey"
+    assert (
+        resolve_channels(source([grey, None, b"torn", encoded(flat)]), Decoding()).channels
+        == "grey"
+    )
+    assert resolve_channels(source([grey] * 70 + [colour]), Decoding()).channels == "colour"
+    assert resolve_channels(source([encoded(Image.new("P", (2, 2), 0)), colour]), GREY) == GREY
+    assert resolve_channels(source([]), Decoding()).channels == "grey"
 
 
 def test_the_size_is_told_by_the_header() -> None:
