@@ -1,7 +1,5 @@
 """All events that are judged together: what they are called, what they scored, what labels say."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +23,7 @@ from energan.anomaly.detection import (
 from energan.core import Domain, SettingError
 from energan.data import DataSet, DataSettings
 from energan.data.inference import PredictSet, open_images
-from energan.io.files import write_atomically
+from energan.io.files import write_csv
 
 NAMED = 12
 """Classes that are named in a line."""
@@ -181,13 +179,8 @@ class ScoreTable:
 
     def write_csv(self, path: Path) -> Path:
         """Every event, in the order given."""
-        out = io.StringIO()
-        rows = (self.record(row) for row in range(len(self)))
-        columns = ["image", "energy", "percentile", "anomalous"]
-        writer = csv.DictWriter(out, columns + ["label"] * self.labelled, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(path, out.getvalue())
+        columns = ["image", "energy", "percentile", "anomalous", *["label"] * self.labelled]
+        write_csv(path, columns, (self.record(row) for row in range(len(self))))
         return path
 
 

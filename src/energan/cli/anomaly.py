@@ -1,7 +1,5 @@
 """`energan anomaly`: how well runs find the classes that they were not trained on."""
 
-import csv
-import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from energan.cli.options import Checkpoint, Weights, parse
 from energan.cli.run_options import open_run
 from energan.errors import SettingError
 from energan.io.console import show, table_of
-from energan.io.files import write_atomically
+from energan.io.files import write_atomically, write_csv
 from energan.version import __version__
 
 
@@ -71,12 +69,8 @@ def _print(rows: list[dict[str, Any]], data: list[Any]) -> None:
 
 
 def _write(path: Path, rows: list[dict[str, Any]], about: list[dict[str, Any]]) -> None:
-    if path.suffix == ".json":
-        text = json.dumps({"table": rows, "runs": about}, indent=1, ensure_ascii=False) + "\n"
-    else:
-        out = io.StringIO()
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        text = out.getvalue()
-    write_atomically(path, text)
+    if path.suffix == ".csv":
+        write_csv(path, list(rows[0]), rows)
+        return
+    text = json.dumps({"table": rows, "runs": about}, indent=1, ensure_ascii=False)
+    write_atomically(path, text + "\n")

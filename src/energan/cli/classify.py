@@ -36,7 +36,6 @@ def classify(args: list[str]) -> int:
     )
     _print(run, found)
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         found.write_csv(options.out)
         print(f"written: {options.out}")
     elif len(found) > SHOWN:

@@ -11,7 +11,7 @@ from energan.cli.run_options import open_run, set_threads
 from energan.core import SettingError
 from energan.evaluation.evaluate import evaluate, find_evaluation, parse_metrics
 from energan.inference.run import Run
-from energan.io.console import say, show, table_of
+from energan.io.console import say, show, table_of, warn
 from energan.report import figures
 from energan.report.figures.options import FigureOptions
 
@@ -107,9 +107,8 @@ def _print(runs: list[Run], records: list[dict[str, Any]]) -> None:
     if alike:
         print("* the best, where its interval leaves out the others' values")
     for what in unlike:
-        say(
-            f"energan: these scores do not compare: the runs have not the same {what}; name "
-            f"one by --{what}"
+        warn(
+            f"these scores do not compare: the runs have not the same {what}; name one by --{what}"
         )
 
 

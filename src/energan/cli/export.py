@@ -10,7 +10,7 @@ from energan.cli.options import Checkpoint, RunPath, Weights, parse
 from energan.cli.run_options import open_run
 from energan.export.modules import no_generator
 from energan.export.write import export as export_run
-from energan.io.console import say
+from energan.io.console import warn
 
 
 @dataclass
@@ -35,7 +35,7 @@ def export(args: list[str]) -> int:
     options = parse(Export, args, "energan export")
     run = open_run(options.run, options.checkpoint, options.weights, device="cpu")
     if options.part == "all" and (reason := no_generator(run)):
-        say(f"energan: {reason}")
+        warn(reason)
     written = export_run(run, options.format, options.out, part=options.part, force=options.force)
     for file in written:
         print(file)

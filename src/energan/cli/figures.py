@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from energan.cli.options import Checkpoint, parse
-from energan.io.console import say
+from energan.io.console import warn
 from energan.report.figures import draw, save
 from energan.report.figures.options import FigureOptions
 
@@ -57,6 +57,6 @@ def figures(args: list[str]) -> int:
     )
     drawn = draw(options.kind, options.runs, wanted)
     for note in drawn.notes:
-        say(f"energan: {note}")
+        warn(note)
     print(f"{drawn.says}: {save(drawn, options.out or Path(f'{options.kind}.png'))}")
     return 0

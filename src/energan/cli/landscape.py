@@ -7,7 +7,7 @@ import tyro
 
 from energan.cli.options import Checkpoint, RunPath, Weights, parse
 from energan.core import SettingError
-from energan.io.console import say
+from energan.io.console import warn
 from energan.report import figures
 from energan.report.figures import animation
 from energan.report.figures.landscape import draw_landscape, open_data_of, open_plane
@@ -38,7 +38,7 @@ def landscape(args: list[str]) -> int:
     _check(options)
     says, notes, path = (_animation if options.animate else _still)(options)
     for note in notes:
-        say(f"energan: {note}")
+        warn(note)
     print(f"{says}: {path}")
     return 0
 

@@ -8,9 +8,8 @@ import torch
 import tyro
 
 from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse
-from energan.cli.run_options import open_run, provenance
+from energan.cli.run_options import open_run, open_training_data, provenance
 from energan.core import SettingError
-from energan.data import open_data
 from energan.evaluation.neighbours import SEARCHED, nearest_events
 from energan.io import pictures
 
@@ -38,10 +37,7 @@ def neighbours(args: list[str]) -> int:
     if options.n < 1 or options.k < 1:
         raise SettingError("--n and --k are at least 1")
     run = open_run(options.run, options.checkpoint, options.weights)
-    settings = run.job.settings.data
-    if options.data is not None:
-        settings = settings.model_copy(update={"source": options.data})
-    data = open_data(settings)
+    data = open_training_data(run, options.data)
     k = min(options.k, len(data))
     x = run.sample(options.n, seed=options.seed)
     distances, rows = nearest_events(x, data, k)

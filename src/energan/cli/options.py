@@ -31,6 +31,20 @@ Checkpoint = Annotated[str, tyro.conf.arg(help="last, best, or a step")]
 Threads = Annotated[
     int | None, tyro.conf.arg(help="CPU threads; as many as there are cores if not given")
 ]
+StepSize = Annotated[
+    float | None,
+    tyro.conf.arg(help="ε of chains; as in the run's training, or by its data's range"),
+]
+StepNoise = Annotated[
+    str | None,
+    tyro.conf.arg(
+        help="standard deviation of a step's noise; coupled for √ε, with half the gradient"
+    ),
+]
+GradientClip = Annotated[
+    str | None,
+    tyro.conf.arg(help="bound of each coordinate of the gradient; none for none"),
+]
 
 Options = TypeVar("Options")
 

@@ -8,7 +8,15 @@ import torch
 import tyro
 from torch import Tensor
 
-from energan.cli.options import Checkpoint, ImageSources, Weights, parse
+from energan.cli.options import (
+    Checkpoint,
+    GradientClip,
+    ImageSources,
+    StepNoise,
+    StepSize,
+    Weights,
+    parse,
+)
 from energan.cli.run_options import (
     chain_rule,
     class_number,
@@ -50,12 +58,9 @@ class Restore:
     """of the chains"""
     start: Annotated[Literal["noise", "mean"], tyro.conf.arg(name="from")] = "noise"
     """unknown pixels start from noise, or from the mean of the training data"""
-    step_size: float | None = None
-    """ε of chains; as in the run's training, or by its data's range"""
-    noise: str | None = None
-    """standard deviation of a step's noise; coupled for √ε, with half the gradient"""
-    clip: str | None = None
-    """bound of each coordinate of the gradient; none for none"""
+    step_size: StepSize = None
+    noise: StepNoise = None
+    clip: GradientClip = None
     anneal: float = 0.5
     """share of the steps, at the end, over which step and noise fall to nothing"""
     label: str | None = None

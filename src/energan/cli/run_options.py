@@ -8,10 +8,11 @@ import torch
 
 from energan.cli.options import Checkpoint, Weights
 from energan.core import SettingError, StepRule
+from energan.data import DataSet, open_data
 from energan.inference.chain_rules import change_rule
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
-from energan.io.console import say
+from energan.io.console import warn
 from energan.io.cores import threads as all_threads
 from energan.version import __version__
 
@@ -25,7 +26,7 @@ def open_run(
     """The run in a folder; a line on stderr for each of its warnings."""
     run = Run(path, checkpoint=checkpoint, weights=weights, device=device)
     for warning in run.warnings:
-        say(f"energan: {warning}; using {run.checkpoint.name} instead")
+        warn(f"{warning}; using {run.checkpoint.name} instead")
     return run
 
 
@@ -40,6 +41,14 @@ def open_run_at(word: str, checkpoint: Checkpoint, weights: Weights) -> Run:
         raise SettingError(f"{word} names its checkpoint: leave --checkpoint out")
     path, _, checkpoint = word.rpartition("@")
     return open_run(path, checkpoint, weights)
+
+
+def open_training_data(run: Run, source: str | None) -> DataSet:
+    """The data that a run was trained on. source: where it is now, if it was moved."""
+    settings = run.job.settings.data
+    if source is not None:
+        settings = settings.model_copy(update={"source": source})
+    return open_data(settings)
 
 
 def provenance(run: Run, seed: int) -> dict[str, Any]:
@@ -101,7 +110,7 @@ def set_threads(threads: int | None) -> None:
 def warn_skipped(skipped: Sequence[tuple[Any, str]]) -> None:
     """A line on stderr for each file that could not be read, with the reason."""
     for file, reason in skipped:
-        say(f"energan: {file} cannot be read and is left out: {reason}")
+        warn(f"{file} cannot be read and is left out: {reason}")
 
 
 def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:

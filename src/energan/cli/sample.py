@@ -8,7 +8,15 @@ import torch
 import tyro
 from torch import Tensor
 
-from energan.cli.options import Checkpoint, PictureTarget, Weights, parse
+from energan.cli.options import (
+    Checkpoint,
+    GradientClip,
+    PictureTarget,
+    StepNoise,
+    StepSize,
+    Weights,
+    parse,
+)
 from energan.cli.run_options import class_number, open_run_at, provenance
 from energan.cli.sample_chains import ChainOptions, follow
 from energan.core import SettingError
@@ -52,12 +60,9 @@ class Sample:
     """of several energies: steps of each before the next takes over (10)"""
     together: bool = False
     """of several energies: follow their sum instead of taking turns"""
-    step_size: float | None = None
-    """ε of chains; as in the run's training, or by its data's range"""
-    noise: str | None = None
-    """standard deviation of a step's noise; coupled for √ε, with half the gradient"""
-    clip: str | None = None
-    """bound of each coordinate of the gradient; none for none"""
+    step_size: StepSize = None
+    noise: StepNoise = None
+    clip: GradientClip = None
     dynamics: Literal["langevin", "mala"] | None = None
     """mala refuses moves, so that points follow the energy's density exactly; as in training"""
     anneal: float | None = None

@@ -9,14 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.cli.run_options import chain_rule, class_number, open_run_at, provenance
-from energan.data import open_data
+from energan.cli.run_options import (
+    chain_rule,
+    class_number,
+    open_run_at,
+    open_training_data,
+    provenance,
+)
 from energan.inference.chains import ChainSamples, sample_chains
 from energan.inference.checkpoints import Weights
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
 from energan.io import pictures
-from energan.io.console import say, show, table_of
+from energan.io.console import show, table_of, warn
 from energan.io.files import aside
 from energan.report.figures.chains import draw_paths, draw_strip
 
@@ -87,9 +92,6 @@ def _labels(runs: Sequence[Run], options: ChainOptions) -> Tensor | None:
 def _followed(
     first: Run, energies: list[TrainedEnergy], labels: Tensor | None, options: ChainOptions
 ) -> ChainSamples:
-    settings = first.job.settings.data
-    if options.data is not None:
-        settings = settings.model_copy(update={"source": options.data})
     rule = options.step_size, options.noise, options.clip
     return sample_chains(
         energies, options.chains,
@@ -97,7 +99,7 @@ def _followed(
         rules=[chain_rule(energy, *rule) for energy in energies],
         anneal=options.anneal, labels=labels, seed=options.seed, dynamics=options.dynamics,
         snapshots=IMAGES if pictures.is_image(first.domain) else POINTS,
-        data=open_data(settings) if options.start == "data" else None,
+        data=open_training_data(first, options.data) if options.start == "data" else None,
     )  # fmt: skip
 
 
@@ -121,8 +123,8 @@ def _print_energies(runs: Sequence[Run], made: ChainSamples, options: ChainOptio
     show(table)
     start, end = made.energies[0].sum(0), made.energies[-1].sum(0)
     if float(end.mean()) > float(start.mean()) + RISEN * float(start.std(correction=0)):
-        say(
-            "energan: the chains climbed far above where they began: the step is too large for "
+        warn(
+            "the chains climbed far above where they began: the step is too large for "
             "this energy; try a smaller --step-size, or a --clip"
         )
     if made.acceptance is not None:

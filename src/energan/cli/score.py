@@ -63,7 +63,6 @@ def score(args: list[str]) -> int:
     table = table.score(run.energies, calibration)
     _print(run, table, calibration)
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         table.write_csv(options.out)
         print(f"written: {options.out}")
     if options.heatmaps is not None:

@@ -1,7 +1,5 @@
 """The classes of events, by a run that learnt some: of tensors, of data sets, of a user's files."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +14,7 @@ from energan.data.inference import PredictSet, open_images
 from energan.inference.conditions import AT_ONCE
 from energan.inference.outputs import Score, collect
 from energan.io.console import progress
-from energan.io.files import write_atomically
+from energan.io.files import write_csv
 
 COLUMNS = ("file", "label", "probability")
 
@@ -122,11 +120,7 @@ class Predictions:
 
     def write_csv(self, path: Path) -> Path:
         """Every event, in the order given."""
-        out = io.StringIO()
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.record(row) for row in range(len(self)))
-        write_atomically(path, out.getvalue())
+        write_csv(path, COLUMNS, (self.record(row) for row in range(len(self))))
         return path
 
 

@@ -79,6 +79,11 @@ def silent(text: str) -> None:
     """In the place of `say` where nothing is to be said."""
 
 
+def warn(text: str) -> None:
+    """The same, with the name of the program before it, as before its errors."""
+    say(f"energan: {text}")
+
+
 def figure(value: float | None) -> str:
     """A number in four digits; nothing for None."""
     return "" if value is None else f"{value:.4g}"

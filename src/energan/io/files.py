@@ -1,8 +1,10 @@
 """Files as a whole: written in one step, locked, and told by their checksums."""
 
+import csv
 import hashlib
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +37,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write aside, flush to the disk, rename: a reader sees the old file or the new one."""
     with aside(path) as made:
         made.write_bytes(content.encode("utf8") if isinstance(content, str) else content)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a table with these columns, whose rows have a value for each."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from energan.io.files import aside, locked, sha256_of, write_atomically
+from energan.io.files import aside, locked, sha256_of, write_atomically, write_csv
 
 
 def test_a_file_is_replaced_in_one_step_and_an_error_leaves_the_old_one(tmp_path: Path) -> None:
@@ -51,3 +51,9 @@ def test_a_lock_is_held_by_one_process_and_dies_with_it(tmp_path: Path) -> None:
 def test_the_checksum_is_of_the_contents(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256_of(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_table_has_its_columns_in_order_and_quotes_what_needs_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "table.csv"
+    write_csv(path, ["file", "share"], [{"share": 0.5, "file": "a, b.png"}])
+    assert path.read_bytes() == b'file,share\n"a, b.png",0.5\n'
