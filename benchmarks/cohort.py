@@ -53,7 +53,7 @@ def timed(loop: Loop, steps: int) -> float:
     begun = time.perf_counter()
     for _ in range(steps):
         loop.advance()
-    loop.settle()
+    loop.flush_figures()
     return time.perf_counter() - begun
 
 

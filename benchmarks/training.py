@@ -228,10 +228,10 @@ def compare(job: Job, rounds: int, steps: int) -> dict[str, Any]:
         loop.advance()
 
     for warm in (advance, plain):
-        timed(warm, 10, loop.settle)
+        timed(warm, 10, loop.flush_figures)
     ours, theirs = [], []
     for _ in range(rounds):
-        ours.append(timed(advance, steps, loop.settle))
+        ours.append(timed(advance, steps, loop.flush_figures))
         theirs.append(timed(plain, steps, lambda: None))
     batch, top = job.settings.training.batch_size, peak(engine)
     counts = {"energan": operations(advance), "plain": operations(plain)}

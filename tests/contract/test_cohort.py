@@ -26,7 +26,7 @@ def test_a_cohort_of_two_equals_two_single_runs(kind: str) -> None:
     together = make_loop(built, data, seeds, **options)
     together.run()
     whole = snapshot(together)
-    figures = together.settle()
+    figures = together.flush_figures()
     for i, (m, mu) in enumerate(zip(MEMBERS, momentum, strict=True)):
         alone = make_loop([member(**m, kind=kind, momentum=mu)], data, [seeds[i]], **options)
         alone.run()
@@ -36,7 +36,7 @@ def test_a_cohort_of_two_equals_two_single_runs(kind: str) -> None:
         for name in shared:
             a, b = whole[name][i], own[name]
             assert torch.linalg.vector_norm(a - b) <= 1e-9 * torch.linalg.vector_norm(b), name
-        for (step, of_all), (_, of_one) in zip(figures, alone.settle(), strict=True):
+        for (step, of_all), (_, of_one) in zip(figures, alone.flush_figures(), strict=True):
             for name, value in of_one.items():
                 assert of_all[name][i] == pytest.approx(float(value), rel=1e-9), (step, name)
 
@@ -57,11 +57,11 @@ def test_the_state_of_optimisers_of_two_kinds_goes_on_where_it_was() -> None:
     assert part.ema is not None
     rest.ema.load_state_dict(part.ema.state_dict())
     rest.step = part.step
-    for name, stepper in rest.steppers.items():
-        stepper.load({k: v.clone() for k, v in part.steppers[name].state().items()})
+    for name, optimisers in rest.optimisers.items():
+        optimisers.load({k: v.clone() for k, v in part.optimisers[name].state().items()})
     rest.run()
     assert_identical(snapshot(rest), snapshot(whole))
-    kept = [{k.rsplit("/")[-1] for k in own.state()} for own in rest.steppers["energy"].each]
+    kept = [{k.rsplit("/")[-1] for k in own.state()} for own in rest.optimisers["energy"].each]
     assert kept[:2] == [{"step", "exp_avg", "exp_avg_sq"}, {"momentum_buffer"}]
 
 
@@ -86,7 +86,7 @@ def test_a_diverged_member_is_marked_and_leaves_the_other_alone() -> None:
     built = [member(**MEMBERS[0], kind="sgd"), member(**wild, kind="sgd")]
     together = make_loop(built, data, [0, 5], steps=20, dtype="64")
     together.run()
-    together.settle()
+    together.flush_figures()
     assert list(together.diverged) == [1]
     assert "not finite at step" in together.diverged[1]
     alone = make_loop([member(**MEMBERS[0], kind="sgd")], data, [0], steps=20, dtype="64")
@@ -101,7 +101,7 @@ def test_a_cohort_stops_only_when_all_have_diverged() -> None:
     loop = make_loop(built, points(), [0, 5], steps=20, dtype="64")
     loop.run()
     with pytest.raises(DivergenceError, match="is not finite at step"):
-        loop.settle()
+        loop.flush_figures()
 
 
 def test_members_must_share_shapes_and_layers_must_take_the_axis() -> None:

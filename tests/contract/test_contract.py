@@ -36,7 +36,7 @@ def test_ten_steps_on_the_cpu_stay_finite_and_move_every_parameter(name: str) ->
     loop = loop_of(name)
     before = snapshot(loop)
     loop.run()
-    read = loop.settle()
+    read = loop.flush_figures()
     assert [step for step, _ in read] == list(range(1, 11))
     assert all(v.isfinite().all() and v.shape == (1,) for _, f in read for v in f.values())
     after = snapshot(loop)
@@ -150,7 +150,7 @@ def test_the_stopped_generator_stays_still_while_the_energy_trains() -> None:
     assert generator
     assert all(torch.equal(at_stop[k], after[k]) for k in generator)
     assert any(not torch.equal(v, after[k]) for k, v in at_stop.items() if "net.energy" in k)
-    figures = [f for _, f in loop.settle()]
+    figures = [f for _, f in loop.flush_figures()]
     assert "loss_sampler" in figures[GENERATOR_STOPS - 1]
     assert "loss_sampler" not in figures[GENERATOR_STOPS]
 

@@ -48,7 +48,7 @@ def loop_of(jobs: list[Job]) -> Loop:
 def run(jobs: list[Job]) -> tuple[dict[str, Tensor], list[tuple[int, dict[str, Tensor]]], Loop]:
     loop = loop_of(jobs)
     loop.run()
-    figures = loop.settle()
+    figures = loop.flush_figures()
     return snapshot(loop), figures, loop
 
 

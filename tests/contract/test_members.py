@@ -43,7 +43,7 @@ def compare(name: str, dtype: str, error: float) -> None:
     case, data = model_case(name)
     together = make_loop(case, data, SEEDS, steps=20, dtype=dtype)
     together.run()
-    whole, figures = snapshot(together), together.settle()
+    whole, figures = snapshot(together), together.flush_figures()
     for i, seed in enumerate(SEEDS):
         alone = make_loop(case, data, [seed], steps=20, dtype=dtype)
         alone.run()
@@ -52,7 +52,7 @@ def compare(name: str, dtype: str, error: float) -> None:
         for key, value in own.items():
             off = torch.linalg.vector_norm(whole[key][i] - value)
             assert off <= error * torch.linalg.vector_norm(value) + 1e-12, key
-        for (step, of_all), (_, of_one) in zip(figures, alone.settle(), strict=True):
+        for (step, of_all), (_, of_one) in zip(figures, alone.flush_figures(), strict=True):
             assert of_all.keys() == of_one.keys()
             for key, value in of_one.items():
                 assert float(of_all[key][i]) == pytest.approx(float(value), rel=error, abs=1e-9), (

@@ -126,7 +126,7 @@ class Stop:
         def advance(loop: Loop) -> None:
             step(loop)
             if loop.step == at:
-                loop.told = signal.Signals.SIGTERM.name
+                loop.stop_signal = signal.Signals.SIGTERM.name
 
         monkeypatch.setattr(Loop, "advance", advance)
 

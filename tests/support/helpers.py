@@ -101,8 +101,8 @@ def snapshot(loop: Loop) -> dict[str, Tensor]:
     tensors = {f"net.{k}": v.clone() for k, v in loop.networks.named_parameters()}
     if loop.ema is not None:
         tensors |= {f"ema.{k}": v.clone() for k, v in loop.ema.module.named_parameters()}
-    for name, stepper in loop.steppers.items():
-        tensors |= {f"{name}.{k}": v.clone() for k, v in stepper.state().items()}
+    for name, optimisers in loop.optimisers.items():
+        tensors |= {f"{name}.{k}": v.clone() for k, v in optimisers.state().items()}
     return tensors | {f"state.{k}": v.clone() for k, v in loop.state.items()}
 
 

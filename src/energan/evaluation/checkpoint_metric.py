@@ -13,7 +13,7 @@ from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.settings import Job
 from energan.metrics.catalogue import METRICS, measure_of
 from energan.training.hooks import Figures
-from energan.training.loop import Loop
+from energan.training.train_state import TrainState
 
 SAMPLES = 2000
 
@@ -40,7 +40,7 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
     if reference.split == "test" and held_out is not None:  # the test set chooses nothing
         reference = replace(reference, judged=held_out, split="held-out")
 
-    def judge(loop: Loop) -> Figures:
+    def judge(loop: TrainState) -> Figures:
         labels = reference.judged.labels
         if labels is not None:
             labels = labels[torch.arange(SAMPLES) % len(labels)].to(loop.engine.device)

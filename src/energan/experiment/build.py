@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
 from energan.training.loop import Feed, Hook, Loop
 from energan.training.settings import TrainingSettings
+from energan.training.train_state import Calibration
 
 
 def build(job: Job, domain: Domain, seed: int) -> Model:
@@ -55,12 +56,8 @@ def loop_of(
     seeds: Sequence[int],
     hooks: Sequence[Hook] = (),
     ranks: Distributed = ALONE,
-    make: Callable[..., Loop] = Loop,
 ) -> Loop:
-    """The loop of models that are built, with its feeds. training.batch_size is of each rank.
-
-    make: what makes it of them, if not `Loop` itself.
-    """
+    """The loop of models that are built, with its feeds. training.batch_size is of each rank."""
     size = training.batch_size
     layers = [*built[0].energy.modules(), *built[0].sampler.modules()]
     normed = any(isinstance(m, Calibrated) for m in layers)
@@ -75,19 +72,30 @@ def loop_of(
     _check_conditions(data, conditional)
     _check_labelled(data, built[0])
 
-    @lru_cache(maxsize=1)
-    def resting_feed(size: int) -> Any:
-        return data.feed(seeds, size, engine.dtype, stream="calibrate", conditions=conditional)
-
-    def at_rest(chunk: int, size: int) -> Batch:
-        return resting_feed(size)(chunk)  # type: ignore[no-any-return]
-
     feed: Feed
     if labelled := built[0].labelled:
         feed = LabelledFeed(data, seeds, size, labelled, engine.dtype, ranks.share)
     else:
         feed = data.feed(seeds, size, engine.dtype, conditions=conditional, share=ranks.share)
-    return make(built, feed, at_rest, training, engine, seeds, hooks, ranks)
+    calibration = calibration_of(built[0], data, engine, seeds)
+    return Loop(built, feed, calibration, training, engine, seeds, hooks, ranks)
+
+
+def calibration_of(
+    model: Model, data: DataSet, engine: Device, seeds: Sequence[int]
+) -> Calibration:
+    """What gives real data to measure the model's statistics on."""
+
+    @lru_cache(maxsize=1)
+    def feed(size: int) -> Any:
+        return data.feed(
+            seeds, size, engine.dtype, stream="calibrate", conditions=model.conditional
+        )
+
+    def calibration(chunk: int, size: int) -> Batch:
+        return feed(size)(chunk)  # type: ignore[no-any-return]
+
+    return calibration
 
 
 def _check_conditions(data: DataSet, conditional: bool) -> None:

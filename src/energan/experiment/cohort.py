@@ -7,13 +7,12 @@ training go back to an earlier checkpoint.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import torch
 
 from energan.core import DivergenceError, SettingError
 from energan.data import DataSet
-from energan.experiment.build import assemble, build, in_common, loop_of
+from energan.experiment.build import assemble, build, calibration_of, in_common, loop_of
 from energan.experiment.callbacks import Say, hooks_of
 from energan.experiment.callbacks.curves import draw, save_curves
 from energan.experiment.callbacks.progress import CohortMean, ProgressBar
@@ -28,6 +27,7 @@ from energan.training.distributed import ALONE, Distributed, asked_ranks
 from energan.training.loop import Hook, Loop
 from energan.training.member import Member, Members
 from energan.training.signals import stopping
+from energan.training.train_state import TrainState
 
 ANY_MARGIN = {"model": {"margin": 1.0}}
 """In the place of one that is not estimated yet."""
@@ -55,7 +55,7 @@ class Cohort:
     chosen: list[dict[str, str]]
 
     @property
-    def loops(self) -> list[Loop]:
+    def loops(self) -> list[TrainState]:
         """The loop that each run is to itself."""
         return [*self.members] or [self.loop]
 
@@ -72,12 +72,11 @@ def cohort_of(
     training, here = jobs[0].settings.training, data.to(engine.device)
     loop = loop_of(built, training, here, engine, seeds, (), ranks)
     members = [
-        loop_of([own], training, here, engine, [seed], make=partial(Member, loop, i))
+        Member(loop, i, own, calibration_of(own, here, engine, [seed]))
         for i, (own, seed) in enumerate(zip(built, seeds, strict=True))
         if len(built) > 1
     ]
-    chosen = [model.chosen for model in built]
-    return Cohort(loop, cast(list[Member], members), list(jobs), chosen)
+    return Cohort(loop, members, list(jobs), [model.chosen for model in built])
 
 
 # --- what may train together ----------------------------------------------------------------------
@@ -197,7 +196,6 @@ def _train_several(
             "--model.energy-optimiser.clip"
         ) from None
     for member in leading.living:
-        member.stopping = loop.stopping
         ended(folders[member.index], jobs[member.index], member)
     return Outcome(folders, lost, loop.stopping)
 
@@ -233,7 +231,7 @@ def diverged(folder: RunFolder, job: Job, step: int, error: Exception) -> str:
     return f"{error}; {intact}; {remedy}"
 
 
-def ended(folder: RunFolder, job: Job, loop: Loop) -> None:
+def ended(folder: RunFolder, job: Job, loop: TrainState) -> None:
     """Keep that the run has all its steps, or was told to stop."""
     draw(folder, loop)
     if loop.step >= job.settings.training.steps:

@@ -22,7 +22,8 @@ from energan.experiment.settings import Job
 from energan.samplers.none import NoSampler
 from energan.training.device import Device
 from energan.training.hooks import Listener
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
+from energan.training.train_state import TrainState
 
 STEPS = 500
 """The most steps that the auto-encoder trains alone."""
@@ -87,10 +88,10 @@ class _Readings(Hook):
         self.found: list[tuple[int, float]] = []
         self.settled = False
 
-    def step(self, loop: Loop) -> None:
+    def step(self, loop: TrainState) -> None:
         if loop.step % EVERY and loop.step != loop.settings.steps:
             return
-        loop.settle()
+        loop.flush_figures()
         with evaluating(loop.energy), loop.engine.autocast():
             # by their own batch statistics, as "real": nothing is calibrated while it trains
             pieces = -(-len(self.x) // 128)
@@ -109,7 +110,7 @@ class _Readings(Hook):
             before, now = fmean(energies[-2 * WINDOW : -WINDOW]), fmean(energies[-WINDOW:])
             self.settled = now > before * (1 - SETTLED)
         if self.settled:
-            loop.told = "settled"
+            loop.stop_signal = "settled"
 
 
 def wants_estimate(job: Job) -> bool:

@@ -19,7 +19,8 @@ from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.device import choose
 from energan.training.distributed import Distributed, asked_ranks, join
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
+from energan.training.train_state import TrainState
 
 Opened = tuple[Job, dict[str, Any]]
 """A run's job, and what config.json keeps as resolved."""
@@ -235,7 +236,7 @@ def _newest_steps(folders: Sequence[RunFolder]) -> str:
     return f"the runs have no step in common ({', '.join(stand)})"
 
 
-def _restore_one(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
+def _restore_one(loop: TrainState, folder: RunFolder, origin: dict[str, Any] | None) -> None:
     """Put the loop back to the newest good checkpoint, and say which newer ones were refused."""
     if _without_checkpoint(folder):
         _load_first_weights(loop, folder, origin)
@@ -257,7 +258,7 @@ def _without_checkpoint(folder: RunFolder) -> bool:
     return not checkpoint.listed(folder.checkpoints) and not folder.read("score")
 
 
-def _load_first_weights(loop: Loop, folder: RunFolder, origin: dict[str, Any] | None) -> None:
+def _load_first_weights(loop: TrainState, folder: RunFolder, origin: dict[str, Any] | None) -> None:
     """Start a run that was killed before its first checkpoint from the weights it began with.
 
     Raises RunError if those have changed.

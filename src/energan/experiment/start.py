@@ -28,7 +28,8 @@ from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.device import Device, choose
 from energan.training.distributed import Distributed, join
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
+from energan.training.train_state import TrainState
 from energan.version import __version__
 
 
@@ -126,7 +127,7 @@ def _estimates(
 
 
 def _resolved(
-    loop: Loop,
+    loop: TrainState,
     data: DataSet,
     chosen: dict[str, str],
     found: Estimate | None,
@@ -163,7 +164,7 @@ def _resolved(
     }  # fmt: skip
 
 
-def load_weights(loop: Loop, source: RunFolder) -> dict[str, Any]:
+def load_weights(loop: TrainState, source: RunFolder) -> dict[str, Any]:
     """Start `loop` from another run's newest raw weights; says which they were."""
     source.read_config()
     path, _ = loop.ranks.choose(lambda: checkpoint.newest_good(source.checkpoints))

@@ -145,7 +145,7 @@ class Stand:
         begun = time.perf_counter()
         for _ in range(count):
             self.loop.advance()
-        self.loop.settle()  # waits for the device
+        self.loop.flush_figures()  # waits for the device
         return (time.perf_counter() - begun) / count
 
 

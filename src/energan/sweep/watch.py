@@ -6,7 +6,8 @@ from typing import Any
 
 from energan.core import EnerganError
 from energan.sweep.claiming import Claim
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
+from energan.training.train_state import TrainState
 
 Tell = Callable[[dict[str, Any]], None]
 """Told what happens, an event at a time; their names are in `work`."""
@@ -29,14 +30,14 @@ class Watch(Hook):
         self.claims, self.tell = claims, tell
         self._looked = 0.0
 
-    def start(self, loop: Loop) -> None:
+    def start(self, loop: TrainState) -> None:
         self._look(loop)
 
-    def step(self, loop: Loop) -> None:
+    def step(self, loop: TrainState) -> None:
         if time.monotonic() - self._looked >= EVERY:
             self._look(loop)
 
-    def _look(self, loop: Loop) -> None:
+    def _look(self, loop: TrainState) -> None:
         self._looked = time.monotonic()
         for claim in self.claims:
             if not claim.held():

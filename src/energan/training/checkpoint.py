@@ -16,7 +16,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, FiniteFloat, model_validator
@@ -28,10 +28,8 @@ from energan.core import CheckpointError, describe
 from energan.io.documents import Document, as_document, read_json
 from energan.io.files import sha256_of
 from energan.io.run_documents import Sha256, Step
-
-if TYPE_CHECKING:
-    from energan.training.loop import Loop
-    from energan.training.optimisers import Stepper
+from energan.training.optimisers import Optimisers
+from energan.training.train_state import TrainState
 
 FORMAT = 1
 _NAME = re.compile(r"step-\d+$")
@@ -80,7 +78,7 @@ def checkpoint_name(step: int) -> str:
 # --- a loop's state as tensors --------------------------------------------------------------------
 
 
-def weights_of(loop: "Loop") -> dict[str, Tensor]:
+def weights_of(loop: TrainState) -> dict[str, Tensor]:
     """Parameters and buffers of both networks, raw and averaged."""
     weights = dict(loop.networks.state_dict())
     if loop.ema is not None:
@@ -88,7 +86,7 @@ def weights_of(loop: "Loop") -> dict[str, Tensor]:
     return {k: v.detach().contiguous() for k, v in weights.items()}
 
 
-def save(folder: Path, loop: "Loop") -> Path:
+def save(folder: Path, loop: TrainState) -> Path:
     """Write the loop's state, calibrated, to `folder`/step-N and return that path.
 
     Raises DivergenceError, writing nothing, if a weight or an optimiser's average is not finite: a
@@ -98,14 +96,14 @@ def save(folder: Path, loop: "Loop") -> Path:
     weights = weights_of(loop)
     state = {
         f"{network}.optimiser.{k}": v
-        for network, stepper in loop.steppers.items()
-        for k, v in stepper.state().items()
+        for network, optimisers in loop.optimisers.items()
+        for k, v in optimisers.state().items()
     }
     state |= {f"sampler.state.{k}": v for k, v in loop.state.items()}
     for name, value in {**weights, **state}.items():
         rows = value.reshape(loop.members if value.dim() else 1, -1).isfinite().all(-1)
         for member in torch.nonzero(~rows).flatten().tolist():
-            loop.mark(member, f"{name} is not finite at step {loop.step}")
+            loop.drop_member(member, f"{name} is not finite at step {loop.step}")
     if loop.ema is not None:
         state["ema.updates"] = loop.ema.n_averaged
     meta = {
@@ -118,7 +116,7 @@ def save(folder: Path, loop: "Loop") -> Path:
     return write(folder, weights, {k: v.contiguous() for k, v in state.items()}, meta)
 
 
-def restore(path: Path, loop: "Loop") -> None:
+def restore(path: Path, loop: TrainState) -> None:
     """Put the loop back to where the checkpoint was written. Raises CheckpointError."""
     found = read(path)
     meta, weights, state = found.meta, found.weights, found.state
@@ -131,10 +129,10 @@ def restore(path: Path, loop: "Loop") -> None:
         load_weights(loop.ema.module, select(weights, "ema."), path)
         _check_like({"ema.updates": loop.ema.n_averaged}, state, path)
         loop.ema.n_averaged.copy_(state["ema.updates"])
-    for network, stepper in loop.steppers.items():
+    for network, optimisers in loop.optimisers.items():
         own = select(state, f"{network}.optimiser.")
-        _check_optimiser(stepper, own, path / STATE)
-        stepper.load(own)
+        _check_optimisers(optimisers, own, path / STATE)
+        optimisers.load(own)
     device = loop.engine.device
     sampler = select(state, "sampler.state.")
     _check_like(loop.state, sampler, path)
@@ -142,7 +140,7 @@ def restore(path: Path, loop: "Loop") -> None:
     loop.step = meta.step
     loop.rate_scale = torch.tensor(meta.rate_scale)
     loop.diverged = {int(k): v for k, v in meta.diverged.items()}
-    loop.forget()
+    loop.drop_figures()
 
 
 def _check_like(own: dict[str, Tensor], stored: dict[str, Tensor], path: Path) -> None:
@@ -158,11 +156,11 @@ def _check_like(own: dict[str, Tensor], stored: dict[str, Tensor], path: Path) -
             )
 
 
-def _check_optimiser(stepper: "Stepper", stored: dict[str, Tensor], file: Path) -> None:
+def _check_optimisers(optimisers: Optimisers, stored: dict[str, Tensor], file: Path) -> None:
     """Raise CheckpointError unless the optimiser's tensors fit the parameters, and are complete:
     torch's fused kernels take both for granted."""
-    named = dict(stepper.named)
-    counter = torch.zeros(stepper.members if stepper.members > 1 else ())
+    named = dict(optimisers.named)
+    counter = torch.zeros(optimisers.members if optimisers.members > 1 else ())
     items: dict[str, set[str]] = {}
     for key in stored:
         name, _, item = key.rpartition("/")

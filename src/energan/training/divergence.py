@@ -12,7 +12,8 @@ from statistics import median
 
 from energan.core import BlowUpError
 from energan.training.hooks import Figures, Log, due
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
+from energan.training.train_state import TrainState
 
 History = list[tuple[int, Figures]]
 """(step, watched figures), oldest first."""
@@ -188,7 +189,7 @@ class Guard(Hook):
         self.log, self.checkpoint_every = log, checkpoint_every
         self.history: History = []
 
-    def start(self, loop: Loop) -> None:
+    def start(self, loop: TrainState) -> None:
         """Read what the run logged before a resume: it goes on as if it had not stopped."""
         self.history = []
         for event in loop.ranks.choose(lambda: self.log.folder.read("step")):
@@ -205,13 +206,13 @@ class Guard(Hook):
             self.history.pop()
         self.history.append((step, _watched(figures)))
 
-    def step(self, loop: Loop) -> None:
+    def step(self, loop: TrainState) -> None:
         self._look(loop, due(loop.step, self.checkpoint_every))
 
-    def finish(self, loop: Loop) -> None:
+    def finish(self, loop: TrainState) -> None:
         self._look(loop, saving=True)
 
-    def _look(self, loop: Loop, saving: bool) -> None:
+    def _look(self, loop: TrainState, saving: bool) -> None:
         """Judge the event of this step, if there is one, and this step if it is to be saved."""
         history, every = self.history, self.log.every
         penalty = loop.scheduled("energy_l2", loop.step)
@@ -221,7 +222,7 @@ class Guard(Hook):
             for rule in RULES.values():
                 _stop_if(rule(Sight(history[-1][1], past, every, penalty)), loop.step)
         if saving:
-            self.log.collect(loop.settle())
+            self.log.collect(loop.flush_figures())
             _stop_if(exploded(Sight(_watched(self.log.latest), past, every, penalty)), loop.step)
 
 

@@ -12,7 +12,8 @@ from typing import Protocol
 from energan.core import BlowUpError, DivergenceError
 from energan.io.run_folder import RunFolder
 from energan.training.hooks import Figures
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
+from energan.training.train_state import TrainState
 
 History = list[tuple[int, Figures]]
 """(step, figures), oldest first."""
@@ -242,9 +243,9 @@ class Health(Hook):
         self.folder, self.say = folder, say
         self.seen = Seen()
         self._told: set[str] = set()
-        self._loop: Loop | None = None
+        self._loop: TrainState | None = None
 
-    def start(self, loop: Loop) -> None:
+    def start(self, loop: TrainState) -> None:
         """Read what the run logged before a resume: it goes on as if it had not stopped."""
         self._loop = loop
         self.seen = Seen(nonnegative=loop.energy.nonnegative)
@@ -261,7 +262,7 @@ class Health(Hook):
             if kind not in self._told and (says := rule(self.seen)) is not None:
                 self._tell(kind, step, says)
 
-    def rescue(self, loop: Loop, error: DivergenceError) -> bool:
+    def rescue(self, loop: TrainState, error: DivergenceError) -> bool:
         """Say in words what blew up; going back is another hook's."""
         if isinstance(error, BlowUpError):
             self._tell(

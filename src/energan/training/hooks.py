@@ -15,7 +15,8 @@ from energan.core import BlowUpError, CheckpointError, DivergenceError
 from energan.io.run_folder import RunFolder
 from energan.metrics.catalogue import AUTO, better_of
 from energan.training import checkpoint
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
+from energan.training.train_state import TrainState
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -46,23 +47,23 @@ class Log(Hook):
         self._steps = 0
         self._clock = time.perf_counter()
 
-    def start(self, loop: Loop) -> None:
+    def start(self, loop: TrainState) -> None:
         self._forget()
 
-    def step(self, loop: Loop) -> None:
+    def step(self, loop: TrainState) -> None:
         if due(loop.step, self.every):
             self._write(loop)
 
-    def finish(self, loop: Loop) -> None:
+    def finish(self, loop: TrainState) -> None:
         self._write(loop)
 
-    def rescue(self, loop: Loop, error: DivergenceError) -> bool:
+    def rescue(self, loop: TrainState, error: DivergenceError) -> bool:
         self.latest = {}
         self._forget()  # what led there; another hook decides what to do
         return False
 
     def collect(self, read: list[tuple[int, dict[str, Tensor]]]) -> None:
-        """Add figures that `Loop.settle` read; a diverged member's are NaN and do not count."""
+        """Add figures that `flush_figures` read; a diverged member's are NaN and do not count."""
         for _, figures in read:
             self._steps += 1
             self.latest = {name: float(values.nanmean()) for name, values in figures.items()}
@@ -76,8 +77,8 @@ class Log(Hook):
         for listener in self.listeners:
             listener(step, figures)
 
-    def _write(self, loop: Loop) -> None:
-        self.collect(loop.settle())
+    def _write(self, loop: TrainState) -> None:
+        self.collect(loop.flush_figures())
         if not self._steps:
             return
         figures = {name: total / self._counts[name] for name, total in self._sums.items()}
@@ -101,34 +102,34 @@ class Checkpoints(Hook):
         every: int,
         keep: int,
         log: Log,
-        score: Callable[[Loop], Figures] | None = None,
+        score: Callable[[TrainState], Figures] | None = None,
         best: str = "",
     ) -> None:
         self.folder, self.every, self.keep, self.log = folder, every, keep, log
         self.score, self.best = score, best
         self._written = -1
 
-    def start(self, loop: Loop) -> None:
+    def start(self, loop: TrainState) -> None:
         if self.folder.writes:
             self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         if loop.step == 0:
             self.write(loop)  # a run that diverges at once has somewhere to go back to
         self._written = loop.step
 
-    def step(self, loop: Loop) -> None:
+    def step(self, loop: TrainState) -> None:
         if due(loop.step, self.every):
             self.write(loop)
 
-    def finish(self, loop: Loop) -> None:
+    def finish(self, loop: TrainState) -> None:
         if self._written != loop.step:
             self.write(loop)
 
-    def write(self, loop: Loop) -> None:
-        self.log.collect(loop.settle())
+    def write(self, loop: TrainState) -> None:
+        self.log.collect(loop.flush_figures())
         loop.ranks.first(lambda: self._write(loop))
         self._written = loop.step
 
-    def _write(self, loop: Loop) -> None:
+    def _write(self, loop: TrainState) -> None:
         if self.score:
             # Before the checkpoint: killed between the two, a resume makes this event void and
             # scores again, and no checkpoint is ever without its score.
@@ -159,16 +160,16 @@ class Periodic(Hook, ABC):
     def __init__(self, every: int) -> None:
         self.every = every
 
-    def step(self, loop: Loop) -> None:
+    def step(self, loop: TrainState) -> None:
         if due(loop.step, self.every):
             loop.ranks.first(lambda: self._write(loop))
 
-    def finish(self, loop: Loop) -> None:
+    def finish(self, loop: TrainState) -> None:
         if not due(loop.step, self.every):
             loop.ranks.first(lambda: self._write(loop))
 
     @abstractmethod
-    def _write(self, loop: Loop) -> None:
+    def _write(self, loop: TrainState) -> None:
         """Write what there is at this step."""
 
 
@@ -182,7 +183,7 @@ class Rollback(Hook):
     def __init__(self, folder: RunFolder, most: int, say: Callable[[str], None]) -> None:
         self.folder, self.most, self.say = folder, most, say
 
-    def rescue(self, loop: Loop, error: DivergenceError) -> bool:
+    def rescue(self, loop: TrainState, error: DivergenceError) -> bool:
         # The scale tells how often it was halved, also in the processes before a resume.
         scale = loop.rate_scale / 2
         if float(scale.min()) < 2.0**-self.most:
@@ -238,7 +239,7 @@ class TensorBoard(Hook):
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=step)
         return self.writer
 
-    def rescue(self, loop: Loop, error: DivergenceError) -> bool:
+    def rescue(self, loop: TrainState, error: DivergenceError) -> bool:
         self.close()  # the next figure opens it anew and replaces what the rollback undid
         return False
 

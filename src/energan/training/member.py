@@ -7,34 +7,35 @@ memory.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 from torch import Tensor
 
-from energan.core import DivergenceError
+from energan.core import DivergenceError, Model, State
 from energan.training.cohort import share
-from energan.training.loop import Figures, Hook, Loop
+from energan.training.loop import Hook, Loop
+from energan.training.train_state import Calibration, StepFigures, TrainState
 
-Ended = Callable[["Member", DivergenceError], None]
+OnDivergence = Callable[["Member", DivergenceError], None]
 """Called once with a member that diverged."""
 
 
-class Member(Loop):
-    """Member `index` of the cohort `whole`, which alone moves it on; the rest is as Loop takes it.
+class Member(TrainState):
+    """Member `index` of the cohort `whole`, which alone moves it on.
 
+    model: the member's own, whose networks become views of the cohort's. calibration: of its seed.
     Its step, rate scale and sampler state are the cohort's, read and written there. It is made
     before the cohort trains, or is put back to a checkpoint.
     """
 
-    def __init__(self, whole: Loop, index: int, *single: Any, **options: Any) -> None:
+    def __init__(self, whole: Loop, index: int, model: Model, calibration: Calibration) -> None:
+        seed = whole.randomness.seeds[index]
+        super().__init__([model], calibration, whole.settings, whole.engine, [seed])
         self.whole, self.index = whole, index
-        self.read: Figures = []
-        self.gather: Callable[[], None] = partial(_hand_out, whole, [self])
-        step = whole.step
-        super().__init__(*single, **options)
-        whole.step = step
-        self.steppers = {name: s.member(index) for name, s in whole.steppers.items()}
+        self.hooks: list[Hook] = []
+        self.read: StepFigures = []
+        self.cohort: Sequence[Member] = [self]
+        """Members that get their figures when it asks for its own."""
+        self.optimisers = {name: own.member(index) for name, own in whole.optimisers.items()}
         for own, stacked in zip(self.versions(), whole.versions(), strict=True):
             share(own, stacked, index)
         if self.ema is not None and whole.ema is not None:
@@ -49,6 +50,18 @@ class Member(Loop):
         self.whole.step = step
 
     @property
+    def stop_signal(self) -> str | None:
+        return self.whole.stop_signal
+
+    @stop_signal.setter
+    def stop_signal(self, signal: str | None) -> None:
+        self.whole.stop_signal = signal
+
+    @property
+    def stopping(self) -> str | None:  # type: ignore[override]
+        return self.whole.stopping
+
+    @property
     def rate_scale(self) -> Tensor:
         return self.whole.rate_scale[self.index : self.index + 1]
 
@@ -57,36 +70,35 @@ class Member(Loop):
         self.whole.rate_scale[self.index] = scale.item()
 
     @property
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> State:
         return {name: value[self.index] for name, value in self.whole.state.items()}
 
     @state.setter
-    def state(self, state: dict[str, Tensor]) -> None:
+    def state(self, state: State) -> None:
         for name, value in state.items():
             self.whole.state[name][self.index].copy_(value)
 
-    def settle(self) -> Figures:
+    def flush_figures(self) -> StepFigures:
         """Its own figures (1,) since the last call; DivergenceError once it has diverged."""
-        self.gather()
+        _hand_out(self.whole, self.cohort)
         read, self.read = self.read, []
         if self.index in self.whole.diverged:
             raise DivergenceError(self.whole.diverged[self.index])
         return read
 
-    def mark(self, member: int, reason: str) -> None:
-        """Take it out of the cohort. Raises DivergenceError."""
-        self.whole.mark(self.index, reason)
-        raise DivergenceError(reason)
-
-    def forget(self) -> None:
-        super().forget()
+    def drop_figures(self) -> None:
         self.read = []
+
+    def drop_member(self, member: int, reason: str) -> None:
+        """Take it out of the cohort. Raises DivergenceError."""
+        self.whole.drop_member(self.index, reason)
+        raise DivergenceError(reason)
 
 
 def _hand_out(whole: Loop, members: Sequence[Member]) -> None:
     """Read the cohort's figures, and give each member its own."""
     try:
-        read = whole.settle()
+        read = whole.flush_figures()
     except DivergenceError:  # the last one left; each is told so when it asks
         return
     for member in members:
@@ -103,19 +115,19 @@ class Members(Hook):
     A member that diverges leaves, and the others go on. Raises DivergenceError once none is left.
     """
 
-    def __init__(self, members: Sequence[Member], ended: Ended) -> None:
-        self.members, self.ended = list(members), ended
+    def __init__(self, members: Sequence[Member], on_divergence: OnDivergence) -> None:
+        self.members, self.on_divergence = list(members), on_divergence
         self.living = list(members)
         for member in members:
-            member.gather = partial(_hand_out, member.whole, members)
+            member.cohort = members
 
-    def start(self, loop: Loop) -> None:
+    def start(self, loop: TrainState) -> None:
         self._lead(lambda hook, member: hook.start(member))
 
-    def step(self, loop: Loop) -> None:
+    def step(self, loop: TrainState) -> None:
         self._lead(lambda hook, member: hook.step(member))
 
-    def finish(self, loop: Loop) -> None:
+    def finish(self, loop: TrainState) -> None:
         self._lead(lambda hook, member: hook.finish(member))
 
     def close(self) -> None:
@@ -138,5 +150,5 @@ class Members(Hook):
         for hook in member.hooks:
             hook.rescue(member, error)
         with suppress(DivergenceError):  # the last one left
-            member.whole.mark(member.index, str(error))
-        self.ended(member, error)
+            member.whole.drop_member(member.index, str(error))
+        self.on_divergence(member, error)

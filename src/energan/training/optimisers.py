@@ -19,7 +19,7 @@ ITEMS = {"adam": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}
 """What each kind keeps of a parameter, once it has begun."""
 
 
-class Updates:
+class MemberOptimiser:
     """One member's optimiser: scheduled rates, and state by parameter name."""
 
     def __init__(self, named: Named, settings: Optimiser) -> None:
@@ -76,7 +76,7 @@ class Updates:
             )
 
 
-class Stepper:
+class Optimisers:
     """One network's optimisers, one for each member, and the clipping of gradients.
 
     settings: one for each member; all may differ, the kind too.
@@ -86,14 +86,14 @@ class Stepper:
         self.named: Named = list(network.named_parameters())
         self.members = len(settings)
         self._clips = [s.clip for s in settings]
-        self.each = [Updates(self._part(i), own) for i, own in enumerate(settings)]
+        self.each = [MemberOptimiser(self._part(i), own) for i, own in enumerate(settings)]
 
     def _part(self, member: int) -> Named:
         if self.members == 1:
             return self.named
         return [(name, nn.Parameter(p.detach()[member])) for name, p in self.named]
 
-    def member(self, member: int) -> "Stepper":
+    def member(self, member: int) -> "Optimisers":
         """That of one member, as its single run has it; its state is the same tensors."""
         alone = copy(self)
         alone.members, alone.each = 1, [self.each[member]]

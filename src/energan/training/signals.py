@@ -18,7 +18,7 @@ def stopping(loop: Loop) -> Iterator[None]:
     before: dict[signal.Signals, Any] = {}
 
     def stop(number: int, frame: object) -> None:
-        loop.told = signal.Signals(number).name
+        loop.stop_signal = signal.Signals(number).name
         signal.signal(number, before[signal.Signals(number)])
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -118,7 +118,7 @@ def test_once_the_generator_rests_a_step_is_the_plain_ladders_to_the_bit() -> No
         for loop in loops
     )
     assert_identical(plain, rested)
-    (_, last), (_, own) = loops[1].settle()[-1], loops[0].settle()[-1]
+    (_, last), (_, own) = loops[1].flush_figures()[-1], loops[0].flush_figures()[-1]
     assert "energy_fake" not in last
     assert torch.equal(last["loss_energy"], own["loss_energy"])
 

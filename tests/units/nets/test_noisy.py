@@ -172,7 +172,7 @@ def test_two_steps_at_batch_2(size: int, width: int) -> None:
         feed=lambda step, substep, substeps: Batch(data.feed([0], 2, torch.float32)(step).x),
     )  # fmt: skip
     loop.run()
-    figures = [f for _, f in loop.settle()]
+    figures = [f for _, f in loop.flush_figures()]
     assert len(figures) == 2
     assert all(v.isfinite() for f in figures for v in f.values())
     assert {"loss_energy", "loss_sampler", "pull_away"} <= figures[0].keys()

@@ -164,7 +164,7 @@ class Told:
     def __init__(self) -> None:
         self.step = 0
 
-    def settle(self) -> list[Any]:
+    def flush_figures(self) -> list[Any]:
         return []
 
     def scheduled(self, name: str, step: int) -> float | None:

@@ -20,7 +20,7 @@ from energan.core import (
 from energan.training.cohort import stack
 from energan.training.device import Device, EngineSettings, choose, native_bf16
 from energan.training.loop import NORMS_EVERY
-from energan.training.optimisers import Stepper
+from energan.training.optimisers import Optimisers
 from support.helpers import DOMAINS, Case, make_loop, model_case, small_data
 
 # --- engine ---------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_stacked_updates_equal_torchs(kind: str) -> None:
         Optimiser(kind=kind, lr=r, momentum=m)  # type: ignore[arg-type]
         for r, m in zip(rates, momenta, strict=True)
     ]
-    stepper = Stepper(together, settings)
+    optimisers = Optimisers(together, settings)
     if kind == "adam":
         singles = [
             torch.optim.Adam(m.parameters(), lr=r, betas=(0.5, 0.999))
@@ -93,7 +93,7 @@ def test_stacked_updates_equal_torchs(kind: str) -> None:
             p.grad = torch.randn_like(p)
             for q, g in zip(own, p.grad, strict=True):
                 q.grad = g.clone()
-        stepper.step(t, torch.ones(3))
+        optimisers.step(t, torch.ones(3))
         for single in singles:
             single.step()
     for (_, p), *own in zip(
@@ -105,22 +105,22 @@ def test_stacked_updates_equal_torchs(kind: str) -> None:
 
 def test_rates_follow_their_schedules_and_the_scale() -> None:
     layer = nn.Linear(1, 1, bias=False)
-    stepper = Stepper(layer, [Optimiser(kind="sgd", lr="linear(1, 0, 4)")])
+    optimisers = Optimisers(layer, [Optimiser(kind="sgd", lr="linear(1, 0, 4)")])
     moved = []
     for t in range(4):
         before = layer.weight.item()
         layer.weight.grad = torch.ones_like(layer.weight)
-        stepper.step(t, torch.tensor([0.5]))
+        optimisers.step(t, torch.tensor([0.5]))
         moved.append(before - layer.weight.item())
     assert moved == pytest.approx([0.5, 0.375, 0.25, 0.125])
 
 
 def test_clipping_bounds_the_norm_over_all_parameters() -> None:
     layer = nn.Linear(4, 3)
-    stepper = Stepper(layer, [Optimiser(kind="sgd", lr=1.0, clip=0.5)])
+    optimisers = Optimisers(layer, [Optimiser(kind="sgd", lr=1.0, clip=0.5)])
     for p in layer.parameters():
         p.grad = torch.full_like(p, 10.0)
-    stepper.step(0, torch.ones(1))
+    optimisers.step(0, torch.ones(1))
     norm = torch.stack([p.grad.norm() for p in layer.parameters() if p.grad is not None]).norm()
     assert float(norm) == pytest.approx(0.5, rel=1e-4)
 
@@ -138,7 +138,7 @@ def test_norms_of_gradients_are_logged_now_and_then() -> None:
     for step in range(NORMS_EVERY + 1):
         before = {n: p.detach().clone() for n, p in loop.networks.named_parameters()}
         loop.advance()
-        [(_, figures)] = loop.settle()
+        [(_, figures)] = loop.flush_figures()
         assert ("gradient_energy" in figures) == (step % NORMS_EVERY == 0)
         if step % NORMS_EVERY == 0:
             for name in ("energy", "sampler"):
@@ -258,7 +258,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
     for _ in range(6):
         loop.advance()
     with pytest.raises(DivergenceError, match="loss_energy is not finite at step 4"):
-        loop.settle()
+        loop.flush_figures()
 
 
 def test_a_schedule_of_one_member_is_a_row() -> None:

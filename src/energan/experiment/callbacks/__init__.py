@@ -18,7 +18,8 @@ from energan.training.distributed import Distributed
 from energan.training.divergence import Guard
 from energan.training.health import Health
 from energan.training.hooks import Checkpoints, Listener, Log, Rollback, TensorBoard
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
+from energan.training.train_state import TrainState
 
 MakeCheckpointMetric = Callable[[Job, Domain], CheckpointMetric | None]
 """A job, the domain of its data -> what scores its samples; None if it needs nothing of its own."""
@@ -49,7 +50,7 @@ def checkpoint_metric_of(
 
 
 def hooks_of(
-    loop: Loop,
+    loop: TrainState,
     job: Job,
     data: DataSet,
     folder: RunFolder,

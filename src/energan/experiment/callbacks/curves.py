@@ -8,7 +8,7 @@ from typing import Any
 
 from energan.io.files import aside
 from energan.io.run_folder import RunFolder
-from energan.training.loop import Loop
+from energan.training.train_state import TrainState
 
 PANELS: dict[str, tuple[tuple[str, str], ...]] = {
     "energies": (("step", "energy_real"), ("step", "energy_fake"), ("score", "held_out_energy")),
@@ -46,10 +46,10 @@ def _first(change: Callable[[int], bool], steps: int) -> int:
     return bisect_left(range(steps), True, key=change)
 
 
-def draw(folder: RunFolder, loop: Loop) -> None:
+def draw(folder: RunFolder, loop: TrainState) -> None:
     """Write the run's curves.png, with what its settings change on the way."""
     if folder.writes:
-        changes = phases(loop.sampler.learns, loop.steppers["energy"].rate, loop.settings.steps)
+        changes = phases(loop.sampler.learns, loop.optimisers["energy"].rate, loop.settings.steps)
         margin = partial(loop.scheduled, "margin")
         save_curves(folder.path / "curves.png", folder.read(), margin, changes)
 

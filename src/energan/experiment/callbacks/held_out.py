@@ -9,7 +9,7 @@ from energan.data.dataset import DataSet
 from energan.experiment.settings import Job
 from energan.metrics import error_rate, reliability
 from energan.training.hooks import Figures
-from energan.training.loop import Loop
+from energan.training.train_state import TrainState
 
 EVENTS, AT_ONCE = 10_000, 500
 NUMBERS = EVENTS * 784
@@ -38,7 +38,7 @@ class HeldOutErrors:
             most = min(EVENTS, max(NUMBERS // data.domain.size, LEAST))
             self.rows = (labels.cpu() >= 0).nonzero().flatten()[:most]
 
-    def __call__(self, loop: Loop) -> Figures:
+    def __call__(self, loop: TrainState) -> Figures:
         """Of a loop whose evaluation statistics are measured."""
         if loop.conditional or not len(self.rows):
             return {}

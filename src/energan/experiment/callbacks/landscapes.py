@@ -22,7 +22,7 @@ from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import Function, potential
 from energan.training.checkpoint import checkpoint_name
 from energan.training.hooks import Periodic
-from energan.training.loop import Loop
+from energan.training.train_state import TrainState
 
 SIDE, ARROWS = 81, 20
 """Places along each side of the map, and arrows."""
@@ -156,11 +156,11 @@ class Landscapes(Periodic):
         self.low, self.high = box(real)
         self.real = real[:SHOWN]
 
-    def start(self, loop: Loop) -> None:
+    def start(self, loop: TrainState) -> None:
         if loop.step == 0 and self.every:
             loop.ranks.first(lambda: self._write(loop))
 
-    def take(self, loop: Loop) -> Landscape:
+    def take(self, loop: TrainState) -> Landscape:
         """The landscape of the loop as it stands."""
         networks, labels = loop.averaged(), None
         loop.estimate_statistics([networks])
@@ -183,7 +183,7 @@ class Landscapes(Periodic):
             weights="raw" if loop.ema is None else "ema",
         )
 
-    def _write(self, loop: Loop) -> None:
+    def _write(self, loop: TrainState) -> None:
         taken = self.take(loop)
         path = self.folder.landscapes / f"{checkpoint_name(loop.step)}.npz"
         path.parent.mkdir(exist_ok=True)

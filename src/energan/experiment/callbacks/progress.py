@@ -15,8 +15,9 @@ from rich.progress import (
 
 from energan.metrics.catalogue import METRICS
 from energan.training.hooks import Figures, Listener
-from energan.training.loop import Hook, Loop
+from energan.training.loop import Hook
 from energan.training.member import Member
+from energan.training.train_state import TrainState
 
 SHOWN = {
     "images_per_s": "images/s",
@@ -44,7 +45,7 @@ class ProgressBar(Hook):
         self._task = TaskID(0)
         self._spoke, self._told = 0.0, -1
 
-    def start(self, loop: Loop) -> None:
+    def start(self, loop: TrainState) -> None:
         self.total = loop.settings.steps
         if self.console.is_terminal:
             self._bar = Progress(
@@ -79,7 +80,7 @@ class ProgressBar(Hook):
             left = f"{(self.total - step) / rate:.0f} s left" if rate > 0 else ""
             self.say(f"step {step}/{self.total}  {self._text()}  {left}")
 
-    def step(self, loop: Loop) -> None:
+    def step(self, loop: TrainState) -> None:
         if self._bar is not None:
             self._bar.update(self._task, completed=loop.step)
 

@@ -15,7 +15,7 @@ from energan.io.run_folder import RunFolder
 from energan.nets.dense import GaussianNoise
 from energan.training.checkpoint import checkpoint_name
 from energan.training.hooks import Periodic
-from energan.training.loop import Loop
+from energan.training.train_state import TrainState
 
 SHOWN, IN_A_ROW = 24, 12
 OF_IMAGES, OF_POINTS = 100, 2000
@@ -67,7 +67,7 @@ class Reconstructions(Periodic):
         self.what = folder.reconstructions.name
         self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
 
-    def _write(self, loop: Loop) -> None:
+    def _write(self, loop: TrainState) -> None:
         energy: Any = loop.averaged()["energy"]
         loop.context("reconstructions")  # where the noise is drawn from
         x = self.x.to(loop.engine.device, loop.engine.dtype)

@@ -14,14 +14,16 @@ from energan.io import pictures
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
 from energan.training.hooks import Periodic
-from energan.training.loop import Loop
+from energan.training.train_state import TrainState
 
 PAIRS_AT_ONCE = 2**20
 """Numbers of sources that are translated together."""
 SHOWN_IMAGES, SHOWN_POINTS, SHOWN_PAIRS, PAIRS_IN_A_ROW = 64, 2000, 8, 2
 
 
-def draw(loop: Loop, count: int, purpose: str, condition: Tensor | None = None) -> Tensor | None:
+def draw(
+    loop: TrainState, count: int, purpose: str, condition: Tensor | None = None
+) -> Tensor | None:
     """`count` samples in evaluation mode; the same latents for the same purpose at every step.
 
     condition: labels (count,), or what else the loop's networks are conditioned on, one for each
@@ -60,7 +62,7 @@ class SampleGrids(Periodic):
         self.what = folder.samples.name
         self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
 
-    def _write(self, loop: Loop) -> None:
+    def _write(self, loop: TrainState) -> None:
         domain = self.data.domain
         points = len(domain.shape) == 1
         loop.estimate_statistics([loop.averaged()])
@@ -82,7 +84,9 @@ class SampleGrids(Periodic):
             for listener in self.listeners:
                 listener(loop.step, pictures.pixels(path))
 
-    def _conditions(self, loop: Loop) -> tuple[Tensor | None, int | None, list[Tensor] | None]:
+    def _conditions(
+        self, loop: TrainState
+    ) -> tuple[Tensor | None, int | None, list[Tensor] | None]:
         """What samples are made of, the grid's columns, and what is shown before each sample.
 
         Labels stand a class a row; of pairs the source and the target go before what is made.

@@ -14,9 +14,9 @@ from energan.metrics import l1, modes_covered, sliced_wasserstein, variance_rati
 from energan.objectives import pull_away
 from energan.training.device import Device
 from energan.training.hooks import Figures
-from energan.training.loop import Loop
+from energan.training.train_state import TrainState
 
-CheckpointMetric = Callable[[Loop], Figures]
+CheckpointMetric = Callable[[TrainState], Figures]
 """Scores a loop at rest, its evaluation statistics measured."""
 SCORED, AT_ONCE, LEAST = 1000, 250, 125
 NUMBERS = SCORED * 3 * 64 * 64
@@ -42,7 +42,7 @@ class Score:
             self.count = min(SCORED_PAIRS, len(held_out))
         self.real, self.training = (_first(p, self.count, engine) for p in (held_out, data))
 
-    def __call__(self, loop: Loop) -> Figures:
+    def __call__(self, loop: TrainState) -> Figures:
         held_out, codes = _scored(loop, self.real)
         training, _ = _scored(loop, self.training)
         figures = {"train_energy": training}
@@ -87,7 +87,7 @@ def _first(data: DataSet, count: int, engine: Device) -> Batch:
     return Batch(found.x.to(engine.device), condition)
 
 
-def _scored(loop: Loop, batch: Batch) -> tuple[float, Tensor | None]:
+def _scored(loop: TrainState, batch: Batch) -> tuple[float, Tensor | None]:
     """The mean energy with the weights to evaluate, and the codes (B, S) if there are any."""
     energy: Any = loop.averaged()["energy"]
     labels: list[Any] = [None] * -(-len(batch.x) // AT_ONCE)
