@@ -20,6 +20,7 @@ from energan.evaluation.classifier import classifier_for, why_no_classifier
 from energan.evaluation.reference import Reference
 from energan.io.console import progress
 from energan.io.files import sha256_of
+from energan.nets.inception import load_inception
 
 AT_ONCE = 500
 Network = Callable[[Tensor], Any]
@@ -132,8 +133,6 @@ def _stacked_digit_classifier() -> Extractor:
 
 
 def _inception(path: Path) -> Extractor:
-    from energan.nets.inception import load_inception
-
     network, about = load_inception(path)
 
     def extract(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from energan.core import Randomness, SettingError
@@ -18,6 +17,7 @@ from energan.evaluation.attributes import AttributeClassifier
 from energan.evaluation.reference import View
 from energan.inference import latents
 from energan.inference.run import Run
+from energan.metrics import error_interval
 
 Concept = dict[str, bool]
 """Attribute -> whether it is to be there."""
@@ -36,8 +36,8 @@ class SuccessRate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        found = binomtest(self.hits, self.draws).proportion_ci(0.95, method="wilson")
-        return float(found.low), float(found.high)
+        found = error_interval(self.hits, self.draws)  # Wilson's, of any share
+        return found.low, found.high
 
     def record(self) -> dict[str, float | int]:
         low, high = self.interval

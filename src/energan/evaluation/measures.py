@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 from energan import metrics
 from energan.core import SettingError
@@ -115,8 +114,7 @@ def label_agreement(inputs: EvaluationInputs) -> list[Result]:
     of_real = None
     if judged is not None:
         of_real = float((real.argmax(1) == judged[: len(real)].numpy()).mean())
-    wilson = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
-    found = metrics.Interval(float(wilson.low), float(wilson.high))
+    found = metrics.error_interval(int(right.sum()), len(right))  # Wilson's, of any share
     shares = {str(k): float(right[wanted == k].mean()) for k in np.unique(wanted)}
     return [
         with_interval(

@@ -102,6 +102,7 @@ def test_what_keep_best_takes() -> None:
         ("is", ("inception_score",), "inception_score"),
         ("Sliced-Wasserstein", ("sliced_wasserstein",), "sliced_wasserstein"),
         ("modes-kl", ("modes_kl",), "modes"),
+        ("density_in_modes", ("density_in_modes",), "energy_log_likelihood"),
         ("recall", ("recall",), "precision_recall_density_coverage"),
         (
             "prdc",
