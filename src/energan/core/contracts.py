@@ -23,7 +23,7 @@ class Energy(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
-        """Score x (B, *event).
+        """Score x (B, *event), under a condition (B, ...); an energy that takes none ignores it.
 
         stream says where x comes from: "real", "labelled" and "fake" batches are each normalised by
         their own statistics; "eval" uses the calibrated ones and is the only one to score with.
@@ -60,6 +60,7 @@ class Energy(nn.Module, ABC):
 class Sum(Energy):
     """Σ w·U(x), or Σ w·U(x | condition), of energies of the same events.
 
+    A condition reaches all of them; those that take none ignore it.
     Energies with cells are added cell by cell, or by their means if their cells are not the same.
     """
 

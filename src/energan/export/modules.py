@@ -77,7 +77,7 @@ def generator_part(run: Run) -> Part:
     """A run's generator. Raises SettingError if its sampler is no generator network."""
     if reason := no_generator(run):
         raise SettingError(reason)
-    sampler: Generator = _at_rest(run.sampler)  # type: ignore[assignment]
+    sampler: Generator = _plain_copy(run.sampler)  # type: ignore[assignment]
     prior, size = sampler.prior, sampler.latent_size
     beside, conditions = _condition(run)
 
@@ -95,7 +95,7 @@ def generator_part(run: Run) -> Part:
 def energy_part(run: Run) -> Part:
     """A run's energy: of x under the condition that is given, never the least over all labels."""
     whole = run.energy_network
-    energy = _at_rest(whole.energy if isinstance(whole, UnderAnyLabel) else whole)
+    energy = _plain_copy(whole.energy if isinstance(whole, UnderAnyLabel) else whole)
     beside, conditions = _condition(run)
     shape = run.domain.shape
 
@@ -115,7 +115,7 @@ def classifier_part(run: Run) -> Part:
             f"{run.path}: the model {run.job.model} learns no classes, so there is no classifier "
             "to export; ladder and ebgan_ln learn them"
         )
-    energy, shape = _at_rest(run.energy_network), run.domain.shape
+    energy, shape = _plain_copy(run.energy_network), run.domain.shape
 
     def draw(count: int) -> tuple[Tensor, ...]:
         return (_values(run, shape, count, "export"),)
@@ -156,7 +156,7 @@ def _values(run: Run, shape: tuple[int, ...], count: int, place: str) -> Tensor:
     return random.uniform(low, high, count, *shape)
 
 
-def _at_rest(network: Network) -> Network:
+def _plain_copy(network: Network) -> Network:
     """A copy on the CPU, in evaluation mode and the plain memory order; the run keeps its own."""
     own = copy.deepcopy(network).cpu().requires_grad_(False).eval()
     attach(own, None)

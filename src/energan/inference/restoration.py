@@ -68,7 +68,9 @@ def restore(
     if unknown is not None:
         hidden = hidden | unknown.cpu()
     first = runs_of([run])[0]
-    filling = _mean(first) if start == "mean" else start_noise(first, len(x), seed)
+    filling = (
+        _mean(first.job.settings.data) if start == "mean" else start_noise(first, len(x), seed)
+    )
     begun = torch.where(hidden, filling, x)
     schedule = ChainSchedule((run.rule if rule is None else rule,), steps, anneal=anneal)
     parts, chunks = [], list(torch.arange(len(x)).split(chains_at_once(x)))
@@ -118,9 +120,8 @@ class _Within:
         return torch.where(self.known, self.y + share.view(-1, *[1] * (x.dim() - 1)) * change, x)
 
 
-def _mean(run: object) -> Tensor:
-    """The mean training event of the run's data."""
-    settings: DataSettings = run.job.settings.data  # type: ignore[attr-defined]
+def _mean(settings: DataSettings) -> Tensor:
+    """The mean training event of a run's data."""
     mean = open_data(settings).domain.mean
     assert mean is not None
     return mean.float()

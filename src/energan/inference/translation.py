@@ -73,7 +73,7 @@ def translate(
     with progress("translating", len(targets)) as advance:
         for file, target in targets.items():
             try:
-                sides = _opened(run, file, size, pairs)
+                sides = _open(run, file, size, pairs)
             except Unreadable as error:
                 skipped.append((file, str(error)))
             else:
@@ -160,19 +160,19 @@ def _sides_of(file: Path, pairs: bool) -> tuple[int, int] | None:
     return (width // 2 if pairs else width), height
 
 
-def _opened(run: Run, file: Path, size: Size, pairs: bool) -> _Sides:
+def _open(run: Run, file: Path, size: Size, pairs: bool) -> _Sides:
     """Raises Unreadable."""
     shape = run.domain.condition_shape
     assert shape is not None
     how = Decoding(size=size if isinstance(size, int) else None, fit=run.job.settings.data.fit)
     if not pairs:
-        return _Sides(_decoded(file, how, shape[0], None), None)
+        return _Sides(_decode(file, how, shape[0], None), None)
     first = 0 if run.job.settings.data.direction == "left-to-right" else 1
-    target = _decoded(file, how, run.domain.shape[0], 1 - first)
-    return _Sides(_decoded(file, how, shape[0], first), target)
+    target = _decode(file, how, run.domain.shape[0], 1 - first)
+    return _Sides(_decode(file, how, shape[0], first), target)
 
 
-def _decoded(file: Path, how: Decoding, channels: int, side: int | None) -> torch.Tensor:
+def _decode(file: Path, how: Decoding, channels: int, side: int | None) -> torch.Tensor:
     try:
         raw = file.read_bytes() if side is None else cut_half(file, side)
     except OSError as error:
@@ -193,18 +193,18 @@ def _picture(run: Run, sides: _Sides, seed: int, strip: bool, *, whole: bool) ->
     height, width = sides.source.shape[2:]
     given = sides.source
     if whole:
-        given = _resized(given, *run.sampler.nearest(height, width))
+        given = _resize(given, *run.sampler.nearest(height, width))
     made = run.sample(1, seed, rescale(given, run.domain, torch.float32))
     pixels = torch.from_numpy(to_uint8(made, run.domain)).permute(0, 3, 1, 2)
     if pixels.shape[2:] != sides.source.shape[2:]:
-        pixels = _resized(pixels, height, width)
+        pixels = _resize(pixels, height, width)
     parts = [part for part in (sides.source, sides.target) if part is not None] if strip else []
     channels = max(part.shape[1] for part in (*parts, pixels))
     row = torch.cat([part.expand(-1, channels, -1, -1) for part in (*parts, pixels)], 3)
     return _image(row)
 
 
-def _resized(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def _resize(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
     image = _image(x).resize((width, height), Image.Resampling.LANCZOS)
     return torch.from_numpy(prepare(image, Decoding()).copy()).unsqueeze(0)
 

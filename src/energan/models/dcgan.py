@@ -19,7 +19,7 @@ from pydantic import Field
 
 from energan.core import Domain, Model, Optimiser
 from energan.energies.logit import Logit
-from energan.models.ebgan_conv import ADAM, chosen
+from energan.models.ebgan_conv import ADAM, describe_sizes
 from energan.nets.conditional import WithPlanes
 from energan.nets.conv import SLOPE, check_depth, conv_logit, growing, halvings, image_shape
 from energan.nets.mlp import Widths, check_output, set_weights
@@ -76,6 +76,8 @@ def networks(config: Config, event: tuple[int, int, int], classes: int = 0) -> M
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
-        chosen=chosen(event, generator=config.generator_widths(event), discriminator=widths),
+        chosen=describe_sizes(
+            event, generator=config.generator_widths(event), discriminator=widths
+        ),
         conditional=classes > 0,
     )

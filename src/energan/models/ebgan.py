@@ -17,6 +17,7 @@ from energan.core import Domain, Model, Objective, Optimiser
 from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
 from energan.nets.autoencoder import mlp_autoencoder
+from energan.nets.conditional import ConditionalAutoEncoder, WithLabels
 from energan.nets.mlp import Output, Widths, check_output, mlp_generator, set_weights
 from energan.objectives import Contrastive, Hinge, Log, SquareSquare
 from energan.samplers.generator import Generator, Prior
@@ -30,7 +31,7 @@ LOSSES: dict[str, type[Objective]] = {
 }
 
 
-def scheduled(loss: Loss, margin: Schedule, pull_away: Schedule) -> dict[str, Schedule]:
+def hyper_of(loss: Loss, margin: Schedule, pull_away: Schedule) -> dict[str, Schedule]:
     """What an EBGAN's objective reads from the schedules: no more than it has."""
     hyper: dict[str, Schedule] = {}
     if issubclass(LOSSES[loss], Hinge):
@@ -77,6 +78,11 @@ class Config(BaseConfig):
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for events of `domain`."""
     check_output(config.output, domain)
+    return networks(config, domain)
+
+
+def networks(config: Config, domain: Domain, classes: int = 0) -> Model:
+    """The two networks, and where there are `classes`, with the label beside x, code and z."""
     autoencoder = mlp_autoencoder(
         domain.shape,
         config.encoder,
@@ -84,20 +90,29 @@ def build(config: Config, domain: Domain) -> Model:
         norm=config.norm,
         dropout=config.dropout,
         output=config.decoder_output,
+        beside=classes,
     )
     generator = mlp_generator(
-        config.latent, config.generator, domain.shape, norm=config.norm, output=config.output
+        config.latent + classes,
+        config.generator,
+        domain.shape,
+        norm=config.norm,
+        output=config.output,
     )
     if config.discriminator_scale is not None:
         set_weights(autoencoder, "normal", config.discriminator_scale)
     if config.generator_scale is not None:
         set_weights(generator, "normal", config.generator_scale)
+    network = ConditionalAutoEncoder(autoencoder, domain.shape, classes) if classes else autoencoder
     return Model(
-        energy=Reconstruction(autoencoder, len(domain.shape), config.reduction, config.code),
-        sampler=Generator(generator, config.latent, config.prior),
+        energy=Reconstruction(network, len(domain.shape), config.reduction, config.code),
+        sampler=Generator(
+            WithLabels(generator, classes) if classes else generator, config.latent, config.prior
+        ),
         objective=LOSSES[config.loss](),
-        hyper=scheduled(config.loss, config.margin, config.pull_away),
+        hyper=hyper_of(config.loss, config.margin, config.pull_away),
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
+        conditional=classes > 0,
     )

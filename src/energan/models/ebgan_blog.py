@@ -17,7 +17,7 @@ from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Reconstruction, Reduction
-from energan.models.ebgan import scheduled
+from energan.models.ebgan import hyper_of
 from energan.models.ebgan_conv import ADAM
 from energan.nets.autoencoder import AutoEncoder
 from energan.nets.conv import SLOPE, FlattenMaps, UnflattenMaps, UpConv, image_shape
@@ -79,7 +79,7 @@ def build(config: Config, domain: Domain) -> Model:
         energy=Reconstruction(autoencoder, 3, config.reduction),
         sampler=Generator(generator, config.latent, config.prior),
         objective=Hinge(),
-        hyper=scheduled("hinge", config.margin, config.pull_away),
+        hyper=hyper_of("hinge", config.margin, config.pull_away),
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
     )

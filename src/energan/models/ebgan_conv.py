@@ -20,7 +20,7 @@ from pydantic import Field
 from energan.core import Domain, Model, Optimiser
 from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
-from energan.models.ebgan import LOSSES, Loss, scheduled
+from energan.models.ebgan import LOSSES, Loss, hyper_of
 from energan.nets.autoencoder import AutoEncoder
 from energan.nets.conditional import ConditionalMaps
 from energan.nets.conv import (
@@ -103,11 +103,11 @@ def against(
         energy=Reconstruction(network, 3, config.reduction, config.pull_away_code),
         sampler=sampler,
         objective=LOSSES[config.loss](),
-        hyper=scheduled(config.loss, config.margin, config.pull_away),
+        hyper=hyper_of(config.loss, config.margin, config.pull_away),
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
-        chosen=chosen(event, generator=widths, encoder=encoder),
+        chosen=describe_sizes(event, generator=widths, encoder=encoder),
         conditional=classes > 0,
     )
 
@@ -121,7 +121,7 @@ def _autoencoder(
     return conv_autoencoder(channels, widths, output, kind=kind, beside=beside)
 
 
-def chosen(event: tuple[int, int, int], **widths: tuple[int, ...]) -> dict[str, str]:
+def describe_sizes(event: tuple[int, int, int], **widths: tuple[int, ...]) -> dict[str, str]:
     """What a convolutional model takes from the data, in words."""
     images = f"{event[2]}x{event[1]}, {'colour' if event[0] == 3 else 'grey'}"
     return {"images": images, **{name: "-".join(map(str, w)) for name, w in widths.items()}}

@@ -100,12 +100,12 @@ def build(config: Config, domain: Domain) -> Model:
         ),
         hyper={"energy_l2": config.energy_l2},
         energy_optimiser=config.energy_optimiser,
-        chosen=chosen(rule),
+        chosen=describe_rule(rule),
         conditional=classes > 0,
     )
 
 
-def chosen(rule: StepRule) -> dict[str, str]:
+def describe_rule(rule: StepRule) -> dict[str, str]:
     """The steps that are made where the data's range is not [0, 1], in words."""
     if rule.low == 0 and rule.high == 1:
         return {}

@@ -91,7 +91,7 @@ class LangevinChains(Sampler):
         ages = state["ages"][slots]
         anew = draws.keep(self.restart, count) | (ages == 0)
         x = replay.get(state, slots)
-        x = torch.where(_like(anew, x), replay.noise(draws, count), x)
+        x = torch.where(_broadcast(anew, x), replay.noise(draws, count), x)
         ages = ages.masked_fill(anew, 0) + self.chain_steps
         labels = None
         if replay.classes is not None:
@@ -104,7 +104,7 @@ class LangevinChains(Sampler):
             # A chain that is refused every move, on a wall too steep for the step, would stay, and
             # training would raise the wall under it without end.
             stuck = made.acceptance == 0
-            kept = torch.where(_like(stuck, x), replay.noise(draws, count), kept)
+            kept = torch.where(_broadcast(stuck, x), replay.noise(draws, count), kept)
             ages = ages.masked_fill(stuck, 0)
         self._put_back(state, slots, kept, ages, labels, context)
         info = {
@@ -145,13 +145,13 @@ class LangevinChains(Sampler):
         """
         if condition is None:
             everywhere = torch.arange(self.replay.capacity, device=draws.device)
-            return self.replay.get(state, _some(everywhere, count, draws))
+            return self.replay.get(state, _pick(everywhere, count, draws))
         x = self.replay.noise(draws, count)
         for label in condition.unique():
             of_label = torch.nonzero(state["labels"] == label).flatten()
             wanted = condition == label
             if len(of_label):
-                x[wanted] = self.replay.get(state, _some(of_label, int(wanted.sum()), draws))
+                x[wanted] = self.replay.get(state, _pick(of_label, int(wanted.sum()), draws))
         return x
 
     def _move(
@@ -187,7 +187,7 @@ class LangevinChains(Sampler):
         others = self.replay.noise(draws, len(x) * self.jumps).view(self.jumps, *x.shape)
         there = metropolis.jump(u, x, others, draws.uniform(0, 1, len(x)))
         inside = ((x >= self.replay.low) & (x <= self.replay.high)).flatten(1).all(1)
-        return torch.where(_like(inside, x), there, x)
+        return torch.where(_broadcast(inside, x), there, x)
 
     def _put_back(
         self,
@@ -222,13 +222,13 @@ def chains_at_once(x: Tensor) -> int:
     return max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // x[0].numel())
 
 
-def _some(slots: Tensor, count: int, draws: Randomness) -> Tensor:
+def _pick(slots: Tensor, count: int, draws: Randomness) -> Tensor:
     """`count` of `slots` in random order, none twice before all were taken."""
     rounds = -(-count // len(slots))
     orders = [draws.uniform(0, 1, len(slots)).argsort() for _ in range(rounds)]
     return slots[torch.cat(orders)[:count]]
 
 
-def _like(mask: Tensor, x: Tensor) -> Tensor:
+def _broadcast(mask: Tensor, x: Tensor) -> Tensor:
     """(B,) -> (B, 1, ..., 1), as many axes as x has."""
     return mask.view(-1, *[1] * (x.dim() - 1))
