@@ -1,6 +1,5 @@
 """Runs that are broken in part, and what is drawn in the curves."""
 
-import io
 import json
 import shutil
 from collections.abc import Callable
@@ -8,46 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-import energan
 from energan.core import RunError, SettingError
-from energan.report import html
 from energan.report.html import Pen
 from energan.report.page import write_report
 from energan.report.run import curves
 from energan.report.run.contents import read_runs
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "digits"
-    energan.train(
-        "ebgan-digits", steps=30, out=out, engine={"threads": 1}, progress=False,
-        model={"generator": [16], "encoder": [16], "margin": "linear(2.5, 1, 30)"},
-        output={"log_every": 5, "sample_every": 10, "tensorboard": False},
-    )  # fmt: skip
-    return out
-
-
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are drawn, and not made pictures of, which takes the most time."""
-    from matplotlib.figure import Figure
-
-    file = io.BytesIO()
-    Image.new("L", (1, 1)).save(file, "PNG")
-
-    def draw_only(draw: Any, size: tuple[float, float], theme: str, face: str) -> bytes:
-        draw(Figure(figsize=size).add_subplot(), Pen("k", "k"))
-        return file.getvalue()
-
-    monkeypatch.setattr(html, "_render_figure", draw_only)
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "digits"))
 
 
 def changed_config(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -99,7 +64,7 @@ def unknown_model(run: Path) -> None:
     changed_config(run, lambda c: c.update(model="no-such-model"))
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("axes_drawn")
 @pytest.mark.parametrize(
     ("harm", "said"),
     [(no_checkpoints, "Checkpoint."), (no_events, "no events.jsonl"), (no_samples, "Losses"),
@@ -114,7 +79,7 @@ def test_a_run_broken_in_part_is_shown_as_far_as_it_goes(
     assert said in write_report([run]).read_text(encoding="utf8")
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("axes_drawn")
 def test_without_its_data_a_run_still_shows_its_samples(run: Path) -> None:
     lost_data(run)
     page = write_report([run]).read_text(encoding="utf8")

@@ -77,6 +77,7 @@ def test_diverged_runs_count_at_the_worst_score(tmp_path: Path) -> None:
     assert (group.n, group.diverged, group.apart) == (4, 2, 0)
 
 
+@pytest.mark.usefixtures("axes_drawn")
 def test_diverged_runs_without_a_worst_score_are_a_bar_apart(tmp_path: Path) -> None:
     rows = [("done", 5.0), ("diverged", None), ("failed", None), ("done", 6.0)]
     records = [
@@ -99,6 +100,7 @@ def test_diverged_runs_without_a_worst_score_are_a_bar_apart(tmp_path: Path) -> 
     assert "1 EBGAN run failed" in picture.caption
 
 
+@pytest.mark.usefixtures("axes_drawn")
 def test_the_panels_of_figures_2_and_3(tmp_path: Path) -> None:
     sweeps = read(made.grids(tmp_path, 120))
     (first, two), (second, three) = draw_sweeps(sweeps)
@@ -123,6 +125,7 @@ def test_the_panels_of_figures_2_and_3(tmp_path: Path) -> None:
     assert runs == len([r for r in gan.records if r["state"] != "failed"])
 
 
+@pytest.mark.usefixtures("axes_drawn")
 @pytest.mark.parametrize(("which", "names"), [(0, ["figure-2"]), (1, ["figure-2", "figure-3"])])
 def test_one_of_the_grids_alone(tmp_path: Path, which: int, names: list[str]) -> None:
     folder = made.grids(tmp_path, 30)[which]
@@ -131,6 +134,7 @@ def test_one_of_the_grids_alone(tmp_path: Path, which: int, names: list[str]) ->
     assert all(len(panel["groups"]) == 1 for _, numbers in drawn for panel in numbers["panels"])
 
 
+@pytest.mark.usefixtures("axes_drawn")
 def test_a_group_for_each_value_of_an_axis(tmp_path: Path) -> None:
     one = searched(tmp_path / "a", [2.0, None, 3.0])
     found = draw_axis(one, "x")

@@ -17,14 +17,9 @@ from energan.report.sweep import effects, facts, samples
 from energan.report.sweep.page import write
 from energan.report.sweep.records import read
 from support import sweep_records as made
+from support.pages import Page
 
 I = "modified_inception_score"  # noqa: E741
-
-
-def words(page: Path) -> str:
-    text = page.read_text(encoding="utf8")
-    text = re.sub(r"<style>.*?</style>", " ", text, flags=re.S)
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
 def score(value: float) -> dict[str, object]:
@@ -49,7 +44,7 @@ def test_two_grids_on_one_page(tmp_path: Path) -> None:
     folders = made.grids(tmp_path, 60)
     page = write(folders)
     assert page == folders[0] / "report.html"
-    told, source = words(page), page.read_text()
+    told, source = Page(page).words(), page.read_text()
     states = [json.loads(p.read_text())["state"] for p in (folders[1] / "results").iterdir()]
     assert f"GAN: 63 trials of a grid of 6,144: {states.count('done')} done" in told
     assert "3 not there yet" in told
@@ -68,23 +63,25 @@ def test_two_grids_on_one_page(tmp_path: Path) -> None:
     assert not (folders[1] / "report.html").exists()
 
 
+@pytest.mark.usefixtures("axes_drawn")
 def test_the_headline_counts_and_names_the_best(tmp_path: Path) -> None:
     folder = strip_of(tmp_path / "s", ["done", "diverged", "failed", "done", "missing"])
-    told = words(write([folder]))
+    told = Page(write([folder])).words()
     assert "EBGAN: 5 trials: 2 done, 1 diverged, 1 failed, 1 not there yet." in told
     assert "Best I′: 4, at margin 8." in told
     assert "energy loss is not finite at step 140" in told
     assert "out of memory" in told
 
 
+@pytest.mark.usefixtures("axes_drawn")
 def test_a_sweep_that_has_only_begun(tmp_path: Path) -> None:
     folder = made.folder(tmp_path / "s", "s", {"x": [1, 2]}, [], [I], missing=2)
-    told = words(write([folder]))
+    told = Page(write([folder])).words()
     assert "s: 2 trials: 0 done, 2 not there yet. None has a score yet." in told
     records = [made.record({"x": 1}, "ebgan", "done", score(2.5))]
     folder = made.folder(tmp_path / "t", "t", {"x": [1, 2]}, records, [I], missing=1)
     (folder / "results" / "torn.json").write_text('{"id": ')
-    told = words(write([folder]))
+    told = Page(write([folder])).words()
     assert "1 record could not be read: torn.json" in told
     assert "Only one value of each axis has a score so far." in told
 
@@ -96,6 +93,7 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
         write([])
 
 
+@pytest.mark.usefixtures("axes_drawn")
 def test_sweeps_of_different_metrics_stand_apart(tmp_path: Path) -> None:
     error = {"error": {"value": 0.02, "low": 0.01, "high": 0.03, "better": "lower"}}
     worse = {"error": {"value": 0.5, "low": 0.4, "high": 0.6, "better": "lower"}}
@@ -105,18 +103,19 @@ def test_sweeps_of_different_metrics_stand_apart(tmp_path: Path) -> None:
                     [made.record({"labels": 100}, "ladder", "done", worse),
                      made.record({"labels": 200}, "ladder", "done", error)], ["error"]),
     ]  # fmt: skip
-    told = words(write(folders))
+    told = Page(write(folders)).words()
     assert "Best error: 0.02000, at labels 200." in told
     assert "Mann–Whitney" not in told
 
 
+@pytest.mark.usefixtures("axes_drawn")
 def test_no_score_that_is_infinite_is_in_a_figure(tmp_path: Path) -> None:
     records = [
         made.record({"x": 1}, "ebgan", "done", {I: {"value": None, "better": "higher"}}),
         made.record({"x": 2}, "ebgan", "done", score(1.0)),
     ]
     folder = made.folder(tmp_path / "s", "s", {"x": [1, 2]}, records, [I])
-    assert "1 trial that ended without fault has no finite I′" in words(write([folder]))
+    assert "1 trial that ended without fault has no finite I′" in Page(write([folder])).words()
 
 
 def test_cells_are_the_images_of_a_grid() -> None:
