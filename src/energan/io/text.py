@@ -79,5 +79,15 @@ def number(value: Any) -> str:
     return f"{value:#.4g}".rstrip(".").replace("-", "−")
 
 
+def range_text(low: Any, high: Any) -> str:
+    """The ends of an interval: "8.500 – 9.200"."""
+    return f"{number(low)} – {number(high)}"
+
+
+def weights_text(weights: Any) -> str:
+    """Of a checkpoint: averaged (EMA) or raw."""
+    return "EMA" if weights == "ema" else str(weights)
+
+
 def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

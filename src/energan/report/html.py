@@ -99,6 +99,13 @@ def _render_figure(
     return file.getvalue()
 
 
+def safe_label(name: str) -> str:
+    """A run's name as a legend takes it: not too long, no formula, not hidden by an underscore."""
+    short = name if len(name) <= 32 else "…" + name[-31:]
+    short = short.replace("$", r"\$")
+    return f" {short}" if short.startswith("_") else short
+
+
 def _set_signs(caption: str) -> Any:
     """A caption with its signs set as signs: L_D as an L with a D below."""
     from markupsafe import Markup, escape

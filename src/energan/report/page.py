@@ -13,6 +13,7 @@ from energan.core import SettingError
 from energan.inference.run import Run
 from energan.io.files import write_atomically
 from energan.io.pictures import is_image
+from energan.io.text import weights_text
 from energan.report import html
 from energan.report.html import Picture
 from energan.report.run import classification, curves, facts, ood, points, samples, scores
@@ -159,7 +160,6 @@ _OF_MODEL = {
     DECODED: "",
 }
 """Sections that need the networks, and their intros."""
-_WEIGHTS = {"ema": "EMA", "raw": "raw"}
 
 
 def _draw_model(contents: RunContents, say: Say) -> dict[str, list[Picture]]:
@@ -216,7 +216,7 @@ def _draw_samples(run: Run, x: Tensor) -> list[Picture]:
 
 
 def _protocol(run: Run) -> str:
-    return f"step {run.step:,}, {_WEIGHTS[run.weights]} weights, seed 0"
+    return f"step {run.step:,}, {weights_text(run.weights)} weights, seed 0"
 
 
 def _write_figures(folder: Path, sections: Sequence[Section], runs: Sequence[RunContents]) -> None:

@@ -17,6 +17,7 @@ from energan.io.run_folder import RunFolder
 from energan.report.energy_map import energy_range
 from energan.report.figures import animation
 from energan.report.figures.landscape import density, smooth
+from energan.report.snapshots import spread
 from support.helpers import assert_identical, make_loop, small_data, snapshot
 
 PLANE = Domain((2,), classes=10)
@@ -160,7 +161,7 @@ def test_what_a_resume_undid_is_not_kept(tmp_path: Path) -> None:
 
 def test_of_many_files_evenly_spread_ones_are_shown() -> None:
     files = [Path(str(i)) for i in range(1001)]
-    shown = [int(str(p)) for p in animation._spread(files)]
+    shown = [int(str(p)) for p in spread(files, animation.MOST)]
     assert len(set(shown)) == animation.MOST
     assert (shown[0], shown[-1]) == (0, 1000)
     assert max(np.diff(shown)) <= min(np.diff(shown)) + 1

@@ -17,6 +17,7 @@ from energan.io.run_folder import RunFolder
 from energan.report import energy_map
 from energan.report.figures import landscape
 from energan.report.figures.options import FigureOptions
+from energan.report.snapshots import spread
 from energan.training import checkpoint
 
 MOST = 200
@@ -47,7 +48,7 @@ def animate(path: Path, options: FigureOptions, source: str | None = None) -> An
     folder = RunFolder(path)
     name = landscape.run_label(folder.read_config())
     files = landscapes.kept(folder)
-    lands = [landscapes.read(file) for file in _spread(files)]
+    lands = [landscapes.read(file) for file in spread(files, MOST)]
     of = {land.weights for land in lands}
     if len(lands) > 1 and options.weights in (None, *of):
         few = f"{len(lands)} of the {len(files)} landscapes are shown"
@@ -107,9 +108,3 @@ def _frames(shown: Sequence[Landscape], name: str) -> list[Image.Image]:
         canvas.draw()
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
     return frames
-
-
-def _spread(files: Sequence[Path]) -> list[Path]:
-    if len(files) <= MOST:
-        return list(files)
-    return [files[round(i * (len(files) - 1) / (MOST - 1))] for i in range(MOST)]

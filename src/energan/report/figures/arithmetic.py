@@ -29,24 +29,24 @@ def draw(
     )  # fmt: skip
     for column, (sign, title) in enumerate(zip(("", "− ", "+ "), titles[:3], strict=True)):
         for row in range(pick):
-            axes = _shown(figure, grid[row, column], found.chosen[column, row], domain)
+            axes = _draw_image(figure, grid[row, column], found.chosen[column, row], domain)
             if row == 0:
                 axes.set_title(sign + title.replace(",", "\n"), fontsize=7)
-        mean = _shown(figure, grid[pick, column], found.means[column], domain)
-        _framed(mean, "tab:blue")
+        mean = _draw_image(figure, grid[pick, column], found.means[column], domain)
+        _frame(mean, "tab:blue")
     for place in range(9):
-        axes = _shown(figure, grid[place // 3, 4 + place % 3], found.around[place], domain)
+        axes = _draw_image(figure, grid[place // 3, 4 + place % 3], found.around[place], domain)
         if place == 1:
             rate = f"shown by {found.result.hits} of {found.result.draws} such sums"
             axes.set_title(f"= wanted: {titles[3]}\n{rate}", fontsize=7)
         if place == 4:
-            _framed(axes, "tab:orange")
+            _frame(axes, "tab:orange")
     with aside(path) as made:
         figure.savefig(made, dpi=150)
     return path
 
 
-def _shown(figure: Figure, place: Any, image: Tensor, domain: Domain) -> Any:
+def _draw_image(figure: Figure, place: Any, image: Tensor, domain: Domain) -> Any:
     axes = figure.add_subplot(place)
     pixels = to_uint8(image.unsqueeze(0), domain)[0]
     grey = pixels.shape[-1] == 1
@@ -56,7 +56,7 @@ def _shown(figure: Figure, place: Any, image: Tensor, domain: Domain) -> Any:
     return axes
 
 
-def _framed(axes: Any, colour: str) -> None:
+def _frame(axes: Any, colour: str) -> None:
     for spine in axes.spines.values():
         spine.set_color(colour)
         spine.set_linewidth(2)

@@ -12,6 +12,7 @@ from energan.core import SettingError
 from energan.data import open_data
 from energan.energies.logit import Logit
 from energan.inference.run import Run
+from energan.io.text import plural
 from energan.report.figures.layout import SMALL, TEXT, TITLE, new_figure, panel_letter
 from energan.report.figures.options import Drawing, FigureOptions, require_generator, single_run
 from energan.samplers.generator import Generator
@@ -26,7 +27,7 @@ HIGHEST = 1.6
 REMEDY = "train the recipe gan-line for this figure"
 
 
-def gan1d(paths: Sequence[Path], options: FigureOptions) -> Drawing:
+def draw_gan1d(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """For four checkpoints p_data (dotted), p_g (solid) and D (dashed), and below them z -> x.
 
     Densities are kernel estimates of the data and of 10,000 samples. Both networks are those of
@@ -50,15 +51,15 @@ def gan1d(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     for i, (run, x) in enumerate(zip(runs, drawn, strict=True)):
         above = figure.add_subplot(rows[0, i], sharey=above)
         energies = run.energy(grid.float().unsqueeze(1))
-        _curves(above, grid, p_data, density(x, grid), torch.sigmoid(-energies))
-        _arrows(figure.add_subplot(rows[1, i]), run, low, high, labelled=i == 0)
+        _draw_curves(above, grid, p_data, density(x, grid), torch.sigmoid(-energies))
+        _draw_arrows(figure.add_subplot(rows[1, i]), run, low, high, labelled=i == 0)
         above.set_title(f"{panel_letter(i)} step {run.step:,}", fontsize=TITLE)
     handles, labels = above.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper center", ncols=3, fontsize=TEXT, frameon=False
     )
     notes = [
-        f"{path} keeps {len(runs)} checkpoint{'s' if len(runs) > 1 else ''} only; the figure has "
+        f"{path} keeps {plural(len(runs), 'checkpoint')} only; the figure has "
         "four with --output.keep 20 --output.checkpoint-every 100"
     ] if len(runs) < PANELS and not options.steps else []  # fmt: skip
     at = ", ".join(f"{step:,}" for step in steps)
@@ -127,7 +128,7 @@ def _window(real: Tensor, drawn: Sequence[Tensor]) -> tuple[float, float]:
     return low - 0.05 * reach, high + 0.05 * reach
 
 
-def _curves(axes: "Axes", grid: Tensor, p_data: Tensor, p_g: Tensor, d: Tensor) -> None:
+def _draw_curves(axes: "Axes", grid: Tensor, p_data: Tensor, p_g: Tensor, d: Tensor) -> None:
     x = grid.numpy()
     axes.plot(x, p_data.numpy(), ":", color="black", linewidth=2, label=r"$p_\mathrm{data}$")
     axes.plot(x, p_g.numpy(), "-", color="tab:green", linewidth=1.8, label=r"$p_g$")
@@ -144,7 +145,7 @@ def _curves(axes: "Axes", grid: Tensor, p_data: Tensor, p_g: Tensor, d: Tensor) 
         axes.tick_params(labelleft=False)
 
 
-def _arrows(axes: "Axes", run: Run, low: float, high: float, *, labelled: bool) -> None:
+def _draw_arrows(axes: "Axes", run: Run, low: float, high: float, *, labelled: bool) -> None:
     """z at equal steps of its probability on the line below, x = G(z) on the line above."""
     generator = require_generator(run)
     z = _levels(generator)

@@ -40,7 +40,7 @@ MOST = 200_000
 """Training images that are looked at."""
 
 
-def neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
+def draw_neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 2: samples, and at the end of each row the training image nearest to the last one.
 
     Nearest is by the Euclidean distance of pixels; the image found is framed in yellow.
@@ -56,7 +56,7 @@ def neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     distances, nearest = nearest_events(x[across - 1 :: across], data, 1, MOST)
     found = data.gather(nearest[:, 0]).x.float().cpu()
     return Drawing(
-        _framed(x, found, across, run),
+        _draw_framed(x, found, across, run),
         f"{rows * across} unpicked samples of {path.name} (seed {options.seed}), and framed the "
         "nearest training image to the last of each row, at pixel distances of "
         f"{float(distances.min()):.3g} to {float(distances.max()):.3g}",
@@ -71,7 +71,7 @@ def _notes(run: Run, data: DataSet) -> list[str]:
     return notes
 
 
-def _framed(x: Tensor, found: Tensor, across: int, run: Run) -> "Figure":
+def _draw_framed(x: Tensor, found: Tensor, across: int, run: Run) -> "Figure":
     from matplotlib.patches import Rectangle
 
     rows = torch.cat([x.unflatten(0, (-1, across)), found.unsqueeze(1)], 1)  # (R, A + 1, *event)
@@ -92,7 +92,7 @@ def _framed(x: Tensor, found: Tensor, across: int, run: Run) -> "Figure":
     return figure
 
 
-def interpolation(paths: Sequence[Path], options: FigureOptions) -> Drawing:
+def draw_interpolation(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 3: in each row G of the points on the straight line from one z to another."""
     path = single_run(paths, "interpolation")
     run = open_run(path, options)

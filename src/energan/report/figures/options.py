@@ -9,6 +9,7 @@ from energan.core import RunError, SettingError
 from energan.inference.checkpoints import Weights
 from energan.inference.run import Run
 from energan.io import pictures
+from energan.io.text import value_text
 from energan.samplers.generator import Generator
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def differences(runs: Sequence[Run]) -> list[list[str]]:
     for run, own in zip(runs, settings, strict=True):
         alike = [s for r, s in zip(runs, settings, strict=True) if r.job.model == run.job.model]
         found = [
-            f"{_setting_label(name)} {_value_text(value)}"
+            f"{_setting_label(name)} {_short_text(value)}"
             for name, value in own.items()
             if any(other[name] != value for other in alike)
         ]
@@ -121,9 +122,6 @@ def _setting_label(name: str) -> str:
     return " ".join(part for part in (renamed.get(first, first), rest) if part).replace("_", " ")
 
 
-def _value_text(value: Any) -> str:
-    if isinstance(value, list):
-        text = "-".join(str(v) for v in value)
-    else:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
+def _short_text(value: Any) -> str:
+    text = "None" if value is None else value_text(value)
     return text if len(text) <= 28 else f"{text[:27]}…"

@@ -39,7 +39,7 @@ GAP, LINE, LEAST = 0.12, 0.145, 3.2
 """Inches between panels, that a small line takes, and that a panel of figure 4 is wide at least."""
 
 
-def samples(paths: Sequence[Path], options: FigureOptions) -> Drawing:
+def draw_samples(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 4: a panel of unpicked samples for each run, (a), (b), (c), and what differs."""
     if not paths:
         raise RunError("name the runs whose samples are to stand side by side")
@@ -66,7 +66,7 @@ def samples(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     return Drawing(figure, says, _warnings(runs))
 
 
-def margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
+def draw_margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 9: a strip of samples for each margin, the smallest first.
 
     A margin that was estimated counts as what it was; one that follows a schedule, as at the
@@ -103,7 +103,7 @@ def margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     return Drawing(figure, says, _warnings(runs))
 
 
-def seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
+def draw_seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 10: a panel of unpicked samples for each seed, the lowest first.
 
     Raises SettingError if the runs are of different models or events, or make no samples.
@@ -133,14 +133,16 @@ def seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
         draw_panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
     told = ", ".join(str(_seed(run)) for run in runs)
     says = f"{count} unpicked samples of {system_name(first)} for each of the seeds {told}"
-    return Drawing(figure, f"{says} (draws of seed {options.seed})", _alike(runs) + _warnings(runs))
+    return Drawing(
+        figure, f"{says} (draws of seed {options.seed})", _seed_notes(runs) + _warnings(runs)
+    )
 
 
 def _seed(run: Run) -> int:
     return int(run.job.settings.seed)
 
 
-def _alike(runs: Sequence[Run]) -> list[str]:
+def _seed_notes(runs: Sequence[Run]) -> list[str]:
     """What the reader should know if the runs differ in more than their seeds."""
     names = {s.rpartition(" ")[0] for told in differences(runs) for s in told} - {"seed", "step"}
     more = f"the runs differ in more than their seeds: {', '.join(sorted(names))}"

@@ -11,7 +11,7 @@ TITLES = {
     "images_per_s": "Images per second",
 }
 """Of curves, where they say more than the catalogue of metrics does."""
-READING = {
+CAPTIONS = {
     "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
     "error": "The share of held-out events whose class is not found; their labels are not trained "
     "on.",
@@ -27,25 +27,55 @@ READING = {
     "pull_away": "Mean squared cosine of the samples' codes in a batch; 1 if all point one way.",
 }
 
+CHAINS = {
+    "chain-slopes": (
+        "Slopes of chains",
+        "Along chains: the norm of the energy's gradient, and how far they fall. A steady rise "
+        "warns of a divergence; near 0 chains no longer move.",
+        {"chain_gradient": "norm of ∇U", "chain_drop": "fall of U"},
+    ),
+    "chain-ages": (
+        "Age of chains",
+        "Langevin steps since a chain was started from noise, mean over a batch. It levels off at "
+        "K over the share of restarts.",
+        {"chain_age": "age"},
+    ),
+    "saturation": (
+        "Coordinates at the ends of the range",
+        "Their share should be that of the data: chains that all end there have run away.",
+        {"chain_saturation": "chains", "data_saturation": "data"},
+    ),
+    "acceptance": (
+        "Accepted moves",
+        "The share of moves that the Metropolis test accepts. Steps are best near 0.57.",
+        {"chain_acceptance": "acceptance"},
+    ),
+}
+"""Figures of models that are sampled by chains: title, what it says, lines."""
+
 
 def settles_at_margin(contents: RunContents) -> bool:
     """Whether the energy's loss settles at m: theorem 1 says so of the hinge."""
     return contents.model is not None and contents.model.objective.settles_at == "margin"
 
 
-def losses_say(contents: RunContents) -> str:
+def losses_caption(contents: RunContents) -> str:
     """What to look for in the losses."""
     tends = "" if contents.model is None else contents.model.objective.equilibrium
     return f"Means over the steps between two readings. {tends}".rstrip()
 
 
+GRADIENTS = (
+    "Of the gradients of each network's loss. A steady rise warns of a divergence; near 0 nothing "
+    "is learnt."
+)
 CROSS_ENTROPY = (
     "Of the labelled events in a batch, in training with noise. That it nears 0 says little of "
     "held-out events: a few labels are soon learnt by heart."
 )
 
 
-def energies_say(contents: RunContents) -> str:
+def energies_caption(contents: RunContents) -> str:
     """What to look for in the energies."""
     if contents.model is not None and contents.model.energy.denoises:
         pushed = (

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.evaluation.metrics_file import read
-from energan.io.text import is_number, number
-from energan.report.html import Pen, Picture, draw_figure
+from energan.io.text import is_number, number, weights_text
+from energan.report.html import Pen, Picture, draw_figure, safe_label
 from energan.report.run.contents import RunContents
-from energan.report.run.curves import safe_label
 
 INTRO = (
     "Of labelled events that were not trained on. The interval is Wilson's, 95%, of the share of "
@@ -33,7 +32,7 @@ class ErrorTable:
 
 def tabulate(contents: RunContents) -> list[ErrorTable]:
     """What the run's metrics.json holds of its classes; nothing if there is nothing."""
-    rows = [_row(entry) for entry in _shown(contents)]
+    rows = [_row(entry) for entry in _entries(contents)]
     columns = (
         "Checkpoint", "On", "Events", "Error, %", "Interval, %", "Calibration error, %",
     )  # fmt: skip
@@ -42,18 +41,17 @@ def tabulate(contents: RunContents) -> list[ErrorTable]:
 
 def draw_newest(contents: RunContents) -> list[Picture]:
     """The pictures of the newest entry, of the test part before others."""
-    found = _shown(contents)
+    found = _entries(contents)
     if not found:
         return []
     return draw_entry(max(found, key=lambda e: (e.get("step") or 0, e.get("part") == "test")))
 
 
-def _shown(contents: RunContents) -> list[dict[str, Any]]:
+def _entries(contents: RunContents) -> list[dict[str, Any]]:
     return [e for e in read(contents.folder.path).classes if is_number(e.get("error"))]
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    weights = "EMA" if entry.get("weights") == "ema" else entry.get("weights")
     data = entry.get("data")
     source = str(data.get("source", "")) if isinstance(data, dict) else ""
     part = str(entry.get("part", ""))
@@ -62,7 +60,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     told = {"test": f"{source}, test part", "held-out": f"{source}, held out"}
     note = data.get("note") if isinstance(data, dict) else None
     return (
-        f"step {number(entry.get('step'))}, {weights}",
+        f"step {number(entry.get('step'))}, {weights_text(entry.get('weights'))}",
         told.get(part, part) + (f" ({note})" if note else ""),
         number(entry.get("count")),
         f"{100 * entry['error']:.2f}",

@@ -9,13 +9,15 @@ from typing import Any
 from energan.core.schedules import parse
 from energan.experiment.callbacks.curves import phases
 from energan.metrics.catalogue import title_of
-from energan.report.html import Pen, Picture, draw_figure
+from energan.report.html import Pen, Picture, draw_figure, safe_label
 from energan.report.run.captions import (
+    CAPTIONS,
+    CHAINS,
     CROSS_ENTROPY,
-    READING,
+    GRADIENTS,
     TITLES,
-    energies_say,
-    losses_say,
+    energies_caption,
+    losses_caption,
     settles_at_margin,
 )
 from energan.report.run.contents import Points, RunContents
@@ -27,31 +29,6 @@ ENERGIES = {
     ("score", "held_out_energy"): "held out (evaluation)",
     ("step", "energy_fake"): "samples (training)",
 }
-CHAINS = {
-    "chain-slopes": (
-        "Slopes of chains",
-        "Along chains: the norm of the energy's gradient, and how far they fall. A steady rise "
-        "warns of a divergence; near 0 chains no longer move.",
-        {"chain_gradient": "norm of ∇U", "chain_drop": "fall of U"},
-    ),
-    "chain-ages": (
-        "Age of chains",
-        "Langevin steps since a chain was started from noise, mean over a batch. It levels off at "
-        "K over the share of restarts.",
-        {"chain_age": "age"},
-    ),
-    "saturation": (
-        "Coordinates at the ends of the range",
-        "Their share should be that of the data: chains that all end there have run away.",
-        {"chain_saturation": "chains", "data_saturation": "data"},
-    ),
-    "acceptance": (
-        "Accepted moves",
-        "The share of moves that the Metropolis test accepts. Steps are best near 0.57.",
-        {"chain_acceptance": "acceptance"},
-    ),
-}
-"""Figures of models that are sampled by chains: title, what it says, lines."""
 GRADIENT = re.compile(r"^grad(ient)?_(norm_)?")
 DASHES = ("--", "-.")
 """Of vertical lines where the generator rests and the rate falls."""
@@ -62,7 +39,7 @@ WIDE_RANGE = 30.0
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One line of a figure; without a label it has no entry in the legend."""
 
     label: str
@@ -73,40 +50,25 @@ class Line:
 
 def draw_run(contents: RunContents) -> list[Picture]:
     """The figures of one run: losses, energies with the margin, gradient norms, chains."""
-    lines = {
-        "losses": _lines(contents, [("step", n) for n in LOSSES], list(LOSSES.values())),
-        "energies": _lines(contents, list(ENERGIES), list(ENERGIES.values())),
-        "labels": _lines(contents, [("step", "cross_entropy")], ["labelled events (training)"]),
-        "gradients": _gradients(contents),
-    }
     margin = contents.schedule("margin")
-    made = []
-    if lines["losses"]:
-        level = margin if settles_at_margin(contents) else None
-        made.append(_curves("losses", "Losses", losses_say(contents), lines["losses"],
-                            contents, level))  # fmt: skip
-    if lines["energies"]:
-        says = energies_say(contents)
-        made.append(_curves("energies", "Energies", says, lines["energies"], contents, margin))
-    if lines["labels"]:
-        title = "Cross-entropy of labels"
-        made.append(_curves("labels", title, CROSS_ENTROPY, lines["labels"], contents))
-    if lines["gradients"]:
-        says = (
-            "Of the gradients of each network's loss. A steady rise warns of a divergence; near 0 "
-            "nothing is learnt."
-        )
-        made.append(_curves("gradients", "Gradient norms", says, lines["gradients"], contents))
-    return made + _chains(contents)
-
-
-def _chains(contents: RunContents) -> list[Picture]:
-    made = []
-    for name, (title, says, labels) in CHAINS.items():
-        lines = _lines(contents, [("step", n) for n in labels], list(labels.values()))
-        if lines:
-            made.append(_curves(name, title, says, lines, contents))
-    return made
+    level = margin if settles_at_margin(contents) else None
+    losses = _curves(contents, [("step", n) for n in LOSSES], list(LOSSES.values()))
+    energies = _curves(contents, list(ENERGIES), list(ENERGIES.values()))
+    labels = _curves(contents, [("step", "cross_entropy")], ["labelled events (training)"])
+    figures = [
+        ("losses", "Losses", losses_caption(contents), losses, level),
+        ("energies", "Energies", energies_caption(contents), energies, margin),
+        ("labels", "Cross-entropy of labels", CROSS_ENTROPY, labels, None),
+        ("gradients", "Gradient norms", GRADIENTS, _gradient_curves(contents), None),
+    ]
+    for name, (title, caption, named) in CHAINS.items():
+        chains = _curves(contents, [("step", n) for n in named], list(named.values()))
+        figures.append((name, title, caption, chains, None))
+    return [
+        _draw_curves(name, title, caption, curves, contents, line)
+        for name, title, caption, curves, line in figures
+        if curves
+    ]
 
 
 def draw_scores(runs: Sequence[RunContents]) -> list[Picture]:
@@ -116,12 +78,13 @@ def draw_scores(runs: Sequence[RunContents]) -> list[Picture]:
     names = [n for n in names if not n.endswith("_real")]
     made = []
     for name in names:
-        lines = _overlaid(runs, "score", name)
+        lines = _curves_of_runs(runs, "score", name)
         lines += [
-            replace(line, label="", style="--") for line in _overlaid(runs, "score", f"{name}_real")
+            replace(line, label="", style="--")
+            for line in _curves_of_runs(runs, "score", f"{name}_real")
         ]
-        title, says = TITLES.get(name, title_of(name)), READING.get(name, "")
-        made.append(_over(name, title, says, lines, legend=len(runs) > 1))
+        title, says = TITLES.get(name, title_of(name)), CAPTIONS.get(name, "")
+        made.append(_draw_overlay(name, title, says, lines, legend=len(runs) > 1))
     return made
 
 
@@ -139,8 +102,8 @@ def draw_overlays(runs: Sequence[RunContents]) -> list[Picture]:
     }
     made = []
     for (event, name), (title, says) in wanted.items():
-        if lines := _overlaid(runs, event, name):
-            made.append(_over(name, title, says, lines))
+        if lines := _curves_of_runs(runs, event, name):
+            made.append(_draw_overlay(name, title, says, lines))
     return made
 
 
@@ -163,33 +126,33 @@ def changes(contents: RunContents) -> dict[str, int]:
     return phases(model.sampler.learns, parse(model.energy_optimiser.lr), contents.last_step)
 
 
-def _lines(contents: RunContents, wanted: list[tuple[str, str]], labels: list[str]) -> list[Line]:
+def _curves(contents: RunContents, wanted: list[tuple[str, str]], labels: list[str]) -> list[Curve]:
     """Lines of one run; evaluation is dashed, in the colour of its like."""
     colours = {"energy_real": 0, "train_energy": 0, "held_out_energy": 2, "energy_fake": 1}
     made = []
     for i, ((event, name), label) in enumerate(zip(wanted, labels, strict=True)):
         if points := contents.line(event, name):
             style = "--" if event == "score" else "-"
-            made.append(Line(label, points, colours.get(name, i), style))
+            made.append(Curve(label, points, colours.get(name, i), style))
     return made
 
 
-def _gradients(contents: RunContents) -> list[Line]:
+def _gradient_curves(contents: RunContents) -> list[Curve]:
     names = [n for n in contents.names("step") if GRADIENT.search(n)]
     labels = [title_of(GRADIENT.sub("", n)) for n in names]
-    return [Line(labels[i], contents.line("step", n), i) for i, n in enumerate(names)]
+    return [Curve(labels[i], contents.line("step", n), i) for i, n in enumerate(names)]
 
 
-def _overlaid(runs: Sequence[RunContents], event: str, name: str) -> list[Line]:
-    lines = [Line(safe_label(m.label), m.line(event, name), i) for i, m in enumerate(runs)]
+def _curves_of_runs(runs: Sequence[RunContents], event: str, name: str) -> list[Curve]:
+    lines = [Curve(safe_label(m.label), m.line(event, name), i) for i, m in enumerate(runs)]
     return [line for line in lines if line.points]
 
 
-def _curves(
+def _draw_curves(
     name: str,
     title: str,
     caption: str,
-    lines: list[Line],
+    lines: list[Curve],
     contents: RunContents,
     level: Callable[[int], float] | None = None,
 ) -> Picture:
@@ -213,7 +176,9 @@ def _curves(
     return draw_figure(f"curves-{name}", title, caption, draw)
 
 
-def _over(name: str, title: str, caption: str, lines: list[Line], legend: bool = True) -> Picture:
+def _draw_overlay(
+    name: str, title: str, caption: str, lines: list[Curve], legend: bool = True
+) -> Picture:
     def draw(axes: Any, pen: Pen) -> None:
         _plot(axes, pen, lines)
         _finish(axes, pen, legend)
@@ -221,7 +186,7 @@ def _over(name: str, title: str, caption: str, lines: list[Line], legend: bool =
     return draw_figure(f"curves-{name.replace('_', '-')}", title, caption, draw)
 
 
-def _plot(axes: Any, pen: Pen, lines: list[Line]) -> None:
+def _plot(axes: Any, pen: Pen, lines: list[Curve]) -> None:
     for line in lines:
         steps, values = zip(*line.points, strict=True)
         axes.plot(
@@ -233,7 +198,7 @@ def _plot(axes: Any, pen: Pen, lines: list[Line]) -> None:
         axes.set_yscale("log")
 
 
-def _leave_out_start(axes: Any, lines: list[Line], level: float) -> None:
+def _leave_out_start(axes: Any, lines: list[Curve], level: float) -> None:
     """Let values at step 0, of untrained networks, lie outside if they dwarf all that follows.
 
     level: a value that stays inside.
@@ -253,10 +218,3 @@ def _finish(axes: Any, pen: Pen, legend: bool = True) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     if legend:
         axes.legend(handlelength=1.6, borderaxespad=0.2)
-
-
-def safe_label(name: str) -> str:
-    """A run's name as a legend takes it: not too long, no formula, not hidden by an underscore."""
-    short = name if len(name) <= 32 else "…" + name[-31:]
-    short = short.replace("$", r"\$")
-    return f" {short}" if short.startswith("_") else short

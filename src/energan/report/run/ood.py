@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.evaluation.metrics_file import read
-from energan.io.text import is_number, number
-from energan.report.html import Pen, Picture, draw_figure
+from energan.io.text import is_number, number, range_text, weights_text
+from energan.report.html import Pen, Picture, draw_figure, safe_label
 from energan.report.run.contents import RunContents
-from energan.report.run.curves import safe_label
 
 TITLE = "Energy of other data"
 INTRO = (
@@ -36,17 +35,17 @@ class EnergyRanking:
 
 def tabulate(contents: RunContents) -> list[EnergyRanking]:
     """A table for each entry that can be shown."""
-    return [_ranking(entry) for entry in _shown(contents)]
+    return [_ranking(entry) for entry in _entries(contents)]
 
 
 def draw_newest(contents: RunContents) -> list[Picture]:
     """Histograms of the newest entry."""
-    found = _shown(contents)
+    found = _entries(contents)
     picture = draw_energies(found[-1]) if found else None
     return [picture] if picture else []
 
 
-def _shown(contents: RunContents) -> list[dict[str, Any]]:
+def _entries(contents: RunContents) -> list[dict[str, Any]]:
     whole = []
     for entry in read(contents.folder.path).outside:
         sets = [s for s in entry["sets"] if isinstance(s, dict) and is_number(s.get("auroc"))]
@@ -57,11 +56,10 @@ def _shown(contents: RunContents) -> list[dict[str, Any]]:
 
 def _ranking(entry: dict[str, Any]) -> EnergyRanking:
     own = entry["held_out"]
-    weights = "EMA" if entry.get("weights") == "ema" else entry.get("weights")
     rows = [
         (
             str(s.get("name")), number(s["auroc"]),
-            f"{number(s.get('low'))} – {number(s.get('high'))}",
+            range_text(s.get("low"), s.get("high")),
             number(s.get("average_precision")), number(s.get("fpr_at_95_tpr")),
             number(s.get("mean_energy")), number(s.get("events")),
         )
@@ -72,12 +70,13 @@ def _ranking(entry: dict[str, Any]) -> EnergyRanking:
         f"mean energy {number(own.get('mean_energy'))}; seed {entry.get('seed')}; intervals: "
         f"{entry.get('interval')}; energan {entry.get('energan')}."
     )
-    return EnergyRanking(f"Step {number(entry.get('step'))}, {weights} weights", rows, says)
+    column = f"Step {number(entry.get('step'))}, {weights_text(entry.get('weights'))} weights"
+    return EnergyRanking(column, rows, says)
 
 
 def draw_energies(entry: dict[str, Any]) -> Picture | None:
     """A row of histograms for each set, that of held-out data behind it; None without energies."""
-    shares = _numbers(entry.get("shares"))
+    shares = _array(entry.get("shares"))
     own, *others = (_levels(found, shares) for found in (entry["held_out"], *entry["sets"]))
     rows = [(s, v) for s, v in zip(entry["sets"], others, strict=True) if v is not None]
     if own is None or not rows:
@@ -114,7 +113,7 @@ def draw_energies(entry: dict[str, Any]) -> Picture | None:
     return draw_figure("energies-of-other-data", TITLE, says, draw, size, tall=len(rows) > 5)
 
 
-def _numbers(values: Any) -> Values:
+def _array(values: Any) -> Values:
     """A list of numbers; an empty one of anything else."""
     there = isinstance(values, list) and all(map(is_number, values))
     return np.array(values if there else [], dtype=np.float64)
@@ -122,7 +121,7 @@ def _numbers(values: Any) -> Values:
 
 def _levels(found: dict[str, Any], shares: Values) -> Values | None:
     """Quantiles of the energies of one set; None if they are not there as they should be."""
-    values = _numbers(found.get("energies"))
+    values = _array(found.get("energies"))
     return values if len(shares) == len(values) > 1 else None
 
 

@@ -1,6 +1,5 @@
 """Pictures of images that the model makes: fresh, extreme, between latents, beside the data."""
 
-import re
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from energan.io import pictures
 from energan.io.text import number
 from energan.report.html import Picture, encode_image
 from energan.report.run.contents import RunContents
+from energan.report.snapshots import spread, step_pictures
 
 FRESH, EXTREMES, SCORED = 64, 24, 1000
 PAIRS, STEPS = 4, 9
@@ -168,30 +168,20 @@ def _median(distances: Tensor) -> str:
 
 
 SHOWN, LARGEST_TIMELINE = 8, 560
-STEP = re.compile(r"step-(\d+)\.png$")
 
 
 def timeline(contents: RunContents, folder: Path) -> list[Picture]:
     """The first picture in one of the run's folders, the last, and some between; SHOWN at most."""
-    found = sorted(
-        (int(m[1]), path) for path in folder.glob("*.png") if (m := STEP.search(path.name))
-    )
+    found = step_pictures(folder)
     if not found and folder.is_dir() and any(folder.glob("*.npz")):
         what = folder.name
         contents.notes[what] = f"its {what} are no pictures; they lie in {what}/ as .npz"
     made = []
-    for step, path in _spread(found):
+    for step, path in spread(found, SHOWN):
         picture = contents.attempt(f"{folder.name} of step {step:,}", partial(_picture, step, path))
         if picture is not None:
             made.append(picture)
     return made
-
-
-def _spread(found: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
-    count = min(SHOWN, len(found))
-    if count < 2:
-        return found
-    return [found[round(i * (len(found) - 1) / (count - 1))] for i in range(count)]
 
 
 def _picture(step: int, path: Path) -> Picture:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from energan.io.text import is_number, number
+from energan.io.text import is_number, number, range_text, weights_text
 from energan.metrics.catalogue import title_of
 from energan.report.html import Pen, Picture, draw_figure
 from energan.report.run.contents import RunContents
@@ -13,7 +13,7 @@ ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 @dataclass
-class Cell:
+class MetricCell:
     """One score: the value, its interval if it has one, whether it is the best of its row."""
 
     value: str
@@ -22,31 +22,31 @@ class Cell:
 
 
 @dataclass
-class Row:
+class MetricRow:
     """One metric over all evaluations. marks: numbers of its footnotes. real: what data gets."""
 
     name: str
     arrow: str
-    cells: list[Cell | None]
+    cells: list[MetricCell | None]
     real: str = ""
     marks: list[int] = field(default_factory=list)
 
 
 @dataclass
-class Table:
+class MetricTable:
     """columns: (run, "step 12,000, EMA"). protocols: (columns, how their scores were made).
 
     mixed: whether columns were scored against unlike references or by unlike extractors.
     """
 
     columns: list[tuple[str, str]]
-    rows: list[Row]
+    rows: list[MetricRow]
     footnotes: list[str]
     protocols: list[tuple[str, str]]
     mixed: bool
 
 
-def tabulate(runs: Sequence[RunContents]) -> Table | None:
+def tabulate(runs: Sequence[RunContents]) -> MetricTable | None:
     """All evaluations of all runs; None if there is none."""
     entries = [(m, e) for m in runs for e in m.evaluations]
     if not entries:
@@ -61,7 +61,7 @@ def tabulate(runs: Sequence[RunContents]) -> Table | None:
         told.setdefault(_protocol(entry), []).append(who)
     protocols = [("; ".join(who), says) for says, who in told.items()]
     means = {_means(e) for _, e in entries}
-    return Table(columns, rows, footnotes, protocols, len(means) > 1)
+    return MetricTable(columns, rows, footnotes, protocols, len(means) > 1)
 
 
 def draw_class_coverage(contents: RunContents) -> list[Picture]:
@@ -75,7 +75,7 @@ def draw_class_coverage(contents: RunContents) -> list[Picture]:
     return []
 
 
-def _row(name: str, found: list[dict[str, Any]], footnotes: list[str]) -> Row:
+def _row(name: str, found: list[dict[str, Any]], footnotes: list[str]) -> MetricRow:
     metrics = [f.get(name) for f in found]
     there = [m for m in metrics if m is not None]
     better = next((m["better"] for m in there if m.get("better") in ARROWS), None)
@@ -85,7 +85,7 @@ def _row(name: str, found: list[dict[str, Any]], footnotes: list[str]) -> Row:
         best = max(values) if better == "higher" else min(values)
     cells = [None if m is None else _cell(m, best) for m in metrics]
     reals = {number(m["real"]): None for m in there if m.get("real") is not None}
-    row = Row(title_of(name), ARROWS.get(better or "", ""), cells, " / ".join(reals))
+    row = MetricRow(title_of(name), ARROWS.get(better or "", ""), cells, " / ".join(reals))
     for text in (t for m in there for t in (m.get("interval"), m.get("note")) if t):
         if str(text) not in footnotes:
             footnotes.append(str(text))
@@ -96,18 +96,16 @@ def _row(name: str, found: list[dict[str, Any]], footnotes: list[str]) -> Row:
     return row
 
 
-def _cell(metric: dict[str, Any], best: float | None) -> Cell:
+def _cell(metric: dict[str, Any], best: float | None) -> MetricCell:
     value, low, high = (metric.get(n) for n in ("value", "low", "high"))
-    interval = ""
-    if low is not None and high is not None:
-        interval = f"{number(low)} – {number(high)}"
-    return Cell(number(value), interval, best is not None and value == best)
+    interval = "" if low is None or high is None else range_text(low, high)
+    return MetricCell(number(value), interval, best is not None and value == best)
 
 
 def _column(entry: dict[str, Any]) -> str:
     step, weights = entry.get("step"), entry.get("weights")
     where = f"step {step:,}" if isinstance(step, int) else "step unknown"
-    return f"{where}, {'EMA' if weights == 'ema' else weights or 'weights unknown'}"
+    return f"{where}, {weights_text(weights) if weights else 'weights unknown'}"
 
 
 def _protocol(entry: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.io.text import number, plural
+from energan.io.text import number, plural, range_text
 from energan.metrics import catalogue, interval
 from energan.report.sweep.labels import trial_label
 from energan.report.sweep.records import WORST, SweepRecords, score_of
@@ -86,8 +86,8 @@ def compare(sweeps: Sequence[SweepRecords]) -> Comparison | None:
             SweepRow(
                 one.label,
                 len(scores),
-                f"{number(float(np.median(scores)))} ({number(ends.low)} – {number(ends.high)})",
-                f"{number(float(low))} – {number(float(high))}",
+                f"{number(float(np.median(scores)))} ({range_text(ends.low, ends.high)})",
+                range_text(float(low), float(high)),
                 [share_text(int(beyond.sum()), len(scores)) for beyond in shares],
             )
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from energan.io.text import number, plural
+from energan.io.text import number, plural, range_text
 from energan.metrics import over_seeds
 from energan.metrics.decomposition import (
     Anova,
@@ -187,7 +187,7 @@ def _means(
                 rows.append((axis_value(value), "0", "–", "–", "–", *ill))
                 continue
             ends = over_seeds(own) if len(own) > 2 else None
-            told = f"{number(ends.low)} – {number(ends.high)}" if ends else "–"
+            told = range_text(ends.low, ends.high) if ends else "–"
             best = max(own) if one.better == "higher" else min(own)
             mean = number(float(np.mean(own)))
             rows.append((axis_value(value), f"{len(own):,}", mean, told, number(best), *ill))

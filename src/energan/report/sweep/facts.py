@@ -9,7 +9,7 @@ from typing import Any
 
 from energan.errors import EnerganError
 from energan.experiment.settings import load
-from energan.io.text import elapsed, number, plural
+from energan.io.text import elapsed, number, plural, range_text
 from energan.metrics import over_seeds
 from energan.report.sweep.comparison import metric_name, sign_of, worst_text
 from energan.report.sweep.labels import axis_value, trial_label
@@ -60,7 +60,7 @@ def ranking(one: SweepRecords, home: Path) -> TrialRanking:
     def line(place: int, record: Record) -> TrialLine:
         found = record["scores"][one.metric]
         low, high = found.get("low"), found.get("high")
-        ends = "" if low is None or high is None else f"{number(low)} – {number(high)}"
+        ends = "" if low is None or high is None else range_text(low, high)
         values = [axis_value(record["values"].get(name, "–")) for name in one.varied]
         more = [number(score_of(record, name)) for name in others]
         run = one.run(record)

@@ -67,7 +67,7 @@ def write(folders: Sequence[Path]) -> Path:
     """
     sweeps = read(folders)
     home, figures = sweeps[0].path, _Figures()
-    table.write(home, table.table(sweeps))
+    table.write(home, table.tabulate(sweeps))
     best = [picture for one in sweeps if (picture := samples.draw_best(one)) is not None]
     strips = [picture for one in sweeps if (picture := samples.draw_strip(one)) is not None]
     text = html.render_page(

@@ -11,7 +11,7 @@ from energan.io import pictures
 from energan.io.run_folder import RunFolder
 from energan.io.text import number
 from energan.report.html import DPI, Pen, Picture, draw_figure, encode_image
-from energan.report.run.samples import STEP
+from energan.report.snapshots import step_pictures
 from energan.report.sweep.comparison import sign_of
 from energan.report.sweep.labels import axis_label, axis_value, file_name, trial_label
 from energan.report.sweep.records import Record, SweepRecords, is_numeric, same, score_of
@@ -83,9 +83,8 @@ def draw_strip(one: SweepRecords) -> Picture | None:
 
 def newest_picture(one: SweepRecords, record: Record) -> Path | None:
     """The picture of samples of its last step."""
-    found = RunFolder(one.run(record)).samples.glob("*.png")
-    steps = [(int(m[1]), path) for path in found if (m := STEP.search(path.name))]
-    return max(steps)[1] if steps else None
+    found = step_pictures(RunFolder(one.run(record)).samples)
+    return found[-1][1] if found else None
 
 
 def _images(one: SweepRecords, record: Record) -> list[Image.Image]:

@@ -21,7 +21,7 @@ LAST = {
 MOST = 2**63
 
 
-def table(sweeps: Sequence[SweepRecords]) -> "pyarrow.Table":
+def tabulate(sweeps: Sequence[SweepRecords]) -> "pyarrow.Table":
     """A row for each record: what it is, a column for each axis, each score with the ends of its
     interval, whether it diverged, how it was made, and its run's folder.
 
@@ -40,7 +40,7 @@ def table(sweeps: Sequence[SweepRecords]) -> "pyarrow.Table":
     columns: dict[str, pa.Array] = {}
 
     def add(name: str, values: list[Any], kind: type) -> None:
-        columns[name] = pa.array([_as(kind, v) for v in values], _type(kind))
+        columns[name] = pa.array([_column_value(kind, v) for v in values], _type(kind))
 
     kind: type
     for name, kind in FIRST.items():
@@ -105,7 +105,7 @@ def _type(kind: type) -> Any:
     return types.get(kind, pa.string())
 
 
-def _as(kind: type, value: Any) -> Any:
+def _column_value(kind: type, value: Any) -> Any:
     """The value as its column has it; what does not fit there is null, but for text."""
     if value is None:
         return None

@@ -12,9 +12,8 @@ from energan.evaluation.neighbours import nearest_events
 from energan.inference import latents
 from energan.io.text import number
 from energan.report import html
-from energan.report.html import Pen
+from energan.report.html import Pen, safe_label
 from energan.report.run import facts, points
-from energan.report.run.curves import safe_label
 
 
 def test_ways_between_latents_keep_their_ends_and_the_sphere_its_norm() -> None:

@@ -17,7 +17,7 @@ LAST = {"value": 1.5, "low": 1.25, "high": 2.0, "better": "higher"}
 
 def written(folders: list[Path]) -> tuple[pa.Table, pa.Table]:
     """The table as the Arrow file has it and as the CSV has it."""
-    paths = table.write(folders[0], table.table(read(folders)))
+    paths = table.write(folders[0], table.tabulate(read(folders)))
     with pa.ipc.open_file(paths[1]) as file:
         arrow = file.read_all()
     types = {field.name: field.type for field in arrow.schema}
