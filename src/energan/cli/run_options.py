@@ -13,6 +13,7 @@ from energan.inference.chain_rules import change_rule
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
 from energan.io.console import warn
+from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
 from energan.version import __version__
 
@@ -101,9 +102,12 @@ def _number(option: str, text: str | None, word: str) -> float | None:
 
 
 def set_threads(threads: int | None) -> None:
-    """So many CPU threads, or one for each core. Raises SettingError for less than one."""
+    """So many CPU threads, or one for each core. Raises SettingError for less than one,
+    or more than MOST_THREADS."""
     if threads is not None and threads < 1:
         raise SettingError(f"--threads {threads}: at least 1")
+    if threads is not None and threads > MOST_THREADS:
+        raise SettingError(f"--threads {threads}: at most {MOST_THREADS}")
     torch.set_num_threads(threads or all_threads())
 
 

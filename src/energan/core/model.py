@@ -1,18 +1,28 @@
 """A model is the three, and how they are stepped."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from energan.core.contracts import Energy, Objective, Sampler
 from energan.core.schedules import FORMS, Schedule
+from energan.errors import describe
 
 
 class Config(BaseModel):
     """Base of all settings: frozen, and an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        """Torch takes no size beyond 64 bits."""
+        for name, value in self:
+            numbers = value if isinstance(value, tuple) else (value,)
+            if name != "seed" and any(isinstance(n, int) and n >= 2**63 for n in numbers):
+                raise ValueError(f"{name} {describe(value)} is too large")
+        return self
 
     @property
     def classifies(self) -> bool:

@@ -10,7 +10,17 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from energan import models
-from energan.core import Batch, Calibrated, Domain, Model, Optimiser, SettingError, place_seed
+from energan.core import (
+    Batch,
+    Calibrated,
+    Config,
+    Domain,
+    Model,
+    Optimiser,
+    RunError,
+    SettingError,
+    place_seed,
+)
 from energan.data import DataSet
 from energan.data.few_label_batches import LabelledFeed
 from energan.experiment.settings import Job, checked, load
@@ -178,15 +188,11 @@ def cohort_key(job: Job, domain: Domain) -> str:
 
 @lru_cache(maxsize=10_000)
 def _program(name: str, config: str, domain: Domain) -> str | None:
-    """What members of a cohort share of a model with these settings; None if it can be in none.
-
-    It is built without numbers, on torch's meta device: the largest costs milliseconds.
-    """
+    """What members of a cohort share of a model with these settings; None if it can be in none."""
     found = models.find(name)
     settings = checked(found.config, json.loads(config))
     try:
-        with torch.device("meta"), _Unfilled():
-            built = found.build(settings, domain)
+        built = _built_on_meta(name, settings, domain)
     except (NotImplementedError, RuntimeError):  # its build looks at numbers
         with torch.random.fork_rng(devices=[]):
             built = found.build(settings, domain)
@@ -196,6 +202,12 @@ def _program(name: str, config: str, domain: Domain) -> str | None:
         return json.dumps([traits(built), shapes(built)])
     except TypeError:  # something that is not known by its name: it equals no other
         return None
+
+
+def _built_on_meta(name: str, settings: Config, domain: Domain) -> Model:
+    """The model without numbers: the largest costs milliseconds and no memory."""
+    with torch.device("meta"), _Unfilled():
+        return models.find(name).build(settings, domain)
 
 
 class _Unfilled(TorchFunctionMode):
@@ -219,7 +231,25 @@ def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
         stored["classes"],
         condition_shape=None if conditions is None else tuple(conditions),
     )
+    _check_parameters(folder, job, domain, resolved.get("parameters", {}))
     return job, domain, build(job, domain, job.settings.seed)
+
+
+def _check_parameters(folder: RunFolder, job: Job, domain: Domain, trained: dict[str, int]) -> None:
+    """Raise RunError if config.json was edited so that its networks are larger than the trained
+    ones, before they are built: they may fit no memory."""
+    try:
+        built = _built_on_meta(job.model, job.settings.model, domain)
+    except (NotImplementedError, RuntimeError):  # its build looks at numbers
+        return
+    for name, count in trained.items():
+        network = getattr(built, name, None)
+        own = 0 if network is None else sum(p.numel() for p in network.parameters())
+        if own > count:
+            raise RunError(
+                f"{folder.config} was edited: its {name} network has {own:,} parameters, and the "
+                f"trained one {count:,}; restore it or retrain"
+            )
 
 
 def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:

@@ -11,13 +11,13 @@ from energan.experiment.build import job_of
 from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of
 from energan.experiment.cohort import Cohort, Outcome, check_together, cohort_of, train
 from energan.experiment.folders import locked, moved
-from energan.experiment.settings import Job
+from energan.experiment.settings import Job, checked
 from energan.experiment.start import check_hash, hash_of, load_weights, open_first
 from energan.io import console
 from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint
-from energan.training.device import choose
+from energan.training.device import EngineSettings, choose
 from energan.training.distributed import Distributed, asked_ranks, join
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
@@ -64,7 +64,7 @@ def resume(
     if threads is None and asked_ranks() == before:
         threads = resolved["threads"]  # else the cores are shared anew
     arithmetic = {"precision": resolved["precision"], "threads": threads}
-    engine = choose(job.settings.engine.model_copy(update=arithmetic))
+    engine = choose(checked(EngineSettings, job.settings.engine.model_dump() | arithmetic))
     ranks = join(engine.device)
     runs = [RunFolder(path, ranks.writes) for path in folders]
     with ExitStack() as stack:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
+MOST_THREADS = 1024
+"""No machine has so many cores; tens of thousands of threads end the process."""
+
 
 def cores() -> int:
     """Cores of this process: those of its affinity, at most as many as its container's quota."""

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
+from energan.io.cores import MOST_THREADS
 from energan.io.documents import Document
 
-MOST_THREADS, MOST_SIDE, MOST_NUMBERS = 4096, 2**20, 2**28
+MOST_SIDE, MOST_NUMBERS = 2**20, 2**28
 """Bounds that no machine or data set comes near; beyond them torch ends the process."""
 
 Count = Annotated[int, Field(ge=0, le=2**53)]

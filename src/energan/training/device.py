@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from energan.core import Config, SettingError
+from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -25,7 +26,9 @@ class EngineSettings(Config):
         description="bf16 under autocast where the hardware computes it natively, else 32; "
         "32 forces full precision, 64 is for exact comparisons",
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; all cores if not set")
+    threads: int | None = Field(
+        None, ge=1, le=MOST_THREADS, description="CPU threads; all cores if not set"
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import energan
-from energan.core import RunError
+from energan.core import RunError, SettingError
 from energan.experiment.resume import resume
 from energan.experiment.settings import settings_hash
 from energan.io.run_folder import RunFolder
@@ -96,3 +96,10 @@ def test_the_hashes_of_older_runs_follow_from_what_they_keep() -> None:
         assert settings_hash(kept["model"], settings, *known, first, ranks) == kept["hash"], path
         count += 1
     assert count > 20
+
+
+@pytest.mark.parametrize("threads", [0, -1, 10**6])
+def test_no_machine_has_so_many_threads(run: Path, threads: int) -> None:
+    """Torch would end the process."""
+    with pytest.raises(SettingError, match="threads: "):
+        resume([run], steps=4, threads=threads, progress=False)
