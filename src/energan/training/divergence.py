@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from energan.core import BlowUpError
+from energan.training.history import History, add_event, figures_of, last_figures
 from energan.training.hooks import Figures, Log, due
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
 
-History = list[tuple[int, Figures]]
-"""(step, watched figures), oldest first."""
 Size = Callable[[Figures], float]
 """A figure, or made of some."""
 
@@ -57,8 +56,7 @@ class Sight:
 
     def last(self, count: int, name: str) -> list[Figures]:
         """`count` events, the present one the last; none if they are fewer or lack a figure."""
-        last = [*(figures for _, figures in self.past[len(self.past) - count + 1 :]), self.now]
-        return last if len(last) == count and all(name in f for f in last) else []
+        return last_figures([*self.past[-count:], (0, self.now)], count, name)
 
     def since(self, count: int) -> int:
         """The step at which the window of the first of `count` events began."""
@@ -193,18 +191,13 @@ class Guard(Hook):
         """Read what the run logged before a resume: it goes on as if it had not stopped."""
         self.history = []
         for event in loop.ranks.choose(lambda: self.log.folder.read("step")):
-            self(event["step"], {n: v for n, v in event.items() if n in WATCHED})
+            self(event["step"], figures_of(event))
 
     def __call__(self, step: int, figures: Figures) -> None:
-        """One event more; those that a rollback undid go.
-
-        The short ones of a run that was told to stop do not count: one that was not has none.
-        """
-        if "chain_gradient" not in figures or not due(step, self.log.every):
-            return
-        while self.history and self.history[-1][0] >= step:
-            self.history.pop()
-        self.history.append((step, _watched(figures)))
+        """One event more. The short ones of a run that was told to stop do not count: one that was
+        not has none."""
+        if "chain_gradient" in figures and due(step, self.log.every):
+            add_event(self.history, step, _watched(figures))
 
     def step(self, loop: TrainState) -> None:
         self._look(loop, due(loop.step, self.checkpoint_every))

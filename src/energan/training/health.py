@@ -11,12 +11,10 @@ from typing import Protocol
 
 from energan.core import BlowUpError, DivergenceError
 from energan.io.run_folder import RunFolder
+from energan.training.history import History, add_event, figures_of, last_figures
 from energan.training.hooks import Figures
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
-
-History = list[tuple[int, Figures]]
-"""(step, figures), oldest first."""
 
 LASTING, LASTING_STEPS = 10, 1000
 """Log events in a row, and steps, that a state must last: whichever is longer."""
@@ -50,11 +48,8 @@ class Seen:
     nonnegative: bool = False
 
     def add(self, step: int, figures: Figures, margin: float | None) -> None:
-        """One event more; those that a rollback undid go."""
         history = self.steps if "loss_energy" in figures else self.scores
-        while history and history[-1][0] >= step:
-            history.pop()
-        history.append((step, figures))
+        add_event(history, step, figures)
         if history is self.steps and margin is not None:
             self.margins = [*self.margins[: len(self.steps) - 1], margin]
 
@@ -75,7 +70,7 @@ class Seen:
         return any(made) and not made[-1]
 
     def lasting(self, names: tuple[str, ...]) -> list[Figures]:
-        """The log events of the last LASTING_STEPS steps, LASTING of them at least.
+        """Of the log events of the last LASTING_STEPS steps, LASTING of them at least.
 
         None if there are fewer, or one of them lacks one of `names`.
         """
@@ -84,8 +79,7 @@ class Seen:
         count, since = LASTING, self.steps[-1][0] - LASTING_STEPS
         while count < len(self.steps) and self.steps[-count - 1][0] > since:
             count += 1
-        last = [figures for _, figures in self.steps[-count:]]
-        return last if all(n in f for f in last for n in names) else []
+        return last_figures(self.steps, count, *names)
 
 
 class Rule(Protocol):
@@ -252,8 +246,7 @@ class Health(Hook):
         events = self.folder.read()
         self._told = {e.get("kind", "") for e in events if e["event"] == "health"}
         for e in (e for e in events if e["event"] in ("step", "score")):
-            figures = {n: float(v) for n, v in e.items() if n not in ("event", "time", "step")}
-            self.seen.add(e["step"], figures, loop.scheduled("margin", e["step"]))
+            self.seen.add(e["step"], figures_of(e), loop.scheduled("margin", e["step"]))
 
     def __call__(self, step: int, figures: Figures) -> None:
         margin = self._loop.scheduled("margin", step) if self._loop else None
