@@ -142,8 +142,8 @@ def train(
     seeds = list(loop.randomness.seeds)
     names, what = member_names(seeds, folders)
     title = f"training {len(members)} {what}s" if members else "training"
-    bar = ProgressBar(what=title) if progress and loop.ranks.writes else None
-    say = bar.say if bar is not None else console.silent
+    bar = ProgressBar(title, loop.settings.steps) if progress and loop.ranks.writes else None
+    say = bar.display.say if bar is not None else console.silent
     leading = [*([bar] if bar is not None else []), *hooks]  # the bar starts before others speak
     about = {"torch": str(torch.__version__), **loop.engine.describe()}
     if not members:

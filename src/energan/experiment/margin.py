@@ -139,7 +139,7 @@ def estimate(
         conditional=built.conditional,
     )
     training = job.settings.training.model_copy(update={"steps": steps, "ema": 0.0})
-    bar = ProgressBar(what="estimating the margin") if progress else None
+    bar = ProgressBar("estimating the margin", steps) if progress else None
     readings = _Readings(data, engine, bar)
     hooks = [readings] if bar is None else [bar, readings]
     loop = loop_of([alone], training, data, engine, [job.settings.seed], hooks)

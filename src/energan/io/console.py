@@ -1,12 +1,14 @@
 """What goes to a terminal: tables, lines, and progress (plain lines elsewhere, none if quick)."""
 
+import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 QUICK, BETWEEN = 1.0, 5.0
@@ -17,71 +19,139 @@ class Advance(Protocol):
     def __call__(self, count: int = 1) -> None: ...
 
 
+def stderr_console() -> "Console":
+    """A console whose reader may go away: the work goes on, in silence. rich would end it."""
+    from rich.console import Console
+
+    class LastingConsole(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+
+    return LastingConsole(stderr=True, emoji=False)
+
+
+class ProgressDisplay:
+    """How far work is, on stderr: a bar on a terminal, a line now and then elsewhere.
+
+    what: is being done. total: its parts. transient: whether the bar goes away at the end.
+    """
+
+    def __init__(self, what: str, total: int, *, transient: bool = False) -> None:
+        self.what, self.total, self.transient = what, total, transient
+        self.console = stderr_console()
+        self.first, self.begun, self.last_line = 0, time.perf_counter(), -math.inf
+        self._bar: Any = None
+        self._task: Any = None
+
+    def start(self, first: int) -> None:
+        """Time it from now; `first` parts were done before."""
+        self.first, self.begun = first, time.perf_counter()
+        self.update_bar(first)
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.perf_counter() - self.begun
+
+    def seconds_left(self, done: int) -> float | None:
+        """None before anything is done."""
+        here = done - self.first
+        return self.seconds / here * (self.total - done) if here > 0 else None
+
+    def update_bar(self, done: int, text: str | None = None) -> bool:
+        """Show so much as done, with `text` behind the bar if it is new; False if there is no
+        terminal to show it on."""
+        if not self.console.is_terminal:
+            return False
+        if self._bar is None:
+            self._start_bar()
+        self._bar.update(self._task, completed=done, **({} if text is None else {"text": text}))
+        return True
+
+    def _start_bar(self) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),  # a name may hold brackets
+            BarColumn(bar_width=40 if self.transient else None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=self.console,
+            transient=self.transient,
+            refresh_per_second=4,
+        )
+        self._task = self._bar.add_task(self.what, total=self.total, completed=self.first, text="")
+        self._bar.start()
+
+    def line(self, text: str, *, now: bool = False) -> bool:
+        """Say how far it is, unless the last line of this kind is not long ago; whether it did."""
+        if not now and time.perf_counter() - self.last_line < BETWEEN:
+            return False
+        self.last_line = time.perf_counter()
+        self.say(text)
+        return True
+
+    def say(self, text: str) -> None:
+        """Something else, above the bar if there is one."""
+        say(text, self.console)
+
+    def close(self) -> None:
+        """Leave the terminal as it was, also after an error."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
 @contextmanager
 def progress(what: str, total: int, unit: str | None = None) -> Iterator[Advance]:
-    """Within it, calls tell how many more of `total` are done. It prints to stderr.
+    """Within it, calls tell how many more of `total` are done. It prints to stderr, nothing within
+    the first second.
 
     unit: what is counted, to tell how many there are in a second.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    begun = spoke = time.perf_counter()
-    done, bar = 0, None
-    task: Any = None
+    display, done = ProgressDisplay(what, total, transient=True), 0
+    display.last_line = display.begun
 
     def advance(count: int = 1) -> None:
-        nonlocal done, bar, spoke, task
+        nonlocal done
         done += count
-        now = time.perf_counter()
-        if now - begun < QUICK:
+        seconds = display.seconds
+        if seconds < QUICK:
             return
-        if console.is_terminal:
-            if bar is None:
-                named = TextColumn("{task.description}", markup=False)  # a name may hold brackets
-                columns = named, BarColumn(), MofNCompleteColumn()
-                rate = [TextColumn("{task.fields[rate]}")] if unit else []
-                all_columns = *columns, *rate, TimeRemainingColumn()
-                bar = Progress(*all_columns, console=console, transient=True)
-                task = bar.add_task(what, total=total, rate="")
-                bar.start()
-            bar.update(task, completed=done, rate=f"{done / (now - begun):.3g} {unit}/s")
-        elif now - spoke >= BETWEEN:
-            spoke, left = now, (now - begun) / done * (total - done)
-            rate_told = f"{done / (now - begun):.3g} {unit}/s, " if unit else ""
-            line = f"{what}: {done}/{total}, {rate_told}{left:.0f} s left"
-            console.print(line, highlight=False, markup=False)
+        rate = f"{done / seconds:.3g} {unit}/s" if unit else ""
+        if not display.update_bar(done, rate):
+            parts = [f"{done}/{total}", rate, f"{display.seconds_left(done) or 0:.0f} s left"]
+            display.line(f"{what}: {', '.join(part for part in parts if part)}")
 
     try:
         yield advance
     finally:
-        if bar is not None:
-            bar.stop()
+        display.close()
 
 
-def say(text: str) -> None:
-    """A line on stderr."""
-    from rich.console import Console
-
-    with suppress(BrokenPipeError):  # whoever read this went away; the work does not
-        console = Console(stderr=True, emoji=False)
+def say(text: str, console: "Console | None" = None) -> None:
+    """A line on stderr, or on that console."""
+    console = console or stderr_console()
+    try:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def silent(text: str) -> None:
-    """In the place of `say` where nothing is to be said."""
+    except BrokenPipeError:  # of a rich that leaves it to us
+        console.quiet = True
 
 
 def warn(text: str) -> None:
     """The same, with the name of the program before it, as before its errors."""
     say(f"energan: {text}")
+
+
+def silent(text: str) -> None:
+    """In the place of `say` where nothing is to be said."""
 
 
 def figure(value: float | None) -> str:

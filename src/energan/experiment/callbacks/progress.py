@@ -1,18 +1,8 @@
 """What a person sees of a run in progress: a bar on a terminal, plain lines elsewhere."""
 
-import time
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
+from energan.io.console import ProgressDisplay
 from energan.metrics.catalogue import METRICS
 from energan.training.hooks import Figures, Listener
 from energan.training.loop import Hook
@@ -29,39 +19,20 @@ SHOWN = {
     "pull_away": "f_PT",
     **{name: metric.bar for name, metric in METRICS.items() if metric.bar},
 }
-SECONDS_BETWEEN_LINES = 5.0
 
 
 class ProgressBar(Hook):
-    """A listener and a hook; it prints to stderr, so that stdout stays the result's."""
+    """A listener and a hook that shows how far training is, with the figures of now."""
 
-    def __init__(self, console: Console | None = None, what: str = "training") -> None:
-        self.console = console or Console(stderr=True)
-        self.what = what
+    def __init__(self, what: str, steps: int) -> None:
+        self.display = ProgressDisplay(what, steps)
         self.figures: Figures = {}
         self._stepped: set[str] = set()
         self._at: dict[str, int] = {}
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        self._spoke, self._told = 0.0, -1
+        self._last = -1
 
     def start(self, loop: TrainState) -> None:
-        self.total = loop.settings.steps
-        if self.console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[figures]}"),
-                console=self.console,
-                refresh_per_second=4,
-            )
-            self._task = self._bar.add_task(
-                self.what, total=self.total, completed=loop.step, figures=""
-            )
-            self._bar.start()
-        self._from, self._clock = loop.step, time.perf_counter()
+        self.display.start(loop.step)
 
     def __call__(self, step: int, figures: Figures) -> None:
         if "loss_energy" in figures:  # a generator that rests has no figures any more
@@ -70,31 +41,19 @@ class ProgressBar(Hook):
             self._stepped = set(figures)
         self.figures |= figures
         self._at |= dict.fromkeys(figures, step)
-        if self._bar is not None:
-            self._bar.update(self._task, figures=self._text())
-        elif (self._told != step or step == self.total) and (
-            time.perf_counter() - self._spoke >= SECONDS_BETWEEN_LINES or step == self.total
-        ):
-            self._spoke, self._told = time.perf_counter(), step
-            rate = (step - self._from) / max(self._spoke - self._clock, 1e-9)
-            left = f"{(self.total - step) / rate:.0f} s left" if rate > 0 else ""
-            self.say(f"step {step}/{self.total}  {self._text()}  {left}")
+        total, ended = self.display.total, step == self.display.total
+        if self.display.update_bar(step, self._text()) or (step == self._last and not ended):
+            return
+        seconds = self.display.seconds_left(step)
+        left = "" if seconds is None else f"{seconds:.0f} s left"
+        if self.display.line(f"step {step}/{total}  {self._text()}  {left}", now=ended):
+            self._last = step
 
     def step(self, loop: TrainState) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=loop.step)
+        self.display.update_bar(loop.step)
 
     def close(self) -> None:
-        """Leave the terminal as it was, also after an error."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def say(self, text: str) -> None:
-        try:
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-        except BrokenPipeError:  # whoever read this went away; the training does not
-            self.console = Console(quiet=True)
+        self.display.close()
 
     def _text(self) -> str:
         """The figures of now; behind them, with their step, those that are made more rarely."""
