@@ -221,7 +221,10 @@ def _from_buffer(runs: Sequence[Any], count: int, labels: Tensor | None, seed: i
 def _from_data(
     run: Any, count: int, labels: Tensor | None, labelled: bool, seed: int, data: DataSet | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Training events at random, without repetition while there are enough; and their labels."""
+    """Training events at random, without repetition while there are enough; and their labels.
+
+    Of streamed data only the first events are in memory: those are chosen from.
+    """
     data = data or open_data(run.job.settings.data)
     if data.domain.shape != run.domain.shape:
         raise SettingError(
@@ -229,12 +232,16 @@ def _from_data(
             f"{run.domain.shape}: name the run's own data"
         )
     draws = Randomness([seed]).at("chains", "data")
-    order = draws.uniform(0, 1, len(data)).argsort()
+    order = draws.uniform(0, 1, len(data.events if data.rows is None else data.rows)).argsort()
     if labels is None:
         rows = order[torch.arange(count) % len(order)]
         of = data.labels[rows].long() if labelled and data.labels is not None else None
         return data.gather(rows).x.float().cpu(), of
-    assert data.labels is not None
+    if data.labels is None:
+        raise SettingError(
+            f"{data.name} has no labels, so chains of a class cannot start there: name data with "
+            "classes, or start them from noise"
+        )
     rows = torch.empty(count, dtype=torch.int64)
     for label in labels.unique():
         wanted = labels == label

@@ -63,6 +63,8 @@ def restore(
     does not fit the run.
     """
     _check(run, x, unknown, noise_std)
+    if labels is not None:
+        labels = run.conditions.check(len(x), labels)
     x = x.detach().float().cpu()
     hidden = torch.zeros_like(x, dtype=torch.bool)
     if unknown is not None:
@@ -104,6 +106,21 @@ def _check(run: TrainedEnergy, x: Tensor, unknown: Tensor | None, noise_std: flo
             f"restoring needs float events of shape {run.domain.shape}: given {x.dtype}, "
             f"{tuple(x.shape)}"
         )
+    if not len(x):
+        raise DataError("there is nothing to restore: x holds no event")
+    if unknown is not None and not _fits(unknown, x):
+        raise SettingError(
+            f"unknown pixels are a mask of bool that fits {tuple(x.shape)}: given {unknown.dtype}, "
+            f"{tuple(unknown.shape)}"
+        )
+
+
+def _fits(mask: Tensor, x: Tensor) -> bool:
+    """Whether a mask is of bool, and of x's shape once it is broadcast."""
+    try:
+        return mask.dtype == torch.bool and torch.broadcast_shapes(mask.shape, x.shape) == x.shape
+    except RuntimeError:
+        return False
 
 
 class _Within:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from energan.core import SettingError
-from energan.data import open_data
+from energan.data import DataSet, open_data
 from energan.inference.chain_rules import change_rule
 from energan.inference.chains import sample_chains
 from energan.inference.run import Run
@@ -109,3 +109,25 @@ def test_chains_that_cannot_be_are_refused(runs: dict[str, Run]) -> None:
         change_rule(ring, step_size=0)
     with pytest.raises(SettingError, match="negative"):
         change_rule(ring, noise=-1)
+
+
+class Streamed(DataSet):
+    """Of more events than are in memory."""
+
+    def __len__(self) -> int:
+        return 10**6
+
+
+def test_chains_start_at_events_that_are_in_memory(runs: dict[str, Run]) -> None:
+    domain = runs["ebgan"].domain
+    x = torch.linspace(-1, 1, 3 * 64).view(3, 1, 8, 8)
+    made = sample_chains(runs["ebgan"], 6, steps=1, start="data", data=Streamed("s", x, domain))
+    starts = made.snapshots[0].flatten(1).unique(dim=0)
+    assert torch.allclose(starts, x.flatten(1), atol=1e-6)
+
+
+def test_data_without_labels_has_no_class_to_start_from(runs: dict[str, Run]) -> None:
+    plain = DataSet("plain", torch.zeros(4, 1, 8, 8), runs["labels"].domain)
+    y = torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(SettingError, match="plain has no labels"):
+        sample_chains(runs["labels"], 2, steps=1, start="data", labels=y, data=plain)
