@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from energan.cli import main as cli
+from energan.version import __version__
 
 SMALL = {
     "name": "small",
@@ -101,6 +103,49 @@ def test_only_what_is_missing_is_done(here: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
+def test_a_folder_of_version_0_1_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With one of its trials done, another one killed, and what claims there were."""
+    folder = here / "sweeps" / "small"
+    shutil.copytree(Path(__file__).parents[1] / "support" / "old_sweep", folder)
+    definition = (folder / "sweep.json").read_bytes()
+    first = results(folder)
+    assert cli.main(["runs", "sweeps/small"]) == 0
+    assert "SWD 0.3258" in capsys.readouterr().out
+    assert cli.main(["sweep", "small.json", "--sample", "2", *WORDS]) == 0
+    assert "trials: 2 done, of 2" in capsys.readouterr().out
+    assert (folder / "sweep.json").read_bytes() == definition.replace(
+        b'"energan": "0.1.0"', f'"energan": "{__version__}"'.encode()
+    )
+    assert set(results(folder)) == set(json.loads(definition)["trials"])
+    assert {id: both for id, both in results(folder).items() if id in first} == first
+    ((_, record),) = (both for id, both in results(folder).items() if id not in first)
+    assert record.keys() == next(iter(first.values()))[1].keys()
+
+
+@pytest.mark.slow
+def test_shards_and_a_run_without_one_make_a_whole(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = here / "sweeps" / "small"
+    words = ["sweep", "small.json", *WORDS, "--together", "apart"]
+    assert cli.main([*words, "--shard", "2/3"]) == 0
+    said = capsys.readouterr()
+    assert "trials: 1 done, of 1" in said.out
+    assert "shard 2/3" in said.out
+    assert not (folder / "report.html").exists()
+    first = results(folder)
+    assert cli.main([*words, "--shard", "2/3"]) == 0
+    assert cli.main([*words, "--shard", "1/3"]) == 0
+    assert "trials: 2 done, of 2" in capsys.readouterr().out
+    assert len(results(folder)) == 3
+    assert len(json.loads((folder / "sweep.json").read_text())["trials"]) == 4
+    assert cli.main(words) == 0
+    assert "trials: 4 done, of 4" in capsys.readouterr().out
+    assert (folder / "report.html").exists()
+    assert {id: both for id, both in results(folder).items() if id in first} == first
+
+
+@pytest.mark.slow
 def test_what_fails_or_diverges_is_recorded_and_can_be_tried_again(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +226,9 @@ def test_data_of_the_users_own_and_fewer_steps(
         (["small.json", "--processes", "0"], "--processes 0: at least 1"),
         (["small.json", "--threads", "0"], "--threads 0: at least 1"),
         (["small.json", "--samples", "1"], "--samples 1: at least 2"),
-        (["small.json", "--lost-after", "1"], "--lost-after 1: at least 15"),
+        (["small.json", "--shard", "3/2"], "--shard 3/2: K/N, as 1/4 to 4/4"),
+        (["small.json", "--shard", "0/2"], "--shard 0/2: K/N, as 1/4 to 4/4"),
+        (["small.json", "--shard", "one"], "--shard one: K/N, as 1/4 to 4/4"),
         (["small.json", "--gpus", "1"], "give --ray ADDRESS"),
         (["small.json", "--metrics", "beauty"], "beauty"),
         (["small.json", "--metrics", "variance_ratio"], "variance_ratio cannot rank trials"),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from typing import Any
 import pytest
 
 from energan.io.run_folder import RunFolder
-from energan.sweep.folder import SweepFolder
-from energan.sweep.local import DEATHS
+from energan.sweep.executors import DEATHS
+from energan.sweep.store import SweepFolder
 
 TRIALS, STEPS = 4, 300
 SWEEP = {
@@ -65,12 +64,13 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         process.wait()
 
 
-def workers(parent: int) -> list[int]:
-    """The processes for trials that a sweep's process has."""
+def workers(parent: int, trial: str = "") -> list[int]:
+    """The processes for trials that a sweep's process has, or for this trial."""
     found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True
     )
-    return [int(line.split()[0]) for line in found.stdout.splitlines() if "sweep.worker" in line]
+    lines = [line for line in found.stdout.splitlines() if "sweep.run_trial" in line]
+    return [int(line.split()[0]) for line in lines if trial in line]
 
 
 def kill(process: int, number: int = signal.SIGKILL) -> None:
@@ -119,11 +119,10 @@ def test_a_trial_that_kills_its_process_is_given_up_until_asked_for_again(
     wait_until(lambda: bool(training(folder)))
     deadly, killed = training(folder)[0].path.name, set[int]()
     while len(killed) < DEATHS:
-        for claim in folder.claims.glob(f"{deadly}.*"):
-            who = json.loads(claim.read_text() or "{}")
-            if "ended" not in who and who.get("pid") not in {None, *killed}:
-                killed.add(who["pid"])
-                kill(who["pid"])
+        for worker in workers(process.pid, deadly):
+            if worker not in killed:
+                killed.add(worker)
+                kill(worker)
         assert deadly not in folder.done() or len(killed) == DEATHS
         time.sleep(0.02)
     assert process.wait(200) == 0, said(tmp_path)
@@ -185,11 +184,33 @@ def test_a_signal_stops_it_so_that_it_can_go_on(begin: Callable[..., Any], tmp_p
     check(folder)
 
 
-def test_two_at_once_share_the_work(begin: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_second_one_on_the_folder_says_so_and_the_first_outlives_a_kill(
+    begin: Callable[..., Any], tmp_path: Path
+) -> None:
     folder = SweepFolder(tmp_path / "sweep")
-    first, second = begin(), begin()
+    first = begin()
     wait_until(lambda: bool(workers(first.pid)) and bool(training(folder)))
-    kill(random.Random(1).choice(workers(first.pid)))
+    second = begin()
+    assert second.wait(100) == 2
+    assert "another `energan sweep` works on" in said(tmp_path)
+    for worker in workers(first.pid)[:1]:
+        kill(worker)
     assert first.wait(200) == 0, said(tmp_path)
-    assert second.wait(200) == 0, said(tmp_path)
     check(folder)
+
+
+def test_shards_at_once_share_the_work(begin: Callable[..., Any], tmp_path: Path) -> None:
+    """One of them is killed while it trains; a run without --shard does what it leaves."""
+    folder = SweepFolder(tmp_path / "sweep")
+    first, second = begin("--shard", "1/2"), begin("--shard", "2/2")
+    wait_until(lambda: bool(workers(first.pid)) and bool(workers(second.pid)))
+    wait_until(lambda: len(training(folder)) > 1)
+    for one in (*workers(second.pid), second.pid):
+        kill(one)
+    assert first.wait(200) == 0, said(tmp_path)
+    assert len(folder.done()) == TRIALS // 2
+    before = {trial: (folder.results / f"{trial}.json").read_bytes() for trial in folder.done()}
+    assert begin().wait(200) == 0, said(tmp_path)
+    check(folder)
+    for trial, record in before.items():
+        assert (folder.results / f"{trial}.json").read_bytes() == record

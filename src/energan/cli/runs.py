@@ -14,9 +14,8 @@ from energan.io.console import figure, show, table_of
 from energan.io.run_folder import RunFolder, find_runs
 from energan.io.text import duration, score_text, settings_text, varying
 from energan.metrics.catalogue import sign_of
-from energan.sweep.asked import Definition, read
-from energan.sweep.folder import Record, SweepFolder
-from energan.sweep.keeping import best_of, score_of
+from energan.sweep.request import Definition, read
+from energan.sweep.store import Record, SweepFolder, best_of, score_of
 
 SHOWN = 20
 """Trials of a sweep that are listed."""

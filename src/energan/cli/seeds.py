@@ -16,7 +16,7 @@ from energan.experiment.cohort import check_together, jobs_of, loop_of_seeds
 from energan.experiment.folders import check_free, claim, seed_endings, seed_folders
 from energan.experiment.settings import Job
 from energan.experiment.start import start
-from energan.io.processes import run
+from energan.sweep.executors.processes import Pool, Work
 from energan.training.device import EngineSettings, choose
 from energan.training.distributed import asked_ranks
 
@@ -127,16 +127,25 @@ def run_processes(
     """
     if at_once > 1:
         print(f"{at_once} seeds at once, {threads} threads each", file=sys.stderr)
-    codes = run(commands, at_once, threads)
-    begun = sum(code is not None for code in codes)  # they begin in order
+    pool, codes = Pool(), dict.fromkeys(folders)  # type: Pool, dict[Path, int | None]
+
+    def work_of(folder: Path, name: str, words: Sequence[str]) -> Work:
+        async def work(place: int) -> None:
+            variables = {"OMP_NUM_THREADS": str(threads)}
+            code = await pool.process(
+                ["energan", *words], variables, name=name if at_once > 1 else None
+            )
+            codes[folder] = code
+            pool.open = pool.open and code in (0, 3)  # 3: it diverged, the others go on
+
+        return work
+
+    pool.run([work_of(f, *command) for f, command in zip(folders, commands, strict=True)], at_once)
+    begun = sum(code is not None for code in codes.values())  # they begin in order
     for path in folders[begun:]:
         with suppress(OSError):  # it holds a run, to be gone on with
             path.rmdir()
-    failed = [
-        path
-        for path, code in zip(folders, codes, strict=True)
-        if code not in (0, 3, 130, 143, None)
-    ]
+    failed = [path for path, code in codes.items() if code not in (0, 3, 130, 143, None)]
     if failed:
         raise RunError(f"{failed[0]} failed, as it says above; mend that, and train it again")
     return begun

@@ -9,7 +9,7 @@ from energan.errors import EnerganError, SettingError
 from energan.io.console import show, table_of
 
 if TYPE_CHECKING:
-    from energan.cli.sweep_options import Words
+    from energan.cli.sweep_options import SweepOptions
 
 USAGE = """usage: energan sweep NAME [OPTIONS]
 
@@ -24,7 +24,7 @@ def sweep(args: list[str]) -> int:
     @dataclass(kw_only=True)
     class Sweep:
         """Train and score the trials of a sweep that are missing in its folder. Stop it at any
-        time and give the same command again; give it on several machines that share the folder."""
+        time and give the same command again."""
 
         out: Path | None = None
         """the sweep's folder; sweeps/NAME if not given"""
@@ -43,7 +43,7 @@ def sweep(args: list[str]) -> int:
         processes: int | None = None
         """how many work side by side on this machine; --threads N is of each"""
         together: Literal["auto", "cohort", "apart"] = "auto"
-        """whether trials of the same shapes train as one program, or what is faster"""
+        """whether trials of the same shapes train as one program; auto: on a GPU"""
         metrics: tuple[str, ...] = ()
         """scores of each trial, as of `energan evaluate`; the first ranks. The sweep's own, or what
         suits the data, if not given"""
@@ -51,8 +51,9 @@ def sweep(args: list[str]) -> int:
         """drawn for the scores of a trial"""
         keep: Literal["best", "all", "none"] = "best"
         """whose checkpoints stay when all is scored"""
-        lost_after: float = 60.0
-        """seconds without a sign of life, after which another machine's trial is taken over"""
+        shard: Annotated[str | None, tyro.conf.arg(metavar="K/N")] = None
+        """do the K-th of N parts of the plan, as a task of a SLURM array does; at the end a run
+        without it does what is missing, and writes the page"""
         ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
         """work on this Ray cluster, as auto or ray://host:10001; it must share the folder"""
         cpus: float | None = None
@@ -63,12 +64,12 @@ def sweep(args: list[str]) -> int:
     word, rest = take_positional(args)
     if word is None:
         return _without_name(rest)
-    from energan.cli.sweep_options import words_of
+    from energan.cli.sweep_options import options_of
     from energan.cli.sweep_run import run
 
-    words = words_of(Sweep, word, rest)
-    _check(words)
-    return run(words, ["sweep", *args])
+    asked = options_of(Sweep, word, rest)
+    _check(asked)
+    return run(asked, ["sweep", *args])
 
 
 def _without_name(args: list[str]) -> int:
@@ -90,9 +91,9 @@ def _without_name(args: list[str]) -> int:
     return 0
 
 
-def _check(words: "Words") -> None:
+def _check(asked: "SweepOptions") -> None:
     """Raise SettingError for an option out of its bounds."""
-    options = words.options
+    options = asked.options
     for name, least in (("processes", 1), ("samples", 2), ("sample", 1), ("sample_seed", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
@@ -103,16 +104,10 @@ def _check(words: "Words") -> None:
             raise SettingError(f"--{name} is of tasks on Ray: give --ray ADDRESS too")
         if value is not None and not 0 < value < float("inf"):
             raise SettingError(f"--{name} {value:g}: a number above 0")
-    if options.ray is not None and (options.processes or words.threads):
+    if options.ray is not None and (options.processes or asked.threads):
         raise SettingError(
             "--processes and --threads are of this machine: with --ray give --cpus, of each task"
         )
-    if words.threads is not None and words.threads < 1:
-        raise SettingError(f"--threads {words.threads}: at least 1")
-    from energan.sweep.claiming import BEAT
-
-    if not 3 * BEAT <= options.lost_after < float("inf"):
-        raise SettingError(
-            f"--lost-after {options.lost_after:g}: at least {3 * BEAT:g}, since a sign of life "
-            f"comes every {BEAT:g} seconds"
-        )
+    if asked.threads is not None and asked.threads < 1:
+        raise SettingError(f"--threads {asked.threads}: at least 1")
+    _ = asked.shard

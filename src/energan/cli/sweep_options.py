@@ -3,37 +3,49 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from energan.cli.options import take_option
+from energan.cli.settings_options import ALIASES, parse_with_settings
 from energan.errors import SettingError
+from energan.experiment.settings import Job
+from energan.io.console import progress, say
 from energan.io.nested import dotted
-
-if TYPE_CHECKING:
-    from energan.experiment.settings import Job
-    from energan.sweep.grid import Sweep, Values
-    from energan.sweep.trials import Trial
+from energan.sweep.definition import find
+from energan.sweep.grid import Sweep, Values
+from energan.sweep.plan import Shard
+from energan.sweep.sampling import sample
+from energan.sweep.trials import Trial, trials_of
 
 
 @dataclass(frozen=True)
-class Words:
+class SweepOptions:
     """What was asked for. options: the command's own. scale: of all counts of steps.
 
-    changes: of the settings of every trial. threads: of each process, if they were named.
+    changes: of the settings of every trial. threads: of each process, if they were named. words:
+    those that ask for the same trials.
     """
 
-    sweep: "Sweep"
+    sweep: Sweep
     options: Any
     scale: str | float
     changes: dict[str, Any]
     threads: int | None
-    said: str
+    words: str
 
-    def trials(self) -> "list[Trial]":
+    @property
+    def shard(self) -> Shard | None:
+        """(K, N) of --shard K/N. Raises SettingError if it is none."""
+        text = self.options.shard
+        if text is None:
+            return None
+        k, _, n = text.partition("/")
+        if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+            raise SettingError(f"--shard {text}: K/N, as 1/4 to 4/4 for four parts")
+        return int(k), int(n)
+
+    def trials(self) -> list[Trial]:
         """The trials that are asked for; of those that are the same by another name, one."""
-        from energan.io.console import say
-        from energan.sweep.sampling import sample
-
         sweep, count = self.sweep, self.options.sample
         if count is None:
             count, values = sweep.count, None
@@ -47,9 +59,7 @@ class Words:
             )
         return list(found.values())
 
-    def _each(self, values: "list[Values] | None", count: int) -> "Iterator[Trial]":
-        from energan.io.console import progress
-
+    def _each(self, values: list[Values] | None, count: int) -> Iterator[Trial]:
         trials = self.trials_of(values)
         yield next(trials)  # opens the data
         with progress("trials", count - 1) as advance:
@@ -57,20 +67,15 @@ class Words:
                 yield trial
                 advance()
 
-    def trials_of(self, values: "list[Values] | None") -> "Iterator[Trial]":
-        from energan.sweep.trials import trials_of
-
+    def trials_of(self, values: list[Values] | None) -> Iterator[Trial]:
         return trials_of(self.sweep, values, scale=self.scale, change=self._changed)
 
-    def _changed(self, job: "Job") -> "Job":
+    def _changed(self, job: Job) -> Job:
         return job.changed(self.changes) if self.changes else job
 
 
-def words_of(command: type[Any], word: str, args: list[str]) -> Words:
+def options_of(command: type[Any], word: str, args: list[str]) -> SweepOptions:
     """Raises SettingError for a sweep or a setting that does not exist, or that the sweep sets."""
-    from energan.cli.settings_options import parse_with_settings
-    from energan.sweep.definition import find
-
     sweep = find(word)
     refuse_axes(sweep, args)
     scale, rest, length = _scale(sweep, args)
@@ -80,11 +85,11 @@ def words_of(command: type[Any], word: str, args: list[str]) -> Words:
         raise SettingError("--steps or --scale is given twice: give one of them, once")
     threads = changed.get("engine", {}).pop("threads", None)
     changed = {group: values for group, values in changed.items() if values != {}}
-    said = shlex.join([word, *length, *_options(changed)])
-    return Words(sweep, asked, scale, changed, threads, said)
+    words = shlex.join([word, *length, *_options(changed)])
+    return SweepOptions(sweep, asked, scale, changed, threads, words)
 
 
-def _scale(sweep: "Sweep", args: list[str]) -> tuple[str | float, list[str], list[str]]:
+def _scale(sweep: Sweep, args: list[str]) -> tuple[str | float, list[str], list[str]]:
     """The scale that --scale or --steps ask for, the other words, and those that asked for it."""
     scale, args = take_option(args, "--scale")
     for name in ("--steps", "--training.steps"):
@@ -100,10 +105,8 @@ def _scale(sweep: "Sweep", args: list[str]) -> tuple[str | float, list[str], lis
     return scale or 1, args, [] if scale is None else ["--scale", scale]
 
 
-def refuse_axes(sweep: "Sweep", args: list[str]) -> None:
+def refuse_axes(sweep: Sweep, args: list[str]) -> None:
     """Raise SettingError if an option names what the sweep itself sets of each trial."""
-    from energan.cli.settings_options import ALIASES
-
     settings: set[str] = set()
     for values in sweep.values():
         changes = values if sweep.settings is None else sweep.settings(values)

@@ -26,8 +26,8 @@ from typing import Any
 from energan.errors import SettingError, describe
 from energan.recipes import RECIPES
 from energan.sweep import SWEEPS
-from energan.sweep.checking import checked
 from energan.sweep.grid import Sweep, Values
+from energan.sweep.validation import checked
 
 KEYS = ("recipe", "axes", "name", "summary", "metrics", "base")
 AXIS = ("settings", "values")

@@ -6,7 +6,6 @@ It prints to stderr, so that stdout stays the result's.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,12 +16,12 @@ from rich.text import Text
 from energan.errors import describe
 from energan.io.text import duration, score_text, settings_text, varying
 from energan.metrics.catalogue import sign_of
-from energan.sweep.folder import SweepFolder
-from energan.sweep.tally import ENDED, End, Row, State, Tally
+from energan.sweep.progress import ENDED, End, Row, State, SweepProgress
+from energan.sweep.store import SweepFolder
 from energan.sweep.trials import Trial
 
-LOOK, SPEAK = 10.0, 60.0
-"""Seconds between two looks at what other machines did, and between two lines of what runs."""
+LOOK, SPEAK = 2.0, 60.0
+"""Seconds between two looks at the folder, and between two lines of what runs."""
 LAST = 5
 """Trials that ended last, in the table."""
 
@@ -35,7 +34,7 @@ class Lasting(Console):
 
 
 class Display:
-    """A context manager; executors tell it what happens, and refresh it about twice a second.
+    """A context manager; executors say what is worked on, and refresh it about twice a second.
 
     metric, better: what ranks trials, and whether "higher" or "lower" is. seconds: what each trial
     should take. processes: how many work at once.
@@ -55,9 +54,10 @@ class Display:
         self.name, self.sign = folder.path.name, sign_of(metric)
         axes = varying([trial.values for trial in trials])
         self.settings = {trial.id: settings_text(trial.values, axes) for trial in trials}
-        self.tally = Tally(folder, [t.id for t in trials], better, seconds, processes)
+        steps = {trial.id: trial.job.settings.training.steps for trial in trials}
+        self.progress = SweepProgress(folder, steps, better, seconds, processes)
         self._last: deque[End] = deque(maxlen=LAST)
-        self._looked = self._spoke = self.tally.begun
+        self._looked = self._spoke = self.progress.begun
         self._live: Live | None = None
 
     def __enter__(self) -> "Display":
@@ -78,18 +78,21 @@ class Display:
             self._live.stop()  # leaves the terminal as it was
             self._live = None
 
-    def tell(self, event: dict[str, Any], where: str) -> None:
-        """Take in what the worker at `where` tells: a process's number, or a host."""
-        end = self.tally.tell(event, where)
-        if end is not None:
+    def begin(self, trials: Sequence[str], where: str) -> None:
+        """These are worked on now, as one. where: a process's number, or a host."""
+        self.progress.begin(trials, where)
+
+    def leave(self, trials: Sequence[str]) -> None:
+        """Nobody works on these any more."""
+        for end in self.progress.leave(trials):
             self._ended(end)
 
     def refresh(self) -> None:
         """Look at the folder now and then, and show how things stand."""
-        now = self.tally.clock()
+        now = self.progress.clock()
         if now - self._looked >= LOOK:
             self._looked = now
-            for end in self.tally.look():
+            for end in self.progress.look():
                 self._ended(end)
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
@@ -100,7 +103,7 @@ class Display:
     def _ended(self, end: End) -> None:
         self._last.append(end)
         if self._live is None:
-            self._spoke = self.tally.clock()
+            self._spoke = self.progress.clock()
             self._say("  ".join([self._done(), self.name, *self._end(end), self._left()]))
 
     def _say(self, text: str) -> None:
@@ -112,24 +115,24 @@ class Display:
     # --- in words ---------------------------------------------------------------------------------
 
     def _done(self) -> str:
-        count = self.tally.count()
-        return f"{sum(count[state] for state in ENDED)}/{len(self.tally.states)}"
+        count = self.progress.count()
+        return f"{sum(count[state] for state in ENDED)}/{len(self.progress.states)}"
 
     def _counts(self) -> str:
-        count = self.tally.count()
+        count = self.progress.count()
         always: set[State] = {"done", "running", "left"}
-        order: tuple[State, ...] = ("done", "running", "failed", "diverged", "elsewhere", "left")
+        order: tuple[State, ...] = ("done", "running", "failed", "diverged", "left")
         return ", ".join(f"{count[s]} {s}" for s in order if count[s] or s in always)
 
     def _left(self) -> str:
-        count = self.tally.count()
+        count = self.progress.count()
         if not count["left"] and not count["running"]:
-            return "waiting for other processes" if count["elsewhere"] else "nothing left"
-        seconds = self.tally.time_left()
+            return "nothing left"
+        seconds = self.progress.time_left()
         return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
     def _best(self) -> str:
-        return "" if self.tally.best is None else score_text(self.tally.best[1])
+        return "" if self.progress.best is None else score_text(self.progress.best[1])
 
     def _end(self, end: End) -> list[str]:
         """How a trial ended, and how long it took."""
@@ -138,11 +141,10 @@ class Display:
             how = f"{self.sign} {score_text(end.score)}{best}"
         else:
             how = f"{end.state}: {describe(end.reason or 'no reason is known')}"
-        took = "elsewhere" if end.seconds is None else duration(end.seconds)
-        return [self.settings[end.trial], how, took]
+        return [self.settings[end.trial], how, duration(end.seconds)]
 
     def _working(self) -> list[str]:
-        return [f"{row.where}: {self._what(row)} {_step(row)}" for row in self.tally.running()]
+        return [f"{row.where}: {self._what(row)} {_step(row)}" for row in self.progress.running()]
 
     def _what(self, row: Row) -> str:
         first = self.settings[row.trials[0]]
@@ -153,19 +155,19 @@ class Display:
     def _table(self) -> RenderableType:
         head = [
             f"{self.name}  {self._done()}: {self._counts()}",
-            f"{duration(self.tally.elapsed())} since the start, {self._left()}",
+            f"{duration(self.progress.elapsed())} since the start, {self._left()}",
         ]
-        if self.tally.best is not None:
-            trial = self.tally.best[0]
+        if self.progress.best is not None:
+            trial = self.progress.best[0]
             head.append(f"best so far: {self.sign} {self._best()}  {self.settings[trial]}")
-        rows = self.tally.running()
+        rows = self.progress.running()
         fits = max(self.console.height - len(head) - len(self._last) - 4, 1)
         table = Table(box=None, pad_edge=False)
         for name in ("at", "trial", "step", "", "for"):
             table.add_column(name, no_wrap=name != "trial", overflow="ellipsis")
         for row in rows[:fits]:
             bar = ProgressBar(total=row.steps or 1, completed=row.step, width=12)
-            took = duration(self.tally.clock() - row.since)
+            took = duration(self.progress.clock() - row.since)
             table.add_row(Text(row.where), Text(self._what(row)), _step(row), bar, took)
         more = [Text(f"… and {len(rows) - fits} more")] if len(rows) > fits else []
         ended = ["  ".join([how, took, what]) for what, how, took in map(self._end, self._last)]

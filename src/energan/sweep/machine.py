@@ -1,6 +1,7 @@
 """The machine that trials run on: cores, GPUs, memory, and how processes share them."""
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +9,15 @@ import torch
 
 from energan.experiment.settings import Job
 from energan.io.cores import cores
-from energan.sweep.costing import Cost
+from energan.sweep.flops import Cost
 from energan.training.device import choose, native_bf16
 
 SHARE = 0.8
 """Of the free memory, what trials may take: the rest is for what was not counted."""
 OWN = 600_000_000
 """Bytes of a process before it trains: torch's libraries, or a GPU's context; and data."""
+UNKNOWN = 8_000_000_000
+"""Bytes of memory of a machine that does not say, as one with Windows."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Machine:
 def machine_of(job: Job) -> Machine:
     """Where the job would train. Raises SettingError for a device that is not there."""
     device = choose(job.settings.engine, switches=False).device
-    host = os.uname().nodename
+    host = socket.gethostname()
     if device.type == "cpu":
         return Machine(device, 0, cores(), free_memory(), host)
     gpus = torch.cuda.device_count() if device.index is None else 1
@@ -80,6 +83,8 @@ def _available(root: Path) -> int | None:
 
 
 def _physical() -> int:
+    if not hasattr(os, "sysconf"):
+        return UNKNOWN
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -1,5 +1,6 @@
 """A trial's scores, and the record that is kept of it."""
 
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,16 +12,14 @@ from energan.evaluation.evaluate import evaluate
 from energan.evaluation.results import Result
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
-from energan.sweep.claiming import machine_name
-from energan.sweep.folder import Record
-from energan.sweep.setup import Setup
+from energan.sweep.store import Record, TrialOptions
 from energan.sweep.trials import Trial
 from energan.version import __version__
 
 ENDS = ("finished", "stopped", "diverged")
 
 
-def record_of(trial: Trial, run: RunFolder, setup: Setup, attempts: int) -> Record:
+def record_of(trial: Trial, run: RunFolder, options: TrialOptions, attempts: int) -> Record:
     """The record of a trial that was trained to its end, or diverged; scored now.
 
     Raises EnerganError if it cannot be scored as asked.
@@ -30,7 +29,7 @@ def record_of(trial: Trial, run: RunFolder, setup: Setup, attempts: int) -> Reco
     start = next(e for e in reversed(events) if e["event"] == "start")
     members = len(start.get("cohort") or [0])
     record = {
-        **about(trial, setup, attempts),
+        **about(trial, options, attempts),
         "steps": last["step"],
         "seconds": round(seconds_of(events) / members, 3),
         "cohort": members,
@@ -42,30 +41,30 @@ def record_of(trial: Trial, run: RunFolder, setup: Setup, attempts: int) -> Reco
     if last["event"] == "diverged":
         return {**record, "state": "diverged", "reason": last["reason"]}
     began = time.perf_counter()
-    record |= _scores(Run(run.path), setup)
+    record |= _scores(Run(run.path), options)
     return {**record, "scoring_seconds": round(time.perf_counter() - began, 3)}
 
 
-def failed(trial: Trial, setup: Setup, attempts: int, reason: str) -> Record:
+def failed(trial: Trial, options: TrialOptions, attempts: int, reason: str) -> Record:
     """The record of a trial that could not be trained or scored."""
-    return {**about(trial, setup, attempts), "state": "failed", "reason": reason}
+    return {**about(trial, options, attempts), "state": "failed", "reason": reason}
 
 
-def about(trial: Trial, setup: Setup, attempts: int) -> Record:
+def about(trial: Trial, options: TrialOptions, attempts: int) -> Record:
     """What every record says."""
     job = trial.job
     return {
         "id": trial.id,
-        "sweep": setup.sweep,
+        "sweep": options.sweep,
         "state": "done",
         "reason": None,
         "recipe": job.recipe,
         "model": job.model,
         "seed": job.settings.seed,
         "values": trial.values,
-        "metric": setup.metrics[0],
+        "metric": options.metrics[0],
         "scores": {},
-        "host": machine_name(),
+        "host": socket.gethostname(),
         "attempts": attempts,
         "energan": __version__,
         "torch": str(torch.__version__),
@@ -85,15 +84,15 @@ def seconds_of(events: Sequence[dict[str, Any]]) -> float:
     return total + (last - begun if begun is not None and last is not None else 0.0)
 
 
-def _scores(run: Run, setup: Setup) -> dict[str, Any]:
+def _scores(run: Run, options: TrialOptions) -> dict[str, Any]:
     """The wanted scores by name, and what they depend on."""
     results: list[Result] = []
     found: dict[str, Any] = {"weights": run.weights, "samples": None, "extractor": None}
-    of_samples = [name for name in setup.metrics if name not in classification.MEASURES]
-    if len(of_samples) < len(setup.metrics):
+    of_samples = [name for name in options.metrics if name not in classification.MEASURES]
+    if len(of_samples) < len(options.metrics):
         results += classification.evaluate_classification(run).results
     if of_samples:
-        made = evaluate(run, metrics=of_samples, samples=setup.samples)
+        made = evaluate(run, metrics=of_samples, samples=options.samples)
         results += made.results
         found |= {"samples": made.record["samples"], "extractor": made.record["extractor"]}
     found["scores"] = {

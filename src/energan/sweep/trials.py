@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from energan.data import open_data
 from energan.data.settings import DataSettings
 from energan.experiment.settings import Job, rebuilt
 from energan.sweep.grid import Sweep, Values
 from energan.training.settings import TrainingSettings
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,30 @@ def trial_id(job: Job, fingerprint: str) -> str:
         return known
     text = json.dumps([known, besides], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def packages_of(
+    trials: Sequence[Trial],
+    shape: Callable[[Trial], str],
+    fit: Callable[[Sequence[Trial]], int],
+) -> list[list[Trial]]:
+    """All trials in packages, each of which trains as one program, in the order of their first.
+
+    shape: equal for trials that may train together. fit: how many of a group of one shape do; a
+    group of more is split into as few even parts as there can be.
+    """
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(shape(trial), []).append(trial)
+    place = {trial.id: i for i, trial in enumerate(trials)}
+    found = [part for group in groups.values() for part in split(group, fit(group))]
+    return sorted(found, key=lambda package: place[package[0].id])
+
+
+def split(members: Sequence[Item], most: int) -> list[list[Item]]:
+    """As few parts of at most so many as there can be, all of a size or one less: 24 by 20 are
+    12 and 12."""
+    parts = -(-len(members) // max(1, most))
+    size, more = divmod(len(members), max(1, parts))
+    ends = [(i + 1) * size + min(i + 1, more) for i in range(parts)]
+    return [list(members[a:b]) for a, b in zip([0, *ends], ends, strict=False)]

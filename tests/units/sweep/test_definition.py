@@ -15,7 +15,7 @@ from energan.evaluation.evaluate import parse_metrics
 from energan.experiment.settings import load
 from energan.sweep import SWEEPS
 from energan.sweep.definition import find
-from energan.sweep.suiting import ranking, suited
+from energan.sweep.validation import ranking, suited
 from support.helpers import small_data
 
 WHOLE: dict[str, Any] = {

@@ -1,0 +1,249 @@
+"""What trains with what, in how many processes, and how long it takes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
+from statistics import median
+from typing import Any, Literal
+
+from energan.core import Domain, SettingError
+from energan.data import open_data
+from energan.data.settings import DataSettings
+from energan.experiment.build import cohort_key
+from energan.io.text import duration, plural, size_text
+from energan.sweep.flops import Cost, Costs
+from energan.sweep.machine import Machine, checkpoint_bytes, machine_of, member_bytes
+from energan.sweep.timing import StepTimes, Timer, points_of, time_step, timed
+from energan.sweep.trials import Trial, packages_of
+
+Together = Literal["auto", "cohort", "apart"]
+Shard = tuple[int, int]
+"""(k, n): of n shards the k-th, from 1."""
+DomainOf = Callable[[DataSettings], Domain]
+Say = Callable[[str], object]
+Records = Sequence[Mapping[str, Any]]
+SCORING = 10.0
+"""Seconds to score a trial, where no record tells: a guess."""
+SPEED, SHORTEST = 2e10, 0.005
+"""Operations a second of a process, and seconds of the smallest step, where nothing is measured."""
+
+
+@dataclass(frozen=True)
+class TrialCost:
+    """What is known of a trial before it runs.
+
+    shape: equal for those that may train together. work: operations of a step. bytes: of memory as
+    a member; beside: more of them, once for a package.
+    """
+
+    shape: str
+    work: float
+    bytes: int
+    beside: int
+
+
+class CostModel:
+    """Trial -> what is known of it. Data is opened once; trials of one shape are counted once."""
+
+    def __init__(self, machine: Machine, costs: Costs, domain: DomainOf) -> None:
+        self.machine, self.costs, self.domain = machine, costs, domain
+        self._of_shape: dict[str, Cost] = {}
+        self._known: dict[str, TrialCost] = {}
+
+    def __call__(self, trial: Trial) -> TrialCost:
+        if trial.id not in self._known:
+            job = trial.job
+            domain = self.domain(job.settings.data)
+            shape = cohort_key(job, domain)
+            cost = self._of_shape.get(shape) or self.costs.of(job, domain)
+            self._of_shape[shape] = cost
+            self._known[trial.id] = TrialCost(
+                shape, cost.work(job), member_bytes(job, cost, self.machine.device),
+                checkpoint_bytes(job, cost),
+            )  # fmt: skip
+        return self._known[trial.id]
+
+    def work(self, trial: Trial) -> float:
+        return self(trial).work
+
+    def bytes(self, package: Sequence[Trial]) -> int:
+        """Of memory, of all members together."""
+        known = [self(trial) for trial in package]
+        return sum(one.bytes for one in known) + max(one.beside for one in known)
+
+    def fitting(self, group: Sequence[Trial], room: int) -> int:
+        """How many of a group of one shape memory holds; 1 at least."""
+        known = [self(trial) for trial in group]
+        beside, each = max(one.beside for one in known), max(one.bytes for one in known)
+        return max(1, (room - beside) // max(1, each))
+
+
+@dataclass
+class SweepPlan:
+    """asked: its trials, done or not. packages: of those to do, in that order. processes, with
+    `threads` each. seconds: of each trial to do, its share of a cohort. total_seconds: until all
+    are done. facts: (what, how much) of what the estimate rests on."""
+
+    packages: list[list[Trial]]
+    processes: int
+    threads: int
+    seconds: dict[str, float]
+    total_seconds: float
+    asked: list[Trial]
+    machine: Machine
+    facts: list[tuple[str, str]]
+    notes: list[str] = field(default_factory=list)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(what, how much), to be printed."""
+        asked, to_do = len(self.asked), len(self.seconds)
+        threads = plural(self.threads, "thread")
+        where = f"{self.machine.device} of {self.machine.host}"
+        total, all_of = duration(self.total_seconds), duration(sum(self.seconds.values()))
+        return [
+            (
+                "trials",
+                f"{asked} asked for, {asked - to_do} done, {to_do} to do",
+            ),
+            ("together", self._together()),
+            ("processes", f"{self.processes} with {threads} each, on {where}"),
+            *self.facts,
+            ("time left", f"{total}; all trials {all_of}"),
+            *(("note", note) for note in self.notes),
+        ]
+
+    def text(self) -> str:
+        wide = max(len(what) for what, _ in self.rows())
+        return "\n".join(f"{what:{wide}}  {said}" for what, said in self.rows())
+
+    def _together(self) -> str:
+        sizes = Counter(len(package) for package in self.packages)
+        alone = sizes.pop(1, 0)
+        parts = [f"{plural(n, 'cohort')} of {m}" for m, n in sorted(sizes.items(), reverse=True)]
+        return ", ".join(parts + ([f"{alone} alone"] if alone else [])) or "none"
+
+
+def plan(
+    trials: Iterable[Trial],
+    done: set[str],
+    *,
+    processes: int | None = None,
+    threads: int | None = None,
+    together: Together = "auto",
+    shard: Shard | None = None,
+    records: Records = (),
+    say: Say = lambda text: None,
+    domain: DomainOf | None = None,
+    machine: Machine | None = None,
+    timer: Timer = time_step,
+    measure: bool = True,
+    costs: Costs | None = None,
+) -> SweepPlan:
+    """How to work on the trials that are not done.
+
+    processes, threads: as asked for; chosen if not. together: auto is cohort on a GPU, where trials
+    of one shape go together, as many as memory holds, and apart on a CPU. shard: every n-th package
+    from the k-th; packages are then made of all trials, done or not, so that all shards see the
+    same. records: of trials of this sweep, whose times count where they come from this machine.
+    domain: of data, if not by opening it; machine, timer: if not this one, measured. measure:
+    whether to, which takes a while; without it, and without records, times are guessed. costs: what
+    is counted already.
+
+    Raises SettingError for networks that cannot be built, DataError for data that cannot be opened.
+    """
+    asked = list({trial.id: trial for trial in trials}.values())
+    if not asked:
+        raise SettingError("there are no trials to plan: name values for each axis")
+    machine, notes = machine or machine_of(asked[0].job), list[str]()
+    know = CostModel(machine, costs or Costs(), domain or _Domains())
+    wanted = asked if shard else [trial for trial in asked if trial.id not in done]
+    if processes is None and wanted:
+        most, _ = machine.layout(len(wanted), None, threads)
+        processes = _fitting(machine, max(know.bytes([t]) for t in wanted), most, notes)
+    processes, threads = machine.layout(len(wanted), processes, threads)
+
+    if together == "auto":
+        together = "cohort" if machine.gpus else "apart"
+    k, n = shard or (1, 1)
+    busy = -(-len(wanted) // (processes * n))  # more in one would leave a process without work
+
+    def fit(group: Sequence[Trial]) -> int:
+        return 1 if together == "apart" else min(know.fitting(group, machine.room(processes)), busy)
+
+    packages = packages_of(wanted, lambda trial: know(trial).shape, fit)[k - 1 :: n]
+    if shard:
+        asked = [trial for package in packages for trial in package]
+        packages = [left for p in packages if (left := [t for t in p if t.id not in done])]
+    found = SweepPlan(packages, processes, threads, {}, 0.0, asked, machine, [], notes)
+    _estimate(found, know, records, timer if measure else None, say)
+    return found
+
+
+def _estimate(
+    plan: SweepPlan, know: CostModel, records: Records, timer: Timer | None, say: Say,
+) -> None:  # fmt: skip
+    """Add the plan's times, and what they rest on."""
+    machine, left = plan.machine, [trial for package in plan.packages for trial in package]
+    here = [r for r in records if r.get("state") == "done" and r.get("host") == machine.host]
+    threads = plan.threads if machine.device.type == "cpu" else None
+    points = points_of(here, plan.asked, know.work, machine.device.type, threads)
+    measured = timed(left, know.work, points, plan.threads, timer, say) if timer else []
+    scored = [float(r["scoring_seconds"]) for r in here if r.get("scoring_seconds")]
+    scoring = median(scored or [SCORING])
+    plan.facts += [("shapes", f"{len({know(trial).shape for trial in left})}")]
+    plan.facts += [
+        ("measured", f"{seconds:.3g} s a step, {work / 1e9:.2g} GFLOP")
+        for work, seconds in sorted(measured)
+    ]
+    if points:
+        plan.facts.append(("from records", f"steps of {plural(len(points), 'trial')} done here"))
+    plan.facts.append(("scoring", f"{duration(scoring)} a trial"))
+    if left:
+        largest, room = max(map(know.bytes, plan.packages)), machine.room(plan.processes)
+        plan.facts.append(
+            ("memory", f"{size_text(largest)} at most, of {size_text(room)} for each process")
+        )
+    points += measured
+    if left and not points:
+        plan.notes.append(f"nothing is measured: {SPEED:.0e} operations a second are guessed")
+    if not scored:
+        plan.notes.append(f"{SCORING:.0f} s to score a trial is a guess, until one is done here")
+    step = StepTimes(points or [(SPEED * seconds, seconds) for seconds in (SHORTEST, 1.0)])
+    times = []
+    for package in plan.packages:
+        steps = max(trial.job.settings.training.steps for trial in package)
+        seconds = steps * step(sum(map(know.work, package))) + len(package) * scoring
+        times.append(seconds)
+        plan.seconds |= {trial.id: seconds / len(package) for trial in package}
+    plan.total_seconds = makespan(times, plan.processes)
+
+
+class _Domains:
+    """Of data, each opened once."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Domain] = {}
+
+    def __call__(self, settings: DataSettings) -> Domain:
+        key = settings.model_dump_json()
+        if key not in self.known:
+            self.known[key] = open_data(settings).domain
+        return self.known[key]
+
+
+def _fitting(machine: Machine, largest: int, processes: int, notes: list[str]) -> int:
+    """No more processes than can hold the largest trial at once."""
+    fits = max((n for n in range(1, processes + 1) if machine.room(n) >= largest), default=1)
+    if fits < processes:
+        notes.append(f"{fits} processes of {processes}: memory holds no more of the largest trial")
+    return fits
+
+
+def makespan(seconds: Iterable[float], processes: int) -> float:
+    """Until all is done, if each process takes the next in order as soon as it is free."""
+    free = [0.0] * processes
+    heapify(free)
+    for length in seconds:
+        heapreplace(free, free[0] + length)
+    return max(free)
