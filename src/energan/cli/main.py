@@ -1,4 +1,7 @@
-"""The command line. A command imports only what it needs, and torch only where it must."""
+"""The command line: finds the command, and turns errors into a sentence and an exit code.
+
+A command is imported when it is called, so that those without networks load no torch.
+"""
 
 import os
 import sys
@@ -58,12 +61,12 @@ def main(argv: list[str] | None = None) -> int:
     name = args[0]
     try:
         if name not in COMMANDS:
-            raise EnerganError(f"no command {name!r}; {_near(name, COMMANDS)}")
+            raise EnerganError(f"no command {name!r}; {_suggestion(name, COMMANDS)}")
         return int(getattr(import_module(f"energan.cli.{name}"), name)(args[1:]))
     except EnerganError as error:
         if debug:
             raise
-        if _speaks(error):
+        if _reports(error):
             print(f"energan: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
@@ -101,24 +104,24 @@ def run() -> NoReturn:
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()
-    _part()
+    _ended_together()
     os._exit(code)
 
 
-def _speaks(error: EnerganError) -> bool:
-    """Whether this process tells of it: among several the first does, for all that end with it."""
+def _reports(error: EnerganError) -> bool:
+    """Whether this process prints it: of several ranks the first does, for all that end with it."""
     if os.environ.get("RANK", "0") == "0":
         return True
-    return not (isinstance(error, OtherRankError | DivergenceError) or _part())
+    return not (isinstance(error, OtherRankError | DivergenceError) or _ended_together())
 
 
-def _part() -> bool:
+def _ended_together() -> bool:
     """Wait until the other ranks end too; whether they did."""
     ranks = sys.modules.get("energan.training.distributed")  # not there: they never met
     return ranks is not None and ranks.part()
 
 
-def _near(word: str, known: Sequence[str]) -> str:
+def _suggestion(word: str, known: Sequence[str]) -> str:
     close = get_close_matches(word, known, 1)
     return f"did you mean {close[0]}?" if close else "there are " + ", ".join(known)
 
