@@ -1,6 +1,5 @@
 """Normal events, that a run is calibrated on."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -56,14 +55,4 @@ def normal_images(
     normal = (sides == NORMAL).nonzero().flatten()
     if not len(normal):
         raise DataError(f"--calibrate {source} holds no normal image: name another source")
-    return subset(judged.data, normal)
-
-
-def subset(data: DataSet, chosen: Tensor) -> DataSet:
-    """The events at `chosen`, int64 (n,), and their labels."""
-    return replace(
-        data,
-        rows=chosen if data.rows is None else data.rows[chosen],
-        labels=None if data.labels is None else data.labels[chosen],
-        attributes=None, attribute_names=None, digest=None,
-    )  # fmt: skip
+    return judged.data.subset(normal)

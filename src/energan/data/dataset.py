@@ -10,48 +10,13 @@ import torch
 from torch import Tensor
 
 from energan.core import Batch, DataError, Domain
+from energan.data.augment import PLAIN, Augment
 from energan.data.batches import Feed
 
 CHUNK, MEAN_OF = 2**24, 50_000
 """Numbers that are looked at together, and events that a mean is taken of."""
 CPU = torch.device("cpu")
 EVERY = slice(None)
-
-
-@dataclass(frozen=True)
-class Augment:
-    """What changes about an image each time training sees it.
-
-    random_crop: side of a square cut at a random place; elsewhere the middle is cut.
-    mirror: whether every other image is flipped left to right.
-    """
-
-    random_crop: int | None = None
-    mirror: bool = False
-
-    def __bool__(self) -> bool:
-        """Whether anything changes."""
-        return self.random_crop is not None or self.mirror
-
-    def __call__(self, images: Tensor, draws: Tensor | None) -> Tensor:
-        """Images (B, C, H, W) by draws (B, 3) from [0, 1); None for the middle, unflipped."""
-        if self.random_crop is not None:
-            side = self.random_crop
-            room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])
-            if draws is None:
-                up, aside = (int(r - 1) // 2 for r in room)
-                images = images[..., up : up + side, aside : aside + side]
-            else:
-                top, left = (draws[:, :2] * room).long().unbind(1)
-                windows = images.unfold(2, side, 1).unfold(3, side, 1)  # (B, C, ., ., side, side)
-                images = windows[torch.arange(len(images)), :, top, left]
-        if self.mirror and draws is not None:
-            flipped = (draws[:, 2] < 0.5).view(-1, 1, 1, 1)
-            images = torch.where(flipped.to(images.device), images.flip(-1), images)
-        return images
-
-
-PLAIN = Augment()
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +141,15 @@ class DataSet:
                 )
             condition = self.labels.index_select(0, flat).reshape(indices.shape).to(self.device)
         return Batch(x.reshape(*indices.shape, *self.domain.shape), condition)
+
+    def subset(self, chosen: Tensor) -> "DataSet":
+        """The events at `chosen`, int64 (n,), and their labels."""
+        return replace(
+            self,
+            rows=chosen if self.rows is None else self.rows[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            attributes=None, attribute_names=None, digest=None,
+        )  # fmt: skip
 
     def to(self, device: torch.device | str) -> "DataSet":
         """The same data with its batches on `device`; the domain's mean stays put.

@@ -17,7 +17,8 @@ from energan.core import (
     NothingHeldOut,
     describe,
 )
-from energan.data.dataset import Augment, DataSet
+from energan.data.augment import Augment
+from energan.data.dataset import DataSet
 from energan.data.open import SOURCES
 from energan.data.preparation import image_size, pad, prepare
 from energan.data.selection import select

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError, Domain, NoTestPart
-from energan.data.dataset import Augment, DataSet, mean_event, shape_of
+from energan.data.augment import Augment
+from energan.data.dataset import DataSet, mean_event, shape_of
 from energan.data.images.decoded import Decoded
 from energan.data.pairs import open_pairs
 from energan.data.preparation import pad, prepare, value_range
@@ -17,6 +18,7 @@ from energan.data.sources.detect import open_source
 from energan.data.sources.named import NAMED
 from energan.data.sources.splits import Split
 from energan.data.sources.tag_files import is_tag_file
+from energan.data.streaming import open_stream
 from energan.data.tagged import open_tags
 
 SOURCES: dict[str, str] = {name: found.about for name, found in NAMED.items()}
@@ -37,8 +39,6 @@ def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
     if settings.direction is not None:
         return open_pairs(settings, split)
     if settings.storage == "stream":
-        from energan.data.streaming import open_stream
-
         return open_stream(settings, split)
     source = open_source(settings, split)
     chosen = select(source, settings, split)

@@ -10,8 +10,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from energan.core import Batch, DataError, Domain, NoTestPart, describe
-from energan.data.dataset import Augment, DataSet, mean_event, rescale
+from energan.core import Batch, DataError, Domain, describe
+from energan.data.augment import Augment
+from energan.data.dataset import DataSet, mean_event, rescale
 from energan.data.images.decoded import Decoded
 from energan.data.images.decoding import Decoding, resolve_channels, size_of
 from energan.data.images.store import decode_source
@@ -21,7 +22,7 @@ from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.named import NAMED, require_folder
 from energan.data.sources.pair_files import Pairs, find_pairs
-from energan.data.sources.splits import Split
+from energan.data.sources.splits import Split, no_test_part
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
         if split == "test":
             test = find_pairs(folder, "test", name) or find_pairs(folder, "val", name)
             if test is None:
-                raise NoTestPart(f"{folder} has no test set of its own: use the held-out part")
+                raise no_test_part(folder)
             return _Opener(settings, test).opened(torch.arange(test.left.count), training=False)
         pairs = find_pairs(folder, "train", name)
         if pairs is None:

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from energan.core import Batch, DataError, Domain, place_seed
+from energan.data.augment import Augment
 from energan.data.batches import Feed
-from energan.data.dataset import Augment, DataSet, mean_event, shape_of
+from energan.data.dataset import DataSet, mean_event, shape_of
 from energan.data.images.decoding import (
     LOOKED_AT,
     Decoding,

@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan.core import Batch, DataError, Domain, NoTestPart, describe
+from energan.core import Batch, DataError, Domain, describe
 from energan.data.dataset import DataSet, mean_event
 from energan.data.settings import DataSettings
-from energan.data.sources.splits import Split, fixed_order
+from energan.data.sources.splits import Split, fixed_order, no_test_part
 from energan.data.sources.tag_files import TagFile, read_tag_file
 
 Matrix = NDArray[np.float64]
@@ -154,7 +154,7 @@ def open_tags(settings: DataSettings, split: Split = "train") -> TagSet:
     path = Path(os.path.expanduser(settings.source))
     _check(settings, path)
     if split == "test":
-        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
+        raise no_test_part(path)
     file = read_tag_file(path)
     training, kept = _split(file, settings)
     columns, told = _vocabulary(file, training)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from energan import metrics
-from energan.anomaly.normal_data import subset
 from energan.core import DataError, NothingHeldOut, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.data.inference import PredictSet, is_same_source, open_images
@@ -133,7 +132,7 @@ def open_labelled_events(
     if not len(rows):
         raise _no_events(run, judged, own)
     part = source if reference is not None and not own else judged.part
-    found = replace(subset(judged.data, rows), name=judged.data.name)
+    found = replace(judged.data.subset(rows), name=judged.data.name)
     return LabelledEvents(
         found,
         numbers[rows],

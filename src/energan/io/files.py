@@ -22,7 +22,7 @@ def aside(path: Path) -> Iterator[Path]:
     made = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield made
-        with made.open("rb") as file:
+        with made.open("r+b") as file:  # Windows flushes no file that is open for reading alone
             os.fsync(file.fileno())
         made.replace(path)
     except OSError as error:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energan.core import DataError, Domain
-from energan.data.dataset import Augment, DataSet, mean_event
+from energan.data.augment import Augment
+from energan.data.dataset import DataSet, mean_event
 
 SEEDS = st.lists(st.integers(0, 1000), min_size=1, max_size=3, unique=True)
 

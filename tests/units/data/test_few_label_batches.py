@@ -10,8 +10,9 @@ from torch import Tensor
 
 from energan.core import DataError, Domain
 from energan.data import few_label_batches as module
+from energan.data.augment import Augment
 from energan.data.batches import Feed
-from energan.data.dataset import Augment, DataSet
+from energan.data.dataset import DataSet
 from energan.data.few_label_batches import ClassFeed, LabelledFeed, choose_labelled, labelled_events
 
 LINE = 2**9

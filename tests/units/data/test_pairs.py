@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energan.core import DataError, Domain
-from energan.data.dataset import Augment, DataSet
+from energan.data.augment import Augment
+from energan.data.dataset import DataSet
 from energan.data.pairs import PairSet
 
 COUNT, SIDE = 9, 12

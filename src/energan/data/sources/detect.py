@@ -3,7 +3,7 @@
 import difflib
 from pathlib import Path
 
-from energan.core import DataError, NoTestPart, describe
+from energan.core import DataError, describe
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.arrays import read_arrays
@@ -11,10 +11,9 @@ from energan.data.sources.folders import SUFFIXES, from_files, open_image_folder
 from energan.data.sources.idx import is_idx, open_idx_file, open_idx_folder
 from energan.data.sources.mat import read_mat
 from energan.data.sources.named import NAMED, open_named
-from energan.data.sources.splits import Split
+from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.table_files import (
     HUB,
-    Table,
     find_parquet,
     open_arrow,
     open_hub,
@@ -35,13 +34,15 @@ def open_source(settings: DataSettings, split: Split) -> Source:
     Raises DataError for a source that is unknown, unreadable, empty or of no form that is known.
     """
     source = settings.source
-    if source in NAMED:
-        _check_no_labels(settings)
-        return open_named(source, settings, split)
     if source.startswith(HUB):
         _check_no_labels(settings)
-        return from_table(hub_table(settings, split), settings, split)
+        return from_table(
+            open_hub(source.removeprefix(HUB), split, settings.download), settings, split
+        )
     try:
+        if source in NAMED:
+            _check_no_labels(settings)
+            return open_named(source, settings, split)
         path = Path(source).expanduser()
         if path.is_dir():
             return _folder(path, settings, split)
@@ -58,10 +59,6 @@ def open_source(settings: DataSettings, split: Split) -> Source:
         return _file(path, settings, split)
     except (OSError, RuntimeError) as error:  # RuntimeError: a ~user that does not exist
         raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
-
-
-def hub_table(settings: DataSettings, split: Split) -> Table:
-    return open_hub(settings.source.removeprefix(HUB), split, settings.download)
 
 
 def _check_no_labels(settings: DataSettings) -> None:
@@ -90,7 +87,7 @@ def _stored(path: Path, settings: DataSettings, split: Split) -> Source | None:
     if files:
         return from_table(open_parquet(files, path.name), settings, split)
     if split == "test" and find_parquet(path, "train"):
-        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
+        raise no_test_part(path)
     tables = sorted(path.glob("*.mat"))
     if len(tables) == 1:
         return read_mat(tables[0], split)
@@ -103,7 +100,7 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Source:
     if suffix == ".mat":
         return read_mat(path, split)
     if split == "test":
-        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
+        raise no_test_part(path)
     if suffix in (".npy", ".npz"):
         return read_arrays(path)
     if suffix == ".parquet":

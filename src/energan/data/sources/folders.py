@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from energan.core import DataError, NoTestPart
+from energan.core import DataError
 from energan.data.images.checksums import content_of
 from energan.data.source import Part, Source
 from energan.data.sources.label_csv import find_labels, match_labels
-from energan.data.sources.splits import SPLITS, fixed_order, held_out
+from energan.data.sources.splits import SPLITS, fixed_order, held_out, no_test_part
 
 SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
@@ -98,7 +98,9 @@ def find_images(root: Path) -> list[Path]:
     found, seen, base = [], set(), os.path.realpath(root)
     for where, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(where)
-        if real in seen or (where != str(root) and base.startswith(f"{real}/")):  # a link back up
+        if real in seen or (
+            where != str(root) and base.startswith(f"{real}{os.sep}")
+        ):  # a link back up
             folders.clear()
             continue
         seen.add(real)
@@ -119,7 +121,7 @@ def _split(folder: Path, split: str) -> Path:
         if name in there and not others:
             return there[name]
     if split == "test":
-        raise NoTestPart(f"{folder} has no test set of its own: use the held-out part")
+        raise no_test_part(folder)
     return folder
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from energan.core import DataError, NoTestPart, describe
+from energan.core import DataError, describe
 from energan.data.source import Source
 from energan.data.sources.arrays import float_range, to_images
-from energan.data.sources.splits import Split, fixed_order
+from energan.data.sources.splits import Split, fixed_order, no_test_part
 
 Array = NDArray[Any]
 NAMES = ("images", "ff", "faces", "x", "X", "data")
@@ -45,7 +45,7 @@ def read_mat(path: Path, split: Split = "train") -> Source:
     if folds is not None and len(folds) == len(events):
         return _folded(source, np.asarray(folds)[:, 0], split)
     if split == "test":
-        raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
+        raise no_test_part(path)
     return replace(source, held_out=len(events) // 10, order=fixed_order(len(events)))
 
 

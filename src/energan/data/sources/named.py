@@ -14,7 +14,7 @@ from energan.data.source import Source
 from energan.data.sources.folders import find_images, from_files, open_image_folder
 from energan.data.sources.idx import open_idx_folder, stacked_mnist
 from energan.data.sources.mat import read_mat
-from energan.data.sources.splits import Split, fixed_order, held_out
+from energan.data.sources.splits import Split, fixed_order, held_out, no_test_part
 from energan.data.sources.table_files import find_parquet, open_parquet
 from energan.data.sources.tables import from_table
 from energan.data.sources.toys import TOYS, digits
@@ -50,7 +50,7 @@ def open_named(name: str, settings: DataSettings, split: Split) -> Source:
     found = NAMED[name]
     if found.form is None:
         if split == "test":
-            raise NoTestPart(f"{name} has no test set of its own: use the held-out part")
+            raise no_test_part(name)
         return found.open(Path(), settings, split)
     opened = found.open(require_folder(name), settings, split)
     return replace(opened, name=name)

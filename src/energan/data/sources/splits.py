@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from energan.core import NoTestPart
+
 Split = Literal["train", "test"]
 SPLITS = {
     "train": ("train", "training"),
@@ -14,6 +16,11 @@ SPLITS = {
 }
 """The names, in lower case, that folders and files of a part have."""
 MOST_HELD_OUT = 10_000
+
+
+def no_test_part(name: object) -> NoTestPart:
+    """To be raised by a source that was asked for the test part that it does not have."""
+    return NoTestPart(f"{name} has no test set of its own: use the held-out part")
 
 
 def held_out(count: int) -> int:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from energan.core import DataError, NoTestPart, describe
+from energan.core import DataError, describe
 from energan.data.settings import DataSettings
 from energan.data.sources.named import NAMED, folder_of
-from energan.data.sources.splits import Split
+from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.table_files import (
     HUB,
     Shard,
@@ -70,7 +70,7 @@ def _open_table(settings: DataSettings, split: Split) -> tuple[Table, Any]:
     if split == "test" and files:
         files = [] if one_file else find_parquet(path, "test")
         if not files:
-            raise NoTestPart(f"{path} has no test set of its own: use the held-out part")
+            raise no_test_part(path)
     if not files:
         raise DataError(
             f"{settings.source} cannot be streamed: name a Parquet file or a folder of them, or "

@@ -16,7 +16,7 @@ from typing import Any
 
 from energan.core import DataError, NoTestPart, describe
 from energan.data.images.checksums import cache_folder, content_of
-from energan.data.sources.splits import SPLITS
+from energan.data.sources.splits import SPLITS, no_test_part
 
 ROWS_A_PART = 512
 HUB = "hub:"
@@ -164,7 +164,7 @@ def pick_split(found: Any, split: str, name: str) -> Any:
     """The data set (or stream) of a split, of what may be a dictionary of them."""
     if not isinstance(found, dict):
         if split == "test":
-            raise NoTestPart(f"{name} has no test set of its own: use the held-out part")
+            raise no_test_part(name)
         return found
     wanted = SPLITS["train"] if split == "train" else ("test", *reversed(SPLITS["val"]))
     for key in (*wanted, *(found if split == "train" and len(found) == 1 else ())):

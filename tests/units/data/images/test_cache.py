@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,6 +170,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
 BUILD = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from energan.data.images import store
 from energan.data.images.decoding import Decoding
 from energan.data.sources.folders import open_image_folder
@@ -264,6 +266,6 @@ def test_too_little_room_is_said_before_anything_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_image_folder(pictures(tmp_path / "p", 20))
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     with pytest.raises(DataError, match=r"takes 0\.0 GiB.*0\.0 GiB free: set ENERGAN_CACHE"):
         store.decode_source(source, HOW, storage="cache")

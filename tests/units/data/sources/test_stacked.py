@@ -56,6 +56,15 @@ def test_three_digits_are_the_colours_and_make_the_label(folder: Path) -> None:
         assert torch.equal(part.labels, 100 * a + 10 * b + c)
 
 
+def test_all_its_parts_say_what_they_are_made_of(folder: Path) -> None:
+    train, test = (open_data(DataSettings(source="stacked-mnist"), s) for s in ("train", "test"))
+    assert train.stacked_digits
+    assert train.held_out is not None
+    assert train.held_out.stacked_digits
+    assert test.stacked_digits
+    assert not open_data(DataSettings(source="mnist")).stacked_digits
+
+
 def test_no_digit_is_in_training_and_held_out(folder: Path) -> None:
     data = opened()
     assert data.held_out is not None

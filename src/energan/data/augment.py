@@ -1,0 +1,42 @@
+"""How images change from one time that training sees them to the next."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What changes about an image each time training sees it.
+
+    random_crop: side of a square cut at a random place; elsewhere the middle is cut.
+    mirror: whether every other image is flipped left to right.
+    """
+
+    random_crop: int | None = None
+    mirror: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether anything changes."""
+        return self.random_crop is not None or self.mirror
+
+    def __call__(self, images: Tensor, draws: Tensor | None) -> Tensor:
+        """Images (B, C, H, W) by draws (B, 3) from [0, 1); None for the middle, unflipped."""
+        if self.random_crop is not None:
+            side = self.random_crop
+            room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])
+            if draws is None:
+                up, aside = (int(r - 1) // 2 for r in room)
+                images = images[..., up : up + side, aside : aside + side]
+            else:
+                top, left = (draws[:, :2] * room).long().unbind(1)
+                windows = images.unfold(2, side, 1).unfold(3, side, 1)  # (B, C, ., ., side, side)
+                images = windows[torch.arange(len(images)), :, top, left]
+        if self.mirror and draws is not None:
+            flipped = (draws[:, 2] < 0.5).view(-1, 1, 1, 1)
+            images = torch.where(flipped.to(images.device), images.flip(-1), images)
+        return images
+
+
+PLAIN = Augment()
