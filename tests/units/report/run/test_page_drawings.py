@@ -10,7 +10,6 @@ from energan.core import Domain
 from energan.data.dataset import DataSet
 from energan.evaluation.neighbours import nearest_events
 from energan.inference import latents
-from energan.io.text import number
 from energan.report import html
 from energan.report.html import Pen, safe_label
 from energan.report.run import facts, points
@@ -71,12 +70,6 @@ def test_points_are_drawn_in_any_number_of_dimensions(size: int, pictures: list[
     for real in (data, None):
         made = points.draw_points(run, torch.randn(200, size), real, lambda step: 1.0)
         assert [picture.name for picture in made] == pictures
-
-
-def test_numbers_are_short_and_have_a_minus() -> None:
-    assert [number(v) for v in (8.1234567, -0.5, 12345.6, 3.0, None, "inf", 1e-7)] == [
-        "8.123", "−0.5000", "12,346", "3", "–", "inf", "1.000e−07",
-    ]  # fmt: skip
 
 
 def test_breaks_do_not_count_as_time() -> None:
