@@ -12,16 +12,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from energan.core import EnerganError, SettingError, describe
-from energan.export.formats import FORMATS, Check, FileFormat, Part
+from energan.core import EnerganError, RunError, SettingError, describe
+from energan.export.formats import FORMATS, Check, Part
 from energan.export.modules import PARTS, parts_of
 from energan.inference.run import Run
+from energan.io.documents import Document, read_document
 from energan.io.files import aside, sha256_of, write_atomically
 
 TOLERANCE = 1e-4
 """Largest difference of a file's outputs from the run's, relative to the largest output."""
 MANIFEST = "export.json"
 INSTALL = "pip install 'energan[export]'"
+
+
+class _Manifest(Document):
+    """export.json: an entry for each file by its name."""
+
+    files: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -66,13 +73,13 @@ def export(
     Raises SettingError for an unknown format or part, a missing package or files in the way, and
     EnerganError if a network cannot be written that way or the file differs from the run.
     """
-    file_format = FORMATS[_known("format", format, list(FORMATS))]
-    _need(format, file_format)
-    _known("part", part, [*PARTS, "all"])
+    _check_known("format", format, list(FORMATS))
+    _check_packages(format)
+    _check_known("part", part, [*PARTS, "all"])
     folder = run.path / "export" if out is None else Path(out)
     wanted = parts_of(run) if part == "all" else [part]
-    paths = {name: folder / f"{name}.{file_format.suffix}" for name in wanted}
-    listed = _listed(folder, force)
+    paths = {name: folder / f"{name}.{FORMATS[format].suffix}" for name in wanted}
+    listed = _read_manifest(folder, force)
     there = [str(path) for path in paths.values() if path.exists()]
     if there and not force:
         raise SettingError(f"{' and '.join(there)} would be overwritten: --force, or another --out")
@@ -111,21 +118,21 @@ def _write(part: Part, format: str, path: Path) -> ExportedFile:
     return ExportedFile(path, part.name, format, size, digest, check)
 
 
-def _known(what: str, given: str, known: Sequence[str]) -> str:
+def _check_known(what: str, given: str, known: Sequence[str]) -> None:
     if given in known:
-        return given
+        return
     near = get_close_matches(given, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"use {', '.join(known[:-1])} or {known[-1]}"
     raise SettingError(f"{what} {describe(given)}: there is no such {what}; {hint}")
 
 
-def _need(format: str, file_format: FileFormat) -> None:
-    missing = [name for name in file_format.needs if find_spec(name) is None]
+def _check_packages(format: str) -> None:
+    missing = [name for name in FORMATS[format].needs if find_spec(name) is None]
     if missing:
         raise SettingError(f"{format} files need {' and '.join(missing)}: {INSTALL}")
 
 
-def _listed(folder: Path, force: bool) -> dict[str, Any]:
+def _read_manifest(folder: Path, force: bool) -> dict[str, Any]:
     """What the folder's export.json says of files that are still there."""
     if folder.exists() and not folder.is_dir():
         raise SettingError(f"--out {folder} is a file; name a folder")
@@ -133,11 +140,11 @@ def _listed(folder: Path, force: bool) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        files = json.loads(path.read_text(encoding="utf8"))["files"]
-        return {name: entry for name, entry in files.items() if (folder / name).exists()}
-    except (ValueError, LookupError, AttributeError, TypeError):
+        files = read_document(path, _Manifest).files
+    except RunError:
         if force:
             return {}
         raise SettingError(
             f"{path} is no list of exports: --force replaces it, or name another --out"
         ) from None
+    return {name: entry for name, entry in files.items() if (folder / name).exists()}
