@@ -131,6 +131,13 @@ def sliced(inputs: EvaluationInputs) -> list[Result]:
     return [with_interval("sliced_wasserstein", value, found, how, real=floor, note=note)]
 
 
+def no_variance(inputs: EvaluationInputs) -> str:
+    if min(len(inputs.samples), len(inputs.real_events)) < 2:
+        return "it needs at least two samples and two real events"
+    alike = bool((inputs.real_events[:CHECKED] == inputs.real_events[:1]).all())
+    return "it needs real events that differ" if alike else ""
+
+
 def variance(inputs: EvaluationInputs) -> list[Result]:
     fake, real = inputs.samples[:CHECKED], inputs.real_events[:CHECKED]
     resamples = min(inputs.resamples, FEW)

@@ -152,7 +152,7 @@ MEASURES: dict[str, Measure] = {
         distances.neighbourhoods, distances.too_few, needs_features=True
     ),
     "sliced_wasserstein": Measure(distances.sliced),
-    "variance_ratio": Measure(distances.variance),
+    "variance_ratio": Measure(distances.variance, distances.no_variance),
     "memorisation": Measure(distances.memorisation, distances.nothing_held_out),
     "parzen": Measure(density.parzen, density.no_parzen, density.wide_events),
     "modes": Measure(density.modes, density.no_modes),
