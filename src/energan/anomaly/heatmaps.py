@@ -91,7 +91,7 @@ def write(
         panels.append(("reconstruction", shown.reconstruction))
     pictures = {title: to_uint8(images, domain) for title, images in panels}
     end = scale_of(shown.maps)
-    figure, drawn, title = _sheet([*pictures], shown, end)
+    figure, drawn, title = _draw_panels([*pictures], shown, end)
     paths = []
     for i, name in enumerate(names):
         for axis, images in zip(drawn, pictures.values(), strict=False):
@@ -110,7 +110,7 @@ def write(
     return paths
 
 
-def _sheet(
+def _draw_panels(
     titles: Sequence[str], shown: Pictures, end: float
 ) -> tuple["Figure", list["AxesImage"], Any]:
     """A figure that is filled once for every image: its panels, the map last, and its title."""

@@ -98,7 +98,7 @@ class ClassFeed(Feed):
             [rows[labels[rows] == k] for k in range(self.classes)] for rows in self.rows
         ]
         self._each = max(1, LINE // self.classes)  # of one class in a piece of the line
-        self._line = lru_cache(maxsize=2)(self._made)
+        self._line = lru_cache(maxsize=2)(self._make_piece)
 
     def indices(self, step: int, substep: int = 0, substeps: int = 1) -> Tensor:
         """Which events that batch holds: int64 (B,), or (M, B) for M > 1 seeds."""
@@ -113,7 +113,7 @@ class ClassFeed(Feed):
         found = pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
         return found[0] if len(self.seeds) == 1 else found
 
-    def _made(self, number: int) -> Tensor:
+    def _make_piece(self, number: int) -> Tensor:
         """Piece `number` of each member's line, (M, each * K): position p is of class p mod K."""
         start = number * self._each
         lines = [

@@ -72,8 +72,8 @@ class PairSet(DataSet):
         """
         flat = indices.reshape(-1)
         assert self.sources is not None
-        targets = _stored(self, flat)
-        sources = _stored(self.sources, flat).to(targets.device)  # one may fit on a GPU alone
+        targets = _gather(self, flat)
+        sources = _gather(self.sources, flat).to(targets.device)  # one may fit on a GPU alone
         both = torch.cat([targets, sources], 1)
         if self.augment:
             both = self.augment(both, None if draws is None else draws.reshape(-1, 3))
@@ -95,7 +95,7 @@ class PairSet(DataSet):
         ).hexdigest()
 
 
-def _stored(data: DataSet, indices: Tensor) -> Tensor:
+def _gather(data: DataSet, indices: Tensor) -> Tensor:
     indices = indices.to(data.events.device)
     found = data.events.index_select(0, indices if data.rows is None else data.rows[indices])
     if data.release is not None:
@@ -127,7 +127,7 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
             test = find_pairs(folder, "test", name) or find_pairs(folder, "val", name)
             if test is None:
                 raise no_test_part(folder)
-            return _Opener(settings, test).opened(torch.arange(test.left.count), training=False)
+            return _Opener(settings, test).open(torch.arange(test.left.count), training=False)
         pairs = find_pairs(folder, "train", name)
         if pairs is None:
             raise DataError(f"{folder} holds no pairs to train on: name the folder with train/")
@@ -141,13 +141,13 @@ def _training(settings: DataSettings, pairs: Pairs, kept: Pairs | None) -> PairS
     left = pairs.left if kept is None else replace(pairs.left, held_out=0)
     chosen = select(left, settings, "train")
     opener = _Opener(settings, pairs)
-    whole = opener.opened(chosen.training, training=True)
+    whole = opener.open(chosen.training, training=True)
     domain = replace(whole.domain, mean=mean_event(whole))
     held_out = None
     if kept is not None:
-        held_out = opener.like(kept).opened(torch.arange(kept.left.count), training=False)
+        held_out = opener.like(kept).open(torch.arange(kept.left.count), training=False)
     elif len(chosen.held_out):
-        held_out = opener.opened(chosen.held_out, training=False)
+        held_out = opener.open(chosen.held_out, training=False)
     if held_out is not None:
         held_out = replace(held_out, domain=domain)
     return replace(whole, domain=domain, held_out=held_out)
@@ -173,7 +173,7 @@ class _Opener:
         """Of other pairs of the same data: their sizes and channels are those of these."""
         return _Opener(self.settings, pairs, self.how)
 
-    def opened(self, rows: Tensor, *, training: bool) -> PairSet:
+    def open(self, rows: Tensor, *, training: bool) -> PairSet:
         """The pairs at `rows`; changed from one time to the next if they are for `training`."""
         settings = self.settings
         size = self.how[0].size
@@ -191,7 +191,7 @@ class _Opener:
         rows = rows[torch.isin(rows, found[0].rows) & torch.isin(rows, found[1].rows)]
         if not len(rows):
             raise DataError(f"{self.pairs.left.name} holds no pair of which both can be read")
-        return _joined(*(self._set(rows, each, augment) for each in found))
+        return _join(*(self._set(rows, each, augment) for each in found))
 
     def _set(self, rows: Tensor, found: Decoded, augment: Augment) -> DataSet:
         """One side of the pairs at `rows`."""
@@ -213,7 +213,7 @@ class _Opener:
         return width
 
 
-def _joined(sources: DataSet, targets: DataSet) -> PairSet:
+def _join(sources: DataSet, targets: DataSet) -> PairSet:
     skipped = tuple(dict.fromkeys((*targets.skipped, *sources.skipped)))
     return PairSet(
         targets.name, targets.events,

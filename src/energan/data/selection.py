@@ -41,7 +41,7 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
     loose = None if labels is None or not bool((labels < 0).any()) else labels < 0
     if settings.classes:
         try:
-            labels, names = _renumbered(source, settings.classes)
+            labels, names = _renumber(source, settings.classes)
         except DataError as error:
             if split == "test":  # its labels may be kept secret, or be of other classes
                 raise NoTestPart(str(error)) from None
@@ -52,7 +52,7 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
     if split == "test":
         return Selection(rows, rows[:0], labels, names)
     if loose is not None and settings.held_out is None:
-        rows = _labelled_first(rows, loose)
+        rows = _put_labelled_first(rows, loose)
         kept = min(kept, int(loose[rows].sum()))
     held_out = kept if settings.held_out is None else settings.held_out
     left = len(rows) - held_out
@@ -66,16 +66,16 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
             f"{source.name} has {left} training events beside {held_out} held out: data.limit "
             f"{settings.limit} is too large"
         )
-    training = rows[:left] if loose is None else _labelled_first(rows[:left], loose)
+    training = rows[:left] if loose is None else _put_labelled_first(rows[:left], loose)
     return Selection(training[: settings.limit or left], rows[left:], labels, names)
 
 
-def _labelled_first(rows: Tensor, loose: Tensor) -> Tensor:
+def _put_labelled_first(rows: Tensor, loose: Tensor) -> Tensor:
     """The rows in their order, but those with a label before those without."""
     return torch.cat([rows[~loose[rows]], rows[loose[rows]]])
 
 
-def _renumbered(source: Source, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+def _renumber(source: Source, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     """Labels 0, 1, … of the wanted classes in the order given, -1 elsewhere."""
     if source.labels is None:
         raise DataError(f"data.classes: {source.name} has no classes; leave it unset")

@@ -48,7 +48,7 @@ def _load(path: Path) -> tuple[Array, Array | None]:
     try:
         with path.open("rb") as file:  # np.load itself leaves a torn .npz open
             loaded = np.load(file, allow_pickle=False)
-            return (loaded, None) if isinstance(loaded, np.ndarray) else _named(loaded, path)
+            return (loaded, None) if isinstance(loaded, np.ndarray) else _pick_arrays(loaded, path)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -57,7 +57,7 @@ def _load(path: Path) -> tuple[Array, Array | None]:
         ) from error
 
 
-def _named(loaded: np.lib.npyio.NpzFile, path: Path) -> tuple[Array, Array | None]:
+def _pick_arrays(loaded: np.lib.npyio.NpzFile, path: Path) -> tuple[Array, Array | None]:
     """The events and labels of a .npz."""
     labels = next((k for k in LABELS if k in loaded.files), None)
     others = [k for k in loaded.files if k != labels]

@@ -70,14 +70,14 @@ def _check_no_labels(settings: DataSettings) -> None:
 
 
 def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
-    found = _stored(path, settings, split)
+    found = _open_data_folder(path, settings, split)
     if found is None:
         return open_image_folder(path, split, labels=settings.labels)
     _check_no_labels(settings)
     return found
 
 
-def _stored(path: Path, settings: DataSettings, split: Split) -> Source | None:
+def _open_data_folder(path: Path, settings: DataSettings, split: Split) -> Source | None:
     """What a folder holds that is no folder of image files; None if it is one."""
     if any(path.glob("*-ubyte")) or any(path.glob("*-ubyte.gz")):
         return open_idx_folder(path, split)

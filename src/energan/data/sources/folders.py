@@ -57,10 +57,10 @@ def open_image_folder(
         told = match_labels(find_labels(labels, folder), folder, root, files)
         known, classes, numbers = classes, told.names, told.numbers
         if split == "test" and not bool((numbers >= 0).any()):
-            numbers = _numbered(names, classes) if known else None
+            numbers = _number(names, classes) if known else None
             classes = classes if known else None
     elif classes is not None:
-        numbers = _numbered(names, classes)
+        numbers = _number(names, classes)
     return replace(
         from_files(
             name or folder.resolve().name or str(folder), files, [n.as_posix() for n in names]
@@ -139,7 +139,7 @@ def _classes(names: Sequence[Path]) -> tuple[str, ...] | None:
     return tuple(classes) if len(classes) > 1 else None
 
 
-def _numbered(names: Sequence[Path], classes: Sequence[str]) -> Tensor:
+def _number(names: Sequence[Path], classes: Sequence[str]) -> Tensor:
     """The class of each image by its first folder, int64 (N,); -1 for a folder that is none."""
     number = {name: i for i, name in enumerate(classes)}
     return torch.tensor([number.get(name.parts[0], -1) for name in names])

@@ -43,7 +43,7 @@ def read_mat(path: Path, split: Split = "train") -> Source:
     source = Source(path.name, events, labels, low=low, high=high, class_names=names)
     folds = held.get("folds")
     if folds is not None and len(folds) == len(events):
-        return _folded(source, np.asarray(folds)[:, 0], split)
+        return _pick_fold(source, np.asarray(folds)[:, 0], split)
     if split == "test":
         raise no_test_part(path)
     return replace(source, held_out=len(events) // 10, order=fixed_order(len(events)))
@@ -123,7 +123,7 @@ def _labels(held: dict[str, Any], count: int) -> tuple[torch.Tensor | None, tupl
     return torch.from_numpy(numbers.astype(np.int64)), tuple(f"{value:g}" for value in found)
 
 
-def _folded(source: Source, marks: Array, split: Split) -> Source:
+def _pick_fold(source: Source, marks: Array, split: Split) -> Source:
     valid, test = np.flatnonzero(marks == VALID), np.flatnonzero(marks == TEST)
     training = np.flatnonzero((marks != VALID) & (marks != TEST))
     rows = test if split == "test" else np.concatenate([training, valid])

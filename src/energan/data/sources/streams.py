@@ -85,7 +85,7 @@ def _open_table(settings: DataSettings, split: Split) -> tuple[Table, Any]:
         source = datasets.load_dataset(
             "parquet", data_files=names, split="train", streaming=True, fragment_scan_options=scan
         )
-        return open_parquet(files, path.name), _undecoded(source, datasets)
+        return open_parquet(files, path.name), _keep_encoded(source, datasets)
 
 
 def _stream_hub(name: str, split: Split, download: bool) -> tuple[Table, Any]:
@@ -93,7 +93,7 @@ def _stream_hub(name: str, split: Split, download: bool) -> tuple[Table, Any]:
     with load_datasets(offline=not download and not Path(path).is_dir()) as datasets:
         try:
             found = datasets.load_dataset(path, config, streaming=True)
-            source = _undecoded(pick_split(found, split, name), datasets)
+            source = _keep_encoded(pick_split(found, split, name), datasets)
             features = source.features or source._resolve_features().features
             splits = source.info.splits or {}
             known = splits.get(str(source.split))
@@ -117,7 +117,7 @@ def _no_column(name: str) -> Any:
     raise AssertionError(f"a stream is not asked for a whole column ({name})")
 
 
-def _undecoded(source: Any, datasets: Any) -> Any:
+def _keep_encoded(source: Any, datasets: Any) -> Any:
     """The stream with images as bytes: they are decoded here, and skipped where they are torn."""
     for name, feature in (source.features or {}).items():
         if isinstance(feature, datasets.Image):

@@ -80,7 +80,7 @@ def read_tag_file(path: Path, *, tagged: bool = True) -> TagFile:
     Raises DataError, naming the file and the remedy, for one that is torn, lacks an array, or holds
     arrays that are not of the shapes and types above.
     """
-    parts = _loaded(path)
+    parts = _load(path)
     lacking = [name for name in ("features", "tags", "names") if name not in parts]
     if "features" in lacking or (tagged and lacking):
         raise DataError(
@@ -108,7 +108,7 @@ def read_tag_file(path: Path, *, tagged: bool = True) -> TagFile:
     )
 
 
-def _loaded(path: Path) -> dict[str, Array]:
+def _load(path: Path) -> dict[str, Array]:
     known = ("features", "tags", "names", "vectors", "held_out", "about")
     try:
         with path.open("rb") as file:  # np.load itself leaves a torn .npz open
