@@ -13,7 +13,7 @@ from torch import Tensor
 
 from energan.data import open_data
 from energan.data.settings import DataSettings
-from energan.experiment import build as assembly
+from energan.experiment import build
 from energan.experiment.settings import Job
 from energan.sweep import SWEEPS
 from energan.training.device import EngineSettings, choose
@@ -41,8 +41,8 @@ def shape(grid: str, layers: int) -> list[Job]:
 
 def loop_of(jobs: list[Job]) -> Loop:
     engine, seeds = choose(ENGINE, switches=False), [job.settings.seed for job in jobs]
-    built = [assembly.build(job, data().domain, job.settings.seed) for job in jobs]
-    return assembly.loop_of(built, jobs[0].settings.training, data(), engine, seeds)
+    built = [build.build(job, data().domain, job.settings.seed) for job in jobs]
+    return build.loop_of(built, jobs[0].settings.training, data(), engine, seeds)
 
 
 def run(jobs: list[Job]) -> tuple[dict[str, Tensor], list[tuple[int, dict[str, Tensor]]], Loop]:

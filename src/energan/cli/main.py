@@ -118,7 +118,7 @@ def _reports(error: EnerganError) -> bool:
 def _ended_together() -> bool:
     """Wait until the other ranks end too; whether they did."""
     ranks = sys.modules.get("energan.training.distributed")  # not there: they never met
-    return ranks is not None and ranks.part()
+    return ranks is not None and ranks.leave()
 
 
 def _suggestion(word: str, known: Sequence[str]) -> str:

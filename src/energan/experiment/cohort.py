@@ -26,7 +26,7 @@ from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed, asked_ranks
 from energan.training.loop import Hook, Loop
 from energan.training.member import Member, Members
-from energan.training.signals import stopping
+from energan.training.signals import stop_on_signals
 from energan.training.train_state import TrainState
 
 ANY_MARGIN = {"model": {"margin": 1.0}}
@@ -163,11 +163,11 @@ def train(
 def _train_one(loop: Loop, job: Job, folder: RunFolder) -> Outcome:
     """Raises DivergenceError, with the remedy, if it diverged."""
     try:
-        with stopping(loop):
+        with stop_on_signals(loop):
             loop.run()
     except DivergenceError as error:
-        raise DivergenceError(diverged(folder, job, loop.step, error)) from None
-    ended(folder, job, loop)
+        raise DivergenceError(record_divergence(folder, job, loop.step, error)) from None
+    record_end(folder, job, loop)
     return Outcome([folder], [], loop.stopping)
 
 
@@ -179,13 +179,13 @@ def _train_several(
     def left(member: Member, error: DivergenceError) -> None:
         folder = folders[member.index]
         lost.append(folder)
-        own = diverged(folder, jobs[member.index], loop.step, error)
+        own = record_divergence(folder, jobs[member.index], loop.step, error)
         say(f"{names[member.index]} diverged, the others go on: {own}")
 
     leading = Members(cohort.members, left)
     loop.hooks.append(leading)
     try:
-        with stopping(loop):
+        with stop_on_signals(loop):
             loop.run()
     except DivergenceError:
         if leading.living:
@@ -196,7 +196,7 @@ def _train_several(
             "--model.energy-optimiser.clip"
         ) from None
     for member in leading.living:
-        ended(folders[member.index], jobs[member.index], member)
+        record_end(folders[member.index], jobs[member.index], member)
     return Outcome(folders, lost, loop.stopping)
 
 
@@ -212,7 +212,7 @@ def _say_of(name: str, say: Say, text: str) -> None:
     say(f"{name}: {text}")
 
 
-def diverged(folder: RunFolder, job: Job, step: int, error: Exception) -> str:
+def record_divergence(folder: RunFolder, job: Job, step: int, error: Exception) -> str:
     """Keep that the run diverged; what the user is told, with the remedy."""
     training = job.settings.training
     folder.append("diverged", step=step, reason=str(error))
@@ -231,7 +231,7 @@ def diverged(folder: RunFolder, job: Job, step: int, error: Exception) -> str:
     return f"{error}; {intact}; {remedy}"
 
 
-def ended(folder: RunFolder, job: Job, loop: TrainState) -> None:
+def record_end(folder: RunFolder, job: Job, loop: TrainState) -> None:
     """Keep that the run has all its steps, or was told to stop."""
     draw(folder, loop)
     if loop.step >= job.settings.training.steps:

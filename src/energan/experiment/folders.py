@@ -14,7 +14,7 @@ from energan.io.run_folder import RunFolder
 from energan.training.distributed import Distributed
 
 
-def whole_path(source: str) -> str:
+def absolute_path(source: str) -> str:
     """A path from the root; a name as it is."""
     path = Path(source)
     if source in SOURCES or path.is_absolute() or not path.exists():
@@ -22,17 +22,17 @@ def whole_path(source: str) -> str:
     return str(path.resolve())
 
 
-def whole_paths(data: DataSettings) -> dict[str, Any]:
+def absolute_paths(data: DataSettings) -> dict[str, Any]:
     """The settings that name files, with paths from the root."""
-    named: dict[str, Any] = {"source": whole_path(data.source)}
+    named: dict[str, Any] = {"source": absolute_path(data.source)}
     if data.labels is not None and (folder := Path(named["source"]).expanduser()).is_dir():
         named["labels"] = str(find_labels(data.labels, folder).resolve())
     return named
 
 
-def moved(data: DataSettings, source: str) -> dict[str, Any]:
+def moved_data(data: DataSettings, source: str) -> dict[str, Any]:
     """The same for data that is elsewhere now, with the labels' file if that lay in its folder."""
-    named: dict[str, Any] = {"source": whole_path(source)}
+    named: dict[str, Any] = {"source": absolute_path(source)}
     if data.labels is not None and Path(data.labels).is_relative_to(data.source):
         named["labels"] = str(Path(named["source"]) / Path(data.labels).relative_to(data.source))
     return named

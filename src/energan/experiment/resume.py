@@ -10,7 +10,7 @@ from energan.data import DataSet
 from energan.experiment.build import job_of
 from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of
 from energan.experiment.cohort import Cohort, Outcome, check_together, cohort_of, train
-from energan.experiment.folders import locked, moved
+from energan.experiment.folders import locked, moved_data
 from energan.experiment.settings import Job, checked
 from energan.experiment.start import check_hash, hash_of, load_weights, open_first
 from energan.io import console
@@ -123,7 +123,7 @@ def _changes(
     asked = {"steps": steps, "on_divergence": on_divergence}
     changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
     if data_at is not None:
-        changes["data"] = moved(job.settings.data, str(data_at))
+        changes["data"] = moved_data(job.settings.data, str(data_at))
     return changes
 
 

@@ -74,7 +74,7 @@ class Job:
         Raises SettingError naming the setting that is unknown or out of bounds.
         """
         values = merged(self.settings.model_dump(mode="json"), changes)
-        settings = validated(type(self.settings), values)
+        settings = checked(type(self.settings), values)
         return replace(self, settings=settings, asked=merged(self.asked, changes))
 
     def scaled(self, scale: str | float) -> "Job":
@@ -97,7 +97,7 @@ class Job:
         """The same job for another model, at that model's own defaults."""
         found = models.find(name)
         rest = self.settings.model_dump(mode="json", exclude={"model"})
-        settings = validated(Settings[found.config], {**rest, "model": {}})  # type: ignore[name-defined]
+        settings = checked(Settings[found.config], {**rest, "model": {}})  # type: ignore[name-defined]
         return replace(self, model=name, settings=settings)
 
     def hash(
@@ -148,7 +148,7 @@ def load(name: str | None, model: str | None = None) -> Job:
 def _job(recipe: str, model: str, settings: dict[str, Any]) -> Job:
     found = models.find(model)
     whole = {"model": {}, **settings}
-    return Job(recipe, model, validated(Settings[found.config], whole), {})  # type: ignore[name-defined]
+    return Job(recipe, model, checked(Settings[found.config], whole), {})  # type: ignore[name-defined]
 
 
 def rebuilt(recipe: str, model: str, settings: dict[str, Any], asked: dict[str, Any]) -> Job:
@@ -179,13 +179,11 @@ def _from_file(path: Path) -> Job:
     return replace(job, origin=origin.get("path"))
 
 
-def validated(kind: type[Settings[Any]], values: dict[str, Any]) -> Settings[Any]:
-    """`values` as settings. Raises SettingError, one sentence, for the first that do not fit."""
-    return checked(kind, values)
-
-
 def checked(kind: type[SomeConfig], values: dict[str, Any]) -> SomeConfig:
-    """The same for one group of settings."""
+    """`values` as settings, of a run or of one group of them.
+
+    Raises SettingError, one sentence, for the first that do not fit.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:

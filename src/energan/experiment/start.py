@@ -19,7 +19,7 @@ from energan.experiment.cohort import (
     cohort_of,
     train,
 )
-from energan.experiment.folders import check_free, claim, endings, locked, whole_paths
+from energan.experiment.folders import absolute_paths, check_free, claim, endings, locked
 from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate
 from energan.experiment.settings import Job, load, settings_hash
 from energan.io import console
@@ -56,7 +56,7 @@ def start(
     """
     check_jobs(jobs)
     _check_different(jobs, folders)
-    asked = [job.resolved({"data": whole_paths(job.settings.data)}) for job in jobs]
+    asked = [job.resolved({"data": absolute_paths(job.settings.data)}) for job in jobs]
     engine = choose(asked[0].settings.engine)
     ranks = join(engine.device)
     ranks.first(lambda: check_free(folders or ()))

@@ -85,7 +85,9 @@ class Distributed:
                 result = work()
             except BaseException as error:
                 failure = error
-        told = self.tell((isinstance(failure, DivergenceError), str(failure)) if failure else None)
+        told = self.broadcast(
+            (isinstance(failure, DivergenceError), str(failure)) if failure else None
+        )
         if failure is not None:
             raise failure
         if told is not None:
@@ -94,10 +96,10 @@ class Distributed:
 
     def choose(self, work: Callable[[], T]) -> T:
         """What `work` gives on the first rank, on every rank: a choice that all must share."""
-        chosen = self.tell(self.first(work))
+        chosen = self.broadcast(self.first(work))
         return cast(T, chosen)
 
-    def tell(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The first rank's `value`, on every rank."""
         if self.count == 1:
             return value
@@ -149,7 +151,7 @@ def join(device: torch.device) -> Distributed:
     return Distributed(dist.get_rank(), dist.get_world_size(), side)
 
 
-def part(patience: timedelta = timedelta(seconds=10)) -> bool:
+def leave(patience: timedelta = timedelta(seconds=10)) -> bool:
     """Wait until every rank has said its last word; whether they all came within `patience`.
 
     torchrun ends the others as soon as one of them has failed.

@@ -43,7 +43,7 @@ lost if their mean age stays below this share of its median: all were started an
 
 
 @dataclass(frozen=True)
-class Sight:
+class Window:
     """What the rules see: the present figures, those before, the steps between log events.
 
     penalty: the weight l of l·(U(real)² + U(fake)²), None where the model has none.
@@ -64,7 +64,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Found:
+class BlowUp:
     """What blew up, in words with the numbers; `since`: the last step before it began."""
 
     says: str
@@ -88,11 +88,11 @@ def no_gap(penalty: float | None) -> float:
     return MOST_GAP if not penalty else min(max(1 / penalty, LEAST_GAP), MOST_GAP)
 
 
-def exploded(seen: Sight) -> Found | None:
+def exploded(window: Window) -> BlowUp | None:
     """A figure is many times as large as usual, and larger than what is no explosion anyway."""
     sizes: list[tuple[str, Size, tuple[str, ...], float, float]] = [
         ("the energy gap |U(fake) − U(real)|", gap, ("energy_fake", "energy_real"), 10,
-         no_gap(seen.penalty)),
+         no_gap(window.penalty)),
         # the level of both is nothing to the chains, and wanders where no penalty holds it
         ("the energy |U|", level, ("energy_fake", "energy_real"), 20, 200),
         ("the norm of the chains' gradient", lambda f: f["chain_gradient"], ("chain_gradient",),
@@ -101,74 +101,75 @@ def exploded(seen: Sight) -> Found | None:
          20, 1000),
     ]  # fmt: skip
     for what, size, names, times, floor in sizes:
-        if not all(name in seen.now for name in names):
+        if not all(name in window.now for name in names):
             continue
-        recent = [size(f) for _, f in seen.past[-RECENT:] if all(name in f for name in names)]
+        recent = [size(f) for _, f in window.past[-RECENT:] if all(name in f for name in names)]
         usual = median(recent) if recent else 0.0
         limit = max(times * usual, floor)
-        if size(seen.now) > limit:
-            return Found(
-                f"{what} blew up to {size(seen.now):.3g} (usual before: {usual:.3g}, limit: "
+        if size(window.now) > limit:
+            return BlowUp(
+                f"{what} blew up to {size(window.now):.3g} (usual before: {usual:.3g}, limit: "
                 f"{limit:.3g})",
-                seen.past[-1][0] if seen.past else 0,
+                window.past[-1][0] if window.past else 0,
             )
     return None
 
 
-def saturated(seen: Sight) -> Found | None:
+def saturated(window: Window) -> BlowUp | None:
     """Nearly every coordinate of the chains lies at a bound of the range, unlike the data's."""
-    last = seen.last(SATURATED_EVENTS, "chain_saturation")
+    last = window.last(SATURATED_EVENTS, "chain_saturation")
     free = [(1 - f["chain_saturation"], 1 - f["data_saturation"]) for f in last]
     if not free or not all(d > TWO_VALUED and chains < SATURATED * d for chains, d in free):
         return None
-    return Found(
+    return BlowUp(
         f"the chains are saturated: {free[-1][0]:.2%} of their coordinates lie off the bounds of "
         f"the range (of the data's: {free[-1][1]:.2%})",
-        seen.since(SATURATED_EVENTS),
+        window.since(SATURATED_EVENTS),
     )
 
 
-def stuck(seen: Sight) -> Found | None:
+def stuck(window: Window) -> BlowUp | None:
     """Hardly a move is accepted, or hardly a chain lives on from one step to the next."""
-    last = seen.last(STUCK_FOR, "chain_acceptance")
+    last = window.last(STUCK_FOR, "chain_acceptance")
     if last and all(f["chain_acceptance"] < REFUSED for f in last):
-        return Found(
-            f"the chains are stuck: {seen.now['chain_acceptance']:.2%} of their moves are accepted",
-            seen.since(STUCK_FOR),
+        return BlowUp(
+            f"the chains are stuck: {window.now['chain_acceptance']:.2%} of their moves are "
+            "accepted",
+            window.since(STUCK_FOR),
         )
-    last = seen.last(STUCK_FOR, "chain_age")
-    earlier = [f["chain_age"] for _, f in seen.past[: -STUCK_FOR + 1] if "chain_age" in f]
+    last = window.last(STUCK_FOR, "chain_age")
+    earlier = [f["chain_age"] for _, f in window.past[: -STUCK_FOR + 1] if "chain_age" in f]
     if not last or len(earlier) < RECENT:
         return None
     usual = median(earlier[-RECENT:])
     if not all(f["chain_age"] < YOUNG * usual for f in last):
         return None
-    return Found(
-        f"the buffer lost its chains: their mean age fell to {seen.now['chain_age']:.3g} steps "
+    return BlowUp(
+        f"the buffer lost its chains: their mean age fell to {window.now['chain_age']:.3g} steps "
         f"(usual before: {usual:.3g})",
-        seen.since(STUCK_FOR),
+        window.since(STUCK_FOR),
     )
 
 
-def dead(seen: Sight) -> Found | None:
+def dead(window: Window) -> BlowUp | None:
     """The energy is flat where the chains are, so that nothing but noise moves them, for long."""
-    count = max(DEAD_EVENTS, -(-DEAD_STEPS // seen.every))
-    last = seen.last(count, "chain_gradient")
-    earlier = seen.past[: len(seen.past) - count + 1]
+    count = max(DEAD_EVENTS, -(-DEAD_STEPS // window.every))
+    last = window.last(count, "chain_gradient")
+    earlier = window.past[: len(window.past) - count + 1]
     if not last or not earlier:
         return None
     usual = median(figures["chain_gradient"] for _, figures in earlier)
     if not max(f["chain_gradient"] for f in last) < DEAD * usual:
         return None
-    return Found(
+    return BlowUp(
         "the chains are dead: the norm of their gradient fell to "
-        f"{seen.now['chain_gradient']:.3g} (usual before: {usual:.3g}) for "
-        f"{count * seen.every} steps",
-        seen.since(count),
+        f"{window.now['chain_gradient']:.3g} (usual before: {usual:.3g}) for "
+        f"{count * window.every} steps",
+        window.since(count),
     )
 
 
-RULES: dict[str, Callable[[Sight], Found | None]] = {
+RULES: dict[str, Callable[[Window], BlowUp | None]] = {
     "exploded": exploded,
     "saturated": saturated,
     "stuck": stuck,
@@ -213,10 +214,10 @@ class Guard(Hook):
         if history and history[-1][0] == loop.step:
             past = history[:-1]
             for rule in RULES.values():
-                _stop_if(rule(Sight(history[-1][1], past, every, penalty)), loop.step)
+                _stop_if(rule(Window(history[-1][1], past, every, penalty)), loop.step)
         if saving:
             self.log.collect(loop.flush_figures())
-            _stop_if(exploded(Sight(_watched(self.log.latest), past, every, penalty)), loop.step)
+            _stop_if(exploded(Window(_watched(self.log.latest), past, every, penalty)), loop.step)
 
 
 def _watched(figures: Figures) -> Figures:
@@ -227,6 +228,6 @@ def _watched(figures: Figures) -> Figures:
     return {name: float(f"{figures[name]:.6g}") for name in WATCHED if name in figures}
 
 
-def _stop_if(found: Found | None, step: int) -> None:
+def _stop_if(found: BlowUp | None, step: int) -> None:
     if found is not None:
         raise BlowUpError(f"{found.says} at step {step}", found.since)

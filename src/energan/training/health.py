@@ -34,7 +34,7 @@ DRIFT_LOGITS = 5.0
 
 
 @dataclass
-class Seen:
+class Evidence:
     """What the rules read.
 
     steps: means of losses and energies; scores: figures at checkpoints. margins: the margin at each
@@ -85,10 +85,10 @@ class Seen:
 class Rule(Protocol):
     """Says what is wrong and what helps, or nothing."""
 
-    def __call__(self, seen: Seen) -> str | None: ...
+    def __call__(self, seen: Evidence) -> str | None: ...
 
 
-def d_wins(seen: Seen) -> str | None:
+def d_wins(seen: Evidence) -> str | None:
     """D tells all fakes from data, so that it learns nothing from fakes and G next to nothing."""
     last = seen.lasting(("energy_real", "energy_fake", "loss_energy"))
     if not last or seen.chains:  # how far chains may lie above data is the guard's to judge
@@ -118,7 +118,7 @@ def d_wins(seen: Seen) -> str | None:
     )
 
 
-def margin_too_small(seen: Seen) -> str | None:
+def margin_too_small(seen: Evidence) -> str | None:
     """Data itself lies beyond a constant margin, and fakes do: nothing pushes them apart."""
     last = seen.lasting(("energy_real", "energy_fake"))
     if not last or not seen.margins:
@@ -133,7 +133,7 @@ def margin_too_small(seen: Seen) -> str | None:
     )
 
 
-def collapse(seen: Seen) -> str | None:
+def collapse(seen: Evidence) -> str | None:
     """Samples hardly differ: at two checkpoints in a row, once the run has got going."""
     last = [figures for step, figures in seen.scores[-2:] if step >= SETTLED]
     if len(last) < 2 or seen.resting:
@@ -166,7 +166,7 @@ def collapse(seen: Seen) -> str | None:
     return None
 
 
-def exploding(seen: Seen) -> str | None:
+def exploding(seen: Evidence) -> str | None:
     """A loss is far larger than in the beginning, and stays so."""
     if len(seen.steps) < FIRST + GROWN:
         return None
@@ -186,7 +186,7 @@ def exploding(seen: Seen) -> str | None:
     return None
 
 
-def _special(seen: Seen) -> str:
+def _special(seen: Evidence) -> str:
     """What else helps against a loss that explodes, of this kind of model."""
     if seen.chains:
         return "a larger --model.energy-l2"
@@ -195,7 +195,7 @@ def _special(seen: Seen) -> str:
     return "a smaller --model.margin" if seen.margins else "an objective with a margin"
 
 
-def drift(seen: Seen) -> str | None:
+def drift(seen: Evidence) -> str | None:
     """Held-out data lies far above training data in energy, at two checkpoints in a row."""
     last = [figures for _, figures in seen.scores[-2:]]
     if len(last) < 2 or any("train_energy" not in f or "held_out_energy" not in f for f in last):
@@ -235,14 +235,14 @@ class Health(Hook):
 
     def __init__(self, folder: RunFolder, say: Callable[[str], None]) -> None:
         self.folder, self.say = folder, say
-        self.seen = Seen()
+        self.seen = Evidence()
         self._told: set[str] = set()
         self._loop: TrainState | None = None
 
     def start(self, loop: TrainState) -> None:
         """Read what the run logged before a resume: it goes on as if it had not stopped."""
         self._loop = loop
-        self.seen = Seen(nonnegative=loop.energy.nonnegative)
+        self.seen = Evidence(nonnegative=loop.energy.nonnegative)
         events = self.folder.read()
         self._told = {e.get("kind", "") for e in events if e["event"] == "health"}
         for e in (e for e in events if e["event"] in ("step", "score")):

@@ -10,7 +10,7 @@ from energan.training.loop import Loop
 
 
 @contextmanager
-def stopping(loop: Loop) -> Iterator[None]:
+def stop_on_signals(loop: Loop) -> Iterator[None]:
     """Within it, SIGINT and SIGTERM let the loop finish its step; a second one is as usual."""
     if threading.current_thread() is not threading.main_thread():
         yield

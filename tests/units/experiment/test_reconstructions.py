@@ -5,7 +5,7 @@ import torch
 from energan.core import Randomness, attach
 from energan.energies.ladder import LadderEnergy
 from energan.energies.logit import Logit
-from energan.experiment.callbacks.reconstructions import IN_A_ROW, denoises, restored, rows
+from energan.experiment.callbacks.reconstructions import IN_A_ROW, denoises, reconstruct_noisy, rows
 from energan.nets.dense import Chain, Dense
 from energan.nets.ladder import Ladder
 
@@ -29,7 +29,7 @@ def test_the_event_is_shown_as_the_network_saw_it() -> None:
     energy, x = ladder(), torch.rand(20, *SHAPE)
     draws = Randomness([0])
     attach(energy, draws.at("here"))
-    seen, made = restored(energy, x)
+    seen, made = reconstruct_noisy(energy, x)
     assert made is not None
     attach(energy, draws.at("here"))
     scored = energy(x, stream="real")
@@ -42,7 +42,7 @@ def test_the_event_is_shown_as_the_network_saw_it() -> None:
 def test_looking_changes_nothing() -> None:
     energy, x = ladder(), torch.rand(20, *SHAPE)
     before = {name: value.clone() for name, value in energy.state_dict().items()}
-    restored(energy, x)
+    reconstruct_noisy(energy, x)
     assert all(torch.equal(value, before[name]) for name, value in energy.state_dict().items())
     assert not any(layer._forward_hooks for layer in energy.modules())
     assert energy.training

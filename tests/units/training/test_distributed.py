@@ -72,7 +72,7 @@ def test_the_firsts_work_is_done_once_and_its_failure_ends_all(tmp_path: Path) -
 
         done = ranks.first(lambda: ranks.rank)
         assert done == (0 if ranks.writes else None)
-        assert ranks.tell("mine" if ranks.writes else "not told") == "mine"
+        assert ranks.broadcast("mine" if ranks.writes else "not told") == "mine"
         with pytest.raises(SettingError if ranks.writes else OtherRankError, match="no such"):
             ranks.first(lambda: fail(SettingError("no such thing")))
         with pytest.raises(DivergenceError):

@@ -9,9 +9,9 @@ import pytest
 
 from energan.core import BlowUpError, DivergenceError
 from energan.io.run_folder import RunFolder
-from energan.training import divergence as guard
+from energan.training import divergence
 from energan.training.distributed import ALONE
-from energan.training.divergence import Guard, Sight
+from energan.training.divergence import Guard, Window
 from energan.training.hooks import Log
 from energan.training.loop import Loop
 
@@ -63,15 +63,15 @@ WILD: dict[str, list[Row]] = {
 }  # fmt: skip
 
 
-def sights(figures: list[dict[str, float]], penalty: float | None, every: int) -> Iterator[Sight]:
+def windows(figures: list[dict[str, float]], penalty: float | None, every: int) -> Iterator[Window]:
     events = [(every * i, f) for i, f in enumerate(figures, 1)]
     for i, (_, now) in enumerate(events):
-        yield Sight(now, events[:i], every, penalty)
+        yield Window(now, events[:i], every, penalty)
 
 
 def found(figures: list[dict[str, float]], penalty: float | None = None, every: int = 100) -> str:
-    for seen in sights(figures, penalty, every):
-        for name, rule in guard.RULES.items():
+    for seen in windows(figures, penalty, every):
+        for name, rule in divergence.RULES.items():
             if rule(seen):
                 return name
     return ""
@@ -112,7 +112,7 @@ def test_whatever_explodes_is_named_with_its_numbers(grows: str, words: str, sta
     names = ("energy_fake", "energy_real") if grows == "both" else (grows,)
     for i in range(12):
         figures.append(figures[-1] | {n: abs(start) * 10.0**i for n in names})
-    told = [f for seen in sights(figures, 1.0, 100) if (f := guard.exploded(seen))]
+    told = [f for seen in windows(figures, 1.0, 100) if (f := divergence.exploded(seen))]
     assert words in told[0].says
     assert told[0].since % 100 == 0
     assert "limit" in told[0].says
@@ -136,20 +136,20 @@ def test_saturation_is_told_by_what_the_data_has(chains: float, data: float, sic
     figures += figures[-1:]
     assert found(figures) == ("saturated" if sick else "")
     if sick:
-        *_, last = sights(figures, None, 100)
-        assert (seen := guard.saturated(last))
+        *_, last = windows(figures, None, 100)
+        assert (seen := divergence.saturated(last))
         assert seen.since == 500  # the last sound event
 
 
 @pytest.mark.parametrize("every", [10, 100])
 def test_chains_are_dead_once_their_gradient_is_gone_for_long(every: int) -> None:
-    count = max(guard.DEAD_EVENTS, guard.DEAD_STEPS // every)
+    count = max(divergence.DEAD_EVENTS, divergence.DEAD_STEPS // every)
     figures = rows([(-0.1, 0.1, 1, 0.1)] * 30 + [(0, 0, 1, 1e-5)] * (count - 1))
     assert not found(figures, every=every)
     assert found(figures + figures[-1:], every=every) == "dead"
     assert not found(figures + rows([(0, 0, 1, 0.01)]), every=every)
-    *_, last = sights(figures + figures[-1:], None, every)
-    assert (seen := guard.dead(last))
+    *_, last = windows(figures + figures[-1:], None, every)
+    assert (seen := divergence.dead(last))
     assert seen.since == 30 * every
 
 
@@ -188,7 +188,7 @@ def tell(log: Log, hook: Guard, loop: Any, step: int, figures: dict[str, float])
     hook.step(loop)
 
 
-SANE = dict.fromkeys(guard.WATCHED[:4], 1 / 3)
+SANE = dict.fromkeys(divergence.WATCHED[:4], 1 / 3)
 MAD = SANE | {"energy_fake": 1e4}
 
 
@@ -243,12 +243,12 @@ def test_a_loop_that_is_stopped_between_log_events_leaves_no_trace(tmp_path: Pat
     tell(log, hook, loop, 100, SANE)
     log.tell("step", 130, SANE)
     _, again, _ = watched(tmp_path)
-    assert again.history == hook.history == [(100, guard._watched(SANE))]
+    assert again.history == hook.history == [(100, divergence._watched(SANE))]
 
 
 def test_figures_that_are_missing_stop_nothing() -> None:
     # chains of data without bounds, steps without a look at the gradients, and the like
-    for missing in set(guard.WATCHED) - {"chain_gradient", "data_saturation"}:
+    for missing in set(divergence.WATCHED) - {"chain_gradient", "data_saturation"}:
         figures = rows([(-0.1, 0.1, 1, 0.1, 0.4, 0.8)] * 30)
         for f in figures:
             f.pop(missing, None)

@@ -11,7 +11,7 @@ from energan import models
 from energan.core import DivergenceError, Optimiser
 from energan.io.run_folder import RunFolder
 from energan.training import health
-from energan.training.health import LASTING, Health, Seen
+from energan.training.health import LASTING, Evidence, Health
 from energan.training.loop import Loop
 
 Log = dict[str, float]
@@ -20,8 +20,8 @@ Log = dict[str, float]
 def seen(
     steps: list[Log] | None = None, scores: list[Log] | None = None, margin: float | None = None,
     every: int = 100, nonnegative: bool | None = None,
-) -> Seen:  # fmt: skip
-    made = Seen(nonnegative=margin is not None if nonnegative is None else nonnegative)
+) -> Evidence:  # fmt: skip
+    made = Evidence(nonnegative=margin is not None if nonnegative is None else nonnegative)
     for i, figures in enumerate(steps or [], 1):
         made.steps.append((every * i, figures))
         if margin is not None:
@@ -181,7 +181,7 @@ def test_what_a_rollback_undid_is_forgotten() -> None:
         (SICK["m = 0.2"][1], "ebgan"),
     ],
 )
-def test_the_settings_named_exist_in_the_model_at_hand(figures: Seen, model: str) -> None:
+def test_the_settings_named_exist_in_the_model_at_hand(figures: Evidence, model: str) -> None:
     config: Any = models.find(model).config
     said = " ".join(told for rule in health.RULES.values() if (told := rule(figures)))
     named = re.findall(r"--model\.([\w-]+)(?:\.([\w-]+))?", said)
@@ -203,7 +203,7 @@ def test_a_margin_that_vanishes_and_a_generator_that_rests_are_no_alarm() -> Non
     falling.margins = [16.0 * max(0, 1 - i / 25) for i in range(55)]
     falling.scores = [(1000 * i, score(0.9, 0.8, variance=0.05)) for i in range(5)]
     for upto in range(1, 56):
-        part = Seen(falling.steps[:upto], [], falling.margins[:upto], nonnegative=True)
+        part = Evidence(falling.steps[:upto], [], falling.margins[:upto], nonnegative=True)
         assert not [kind for kind, rule in health.RULES.items() if rule(part)]
     assert health.collapse(falling) is None  # what could be done?
     ladder = seen([labelled(None)] * 40, [score(0.9, 0.8)] * 4, nonnegative=True)

@@ -7,7 +7,7 @@ from functools import partial
 from energan.core import Domain, SettingError
 from energan.data import DataSet
 from energan.experiment.callbacks.held_out import no_errors
-from energan.experiment.callbacks.landscapes import Landscapes, mapped
+from energan.experiment.callbacks.landscapes import Landscapes, has_landscape
 from energan.experiment.callbacks.reconstructions import Reconstructions, denoises
 from energan.experiment.callbacks.samples import SampleGrids
 from energan.experiment.callbacks.scores import CheckpointMetric, Score
@@ -72,7 +72,7 @@ def hooks_of(
     if denoises(loop.energy) and data.domain.condition_shape is None:
         shown.append(Reconstructions(folder, output.sample_every, data))
         hooks.append(shown[-1])
-    if mapped(data.domain):
+    if has_landscape(data.domain):
         hooks.append(Landscapes(folder, output.sample_every, data))
     if training.guard:
         guard = Guard(log, output.checkpoint_every)

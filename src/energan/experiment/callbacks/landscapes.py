@@ -136,7 +136,7 @@ def _places(across: Tensor, up: Tensor) -> Tensor:
 # --- in training ----------------------------------------------------------------------------------
 
 
-def mapped(domain: Domain) -> bool:
+def has_landscape(domain: Domain) -> bool:
     """Whether events are points in the plane, with an energy of their own."""
     return domain.shape == (2,) and domain.condition_shape is None
 

@@ -27,7 +27,7 @@ def denoises(energy: nn.Module) -> bool:
     return any(isinstance(layer, GaussianNoise) for layer in energy.modules())
 
 
-def restored(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor | None]:
+def reconstruct_noisy(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Events x (B, *event) as the network sees them in training, and its reconstructions.
 
     None of an energy without a reconstruction. The noise is that of the energy's Randomness.
@@ -71,7 +71,7 @@ class Reconstructions(Periodic):
         energy: Any = loop.averaged()["energy"]
         loop.context("reconstructions")  # where the noise is drawn from
         x = self.x.to(loop.engine.device, loop.engine.dtype)
-        seen, made = restored(energy, x)
+        seen, made = reconstruct_noisy(energy, x)
         if made is None:
             return
         if not bool(made.isfinite().all()):

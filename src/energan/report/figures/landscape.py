@@ -35,7 +35,7 @@ SIZE, NARROWEST, WIDEST = 4.8, 0.7, 1.4
 def open_plane(path: Path, options: FigureOptions) -> Run:
     """The run of points in the plane. Raises SettingError if it is of something else."""
     run = Run(path, checkpoint=options.checkpoint, weights=options.weights)
-    if landscapes.mapped(run.domain):
+    if landscapes.has_landscape(run.domain):
         return run
     shape = run.domain.shape
     if run.given:
