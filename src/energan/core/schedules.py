@@ -188,14 +188,14 @@ def scaled_settings(settings: BaseModel, factor: Fraction) -> dict[str, Any]:
     return changes
 
 
-def unfinished(settings: BaseModel, steps: int, prefix: str = "") -> list[str]:
+def unfinished_settings(settings: BaseModel, steps: int, prefix: str = "") -> list[str]:
     """What of the settings would still change after that many steps, each by its name and value:
     "model.margin linear(16, 0, 60000)"."""
     found: list[str] = []
     for name, info in type(settings).model_fields.items():
         value, path = getattr(settings, name), f"{prefix}{name}"
         if isinstance(value, BaseModel):
-            found += unfinished(value, steps, f"{path}.")
+            found += unfinished_settings(value, steps, f"{path}.")
         elif any(isinstance(mark, Scalable) and mark.end(value) > steps for mark in info.metadata):
             found.append(f"{path} {value}")
     return found

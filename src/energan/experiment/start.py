@@ -7,7 +7,7 @@ from typing import Any
 
 from energan import recipes
 from energan.core import CheckpointError, RunError, SettingError, describe
-from energan.core.schedules import unfinished
+from energan.core.schedules import unfinished_settings
 from energan.data import DataSet, open_data
 from energan.data.few_label_batches import labelled_events
 from energan.experiment.callbacks import MakeCheckpointMetric, Say, checkpoint_metric_of
@@ -255,10 +255,10 @@ def _about_skipped(data: DataSet) -> str:
 def _about_schedules(job: Job) -> str:
     """What the model's schedules would still change when the run ends, but as the recipe has it."""
     steps = job.settings.training.steps
-    found = unfinished(job.settings.model, steps, "model.")
+    found = unfinished_settings(job.settings.model, steps, "model.")
     if job.recipe in recipes.RECIPES:
         own = load(job.recipe).settings
-        known = unfinished(own.model, own.training.steps, "model.")
+        known = unfinished_settings(own.model, own.training.steps, "model.")
         found = [what for what in found if what not in known]
     if not found:
         return ""

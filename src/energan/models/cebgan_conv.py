@@ -27,4 +27,6 @@ def build(config: Config, domain: Domain) -> Model:
     classes = classes_of(domain, "cebgan_conv")
     check_output(config.output, domain)
     widths = config.generator_widths(event)
-    return ebgan_conv.against(conv_sampler(config, event, classes), widths, config, event, classes)
+    return ebgan_conv.build_against(
+        conv_sampler(config, event, classes), widths, config, event, classes
+    )

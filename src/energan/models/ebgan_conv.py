@@ -79,10 +79,10 @@ def build(config: Config, domain: Domain) -> Model:
     event = image_shape(domain, "ebgan_conv")
     check_output(config.output, domain)
     widths = config.generator_widths(event)
-    return against(conv_sampler(config, event), widths, config, event)
+    return build_against(conv_sampler(config, event), widths, config, event)
 
 
-def against(
+def build_against(
     sampler: Generator,
     widths: tuple[int, ...],
     config: Config,

@@ -17,7 +17,7 @@ from energan.core.schedules import (
     parse,
     scaled_schedule,
     scaled_settings,
-    unfinished,
+    unfinished_settings,
 )
 from energan.experiment.settings import load
 from energan.recipes import RECIPES
@@ -176,10 +176,10 @@ def test_the_step_from_which_a_schedule_stays(written, end):
 
 def test_what_the_steps_end_before_is_named():
     job = load("ebgan-ln-mnist-100")
-    assert unfinished(job.settings.model, job.settings.training.steps) == []
+    assert unfinished_settings(job.settings.model, job.settings.training.steps) == []
     shorter = job.scaled("1/7").settings
-    assert unfinished(shorter.model, shorter.training.steps) == []
-    assert unfinished(job.settings.model, 30_000, "model.") == [
+    assert unfinished_settings(shorter.model, shorter.training.steps) == []
+    assert unfinished_settings(job.settings.model, 30_000, "model.") == [
         "model.margin linear(16, 0, 60000)",
         "model.until 60000",
         "model.energy_optimiser.lr linear(0.0005, 0, 60000, 120000)",
