@@ -456,3 +456,21 @@ def test_arrays_of_the_users(tmp_path: Path) -> None:
     words = ["--data", tmp_path / "p.npy", "--steps", "5", "--out", out, *SMALL]
     assert run("train", "ebgan-ring", *words) == 0
     assert energan.load(out).energy(torch.from_numpy(points[:4])).shape == (4,)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["recipes"], ["runs", "RUNS"], ["sweep"], ["sweep", "--help"], ["data"],
+     ["train", "ebgan-digits", "--steps", "2", "--threads", "1", "--out", "RUNS/r"]],
+)  # fmt: skip
+def test_commands_run_where_there_is_no_fcntl(words: list[str], tmp_path: Path) -> None:
+    """Windows has none."""
+    code = (
+        "import sys; sys.modules['fcntl'] = None; "
+        "from energan.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = [word.replace("RUNS", str(tmp_path)) for word in words]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
