@@ -22,7 +22,7 @@ TICKS = 8
 """Size of the axes' numbers, in points."""
 
 
-def survey(
+def compute_landscape(
     run: Run,
     corners: tuple[Tensor, Tensor],
     samples: Tensor,

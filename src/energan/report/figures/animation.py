@@ -68,7 +68,7 @@ def _of_checkpoints(path: Path, options: FigureOptions, source: str | None) -> l
     data = landscape.open_data_of(landscape.open_plane(path, options), source)
     steps = [checkpoint.step_of(p) for p in checkpoint.listed(RunFolder(path).checkpoints)]
     runs = (Run(path, checkpoint=step, weights=options.weights) for step in steps)
-    return [landscape.take(run, data, options.seed) for run in runs]
+    return [landscape.landscape_of(run, data, options.seed) for run in runs]
 
 
 def save(shown: Sequence[Landscape], name: str, out: Path) -> Path:

@@ -65,7 +65,7 @@ def open_data_of(run: Run, source: str | None = None) -> DataSet:
     return found
 
 
-def take(
+def landscape_of(
     run: Run,
     data: DataSet,
     seed: int = 0,
@@ -78,7 +78,7 @@ def take(
         samples = run.sample(landscapes.SHOWN, seed=seed)
     except SettingError:  # the model makes none
         samples = torch.empty(0, 2)
-    return energy_map.survey(
+    return energy_map.compute_landscape(
         run, landscapes.box(real), samples, real[: landscapes.SHOWN], side, arrows
     )
 
@@ -105,7 +105,7 @@ def smooth(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 def draw_landscape(run: Run, data: DataSet, seed: int = 0, with_density: bool = False) -> Drawing:
     """One checkpoint at full resolution; with exp(−U)/Z and the density of the data beside it."""
-    land = take(run, data, seed, SIDE, ARROWS)
+    land = landscape_of(run, data, seed, SIDE, ARROWS)
     figure, axes = new_sheet(land, 3 if with_density else 1)
     filled = energy_map.draw_map(axes[0], land, energy_map.energy_range([land]))
     energy_map.draw_arrows(axes[0], land)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from energan.core import RunError, SettingError
 from energan.core.schedules import parse
@@ -30,6 +31,9 @@ from energan.report.figures.options import (
     system_name,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 ACROSS = 3
 """Panels in a row of figure 4; the paper has three."""
 STRIP, NAME = 16, 18
@@ -54,10 +58,8 @@ def draw_samples(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     figure = new_figure(across * (width + GAP) + GAP, down * (height + under) + GAP)
     for i, run in enumerate(runs):
         left, top = GAP + i % across * (width + GAP), GAP + i // across * (height + under)
-        real = None if pictures.is_image(run.domain) else open_data(run.job.settings.data)
-        x = run.sample(count if real is None or options.n else POINTS, seed=options.seed)
         axes = add_axes(figure, left, top, width, height)
-        draw_panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
+        _draw_samples(axes, run, count, columns, options)
         middle, end = left + width / 2, top + height + 0.05
         add_text(figure, f"{panel_letter(i)} {system_name(run)}", middle, end, fontsize=TITLE)
         add_text(figure, "\n".join(told[i]), middle, end + 0.24, fontsize=SMALL, color="0.35")
@@ -126,16 +128,24 @@ def draw_seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     figure = new_figure(across * step + GAP, -(-len(runs) // across) * row + GAP)
     for i, run in enumerate(runs):
         left, top = GAP + i % across * step, i // across * row
-        real = None if image else open_data(run.job.settings.data)
-        x = run.sample(count if real is None or options.n else POINTS, seed=options.seed)
         add_text(figure, f"seed {_seed(run)}", left + (step - GAP) / 2, top + 0.1, fontsize=TEXT)
         axes = add_axes(figure, left + (step - GAP - width) / 2, top + 0.32, width, height)
-        draw_panel(axes, x, run.domain, columns, None if real is None else real.raw(slice(POINTS)))
+        _draw_samples(axes, run, count, columns, options)
     told = ", ".join(str(_seed(run)) for run in runs)
     says = f"{count} unpicked samples of {system_name(first)} for each of the seeds {told}"
     return Drawing(
         figure, f"{says} (draws of seed {options.seed})", _seed_notes(runs) + _warnings(runs)
     )
+
+
+def _draw_samples(axes: "Axes", run: Run, count: int, columns: int, options: FigureOptions) -> None:
+    """So many images; of points more, before as many of the data, unless a number was asked for."""
+    if pictures.is_image(run.domain):
+        draw_panel(axes, run.sample(count, seed=options.seed), run.domain, columns)
+        return
+    real = open_data(run.job.settings.data).raw(slice(POINTS))
+    x = run.sample(count if options.n else POINTS, seed=options.seed)
+    draw_panel(axes, x, run.domain, columns, real)
 
 
 def _seed(run: Run) -> int:

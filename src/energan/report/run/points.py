@@ -61,7 +61,7 @@ def _map(
 ) -> Picture:
     """Contours of U, and arrows of −∇U, over the box of the data, or of the samples."""
     shown = torch.empty(0, 2) if real is None else real[: landscapes.SHOWN]
-    land = energy_map.survey(run, corners, torch.empty(0, 2), shown, SIDE)
+    land = energy_map.compute_landscape(run, corners, torch.empty(0, 2), shown, SIDE)
 
     def draw(axes: Any, pen: Pen) -> None:
         filled = energy_map.draw_map(axes, land, energy_map.energy_range([land]))

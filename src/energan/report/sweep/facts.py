@@ -93,18 +93,21 @@ def reasons(one: SweepRecords) -> list[tuple[str, str, int, list[str]]]:
 
 def times(one: SweepRecords) -> Facts:
     """Seconds a trial, what was spent, what the whole grid takes at the mean of those that ran."""
+    on_cpu = _all(one, "device") in ("cpu", None)
+    unit = "core hours" if on_cpu else "device hours"
     spent = [
-        (float(r["seconds"]), float(r.get("scoring_seconds", 0.0)), int(r.get("threads", 1)))
+        (
+            float(r["seconds"]),
+            float(r.get("scoring_seconds", 0.0)),
+            int(r.get("threads", 1)) if on_cpu else 1,
+        )
         for r in one.records
         if isinstance(r.get("seconds"), (int, float)) and r["state"] != "failed"
     ]
     if not spent:
         return []
     each = [(train + score) for train, score, _ in spent]
-    hours = [(train + score) * threads / 3600 for train, score, threads in spent]
-    unit = "core hours" if _all(one, "device") in ("cpu", None) else "device hours"
-    if unit == "device hours":
-        hours = [seconds / 3600 for seconds in each]
+    hours = [(train + score) * cores / 3600 for train, score, cores in spent]
     rows = [
         ("A trial", f"{elapsed(mean(t for t, _, _ in spent))} of training, "
                     f"{elapsed(mean(s for _, s, _ in spent))} of scoring, on average; "
@@ -119,9 +122,7 @@ def times(one: SweepRecords) -> Facts:
         rows.append(("The whole grid", _projected(one, hours, unit, mean(hours))))
     full = recipe_steps(one)
     if full and steps and one.count and max(steps) < full:
-        long = mean((t * full / max(steps) + s) * h / 3600 for t, s, h in spent) * one.count
-        if unit == "device hours":
-            long = mean((t * full / max(steps) + s) / 3600 for t, s, _ in spent) * one.count
+        long = mean((t * full / max(steps) + s) * n / 3600 for t, s, n in spent) * one.count
         rows.append(
             (f"At the recipe's {full:,} steps", f"about {number(long)} {unit}, training drawn out "
              "in proportion")
