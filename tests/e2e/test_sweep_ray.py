@@ -21,7 +21,7 @@ import pytest
 import energan
 from energan.errors import SettingError
 from energan.io.run_folder import RunFolder
-from energan.sweep.executors.cluster import connected
+from energan.sweep.executors.ray import connected
 from energan.sweep.store import SweepFolder
 
 pytestmark = [

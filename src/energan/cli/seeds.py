@@ -16,7 +16,8 @@ from energan.experiment.cohort import check_together, jobs_of, loop_of_seeds
 from energan.experiment.folders import check_free, claim, seed_endings, seed_folders
 from energan.experiment.settings import Job
 from energan.experiment.start import start
-from energan.sweep.executors.processes import Pool, Work
+from energan.sweep.executors import Pool, Work
+from energan.sweep.executors.local import run_process
 from energan.training.device import EngineSettings, choose
 from energan.training.distributed import asked_ranks
 
@@ -132,9 +133,8 @@ def run_processes(
     def work_of(folder: Path, name: str, words: Sequence[str]) -> Work:
         async def work(place: int) -> None:
             variables = {"OMP_NUM_THREADS": str(threads)}
-            code = await pool.process(
-                ["energan", *words], variables, name=name if at_once > 1 else None
-            )
+            spoken = name if at_once > 1 else None
+            code = await run_process(pool, place, ["energan", *words], variables, name=spoken)
             codes[folder] = code
             pool.open = pool.open and code in (0, 3)  # 3: it diverged, the others go on
 

@@ -7,76 +7,22 @@ from heapq import heapify, heapreplace
 from statistics import median
 from typing import Any, Literal
 
-from energan.core import Domain, SettingError
-from energan.data import open_data
-from energan.data.settings import DataSettings
-from energan.experiment.build import cohort_key
+from energan.core import SettingError
 from energan.io.text import duration, plural, size_text
-from energan.sweep.flops import Cost, Costs
-from energan.sweep.machine import Machine, checkpoint_bytes, machine_of, member_bytes
+from energan.sweep.costs import CostModel, DomainOf
+from energan.sweep.machine import Machine, machine_of
 from energan.sweep.timing import StepTimes, Timer, points_of, time_step, timed
 from energan.sweep.trials import Trial, packages_of
 
 Together = Literal["auto", "cohort", "apart"]
 Shard = tuple[int, int]
 """(k, n): of n shards the k-th, from 1."""
-DomainOf = Callable[[DataSettings], Domain]
 Say = Callable[[str], object]
 Records = Sequence[Mapping[str, Any]]
 SCORING = 10.0
 """Seconds to score a trial, where no record tells: a guess."""
 SPEED, SHORTEST = 2e10, 0.005
 """Operations a second of a process, and seconds of the smallest step, where nothing is measured."""
-
-
-@dataclass(frozen=True)
-class TrialCost:
-    """What is known of a trial before it runs.
-
-    shape: equal for those that may train together. work: operations of a step. bytes: of memory as
-    a member; beside: more of them, once for a package.
-    """
-
-    shape: str
-    work: float
-    bytes: int
-    beside: int
-
-
-class CostModel:
-    """Trial -> what is known of it. Data is opened once; trials of one shape are counted once."""
-
-    def __init__(self, machine: Machine, costs: Costs, domain: DomainOf) -> None:
-        self.machine, self.costs, self.domain = machine, costs, domain
-        self._of_shape: dict[str, Cost] = {}
-        self._known: dict[str, TrialCost] = {}
-
-    def __call__(self, trial: Trial) -> TrialCost:
-        if trial.id not in self._known:
-            job = trial.job
-            domain = self.domain(job.settings.data)
-            shape = cohort_key(job, domain)
-            cost = self._of_shape.get(shape) or self.costs.of(job, domain)
-            self._of_shape[shape] = cost
-            self._known[trial.id] = TrialCost(
-                shape, cost.work(job), member_bytes(job, cost, self.machine.device),
-                checkpoint_bytes(job, cost),
-            )  # fmt: skip
-        return self._known[trial.id]
-
-    def work(self, trial: Trial) -> float:
-        return self(trial).work
-
-    def bytes(self, package: Sequence[Trial]) -> int:
-        """Of memory, of all members together."""
-        known = [self(trial) for trial in package]
-        return sum(one.bytes for one in known) + max(one.beside for one in known)
-
-    def fitting(self, group: Sequence[Trial], room: int) -> int:
-        """How many of a group of one shape memory holds; 1 at least."""
-        known = [self(trial) for trial in group]
-        beside, each = max(one.beside for one in known), max(one.bytes for one in known)
-        return max(1, (room - beside) // max(1, each))
 
 
 @dataclass
@@ -138,7 +84,6 @@ def plan(
     machine: Machine | None = None,
     timer: Timer = time_step,
     measure: bool = True,
-    costs: Costs | None = None,
 ) -> SweepPlan:
     """How to work on the trials that are not done.
 
@@ -147,8 +92,7 @@ def plan(
     from the k-th; packages are then made of all trials, done or not, so that all shards see the
     same. records: of trials of this sweep, whose times count where they come from this machine.
     domain: of data, if not by opening it; machine, timer: if not this one, measured. measure:
-    whether to, which takes a while; without it, and without records, times are guessed. costs: what
-    is counted already.
+    whether to, which takes a while; without it, and without records, times are guessed.
 
     Raises SettingError for networks that cannot be built, DataError for data that cannot be opened.
     """
@@ -156,7 +100,7 @@ def plan(
     if not asked:
         raise SettingError("there are no trials to plan: name values for each axis")
     machine, notes = machine or machine_of(asked[0].job), list[str]()
-    know = CostModel(machine, costs or Costs(), domain or _Domains())
+    know = CostModel(machine.device, domain)
     wanted = asked if shard else [trial for trial in asked if trial.id not in done]
     if processes is None and wanted:
         most, _ = machine.layout(len(wanted), None, threads)
@@ -171,7 +115,7 @@ def plan(
     def fit(group: Sequence[Trial]) -> int:
         return 1 if together == "apart" else min(know.fitting(group, machine.room(processes)), busy)
 
-    packages = packages_of(wanted, lambda trial: know(trial).shape, fit)[k - 1 :: n]
+    packages = packages_of(wanted, know.shape, fit)[k - 1 :: n]
     if shard:
         asked = [trial for package in packages for trial in package]
         packages = [left for p in packages if (left := [t for t in p if t.id not in done])]
@@ -191,7 +135,7 @@ def _estimate(
     measured = timed(left, know.work, points, plan.threads, timer, say) if timer else []
     scored = [float(r["scoring_seconds"]) for r in here if r.get("scoring_seconds")]
     scoring = median(scored or [SCORING])
-    plan.facts += [("shapes", f"{len({know(trial).shape for trial in left})}")]
+    plan.facts += [("shapes", f"{len({know.shape(trial) for trial in left})}")]
     plan.facts += [
         ("measured", f"{seconds:.3g} s a step, {work / 1e9:.2g} GFLOP")
         for work, seconds in sorted(measured)
@@ -217,19 +161,6 @@ def _estimate(
         times.append(seconds)
         plan.seconds |= {trial.id: seconds / len(package) for trial in package}
     plan.total_seconds = makespan(times, plan.processes)
-
-
-class _Domains:
-    """Of data, each opened once."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, Domain] = {}
-
-    def __call__(self, settings: DataSettings) -> Domain:
-        key = settings.model_dump_json()
-        if key not in self.known:
-            self.known[key] = open_data(settings).domain
-        return self.known[key]
 
 
 def _fitting(machine: Machine, largest: int, processes: int, notes: list[str]) -> int:

@@ -5,7 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import Field
+
 from energan.errors import RunError
+from energan.io.documents import Document, as_document, read_json
 from energan.io.files import write_atomically
 from energan.sweep.grid import Sweep, Values
 from energan.sweep.store import SweepFolder
@@ -13,6 +16,25 @@ from energan.version import __version__
 
 Definition = dict[str, Any]
 """What sweep.json holds."""
+
+
+class Example(Document):
+    id: str
+    values: dict[str, Any]
+
+
+class SweepDefinition(Document):
+    """What of sweep.json the commands rely on."""
+
+    name: str
+    recipe: str
+    axes: dict[str, list[Any]]
+    trials: list[str]
+    metrics: list[str] = Field(default_factory=list)
+    samples: int | None = None
+    count: int | None = None
+    words: str = ""
+    example: Example | None = None
 
 
 @dataclass(frozen=True)
@@ -33,16 +55,11 @@ class SweepRequest:
 
 def read(folder: SweepFolder) -> Definition | None:
     """A folder's sweep.json, None if there is none. Raises RunError if it is damaged."""
-    try:
-        found = json.loads(folder.definition.read_text(encoding="utf8"))
-    except (FileNotFoundError, NotADirectoryError):
+    if not folder.definition.exists():
         return None
-    except (ValueError, OSError) as error:
-        raise RunError(
-            f"{folder.definition} cannot be read ({error}); remove it, and ask for the sweep again"
-        ) from None
-    if not isinstance(found, dict) or not found.keys() >= {"name", "recipe", "axes", "trials"}:
-        raise RunError(f"{folder.definition} is not a sweep's; name another folder (--out)")
+    remedy = "remove it, and ask for the sweep again"
+    found: Definition = read_json(folder.definition, remedy=remedy)
+    as_document(found, SweepDefinition, folder.definition, remedy=remedy)
     return found
 
 

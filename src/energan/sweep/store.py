@@ -18,14 +18,41 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from energan.errors import RunError
+from energan.io.documents import Document, as_document, read_json
 from energan.io.files import locked, write_atomically
 from energan.io.run_folder import RunFolder
 
 Record = dict[str, Any]
 """A trial's record: id, state ("done", "diverged" or "failed"), reason, values, scores, times."""
+Number = float | None
 Keep = Literal["best", "all", "none"]
 SAMPLES = 10_000
+
+
+class Score(Document):
+    value: Number = None
+    low: Number = None
+    high: Number = None
+    better: Literal["higher", "lower"] | None = None
+
+
+class TrialRecord(Document):
+    """What of a record the commands rely on."""
+
+    id: str
+    state: Literal["done", "diverged", "failed"] = "done"
+    reason: str | None = None
+    values: dict[str, Any] = Field(default_factory=dict)
+    metric: str | None = None
+    scores: dict[str, Score] = Field(default_factory=dict)
+    steps: int | None = None
+    seconds: Number = None
+    scoring_seconds: Number = None
+    cohort: int | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,17 +148,14 @@ class SweepFolder:
         return {p.stem for p in self.results.iterdir() if _is_record(p)}
 
     def read(self, trial: str) -> Record | None:
-        """A trial's record; None if it has none."""
-        try:
-            record = json.loads((self.results / f"{trial}.json").read_text(encoding="utf8"))
-        except FileNotFoundError:
+        """A trial's record; None if it has none. Raises RunError if it is damaged."""
+        path = self.results / f"{trial}.json"
+        if not path.exists():
             return None
-        except ValueError as error:
-            raise RunError(
-                f"{self.results / trial}.json cannot be read ({error}); remove it, and the trial "
-                "runs again"
-            ) from None
-        return record if isinstance(record, dict) else None
+        remedy = "remove it, and the trial runs again"
+        record: Record = read_json(path, remedy=remedy)
+        as_document(record, TrialRecord, path, remedy=remedy)
+        return record
 
     def records(self, trials: Iterable[str] | None = None) -> list[Record]:
         """The records there are, of these trials or of all, in the order of their ids."""

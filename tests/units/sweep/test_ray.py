@@ -1,5 +1,6 @@
 """What the executor on Ray does as tasks end in every way; Ray itself is in the e2e tests."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from energan.errors import RunError
 from energan.experiment.settings import load
 from energan.sweep.executors import DEATHS, ray
-from energan.sweep.executors.ray import DiedError
+from energan.sweep.executors.ray import AHEAD, DiedError
 from energan.sweep.store import SweepFolder, TrialOptions
 from energan.sweep.trials import Trial
 
@@ -51,7 +52,7 @@ class Pretended:
         self.sent: list[list[str]] = []
         self.cancelled: list[int] = []
         self.asked: dict[str, Any] = {}
-        self.most = 0
+        self.most, self.pending, self.last = 0, set[int](), time.monotonic()
 
     def remote(self, **asked: Any) -> Any:
         self.asked = asked
@@ -62,13 +63,19 @@ class Pretended:
 
     def send(self, cwd: str, log: str, words: Sequence[str]) -> int:
         self.sent.append(list(words[2:]))
+        self.pending.add(len(self.sent) - 1)
+        self.most = max(self.most, len(self.pending))
         return len(self.sent) - 1
 
-    def wait(self, refs: list[int], num_returns: int, timeout: float) -> tuple[list[int], None]:
-        self.most = max(self.most, len(refs))
-        return refs[:1], None
+    def wait(self, refs: list[int], timeout: float) -> tuple[list[int], None]:
+        """One after the other is ready, a moment apart; and those that were cancelled."""
+        turn = time.monotonic() - self.last > 0.05
+        ready = [r for r in refs if r in self.cancelled or (turn and r == min(self.pending))]
+        return ready, None
 
     def get(self, ref: int) -> None:
+        self.pending.remove(ref)
+        self.last = time.monotonic()
         if ref in self.cancelled:
             raise TaskCancelledError
         if self.endings:
@@ -102,7 +109,7 @@ Sweep = Any
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """packages, endings -> folder, Ray, display; after the run, which may raise."""
-    monkeypatch.setattr(ray, "POLL", 0.0)
+    monkeypatch.setattr(ray, "POLL", 0.01)
     folder, display = SweepFolder(tmp_path / "sweep"), Silent()
     folder.make()
 
@@ -138,7 +145,11 @@ def test_ray_tries_a_task_again_whose_node_or_process_was_lost(sweep: Sweep) -> 
     assert options.threads == 2
 
 
-@pytest.mark.parametrize("error", [DiedError("so it was"), NodeDiedError("so it was")])
+class TaskDiedError(RayTaskError, DiedError):
+    """As Ray raises what a task raised."""
+
+
+@pytest.mark.parametrize("error", [TaskDiedError("so it was"), NodeDiedError("so it was")])
 def test_a_trial_that_takes_its_process_with_it_is_given_up(sweep: Sweep, error: Exception) -> None:
     folder, pretended, _ = sweep([["a"], ["b"]], [error])
     record = folder.read("a")
@@ -149,7 +160,7 @@ def test_a_trial_that_takes_its_process_with_it_is_given_up(sweep: Sweep, error:
 
 
 def test_after_a_death_the_trials_of_a_package_go_alone(sweep: Sweep) -> None:
-    folder, pretended, _ = sweep([["a", "b"]], [DiedError("so it was")])
+    folder, pretended, _ = sweep([["a", "b"]], [NodeDiedError("so it was")])
     assert sorted(pretended.sent[1:]) == [["a"], ["b"]]
     assert folder.done() == {"a", "b"}
 
@@ -163,11 +174,11 @@ def test_a_process_that_was_told_to_stop_is_no_death(sweep: Sweep) -> None:
 def test_a_node_that_cannot_work_ends_the_sweep(sweep: Sweep) -> None:
     with pytest.raises(RunError, match="a node of the Ray cluster cannot work: so it was"):
         sweep([["a"], ["b"], ["c"]], [RayTaskError("so it was")])
-    assert sweep.ray.cancelled == [1, 2]
+    assert sorted(sweep.ray.cancelled) == [1, 2]
 
 
 def test_so_many_wait_at_ray_that_an_autoscaler_sees_them(sweep: Sweep) -> None:
     folder, pretended, _ = sweep([[f"t{i}"] for i in range(20)], [])
-    assert pretended.most == 2 * 3 + 2
+    assert pretended.most == AHEAD * 3
     assert pretended.sent == [[f"t{i}"] for i in range(20)]
     assert len(folder.done()) == 20

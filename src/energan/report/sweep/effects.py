@@ -20,7 +20,8 @@ from energan.metrics.decomposition import (
 from energan.report.html import Pen, Picture, draw_figure
 from energan.report.sweep.comparison import percent, sign_of
 from energan.report.sweep.labels import axis_label, axis_value, file_name
-from energan.report.sweep.records import WORST, Record, SweepRecords, index_of
+from energan.report.sweep.records import WORST, SweepRecords, index_of
+from energan.sweep.store import Record
 
 PAIRS = 5
 """Joint effects that are told, the largest."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from energan.report.html import Pen, Picture, draw_figure
 from energan.report.sweep.comparison import sign_of
-from energan.report.sweep.records import WORST, Record, SweepRecords
+from energan.report.sweep.records import WORST, SweepRecords
+from energan.sweep.store import Record
 
 Where = Callable[[Record], bool]
 MOST_BINS = 40

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from energan.report.sweep.records import Record, SweepRecords
+from energan.report.sweep.records import SweepRecords
+from energan.sweep.store import Record
 
 
 def axis_label(axis: str) -> str:

@@ -1,6 +1,5 @@
 """What a sweep's folder tells: its definition, its records, and how a record counts as a score."""
 
-import json
 import math
 import os
 from collections import Counter
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from energan.errors import RunError
+from energan.sweep.request import read as read_definition
+from energan.sweep.store import Record, SweepFolder
 
-Record = dict[str, Any]
 WORST = {"modified_inception_score": 0.0}
 """What a diverged trial counts as, of metrics that have a worst value."""
-STATES = ("done", "diverged", "failed")
 
 
 @dataclass
@@ -121,17 +120,21 @@ def is_numeric(values: Sequence[Any]) -> bool:
 
 
 def _read(path: Path) -> SweepRecords:
-    definition, results = _json(path / "sweep.json") or {}, path / "results"
-    if not definition and not results.is_dir():
+    folder, records, unread = SweepFolder(path), list[Record](), list[str]()
+    try:
+        definition = read_definition(folder) or {}
+    except RunError:
+        definition = {}
+    if not definition and not folder.results.is_dir():
         raise RunError(f"{path} holds no sweep (no sweep.json there); `energan sweep` makes one")
-    records, unread = [], []
-    for file in sorted(results.glob("[!.]*.json")) if results.is_dir() else []:
-        record = _json(file)
-        if record and record.get("state") in STATES and "id" in record:
-            defaults: Record = {"values": {}, "scores": {}, "reason": None}
-            records.append(defaults | {k: v for k, v in record.items() if v is not None})
+    defaults: Record = {"values": {}, "scores": {}, "reason": None}
+    for trial in sorted(folder.done()):
+        try:
+            record = folder.read(trial) or {}
+        except RunError:
+            unread.append(f"{trial}.json")
         else:
-            unread.append(file.name)
+            records.append(defaults | {k: v for k, v in record.items() if v is not None})
     metric = next(iter(definition.get("metrics") or ()), None)
     if metric is None:
         metric = next((r["metric"] for r in records if r.get("metric")), None)
@@ -154,15 +157,6 @@ def _label(records: Sequence[Record]) -> str | None:
     """As the paper writes it, if all records are of one of its two models."""
     models = {record.get("model") for record in records}
     return {"gan": "GAN", "ebgan": "EBGAN"}.get(str(models.pop())) if len(models) == 1 else None
-
-
-def _json(path: Path) -> Record | None:
-    """What is in the file; None if it is not there or broken, as a record being written may be."""
-    try:
-        found = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def relative(path: Path, start: Path) -> str:

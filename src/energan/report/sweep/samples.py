@@ -14,7 +14,8 @@ from energan.report.html import DPI, Pen, Picture, draw_figure, encode_image
 from energan.report.snapshots import step_pictures
 from energan.report.sweep.comparison import sign_of
 from energan.report.sweep.labels import axis_label, axis_value, file_name, trial_label
-from energan.report.sweep.records import Record, SweepRecords, is_numeric, same, score_of
+from energan.report.sweep.records import SweepRecords, is_numeric, same, score_of
+from energan.sweep.store import Record
 
 OF_A_ROW = 16
 EMPTY = 128

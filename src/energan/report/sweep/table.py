@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energan.io.files import write_atomically
-from energan.report.sweep.records import Record, SweepRecords, relative
+from energan.report.sweep.records import SweepRecords, relative
+from energan.sweep.store import Record
 
 if TYPE_CHECKING:
     import pyarrow

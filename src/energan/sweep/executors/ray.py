@@ -3,23 +3,30 @@
 Ray itself tries a task again whose node was lost or whose process died.
 """
 
+import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from socket import gethostname
 from typing import Any
 
-from energan.errors import RunError
-from energan.sweep import executors as common
-from energan.sweep.executors import DEATHS, POLL, Display, Package
-from energan.sweep.executors.cluster import connected
+from energan.errors import RunError, SettingError
+from energan.sweep import executors
+from energan.sweep.executors import DEATHS, POLL, Display, Package, Pool
 from energan.sweep.store import SweepFolder, TrialOptions
+
+FOLDERS = ("ENERGAN_DATA", "ENERGAN_CACHE")
+"""Variables that name folders, which every node has under the same path."""
+KNOCK = 10.0
+"""Seconds that a machine may take to answer."""
+AHEAD = 4
+"""Tasks at Ray, for each that the cluster has room for: so an autoscaler sees that room lacks."""
 
 
 class DiedError(Exception):
@@ -36,76 +43,36 @@ def run(
     SIGTERM let each task save what it trains. Raises SettingError if there is no such cluster,
     RunError if one of its nodes cannot work.
     """
-    options, signals = replace(options, threads=max(1, int(cpus))), list[signal.Signals]()
-    with common.on_signals(signals.append), connected(address, cpus, gpus) as ray:
-        tasks = _Tasks(ray, folder, options, display, cpus, gpus)
-        tasks.waiting = list(reversed(packages))
-        while not (signals or tasks.fault) and (tasks.running or tasks.waiting):
-            tasks.send()
-            tasks.listen()
-        for ref in tasks.running:
-            ray.cancel(ref, recursive=False)  # a task that runs takes it as Ctrl-C
-        while tasks.running:
-            tasks.listen()
-    if tasks.fault and not signals:
-        raise RunError(f"a node of the Ray cluster cannot work: {tasks.fault}")
-    return signals[0].name if signals else None
+    options, pool = replace(options, threads=max(1, int(cpus))), Pool()
 
+    async def attempt(package: Package, place: int) -> tuple[int, str]:
+        words, log = executors.words_of(folder, package, options), folder.logs.absolute()
+        ref = task.remote(os.getcwd(), str(log / f"{package[0].id}.txt"), words)
+        # in a task that runs a cancellation is as Ctrl-C
+        with pool.ending_by(place, lambda number: ray.cancel(ref, recursive=False)):
+            while not ray.wait([ref], timeout=0)[0]:
+                if (host := folder.host(package[0].id)) is not None:
+                    display.begin([trial.id for trial in package], host)
+                await asyncio.sleep(POLL)
+        try:
+            ray.get(ref)
+        except ray.exceptions.TaskCancelledError:
+            return 0, ""
+        except ray.exceptions.RayError as error:
+            bad = (ray.exceptions.RayTaskError, ray.exceptions.RuntimeEnvSetupError)
+            if isinstance(error, bad) and not isinstance(error, DiedError):
+                raise RunError(f"a node of the Ray cluster cannot work: {_line(error)}") from None
+            return DEATHS, f" ({_line(error)})"
+        return 0, ""
 
-class _Tasks:
-    """waiting: packages to be sent, the next one last. running: those that were sent."""
-
-    def __init__(
-        self, ray: Any, folder: SweepFolder, options: TrialOptions, display: Display, cpus: float,
-        gpus: float,
-    ) -> None:  # fmt: skip
-        self.ray, self.folder, self.options, self.display = ray, folder, options, display
-        self.each = {"CPU": cpus, "GPU": gpus}
-        self.task = ray.remote(
+    with connected(address, cpus, gpus) as ray:
+        task = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_retries=DEATHS - 1, retry_exceptions=[DiedError]
         )(work)
-        self.waiting: list[Package] = []
-        self.running: dict[Any, Package] = {}
-        self.fault = ""
-
-    def send(self) -> None:
-        """Twice as many as there is room for at most: so an autoscaler sees that room lacks."""
-        there = self.ray.cluster_resources()
-        room = min(there.get(name, 0) / of for name, of in self.each.items() if of)
-        while self.waiting and len(self.running) < 2 * int(room) + 2:
-            package = self.waiting.pop()
-            words = common.words_of(self.folder, package, self.options)
-            log = self.folder.logs.absolute() / f"{package[0].id}.txt"
-            self.running[self.task.remote(os.getcwd(), str(log), words)] = package
-
-    def listen(self) -> None:
-        """Wait a moment; take note of the tasks that began and ended."""
-        time.sleep(POLL)
-        for ref in self.ray.wait(list(self.running), num_returns=len(self.running), timeout=0)[0]:
-            self._ended(self.running.pop(ref), ref)
-        for package in self.running.values():
-            if (host := self.folder.host(package[0].id)) is not None:
-                self.display.begin([trial.id for trial in package], host)
-        self.display.refresh()
-
-    def _ended(self, package: Package, ref: Any) -> None:
-        errors, died = self.ray.exceptions, ""
-        try:
-            self.ray.get(ref)
-        except errors.TaskCancelledError:
-            pass
-        except DiedError as error:
-            died = _line(error)
-        except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
-            self.fault = _line(error)
-        except errors.RayError as error:
-            died = _line(error)
-        self.display.leave([trial.id for trial in package])
-        left = common.missing(self.folder, package)
-        if died and len(package) == 1 and left:
-            common.give_up(self.folder, left[0], self.options, f" ({died})")
-        elif left:  # of those that died each alone: together they may have been too large
-            self.waiting += [[trial] for trial in left] if died else [left]
+        there, each = ray.cluster_resources(), {"CPU": cpus, "GPU": gpus}
+        room = min(there.get(name, 0) / of for name, of in each.items() if of)
+        at_once = AHEAD * max(1, int(room))
+        return executors.run_packages(pool, folder, packages, options, display, at_once, attempt)
 
 
 def work(cwd: str, log: str, words: Sequence[str]) -> None:
@@ -113,7 +80,7 @@ def work(cwd: str, log: str, words: Sequence[str]) -> None:
     with suppress(OSError):
         os.chdir(cwd)  # a relative path of data means what it means at the driver
     if not Path(log).parent.is_dir():
-        raise RunError(f"{Path(log).parent.parent} is not there on {gethostname()}")
+        raise RunError(f"{Path(log).parent.parent} is not there on {socket.gethostname()}")
     with open(log, "a") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *words], process_group=0,
@@ -125,10 +92,73 @@ def work(cwd: str, log: str, words: Sequence[str]) -> None:
     finally:
         process.terminate()
         process.wait()
-    if process.returncode not in (0, *common.STOPPED):
+    if process.returncode not in (0, *executors.STOPPED):
         raise DiedError(f"exit code {process.returncode}: see {log}")
 
 
 def _line(error: Exception) -> str:
     lines = str(getattr(error, "cause", None) or error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__
+
+
+# --- the cluster ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def connected(address: str, cpus: float, gpus: float) -> Iterator[Any]:
+    """Within it Ray is connected; gives the module.
+
+    address: "local" starts Ray on this machine, for this process; "auto" is the cluster that this
+    machine belongs to; else HOST:PORT. cpus, gpus: what each task will ask for.
+
+    Raises SettingError if Ray is not installed, nothing answers, or no node is that large.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise SettingError("--ray needs Ray: pip install 'energan[ray]'") from None
+    terminates = signal.getsignal(signal.SIGTERM)
+    try:
+        _join(ray, address, gpus)
+        with suppress(ValueError):  # not the main thread, which alone minds signals
+            signal.signal(signal.SIGTERM, terminates)  # Ray took it
+        _check_size(ray, address, cpus, gpus)
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _join(ray: Any, address: str, gpus: float) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use on the web
+    variables = {name: os.path.abspath(os.environ[name]) for name in FOLDERS if name in os.environ}
+    if not gpus:  # Ray leaves all of them to tasks that asked for none
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    # nothing goes through the store of objects; Ray's default is a third of the memory
+    small = {"include_dashboard": False, "object_store_memory": 100 << 20}
+    try:
+        if ":" in address:  # Ray would try for minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={"env_vars": variables},
+            **(small if address == "local" else {}),
+        )
+    except (OSError, ValueError, OverflowError, RuntimeError) as error:
+        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise SettingError(
+            f"--ray {address}: no Ray cluster is there ({said.rstrip('.')}); give the HOST:PORT "
+            "that `ray start --head` printed, auto on one of its machines, or local"
+        ) from None
+
+
+def _check_size(ray: Any, address: str, cpus: float, gpus: float) -> None:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(n.get("CPU", 0) >= cpus and n.get("GPU", 0) >= gpus for n in nodes):
+        there = ", ".join(f"{n.get('CPU', 0):g} and {n.get('GPU', 0):g}" for n in nodes)
+        raise SettingError(
+            f"--ray {address}: no node has {cpus:g} CPUs and {gpus:g} GPUs for a trial (there are "
+            f"{there}); ask for less with --cpus and --gpus, or start a larger node"
+        )

@@ -1,0 +1,38 @@
+"""How much of the machine's memory a process may use."""
+
+import os
+from pathlib import Path
+
+UNKNOWN = 8_000_000_000
+"""Bytes of memory of a machine that does not say, as one with Windows."""
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes that this machine, or its container, still has."""
+    found = [_physical()] if (told := _available(root)) is None else [told]
+    group = root / "sys/fs/cgroup"
+    for most, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            found.append(int((group / most).read_text()) - int((group / used).read_text()))
+        except (OSError, ValueError):  # no such limit, or "max"
+            continue
+    return max(0, min(found))
+
+
+def _available(root: Path) -> int | None:
+    try:
+        for line in (root / "proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    return None
+
+
+def _physical() -> int:
+    if not hasattr(os, "sysconf"):
+        return UNKNOWN
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
