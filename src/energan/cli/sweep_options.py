@@ -3,7 +3,10 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from energan.cli.options import take_option
 from energan.cli.settings_options import ALIASES, parse_with_settings
@@ -18,16 +21,57 @@ from energan.sweep.sampling import sample
 from energan.sweep.trials import Trial, trials_of
 
 
+@dataclass(kw_only=True)
+class OwnOptions:
+    """Train and score the trials of a sweep that are missing in its folder. Stop it at any
+    time and give the same command again."""
+
+    out: Path | None = None
+    """the sweep's folder; sweeps/NAME if not given"""
+    sample: int | None = None
+    """so many of the trials, chosen to cover all values evenly; more of them later begin with
+    these; all if not given"""
+    sample_seed: int = 0
+    """of that choice"""
+    scale: str | None = None
+    """multiply every count of training steps, schedules included, by this number or fraction,
+    as 1/12; --steps N does so to get N steps"""
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
+    """print the plan, with an estimate of the time from a short measurement, and stop"""
+    retry_failed: tyro.conf.FlagCreatePairsOff[bool] = False
+    """do again what failed or diverged"""
+    processes: int | None = None
+    """how many work side by side on this machine; --threads N is of each"""
+    together: Literal["auto", "cohort", "apart"] = "auto"
+    """whether trials of the same shapes train as one program; auto: on a GPU"""
+    metrics: tuple[str, ...] = ()
+    """scores of each trial, as of `energan evaluate`; the first ranks. The sweep's own, or what
+    suits the data, if not given"""
+    samples: int = 10_000
+    """drawn for the scores of a trial"""
+    keep: Literal["best", "all", "none"] = "best"
+    """whose checkpoints stay when all is scored"""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="K/N")] = None
+    """do the K-th of N parts of the plan, as a task of a SLURM array does; at the end a run
+    without it does what is missing, and writes the page"""
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """work on this Ray cluster, as auto or ray://host:10001; it must share the folder"""
+    cpus: float | None = None
+    """of each task on Ray"""
+    gpus: float | None = None
+    """of each task on Ray; a part of one is possible, as 0.25"""
+
+
 @dataclass(frozen=True)
 class SweepOptions:
-    """What was asked for. options: the command's own. scale: of all counts of steps.
+    """What was asked for. own: options beside the settings. scale: of all counts of steps.
 
     changes: of the settings of every trial. threads: of each process, if they were named. words:
     those that ask for the same trials.
     """
 
     sweep: Sweep
-    options: Any
+    own: OwnOptions
     scale: str | float
     changes: dict[str, Any]
     threads: int | None
@@ -36,7 +80,7 @@ class SweepOptions:
     @property
     def shard(self) -> Shard | None:
         """(K, N) of --shard K/N. Raises SettingError if it is none."""
-        text = self.options.shard
+        text = self.own.shard
         if text is None:
             return None
         k, _, n = text.partition("/")
@@ -46,11 +90,11 @@ class SweepOptions:
 
     def trials(self) -> list[Trial]:
         """The trials that are asked for; of those that are the same by another name, one."""
-        sweep, count = self.sweep, self.options.sample
+        sweep, count = self.sweep, self.own.sample
         if count is None:
             count, values = sweep.count, None
         else:
-            values = sample(sweep, count, self.options.sample_seed)
+            values = sample(sweep, count, self.own.sample_seed)
         found = {trial.id: trial for trial in self._each(values, count)}
         if len(found) < count:
             say(
@@ -74,19 +118,47 @@ class SweepOptions:
         return job.changed(self.changes) if self.changes else job
 
 
-def options_of(command: type[Any], word: str, args: list[str]) -> SweepOptions:
-    """Raises SettingError for a sweep or a setting that does not exist, or that the sweep sets."""
+def options_of(word: str, args: list[str]) -> SweepOptions:
+    """The options after `energan sweep`, of which the name of the sweep is the first word.
+
+    Raises SettingError for a sweep or a setting that does not exist, that the sweep sets, or that
+    is out of its bounds.
+    """
     sweep = find(word)
     refuse_axes(sweep, args)
     scale, rest, length = _scale(sweep, args)
     first = sweep.job(next(sweep.values()), scale)
-    asked, changed = parse_with_settings(command, first.settings, rest, f"energan sweep {word}")
-    if asked.scale is not None or "steps" in changed.get("training", {}):
+    own, changed = parse_with_settings(OwnOptions, first.settings, rest, f"energan sweep {word}")
+    if own.scale is not None or "steps" in changed.get("training", {}):
         raise SettingError("--steps or --scale is given twice: give one of them, once")
     threads = changed.get("engine", {}).pop("threads", None)
     changed = {group: values for group, values in changed.items() if values != {}}
     words = shlex.join([word, *length, *_options(changed)])
-    return SweepOptions(sweep, asked, scale, changed, threads, words)
+    options = SweepOptions(sweep, own, scale, changed, threads, words)
+    _check(options)
+    return options
+
+
+def _check(options: SweepOptions) -> None:
+    """Raise SettingError for an option out of its bounds."""
+    own = options.own
+    for name, least in (("processes", 1), ("samples", 2), ("sample", 1), ("sample_seed", 0)):
+        value = getattr(own, name)
+        if value is not None and value < least:
+            raise SettingError(f"--{name.replace('_', '-')} {value}: at least {least}")
+    for name in ("cpus", "gpus"):
+        value = getattr(own, name)
+        if value is not None and own.ray is None:
+            raise SettingError(f"--{name} is of tasks on Ray: give --ray ADDRESS too")
+        if value is not None and not 0 < value < float("inf"):
+            raise SettingError(f"--{name} {value:g}: a number above 0")
+    if own.ray is not None and (own.processes or options.threads):
+        raise SettingError(
+            "--processes and --threads are of this machine: with --ray give --cpus, of each task"
+        )
+    if options.threads is not None and options.threads < 1:
+        raise SettingError(f"--threads {options.threads}: at least 1")
+    _ = options.shard
 
 
 def _scale(sweep: Sweep, args: list[str]) -> tuple[str | float, list[str], list[str]]:

@@ -31,97 +31,97 @@ SHOWN = 5
 """Reasons that are printed."""
 
 
-def run(asked: SweepOptions, args: list[str]) -> int:
+def run(options: SweepOptions, args: list[str]) -> int:
     """Do what is asked for; the exit code. args: the words, to say how to go on."""
-    options = asked.options
-    folder = SweepFolder(options.out or Path("sweeps") / asked.sweep.name)
-    trials = asked.trials()
-    request = _request(asked, trials[0].job)
+    own = options.own
+    folder = SweepFolder(own.out or Path("sweeps") / options.sweep.name)
+    trials = options.trials()
+    request = _request(options, trials[0].job)
     folder.check()
-    requests.check(folder, request, lambda values: next(asked.trials_of([values])).id)
+    requests.check(folder, request, lambda values: next(options.trials_of([values])).id)
 
     ids = [trial.id for trial in trials]
     again = [r["id"] for r in folder.records(ids) if r["state"] != "done"]
-    done = folder.done() - set(again if options.retry_failed else ())
+    done = folder.done() - set(again if own.retry_failed else ())
     missing = [trial for trial in trials if trial.id not in done]
-    made = _plan(asked, trials, done, folder) if missing else None
+    made = _plan(options, trials, done, folder) if missing else None
     text = f"all {len(trials)} trials are done" if made is None else made.text()
-    if options.dry_run:
+    if own.dry_run:
         print(f"{folder.path}\n{text}")
-        if made is not None and made.seconds and len(trials) < asked.sweep.count:
-            print(_whole(asked, made))
+        if made is not None and made.seconds and len(trials) < options.sweep.count:
+            print(_whole(options, made))
         return 0
     say(f"{folder.path}\n{text}")
     folder.make()
-    with folder.driver(options.shard):
+    with folder.driver(own.shard):
         requests.write(folder, request, [(trial.id, trial.values) for trial in trials])
-        own = trials if made is None else made.asked
-        if options.retry_failed:
-            folder.forget({*again} & {trial.id for trial in own})
-        stopped = None if made is None else _work(asked, request, folder, made)
-    return _report(folder, own, stopped, args, options.shard)
+        tried = trials if made is None else made.asked
+        if own.retry_failed:
+            folder.forget({*again} & {trial.id for trial in tried})
+        stopped = None if made is None else _work(options, request, folder, made)
+    return _report(folder, tried, stopped, args, own.shard)
 
 
-def _request(asked: SweepOptions, job: Job) -> SweepRequest:
+def _request(options: SweepOptions, job: Job) -> SweepRequest:
     """Metrics are those that were named, else the sweep's own, else what suits the data."""
-    options = asked.options
-    metrics = ranking(options.metrics or asked.sweep.metrics)
+    own = options.own
+    metrics = ranking(own.metrics or options.sweep.metrics)
     metrics = metrics or suited(job, open_data(job.settings.data))
     better_of(metrics[0])
-    words = asked.words + ("" if options.samples == SAMPLES else f" --samples {options.samples}")
-    words += f" --metrics {' '.join(options.metrics)}" if options.metrics else ""
+    words = options.words + ("" if own.samples == SAMPLES else f" --samples {own.samples}")
+    words += f" --metrics {' '.join(own.metrics)}" if own.metrics else ""
     return SweepRequest(
-        asked.sweep, metrics, options.samples, str(asked.scale), asked.changes, words
+        options.sweep, metrics, own.samples, str(options.scale), options.changes, words
     )
 
 
 def _plan(
-    asked: SweepOptions, trials: list[Trial], done: set[str], folder: SweepFolder
+    options: SweepOptions, trials: list[Trial], done: set[str], folder: SweepFolder
 ) -> SweepPlan:
-    options = asked.options
+    own = options.own
     return plan(
         trials,
         done,
-        processes=options.processes,
-        threads=asked.threads,
-        together=options.together,
-        shard=asked.shard,
+        processes=own.processes,
+        threads=options.threads,
+        together=own.together,
+        shard=options.shard,
         records=folder.records(),
         say=say,
         # apart as asked, nothing is to be decided: the first trials tell the time
-        measure=options.dry_run or options.together != "apart",
+        measure=own.dry_run or own.together != "apart",
     )
 
 
-def _whole(asked: SweepOptions, made: SweepPlan) -> str:
+def _whole(options: SweepOptions, made: SweepPlan) -> str:
     """The grid at the mean of the trials to do, which stand for it: to look at each takes long."""
     mean = sum(made.seconds.values()) / len(made.seconds)
-    seconds = mean * asked.sweep.count / made.processes
+    seconds = mean * options.sweep.count / made.processes
     return (
-        f"the whole grid, {asked.sweep.count:,} trials like these {len(made.seconds)}: about "
+        f"the whole grid, {options.sweep.count:,} trials like these {len(made.seconds)}: about "
         f"{duration(seconds)} here"
     )
 
 
 def _work(
-    asked: SweepOptions, request: SweepRequest, folder: SweepFolder, made: SweepPlan
+    options: SweepOptions, request: SweepRequest, folder: SweepFolder, made: SweepPlan
 ) -> str | None:
     """Work through the plan; the signal that stopped it."""
-    options, metric = asked.options, request.metrics[0]
+    own, metric = options.own, request.metrics[0]
     of_trials = TrialOptions(
-        asked.sweep.name, request.metrics, options.samples, made.threads, options.keep,
+        options.sweep.name, request.metrics, own.samples, made.threads, own.keep,
         _save_every(made),
     )  # fmt: skip
     better = better_of(metric)
     with Display(folder, made.asked, metric, better, made.seconds, made.processes) as display:
-        if options.ray is None:
+        if own.ray is None:
             return local.run(folder, made.packages, of_trials, made.processes, display)
-        say(f"working on Ray, {options.ray}; it may take a while until tasks begin")
+        say(f"working on Ray, {own.ray}; it may take a while until tasks begin")
         from energan.sweep.executors import ray
 
         return ray.run(
             folder, made.packages, of_trials, display,
-            address=options.ray, cpus=options.cpus or 1.0, gpus=options.gpus or 0.0,
+            address=own.ray, cpus=own.cpus or 1.0, gpus=own.gpus or 0.0,
         )  # fmt: skip
 
 
