@@ -60,8 +60,9 @@ def commands(name: str, run: Path) -> list[list[str]]:
     evaluate = ["evaluate", str(run), "--metrics", "sliced_wasserstein", "--samples", "20"]
     score, runs = ["score", str(run), "digits"], ["runs", str(run.parent)]
     report = ["report", str(run), "--no-data", "--out", str(run.parent / "page.html")]
+    train = ["train", str(run / "config.json"), "--dry-run"]
     return {
-        "config.json": [sample, resume, runs, evaluate, score],
+        "config.json": [sample, resume, runs, evaluate, score, train],
         "events.jsonl": [resume, runs, [*sample, "--checkpoint", "best"], report],
         "state.json": [sample, resume, evaluate],
         "weights.safetensors": [sample, resume, evaluate],

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import from_json
 
 from energan import models, recipes
-from energan.core import Config, SettingError
+from energan.core import Config, SettingError, describe
 from energan.core.schedules import factor_of, scaled_settings
 from energan.data.settings import DataSettings
-from energan.io.documents import explain
+from energan.io.documents import explain, read_bytes
 from energan.io.nested import merged
 from energan.metrics.catalogue import KEEP_BEST
 from energan.training.device import EngineSettings
@@ -159,10 +160,9 @@ def rebuilt(recipe: str, model: str, settings: dict[str, Any], asked: dict[str, 
 def _from_file(path: Path) -> Job:
     if path.is_dir() and (path / "config.json").is_file():
         path = path / "config.json"  # a run's folder stands for its settings
+    raw = read_bytes(path, error=SettingError, remedy="name a recipe or a settings file")
     try:
-        read = json.loads(path.read_text(encoding="utf8"))
-    except OSError as error:
-        raise SettingError(f"{path} cannot be read: {error.strerror}") from None
+        read = from_json(raw)
     except ValueError as error:
         raise SettingError(f"{path} is not JSON: {error}") from None
     settings = read.get("settings", {}) if isinstance(read, dict) else None
@@ -171,12 +171,16 @@ def _from_file(path: Path) -> Job:
             f'{path} is no settings file: it needs "model" (a model\'s name) and "settings" '
             "(groups of settings), as a run's config.json has"
         )
-    origin = (read.get("resolved") or {}).get("from") or {}
+    resolved = read.get("resolved")
+    origin = resolved.get("from") if isinstance(resolved, dict) else None
+    first = origin.get("path") if isinstance(origin, dict) else None
+    if first is not None and not isinstance(first, str):
+        raise SettingError(f"{path}: resolved.from.path {describe(first)} is no path; restore it")
     try:
         job = _job(str(read.get("recipe", path.stem)), read["model"], settings)
     except SettingError as error:
         raise SettingError(f"{path}: {error}") from None
-    return replace(job, origin=origin.get("path"))
+    return replace(job, origin=first)
 
 
 def checked(kind: type[SomeConfig], values: dict[str, Any]) -> SomeConfig:
