@@ -112,8 +112,7 @@ def _work(
         options.sweep.name, request.metrics, own.samples, made.threads, own.keep,
         _save_every(made),
     )  # fmt: skip
-    better = better_of(metric)
-    with Display(folder, made.asked, metric, better, made.seconds, made.processes) as display:
+    with Display(folder, made.asked, metric, made.seconds, made.processes) as display:
         if own.ray is None:
             return local.run(folder, made.packages, of_trials, made.processes, display)
         say(f"working on Ray, {own.ray}; it may take a while until tasks begin")

@@ -1,19 +1,15 @@
-"""What a person sees of a sweep that runs: a live table on a terminal, plain lines elsewhere.
-
-It prints to stderr, so that stdout stays the result's.
-"""
+"""What a person sees of a sweep that runs, on stderr: a live table on a terminal, else lines."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from energan.errors import describe
+from energan.io.console import say, stderr_console
 from energan.io.text import duration, score_text, settings_text, varying
 from energan.metrics.catalogue import sign_of
 from energan.sweep.progress import ENDED, End, Row, State, SweepProgress
@@ -26,18 +22,10 @@ LAST = 5
 """Trials that ended last, in the table."""
 
 
-class Lasting(Console):
-    """Whoever reads may go away: the sweep goes on, in silence. rich itself would end it."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-
-
 class Display:
     """A context manager; executors say what is worked on, and refresh it about twice a second.
 
-    metric, better: what ranks trials, and whether "higher" or "lower" is. seconds: what each trial
-    should take. processes: how many work at once.
+    metric: ranks trials. seconds: what each should take. processes: how many work at once.
     """
 
     def __init__(
@@ -45,17 +33,16 @@ class Display:
         folder: SweepFolder,
         trials: Sequence[Trial],
         metric: str,
-        better: str | None,
         seconds: Mapping[str, float],
         processes: int,
         console: Console | None = None,
     ) -> None:
-        self.console = console or Lasting(stderr=True)
+        self.console = console or stderr_console()
         self.name, self.sign = folder.path.name, sign_of(metric)
         axes = varying([trial.values for trial in trials])
         self.settings = {trial.id: settings_text(trial.values, axes) for trial in trials}
         steps = {trial.id: trial.job.settings.training.steps for trial in trials}
-        self.progress = SweepProgress(folder, steps, better, seconds, processes)
+        self.progress = SweepProgress(folder, steps, seconds, processes)
         self._last: deque[End] = deque(maxlen=LAST)
         self._looked = self._spoke = self.progress.begun
         self._live: Live | None = None
@@ -68,12 +55,7 @@ class Display:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()  # leaves the terminal as it was
             self._live = None
@@ -83,34 +65,30 @@ class Display:
         self.progress.begin(trials, where)
 
     def leave(self, trials: Sequence[str]) -> None:
-        """Nobody works on these any more."""
-        for end in self.progress.leave(trials):
-            self._ended(end)
+        """Nobody works on these any more; what has no record is left to do."""
+        self._show_ends(self.progress.leave(trials))
 
     def refresh(self) -> None:
         """Look at the folder now and then, and show how things stand."""
         now = self.progress.clock()
         if now - self._looked >= LOOK:
             self._looked = now
-            for end in self.progress.look():
-                self._ended(end)
+            self._show_ends(self.progress.look())
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
         elif now - self._spoke >= SPEAK:
-            self._spoke = now
-            self._say("  ".join([self._done(), self._counts(), *self._working(), self._left()]))
+            working = [f"{r.where}: {self._what(r)} {r.stage()}" for r in self.progress.running()]
+            self._say(self._counts(), *working)
 
-    def _ended(self, end: End) -> None:
-        self._last.append(end)
-        if self._live is None:
-            self._spoke = self.progress.clock()
-            self._say("  ".join([self._done(), self.name, *self._end(end), self._left()]))
+    def _show_ends(self, ends: Sequence[End]) -> None:
+        for end in ends:
+            self._last.append(end)
+            if self._live is None:
+                self._say(self.name, *self._end(end))
 
-    def _say(self, text: str) -> None:
-        try:
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-        except BrokenPipeError:  # of a rich that leaves it to us
-            self.console.quiet = True
+    def _say(self, *parts: str) -> None:
+        self._spoke = self.progress.clock()
+        say("  ".join([self._done(), *parts, self._left()]), self.console)
 
     # --- in words ---------------------------------------------------------------------------------
 
@@ -120,9 +98,9 @@ class Display:
 
     def _counts(self) -> str:
         count = self.progress.count()
-        always: set[State] = {"done", "running", "left"}
         order: tuple[State, ...] = ("done", "running", "failed", "diverged", "left")
-        return ", ".join(f"{count[s]} {s}" for s in order if count[s] or s in always)
+        unusual = ("failed", "diverged")
+        return ", ".join(f"{count[s]} {s}" for s in order if count[s] or s not in unusual)
 
     def _left(self) -> str:
         count = self.progress.count()
@@ -131,20 +109,14 @@ class Display:
         seconds = self.progress.time_left()
         return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
-    def _best(self) -> str:
-        return "" if self.progress.best is None else score_text(self.progress.best[1])
-
     def _end(self, end: End) -> list[str]:
         """How a trial ended, and how long it took."""
+        how = f"{end.state}: {describe(end.reason or 'no reason is known')}"
         if end.state == "done":
-            best = f" (best {self._best()})" if self._best() else ""
-            how = f"{self.sign} {score_text(end.score)}{best}"
-        else:
-            how = f"{end.state}: {describe(end.reason or 'no reason is known')}"
+            best = self.progress.best
+            how = f"{self.sign} {score_text(end.score)}"
+            how += "" if best is None else f" (best {score_text(best[1])})"
         return [self.settings[end.trial], how, duration(end.seconds)]
-
-    def _working(self) -> list[str]:
-        return [f"{row.where}: {self._what(row)} {_step(row)}" for row in self.progress.running()]
 
     def _what(self, row: Row) -> str:
         first = self.settings[row.trials[0]]
@@ -158,27 +130,20 @@ class Display:
             f"{duration(self.progress.elapsed())} since the start, {self._left()}",
         ]
         if self.progress.best is not None:
-            trial = self.progress.best[0]
-            head.append(f"best so far: {self.sign} {self._best()}  {self.settings[trial]}")
+            trial, score = self.progress.best
+            head.append(f"best so far: {self.sign} {score_text(score)}  {self.settings[trial]}")
         rows = self.progress.running()
         fits = max(self.console.height - len(head) - len(self._last) - 4, 1)
         table = Table(box=None, pad_edge=False)
-        for name in ("at", "trial", "step", "", "for"):
+        for name in ("at", "trial", "step", "for"):
             table.add_column(name, no_wrap=name != "trial", overflow="ellipsis")
         for row in rows[:fits]:
-            bar = ProgressBar(total=row.steps or 1, completed=row.step, width=12)
             took = duration(self.progress.clock() - row.since)
-            table.add_row(Text(row.where), Text(self._what(row)), _step(row), bar, took)
-        more = [Text(f"… and {len(rows) - fits} more")] if len(rows) > fits else []
-        ended = ["  ".join([how, took, what]) for what, how, took in map(self._end, self._last)]
-        parts, ends = (
+            table.add_row(Text(row.where), Text(self._what(row)), row.stage(), took)
+        tail = [f"… and {len(rows) - fits} more"] if len(rows) > fits else []
+        tail += ["  ".join([how, took, what]) for what, how, took in map(self._end, self._last)]
+        above, below = (
             [Text(line, overflow="ellipsis", no_wrap=True) for line in lines]
-            for lines in (head, ended)
+            for lines in (head, tail)
         )
-        return Group(*parts, *([table] if rows else []), *more, *ends)
-
-
-def _step(row: Row) -> str:
-    if row.scoring:
-        return "scoring"
-    return f"{row.step}/{row.steps}" if row.steps else "starting"
+        return Group(*above, *([table] if rows else []), *below)

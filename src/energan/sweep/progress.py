@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from energan.errors import RunError
-from energan.sweep.store import SweepFolder
+from energan.sweep.store import SweepFolder, score_of
 
 State = Literal["left", "running", "done", "diverged", "failed"]
 ENDED: tuple[State, ...] = ("done", "diverged", "failed")
@@ -26,18 +26,19 @@ class Row:
     trials: list[str]
     since: float
     clock: float = field(default_factory=time.time)
+    first: int = 0
     step: int = 0
     steps: int = 0
-    first: int | None = None
     scoring: bool = False
 
-    def trained(self) -> float:
-        """The share of the training that was done here, in [0, 1]."""
-        return max(self.step - (self.first or 0), 0) / self.steps if self.steps else 0.0
+    def share(self, steps: int) -> float:
+        """Of the training that so many steps are, in [0, 1]."""
+        return min(max(steps / self.steps, 0.0), 1.0) if self.steps else 0.0
 
-    def to_train(self) -> float:
-        """The share that is left, in [0, 1]."""
-        return 1 - min(self.step / self.steps, 1.0) if self.steps else 1.0
+    def stage(self) -> str:
+        if self.scoring:
+            return "scoring"
+        return f"{self.step}/{self.steps}" if self.steps else "starting"
 
 
 @dataclass(frozen=True)
@@ -52,30 +53,27 @@ class End:
 
 
 class SweepProgress:
-    """steps: of each trial. seconds: what each should take in one process, its share of a cohort.
-
-    better: which scores are, "higher" or "lower"; None if neither, and nothing is best.
-    """
+    """steps: of each trial. seconds: what each should take in one process, its share of a cohort."""
 
     def __init__(
         self,
         folder: SweepFolder,
         steps: Mapping[str, int],
-        better: str | None,
         seconds: Mapping[str, float],
         processes: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.steps, self.better = folder, steps, better
+        self.folder, self.steps = folder, steps
         self.processes, self.clock = processes, clock
         self.begun = clock()
         self.states: dict[str, State] = dict.fromkeys(steps, "left")
         self.rows: dict[str, Row] = {}
         self.best: tuple[str, float] | None = None
-        known = [s for t in steps if (s := seconds.get(t)) is not None]
-        mean = sum(known) / len(known) if known else 1.0
-        self.seconds = {t: seconds.get(t, mean) for t in steps}
+        self._rank = -math.inf
+        known = [seconds[trial] for trial in steps if trial in seconds]
         self.guessed = not known
+        self._mean = sum(known) / len(known) if known else 1.0
+        self.seconds = {trial: seconds.get(trial, self._mean) for trial in steps}
         self._worked = 0.0  # what ended here, in expected seconds
         self.look()
 
@@ -121,34 +119,26 @@ class SweepProgress:
         The expected times are corrected by how long the work took until now, in which the
         expectation counts as much as one more trial.
         """
-        rows, expected = self.running(), self.seconds
         if self.guessed and not self._worked:
             return None
-        mean = sum(expected.values()) / max(len(expected), 1)
-        of_row = [sum(expected[t] for t in row.trials) for row in rows]
-        worked = self._worked + sum(
-            row.trained() * own for row, own in zip(rows, of_row, strict=True)
-        )
-        prior = 0.0 if self.guessed else mean
+        rows = [(row, sum(self.seconds[t] for t in row.trials)) for row in self.running()]
+        worked = self._worked + sum(row.share(row.step - row.first) * own for row, own in rows)
+        prior = 0.0 if self.guessed else self._mean
         slower = (self.elapsed() * self.processes + prior) / max(worked + prior, 1e-9)
-        ahead = [row.to_train() * own for row, own in zip(rows, of_row, strict=True)]
-        waiting = sum(expected[t] for t, state in self.states.items() if state == "left")
+        ahead = [(1 - row.share(row.step)) * own for row, own in rows]
+        waiting = sum(self.seconds[t] for t, state in self.states.items() if state == "left")
         return slower * max([(waiting + sum(ahead)) / self.processes, *ahead])
 
     def _follow(self, row: Row) -> None:
         """Read from the events of a row's first trial how far it is since it was begun."""
-        trial = row.trials[0]
         try:
-            events = self.folder.run(trial).read(faults=[])
+            events = self.folder.run(row.trials[0]).read(faults=[])
         except RunError:  # edited by hand: its process says so
             return
         starts = [e for e in events if e["event"] == "start" and e.get("time", 0) >= row.clock - 1]
         if starts:
-            row.first, row.step, row.steps = (
-                starts[0]["step"],
-                events[-1]["step"],
-                self.steps[trial],
-            )
+            row.first, row.step = starts[0]["step"], events[-1]["step"]
+            row.steps = self.steps[row.trials[0]]
         row.scoring = bool(starts) and events[-1]["event"] == "finished"
 
     def _ends(self, trials: Iterable[str]) -> list[End]:
@@ -161,23 +151,16 @@ class SweepProgress:
             if record is None:
                 continue
             if (row := self.rows.get(trial)) is not None:
-                share = 1 - (row.first or 0) / row.steps if row.steps else 1.0
-                self._worked += share * self.seconds[trial]
+                self._worked += (1 - row.share(row.first)) * self.seconds[trial]
             self._drop(trial)
+            self.states[trial] = record["state"]
             score = record["scores"].get(record["metric"], {}).get("value")
             seconds = record.get("seconds", 0.0) + record.get("scoring_seconds", 0.0)
             found.append(End(trial, record["state"], record["reason"], score, seconds))
-            self._rank(found[-1])
+            rank = score_of(record)
+            if rank is not None and rank > self._rank:
+                self.best, self._rank = (trial, score), rank
         return found
-
-    def _rank(self, end: End) -> None:
-        self.states[end.trial] = end.state
-        score = end.score
-        if end.state != "done" or score is None or not math.isfinite(score) or not self.better:
-            return
-        sign = -1 if self.better == "lower" else 1
-        if self.best is None or sign * score > sign * self.best[1]:
-            self.best = (end.trial, score)
 
     def _drop(self, trial: str) -> None:
         row = self.rows.pop(trial, None)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from energan.experiment.settings import load
+from energan.io.console import stderr_console
 from energan.io.text import duration, score_text, settings_text, varying
 from energan.sweep import display as displays
-from energan.sweep.display import Display, Lasting
+from energan.sweep.display import Display
 from energan.sweep.progress import SweepProgress
 from energan.sweep.store import SweepFolder
 from energan.sweep.trials import Trial
@@ -31,9 +32,13 @@ class Clock:
 
 
 def record_of(
-    trial: str, score: float | None = 1.0, state: str = "done", reason: str | None = None
+    trial: str,
+    score: float | None = 1.0,
+    state: str = "done",
+    reason: str | None = None,
+    better: str = "lower",
 ) -> dict[str, Any]:
-    scores = {} if state != "done" else {"swd": {"value": score, "better": "lower"}}
+    scores = {} if state != "done" else {"swd": {"value": score, "better": better}}
     return {
         "id": trial, "state": state, "reason": reason, "metric": "swd", "scores": scores,
         "seconds": 3.0, "scoring_seconds": 1.0,
@@ -61,7 +66,7 @@ def progress(
     folder: SweepFolder, trials: str, seconds: float = 10.0, processes: int = 2
 ) -> SweepProgress:
     steps = dict.fromkeys(trials, 100)
-    return SweepProgress(folder, steps, "lower", dict.fromkeys(trials, seconds), processes, Clock())
+    return SweepProgress(folder, steps, dict.fromkeys(trials, seconds), processes, Clock())
 
 
 def shown(folder: SweepFolder, count: int, **of_console: Any) -> tuple[Display, io.StringIO]:
@@ -70,7 +75,7 @@ def shown(folder: SweepFolder, count: int, **of_console: Any) -> tuple[Display, 
     values = [{"nLayerG": 2 + i, "sizes": [128, 64], "lr": 0.001} for i in range(count)]
     trials = [Trial(f"t{i}", v, JOB) for i, v in enumerate(values)]
     seconds = {trial.id: 10.0 for trial in trials}
-    return Display(folder, trials, "modified_inception_score", "higher", seconds, 2, console), out
+    return Display(folder, trials, "modified_inception_score", seconds, 2, console), out
 
 
 # --- the state of the trials ----------------------------------------------------------------------
@@ -133,9 +138,9 @@ def test_the_best_is_the_extreme_of_the_finite_scores(
     folder.make()
     names = [f"t{i}" for i in range(len(scores))]
     better = "higher" if higher else "lower"
-    found = SweepProgress(folder, dict.fromkeys(names, 1), better, {}, 1)
+    found = SweepProgress(folder, dict.fromkeys(names, 1), {}, 1)
     for name, score in zip(names, scores, strict=True):
-        folder.write(record_of(name, score))
+        folder.write(record_of(name, score, better=better))
     found.look()
     finite = [s for s in scores if s is not None and math.isfinite(s)]
     if finite:
@@ -162,7 +167,7 @@ def test_the_time_left_learns_how_much_slower_it_goes(
     folder.make()
     names = [f"t{i}" for i in range(20 * processes)]
     steps, seconds = dict.fromkeys(names, 1), dict.fromkeys(names, expected)
-    found = SweepProgress(folder, steps, None, seconds, processes, clock := Clock())
+    found = SweepProgress(folder, steps, seconds, processes, clock := Clock())
     for done in range(10):
         now = names[done * processes : (done + 1) * processes]
         for where, name in enumerate(now):
@@ -210,7 +215,7 @@ def test_the_last_trial_is_not_shared_by_processes_that_have_nothing_to_do(
 def test_without_any_expectation_nothing_is_said_before_a_trial_has_ended(
     folder: SweepFolder,
 ) -> None:
-    found = SweepProgress(folder, dict.fromkeys("abc", 1), None, {}, 1, clock := Clock())
+    found = SweepProgress(folder, dict.fromkeys("abc", 1), {}, 1, clock := Clock())
     assert found.time_left() is None
     found.begin("a", "1")
     clock.now += 7
@@ -303,7 +308,8 @@ def test_whoever_reads_may_go_away(folder: SweepFolder) -> None:
             raise BrokenPipeError
 
     display, _ = shown(folder, 2)
-    display.console = Lasting(file=Gone())
+    display.console = stderr_console()
+    display.console.file = Gone()
     with display:
         ended(display, folder, record_of("t0"))
         ended(display, folder, record_of("t1"))
