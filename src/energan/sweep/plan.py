@@ -1,5 +1,6 @@
 """What trains with what, in how many processes, and how long it takes."""
 
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,12 +8,17 @@ from heapq import heapify, heapreplace
 from statistics import median
 from typing import Any, Literal
 
+import torch
+
 from energan.core import SettingError
+from energan.experiment.settings import Job
+from energan.io.cores import cores
+from energan.io.memory import free_memory
 from energan.io.text import duration, plural, size_text
 from energan.sweep.costs import CostModel, DomainOf
-from energan.sweep.machine import Machine, machine_of
 from energan.sweep.timing import StepTimes, Timer, points_of, time_step, timed
 from energan.sweep.trials import Trial, packages_of
+from energan.training.device import choose
 
 Together = Literal["auto", "cohort", "apart"]
 Shard = tuple[int, int]
@@ -23,6 +29,47 @@ SCORING = 10.0
 """Seconds to score a trial, where no record tells: a guess."""
 SPEED, SHORTEST = 2e10, 0.005
 """Operations a second of a process, and seconds of the smallest step, where nothing is measured."""
+SHARE = 0.8
+"""Of the free memory, what trials may take: the rest is for what was not counted."""
+OWN = 600_000_000
+"""Bytes of a process before it trains: torch's libraries, or a GPU's context; and data."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """free: bytes, of one GPU or of the machine. gpus: 0 on a CPU."""
+
+    device: torch.device
+    gpus: int
+    cores: int
+    free: int
+    host: str
+
+    def layout(self, packages: int, processes: int | None, threads: int | None) -> tuple[int, int]:
+        """(processes, threads of each) for at most `packages` at once; what is given stays.
+
+        A process for each core, or GPU; if there is less to do, more threads for each.
+        """
+        if processes is None:
+            most = self.gpus or max(1, self.cores // (threads or 1))
+            processes = max(1, min(most, packages))
+        return processes, threads or max(1, self.cores // processes)
+
+    def room(self, processes: int) -> int:
+        """Bytes that a package of one of so many processes may take."""
+        beside = -(-processes // self.gpus) if self.gpus else processes
+        return max(0, int(SHARE * self.free / beside) - OWN)
+
+
+def machine_of(job: Job) -> Machine:
+    """Where the job would train. Raises SettingError for a device that is not there."""
+    device = choose(job.settings.engine, switches=False).device
+    host = socket.gethostname()
+    if device.type == "cpu":
+        return Machine(device, 0, cores(), free_memory(), host)
+    gpus = torch.cuda.device_count() if device.index is None else 1
+    free, _ = torch.cuda.mem_get_info(device)
+    return Machine(device, gpus, cores(), free, host)
 
 
 @dataclass
@@ -41,27 +88,21 @@ class SweepPlan:
     facts: list[tuple[str, str]]
     notes: list[str] = field(default_factory=list)
 
-    def rows(self) -> list[tuple[str, str]]:
-        """(what, how much), to be printed."""
+    def text(self) -> str:
         asked, to_do = len(self.asked), len(self.seconds)
         threads = plural(self.threads, "thread")
         where = f"{self.machine.device} of {self.machine.host}"
         total, all_of = duration(self.total_seconds), duration(sum(self.seconds.values()))
-        return [
-            (
-                "trials",
-                f"{asked} asked for, {asked - to_do} done, {to_do} to do",
-            ),
+        rows = [
+            ("trials", f"{asked} asked for, {asked - to_do} done, {to_do} to do"),
             ("together", self._together()),
             ("processes", f"{self.processes} with {threads} each, on {where}"),
             *self.facts,
             ("time left", f"{total}; all trials {all_of}"),
             *(("note", note) for note in self.notes),
         ]
-
-    def text(self) -> str:
-        wide = max(len(what) for what, _ in self.rows())
-        return "\n".join(f"{what:{wide}}  {said}" for what, said in self.rows())
+        wide = max(len(what) for what, _ in rows)
+        return "\n".join(f"{what:{wide}}  {said}" for what, said in rows)
 
     def _together(self) -> str:
         sizes = Counter(len(package) for package in self.packages)

@@ -53,7 +53,7 @@ class End:
 
 
 class SweepProgress:
-    """steps: of each trial. seconds: what each should take in one process, its share of a cohort."""
+    """steps: of each trial. seconds: what each should take, of a cohort its share."""
 
     def __init__(
         self,

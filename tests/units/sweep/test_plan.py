@@ -16,8 +16,7 @@ from energan.io.memory import free_memory
 from energan.io.text import size_text
 from energan.sweep import Sweep
 from energan.sweep.costs import Cost, CostModel
-from energan.sweep.machine import OWN, SHARE, Machine
-from energan.sweep.plan import SCORING, SweepPlan, makespan, plan
+from energan.sweep.plan import OWN, SCORING, SHARE, Machine, SweepPlan, makespan, plan
 from energan.sweep.timing import NEAR, StepTimes
 from energan.sweep.trials import Trial, packages_of, split, trials_of
 

@@ -6,8 +6,8 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Protocol
 
+from energan.sweep.display import Display
 from energan.sweep.scoring import failed
 from energan.sweep.store import SweepFolder, TrialOptions
 from energan.sweep.trials import Trial
@@ -23,19 +23,6 @@ Work = Callable[[int], Awaitable[None]]
 """Takes the number of its place among those at once, from 1."""
 Attempt = Callable[[Package, int], Awaitable[tuple[int, str]]]
 """Works on a package in a place; how often its process died, and why."""
-
-
-class Display(Protocol):
-    """What a person sees of a sweep."""
-
-    def begin(self, trials: Sequence[str], where: str) -> None:
-        """A package is worked on: in the process `where` of this machine, or on that host."""
-
-    def leave(self, trials: Sequence[str]) -> None:
-        """Nobody works on these any more; what has no record is left to do."""
-
-    def refresh(self) -> None:
-        """Called about twice a second."""
 
 
 class Pool:

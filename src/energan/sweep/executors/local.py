@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from energan.sweep.executors import STOPPED, Display, Package, Pool, run_packages, words_of
+from energan.sweep.display import Display
+from energan.sweep.executors import STOPPED, Package, Pool, run_packages, words_of
 from energan.sweep.store import SweepFolder, TrialOptions
 
 

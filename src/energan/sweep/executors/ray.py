@@ -18,7 +18,8 @@ from typing import Any
 
 from energan.errors import RunError, SettingError
 from energan.sweep import executors
-from energan.sweep.executors import DEATHS, POLL, Display, Package, Pool
+from energan.sweep.display import Display
+from energan.sweep.executors import DEATHS, POLL, Package, Pool
 from energan.sweep.store import SweepFolder, TrialOptions
 
 FOLDERS = ("ENERGAN_DATA", "ENERGAN_CACHE")
