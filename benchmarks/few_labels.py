@@ -17,7 +17,7 @@ from energan.core.schedules import parse
 from energan.data import DataSet, open_data
 from energan.inference.run import Run
 from energan.metrics.classification import error_rate
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 
 TICKS = (1, 1.5, 2, 3, 4, 6, 8, 10)
 MOVING = ("cross_entropy", "loss_energy", "energy_real", "energy_fake")
@@ -29,8 +29,8 @@ def errors(run: Run, held: DataSet) -> list[dict[str, float]]:
     found: dict[str, float] = json.loads(kept.read_text()) if kept.is_file() else {}
     batch = held.gather(torch.arange(len(held)), conditions=True)
     assert batch.condition is not None
-    for path in checkpoint.listed(run.folder.checkpoints):
-        step = checkpoint.step_of(path)
+    for path in checkpoint_folder.listed(run.folder.checkpoints):
+        step = checkpoint_folder.step_of(path)
         if step and str(step) not in found:
             then = Run(run.path, checkpoint=step, device="cpu")
             wrong = error_rate(then.classify(batch.x).labels, batch.condition)

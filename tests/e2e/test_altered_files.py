@@ -20,7 +20,7 @@ import pytest
 import energan
 from energan.cli.main import main
 from energan.experiment.settings import settings_hash
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 
 DEEP: Any = 1
 for _ in range(150):
@@ -45,7 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     energan.train(
         "ebgan-digits", steps=4, out=run, engine={"threads": 1}, output=quiet, progress=False
     )
-    for old in checkpoint.listed(run / "checkpoints")[:-1]:
+    for old in checkpoint_folder.listed(run / "checkpoints")[:-1]:
         shutil.rmtree(old)
     assert main(["score", str(run), "digits", "--calibrate", "digits", "--fpr", "0.2"]) == 0
     words = ["--metrics", "frechet_distance", "--samples", "50", "--extractor", "pixels"]
@@ -100,7 +100,7 @@ def altered(document: Any, draws: random.Random) -> tuple[Any, str]:
 def sealed(document: Any) -> Any:
     """With its checksum or hash made anew, where that can be."""
     if "checksum" in document:
-        document["checksum"] = checkpoint._checksum(document)
+        document["checksum"] = checkpoint_folder._checksum(document)
     with suppress(Exception):  # the alteration may be in what the hash is made of
         known = document["resolved"]
         about = known["data"]["fingerprint"], known["precision"]

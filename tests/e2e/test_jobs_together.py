@@ -11,7 +11,7 @@ from energan.experiment.resume import resume
 from energan.experiment.settings import Job
 from energan.experiment.start import start
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 from energan.training.loop import Hook, Loop
 from support.helpers import weight_files
 
@@ -51,7 +51,7 @@ class Told(Hook):
         self.until, self.folder, self.seen = until, folder, []  # type: ignore[var-annotated]
 
     def step(self, loop: Loop) -> None:
-        kept = [checkpoint.step_of(p) for p in checkpoint.listed(self.folder.checkpoints)]
+        kept = checkpoint_folder.steps_in(self.folder.checkpoints)
         self.seen.append((loop.step, loop.members, max(kept)))
         if loop.step == self.until:
             raise RunError("taken away")
@@ -65,7 +65,7 @@ def test_a_hook_of_all_comes_first_and_may_end_all(tmp_path: Path) -> None:
         start(jobs(), paths, hooks=[told], progress=False)
     # at step 10 the members' hooks would have written a checkpoint
     assert told.seen == [(step, 3, 0) for step in range(1, 11)]
-    assert [checkpoint.listed(f.checkpoints)[-1].name for f in own] == ["step-000000"] * 3
+    assert [checkpoint_folder.listed(f.checkpoints)[-1].name for f in own] == ["step-000000"] * 3
     again = Told(-1, own[0])
     resume(paths, hooks=[again], progress=False)
     assert [f.state() for f in own] == ["finished"] * 3

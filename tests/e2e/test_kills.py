@@ -12,7 +12,7 @@ import pytest
 
 from energan.cli import main as cli
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 from support.helpers import weight_files
 
 STEPS, EVERY = 1500, 50
@@ -81,9 +81,9 @@ def test_twenty_kills_lose_nothing_but_the_steps_since_the_last_checkpoint(tmp_p
         stopped = RunFolder(killed).read("stopped")
         if code == 128 + signal.SIGTERM:
             terms += 1
-            path, refused = checkpoint.newest_good(killed / "checkpoints")
+            path, refused = checkpoint_folder.newest_good(killed / "checkpoints")
             assert not refused
-            assert path.name == checkpoint.checkpoint_name(stopped[-1]["step"])
+            assert path.name == checkpoint_folder.checkpoint_name(stopped[-1]["step"])
     assert kills >= 10
     assert terms >= 3
     if RunFolder(killed).state() != "finished":

@@ -21,7 +21,7 @@ from energan.experiment.margin import wants_estimate
 from energan.experiment.settings import Job
 from energan.io import console
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed, asked_ranks
 from energan.training.loop import Hook, Loop
@@ -218,7 +218,7 @@ def record_divergence(folder: RunFolder, job: Job, step: int, error: Exception) 
     folder.append("diverged", step=step, reason=str(error))
     if folder.writes:
         save_curves(folder.path / "curves.png", folder.read())
-    kept = checkpoint.listed(folder.checkpoints)
+    kept = checkpoint_folder.listed(folder.checkpoints)
     intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
     remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
     if training.on_divergence == "rollback":

@@ -16,7 +16,8 @@ from energan.experiment.start import check_hash, hash_of, load_weights, open_fir
 from energan.io import console
 from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
+from energan.training import checkpoint, checkpoint_folder
+from energan.training.checkpoint_folder import checkpoint_name, newest_good, step_of, steps_in
 from energan.training.device import EngineSettings, choose
 from energan.training.distributed import Distributed, asked_ranks, join
 from energan.training.loop import Hook
@@ -79,7 +80,7 @@ def resume(
         metric = checkpoint_metric_of(jobs[0], data, checkpoint_metric, ranks)
         for run, job, (_, resolved) in zip(runs, jobs, opened, strict=True):
             _write_changes(run, job, changes, resolved)
-            checkpoint.discard(run.checkpoints, cohort.loop.step)
+            checkpoint_folder.discard(run.checkpoints, cohort.loop.step)
             run.append("resume", step=cohort.loop.step)
         return train(cohort, data, runs, metric, progress, hooks)
 
@@ -198,9 +199,7 @@ def _restore(cohort: Cohort, folders: Sequence[RunFolder], opened: Sequence[Open
         return
     step = common_step(folders)
     if step is None:
-        further = any(
-            checkpoint.step_of(p) for f in folders for p in checkpoint.listed(f.checkpoints)
-        )
+        further = any(any(steps_in(f.checkpoints)) for f in folders)
         if further or not any(map(_without_checkpoint, folders)):
             raise RunError(f"{_newest_steps(folders)}: resume each by itself")
         # killed while the first checkpoints were written
@@ -208,8 +207,8 @@ def _restore(cohort: Cohort, folders: Sequence[RunFolder], opened: Sequence[Open
             _load_first_weights(member, folder, resolved["from"])
         return
     for member, folder in zip(cohort.members, folders, strict=True):
-        checkpoint.restore(folder.checkpoints / checkpoint.checkpoint_name(step), member)
-        newest = checkpoint.step_of(checkpoint.listed(folder.checkpoints)[-1])
+        checkpoint.restore(folder.checkpoints / checkpoint_name(step), member)
+        newest = steps_in(folder.checkpoints)[-1]
         if newest > step:
             console.say(
                 f"{folder.path} goes back from step {newest} to {step}, the newest that all have"
@@ -218,22 +217,17 @@ def _restore(cohort: Cohort, folders: Sequence[RunFolder], opened: Sequence[Open
 
 def common_step(folders: Sequence[RunFolder]) -> int | None:
     """The newest step of which every run has a checkpoint that verifies; None if there is none."""
-    shared = set.intersection(
-        *({checkpoint.step_of(p) for p in checkpoint.listed(f.checkpoints)} for f in folders)
-    )
+    shared = set.intersection(*(set(steps_in(f.checkpoints)) for f in folders))
     for step in sorted(shared, reverse=True):
-        found = [checkpoint.newest_good(f.checkpoints, step + 1)[0] for f in folders]
-        if all(checkpoint.step_of(path) == step for path in found):
+        found = [newest_good(f.checkpoints, step + 1)[0] for f in folders]
+        if all(step_of(path) == step for path in found):
             return step
     return None
 
 
 def _newest_steps(folders: Sequence[RunFolder]) -> str:
-    stand = [
-        f"{f.path} at {[checkpoint.step_of(p) for p in checkpoint.listed(f.checkpoints)][-1:]}"
-        for f in folders
-    ]
-    return f"the runs have no step in common ({', '.join(stand)})"
+    stand = ", ".join(f"{f.path} at {steps_in(f.checkpoints)[-1:]}" for f in folders)
+    return f"the runs have no step in common ({stand})"
 
 
 def _restore_one(loop: TrainState, folder: RunFolder, origin: dict[str, Any] | None) -> None:
@@ -241,12 +235,12 @@ def _restore_one(loop: TrainState, folder: RunFolder, origin: dict[str, Any] | N
     if _without_checkpoint(folder):
         _load_first_weights(loop, folder, origin)
         return
-    found, refused = loop.ranks.choose(lambda: checkpoint.newest_good(folder.checkpoints))
+    found, refused = loop.ranks.choose(lambda: newest_good(folder.checkpoints))
     checkpoint.restore(found, loop)
     halved = [e["rate_scale"] for e in folder.read("rollback") if e["step"] <= loop.step]
     if halved:  # killed between a rollback and the next checkpoint, which would have it
         loop.rate_scale.clamp_(max=halved[-1])
-    loop.ranks.first(lambda: checkpoint.set_aside(folder.checkpoints, loop.step))
+    loop.ranks.first(lambda: checkpoint_folder.set_aside(folder.checkpoints, loop.step))
     for reason in refused:
         folder.append("refused", step=loop.step, reason=reason)
         if loop.ranks.writes:
@@ -255,7 +249,7 @@ def _restore_one(loop: TrainState, folder: RunFolder, origin: dict[str, Any] | N
 
 def _without_checkpoint(folder: RunFolder) -> bool:
     """Whether the run was killed before it wrote its first checkpoint."""
-    return not checkpoint.listed(folder.checkpoints) and not folder.read("score")
+    return not checkpoint_folder.listed(folder.checkpoints) and not folder.read("score")
 
 
 def _load_first_weights(loop: TrainState, folder: RunFolder, origin: dict[str, Any] | None) -> None:

@@ -25,7 +25,7 @@ from energan.experiment.settings import Job, load, settings_hash
 from energan.io import console
 from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
+from energan.training import checkpoint, checkpoint_folder
 from energan.training.device import Device, choose
 from energan.training.distributed import Distributed, join
 from energan.training.loop import Hook
@@ -167,8 +167,8 @@ def _resolved(
 def load_weights(loop: TrainState, source: RunFolder) -> dict[str, Any]:
     """Start `loop` from another run's newest raw weights; says which they were."""
     source.read_config()
-    path, _ = loop.ranks.choose(lambda: checkpoint.newest_good(source.checkpoints))
-    found = checkpoint.read(path)
+    path, _ = loop.ranks.choose(lambda: checkpoint_folder.newest_good(source.checkpoints))
+    found = checkpoint_folder.read(path)
     try:
         for version in loop.versions():
             checkpoint.load_weights(version, found.weights, path)
@@ -177,7 +177,7 @@ def load_weights(loop: TrainState, source: RunFolder) -> dict[str, Any]:
     return {
         "path": str(source.path.resolve()),
         "step": found.meta.step,
-        "sha256": found.meta.sha256[checkpoint.WEIGHTS],
+        "sha256": found.meta.sha256[checkpoint_folder.WEIGHTS],
     }
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from energan.core import CheckpointError, SettingError
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
-from energan.training.checkpoint import Checkpoint
+from energan.training import checkpoint, checkpoint_folder
+from energan.training.checkpoint_folder import Checkpoint
 from energan.training.hooks import best_step
 
 Weights = Literal["ema", "raw"]
@@ -25,7 +25,7 @@ def read_checkpoint(
     while True:
         path, refused = _find(folder, wanted, keep_best)
         try:
-            return checkpoint.read(path), refused
+            return checkpoint_folder.read(path), refused
         except CheckpointError:
             if path.is_dir():
                 raise
@@ -35,18 +35,18 @@ def read_checkpoint(
 def _find(folder: RunFolder, wanted: str | int, keep_best: str) -> tuple[Path, list[str]]:
     there = folder.checkpoints
     if wanted == "last":
-        return checkpoint.newest_good(there)
+        return checkpoint_folder.newest_good(there)
     if wanted == "best":
         best = best_step(folder, keep_best)
         if best is None:
             raise CheckpointError(f"{folder.path} has no scored checkpoint; use last")
         wanted = best
     try:
-        path = there / checkpoint.checkpoint_name(int(wanted))
+        path = there / checkpoint_folder.checkpoint_name(int(wanted))
     except ValueError:
         raise SettingError(f"checkpoint {wanted!r}: it is last, best or a step") from None
     if not path.is_dir():
-        names = ", ".join(p.name for p in checkpoint.listed(there)) or "none"
+        names = ", ".join(p.name for p in checkpoint_folder.listed(there)) or "none"
         raise CheckpointError(f"{folder.path} keeps no checkpoint of step {wanted}; it has {names}")
     return path, []
 

@@ -34,7 +34,8 @@ from energan.inference.conditions import AT_ONCE, Conditions, check_events, even
 from energan.inference.outputs import collect
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential
-from energan.training import checkpoint as checkpoints
+from energan.training import checkpoint_folder
+from energan.training.checkpoint import select
 from energan.training.device import EngineSettings, choose
 
 CHAIN_STEPS = 60
@@ -79,7 +80,7 @@ class Run(TrainedEnergy):
         energy = UnderAnyLabel(model.energy, self.classes) if self.classes else model.energy
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
         self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
-        state = checkpoints.select(stored.state, "sampler.state.")
+        state = select(stored.state, "sampler.state.")
         self._state = {name: value.to(self.engine.device) for name, value in state.items()}
 
     def __repr__(self) -> str:
@@ -92,7 +93,7 @@ class Run(TrainedEnergy):
     @property
     def step(self) -> int:
         """The step of the checkpoint in use."""
-        return checkpoints.step_of(self.checkpoint)
+        return checkpoint_folder.step_of(self.checkpoint)
 
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
         """What the run logged: "step" events carry losses and energies, "score" ones scores."""
@@ -194,7 +195,7 @@ class Run(TrainedEnergy):
     @property
     def network(self) -> Network:
         """Which energy this is: the checkpoint's step, its weights' sha256, raw or averaged."""
-        return Network(self.step, self._meta.sha256[checkpoints.WEIGHTS], self.weights)
+        return Network(self.step, self._meta.sha256[checkpoint_folder.WEIGHTS], self.weights)
 
     @property
     def calibration(self) -> Calibration | None:

@@ -14,7 +14,7 @@ from energan.experiment.start import start
 from energan.io.run_folder import RunFolder
 from energan.sweep.store import SweepFolder, TrialOptions
 from energan.sweep.trials import Trial
-from energan.training.checkpoint import listed
+from energan.training.checkpoint_folder import listed
 from energan.training.loop import Hook
 
 

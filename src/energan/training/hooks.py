@@ -14,7 +14,7 @@ from torch import Tensor
 from energan.core import BlowUpError, CheckpointError, DivergenceError
 from energan.io.run_folder import RunFolder
 from energan.metrics.catalogue import AUTO, better_of
-from energan.training import checkpoint
+from energan.training import checkpoint, checkpoint_folder
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
 
@@ -137,7 +137,7 @@ class Checkpoints(Hook):
             self.log.tell("score", loop.step, self.score(loop))
         path = checkpoint.save(self.folder.checkpoints, loop)
         best = best_step(self.folder, self.best)
-        checkpoint.prune(path.parent, self.keep, set() if best is None else {best})
+        checkpoint_folder.prune(path.parent, self.keep, set() if best is None else {best})
 
 
 def best_step(folder: RunFolder, figure: str) -> int | None:
@@ -145,7 +145,7 @@ def best_step(folder: RunFolder, figure: str) -> int | None:
 
     The earliest of equals. figure: the name of a metric, or "auto".
     """
-    there = {checkpoint.step_of(path) for path in checkpoint.listed(folder.checkpoints)}
+    there = set(checkpoint_folder.steps_in(folder.checkpoints))
     events = folder.read("score")
     if figure == "auto":
         figure = next((name for name in AUTO if any(name in e for e in events)), AUTO[0])
@@ -194,7 +194,7 @@ class Rollback(Hook):
             return False
         checkpoint.restore(path, loop)
         # of steps undone: a process that is killed now must resume from here too
-        loop.ranks.first(lambda: checkpoint.discard(self.folder.checkpoints, loop.step))
+        loop.ranks.first(lambda: checkpoint_folder.discard(self.folder.checkpoints, loop.step))
         loop.rate_scale = scale
         factor = float(scale.min())
         self.folder.append("rollback", step=loop.step, reason=str(error), rate_scale=factor)
@@ -204,15 +204,15 @@ class Rollback(Hook):
 
     def _choose(self, error: DivergenceError) -> Path:
         """The checkpoint to go back to. Raises CheckpointError if none verifies."""
-        newest, _ = checkpoint.newest_good(self.folder.checkpoints)
+        newest, _ = checkpoint_folder.newest_good(self.folder.checkpoints)
         been = {e["step"] for e in self.folder.read("rollback")}
         before = error.since + 1 if isinstance(error, BlowUpError) else math.inf
-        if checkpoint.step_of(newest) in been:
-            before = min(before, checkpoint.step_of(newest))
+        if checkpoint_folder.step_of(newest) in been:
+            before = min(before, checkpoint_folder.step_of(newest))
         try:
-            return checkpoint.newest_good(self.folder.checkpoints, before)[0]
+            return checkpoint_folder.newest_good(self.folder.checkpoints, before)[0]
         except CheckpointError:  # none is kept from before it began: the one nearest to that
-            return checkpoint.oldest_good(self.folder.checkpoints)
+            return checkpoint_folder.oldest_good(self.folder.checkpoints)
 
 
 class TensorBoard(Hook):

@@ -19,7 +19,7 @@ from energan.sweep import Sweep, run_trial, scoring, training
 from energan.sweep.run_trial import Ending
 from energan.sweep.store import SweepFolder, TrialOptions
 from energan.sweep.trials import Fingerprints, Trial, trials_of
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 from energan.training.train_state import TrainState
 
 SMALL = {
@@ -72,7 +72,7 @@ class Stop(Ending):
 def same_weights(one: RunFolder, other: RunFolder) -> bool:
     """Whether the newest checkpoints are equal, bit for bit."""
     ours, theirs = (
-        load_file(checkpoint.newest_good(run.checkpoints)[0] / checkpoint.WEIGHTS)
+        load_file(checkpoint_folder.newest_good(run.checkpoints)[0] / checkpoint_folder.WEIGHTS)
         for run in (one, other)
     )
     assert ours
@@ -278,11 +278,11 @@ def test_members_that_were_killed_between_their_saves_go_on_by_themselves(
 
     assert work(folder, package, options, Stop(6)) == "SIGINT"
     first, second = (folder.run(trial.id) for trial in package)
-    kept = checkpoint.listed(first.checkpoints)
+    kept = checkpoint_folder.listed(first.checkpoints)
     for path in kept[:-1]:
         shutil.rmtree(path)
-    shutil.rmtree(checkpoint.listed(second.checkpoints)[-1])
-    stood = [checkpoint.step_of(checkpoint.listed(r.checkpoints)[-1]) for r in (first, second)]
+    shutil.rmtree(checkpoint_folder.listed(second.checkpoints)[-1])
+    stood = [checkpoint_folder.steps_in(r.checkpoints)[-1] for r in (first, second)]
     assert stood[0] != stood[1]
     assert work(folder, package, options) is None
     assert [record["state"] for record in folder.records()] == ["done", "done"]

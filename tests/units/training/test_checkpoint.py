@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from energan.core import CheckpointError, DivergenceError
-from energan.training import checkpoint
+from energan.training import checkpoint, checkpoint_folder
 from energan.training.loop import Loop
 from support.helpers import make_loop, model_case, snapshot
 
@@ -52,7 +52,7 @@ def test_a_damaged_file_is_refused_by_name_and_the_one_before_used(
         file.unlink()
     else:
         file.write_bytes(b"")
-    path, refused = checkpoint.newest_good(folder)
+    path, refused = checkpoint_folder.newest_good(folder)
     assert path.name == "step-000001"
     assert len(refused) == 1
     assert "step-000003" in refused[0]
@@ -64,30 +64,30 @@ def test_an_edited_step_is_noticed(folder: Path) -> None:
     meta = json.loads(file.read_text())
     file.write_text(json.dumps({**meta, "step": 99}))
     with pytest.raises(CheckpointError, match="was altered"):
-        checkpoint.read_meta(file.parent)
+        checkpoint_folder.read_meta(file.parent)
 
 
 def test_when_none_is_left_the_error_names_them_all(folder: Path) -> None:
-    for path in checkpoint.listed(folder):
+    for path in checkpoint_folder.listed(folder):
         (path / "state.json").unlink()
     with pytest.raises(CheckpointError, match=r"step-000003.*step-000001.*no checkpoint is left"):
-        checkpoint.newest_good(folder)
+        checkpoint_folder.newest_good(folder)
 
 
 def test_no_checkpoint_at_all(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
-        checkpoint.newest_good(tmp_path)
+        checkpoint_folder.newest_good(tmp_path)
 
 
 def test_it_holds_optimisers_average_scale_and_step(folder: Path) -> None:
     """A fault of public copies: checkpoints without the optimisers."""
-    state = checkpoint.read_tensors(folder / "step-000003", "state.safetensors")
+    state = checkpoint_folder.read_tensors(folder / "step-000003", "state.safetensors")
     loop = a_loop(3)
     for network in ("energy", "sampler"):
         for name, _ in getattr(loop, network).named_parameters():
             for item in ("step", "exp_avg", "exp_avg_sq"):
                 assert f"{network}.optimiser.{name}/{item}" in state
-    weights = checkpoint.read_tensors(folder / "step-000003", "weights.safetensors")
+    weights = checkpoint_folder.read_tensors(folder / "step-000003", "weights.safetensors")
     assert {f"ema.{k}" for k in loop.networks.state_dict()} <= weights.keys()
     loop.rate_scale.fill_(0.25)
     other = a_loop(0)
@@ -111,7 +111,7 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
         next(loop.energy.parameters()).view(-1)[0] = float("nan")
     with pytest.raises(DivergenceError, match=r"energy\..* is not finite at step 2"):
         checkpoint.save(tmp_path, loop)
-    assert checkpoint.listed(tmp_path) == []
+    assert checkpoint_folder.listed(tmp_path) == []
 
 
 def test_a_crash_while_writing_leaves_the_one_before(
@@ -126,11 +126,11 @@ def test_a_crash_while_writing_leaves_the_one_before(
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(folder, loop)
     monkeypatch.undo()
-    assert [p.name for p in checkpoint.listed(folder)] == ["step-000001", "step-000003"]
+    assert [p.name for p in checkpoint_folder.listed(folder)] == ["step-000001", "step-000003"]
     left = folder / f".step-000005.{os.getpid()}"
     assert left.is_dir()
     shutil.move(left, folder / ".step-000005.1")  # as another process, now dead, would leave it
-    checkpoint.prune(folder, 2, set())
+    checkpoint_folder.prune(folder, 2, set())
     assert not list(folder.glob(".step-*"))
 
 
@@ -139,8 +139,8 @@ def test_pruning_keeps_the_last_ones_and_the_best(tmp_path: Path) -> None:
     for _ in range(5):
         loop.advance()
         checkpoint.save(tmp_path, loop)
-    checkpoint.prune(tmp_path, 2, {1})
-    assert [p.name for p in checkpoint.listed(tmp_path)] == [
+    checkpoint_folder.prune(tmp_path, 2, {1})
+    assert [p.name for p in checkpoint_folder.listed(tmp_path)] == [
         "step-000001", "step-000004", "step-000005",
     ]  # fmt: skip
 
@@ -160,14 +160,14 @@ def rewritten(
     tensors: Callable[[dict[str, Tensor]], object] = dict,
 ) -> None:
     """Alter a checkpoint, its checksums made anew."""
-    found = checkpoint.read(path)
+    found = checkpoint_folder.read(path)
     state = dict(found.state)
     tensors(state)
     meta = found.meta.model_dump()
-    checkpoint.write(path.parent, found.weights, state, meta)
+    checkpoint_folder.write(path.parent, found.weights, state, meta)
     meta = json.loads((path / "state.json").read_text())
     change(meta)
-    meta["checksum"] = checkpoint._checksum(meta)
+    meta["checksum"] = checkpoint_folder._checksum(meta)
     (path / "state.json").write_text(json.dumps(meta))
 
 
@@ -198,8 +198,8 @@ def test_an_altered_state_json_whose_checksum_was_made_anew_is_refused(
     path = folder / "step-000003"
     rewritten(path, change)
     with pytest.raises(CheckpointError, match=rf"step-000003.*{says}"):
-        checkpoint.read(path)
-    found, refused = checkpoint.newest_good(folder)
+        checkpoint_folder.read(path)
+    found, refused = checkpoint_folder.newest_good(folder)
     assert (found.name, len(refused)) == ("step-000001", 1)
 
 
@@ -246,7 +246,7 @@ def test_a_pipe_in_place_of_a_file_is_refused(folder: Path, name: str) -> None:
     file = folder / "step-000003" / name
     file.unlink()
     os.mkfifo(file)
-    found, refused = checkpoint.newest_good(folder)
+    found, refused = checkpoint_folder.newest_good(folder)
     assert found.name == "step-000001"
     assert name in refused[0]
 
@@ -255,20 +255,20 @@ def test_a_checkpoint_that_is_removed_while_it_is_read_is_passed_over(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by the process that trains: it is neither refused nor the last one looked at."""
-    loop, real = a_loop(4), checkpoint.read_meta
+    loop, real = a_loop(4), checkpoint_folder.read_meta
     seen: list[str] = []
 
-    def removing(path: Path) -> checkpoint.Meta:
+    def removing(path: Path) -> checkpoint_folder.Meta:
         seen.append(path.name)
         if len(seen) == 1:
             found = real(path)
             checkpoint.save(folder, loop)
-            checkpoint.prune(folder, 1, set())
+            checkpoint_folder.prune(folder, 1, set())
             return found
         return real(path)
 
-    monkeypatch.setattr(checkpoint, "read_meta", removing)
-    path, refused = checkpoint.newest_good(folder)
+    monkeypatch.setattr(checkpoint_folder, "read_meta", removing)
+    path, refused = checkpoint_folder.newest_good(folder)
     assert (path.name, refused) == ("step-000004", [])
     assert seen == ["step-000003", "step-000004"]
 
@@ -279,7 +279,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint_folder, "save_file", full)
     with pytest.raises(CheckpointError, match=r"could not be written .* free some space"):
         checkpoint.save(folder, a_loop(5))
     assert sorted(p.name for p in folder.iterdir()) == ["step-000001", "step-000003"]

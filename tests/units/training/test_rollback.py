@@ -6,14 +6,14 @@ import pytest
 
 from energan.core import BlowUpError, DivergenceError
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 from energan.training.hooks import Rollback
 
 
 def write(folder: RunFolder, step: int) -> None:
     """A checkpoint that verifies, with nothing in it."""
-    about = {"format": checkpoint.FORMAT, "seeds": [0], "rate_scale": [1.0], "diverged": {}}
-    checkpoint.write(folder.checkpoints, {}, {}, {**about, "step": step})
+    about = {"format": checkpoint_folder.FORMAT, "seeds": [0], "rate_scale": [1.0], "diverged": {}}
+    checkpoint_folder.write(folder.checkpoints, {}, {}, {**about, "step": step})
 
 
 def folder_with(tmp_path: Path, *steps: int) -> RunFolder:
@@ -25,7 +25,7 @@ def folder_with(tmp_path: Path, *steps: int) -> RunFolder:
 
 
 def chosen(folder: RunFolder, error: DivergenceError) -> int:
-    return checkpoint.step_of(Rollback(folder, 5, print)._choose(error))
+    return checkpoint_folder.step_of(Rollback(folder, 5, print)._choose(error))
 
 
 NAN = DivergenceError("loss_energy is not finite at step 350")
@@ -39,7 +39,7 @@ def test_it_goes_to_the_newest_and_if_it_was_there_before_to_the_one_before_it(
     folder.append("rollback", step=300, rate_scale=0.5)
     assert chosen(folder, NAN) == 200
     folder.append("rollback", step=200, rate_scale=0.5)
-    checkpoint.discard(folder.checkpoints, 200)
+    checkpoint_folder.discard(folder.checkpoints, 200)
     assert chosen(folder, NAN) == 100
     # once new checkpoints were reached from there, they are as good as any
     write(folder, 300)
@@ -65,5 +65,5 @@ def test_the_newest_is_better_than_none(tmp_path: Path, since: int) -> None:
 
 def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, 100, 200, 300)
-    (folder.checkpoints / "step-000300" / checkpoint.WEIGHTS).unlink()
+    (folder.checkpoints / "step-000300" / checkpoint_folder.WEIGHTS).unlink()
     assert chosen(folder, NAN) == 200

@@ -20,7 +20,7 @@ from energan.experiment.callbacks.samples import draw
 from energan.io.files import write_atomically
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import Function, potential
-from energan.training.checkpoint import checkpoint_name
+from energan.training.checkpoint_folder import checkpoint_name
 from energan.training.hooks import Periodic
 from energan.training.train_state import TrainState
 

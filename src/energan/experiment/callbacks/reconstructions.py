@@ -13,7 +13,7 @@ from energan.data.dataset import DataSet
 from energan.io import pictures
 from energan.io.run_folder import RunFolder
 from energan.nets.dense import GaussianNoise
-from energan.training.checkpoint import checkpoint_name
+from energan.training.checkpoint_folder import checkpoint_name
 from energan.training.hooks import Periodic
 from energan.training.train_state import TrainState
 

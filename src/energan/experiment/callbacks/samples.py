@@ -12,7 +12,7 @@ from energan.core import DivergenceError, evaluating
 from energan.data.dataset import DataSet
 from energan.io import pictures
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 from energan.training.hooks import Periodic
 from energan.training.train_state import TrainState
 
@@ -74,7 +74,7 @@ class SampleGrids(Periodic):
         if shown is not None:
             x, domain = pictures.strips([*shown, x.cpu()], domain)
         suffix = ".png" if pictures.drawable(domain) else ".npz"
-        path = self.folder.samples / f"{checkpoint.checkpoint_name(loop.step)}{suffix}"
+        path = self.folder.samples / f"{checkpoint_folder.checkpoint_name(loop.step)}{suffix}"
         reference = self.data.raw(slice(SHOWN_POINTS)) if points else None
         weights = "raw" if loop.ema is None else "ema"
         about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}

@@ -18,7 +18,7 @@ from energan.report import energy_map
 from energan.report.figures import landscape
 from energan.report.figures.options import FigureOptions
 from energan.report.snapshots import spread
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 
 MOST = 200
 """Frames; of more, evenly spread ones are shown, the first and the last among them."""
@@ -66,7 +66,7 @@ def animate(path: Path, options: FigureOptions, source: str | None = None) -> An
 
 def _of_checkpoints(path: Path, options: FigureOptions, source: str | None) -> list[Landscape]:
     data = landscape.open_data_of(landscape.open_plane(path, options), source)
-    steps = [checkpoint.step_of(p) for p in checkpoint.listed(RunFolder(path).checkpoints)]
+    steps = checkpoint_folder.steps_in(RunFolder(path).checkpoints)
     runs = (Run(path, checkpoint=step, weights=options.weights) for step in steps)
     return [landscape.landscape_of(run, data, options.seed) for run in runs]
 

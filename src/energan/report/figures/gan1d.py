@@ -16,7 +16,7 @@ from energan.io.text import plural
 from energan.report.figures.layout import SMALL, TEXT, TITLE, new_figure, panel_letter
 from energan.report.figures.options import Drawing, FigureOptions, require_generator, single_run
 from energan.samplers.generator import Generator
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def draw_gan1d(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """
     path = single_run(paths, "gan1d")
     first = _open(path, "last", options)
-    steps = options.steps or _spread([checkpoint.step_of(p) for p in _kept(first)])
+    steps = options.steps or _spread([checkpoint_folder.step_of(p) for p in _kept(first)])
     runs = [_open(path, str(step), options) for step in steps]
     data = open_data(first.job.settings.data)
     real = data.raw()[:SAMPLES].flatten().double()
@@ -97,7 +97,7 @@ def _open(path: Path, step: str, options: FigureOptions) -> Run:
 
 
 def _kept(run: Run) -> list[Path]:
-    return checkpoint.listed(run.folder.checkpoints)
+    return checkpoint_folder.listed(run.folder.checkpoints)
 
 
 def _spread(steps: list[int]) -> list[int]:
