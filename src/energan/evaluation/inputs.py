@@ -4,11 +4,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from torch import Tensor
@@ -93,12 +90,6 @@ class EvaluationInputs:
         except (OSError, SafetensorError, KeyError):
             pass  # not there, or torn
         made = self.extractor(events, what)
-        _write(path, made)
+        parts = {n: np.ascontiguousarray(v) for n, v in vars(made).items() if v is not None}
+        write_atomically(path, save(parts))
         return made
-
-
-def _write(path: Path, features: Features) -> None:
-    parts: dict[str, NDArray[Any]] = {"values": features.values}
-    if features.log_probabilities is not None:
-        parts["log_probabilities"] = features.log_probabilities
-    write_atomically(path, save({n: np.ascontiguousarray(part) for n, part in parts.items()}))

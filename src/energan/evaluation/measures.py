@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -41,24 +42,14 @@ def no_classifier(inputs: EvaluationInputs) -> str:
     return ""
 
 
-def inception(inputs: EvaluationInputs) -> list[Result]:
-    return _inception(inputs, "inception_score", metrics.inception_score, OWN_SCALE)
-
-
-def modified_inception(inputs: EvaluationInputs) -> list[Result]:
-    note = f"E KL(p(y) ‖ p(y|x)), no exponential (EBGAN, section 4.1); {OWN_SCALE}"
-    return _inception(inputs, "modified_inception_score", metrics.modified_inception_score, note)
-
-
-def _inception(
-    inputs: EvaluationInputs, name: str, score: Callable[..., float], note: str
-) -> list[Result]:
+def inception(inputs: EvaluationInputs, *, modified: bool = False) -> list[Result]:
+    name, score, note = "inception_score", metrics.inception_score, OWN_SCALE
+    if modified:
+        name, score = "modified_inception_score", metrics.modified_inception_score
+        note = f"E KL(p(y) ‖ p(y|x)), no exponential (EBGAN, section 4.1); {OWN_SCALE}"
     fake, real = _both(inputs)
     ends = metrics.inception_interval(
-        fake,
-        modified=score is metrics.modified_inception_score,
-        resamples=inputs.resamples,
-        seed=inputs.seed,
+        fake, modified=modified, resamples=inputs.resamples, seed=inputs.seed
     )
     how = f"95% basic bootstrap over samples, {inputs.resamples} resamples"
     value, of_real = score(log_probabilities=fake), score(log_probabilities=real)
@@ -141,7 +132,9 @@ def _both(inputs: EvaluationInputs) -> tuple[np.ndarray, np.ndarray]:
 
 MEASURES: dict[str, Measure] = {
     "inception_score": Measure(inception, no_classifier, needs_features=True),
-    "modified_inception_score": Measure(modified_inception, no_classifier, needs_features=True),
+    "modified_inception_score": Measure(
+        partial(inception, modified=True), no_classifier, needs_features=True
+    ),
     "class_coverage": Measure(class_coverage, no_classifier, needs_features=True),
     "label_agreement": Measure(label_agreement, no_labels, needs_features=True),
     "frechet_distance": Measure(

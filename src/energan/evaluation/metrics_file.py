@@ -142,7 +142,7 @@ def write_classification(run: Run, record: dict[str, Any]) -> None:
 
     rest = [e for e in read(run.path).classes if protocol(e) != protocol(record)]
     ordered = sorted([*rest, record], key=lambda e: [str(v).zfill(12) for v in protocol(e)])
-    _write(run, classes=ordered)
+    _write(run, CLASSES, ordered)
 
 
 def write_evaluation(run: Run, record: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ def write_evaluation(run: Run, record: dict[str, Any]) -> None:
     whole = {**record, "complete": complete, "metrics": metrics}
     if record["extractor"] is None and same:
         whole |= {name: same[0].get(name) for name in ("extractor", "asked")}
-    _write(run, evaluations=sorted([*rest, whole], key=_place))
+    _write(run, EVALUATIONS, sorted([*rest, whole], key=_place))
 
 
 def write_ood(run: Run, record: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def write_ood(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     names = sorted(sets, key=lambda name: (order.get(name, len(order)), name))
     whole = {**record, "sets": [sets[name] for name in names]}
     ordered = sorted([*rest, whole], key=lambda e: [str(v).zfill(12) for v in _outside_protocol(e)])
-    _write(run, outside=ordered)
+    _write(run, OUTSIDE, ordered)
     return whole
 
 
@@ -217,27 +217,18 @@ def _place(entry: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(str(part).zfill(12) for part in (*protocol(entry), _extractor(entry)))
 
 
-def _write(
-    run: Run,
-    *,
-    evaluations: list[dict[str, Any]] | None = None,
-    outside: list[dict[str, Any]] | None = None,
-    classes: list[dict[str, Any]] | None = None,
-) -> None:
-    """Write the file with these lists; those that are not given stay as they are."""
+def _write(run: Run, name: str, entries: list[dict[str, Any]]) -> None:
+    """Write the file with these entries in the list of this name; the others stay as they are."""
     file = run.path / NAME
     stored = read(run.path)
-    there = {
-        EVALUATIONS: stored.evaluations, OUTSIDE: stored.outside, CLASSES: stored.classes,
-    }  # fmt: skip
+    lists = {EVALUATIONS: stored.evaluations, OUTSIDE: stored.outside, CLASSES: stored.classes}
+    lists[name] = entries
     if stored.faults:
         file.replace(file.with_suffix(".json.damaged"))  # nothing written is lost
     config = run.config
     about = {"hash": config["hash"], "recipe": config["recipe"], "model": config["model"]}
     about["seed"] = config["settings"]["seed"]
-    given = {EVALUATIONS: evaluations, OUTSIDE: outside, CLASSES: classes}
-    lists = there | {name: entries for name, entries in given.items() if entries is not None}
     # the file of a run without others has its evaluations alone
-    lists = {n: entries for n, entries in lists.items() if entries or n == EVALUATIONS}
+    lists = {n: those for n, those in lists.items() if those or n == EVALUATIONS}
     whole = {"format": FORMAT, "run": about, **lists}
     write_atomically(file, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")

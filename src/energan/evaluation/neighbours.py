@@ -12,11 +12,9 @@ NUMBERS = 2**24
 """Numbers of training events that are looked at together."""
 
 
-def nearest_events(
-    queries: Tensor, data: DataSet, k: int, searched_at_most: int = SEARCHED
-) -> tuple[Tensor, Tensor]:
+def nearest_events(queries: Tensor, data: DataSet, k: int) -> tuple[Tensor, Tensor]:
     """Euclidean distances (N, k) to the nearest events of `data`, and their rows in it (N, k)."""
-    count = min(len(data), searched_at_most)
+    count = min(len(data), SEARCHED)
     searched = torch.arange(count) * len(data) // count
     best, rows = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.long)
     size = max(k, NUMBERS // max(1, data.domain.size))

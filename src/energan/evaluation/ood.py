@@ -223,13 +223,10 @@ def _draw_rows(count: int, most: int, seed: int, name: str) -> Tensor:
     return torch.randperm(count, generator=generator)[:most]
 
 
-def _pieces(rows: Tensor) -> Sequence[Tensor]:
-    """Pieces of nearly one length, so that none holds a single event."""
-    return torch.tensor_split(rows, -(-len(rows) // AT_ONCE))
-
-
 def _batches(data: DataSet, rows: Tensor) -> Iterator[Tensor]:
-    return (data.gather(piece).x.float().cpu() for piece in _pieces(rows))
+    """Events of these rows in batches of nearly one length, so that none holds a single event."""
+    pieces = torch.tensor_split(rows, -(-len(rows) // AT_ONCE))
+    return (data.gather(piece).x.float().cpu() for piece in pieces)
 
 
 def _synthetic_row(

@@ -91,10 +91,6 @@ def _shuffled(x: Tensor, statistics: EventStatistics, generator: torch.Generator
     return flat.gather(2, order.unsqueeze(1).expand_as(flat)).view_as(x)
 
 
-def _inverted(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
-    return 1 - x
-
-
 def _blurred(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
     """By a Gaussian of σ = side/16 pixels, at least 1, along each axis; edges are repeated."""
     for axis in (2, 3):
@@ -106,14 +102,6 @@ def _blurred(x: Tensor, statistics: EventStatistics, generator: torch.Generator)
         lines = F.pad(rows.flatten(0, -2).unsqueeze(1), (reach, reach), mode="replicate")
         x = F.conv1d(lines, weights.view(1, 1, -1)).reshape(rows.shape).movedim(-1, axis)
     return x
-
-
-def _mixup(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
-    return (x + x.roll(1, 0)) / 2
-
-
-def _textures(x: Tensor, statistics: EventStatistics, generator: torch.Generator) -> Tensor:
-    return textures(x.shape, generator)
 
 
 Uniform = Tensor
@@ -186,12 +174,17 @@ KINDS: dict[str, Kind] = {
     ),
     "constant": Kind(_constant, "one random grey or colour an image"),
     "shuffled": Kind(_shuffled, "held-out images, the pixels of each permuted in its own way"),
-    "inverted": Kind(_inverted, "negatives of held-out images"),
+    "inverted": Kind(lambda x, *_: 1 - x, "negatives of held-out images"),
     "blurred": Kind(_blurred, "held-out images, blurred by a Gaussian of 1/16 of the side"),
     "textures": Kind(
-        _textures, "gratings, checkerboards and 1/f noise in two random colours, by turns"
+        lambda x, _, generator: textures(x.shape, generator),
+        "gratings, checkerboards and 1/f noise in two random colours, by turns",
     ),
-    "mixup": Kind(_mixup, "means of two held-out images", "midpoints of two held-out points"),
+    "mixup": Kind(
+        lambda x, *_: (x + x.roll(1, 0)) / 2,
+        "means of two held-out images",
+        "midpoints of two held-out points",
+    ),
 }
 PAIRED = ("shuffled", "inverted", "blurred", "mixup")
 """Sets whose i-th event is made of the i-th held-out one."""

@@ -92,7 +92,9 @@ def inception_interval(
                 scores.append(entropy - cross)
             else:
                 scores.append(weights @ own / len(logs) - entropy)
-    drawn = _quantiles(np.concatenate(scores), level)
+    ends = [(1 - level) / 2, (1 + level) / 2]  # infinite scores do no harm to order statistics
+    low, high = np.quantile(np.concatenate(scores), ends, method="inverted_cdf")
+    drawn = Interval(float(low), float(high))
     if modified:
         value = modified_inception_score(log_probabilities=logs)
         return _reflected(value, drawn, 0.0, float("inf"))
@@ -163,12 +165,6 @@ def _weights(count: int, resamples: int, seed: int) -> Any:
         r = min(left, max(1, BLOCK // count))
         yield generator.multinomial(count, np.full(count, 1 / count), size=r).astype(np.float64)
         left -= r
-
-
-def _quantiles(values: NDArray[np.float64], level: float) -> Interval:
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(values, ends, method="inverted_cdf")  # infinite ones do no harm
-    return Interval(float(low), float(high))
 
 
 def _check(count: int, resamples: int, level: float) -> None:

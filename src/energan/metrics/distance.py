@@ -1,17 +1,14 @@
 """How far two sets of events lie apart, without a feature network."""
 
-from typing import Any
-
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from energan.metrics.arrays import Values
 
 BLOCK = 16  # directions at a time: their projections, not the events, are what takes memory
 
 
-def sliced_wasserstein(
-    a: Tensor | NDArray[Any], b: Tensor | NDArray[Any], projections: int = 128, seed: int = 0
-) -> float:
+def sliced_wasserstein(a: Values, b: Values, projections: int = 128, seed: int = 0) -> float:
     """The sliced Wasserstein-1 distance of events a (N, *event) and b (M, *event), ≥ 0.
 
     The mean over `projections` random unit directions of the exact 1-D distance ∫|F⁻¹ − G⁻¹| of the

@@ -1,13 +1,11 @@
 """How much samples vary, beside data."""
 
-from typing import Any
-
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+
+from energan.metrics.arrays import Values
 
 
-def variance_ratio(samples: Tensor | NDArray[Any], real: Tensor | NDArray[Any]) -> float:
+def variance_ratio(samples: Values, real: Values) -> float:
     """The total variance of samples (N, *event) over that of real events (M, *event), ≥ 0.
 
     About 1 where samples vary as data does, near 0 where G makes one thing. Variances are those of

@@ -1,7 +1,6 @@
 """The Fréchet distance of two sets of features, as of two Gaussians (Heusel et al. 2017)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +46,9 @@ def frechet_distance_of(a: Statistics, b: Statistics) -> float:
             raise ValueError(f"{given.covariance.shape} is no covariance of {len(given.mean)}")
         if not (np.isfinite(given.mean).all() and np.isfinite(given.covariance).all()):
             raise ValueError("statistics must be finite")
-    root = _root(a.covariance)
+    values, vectors = np.linalg.eigh(a.covariance)
+    root = np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
     mixed = np.linalg.eigvalsh(root @ b.covariance @ root)
     cross = 2 * np.sqrt(np.clip(mixed, 0, None)).sum()
     distance = ((a.mean - b.mean) ** 2).sum() + np.trace(a.covariance) + np.trace(b.covariance)
     return max(0.0, float(distance - cross))
-
-
-def _root(covariance: NDArray[np.float64]) -> NDArray[Any]:
-    """The symmetric square root of a positive semi-definite matrix."""
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)

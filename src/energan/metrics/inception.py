@@ -5,14 +5,11 @@ confident classifier's small probabilities round to 0, their logarithms do not. 
 once more in float64, so that rounding in float32 does not enter the score.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Values = Tensor | NDArray[Any]
+from energan.metrics.arrays import Values
 
 TOLERANCE = 1e-4
 """How far from 1 a row's sum may be: above what float32 rounding does, below a mistake."""

@@ -1,12 +1,12 @@
 """Which modes of a known mixture, or which classes, a generator reaches."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from energan.metrics.arrays import Values
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,7 @@ class ModeCoverage:
     kl: float
 
 
-def modes_covered(
-    points: Tensor | NDArray[Any],
-    modes: Tensor | NDArray[Any],
-    std: float,
-    within: float = 3.0,
-) -> ModeCoverage:
+def modes_covered(points: Values, modes: Values, std: float, within: float = 3.0) -> ModeCoverage:
     """Compare points (N, D) with the centres `modes` (K, D) of a mixture.
 
     A point is of high quality within `within` standard deviations of its nearest mode (Srivastava
@@ -74,11 +69,7 @@ class ClassCoverage:
     shares: tuple[float, ...]
 
 
-def class_coverage(
-    labels: Tensor | NDArray[Any],
-    classes: int,
-    reference: Tensor | NDArray[Any] | None = None,
-) -> ClassCoverage:
+def class_coverage(labels: Values, classes: int, reference: Values | None = None) -> ClassCoverage:
     """Of labels (N,) in [0, classes), beside the shares `reference` (K,); uniform if not given.
 
     For stacked MNIST classes is 1,000 (Metz et al. 2017).
@@ -102,7 +93,7 @@ def class_coverage(
     return ClassCoverage(int((counts > 0).sum()), max(kl, 0.0), tuple(shares.tolist()))
 
 
-def stacked_labels(digits: Tensor | NDArray[Any]) -> Tensor:
+def stacked_labels(digits: Values) -> Tensor:
     """Three digits (N, 3) -> their number 100a + 10b + c, int64 (N,), as stacked MNIST counts."""
     found = torch.as_tensor(digits).detach().to("cpu")
     if found.dim() != 2 or found.shape[1] != 3 or found.is_floating_point():

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from energan.metrics.arrays import Values
 
 Energy = Callable[[Tensor], Tensor]
 """Points (N, D) -> energies (N,)."""
@@ -40,7 +40,8 @@ def log_partition(
         raise ValueError(f"the box has one or two sides, not {len(low)} and {len(high)}")
     if any(not a < b for a, b in zip(low, high, strict=True)) or resolution < 1:
         raise ValueError(f"the box from {list(low)} to {list(high)} is empty, or resolution < 1")
-    sides = [_midpoints(a, b, resolution) for a, b in zip(low, high, strict=True)]
+    middles = torch.arange(resolution, dtype=torch.float64) + 0.5
+    sides = [a + (b - a) / resolution * middles for a, b in zip(low, high, strict=True)]
     grid = torch.stack(torch.meshgrid(*sides, indexing="ij"), -1).reshape(-1, len(sides))
     with torch.no_grad():
         logs = -torch.cat([energy(part).double().reshape(-1) for part in grid.split(AT_ONCE)])
@@ -53,7 +54,7 @@ def log_partition(
 
 def energy_log_likelihood(
     energy: Energy,
-    points: Tensor | NDArray[Any],
+    points: Values,
     low: Sequence[float],
     high: Sequence[float],
     resolution: int = 512,
@@ -81,8 +82,3 @@ def energy_log_likelihood(
     finite = bool(values.isfinite().all())
     spread = float(values.std()) / len(values) ** 0.5 if finite else float("inf")
     return EnergyLogLikelihood(float(values.mean()) - log_z, spread, log_z, abs(log_z - coarse))
-
-
-def _midpoints(low: float, high: float, cells: int) -> Tensor:
-    width = (high - low) / cells
-    return low + width * (torch.arange(cells, dtype=torch.float64) + 0.5)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.metrics.arrays import Values, rows
+from energan.metrics.arrays import Rows, Values, rows, squared_distances
 
 SIGMAS: tuple[float, ...] = tuple(float(s) for s in np.logspace(-1, 0, 10))
 """Ten widths, log-spaced in [0.1, 1]."""
@@ -82,21 +82,20 @@ def parzen_validation(
     return dict(zip(chosen, (totals / len(v)).tolist(), strict=True))
 
 
-def _rows(samples: Values, test: Values) -> tuple[Tensor, Tensor]:
-    """Both as float64 (N, D), (M, D) on the CPU, about the samples' mean."""
+def _rows(samples: Values, test: Values) -> tuple[Rows, Rows]:
+    """Both as float64 (N, D), (M, D), about the samples' mean."""
     s, t = rows(samples, "samples"), rows(test, "test events")
     if s.shape[1] != t.shape[1]:
         raise ValueError(f"events differ in size: {s.shape[1]} and {t.shape[1]} numbers")
     centre = s.mean(0)
-    return torch.from_numpy(s - centre), torch.from_numpy(t - centre)
+    return s - centre, t - centre
 
 
-def _distances(samples: Tensor, test: Tensor, chunk: int) -> Iterator[Tensor]:
+def _distances(samples: Rows, test: Rows, chunk: int) -> Iterator[Tensor]:
     """Squared distances (m, N) of test events to samples, part of the test by part."""
-    squares, transposed = samples.square().sum(1), samples.T
-    for part in test.split(max(1, chunk // len(samples))):
-        found = torch.addmm(squares, part, transposed, alpha=-2)
-        yield found.add_(part.square().sum(1, keepdim=True)).clamp_min_(0)
+    size = max(1, chunk // len(samples))
+    for start in range(0, len(test), size):
+        yield squared_distances(test[start : start + size], samples)
 
 
 def _log_density(distances: Tensor, sigmas: Sequence[float], size: int) -> Tensor:

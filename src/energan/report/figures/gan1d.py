@@ -36,7 +36,8 @@ def draw_gan1d(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """
     path = single_run(paths, "gan1d")
     first = _open(path, "last", options)
-    steps = options.steps or _spread([checkpoint_folder.step_of(p) for p in _kept(first)])
+    kept = checkpoint_folder.listed(first.folder.checkpoints)
+    steps = options.steps or _spread([checkpoint_folder.step_of(p) for p in kept])
     runs = [_open(path, str(step), options) for step in steps]
     data = open_data(first.job.settings.data)
     real = data.raw()[:SAMPLES].flatten().double()
@@ -94,10 +95,6 @@ def _open(path: Path, step: str, options: FigureOptions) -> Run:
             f"{path} draws z of {size} numbers, and the arrows start at one: {REMEDY}"
         )
     return run
-
-
-def _kept(run: Run) -> list[Path]:
-    return checkpoint_folder.listed(run.folder.checkpoints)
 
 
 def _spread(steps: list[int]) -> list[int]:

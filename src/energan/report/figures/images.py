@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from energan.data import DataSet, open_data
-from energan.evaluation.neighbours import nearest_events
+from energan.evaluation.neighbours import SEARCHED, nearest_events
 from energan.inference import latents
 from energan.inference.run import Run
 from energan.io.pictures import grid
@@ -36,8 +36,6 @@ EDGE = 0.06
 """Inches of white around the images."""
 ROW, ROWS, BETWEEN = 5, 6, 10
 """Samples in a row of figure 2, rows of figure 3, images in each."""
-MOST = 200_000
-"""Training images that are looked at."""
 
 
 def draw_neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
@@ -53,7 +51,7 @@ def draw_neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     rows = -(-count // across)
     x = run.sample(rows * across, seed=options.seed)
     data = open_data(run.job.settings.data)
-    distances, nearest = nearest_events(x[across - 1 :: across], data, 1, MOST)
+    distances, nearest = nearest_events(x[across - 1 :: across], data, 1)
     found = data.gather(nearest[:, 0]).x.float().cpu()
     return Drawing(
         _draw_framed(x, found, across, run),
@@ -66,8 +64,8 @@ def draw_neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
 
 def _notes(run: Run, data: DataSet) -> list[str]:
     notes = [f"{w}; using {run.checkpoint.name} instead" for w in run.warnings]
-    if len(data) > MOST:
-        notes.append(f"only {MOST:,} of {len(data):,} training images, spread, were looked at")
+    if len(data) > SEARCHED:
+        notes.append(f"only {SEARCHED:,} of {len(data):,} training images, spread, were looked at")
     return notes
 
 

@@ -10,6 +10,7 @@ from energan.recipes import RECIPES
 from energan.report.run.contents import RunContents
 
 Rows = list[tuple[str, str]]
+PRECISIONS = {"32": "float32", "bf16": "bfloat16 under autocast"}
 
 
 def summary(contents: RunContents) -> str:
@@ -55,7 +56,7 @@ def resolution(contents: RunContents) -> Rows:
     name = str(data.get("name", "–"))
     rows = [
         ("Device", f"{known.get('device', '–')}, {plural(known['threads'], 'thread')}"),
-        ("Precision", _precision(known["precision"])),
+        ("Precision", PRECISIONS.get(known["precision"], known["precision"])),
         ("Data", f"{name} ({', '.join(told)})" if told else name),
         ("Events", _domain(known["domain"])),
     ]
@@ -107,10 +108,6 @@ def _at(settings: Any, *names: str, otherwise: Any = None) -> Any:
     for name in names:
         settings = settings.get(name) if isinstance(settings, dict) else None
     return otherwise if settings is None else settings
-
-
-def _precision(written: object) -> str:
-    return {"32": "float32", "bf16": "bfloat16 under autocast"}.get(str(written), str(written))
 
 
 def _domain(domain: dict[str, Any]) -> str:

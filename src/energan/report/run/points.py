@@ -40,9 +40,11 @@ def draw_points(
 
 def _scatter(x: Tensor, real: Tensor | None) -> Picture:
     def draw(axes: Any, pen: Pen) -> None:
-        if real is not None:
-            axes.scatter(*_plane(real), s=3, c=pen.faint, alpha=0.7, linewidths=0, label="data")
-        axes.scatter(*_plane(x), s=3, c=pen.colours[0], alpha=0.6, linewidths=0, label="samples")
+        parts = ((real, pen.faint, 0.7, "data"), (x, pen.colours[0], 0.6, "samples"))
+        for points, colour, alpha, name in parts:
+            if points is not None:
+                across, up = points[:, :2].T.numpy()
+                axes.scatter(across, up, s=3, c=colour, alpha=alpha, linewidths=0, label=name)
         axes.set_aspect("equal", adjustable="datalim")
         axes.legend(loc="upper right", markerscale=3, handletextpad=0.1)
 
@@ -112,7 +114,3 @@ def _line(
 
     says = "Densities of samples and data, and the energy, which should be low where data lies."
     return draw_figure("points", "Samples, data and energy", says, draw)
-
-
-def _plane(x: Tensor) -> tuple[Any, Any]:
-    return x[:, 0].numpy(), x[:, 1].numpy()

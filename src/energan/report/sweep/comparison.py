@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.io.text import number, plural, range_text
-from energan.metrics import catalogue, interval
+from energan.metrics import catalogue, error_interval, interval
 from energan.report.sweep.labels import trial_label
 from energan.report.sweep.records import WORST, SweepRecords, score_of
 
@@ -161,9 +161,7 @@ PARTS = (0.25, 0.5, 0.75)
 
 def share_text(count: int, n: int) -> str:
     """A share with Wilson's interval."""
-    from scipy.stats import binomtest
-
-    ends = binomtest(count, n).proportion_ci(method="wilson")
+    ends = error_interval(count, n)  # of any share
     return f"{percent(count / n)} ({percent(ends.low)} – {percent(ends.high)})"
 
 

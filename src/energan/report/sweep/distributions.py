@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
 
 from energan.io.text import plural
 from energan.report.html import COLOURS, Picture
@@ -54,7 +53,7 @@ def draw_axis(one: SweepRecords, axis: str) -> tuple[Picture, Record] | None:
     if len(values) > len(COLOURS):
         return None
     groups = [
-        replace(group_of(one, where=_at(axis, value)), label=axis_value(value), colour=i)
+        replace(group_of(one, where=_at({axis: value})), label=axis_value(value), colour=i)
         for i, value in enumerate(values)
     ]
     groups = [g for g in groups if g.n]
@@ -71,7 +70,7 @@ def _draw_optimisers(one: SweepRecords, behind: Sequence[SweepRecords]) -> tuple
     others = [group_of(other) for other in behind]
     panels = []
     for values in product(*(one.axes[axis] for axis in axes)):
-        own = group_of(one, where=_at_all(dict(zip(axes, values, strict=True))))
+        own = group_of(one, where=_at(dict(zip(axes, values, strict=True))))
         title = "D {}, G {}, lr {}".format(*map(axis_value, values))
         panels.append(Panel(title, [own, *others]))
     named = " and ".join(other.label for other in behind)
@@ -110,10 +109,8 @@ def _shallow(limit: int | None) -> Where:
     )
 
 
-def _at(axis: str, value: Any) -> Where:
-    return lambda record: axis in record["values"] and same(record["values"][axis], value)
-
-
-def _at_all(values: Record) -> Where:
-    wheres = [_at(axis, value) for axis, value in values.items()]
-    return lambda record: all(where(record) for where in wheres)
+def _at(values: Record) -> Where:
+    return lambda record: all(
+        axis in record["values"] and same(record["values"][axis], value)
+        for axis, value in values.items()
+    )

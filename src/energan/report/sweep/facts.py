@@ -145,7 +145,7 @@ def provenance(one: SweepRecords) -> Facts:
         told = [str(about.get("name", "")), str(about.get("what", ""))]
         told += [f"trained on {about['trained_on']}"] if about.get("trained_on") else []
         if about.get("test_accuracy") is not None:
-            told.append(f"{percent_of(about['test_accuracy'])} right on {about.get('tested_on')}")
+            told.append(f"{100 * about['test_accuracy']:.4g} % right on {about.get('tested_on')}")
         told += [f"sha256 {about['sha256']}"] if about.get("sha256") else []
         rows.append(("Scored with", "; ".join(part for part in told if part)))
     for title, key in (
@@ -194,10 +194,6 @@ def recipe_steps(one: SweepRecords) -> int | None:
         return int(load(str(name)).settings.training.steps) if name else None
     except EnerganError:
         return None
-
-
-def percent_of(share: float) -> str:
-    return f"{100 * share:.4g} %"
 
 
 def _projected(one: SweepRecords, hours: Sequence[float], unit: str, each: float) -> str:

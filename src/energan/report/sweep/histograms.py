@@ -17,9 +17,6 @@ Where = Callable[[Record], bool]
 MOST_BINS = 40
 TINY = 1e-300
 """Scores below are 0: their fractions are no floats."""
-ACROSS = 3
-SMALL = 30
-"""Runs below which shares in bins say little."""
 
 
 @dataclass(frozen=True)

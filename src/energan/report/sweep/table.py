@@ -39,9 +39,11 @@ def tabulate(sweeps: Sequence[SweepRecords]) -> "pyarrow.Table":
     metrics = {name: None for one in sweeps for name in one.definition.get("metrics") or ()}
     metrics |= {name: None for _, record in rows for name in record["scores"]}
     columns: dict[str, pa.Array] = {}
+    types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
     def add(name: str, values: list[Any], kind: type) -> None:
-        columns[name] = pa.array([_column_value(kind, v) for v in values], _type(kind))
+        made = [_column_value(kind, value) for value in values]
+        columns[name] = pa.array(made, types.get(kind, pa.string()))
 
     kind: type
     for name, kind in FIRST.items():
@@ -97,13 +99,6 @@ def _kind(values: Sequence[Any]) -> type:
         return float
     only = kinds.pop() if len(kinds) == 1 else str if not kinds else object
     return only if only in (bool, int, float, str) else object
-
-
-def _type(kind: type) -> Any:
-    import pyarrow as pa
-
-    types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
-    return types.get(kind, pa.string())
 
 
 def _column_value(kind: type, value: Any) -> Any:
