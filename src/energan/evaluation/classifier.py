@@ -98,7 +98,7 @@ def load_or_train(
         if found is None:
             _train(network, training, epochs, what, loss)
             figures = measure(network)
-            found = figures, _sha256(network.state_dict())
+            found = figures, weights_sha256(network.state_dict())
             _write(path, network, *found)
     return network.eval().requires_grad_(False), *found
 
@@ -135,10 +135,11 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     return padded[:, :, up : up + images.shape[2], left : left + images.shape[3]]
 
 
-def _sha256(weights: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def weights_sha256(weights: dict[str, Tensor], start: bytes = b"") -> str:
+    """The hash of `start` and after it the weights' names and values, in the order of names."""
+    digest = hashlib.sha256(start)
     for name, value in sorted(weights.items()):
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -155,7 +156,7 @@ def _read(path: Path, network: ConvNet) -> tuple[dict[str, Any], str] | None:
             about = file.metadata()
         weights = load_file(path)
         sha256 = about.pop("sha256")
-        if _sha256(weights) != sha256:
+        if weights_sha256(weights) != sha256:
             return None  # damaged: it is trained again
         figures = {name: json.loads(value) for name, value in about.items()}
         network.load_state_dict(weights)

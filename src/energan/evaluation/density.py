@@ -170,9 +170,8 @@ def mode_masses(
         log_mass.append(-energy(places))
         which.append(torch.where(near.values <= SIGMAS * std, near.indices, len(modes)))
     mass = torch.softmax(torch.cat(log_mass), 0)
-    return torch.zeros(len(modes) + 1, dtype=torch.float64).index_add_(0, torch.cat(which), mass)[
-        :-1
-    ]
+    of_modes = torch.zeros(len(modes) + 1, dtype=torch.float64)
+    return of_modes.index_add_(0, torch.cat(which), mass)[:-1]
 
 
 def _of_modes(inputs: EvaluationInputs) -> float | None:

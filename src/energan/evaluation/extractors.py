@@ -1,6 +1,5 @@
 """What turns events into features, and where it can into p(y|x): with a record of which it was."""
 
-import hashlib
 import importlib
 import inspect
 import warnings
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from energan.core import DataError, SettingError, describe
 from energan.data import DataSettings, open_data
-from energan.evaluation.classifier import classifier_for, why_no_classifier
+from energan.evaluation.classifier import classifier_for, weights_sha256, why_no_classifier
 from energan.evaluation.reference import Reference
 from energan.io.console import progress
 from energan.io.files import sha256_of
@@ -193,14 +192,10 @@ def _module(name: str) -> Extractor:
 
 def _sha256(network: Any, module: str) -> str:
     """Of the module's source and, of a torch module, its weights."""
-    digest = hashlib.sha256()
     source = getattr(importlib.import_module(module), "__file__", None)
-    if source and Path(source).is_file():
-        digest.update(Path(source).read_bytes())
-    if isinstance(network, torch.nn.Module):
-        for key, value in sorted(network.state_dict().items()):
-            digest.update(key.encode() + value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    code = Path(source).read_bytes() if source and Path(source).is_file() else b""
+    weights = network.state_dict() if isinstance(network, torch.nn.Module) else {}
+    return weights_sha256(weights, code)
 
 
 def _with_log_probabilities(network: Network) -> Network:

@@ -92,12 +92,15 @@ def score_pairs(
             )
         names.remove("ssim")
     found = _compare(run, reference, count, names, seed)
-    return [_result(name, *found[name], seed, resamples) for name in found]
+    return [
+        _result(name, made, same, mean, seed, resamples)
+        for name, (made, same, mean) in found.items()
+    ]
 
 
 def _compare(
     run: Run, reference: Reference, count: int, names: list[str], seed: int
-) -> dict[str, tuple[Figures, Figures, Figures]]:
+) -> dict[str, list[Figures]]:
     """Name -> the figures of each result, of the source in its place, and of the mean target."""
     view = View(run.domain, reference.judged.domain.shape)
     assert reference.training.domain.mean is not None
@@ -112,8 +115,7 @@ def _compare(
         for name in names:
             for into, x in zip(parts[name], (made, same, mean.expand_as(real)), strict=True):
                 into.append(MEASURES[name](x, real))
-    whole = {name: [np.concatenate(part) for part in three] for name, three in parts.items()}
-    return {name: (made, same, mean) for name, (made, same, mean) in whole.items()}
+    return {name: [np.concatenate(part) for part in three] for name, three in parts.items()}
 
 
 def _result(

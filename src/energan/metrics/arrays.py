@@ -1,5 +1,6 @@
 """What the metrics share: values as float64 arrays, sets of vectors checked, their distances."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,12 @@ def pair(a: Values, b: Values, fewest: int = 1) -> tuple[Rows, Rows]:
     return first, second
 
 
-def squared_distances(a: Rows, b: Rows) -> Tensor:
-    """(N, M), ≥ 0, of a (N, D) and b (M, D), by one product of matrices; writable arrays."""
-    x, y = torch.from_numpy(a), torch.from_numpy(b)
-    found = torch.addmm(y.square().sum(1), x, y.T, alpha=-2)
-    return found.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)
+def squared_distances(a: Rows, b: Rows, size: int) -> Iterator[tuple[int, Tensor]]:
+    """Where each block of `size` rows of a (N, D) begins, and its squared distances (n, M), ≥ 0, to
+    all of b (M, D), by one product of matrices; writable arrays."""
+    y = torch.from_numpy(b)
+    squares = y.square().sum(1)
+    for start in range(0, len(a), max(1, size)):
+        x = torch.from_numpy(a[start : start + max(1, size)])
+        found = torch.addmm(squares, x, y.T, alpha=-2)
+        yield start, found.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)

@@ -144,9 +144,7 @@ def memorisation(
 
 def _blocks(a: Rows, b: Rows) -> Iterator[tuple[int, Tensor]]:
     """Where a block of a begins, and its squared distances (n, M) to all of b."""
-    size = min(1024, max(1, CHUNK // len(b)))
-    for start in range(0, len(a), size):
-        yield start, squared_distances(a[start : start + size], b)
+    return squared_distances(a, b, min(1024, CHUNK // len(b)))
 
 
 def _radii(features: Rows, k: int) -> Tensor:

@@ -59,10 +59,8 @@ def neighbour_votes(
     asked, there = pair(features, known)
     if not 1 <= neighbours <= len(there) or len(tags) != len(there):
         raise ValueError(f"neighbours must be in 1 to {len(there)}, with a row of tags for each")
-    rows = max(1, AT_ONCE // len(there))
     parts = []
-    for start in range(0, len(asked), rows):
-        distances = squared_distances(asked[start : start + rows], there)
+    for _, distances in squared_distances(asked, there, AT_ONCE // len(there)):
         nearest = torch.topk(distances, neighbours, largest=False).indices.numpy()
         parts.append(tags[nearest].sum(1, dtype=np.float64))
     return np.concatenate(parts)

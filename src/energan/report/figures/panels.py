@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energan.core import RunError, SettingError
+from energan.core import SettingError
 from energan.core.schedules import parse
 from energan.data import open_data
 from energan.experiment.build import networks_of
@@ -45,8 +45,6 @@ GAP, LINE, LEAST = 0.12, 0.145, 3.2
 
 def draw_samples(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 4: a panel of unpicked samples for each run, (a), (b), (c), and what differs."""
-    if not paths:
-        raise RunError("name the runs whose samples are to stand side by side")
     runs = [open_run(path, options) for path in paths]
     count, told = options.count(64), differences(runs)
     columns, across = square_columns(count), min(ACROSS, len(runs))
@@ -74,8 +72,6 @@ def draw_margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     A margin that was estimated counts as what it was; one that follows a schedule, as at the
     checkpoint's step. Raises SettingError for a run whose model has no margin.
     """
-    if not paths:
-        raise RunError("name the runs whose margins are to stand side by side")
     known = {run: margin_of(run) for run in [open_run(path, options) for path in paths]}
     runs = sorted(known, key=lambda run: known[run])
     count, each = options.count(STRIP), [known[run] for run in runs]

@@ -52,25 +52,21 @@ def _entries(contents: RunContents) -> list[dict[str, Any]]:
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    data = entry.get("data")
-    source = str(data.get("source", "")) if isinstance(data, dict) else ""
-    part = str(entry.get("part", ""))
+    data = entry.get("data") or {}
+    source, part = str(data.get("source", "")), str(entry.get("part", ""))
     ends: Any = entry.get("error_interval")
     known = isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends))
     told = {"test": f"{source}, test part", "held-out": f"{source}, held out"}
-    note = data.get("note") if isinstance(data, dict) else None
+    note = data.get("note")
+    calibration: Any = entry.get("calibration_error")
     return (
         f"step {number(entry.get('step'))}, {weights_text(entry.get('weights'))}",
         told.get(part, part) + (f" ({note})" if note else ""),
         number(entry.get("count")),
         f"{100 * entry['error']:.2f}",
         " – ".join(f"{100 * end:.2f}" for end in ends) if known else "–",
-        _percent(entry.get("calibration_error")),
+        f"{100 * calibration:.2f}" if is_number(calibration) else "–",
     )
-
-
-def _percent(share: Any) -> str:
-    return f"{100 * share:.2f}" if is_number(share) else "–"
 
 
 def draw_entry(entry: dict[str, Any]) -> list[Picture]:

@@ -47,32 +47,26 @@ def header(contents: RunContents) -> Rows:
 def resolution(contents: RunContents) -> Rows:
     """What was found out when training began: device, data, what a model chose by itself."""
     known = contents.config["resolved"]
-    data = known["data"] if isinstance(known["data"], dict) else {}
-    told = [f"{data['events']:,} events"] if isinstance(data.get("events"), int) else []
+    data = known["data"]
+    told = [f"{data['events']:,} events"]
     if data.get("skipped"):
         told.append(f"{data['skipped']} skipped")
-    if data.get("fingerprint"):
-        told.append(f"sha256 {str(data['fingerprint'])[:12]}…")
-    name = str(data.get("name", "–"))
+    if data["fingerprint"]:
+        told.append(f"sha256 {data['fingerprint'][:12]}…")
     rows = [
         ("Device", f"{known.get('device', '–')}, {plural(known['threads'], 'thread')}"),
         ("Precision", PRECISIONS.get(known["precision"], known["precision"])),
-        ("Data", f"{name} ({', '.join(told)})" if told else name),
+        ("Data", f"{data['name']} ({', '.join(told)})"),
         ("Events", _domain(known["domain"])),
     ]
-    parameters = known.get("parameters")
-    if isinstance(parameters, dict):
-        counts = [f"{network} {number:,}" for network, number in parameters.items()]
+    if "parameters" in known:
+        counts = [f"{network} {number:,}" for network, number in known["parameters"].items()]
         rows.append(("Parameters", ", ".join(counts)))
-    chosen = known.get("chosen")
-    if isinstance(chosen, dict):
-        rows += [(f"Chosen: {what}", str(why)) for what, why in chosen.items()]
-    if isinstance(known.get("margin"), dict):
+    rows += [(f"Chosen: {what}", why) for what, why in known.get("chosen", {}).items()]
+    if known.get("margin"):
         rows.append(("Margin, estimated", _margin(known["margin"])))
-    if known.get("from"):
-        origin = known["from"]
-        rows.append(("Started from", str(origin.get("run", origin) if isinstance(origin, dict)
-                                         else origin)))  # fmt: skip
+    if origin := known["from"]:
+        rows.append(("Started from", str(origin.get("run", origin))))
     return rows
 
 
@@ -111,19 +105,18 @@ def _at(settings: Any, *names: str, otherwise: Any = None) -> Any:
 
 
 def _domain(domain: dict[str, Any]) -> str:
-    shape = " × ".join(str(side) for side in domain.get("shape", ()))
-    low, high = domain.get("low"), domain.get("high")
-    reach = "unbounded" if low is None or high is None else f"in [{low:g}, {high:g}]"
-    classes = domain.get("classes")
+    shape = " × ".join(map(str, domain["shape"]))
+    low, high, classes = domain["low"], domain["high"], domain["classes"]
+    reach = "unbounded" if low is None else f"in [{low:g}, {high:g}]"
     return f"{shape}, {reach}" + (f", {classes} classes" if classes else "")
 
 
 def _margin(estimate: dict[str, Any]) -> str:
-    margin, energy, steps = (estimate.get(n) for n in ("margin", "energy", "steps"))
-    text = f"{margin:g}" if isinstance(margin, (int, float)) else "–"
+    text, energy = f"{estimate['margin']:g}", estimate.get("energy")
     if isinstance(energy, (int, float)):
         how = "settled at" if estimate.get("settled", True) else "was still falling at"
-        text += f"; of the auto-encoder alone, U {how} {energy:.4g} after {steps} steps"
+        after = f"after {estimate.get('steps')} steps"
+        text += f"; of the auto-encoder alone, U {how} {energy:.4g} {after}"
     return text
 
 

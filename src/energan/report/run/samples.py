@@ -68,9 +68,9 @@ def draw_extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
     return found
 
 
-def draw_interpolations(run: Run, seed: int = 0) -> list[Picture]:
+def draw_interpolations(run: Run) -> list[Picture]:
     """Images along the way between pairs of latents; none if the sampler has no latents."""
-    z = latents.draw(run, 2 * PAIRS, seed)
+    z = latents.draw(run, 2 * PAIRS)
     if z is None:
         return []
     made = []

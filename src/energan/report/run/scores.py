@@ -113,11 +113,9 @@ def _protocol(entry: dict[str, Any]) -> str:
     count = entry.get("samples")
     says = f"{count:,} samples" if isinstance(count, int) else "samples"
     says += f" of seed {entry.get('seed', 'unknown')}"
-    reference = entry.get("reference")
-    if isinstance(reference, dict):
+    if (reference := entry.get("reference")) is not None:
         says += f", against {_reference(reference)}"
-    extractor = entry.get("extractor")
-    if isinstance(extractor, dict):
+    if (extractor := entry.get("extractor")) is not None:
         says += f"; features by {_extractor(extractor)}"
     if isinstance(entry.get("images"), str):
         says += f"; images: {entry['images']}"
@@ -148,8 +146,7 @@ def _extractor(extractor: dict[str, Any]) -> str:
 
 def _means(entry: dict[str, Any]) -> str:
     """What must agree before two evaluations can be compared."""
-    reference, extractor = (entry.get(n) or {} for n in ("reference", "extractor"))
-    parts = (d.get("sha256") if isinstance(d, dict) else d for d in (reference, extractor))
+    parts = ((entry.get(name) or {}).get("sha256") for name in ("reference", "extractor"))
     return repr((*parts, entry.get("samples")))
 
 

@@ -114,10 +114,11 @@ def difference(first: str, a: Scores, second: str, b: Scores, sign: str, higher:
     p = float(mannwhitneyu(a, b).pvalue)
     # of scores that do not overlap every resample says 100 %, which is no interval
     interval = "" if low == high else f"95 % interval {percent(low)} to {percent(high)}; "
+    chance = "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
     text = (
         f"Of a run of {first} and one of {second}, drawn at random, that of {first} has the better "
         f"{sign} in {percent(share)} of pairs, ties counted half ({interval}Mann–Whitney "
-        f"{p_text(p)}; n = {len(a):,} and {len(b):,}). "
+        f"{chance}; n = {len(a):,} and {len(b):,}). "
     )
     if low <= 0.5 <= high or p >= 0.05:
         text += "So many runs do not tell which of the two is better"
@@ -152,11 +153,10 @@ def thresholds(scores: Scores) -> list[float]:
     if high <= low:
         return [low]
     step = 10.0 ** math.floor(math.log10((high - low) / 4))
-    places = [round(round((low + (high - low) * part) / step) * step, 12) for part in PARTS]
+    places = [
+        round(round((low + (high - low) * part) / step) * step, 12) for part in (0.25, 0.5, 0.75)
+    ]
     return sorted(set(places))
-
-
-PARTS = (0.25, 0.5, 0.75)
 
 
 def share_text(count: int, n: int) -> str:
@@ -168,10 +168,6 @@ def share_text(count: int, n: int) -> str:
 def percent(share: float) -> str:
     text = f"{100 * share:.0f}" if 0.1 <= share <= 0.9 or share in (0, 1) else f"{100 * share:.1f}"
     return f"{text} %".replace("-", "−")
-
-
-def p_text(p: float) -> str:
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def worst_text(metric: str | None) -> str:

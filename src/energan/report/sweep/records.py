@@ -55,11 +55,6 @@ class SweepRecords:
         """The axes with more than one value."""
         return {name: values for name, values in self.axes.items() if len(values) > 1}
 
-    @property
-    def full(self) -> bool:
-        """Whether there is a record of every combination."""
-        return self.count is not None and len(self.records) >= self.count
-
     def score(self, record: Record) -> float | None:
         """What it counts as: its score; the worst if it diverged and there is one; else None."""
         if record["state"] == "diverged":
