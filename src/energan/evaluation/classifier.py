@@ -232,7 +232,6 @@ def classifier_for(training: DataSet, test: DataSet, tested_on: str) -> Classifi
 
 @torch.no_grad()
 def _accuracy(network: ConvNet, test: DataSet) -> float:
-    """The share of the test images that are classified rightly."""
     assert test.labels is not None
     right, told = 0, (test.labels >= 0).nonzero().flatten()
     for rows in told.split(AT_ONCE):

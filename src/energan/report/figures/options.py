@@ -9,6 +9,7 @@ from energan.core import RunError, SettingError
 from energan.inference.checkpoints import Weights
 from energan.inference.run import Run
 from energan.io import pictures
+from energan.io.nested import dotted
 from energan.io.text import value_text
 from energan.samplers.generator import Generator
 
@@ -47,8 +48,8 @@ class Drawing:
     notes: list[str] = field(default_factory=list)
 
 
-def open_run(path: Path, options: FigureOptions, weights: Weights | None = None) -> Run:
-    return Run(path, checkpoint=options.checkpoint, weights=options.weights or weights)
+def open_run(path: Path, options: FigureOptions) -> Run:
+    return Run(path, checkpoint=options.checkpoint, weights=options.weights)
 
 
 def single_run(runs: Sequence[Path], kind: str) -> Path:
@@ -107,11 +108,8 @@ def differences(runs: Sequence[Run]) -> list[list[str]]:
 def _settings_of(run: Run) -> dict[str, Any]:
     """The settings that a result follows from, by their dotted names, and the step it is from."""
     settings = run.job.settings
-    flat: dict[str, Any] = {}
-    for group in ("model", "data"):
-        for name, value in getattr(settings, group).model_dump(mode="json").items():
-            inner = value if isinstance(value, dict) else None
-            flat |= {f"{name}.{k}": v for k, v in inner.items()} if inner else {name: value}
+    flat = dict(dotted(settings.model.model_dump(mode="json")))
+    flat |= dotted(settings.data.model_dump(mode="json"))
     flat["batch_size"], flat["seed"] = settings.training.batch_size, settings.seed
     return flat | {"step": run.step}
 

@@ -22,7 +22,9 @@ from energan.report.run.captions import (
 )
 from energan.report.run.contents import Points, RunContents
 
-LOSSES = {"loss_energy": "energy, $L_D$", "loss_sampler": "sampler, $L_G$"}
+Lines = dict[tuple[str, str], str]
+"""(event, figure) -> what the legend calls it."""
+LOSSES = {("step", "loss_energy"): "energy, $L_D$", ("step", "loss_sampler"): "sampler, $L_G$"}
 ENERGIES = {
     ("step", "energy_real"): "data (training)",
     ("score", "train_energy"): "data (evaluation)",
@@ -52,22 +54,22 @@ def draw_run(contents: RunContents) -> list[Picture]:
     """The figures of one run: losses, energies with the margin, gradient norms, chains."""
     margin = contents.schedule("margin")
     level = margin if settles_at_margin(contents) else None
-    losses = _curves(contents, [("step", n) for n in LOSSES], list(LOSSES.values()))
-    energies = _curves(contents, list(ENERGIES), list(ENERGIES.values()))
-    labels = _curves(contents, [("step", "cross_entropy")], ["labelled events (training)"])
-    figures = [
-        ("losses", "Losses", losses_caption(contents), losses, level),
-        ("energies", "Energies", energies_caption(contents), energies, margin),
+    labels = {("step", "cross_entropy"): "labelled events (training)"}
+    names = [name for name in contents.names("step") if GRADIENT.search(name)]
+    gradients = {("step", name): title_of(GRADIENT.sub("", name)) for name in names}
+    figures: list[tuple[str, str, str, Lines, Callable[[int], float] | None]] = [
+        ("losses", "Losses", losses_caption(contents), LOSSES, level),
+        ("energies", "Energies", energies_caption(contents), ENERGIES, margin),
         ("labels", "Cross-entropy of labels", CROSS_ENTROPY, labels, None),
-        ("gradients", "Gradient norms", GRADIENTS, _gradient_curves(contents), None),
+        ("gradients", "Gradient norms", GRADIENTS, gradients, None),
     ]
     for name, (title, caption, named) in CHAINS.items():
-        chains = _curves(contents, [("step", n) for n in named], list(named.values()))
+        chains = {("step", figure): label for figure, label in named.items()}
         figures.append((name, title, caption, chains, None))
     return [
         _draw_curves(name, title, caption, curves, contents, line)
-        for name, title, caption, curves, line in figures
-        if curves
+        for name, title, caption, wanted, line in figures
+        if (curves := _curves(contents, wanted))
     ]
 
 
@@ -126,21 +128,15 @@ def changes(contents: RunContents) -> dict[str, int]:
     return phases(model.sampler.learns, parse(model.energy_optimiser.lr), contents.last_step)
 
 
-def _curves(contents: RunContents, wanted: list[tuple[str, str]], labels: list[str]) -> list[Curve]:
+def _curves(contents: RunContents, wanted: Lines) -> list[Curve]:
     """Lines of one run; evaluation is dashed, in the colour of its like."""
     colours = {"energy_real": 0, "train_energy": 0, "held_out_energy": 2, "energy_fake": 1}
     made = []
-    for i, ((event, name), label) in enumerate(zip(wanted, labels, strict=True)):
+    for i, ((event, name), label) in enumerate(wanted.items()):
         if points := contents.line(event, name):
             style = "--" if event == "score" else "-"
             made.append(Curve(label, points, colours.get(name, i), style))
     return made
-
-
-def _gradient_curves(contents: RunContents) -> list[Curve]:
-    names = [n for n in contents.names("step") if GRADIENT.search(n)]
-    labels = [title_of(GRADIENT.sub("", n)) for n in names]
-    return [Curve(labels[i], contents.line("step", n), i) for i, n in enumerate(names)]
 
 
 def _curves_of_runs(runs: Sequence[RunContents], event: str, name: str) -> list[Curve]:
