@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 class Section:
     """shared: pictures of all runs together. runs: the pictures of each; thumbnails are small.
 
-    rankings, errors: tables above the pictures of each run, where there are any.
+    rankings, errors: tables, and rows of one, above the pictures of each run.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Section:
     shared: list[Picture] = field(default_factory=list)
     thumbnails: bool = False
     rankings: list[list[ood.EnergyRanking]] = field(default_factory=list)
-    errors: list[list[classification.ErrorTable]] = field(default_factory=list)
+    errors: list[list[tuple[str, ...]]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.shared) or any(self.runs)

@@ -1,7 +1,5 @@
 """Pictures of how well a run classifies: its confusion, and what its confidence is worth."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,21 +20,9 @@ COUNTED, NAMED = 16, 40
 """Classes up to which each cell has its count, and each row its name."""
 
 
-@dataclass
-class ErrorTable:
-    """A table of all entries: its head and its rows, as texts."""
-
-    columns: Sequence[str]
-    rows: Sequence[tuple[str, ...]]
-
-
-def tabulate(contents: RunContents) -> list[ErrorTable]:
-    """What the run's metrics.json holds of its classes; nothing if there is nothing."""
-    rows = [_row(entry) for entry in _entries(contents)]
-    columns = (
-        "Checkpoint", "On", "Events", "Error, %", "Interval, %", "Calibration error, %",
-    )  # fmt: skip
-    return [ErrorTable(columns, rows)] if rows else []
+def tabulate(contents: RunContents) -> list[tuple[str, ...]]:
+    """The rows of the page's table, as texts: one for each entry of the run's metrics.json."""
+    return [_row(entry) for entry in _entries(contents)]
 
 
 def draw_newest(contents: RunContents) -> list[Picture]:

@@ -30,9 +30,11 @@ PAIRS = 5
 @dataclass
 class Importance:
     """says: what was computed and how far to trust it. rows: (axis, alone, with others).
-    pairs: (two axes, share). means: axis -> (value, runs, mean, its interval, best)."""
+    pairs: (two axes, share). title, means: axis -> (value, runs, mean, its interval, best).
+    histograms: by the values of each axis."""
 
     label: str
+    title: str
     says: list[str]
     means: dict[str, list[tuple[str, ...]]]
     second: str = ""
@@ -40,6 +42,7 @@ class Importance:
     pairs: list[tuple[str, str]] = field(default_factory=list)
     picture: Picture | None = None
     numbers: Record = field(default_factory=dict)
+    histograms: list[Picture] = field(default_factory=list)
 
 
 def importance(one: SweepRecords) -> Importance | None:
@@ -55,7 +58,7 @@ def importance(one: SweepRecords) -> Importance | None:
         if column.max() > 0:
             names.append(name)
             columns.append(column)
-    made = Importance(one.label, [], _means(one, found))
+    made = Importance(one.label, f"Mean {sign_of(one.metric)}", [], _means(one, found))
     if not names:
         made.says.append("Only one value of each axis has a score so far.")
         return made

@@ -9,7 +9,7 @@ from energan.io.files import write_atomically
 from energan.report import html
 from energan.report.html import Picture
 from energan.report.sweep import effects, facts, samples, table
-from energan.report.sweep.comparison import Comparison, compare, headline, metric_name, sign_of
+from energan.report.sweep.comparison import Comparison, compare, headline, metric_name
 from energan.report.sweep.distributions import draw_axis, draw_sweeps
 from energan.report.sweep.effects import Importance
 from energan.report.sweep.labels import file_name
@@ -47,15 +47,6 @@ class Distributions:
     title: str
     histograms: list[Picture]
     comparison: Comparison | None
-
-
-@dataclass
-class AxisEffects:
-    """Of one sweep: which axis matters, and its histograms by the values of each."""
-
-    importance: Importance
-    title: str
-    histograms: list[Picture]
 
 
 def write(folders: Sequence[Path]) -> Path:
@@ -105,7 +96,7 @@ def _distributions(sweeps: Sequence[SweepRecords], figures: _Figures) -> list[Di
     return found
 
 
-def _axis_effects(sweeps: Sequence[SweepRecords], figures: _Figures) -> list[AxisEffects]:
+def _axis_effects(sweeps: Sequence[SweepRecords], figures: _Figures) -> list[Importance]:
     found = []
     for one in sweeps:
         importance = effects.importance(one)
@@ -114,6 +105,6 @@ def _axis_effects(sweeps: Sequence[SweepRecords], figures: _Figures) -> list[Axi
         if importance.picture is not None:
             figures.add(importance.picture, importance.numbers)
         by_value = [pair for axis in one.varied if (pair := draw_axis(one, axis)) is not None]
-        title = f"Mean {sign_of(one.metric)}"
-        found.append(AxisEffects(importance, title, [figures.add(*pair) for pair in by_value]))
+        importance.histograms = [figures.add(*pair) for pair in by_value]
+        found.append(importance)
     return found
