@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.errors import SettingError, describe
+from energan.io.documents import read_bytes
 from energan.recipes import RECIPES
 from energan.sweep import SWEEPS
 from energan.sweep.grid import Sweep, Values
@@ -72,12 +73,9 @@ class Changes:
 
 def _from_json(path: Path) -> Sweep:
     try:
-        read = json.loads(
-            path.read_text(encoding="utf8"), object_pairs_hook=_once, parse_constant=_no_number
-        )
-    except OSError as error:
-        raise SettingError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+        text = read_bytes(path, error=SettingError, remedy="name a file of JSON").decode()
+        read = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise SettingError(f"{path} is not JSON: {error}") from None
     try:
         return _sweep(read, path)

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -73,15 +74,12 @@ def about(trial: Trial, options: TrialOptions, attempts: int) -> Record:
 
 
 def seconds_of(events: Sequence[dict[str, Any]]) -> float:
-    """How long a run was trained, without the time that it lay still between two starts."""
-    total, begun, last = 0.0, None, None
-    for event in events:
-        if event["event"] == "start":
-            if begun is not None and last is not None:
-                total += last - begun
-            begun = event["time"]
-        last = event["time"]
-    return total + (last - begun if begun is not None and last is not None else 0.0)
+    """How long a run was trained, without the time that it lay still."""
+    return sum(
+        event["time"] - before["time"]
+        for before, event in pairwise(events)
+        if event["event"] not in ("resume", "start")
+    )
 
 
 def _scores(run: Run, options: TrialOptions) -> dict[str, Any]:

@@ -60,7 +60,9 @@ def _together(
             if len(runs) > 1:
                 return False
     for run in runs:
-        _clear(run)
+        _check_free(run)  # a run that cannot be gone on with may be one that another resumes
+        if run.path.exists():
+            shutil.rmtree(run.path)
     start(
         [as_trained_here(trial.job, options) for trial in trials],
         [run.path for run in runs],
@@ -83,26 +85,20 @@ def as_trained_here(job: Job, options: TrialOptions) -> Job:
     return job.resolved({"engine": {"threads": options.threads}, "output": output})
 
 
-def _standing(run: RunFolder) -> Literal["ended", "begun", ""]:
-    """Whether a run is at its end, or begun so that it can go on."""
-    if not run.exists():
-        return ""
-    try:
-        state = run.state()
-    except RunError:
-        return ""  # damaged
-    match state:
-        case "finished" if not listed(run.checkpoints):
-            return ""  # its record is gone, and the weights that would be scored
-        case "finished" | "diverged":
-            return "ended"
-        case "stopped" | "interrupted":
-            return "begun"
-    raise BusyError(f"{run.path} is being trained by another process")
-
-
-def _clear(run: RunFolder) -> None:
+def _check_free(run: RunFolder) -> None:
     if run.locked():
         raise BusyError(f"{run.path} is being trained by another process")
-    if run.path.exists():
-        shutil.rmtree(run.path)
+
+
+def _standing(run: RunFolder) -> Literal["ended", "begun", ""]:
+    """Whether a run is at its end, or begun so that it can go on."""
+    _check_free(run)
+    try:
+        state = run.state() if run.exists() else ""
+    except RunError:
+        return ""  # damaged
+    if state == "finished" and not listed(run.checkpoints):
+        return ""  # its record is gone, and the weights that would be scored
+    if state in ("finished", "diverged"):
+        return "ended"
+    return "begun" if state else ""

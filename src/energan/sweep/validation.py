@@ -67,7 +67,10 @@ def _check_trials(sweep: Sweep) -> None:
             f"recipe {sweep.recipe} began with the weights of {recipe.origin}: trials begin anew; "
             "name a recipe or a settings file without them"
         )
-    _within("base", lambda: replace(sweep, axes={}, settings=None).job({}))
+    try:
+        replace(sweep, axes={}, settings=None).job({})
+    except SettingError as error:
+        raise SettingError(f"base: {error}") from None
     seen: dict[str, Values] = {}
     for values, _ in zip(sweep.values(), range(MOST), strict=False):
         job = _job(sweep, values)
@@ -112,13 +115,6 @@ def _dotted(changes: Mapping[str, Any], prefix: str = "") -> list[str]:
         if isinstance(value, Mapping):
             found += _dotted(value, f"{prefix}{name}.")
     return found
-
-
-def _within(place: str, do: Any) -> None:
-    try:
-        do()
-    except SettingError as error:
-        raise SettingError(f"{place}: {error}") from None
 
 
 def _identity(job: Job) -> str:

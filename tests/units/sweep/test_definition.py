@@ -1,6 +1,7 @@
 """Sweeps as users write them: what works, and a sentence for each mistake."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,7 @@ def axes(**new: Any) -> dict[str, Any]:
 
 MISTAKES: list[tuple[Any, str]] = [
     ("{", "is not JSON"),
+    ("[" * 100_000, "is not JSON"),
     ('{"recipe": "a", "recipe": "b"}', "'recipe' stands there twice"),
     ('{"recipe": "ebgan-digits", "axes": {"model.margin": [NaN]}}', "NaN is no number"),
     ([], "it must be one object"),
@@ -226,6 +228,8 @@ def test_mistakes_in_python_are_told_too(tmp_path: Path, text: str, said: str) -
 def test_what_is_no_definition_is_told(tmp_path: Path) -> None:
     assert "cannot be read" in refused(str(tmp_path / "none.json"))
     assert "cannot be read" in refused(str(tmp_path / "none.py"))
+    os.mkfifo(tmp_path / "pipe.json")
+    assert "is not a regular file" in refused(str(tmp_path / "pipe.json"))
     (tmp_path / "sweep.json").write_text("{}")
     assert "is a sweep's folder" in refused(str(tmp_path))
     assert "ends in .json or .py" in refused(write(tmp_path, "", "own.yaml"))

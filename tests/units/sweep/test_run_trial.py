@@ -298,3 +298,11 @@ def test_what_decides_between_done_and_diverged_is_of_the_id() -> None:
     assert usual.id == usual.job.hash(
         Fingerprints()(usual.job.settings.data), usual.job.settings.engine.precision
     )
+
+
+def test_the_time_of_a_trial_is_without_that_in_which_it_lay_still() -> None:
+    names = ("start", "step", "stopped", "resume", "start", "step", "finished")
+    times = (100.0, 103.0, 104.0, 900.0, 902.0, 905.0, 906.0)
+    events = [{"event": n, "time": t} for n, t in zip(names, times, strict=True)]
+    assert scoring.seconds_of(events) == 8.0
+    assert scoring.seconds_of([]) == 0.0
