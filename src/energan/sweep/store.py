@@ -59,10 +59,9 @@ class TrialRecord(Document):
 class TrialOptions:
     """How trials are worked on: nothing here changes the result of one.
 
-    sweep: its name. metrics: what trials are scored by, the first of them ranks them. samples:
-    drawn for a score. threads: of each process; all cores if not given. keep: whose checkpoints
-    stay when they are scored. save_every: steps between checkpoints of a trial, from which it goes
-    on after an interruption; 0 for none.
+    sweep: its name. metrics: scores of a trial, the first ranks. samples: drawn for a score.
+    threads: of each process; all cores if not given. keep: whose checkpoints stay. save_every:
+    steps between checkpoints, from which a trial goes on after an interruption; 0 for none.
     """
 
     sweep: str
@@ -117,8 +116,6 @@ class SweepFolder:
         """The folder of a trial's run, which may not be there."""
         return RunFolder(self.trials / trial)
 
-    # --- one driver -------------------------------------------------------------------------------
-
     @contextmanager
     def driver(self, shard: str | None = None) -> Iterator[None]:
         """Within it no other `energan sweep` works on the folder, or on this shard of it.
@@ -143,9 +140,7 @@ class SweepFolder:
 
     def done(self) -> set[str]:
         """The ids of all trials that have a record, also of those that failed."""
-        if not self.results.is_dir():
-            return set()
-        return {p.stem for p in self.results.iterdir() if _is_record(p)}
+        return {p.stem for p in self.results.glob("*.json") if not p.name.startswith(".")}
 
     def read(self, trial: str) -> Record | None:
         """A trial's record; None if it has none. Raises RunError if it is damaged."""
@@ -176,11 +171,10 @@ class SweepFolder:
         count = 0
         for trial in trials:
             record = self.read(trial)
-            if record is None or record["state"] == "done":
-                continue
-            shutil.rmtree(self.run(trial).path, ignore_errors=True)  # else it would stand as ended
-            (self.results / f"{trial}.json").unlink(missing_ok=True)
-            count += 1
+            if record is not None and record["state"] != "done":
+                shutil.rmtree(self.run(trial).path, ignore_errors=True)  # else it stands as ended
+                (self.results / f"{trial}.json").unlink(missing_ok=True)
+                count += 1
         return count
 
     def tidy(self, record: Record, keep: Keep) -> None:
@@ -205,10 +199,8 @@ class SweepFolder:
 
     def enqueue(self, trial: dict[str, Any], options: TrialOptions) -> None:
         """Keep what the process of a trial needs. trial: as `Trial.record` gives it."""
-        known = self._queued(trial["id"])
-        self._write_queued(
-            {"trial": trial, "options": options.record(), "attempts": known.get("attempts", 0)}
-        )
+        attempts = self.attempts(trial["id"])
+        self._write_queued({"trial": trial, "options": options.record(), "attempts": attempts})
 
     def begin(self, trial: str, host: str) -> tuple[dict[str, Any], TrialOptions, int]:
         """Count one more attempt, at `host`; what `enqueue` was given, and the number of attempts.
@@ -241,22 +233,13 @@ class SweepFolder:
         write_atomically(self.queue / f"{queued['trial']['id']}.json", json.dumps(queued))
 
 
-def _is_record(path: Path) -> bool:
-    return path.suffix == ".json" and not path.name.startswith(".")
-
-
-# --- ranking --------------------------------------------------------------------------------------
-
-
 def score_of(record: Record) -> float | None:
     """The score that ranks a trial, larger is better; None if it has none."""
-    found = record["scores"].get(record["metric"])
-    if record["state"] != "done" or found is None or found["value"] is None:
+    found = record["scores"].get(record["metric"], {})
+    value = found.get("value")
+    if record["state"] != "done" or value is None or not math.isfinite(value):
         return None
-    value = float(found["value"])
-    if not math.isfinite(value):
-        return None
-    return -value if found.get("better") == "lower" else value
+    return float(-value if found.get("better") == "lower" else value)
 
 
 def best_of(records: Iterable[Record]) -> Record | None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Literal
 
 from energan.core import SettingError
 from energan.data import DataSet
@@ -14,6 +14,7 @@ from energan.evaluation.classifier import why_no_classifier
 from energan.evaluation.distances import MOST_PIXELS
 from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.settings import Job, load
+from energan.io.nested import dotted
 from energan.io.text import settings_text, value_text
 from energan.metrics import catalogue
 from energan.metrics.catalogue import METRICS, metrics_named
@@ -103,18 +104,9 @@ def _place(sweep: Sweep, values: Values, error: str) -> str:
             alone = replace(sweep, base={}).changes({axis: value})
         except Exception:  # a function of several axes
             break
-        if any(f"{setting}:" in error for setting in _dotted(alone)):
+        if any(f"{setting}:" in error for setting, _ in dotted(alone)):
             return f"axis {axis}, value {value_text(value)}"
     return f"trial ({_line(values)})"
-
-
-def _dotted(changes: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for name, value in changes.items():
-        found.append(prefix + name)
-        if isinstance(value, Mapping):
-            found += _dotted(value, f"{prefix}{name}.")
-    return found
 
 
 def _identity(job: Job) -> str:
