@@ -20,7 +20,7 @@ from pathlib import Path
 
 from energan.errors import EnerganError
 from energan.io.files import locked
-from energan.sweep.scoring import ENDS, failed, record_of
+from energan.sweep.scoring import failed, record_of
 from energan.sweep.store import Record, SweepFolder, TrialOptions
 from energan.sweep.training import BusyError, train
 from energan.sweep.trials import Trial
@@ -118,10 +118,9 @@ class _Worker:
     def _stopped(self, trials: Sequence[Trial]) -> str | None:
         """The signal by which their training ended, if it did."""
         for trial in trials:
-            events = self.folder.run(trial.id).read()
-            last = next((e for e in reversed(events) if e["event"] in ENDS), None)
-            if last is not None and last["event"] == "stopped":
-                return str(last["reason"])
+            run = self.folder.run(trial.id)
+            if run.state() == "stopped":
+                return str(run.read("stopped")[-1]["reason"])
         return None
 
     def _score(self, trials: Sequence[Trial]) -> None:

@@ -75,11 +75,11 @@ def about(trial: Trial, options: TrialOptions, attempts: int) -> Record:
 
 def seconds_of(events: Sequence[dict[str, Any]]) -> float:
     """How long a run was trained, without the time that it lay still."""
-    return sum(
-        event["time"] - before["time"]
-        for before, event in pairwise(events)
-        if event["event"] not in ("resume", "start")
-    )
+    total = 0.0
+    for before, event in pairwise(events):
+        if event["event"] not in ("resume", "start"):
+            total += event["time"] - before["time"]
+    return total
 
 
 def _scores(run: Run, options: TrialOptions) -> dict[str, Any]:
