@@ -28,7 +28,7 @@ from energan.io.run_folder import RunFolder
 from energan.training.cohort import shapes, traits, without_axis
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
-from energan.training.loop import Feed, Hook, Loop
+from energan.training.loop import Feed, Loop
 from energan.training.settings import TrainingSettings
 from energan.training.train_state import Calibration
 
@@ -45,17 +45,10 @@ def build(job: Job, domain: Domain, seed: int) -> Model:
     return built
 
 
-def assemble(
-    job: Job,
-    data: DataSet,
-    engine: Device,
-    seeds: Sequence[int],
-    hooks: Sequence[Hook] = (),
-    ranks: Distributed = ALONE,
-) -> Loop:
+def assemble(job: Job, data: DataSet, engine: Device, seeds: Sequence[int]) -> Loop:
     """The loop of a job: one run, or a cohort of one member for each seed."""
     built = [build(job, data.domain, seed) for seed in seeds]
-    return loop_of(built, job.settings.training, data, engine, seeds, hooks, ranks)
+    return loop_of(built, job.settings.training, data, engine, seeds)
 
 
 def loop_of(
@@ -64,7 +57,6 @@ def loop_of(
     data: DataSet,
     engine: Device,
     seeds: Sequence[int],
-    hooks: Sequence[Hook] = (),
     ranks: Distributed = ALONE,
 ) -> Loop:
     """The loop of models that are built, with its feeds. training.batch_size is of each rank."""
@@ -88,7 +80,7 @@ def loop_of(
     else:
         feed = data.feed(seeds, size, engine.dtype, conditions=conditional, share=ranks.share)
     calibration = calibration_of(built[0], data, engine, seeds)
-    return Loop(built, feed, calibration, training, engine, seeds, hooks, ranks)
+    return Loop(built, feed, calibration, training, engine, seeds, ranks=ranks)
 
 
 def calibration_of(

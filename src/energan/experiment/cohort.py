@@ -70,7 +70,7 @@ def cohort_of(
     seeds = [job.settings.seed for job in jobs]
     built = [build(job, data.domain, seed) for job, seed in zip(jobs, seeds, strict=True)]
     training, here = jobs[0].settings.training, data.to(engine.device)
-    loop = loop_of(built, training, here, engine, seeds, (), ranks)
+    loop = loop_of(built, training, here, engine, seeds, ranks)
     members = [
         Member(loop, i, own, calibration_of(own, here, engine, [seed]))
         for i, (own, seed) in enumerate(zip(built, seeds, strict=True))

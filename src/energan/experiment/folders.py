@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,11 @@ def moved_data(data: DataSettings, source: str) -> dict[str, Any]:
 
 
 @contextmanager
-def locked(folder: RunFolder, ranks: Distributed) -> Iterator[None]:
-    """Hold the run for the first rank; its error, if another process has it, ends all of them."""
+def locked(folders: Sequence[RunFolder], ranks: Distributed) -> Iterator[None]:
+    """Hold the runs for the first rank; its error, if another process has one, ends all of them."""
     with ExitStack() as stack:
-        ranks.first(lambda: stack.enter_context(folder.lock()))
+        for folder in folders:
+            ranks.first(partial(stack.enter_context, folder.lock()))
         yield
 
 

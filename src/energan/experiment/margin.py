@@ -141,8 +141,8 @@ def estimate(
     training = job.settings.training.model_copy(update={"steps": steps, "ema": 0.0})
     bar = ProgressBar("estimating the margin", steps) if progress else None
     readings = _Readings(data, engine, bar)
-    hooks = [readings] if bar is None else [bar, readings]
-    loop = loop_of([alone], training, data, engine, [job.settings.seed], hooks)
+    loop = loop_of([alone], training, data, engine, [job.settings.seed])
+    loop.hooks = [readings] if bar is None else [bar, readings]
     loop.run()
     last = fmean(energy for _, energy in readings.found[-WINDOW:])
     floor = _floor(job, data)

@@ -1,7 +1,6 @@
 """Going on with runs from their newest checkpoints: with one, or with several as one program."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric
 from energan.experiment.cohort import Cohort, Outcome, check_together, cohort_of, train
 from energan.experiment.folders import locked, moved_data
 from energan.experiment.settings import Job, checked
-from energan.experiment.start import check_hash, hash_of, load_weights, open_first
+from energan.experiment.start import check_hash, hashed, load_weights, open_first
 from energan.io import console
 from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
@@ -57,7 +56,10 @@ def resume(
         check_hash(RunFolder(path), job, resolved)
     check_alike(folders, opened)
     job, resolved = opened[0]
-    changes = _changes(job, steps, on_divergence, data_at)
+    asked = {"steps": steps, "on_divergence": on_divergence}
+    changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
+    if data_at is not None:
+        changes["data"] = moved_data(job.settings.data, str(data_at))
     jobs = [job.changed(changes) for job, _ in opened]
     if len(jobs) > 1:
         check_together(jobs[0])
@@ -68,9 +70,7 @@ def resume(
     engine = choose(checked(EngineSettings, job.settings.engine.model_dump() | arithmetic))
     ranks = join(engine.device)
     runs = [RunFolder(path, ranks.writes) for path in folders]
-    with ExitStack() as stack:
-        for run in runs:
-            stack.enter_context(locked(run, ranks))
+    with locked(runs, ranks):
         data = open_first(jobs[0], ranks)
         _check_data(runs[0], jobs[0], data, resolved)
         shared = [_share(job, before, ranks) for job in jobs]
@@ -117,17 +117,6 @@ def _alike(job: Job, resolved: dict[str, Any]) -> dict[str, Any]:
 # --- what a resume changes, and what it may not ---------------------------------------------------
 
 
-def _changes(
-    job: Job, steps: int | None, on_divergence: str | None, data_at: str | Path | None
-) -> dict[str, Any]:
-    """What a resume changes of the settings."""
-    asked = {"steps": steps, "on_divergence": on_divergence}
-    changes: dict[str, Any] = {"training": {k: v for k, v in asked.items() if v is not None}}
-    if data_at is not None:
-        changes["data"] = moved_data(job.settings.data, str(data_at))
-    return changes
-
-
 def _write_changes(
     folder: RunFolder, job: Job, changes: dict[str, Any], resolved: dict[str, Any]
 ) -> None:
@@ -137,7 +126,7 @@ def _write_changes(
     config = folder.read_config()
     config["settings"] = merged(config["settings"], changes)
     config["asked"] = merged(config["asked"], changes)
-    config["hash"] = hash_of(job, resolved)
+    config["hash"] = job.hash(*hashed(resolved))
     folder.write_config(config)
 
 
@@ -201,7 +190,8 @@ def _restore(cohort: Cohort, folders: Sequence[RunFolder], opened: Sequence[Open
     if step is None:
         further = any(any(steps_in(f.checkpoints)) for f in folders)
         if further or not any(map(_without_checkpoint, folders)):
-            raise RunError(f"{_newest_steps(folders)}: resume each by itself")
+            stand = ", ".join(f"{f.path} at {steps_in(f.checkpoints)[-1:]}" for f in folders)
+            raise RunError(f"the runs have no step in common ({stand}): resume each by itself")
         # killed while the first checkpoints were written
         for member, folder, (_, resolved) in zip(cohort.members, folders, opened, strict=True):
             _load_first_weights(member, folder, resolved["from"])
@@ -223,11 +213,6 @@ def common_step(folders: Sequence[RunFolder]) -> int | None:
         if all(step_of(path) == step for path in found):
             return step
     return None
-
-
-def _newest_steps(folders: Sequence[RunFolder]) -> str:
-    stand = ", ".join(f"{f.path} at {steps_in(f.checkpoints)[-1:]}" for f in folders)
-    return f"the runs have no step in common ({stand})"
 
 
 def _restore_one(loop: TrainState, folder: RunFolder, origin: dict[str, Any] | None) -> None:

@@ -1,7 +1,6 @@
 """Training from the beginning into new run folders: settings -> data, model, loop, hooks."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,7 @@ from energan.core.schedules import unfinished_settings
 from energan.data import DataSet, open_data
 from energan.data.few_label_batches import labelled_events
 from energan.experiment.callbacks import MakeCheckpointMetric, Say, checkpoint_metric_of
-from energan.experiment.cohort import (
-    ANY_MARGIN,
-    Cohort,
-    Outcome,
-    check_jobs,
-    cohort_of,
-    train,
-)
+from energan.experiment.cohort import ANY_MARGIN, Outcome, check_jobs, cohort_of, train
 from energan.experiment.folders import absolute_paths, check_free, claim, endings, locked
 from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate
 from energan.experiment.settings import Job, load, settings_hash
@@ -73,13 +65,11 @@ def start(
         _resolved(member, data, chosen, own, from_run or job.origin)
         for member, job, chosen, own in zip(cohort.loops, jobs, cohort.chosen, found, strict=True)
     ]
-    for line in [*(own.says() for own in found if own), *_remarks(cohort, data)]:
+    for line in [*(own.says() for own in found if own), *_remarks(cohort.chosen[0], data, jobs[0])]:
         say(line)
     paths = ranks.choose(lambda: claim(jobs[0].recipe, folders, endings(jobs)))
     runs = [RunFolder(path, ranks.writes) for path in paths]
-    with ExitStack() as stack:
-        for run in runs:
-            stack.enter_context(locked(run, ranks))
+    with locked(runs, ranks):
         ranks.first(lambda: check_free(paths))  # again: another process may have had the lock
         for own_asked, job, run, own in zip(asked, jobs, runs, resolved, strict=True):
             _write_beginning(run, own_asked, job, data, own)
@@ -194,7 +184,7 @@ def _write_beginning(
             "energan": __version__,
             "recipe": job.recipe,
             "model": job.model,
-            "hash": hash_of(job, resolved),
+            "hash": job.hash(*hashed(resolved)),
             "asked": {**job.asked, **({"from": origin["path"]} if origin else {})},
             "settings": asked.settings.model_dump(mode="json"),
             "resolved": resolved,
@@ -204,11 +194,6 @@ def _write_beginning(
         folder.write_lines("skipped.txt", (f"{w}: {reason}" for w, reason in data.skipped))
 
 
-def hash_of(job: Job, resolved: dict[str, Any]) -> str:
-    """The run's hash, as config.json keeps it."""
-    return job.hash(*_hashed(resolved))
-
-
 def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:
     """Raise RunError if config.json was edited: its settings no longer give its hash."""
     config = folder.read_config()
@@ -216,7 +201,8 @@ def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:
     if margin := resolved.get("margin"):
         settings = merged(settings, {"model": {"margin": margin["margin"]}})
     # as the settings stand there, which another version may have written, or as this one has them
-    found = settings_hash(job.model, settings, *_hashed(resolved)), hash_of(job, resolved)
+    beside = hashed(resolved)
+    found = settings_hash(job.model, settings, *beside), job.hash(*beside)
     if config.get("hash") not in found:
         raise RunError(
             f"{folder.config} was edited: it gives the hash {describe(config.get('hash'))}, and "
@@ -225,7 +211,7 @@ def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:
         )
 
 
-def _hashed(resolved: dict[str, Any]) -> tuple[str, str, str | None, int]:
+def hashed(resolved: dict[str, Any]) -> tuple[str, str, str | None, int]:
     """What the hash covers beside the settings: data, precision, first weights, ranks."""
     data, origin = resolved["data"]["fingerprint"], resolved["from"]
     first = origin["sha256"] if origin else None
@@ -235,34 +221,25 @@ def _hashed(resolved: dict[str, Any]) -> tuple[str, str, str | None, int]:
 # --- what the user is told before training begins -------------------------------------------------
 
 
-def _remarks(cohort: Cohort, data: DataSet) -> list[str]:
-    chosen = "; ".join(f"{name}: {what}" for name, what in cohort.chosen[0].items())
-    remarks = (chosen, _about_skipped(data), _about_schedules(cohort.jobs[0]))
-    return [remark for remark in remarks if remark]
-
-
-def _about_skipped(data: DataSet) -> str:
-    """How much of the data is left out, if any."""
-    if not data.skipped:
-        return ""
-    where, reason = data.skipped[0]
-    return (
-        f"{len(data.skipped)} of {data.name} cannot be used and are left out (the first: {where}: "
-        f"{reason}); skipped.txt in the run lists them"
-    )
-
-
-def _about_schedules(job: Job) -> str:
-    """What the model's schedules would still change when the run ends, but as the recipe has it."""
+def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
+    """What the model chose from the data, how much of that is left out, and what the model's
+    schedules would still change when the run ends, but as the recipe has it."""
+    remarks = ["; ".join(f"{name}: {what}" for name, what in chosen.items())] if chosen else []
+    if data.skipped:
+        where, reason = data.skipped[0]
+        remarks.append(
+            f"{len(data.skipped)} of {data.name} cannot be used and are left out (the first: "
+            f"{where}: {reason}); skipped.txt in the run lists them"
+        )
     steps = job.settings.training.steps
     found = unfinished_settings(job.settings.model, steps, "model.")
     if job.recipe in recipes.RECIPES:
         own = load(job.recipe).settings
         known = unfinished_settings(own.model, own.training.steps, "model.")
         found = [what for what in found if what not in known]
-    if not found:
-        return ""
-    return (
-        f"{steps} steps end before {' and '.join(found)} {'do' if len(found) > 1 else 'does'}; "
-        "--scale shortens the schedules with the steps"
-    )
+    if found:
+        remarks.append(
+            f"{steps} steps end before {' and '.join(found)} {'do' if len(found) > 1 else 'does'}; "
+            "--scale shortens the schedules with the steps"
+        )
+    return remarks

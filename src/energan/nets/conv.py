@@ -171,7 +171,6 @@ def conv_autoencoder(
     widths: Sequence[int],
     output: Output,
     *,
-    slope: float = SLOPE,
     kind: Doubling = "transposed",
     beside: int = 0,
 ) -> AutoEncoder:
@@ -181,10 +180,10 @@ def conv_autoencoder(
     and the output. kind: how the decoder doubles the sides. beside: further maps that encoder and
     decoder are given, as of a label.
     """
-    *before, (last, *bridge) = halving(channels + beside, widths, slope)
+    *before, (last, *bridge) = halving(channels + beside, widths)
     *layers, outer = pairwise([widths[-1] + beside, *widths[-2::-1], channels])
     decoder: list[nn.Module] = []
     for inputs, outputs in layers:
-        decoder += doubling(inputs, outputs, nn.LeakyReLU(slope), kind)
+        decoder += doubling(inputs, outputs, nn.LeakyReLU(SLOPE), kind)
     decoder += [DOUBLINGS[kind](*outer, bias=True), OUTPUTS[output]()]
     return AutoEncoder(Chain(*chain.from_iterable(before), last), Chain(*bridge), Chain(*decoder))

@@ -18,18 +18,16 @@ class PresentNorm(Streamed):
     each: by each image alone in training too (instance normalisation), for larger batches.
     """
 
-    def __init__(self, features: int, *, each: bool = False, eps: float = 1e-5) -> None:
+    def __init__(self, features: int, *, each: bool = False) -> None:
         super().__init__()
-        self.each, self.eps = each, eps
+        self.each = each
         self.weight = nn.Parameter(torch.ones(features))
         self.bias = nn.Parameter(torch.zeros(features))
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
         if self.each or stream == "eval":
-            return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
-        return F.batch_norm(
-            x, None, None, self.weight, self.bias, training=True, eps=self.eps
-        )  # fmt: skip
+            return F.instance_norm(x, weight=self.weight, bias=self.bias)
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
 
     def extra_repr(self) -> str:
         return f"{len(self.bias)}{', each' if self.each else ''}"

@@ -48,17 +48,13 @@ class Replay:
             "ages": torch.zeros(self.capacity, dtype=torch.int64, device=draws.device),
         }
         if self.classes is not None:
-            state["labels"] = self.any_labels(draws, self.capacity)
+            labels = draws.uniform(0, self.classes, self.capacity).long()  # all classes alike
+            state["labels"] = labels.clamp_max(self.classes - 1)
         return state
 
     def noise(self, draws: Randomness, count: int) -> Tensor:
         """Where chains start: uniform over the range, (count, *event)."""
         return draws.uniform(self.low, self.high, count, *self.event)
-
-    def any_labels(self, draws: Randomness, count: int) -> Tensor:
-        """Labels (count,), all classes alike."""
-        assert self.classes is not None
-        return draws.uniform(0, self.classes, count).long().clamp_max(self.classes - 1)
 
     def slots(self, draws: Randomness, count: int, place: tuple[int, int] = (0, 1)) -> Tensor:
         """Different places (count,) of the buffer, one from each of `count` equal parts of it.

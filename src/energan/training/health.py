@@ -7,7 +7,6 @@ come from runs that went well and runs made sick on purpose; docs/health.md list
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Protocol
 
 from energan.core import BlowUpError, DivergenceError
 from energan.io.run_folder import RunFolder
@@ -82,10 +81,8 @@ class Evidence:
         return last_figures(self.steps, count, *names)
 
 
-class Rule(Protocol):
-    """Says what is wrong and what helps, or nothing."""
-
-    def __call__(self, seen: Evidence) -> str | None: ...
+Rule = Callable[[Evidence], str | None]
+"""Says what is wrong and what helps, or nothing."""
 
 
 def d_wins(seen: Evidence) -> str | None:
@@ -258,19 +255,18 @@ class Health(Hook):
     def rescue(self, loop: TrainState, error: DivergenceError) -> bool:
         """Say in words what blew up; going back is another hook's."""
         if isinstance(error, BlowUpError):
-            self._tell(
-                "blow-up",
-                loop.step,
+            kind = "blow-up"
+            says = (
                 f"{error}; lower learning rates, a smaller step of the chains, spectral norm or a "
-                "larger penalty on the energies usually helps (--training.no-guard lets it go on)",
+                "larger penalty on the energies usually helps (--training.no-guard lets it go on)"
             )
-            return False
-        self._tell(
-            "not-finite",
-            loop.step,
-            f"{error}: the numbers overflowed; lower learning rates, "
-            "--model.energy-optimiser.clip 1 or --precision 32 usually helps",
-        )
+        else:
+            kind = "not-finite"
+            says = (
+                f"{error}: the numbers overflowed; lower learning rates, "
+                "--model.energy-optimiser.clip 1 or --precision 32 usually helps"
+            )
+        self._tell(kind, loop.step, says)
         return False
 
     def _tell(self, kind: str, step: int, says: str) -> None:
