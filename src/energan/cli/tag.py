@@ -39,7 +39,7 @@ class Tag:
     samples: int = 100
     """vectors drawn for each image"""
     nearest: int | None = None
-    """words that each of them votes for, by the cosine: 20, but no more than a fortieth of all
+    """words that each of them votes for, by the cosine: 20, but no more than a twentieth of all
     words if not set"""
     tags: int = 10
     """tags of each image"""

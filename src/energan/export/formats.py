@@ -36,7 +36,7 @@ RECORDED = 2
 
 
 @dataclass(frozen=True)
-class Part:
+class ExportedNetwork:
     """One network to write, on the CPU and in evaluation mode.
 
     module: called with `inputs`, in order, it gives `output`; both name the shape of one event.
@@ -74,8 +74,8 @@ class FileFormat:
 
     suffix: str
     needs: tuple[str, ...]
-    write: Callable[[Part, Path], None]
-    check: Callable[[Part, Path], Check | None]
+    write: Callable[[ExportedNetwork, Path], None]
+    check: Callable[[ExportedNetwork, Path], Check | None]
 
 
 def relative_error(given: Tensor, expected: Tensor) -> float:
@@ -87,7 +87,7 @@ def relative_error(given: Tensor, expected: Tensor) -> float:
     return worst / largest if largest else math.inf if worst else 0.0
 
 
-def _largest_error(part: Part, loaded: Callable[..., Tensor]) -> float:
+def _largest_error(part: ExportedNetwork, loaded: Callable[..., Tensor]) -> float:
     """Of `loaded` against the module, over BATCHES."""
     errors = []
     for count in BATCHES:
@@ -105,13 +105,13 @@ def _texts(about: dict[str, Any]) -> dict[str, str]:
 # --- safetensors ----------------------------------------------------------------------------------
 
 
-def _write_safetensors(part: Part, path: Path) -> None:
+def _write_safetensors(part: ExportedNetwork, path: Path) -> None:
     # clones: safetensors refuses tensors that share memory
     weights = {name: value.contiguous().clone() for name, value in part.weights.items()}
     path.write_bytes(save(weights, metadata=_texts(part.about)))
 
 
-def _check_safetensors(part: Part, path: Path) -> Check:
+def _check_safetensors(part: ExportedNetwork, path: Path) -> Check:
     loaded = load_file(path)
     same = loaded.keys() == part.weights.keys() and all(
         torch.equal(loaded[name], value) for name, value in part.weights.items()
@@ -122,7 +122,7 @@ def _check_safetensors(part: Part, path: Path) -> Check:
 # --- ONNX -----------------------------------------------------------------------------------------
 
 
-def _write_onnx(part: Part, path: Path) -> None:
+def _write_onnx(part: ExportedNetwork, path: Path) -> None:
     import torch.onnx
 
     batch = {0: torch.export.Dim("batch")}
@@ -145,7 +145,7 @@ def _write_onnx(part: Part, path: Path) -> None:
         program.save(path)
 
 
-def _check_onnx(part: Part, path: Path) -> Check | None:
+def _check_onnx(part: ExportedNetwork, path: Path) -> Check | None:
     if find_spec("onnxruntime") is None:
         return None
     import onnxruntime
@@ -182,7 +182,7 @@ def _without_chatter() -> Iterator[None]:
 # --- TorchScript ----------------------------------------------------------------------------------
 
 
-def _write_torchscript(part: Part, path: Path) -> None:
+def _write_torchscript(part: ExportedNetwork, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():  # gradients by hand are of no file format
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
         # of what depends on the batch: the check tells whether it does
@@ -197,7 +197,7 @@ def _write_torchscript(part: Part, path: Path) -> None:
                 written.writestr(entry_info, read.read(entry_info))
 
 
-def _check_torchscript(part: Part, path: Path) -> Check:
+def _check_torchscript(part: ExportedNetwork, path: Path) -> Check:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
         loaded = torch.jit.load(path)

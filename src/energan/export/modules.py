@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from energan.core import Energy, Randomness, SettingError, attach, through
 from energan.energies.least_over_labels import UnderAnyLabel
-from energan.export.formats import Part
+from energan.export.formats import ExportedNetwork
 from energan.inference.run import Run
 from energan.samplers.generator import Generator, latent
 from energan.version import __version__
@@ -73,7 +73,7 @@ def no_generator(run: Run) -> str | None:
     )
 
 
-def generator_part(run: Run) -> Part:
+def generator_part(run: Run) -> ExportedNetwork:
     """A run's generator. Raises SettingError if its sampler is no generator network."""
     if reason := no_generator(run):
         raise SettingError(reason)
@@ -89,10 +89,10 @@ def generator_part(run: Run) -> Part:
     output = ("x", run.domain.shape)
     about = {**_about(run, "generator", inputs, output), "prior": prior}
     module = GeneratorModule(sampler).eval()
-    return Part("generator", module, sampler.state_dict(), inputs, output, draw, about)
+    return ExportedNetwork("generator", module, sampler.state_dict(), inputs, output, draw, about)
 
 
-def energy_part(run: Run) -> Part:
+def energy_part(run: Run) -> ExportedNetwork:
     """A run's energy: of x under the condition that is given, never the least over all labels."""
     whole = run.energy_network
     energy = _plain_copy(whole.energy if isinstance(whole, UnderAnyLabel) else whole)
@@ -105,10 +105,10 @@ def energy_part(run: Run) -> Part:
     inputs, output = {"x": shape, **beside}, ("energy", ())
     about = _about(run, "energy", inputs, output)
     module = EnergyModule(energy).eval()
-    return Part("energy", module, energy.state_dict(), inputs, output, draw, about)
+    return ExportedNetwork("energy", module, energy.state_dict(), inputs, output, draw, about)
 
 
-def classifier_part(run: Run) -> Part:
+def classifier_part(run: Run) -> ExportedNetwork:
     """A run's classes. Raises SettingError if the model learns none."""
     if not run.classifies:
         raise SettingError(
@@ -126,7 +126,7 @@ def classifier_part(run: Run) -> Part:
         "class_names": list(run.class_names),
     }
     module = ClassifierModule(energy).eval()
-    return Part("classifier", module, energy.state_dict(), inputs, output, draw, about)
+    return ExportedNetwork("classifier", module, energy.state_dict(), inputs, output, draw, about)
 
 
 PARTS = {"generator": generator_part, "energy": energy_part, "classifier": classifier_part}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.core import EnerganError, RunError, SettingError, describe
-from energan.export.formats import FORMATS, Check, Part
+from energan.export.formats import FORMATS, Check, ExportedNetwork
 from energan.export.modules import PARTS, parts_of
 from energan.inference.run import Run
 from energan.io.documents import Document, read_document
@@ -98,7 +98,7 @@ def export(
 # --- one file -------------------------------------------------------------------------------------
 
 
-def _write(part: Part, format: str, path: Path) -> ExportedFile:
+def _write(part: ExportedNetwork, format: str, path: Path) -> ExportedFile:
     """Write aside, check, flush, rename: a file that has its name is whole and like the run."""
     what = f"the {part.name} of {part.about['model']} as {format}"
     with aside(path) as made:

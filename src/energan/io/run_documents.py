@@ -113,8 +113,8 @@ class Event(Document):
     step: Step = 0
 
 
-class Figures(Event):
-    """Figures of a step: losses, energies, scores."""
+class FigureEvent(Event):
+    """FigureEvent of a step: losses, energies, scores."""
 
     __pydantic_extra__: dict[str, float]
 
@@ -151,7 +151,7 @@ class WithReason(Event):
 
 
 EVENTS: dict[str, type[Event]] = {
-    "step": Figures, "score": Figures, "start": Start,
+    "step": FigureEvent, "score": FigureEvent, "start": Start,
     "samples": Written, "reconstructions": Written, "landscape": Written,
     "health": Warned, "rollback": RolledBack,
     "diverged": WithReason, "stopped": WithReason, "refused": WithReason,

@@ -31,7 +31,7 @@ class Anova:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ShareEstimate:
     """A share of the variance and its interval. All may lie below 0, as unbiased estimates of
     nothing do half of the time."""
 
@@ -49,9 +49,9 @@ class Shares:
     count: of trials. coefficients: that were fitted for `main`.
     """
 
-    main: tuple[Estimate, ...]
-    additive: Estimate
-    pairs: dict[Pair, Estimate] = field(default_factory=dict)
+    main: tuple[ShareEstimate, ...]
+    additive: ShareEstimate
+    pairs: dict[Pair, ShareEstimate] = field(default_factory=dict)
     count: int = 0
     coefficients: int = 0
 
@@ -133,7 +133,7 @@ def estimated_shares(
     spread = np.where(spread > (ROUNDING * np.abs(y).max()) ** 2, spread, 0.0)
     main = tuple(_estimate(v, spread, level) for v in found.variances)
     additive = _estimate(sum(found.variances, np.zeros_like(spread)), spread, level)
-    joint: dict[Pair, Estimate] = {}
+    joint: dict[Pair, ShareEstimate] = {}
     for i, j in combinations(axes, 2):
         both = (parts[i][:, :, None] * parts[j][:, None]).reshape(len(y), -1)
         if both.shape[1] and len(y) >= 2 * (known + both.shape[1]):
@@ -186,7 +186,7 @@ class _Left:
         return np.stack([every, *(every - x[rows].T @ z[rows] for rows in self.groups)])
 
 
-def _estimate(variance: Numbers, spread: Numbers, level: float) -> Estimate:
+def _estimate(variance: Numbers, spread: Numbers, level: float) -> ShareEstimate:
     """A share with the jackknife's interval, from those of all trials and without each group."""
     from scipy.stats import t
 
@@ -194,7 +194,7 @@ def _estimate(variance: Numbers, spread: Numbers, level: float) -> Estimate:
     share, groups = float(shares[0]), len(shares) - 1
     error = ((groups - 1) / groups * ((shares[1:] - shares[1:].mean()) ** 2).sum()) ** 0.5
     half = float(t.ppf((1 + level) / 2, groups - 1) * error)
-    return Estimate(share, share - half, share + half)
+    return ShareEstimate(share, share - half, share + half)
 
 
 def _contrasts(levels: NDArray[np.int_]) -> Numbers:

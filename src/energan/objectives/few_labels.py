@@ -16,7 +16,7 @@ from energan.core import Batch, Context, Draw, Energy, Loss, Objective, Scored, 
 
 
 @runtime_checkable
-class Scores(Protocol):
+class PartedEnergy(Protocol):
     """An energy that scores the parts of a batch together, and classifies."""
 
     def score(self, parts: Mapping[Stream, Tensor]) -> dict[Stream, Scored]: ...
@@ -31,7 +31,7 @@ class FewLabels(Objective):
     )
 
     def check(self, energy: Energy) -> None:
-        if not isinstance(energy, Scores) or not energy.nonnegative:
+        if not isinstance(energy, PartedEnergy) or not energy.nonnegative:
             raise SettingError(
                 f"learning from few labels needs an energy that classifies and is never negative, "
                 f"and {type(energy).__name__} is none: use a ladder network"
@@ -40,7 +40,7 @@ class FewLabels(Objective):
     def energy_loss(
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
-        assert isinstance(energy, Scores)
+        assert isinstance(energy, PartedEnergy)
         labelled = batch.labelled
         if labelled is None or labelled.condition is None:
             raise SettingError("learning from few labels needs batches with a labelled part")

@@ -11,7 +11,7 @@ from energan.io.text import number, plural, range_text
 from energan.metrics import over_seeds
 from energan.metrics.decomposition import (
     Anova,
-    Estimate,
+    ShareEstimate,
     Shares,
     as_grid,
     estimated_shares,
@@ -114,7 +114,7 @@ def _estimate(made: Importance, names: list[str], found: Shares, count: int | No
     made.second = "95 % interval"
     order = sorted(range(len(names)), key=lambda i: -found.main[i].share)
     made.rows = [(axis_label(names[i]), *_with_interval(found.main[i])) for i in order]
-    rest = Estimate(1 - found.additive.share, 1 - found.additive.high, 1 - found.additive.low)
+    rest = ShareEstimate(1 - found.additive.share, 1 - found.additive.high, 1 - found.additive.low)
     made.rows.append(("jointly, and chance", *_with_interval(rest)))
     pairs = sorted(found.pairs.items(), key=lambda pair: -pair[1].share)[:PAIRS]
     made.pairs = [
@@ -203,7 +203,7 @@ def _pair_label(names: list[str], i: int, j: int) -> str:
     return f"{axis_label(names[i])} × {axis_label(names[j])}"
 
 
-def _with_interval(e: Estimate) -> tuple[str, str]:
+def _with_interval(e: ShareEstimate) -> tuple[str, str]:
     """A share and its interval, within what a share can be."""
     return percent(_clamp(e.share)), f"{percent(_clamp(e.low))} – {percent(_clamp(e.high))}"
 

@@ -1,0 +1,40 @@
+"""Where things are: one name means one thing in the whole package, and its pieces stay small."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+SRC = Path(__file__).parents[2] / "src" / "energan"
+TREES = {path: ast.parse(path.read_text(encoding="utf8")) for path in sorted(SRC.rglob("*.py"))}
+SAME_NAME = {"Config", "Display", "Log"}
+"""Each model's settings; what a sweep shows; the objective of that name beside the hook that logs."""
+LIMITS = {ast.FunctionDef: 60, ast.AsyncFunctionDef: 60, ast.ClassDef: 300}
+"""Lines of each."""
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    """Those of cli/ are named by their commands, and no other file sees them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and path.parent.name != "cli":
+                found[node.name].append(str(path.relative_to(SRC)))
+    twice = {n: at for n, at in found.items() if len(at) > 1 and not n.startswith("_")}
+    assert twice.keys() <= SAME_NAME, twice
+
+
+def test_nothing_loose_stands_at_the_root() -> None:
+    names = {path.name for path in SRC.glob("*.py")}
+    assert names == {"__init__.py", "__main__.py", "api.py", "errors.py", "version.py"}
+
+
+def test_functions_and_classes_are_short() -> None:
+    long = [
+        f"{path.relative_to(SRC)}: {node.name} has {node.end_lineno - node.lineno + 1} lines"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= LIMITS[type(node)]
+    ]
+    assert not long
