@@ -330,3 +330,23 @@ def test_a_csv_of_few_labels_is_learnt_from_and_judged_by(
     assert entry["count"] + entry["data"].get("left_out", 0) == 40
     with pytest.raises(CheckpointError, match="use last"):  # nothing was held out to choose by
         energan.load(out, checkpoint="best")
+
+
+def test_if_only_a_torn_file_is_held_out_nothing_labelled_is(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flat, labels = tmp_path / "flat", tmp_path / "labels.csv"
+    flat.mkdir()
+    with labels.open("w") as file:
+        file.write("file,label\n")
+        for path in sorted(pictures.rglob("*.png")):
+            shutil.copy(path, flat / path.name)
+            if path.name != "99.png":
+                file.write(f"{path.name},{path.parent.name}\n")
+    words = ["--model.hidden", "16", "12", "--data.range", "unit", "--data.size", "8",
+             "--steps", "2", "--training.ema", "0", "--threads", "1",
+             "--output.sample-every", "0", "--out", tmp_path / "run"]  # fmt: skip
+    assert run("train", "--model", "ladder", "--data", flat, "--data.labels", labels, *words) == 0
+    said = refused(capsys, "evaluate", tmp_path / "run", "--threads", "1")
+    assert "no labelled event of" in said
+    assert "--reference" in said

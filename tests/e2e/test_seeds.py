@@ -315,3 +315,23 @@ def test_a_signal_stops_all_processes_which_say_how_to_go_on(tmp_path: Path) -> 
     assert not (tmp_path / "s2").exists()
     assert f"energan resume {folders[0].path} {folders[1].path}" in said
     assert "--seed 2 --seeds 1" in said
+
+
+def test_a_signal_before_any_seed_has_begun_is_no_failure(tmp_path: Path) -> None:
+    words = [*WORDS, "--steps", "1000000", "--seeds", "2", "--together", "processes"]
+    command = [sys.executable, "-m", "energan", *words, "--out", str(tmp_path / "runs")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not children_of(process.pid):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said, errors = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert "Traceback" not in errors
+    assert "not begun: 2 of 2 seeds" in said or "energan resume" in said
+
+
+def children_of(parent: int) -> list[str]:
+    return subprocess.run(
+        ["pgrep", "-P", str(parent)], capture_output=True, text=True
+    ).stdout.split()

@@ -1,6 +1,7 @@
 """`energan train --seeds N`: several seeds as a cohort, side by side or in turns."""
 
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +17,8 @@ from energan.experiment.cohort import check_together, jobs_of, loop_of_seeds
 from energan.experiment.folders import check_free, claim, seed_endings, seed_folders
 from energan.experiment.settings import Job
 from energan.experiment.start import start
-from energan.sweep.executors import Pool, Work
+from energan.io.run_folder import RunFolder
+from energan.sweep.executors import STOPPED, Pool, Work
 from energan.sweep.executors.local import run_process
 from energan.training.device import EngineSettings, choose
 from energan.training.distributed import asked_ranks
@@ -65,13 +67,15 @@ def train_seeds(
         )
         for number, folder in zip(numbers, folders, strict=True)
     ]  # fmt: skip
-    left = run_processes(commands, folders, at_once, threads)
+    left, stopped = run_processes(commands, folders, at_once, threads)
     if left < count:
         print(
             f"not begun: {count - left} of {count} seeds; begin them with: energan train "
             f"{shlex.join(words)} --seed {numbers[left]} --seeds {count - left}"
             + (f" --out {out}" if out else "")
         )
+    if stopped and not left:  # before the first of them wrote anything
+        return 128 + signal.Signals[stopped].value
     return report_runs(folders[:left])
 
 
@@ -121,8 +125,10 @@ def run_processes(
     folders: Sequence[Path],
     at_once: int,
     threads: int,
-) -> int:
-    """Run them; how many were begun. The folders of others that hold nothing are removed.
+) -> tuple[int, str | None]:
+    """Run them; how many were begun, and the signal that stopped them, None if none did.
+
+    The folders of others that hold nothing are removed.
 
     Raises RunError if one failed by a user's error.
     """
@@ -135,7 +141,8 @@ def run_processes(
             variables = {"OMP_NUM_THREADS": str(threads)}
             spoken = name if at_once > 1 else None
             code = await run_process(pool, place, ["energan", *words], variables, name=spoken)
-            codes[folder] = code
+            begun = code not in STOPPED or RunFolder(folder).exists()
+            codes[folder] = code if begun else None
             pool.open = pool.open and code in (0, 3)  # 3: it diverged, the others go on
 
         return work
@@ -145,7 +152,7 @@ def run_processes(
     for path in folders[begun:]:
         with suppress(OSError):  # it holds a run, to be gone on with
             path.rmdir()
-    failed = [path for path, code in codes.items() if code not in (0, 3, 130, 143, None)]
+    failed = [path for path, code in codes.items() if code not in (0, 3, None, *STOPPED)]
     if failed:
         raise RunError(f"{failed[0]} failed, as it says above; mend that, and train it again")
-    return begun
+    return begun, pool.stopped

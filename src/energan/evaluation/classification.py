@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from energan import metrics
-from energan.core import DataError, NothingHeldOut, SettingError
+from energan.core import DataError, NoReadableImage, NothingHeldOut, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.evaluation.metrics_file import about_run, write_classification
@@ -127,6 +127,10 @@ def open_labelled_events(
         )
     except NothingHeldOut:
         raise _nothing_held_out(source) from None
+    except NoReadableImage:
+        if reference is None:  # what is held out are the files that cannot be read
+            raise _nothing_held_out(source) from None
+        raise
     numbers = _class_numbers(run.class_names, judged)
     rows = (numbers >= 0).nonzero().flatten()
     if not len(rows):

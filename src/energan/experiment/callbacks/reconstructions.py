@@ -59,7 +59,8 @@ class Reconstructions(Periodic):
     def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
         super().__init__(every)
         self.folder, self.domain = folder, data.domain
-        kept = data if data.held_out is None else data.held_out
+        # one event alone has no batch statistics, which the noisy pass takes
+        kept = data if data.held_out is None or len(data.held_out) < 2 else data.held_out
         there = kept.events if kept.rows is None else kept.rows  # of a stream its first events
         self.points = len(data.domain.shape) == 1
         most = OF_POINTS if self.points else OF_IMAGES

@@ -16,8 +16,9 @@ POLL = 0.5
 """Seconds between looks at what runs."""
 DEATHS = 3
 """How often a trial may take its process with it before it is recorded as failed."""
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""Exit codes of processes that a signal told to stop, which is no death."""
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
+"""Exit codes of processes that a signal told to stop, which is no death; negative if it came before
+they could handle it."""
 Package = Sequence[Trial]
 Work = Callable[[int], Awaitable[None]]
 """Takes the number of its place among those at once, from 1."""
