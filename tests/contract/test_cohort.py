@@ -6,7 +6,7 @@ import torch
 from contract.stand_ins import POINTS, member, points
 from energan.core import DivergenceError, SettingError
 from energan.models import ebgan
-from energan.training.cohort import stack, unstack
+from energan.training.cohort import stack
 from energan.training.loop import Loop
 from support.helpers import assert_identical, make_loop, snapshot
 
@@ -77,7 +77,7 @@ def test_calibration_of_a_cohort_equals_that_of_its_members() -> None:
         alone.run()
         alone.estimate_statistics()
         for name, value in alone.networks.state_dict().items():
-            torch.testing.assert_close(unstack(stacked, i)[name], value, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(stacked[name][i], value, rtol=1e-9, atol=1e-12)
 
 
 def test_a_diverged_member_is_marked_and_leaves_the_other_alone() -> None:

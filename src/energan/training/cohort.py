@@ -140,8 +140,3 @@ def share(own: nn.Module, stacked: nn.Module, member: int) -> None:
     of_all = {**dict(stacked.named_parameters()), **dict(stacked.named_buffers())}
     for name, tensor in (*own.named_parameters(), *own.named_buffers()):
         tensor.data = of_all[name].detach()[member]
-
-
-def unstack(tensors: dict[str, torch.Tensor], member: int) -> dict[str, torch.Tensor]:
-    """One member's part of stacked tensors."""
-    return {name: t[member].clone() for name, t in tensors.items()}
