@@ -66,7 +66,7 @@ def resolution(contents: RunContents) -> Rows:
     if known.get("margin"):
         rows.append(("Margin, estimated", _margin(known["margin"])))
     if origin := known["from"]:
-        rows.append(("Started from", str(origin.get("run", origin))))
+        rows.append(("Started from", f"{origin['path']} at step {origin['step']:,}"))
     return rows
 
 

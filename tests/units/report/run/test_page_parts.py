@@ -13,6 +13,7 @@ from energan.report.html import Pen
 from energan.report.page import write_report
 from energan.report.run import curves
 from energan.report.run.contents import read_runs
+from energan.report.run.facts import resolution
 
 
 def changed_config(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -161,3 +162,10 @@ def test_gradient_norms_are_drawn_where_they_are_logged(
     text = (run / "events.jsonl").read_text()
     (run / "events.jsonl").write_text(text.replace('"gradient_', '"other_'))  # of an older version
     assert "curves-gradients" not in drawn(run, monkeypatch)
+
+
+def test_a_run_says_whose_weights_it_started_from(run: Path) -> None:
+    origin = {"path": "/runs/before", "step": 12_000, "sha256": "0" * 64}
+    changed_config(run, lambda config: config["resolved"].update({"from": origin}))
+    rows = dict(resolution(read_runs([run])[0]))
+    assert rows["Started from"] == "/runs/before at step 12,000"
