@@ -1,8 +1,10 @@
 """All events that are judged together: what they are called, what they scored, what labels say."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -35,13 +37,13 @@ Energies = Callable[[DataSet, str], Tensor]
 class ScoreTable:
     """Events of one or more sources, in the order that the user named them.
 
-    groups: a source each. skipped: (where, reason). sides: of each group's events, None where
-    nothing says which class is normal. energy, scores: once they are made.
+    groups: a source each. skipped: (where, reason). side: int8 (N,), NORMAL, ANOMALOUS, or NEITHER
+    where nothing says which class is normal. energy, scores: once they are made.
     """
 
     groups: tuple[PredictSet, ...]
     skipped: tuple[tuple[str, str], ...]
-    sides: tuple[Tensor | None, ...]
+    side: Tensor
     energy: Tensor | None = None
     calibration: Calibration | None = None
 
@@ -86,13 +88,6 @@ class ScoreTable:
         return ", ".join(group.source + said[group.part] for group in self.groups)
 
     # --- what labels say --------------------------------------------------------------------------
-
-    @cached_property
-    def side(self) -> Tensor:
-        """NORMAL, ANOMALOUS or NEITHER for each event, int8 (N,)."""
-        nothing = (torch.full((len(g),), NEITHER, dtype=torch.int8) for g in self.groups)
-        pairs = zip(self.sides, nothing, strict=True)
-        return torch.cat([blank if side is None else side for side, blank in pairs])
 
     @cached_property
     def detection(self) -> Detection | None:
@@ -167,12 +162,9 @@ class ScoreTable:
 
     def events(self, rows: Sequence[int]) -> Tensor:
         """The events at `rows`, float (n, *event)."""
-        parts, starts, start = [], [], 0
-        for group in self.groups:
-            starts.append(start)
-            start += len(group)
+        parts, starts = [], [0, *accumulate(map(len, self.groups))]
         for row in rows:
-            which = max(i for i, begin in enumerate(starts) if begin <= row)
+            which = bisect_right(starts, row) - 1
             local = torch.tensor([row - starts[which]])
             parts.append(self.groups[which].data.gather(local).x)
         return torch.cat(parts)
@@ -194,8 +186,12 @@ def open_score_table(
     groups, skipped = open_images(sources, settings, domain)
     if wanted != NOTHING:
         check_classes(groups, wanted)
-    sides = tuple(sides_of(group, settings.classes, wanted) for group in groups)
-    return ScoreTable(tuple(groups), tuple(skipped), sides)
+    sides = []
+    for group in groups:
+        known = sides_of(group, settings.classes, wanted)
+        blank = torch.full((len(group),), NEITHER, dtype=torch.int8)
+        sides.append(blank if known is None else known)
+    return ScoreTable(tuple(groups), tuple(skipped), torch.cat(sides))
 
 
 def detect_left_out(

@@ -71,30 +71,6 @@ class Arithmetic:
     threads: Threads = None
 
 
-@dataclass(frozen=True)
-class Concepts:
-    """a, b and c, and what a − b + c should show."""
-
-    a: Concept
-    b: Concept
-    c: Concept
-    wanted: Concept
-
-    @property
-    def texts(self) -> tuple[str, str, str, str]:
-        return (
-            concept_text(self.a),
-            concept_text(self.b),
-            concept_text(self.c),
-            concept_text(self.wanted),
-        )
-
-    @property
-    def names(self) -> list[str]:
-        """The attributes, each once."""
-        return list(dict.fromkeys(n for c in (self.a, self.b, self.c, self.wanted) for n in c))
-
-
 def arithmetic(args: list[str]) -> int:
     options = parse(Arithmetic, _joined(args), "energan arithmetic")
     _check(options)
@@ -107,13 +83,16 @@ def arithmetic(args: list[str]) -> int:
     classifier = attribute_classifier(training, test, tested_on)
     found = latent_arithmetic(
         run, classifier, View(run.domain, reference.judged.domain.shape),
-        (concepts.a, concepts.b, concepts.c), concepts.wanted,
+        (concepts["a"], concepts["b"], concepts["c"]), concepts["wanted"],
         candidates=options.candidates, pick=options.pick, among=options.among,
         draws=options.draws, noise=options.noise, seed=options.seed,
     )  # fmt: skip
-    draw(options.out, found, run.domain, concepts.texts)
-    _write(options, run, classifier, concepts, found)
-    _print(options, classifier, concepts, found)
+    texts = {letter: concept_text(concept) for letter, concept in concepts.items()}
+    draw(options.out, found, run.domain, [*texts.values()])
+    attributes = dict.fromkeys(name for concept in concepts.values() for name in concept)
+    accuracy = {name: classifier.accuracy[name] for name in attributes}
+    _write(options, run, classifier, texts, accuracy, found)
+    _print(options, classifier, texts, accuracy, found)
     return 0
 
 
@@ -140,8 +119,11 @@ def _check(options: Arithmetic) -> None:
         raise SettingError("--candidates is at least --pick, and --noise not negative")
 
 
-def _concepts(options: Arithmetic, names: tuple[str, ...], one_class: bool) -> Concepts:
-    """Raises SettingError if fewer than three are named where there is no default."""
+def _concepts(options: Arithmetic, names: tuple[str, ...], one_class: bool) -> dict[str, Concept]:
+    """a, b, c, and as `wanted` what a − b + c should show.
+
+    Raises SettingError if fewer than three are named where there is no default.
+    """
     words = (options.a, options.b, options.c)
     if words == (None, None, None) and {"Smiling", "Male"} <= set(names):
         words = FACES
@@ -152,22 +134,25 @@ def _concepts(options: Arithmetic, names: tuple[str, ...], one_class: bool) -> C
         )
     a, b, c = (parse_concept(str(word), names) for word in words)
     if options.wanted is None:
-        return Concepts(a, b, c, target_concept(a, b, c, one_class))
-    return Concepts(a, b, c, parse_concept(options.wanted, names))
+        wanted = target_concept(a, b, c, one_class)
+    else:
+        wanted = parse_concept(options.wanted, names)
+    return {"a": a, "b": b, "c": c, "wanted": wanted}
 
 
 def _write(
     options: Arithmetic,
     run: Run,
     classifier: AttributeClassifier,
-    concepts: Concepts,
+    texts: dict[str, str],
+    accuracy: dict[str, float],
     found: ArithmeticResult,
 ) -> None:
     given = ("candidates", "pick", "among", "draws", "noise", "seed")
     record = {
         "run": run.config["hash"], "recipe": run.job.recipe, "step": run.step,
         "weights": run.weights, "weights_sha256": run.network.sha256, "energan": __version__,
-        **dict(zip(("a", "b", "c", "wanted"), concepts.texts, strict=True)),
+        **texts,
         **{name: getattr(options, name) for name in given},
         "shown_by_candidates": dict(zip("abc", found.candidates, strict=True)),
         "result": found.result.record(),
@@ -175,7 +160,7 @@ def _write(
         "any_sample": found.plain.record(),
         "average_of_c": found.start.record(),
         "classifier": classifier.about,
-        "balanced_accuracy": {n: round(classifier.accuracy[n], 4) for n in concepts.names},
+        "balanced_accuracy": {n: round(value, 4) for n, value in accuracy.items()},
     }  # fmt: skip
     write_atomically(options.out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
 
@@ -183,10 +168,11 @@ def _write(
 def _print(
     options: Arithmetic,
     classifier: AttributeClassifier,
-    concepts: Concepts,
+    texts: dict[str, str],
+    accuracy: dict[str, float],
     found: ArithmeticResult,
 ) -> None:
-    a, b, c, wanted = concepts.texts
+    a, b, c, wanted = texts.values()
     print(f"({a}) − ({b}) + ({c}), of which {wanted} is wanted")
     table = table_of("what", "shows it", "of", "share [95% interval]")
     for what, rate in (
@@ -207,6 +193,6 @@ def _print(
             f"fewer than {options.among} to choose from: the draws are much alike, and the "
             "intervals too narrow; more --candidates help"
         )
-    accuracies = ", ".join(f"{name} {classifier.accuracy[name]:.1%}" for name in concepts.names)
+    accuracies = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
     print(f"by a classifier of balanced accuracy {accuracies} ({classifier.about['tested_on']})")
     print(f"drawn: {options.out}; figures: {options.out.with_suffix('.json')}")

@@ -123,7 +123,7 @@ def _title(run: Run) -> str:
 def _best(found: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The best of several; None where no direction is better, or all are equal."""
     better = found[0].get("better")
-    if better is None or len(found) < 2 or len({m["value"] for m in found}) == 1:
+    if better is None or len({m["value"] for m in found}) == 1:
         return None
     best = (max if better == "higher" else min)(found, key=lambda m: m["value"])
     low, high = best.get("low"), best.get("high")

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from energan.cli.data_pictures import thumbnails
-from energan.cli.options import Options, check_file, parse
+from energan.cli.options import Options, check_file, parse, take_positional
 from energan.cli.settings_options import parse_with_settings
 from energan.core import Domain
 from energan.data import DataSet, DataSettings, TagSet, open_data
@@ -207,8 +207,7 @@ def _prepare(args: list[str]) -> int:
 
 def _parse(command: type[Options], args: list[str], verb: str) -> tuple[Options, DataSettings]:
     """The command's own options, and the data settings: the first word is the source."""
-    source = args[0] if args and not args[0].startswith("-") else None
-    rest = args[1:] if source is not None else args
+    source, rest = take_positional(args)
     if source is None and not {"-h", "--help"} & set(args):
         raise EnerganError(f"name a source: `energan data {verb} mnist`; `energan data` lists them")
     defaults = DataSettings(source=source or "digits")

@@ -16,7 +16,7 @@ from energan.cli.evaluate_classes import (
 )
 from energan.cli.evaluate_ood import score_ood
 from energan.cli.options import Checkpoint, Threads, Weights, check_file, parse
-from energan.cli.run_options import open_run, set_threads
+from energan.cli.run_options import open_run, print_notes, set_threads
 from energan.core import SettingError
 from energan.evaluation import over_seeds
 from energan.evaluation.classification import ClassificationScores
@@ -198,8 +198,7 @@ def _print(run: Run, made: Evaluation) -> None:
             real = "" if r.real is None else f"{r.real:.4g}{_share(r)}"
             table.add_row(r.name, r.text(), real, r.better or "")
         show(table)
-    for name, notes in _notes(made.results).items():
-        print(f"  {', '.join(notes)}: {name}")
+    print_notes((r.name, r.note) for r in made.results if r.note)
     if (extractor := record["extractor"]) is not None:
         accuracy = extractor.get("test_accuracy")
         told = f", accuracy {accuracy:.2%} ({extractor['tested_on']})" if accuracy else ""
@@ -218,15 +217,6 @@ def _share(result: Result) -> str:
     if result.better != "higher" or not result.real or result.value < 0:
         return ""
     return f" ({result.value / result.real:.1%} of it)"
-
-
-def _notes(results: list[Result]) -> dict[str, list[str]]:
-    """Note -> the metrics that it is about."""
-    notes: dict[str, list[str]] = {}
-    for r in results:
-        if r.note:
-            notes.setdefault(r.note, []).append(r.name)
-    return notes
 
 
 def _print_published(result: Result) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from energan.cli.run_options import print_notes
 from energan.errors import SettingError
 from energan.evaluation.ood import OodScores, out_of_distribution
 from energan.inference.run import Run
@@ -53,12 +54,7 @@ def _print(run: Run, made: OodScores) -> None:
             figure(row.get("mean_energy")),
         )  # fmt: skip
     show(table)
-    notes: dict[str, list[str]] = {}
-    for row in made.sets:
-        if "note" in row:
-            notes.setdefault(row["note"], []).append(row["name"])
-    for note, names in notes.items():
-        print(f"  {', '.join(names)}: {note}")
+    print_notes((row["name"], row["note"]) for row in made.sets if "note" in row)
     for row in made.sets:
         if "not_finite" in row:
             print(

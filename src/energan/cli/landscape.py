@@ -36,7 +36,8 @@ class Landscape:
 def landscape(args: list[str]) -> int:
     options = parse(Landscape, args, "energan landscape")
     _check(options)
-    says, notes, path = (_animation if options.animate else _still)(options)
+    wanted = FigureOptions(None, options.seed, options.weights, options.checkpoint)
+    says, notes, path = (_animation if options.animate else _still)(options, wanted)
     for note in notes:
         warn(note)
     print(f"{says}: {path}")
@@ -56,12 +57,8 @@ def _check(options: Landscape) -> None:
         raise SettingError(f"--out {out}: a .gif is an animation; add --animate")
 
 
-def _wanted(options: Landscape) -> FigureOptions:
-    return FigureOptions(None, options.seed, options.weights, options.checkpoint)
-
-
-def _still(options: Landscape) -> tuple[str, list[str], Path]:
-    run = open_plane(options.run, _wanted(options))
+def _still(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], Path]:
+    run = open_plane(options.run, wanted)
     notes = [f"{warning}; using {run.checkpoint.name} instead" for warning in run.warnings]
     data = open_data_of(run, options.data)
     drawn = draw_landscape(run, data, options.seed, options.density)
@@ -69,8 +66,8 @@ def _still(options: Landscape) -> tuple[str, list[str], Path]:
     return drawn.says, [*notes, *drawn.notes], path
 
 
-def _animation(options: Landscape) -> tuple[str, list[str], Path]:
-    film = animation.animate(options.run, _wanted(options), options.data)
+def _animation(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], Path]:
+    film = animation.animate(options.run, wanted, options.data)
     path = animation.save(film.shown, film.name, options.out or Path("landscape.gif"))
     first, last = film.shown[0].step, film.shown[-1].step
     says = f"{len(film.shown)} landscapes of {options.run}, steps {first:,} to {last:,}"

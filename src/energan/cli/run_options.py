@@ -1,8 +1,8 @@
 """What commands about runs share: opening a run, where a result is from, classes, threads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -84,13 +84,11 @@ def chain_rule(
     energy: TrainedEnergy, step_size: float | None, noise: str | None, clip: str | None
 ) -> StepRule:
     """The energy's rule with the options --step-size, --noise and --clip in it."""
-    coupled: Literal["coupled"] = "coupled"
-    none: Literal["none"] = "none"
     return change_rule(
         energy,
         step_size,
-        coupled if noise == coupled else _number("noise", noise, coupled),
-        none if clip == none else _number("clip", clip, none),
+        "coupled" if noise == "coupled" else _number("noise", noise, "coupled"),
+        "none" if clip == "none" else _number("clip", clip, "none"),
     )
 
 
@@ -126,3 +124,12 @@ def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
         print(f"    {file}: {reason}")
     if len(skipped) > SHOWN:
         print(f"    … {len(skipped) - SHOWN:,} more")
+
+
+def print_notes(noted: Iterable[tuple[str, str]]) -> None:
+    """Each note once, after the names that it is about. noted: (name, note)."""
+    names: dict[str, list[str]] = {}
+    for name, note in noted:
+        names.setdefault(note, []).append(name)
+    for note, about in names.items():
+        print(f"  {', '.join(about)}: {note}")

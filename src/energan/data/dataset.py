@@ -125,9 +125,7 @@ class DataSet:
         shape, -1 where there is none. Raises DataError if they are asked for and the set has none.
         """
         flat = indices.reshape(-1).to(self.events.device)
-        rows = self.events.index_select(0, flat if self.rows is None else self.rows[flat])
-        if self.release is not None:
-            self.release(len(flat))
+        rows = self.take(flat)
         if self.augment:
             rows = self.augment(rows, None if draws is None else draws.reshape(-1, 3))
         rows = rows.to(self.device, non_blocking=True)
@@ -141,6 +139,14 @@ class DataSet:
                 )
             condition = self.labels.index_select(0, flat).reshape(indices.shape).to(self.device)
         return Batch(x.reshape(*indices.shape, *self.domain.shape), condition)
+
+    def take(self, indices: Tensor) -> Tensor:
+        """The events at `indices` (n,) as they are stored: (n, *event)."""
+        indices = indices.to(self.events.device)
+        found = self.events.index_select(0, indices if self.rows is None else self.rows[indices])
+        if self.release is not None:
+            self.release(len(indices))
+        return found
 
     def subset(self, chosen: Tensor) -> "DataSet":
         """The events at `chosen`, int64 (n,), and their labels."""

@@ -72,8 +72,8 @@ class PairSet(DataSet):
         """
         flat = indices.reshape(-1)
         assert self.sources is not None
-        targets = _gather(self, flat)
-        sources = _gather(self.sources, flat).to(targets.device)  # one may fit on a GPU alone
+        targets = self.take(flat)
+        sources = self.sources.take(flat).to(targets.device)  # one may fit on a GPU alone
         both = torch.cat([targets, sources], 1)
         if self.augment:
             both = self.augment(both, None if draws is None else draws.reshape(-1, 3))
@@ -93,14 +93,6 @@ class PairSet(DataSet):
         return hashlib.sha256(
             f"{super().fingerprint} {self.sources.fingerprint}".encode()
         ).hexdigest()
-
-
-def _gather(data: DataSet, indices: Tensor) -> Tensor:
-    indices = indices.to(data.events.device)
-    found = data.events.index_select(0, indices if data.rows is None else data.rows[indices])
-    if data.release is not None:
-        data.release(len(indices))
-    return found
 
 
 def _sides(shape: torch.Size) -> str:
@@ -194,7 +186,6 @@ class _Opener:
         return _join(*(self._set(rows, each, augment) for each in found))
 
     def _set(self, rows: Tensor, found: Decoded, augment: Augment) -> DataSet:
-        """One side of the pairs at `rows`."""
         shape = tuple(augment(found.events[:0], None).shape[1:])
         _, places, digest = found.place(rows)
         return DataSet(

@@ -40,7 +40,6 @@ from energan.io.cores import threads
 
 HELD_OUT_OF = 50
 """One image in so many is held out, by a checksum of its bytes."""
-ENTIRE = Decoding()
 HEAD, SHOWN = 2000, 500
 """Training images kept in memory for calibration, and the most of held-out ones."""
 
@@ -49,19 +48,18 @@ def is_held_out(raw: bytes | None) -> bool:
     return raw is not None and zlib.crc32(raw) % HELD_OUT_OF == 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class StreamedSet(DataSet):
     """A data set whose training batches come from a stream; its `events` are only the first ones.
 
     It has no labels. One image in HELD_OUT_OF is never trained on.
     """
 
-    stream: Stream | None = None
-    how: Decoding = ENTIRE
-    content: str = ""
+    stream: Stream
+    how: Decoding
+    content: str
 
     def __len__(self) -> int:
-        assert self.stream is not None
         return max(1, self.stream.table.count * (HELD_OUT_OF - 1) // HELD_OUT_OF)
 
     def feed(
@@ -90,7 +88,6 @@ class StreamedSet(DataSet):
 
     @cached_property
     def fingerprint(self) -> str:
-        assert self.stream is not None
         told = (self.content, self.stream.column, self.how, self.augment, self.domain)
         return hashlib.sha256(" ".join(map(str, told)).encode()).hexdigest()
 
@@ -152,12 +149,10 @@ class StreamFeed:
         return next(self._rows)
 
     def _endless(self, epoch: int) -> Iterator[bytes | None]:
-        stream = self.data.stream
-        assert stream is not None
         seed = place_seed(self.seed, "order", "stream", epoch)
         while True:
             empty = True
-            for raw in stream.images(seed, self.share):
+            for raw in self.data.stream.images(seed, self.share):
                 if not is_held_out(raw):
                     empty = False
                     yield raw

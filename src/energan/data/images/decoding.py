@@ -142,22 +142,18 @@ def prepare_array(images: Pixels, how: Decoding, name: str) -> Pixels:
     Raises DataError for a crop outside of them.
     """
     grey = images.shape[1] == 1
+    to_grey = grey if how.channels == "auto" else how.channels == "grey"
     made: list[Pixels] = []
     for pixels in images:
         image = Image.fromarray(pixels[0] if grey else np.moveaxis(pixels, 0, -1))
         try:
-            made.append(prepare(image.convert("L" if _to_grey(how, grey) else "RGB"), how))
+            made.append(prepare(image.convert("L" if to_grey else "RGB"), how))
         except Unreadable as error:
             raise DataError(f"data.crop: {name}: {error}") from None
     return np.stack(made)
 
 
-def _to_grey(how: Decoding, grey: bool) -> bool:
-    return grey if how.channels == "auto" else how.channels == "grey"
-
-
 def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest square in the middle."""
     width, height = size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2

@@ -1,7 +1,7 @@
 """A folder of images, with or without folders for classes and splits."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +25,7 @@ UNLABELLED = ("unlabelled", "unlabeled")
 FILES_A_PART = 256
 
 
-def open_image_folder(
-    folder: Path, split: str = "train", name: str | None = None, labels: str | None = None
-) -> Source:
+def open_image_folder(folder: Path, split: str = "train", labels: str | None = None) -> Source:
     """All images below `folder`.
 
     Where there is a folder train (or training) in it, that one is read, and a folder `unlabelled`
@@ -62,9 +60,7 @@ def open_image_folder(
     elif classes is not None:
         numbers = _number(names, classes)
     return replace(
-        from_files(
-            name or folder.resolve().name or str(folder), files, [n.as_posix() for n in names]
-        ),
+        from_files(folder.resolve().name or str(folder), files, [n.as_posix() for n in names]),
         labels=numbers,
         class_names=classes,
         held_out=held_out(len(files)) if split == "train" else 0,
@@ -82,14 +78,26 @@ def from_files(name: str, files: Sequence[Path], names: Sequence[str]) -> Source
     )
 
 
-def file_parts(files: Sequence[Path]) -> tuple[Part, ...]:
-    """Parts of a few hundred files each."""
+def read_bytes(file: Path) -> bytes | None:
+    """A file's contents; None if it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
+
+
+def file_parts(
+    files: Sequence[Path],
+    read: Callable[[Path], bytes | None] = read_bytes,
+    size: int = FILES_A_PART,
+) -> tuple[Part, ...]:
+    """Parts of `size` files each. read: file -> the bytes of its image."""
 
     def part(start: int) -> Part:
-        chosen = files[start : start + FILES_A_PART]
-        return Part(start, len(chosen), lambda: [_bytes(file) for file in chosen])
+        chosen = files[start : start + size]
+        return Part(start, len(chosen), lambda: [read(file) for file in chosen])
 
-    return tuple(part(start) for start in range(0, len(files), FILES_A_PART))
+    return tuple(part(start) for start in range(0, len(files), size))
 
 
 def find_images(root: Path) -> list[Path]:
@@ -143,10 +151,3 @@ def _number(names: Sequence[Path], classes: Sequence[str]) -> Tensor:
     """The class of each image by its first folder, int64 (N,); -1 for a folder that is none."""
     number = {name: i for i, name in enumerate(classes)}
     return torch.tensor([number.get(name.parts[0], -1) for name in names])
-
-
-def _bytes(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return None

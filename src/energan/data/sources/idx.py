@@ -27,7 +27,7 @@ HELD_OUT = 10_000
 STACKED_SEED = 0
 
 
-def open_idx_folder(folder: Path, split: Split = "train", name: str | None = None) -> Source:
+def open_idx_folder(folder: Path, split: Split = "train") -> Source:
     """The training files of `folder`, or with split "test" its t10k files.
 
     The last 10,000 training images are held out, or a sixth of them if that is fewer. Labels are
@@ -40,7 +40,7 @@ def open_idx_folder(folder: Path, split: Split = "train", name: str | None = Non
             f"{folder} does not hold {IMAGES[split]} or {IMAGES[split]}.gz: pass a folder that "
             "holds the original IDX files"
         )
-    return _source(name or folder.name, images, labels, split)
+    return _source(folder.name, images, labels, split)
 
 
 def open_idx_file(path: Path) -> Source:
@@ -86,16 +86,11 @@ def is_idx(path: Path) -> bool:
 
 def _bytes(path: Path) -> bytearray:
     """The contents, decompressed if need be, in memory that a tensor may own."""
-    data = bytearray()
     try:
-        with path.open("rb") as probe:
-            compressed = probe.read(2) == GZIP
-        with gzip.open(path) if compressed else path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                data += chunk
+        data = path.read_bytes()
+        return bytearray(gzip.decompress(data) if data[:2] == GZIP else data)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): fetch it again") from error
-    return data
 
 
 def _find(folder: Path, name: str) -> Path | None:
@@ -129,7 +124,7 @@ def stacked_mnist(folder: Path, split: Split = "train") -> Source:
     of the rest, so that no digit is in both.
     Raises DataError if the labels are missing, or are not those of digits.
     """
-    digits = open_idx_folder(folder, split, "stacked-mnist")
+    digits = open_idx_folder(folder, split)
     if digits.labels is None or int(digits.labels.max()) > 9:
         raise DataError(
             f"{folder} does not hold labels from 0 to 9 beside its images: get the four original "

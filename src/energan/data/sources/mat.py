@@ -19,8 +19,8 @@ NAMES = ("images", "ff", "faces", "x", "X", "data")
 LABELS = ("labels", "labs_ex", "y", "label")
 FREY = (28, 20)
 """Rows and columns of the Frey faces, which their file does not tell."""
-TRAIN, VALID, TEST = 1, 2, 3
-"""The marks in TFD's folds; 0 is the unlabelled part."""
+VALID, TEST = 2, 3
+"""The marks in TFD's folds; 1 is the training part, 0 the unlabelled one."""
 
 
 def read_mat(path: Path, split: Split = "train") -> Source:

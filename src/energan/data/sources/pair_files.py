@@ -14,7 +14,7 @@ from energan.core import DataError
 from energan.data.images.checksums import content_of
 from energan.data.images.decoding import Decoding, Unreadable, decode, has_colour, size_of
 from energan.data.source import Part, Source
-from energan.data.sources.folders import SUFFIXES, file_parts, find_images
+from energan.data.sources.folders import SUFFIXES, file_parts, find_images, read_bytes
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
 
 PairSplit = Literal["train", "val", "test"]
@@ -150,11 +150,7 @@ def _side_by_side(name: str, folder: Path) -> Pairs:
     names = [file.relative_to(folder).as_posix() for file in files]
 
     def encoded(side: int) -> Source:
-        def part(start: int) -> Part:
-            chosen = files[start : start + FILES_A_PART]
-            return Part(start, len(chosen), lambda: [cut_half(file, side) for file in chosen])
-
-        parts = tuple(part(start) for start in range(0, len(files), FILES_A_PART))
+        parts = file_parts(files, lambda file: cut_half(file, side), FILES_A_PART)
         return _encoded(name, files, names, parts, ("left", "right")[side])
 
     return Pairs(encoded(0), encoded(1), joint=True)
@@ -163,9 +159,8 @@ def _side_by_side(name: str, folder: Path) -> Pairs:
 def cut_half(file: Path, side: int) -> bytes | None:
     """The left (0) or right (1) half of an image as an uncompressed file; the middle column of an
     odd width belongs to neither. What is no image stays as it is, for the decoder to refuse."""
-    try:
-        raw = file.read_bytes()
-    except OSError:
+    raw = read_bytes(file)
+    if raw is None:
         return None
     try:
         pixels = decode(raw, Decoding(channels="colour" if has_colour(raw) else "grey"))

@@ -14,6 +14,7 @@ from energan.core import DataError
 from energan.data.images.checksums import content_of
 from energan.data.settings import DataSettings
 from energan.data.source import Part, Source
+from energan.data.sources.folders import read_bytes
 from energan.data.sources.splits import fixed_order, held_out
 from energan.data.sources.table_files import Table
 
@@ -207,8 +208,5 @@ def image_bytes(value: Any, beside: Path | None) -> bytes | None:
             return bytes(raw) if raw is not None else None
         value = path
     if isinstance(value, str):  # a path instead of the bytes
-        try:
-            return ((beside or Path()) / value).read_bytes()
-        except OSError:
-            return None
+        return read_bytes((beside or Path()) / value)
     return value if isinstance(value, bytes) else None

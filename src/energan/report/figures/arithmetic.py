@@ -1,5 +1,6 @@
 """Latent arithmetic as Radford et al. 2015 draw it (figure 7)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ SIDE = 0.9
 """Inches of an image."""
 
 
-def draw(
-    path: Path, found: ArithmeticResult, domain: Domain, titles: tuple[str, str, str, str]
-) -> Path:
+def draw(path: Path, found: ArithmeticResult, domain: Domain, titles: Sequence[str]) -> Path:
     """Three columns of what was averaged, its average below, framed; right of it a − b + c, framed,
     among its neighbours. titles: of a, b, c and what is wanted, as they are to be read."""
     pick = found.chosen.shape[1]
