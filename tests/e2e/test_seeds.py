@@ -22,7 +22,7 @@ from energan.experiment.settings import Job, load
 from energan.experiment.start import start
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint
+from energan.training import checkpoint_folder
 from energan.training.hooks import Checkpoints
 from energan.training.loop import Loop
 from support.helpers import weight_files
@@ -92,7 +92,8 @@ def test_each_folder_is_its_single_run(model: str, tmp_path: Path) -> None:
         for step in (0, 10, 20):
             assert_close(tensors(folder.path, step), tensors(alone.path, step))
             metas = [
-                checkpoint.read_meta(f.checkpoints / f"step-{step:06d}") for f in (folder, alone)
+                checkpoint_folder.read_meta(f.checkpoints / f"step-{step:06d}")
+                for f in (folder, alone)
             ]
             assert [m.seeds for m in metas] == [[seed], [seed]]
         for a, b in zip(folder.read(), alone.read(), strict=True):
@@ -144,7 +145,9 @@ def test_a_stopped_cohort_goes_on_bit_for_bit(
         part = start_seeds(job, 3, tmp_path / "part", progress=False)
     assert part.stopped == "SIGTERM"
     assert [f.state() for f in part.folders] == ["stopped"] * 3
-    assert [checkpoint.listed(f.checkpoints)[-1].name for f in part.folders] == ["step-000007"] * 3
+    assert [checkpoint_folder.listed(f.checkpoints)[-1].name for f in part.folders] == [
+        "step-000007"
+    ] * 3
     resume([f.path for f in part.folders], progress=False)
     for a, b in zip(whole.folders, part.folders, strict=True):
         assert weight_files(a.path, 20) == weight_files(b.path, 20)
@@ -185,7 +188,7 @@ def test_killed_between_two_checkpoints_all_go_back_to_the_step_they_share(
         with pytest.raises(KeyboardInterrupt):
             start_seeds(job, 2, tmp_path / "part", progress=False)
     folders = [tmp_path / "part" / "s0", tmp_path / "part" / "s1"]
-    assert [checkpoint.listed(f / "checkpoints")[-1].name for f in folders] == [
+    assert [checkpoint_folder.listed(f / "checkpoints")[-1].name for f in folders] == [
         "step-000020",
         "step-000010",
     ]
@@ -218,7 +221,7 @@ def test_a_member_that_diverges_keeps_its_checkpoint_and_the_others_go_on(
     assert [f.path.name for f in done.diverged] == ["s1"]
     assert [f.state() for f in done.folders] == ["finished", "diverged", "finished"]
     assert "not finite at step 13" in done.folders[1].read("diverged")[0]["reason"]
-    assert checkpoint.listed(done.folders[1].checkpoints)[-1].name == "step-000010"
+    assert checkpoint_folder.listed(done.folders[1].checkpoints)[-1].name == "step-000010"
     assert "seed 1 diverged, the others go on" in capsys.readouterr().err
     assert Run(done.folders[1].path).step == 10
     alone = start([job.changed({"seed": 2})], [tmp_path / "alone"], progress=False).folders[0]
