@@ -46,6 +46,8 @@ from energan.nets.conv import UpConv
 from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Unflatten
 from energan.samplers.generator import Generator, latent
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Tensor]
 PARTS = ("generator", "energy")
 SUFFIX = {"onnx": "onnx", "torch": "pt", "safetensors": "safetensors"}

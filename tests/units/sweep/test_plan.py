@@ -193,6 +193,7 @@ def test_memory_splits_a_cohort() -> None:
     st.sampled_from(["cohort", "apart"]),
     st.integers(1, 3),
 )
+@pytest.mark.slow
 def test_shards_are_apart_and_together_all_whenever_each_begins(
     n: int, ended: set[int], way: str, processes: int
 ) -> None:

@@ -14,7 +14,7 @@ from energan.sweep import Sweep
 from energan.sweep.store import SweepFolder, TrialOptions
 from energan.sweep.trials import trials_of
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 LONG = Sweep(
     "s",
     "",

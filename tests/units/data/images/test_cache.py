@@ -184,6 +184,7 @@ def builder(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 1500, (5, 700))
     whole = store.decode_source(open_image_folder(folder), Decoding(size=64), storage="memory")
@@ -204,6 +205,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> N
     assert torch.equal(made.events[made.slots], whole.events)
 
 
+@pytest.mark.slow
 def test_two_processes_that_want_the_same_build_it_once(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 800)
     both = [builder(folder), builder(folder)]
