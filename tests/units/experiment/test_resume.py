@@ -79,6 +79,7 @@ def test_settings_that_this_version_added_do_not_make_a_run_an_edited_one(run: P
     edit(run, earlier)
     resume([run], steps=4, progress=False)
     resume([run], steps=6, progress=False)
+    assert RunFolder(run).state() == "finished"
 
 
 def test_the_hashes_of_older_runs_follow_from_what_they_keep() -> None:
