@@ -114,6 +114,7 @@ def _about(found: DataSet, settings: DataSettings) -> list[str]:
         f"{found.name}: {len(found)} for training, {held_out} held out",
         f"shape: {_shape(domain)} {tuple(domain.shape)}",
         f"range: {bounds}",
+        *map(str, found.facts),
     ]
     if domain.condition_shape is not None and domain.paired:
         sides = ", ".join(map(str, domain.condition_shape))

@@ -12,6 +12,7 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain
 from energan.data.augment import PLAIN, Augment
 from energan.data.batches import Feed
+from energan.data.facts import Fact
 
 CHUNK, MEAN_OF = 2**24, 50_000
 """Numbers that are looked at together, and events that a mean is taken of."""
@@ -37,6 +38,7 @@ class DataSet:
         them; label k then means mode k.
     augment: how images change from one time to the next.
     skipped: (where, reason) of images that could not be read and are left out.
+    facts: what was understood of the source and done to its images, for the user.
     digest: sha256 of the events, where it is known without reading them.
     path, release: of the cache where the images lie in one; see Decoded.
     device: where gathered batches go; the events may stay in the memory of the CPU.
@@ -65,6 +67,7 @@ class DataSet:
     device: torch.device = CPU
     labelled: int | None = None
     stacked_digits: bool = False
+    facts: tuple[Fact, ...] = ()
 
     def __post_init__(self) -> None:
         held = self.augment(self.events[:0], None) if self.events.dim() == 4 else self.events

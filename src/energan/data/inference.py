@@ -200,6 +200,7 @@ def _prepare_like(
         rows=places, class_names=source.class_names, augment=augment, skipped=found.skipped,
         digest=found.digest, path=found.path, release=found.release,
         labelled=None if encoded else settings.labelled, stacked_digits=source.stacked_digits,
+        facts=source.facts + found.facts,
     ), rows  # fmt: skip
 
 

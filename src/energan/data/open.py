@@ -103,7 +103,7 @@ def _data_set(
             attribute_names=source.attribute_names,
             augment=augment, skipped=found.skipped, digest=digest, path=found.path,
             release=found.release, labelled=settings.labelled,
-            stacked_digits=source.stacked_digits,
+            stacked_digits=source.stacked_digits, facts=source.facts + found.facts,
         )  # fmt: skip
 
     whole = part(chosen.training)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from energan.data.facts import Fact
+
 
 @dataclass(frozen=True)
 class Part:
@@ -40,6 +42,7 @@ class Source:
     where: row -> the path of its file, or "train.parquet row 7", for messages.
     content: the sha256 (hex) of what the images' files hold, by which a cache is keyed; it may take
         a while, and is asked for only where a cache is used.
+    facts: what was understood of the folder or file, and what of it was left out.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Source:
     parts: tuple[Part, ...] = ()
     where: Callable[[int], str] = field(default=str, repr=False)
     content: Callable[[], str] = field(default=str, repr=False)
+    facts: tuple[Fact, ...] = ()
 
     @property
     def count(self) -> int:

@@ -8,6 +8,7 @@ from energan import recipes
 from energan.core import CheckpointError, RunError, SettingError, describe
 from energan.core.schedules import unfinished_settings
 from energan.data import DataSet, open_data
+from energan.data.facts import as_records
 from energan.data.few_label_batches import labelled_events
 from energan.experiment.callbacks import MakeCheckpointMetric, Say, checkpoint_metric_of
 from energan.experiment.cohort import ANY_MARGIN, Outcome, check_jobs, cohort_of, train
@@ -136,6 +137,7 @@ def _resolved(
             "events": len(data),
             "fingerprint": data.fingerprint,
             "skipped": len(data.skipped),
+            "facts": as_records(data.facts),
             "class_names": None if data.class_names is None else list(data.class_names),
             "labelled": labelled_events(data),
         },
@@ -231,6 +233,7 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
             f"{len(data.skipped)} of {data.name} cannot be used and are left out (the first: "
             f"{where}: {reason}); skipped.txt in the run lists them"
         )
+    remarks += [str(fact) for fact in data.facts if fact.warning]
     steps = job.settings.training.steps
     found = unfinished_settings(job.settings.model, steps, "model.")
     if job.recipe in recipes.RECIPES:

@@ -49,6 +49,14 @@ class StoredDomain(Document):
         return self
 
 
+class StoredFact(Document):
+    """One line of what was understood of the data, or done to it."""
+
+    subject: Text
+    text: Text
+    warning: bool = False
+
+
 class StoredData(Document):
     """The data as it was opened."""
 
@@ -58,6 +66,7 @@ class StoredData(Document):
     skipped: Count = 0
     class_names: list[str] | None = None
     labelled: Count = 0
+    facts: tuple[StoredFact, ...] = ()
 
 
 class StoredMargin(Document):

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from energan.data.facts import Fact
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
@@ -17,6 +19,7 @@ class Decoded:
     rows: int64 (N,), ascending: the row of the source that each image came from.
     slots: int64 (N,), ascending: where in `events` each is; None if N = S.
     skipped: (where, reason) of each image that could not be read.
+    facts: what was done to the images: their range, what was cut off or made grey.
     digest: sha256 (hex) of the images, one after the other; None if it is not known.
     path: the cache's file, None for memory.
     release: told how many images were read, lets go of the mapped pages now and then, so that
@@ -30,6 +33,7 @@ class Decoded:
     digest: str | None = None
     path: Path | None = None
     release: Callable[[int], None] | None = field(default=None, repr=False)
+    facts: tuple[Fact, ...] = ()
 
     def place(self, rows: Tensor) -> tuple[Tensor, Tensor | None, str | None]:
         """Of the source's `rows` those that were decoded, where in `events` they are (None if they
