@@ -66,7 +66,7 @@ class StoredData(Document):
     skipped: Count = 0
     class_names: list[str] | None = None
     labelled: Count = 0
-    facts: tuple[StoredFact, ...] = ()
+    facts: list[StoredFact] = Field(default_factory=list)
 
 
 class StoredMargin(Document):
