@@ -21,12 +21,17 @@ def test_a_figure_is_written_and_said(
         assert min(image.size) > 100
 
 
-def test_without_a_name_it_is_that_of_the_kind(
-    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_name_it_is_that_of_the_kind_and_a_replaced_file_is_told(
+    small_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("figures", "samples", small_run, small_run, "-n", "4") == 0
-    assert (tmp_path / "samples.png").is_file()
+    for says in ("", "figure-samples.png is there already and will be replaced"):
+        assert run("figures", "samples", small_run, small_run, "-n", "4") == 0
+        assert (tmp_path / "figure-samples.png").is_file()
+        assert says in capsys.readouterr().err
 
 
 def test_figure_one_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

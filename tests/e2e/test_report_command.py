@@ -18,6 +18,15 @@ def test_report_writes_a_page_and_says_where(own_run: Path, capsys, tmp_path: Pa
     assert "Nearest training images" not in page.read_text(encoding="utf8")
 
 
+def test_a_page_of_several_runs_that_is_replaced_is_told(
+    own_run: Path, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("report.html").write_text("mine", encoding="utf8")
+    assert cli.main(["report", str(own_run), str(own_run), "--no-data"]) == 0
+    assert "report.html is there already and will be replaced" in capsys.readouterr().err
+
+
 def test_what_is_no_run_gets_a_sentence(own_run: Path, capsys, tmp_path: Path) -> None:
     assert cli.main(["report", str(own_run), str(tmp_path)]) == 2
     assert "holds no run" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from energan.cli.options import Checkpoint, parse
+from energan.cli.options import Checkpoint, default_target, parse
 from energan.io.console import warn
 from energan.report.figures import draw, save
 from energan.report.figures.options import FigureOptions
@@ -38,7 +38,7 @@ class Figures:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ()
     """the runs' folders"""
     out: Path | None = None
-    """a .png, .pdf or .svg; KIND.png if not set"""
+    """a .png, .pdf or .svg; figure-KIND.png if not set"""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
     """samples a panel or strip; of an interpolation, rows"""
     seed: int = 0
@@ -58,5 +58,6 @@ def figures(args: list[str]) -> int:
     drawn = draw(options.kind, options.runs, wanted)
     for note in drawn.notes:
         warn(note)
-    print(f"{drawn.says}: {save(drawn, options.out or Path(f'{options.kind}.png'))}")
+    out = options.out or default_target(Path(f"figure-{options.kind}.png"))
+    print(f"{drawn.says}: {save(drawn, out)}")
     return 0

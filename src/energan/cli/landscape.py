@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from energan.cli.options import Checkpoint, RunPath, Weights, parse
+from energan.cli.options import Checkpoint, RunPath, Weights, default_target, parse
 from energan.core import SettingError
 from energan.io.console import warn
 from energan.report import figures
@@ -62,13 +62,14 @@ def _still(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], P
     notes = [f"{warning}; using {run.checkpoint.name} instead" for warning in run.warnings]
     data = open_data_of(run, options.data)
     drawn = draw_landscape(run, data, options.seed, options.density)
-    path = figures.save(drawn, options.out or Path("landscape.png"))
+    path = figures.save(drawn, options.out or default_target(Path("landscape.png")))
     return drawn.says, [*notes, *drawn.notes], path
 
 
 def _animation(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], Path]:
     film = animation.animate(options.run, wanted, options.data)
-    path = animation.save(film.shown, film.name, options.out or Path("landscape.gif"))
+    out = options.out or default_target(Path("landscape.gif"))
+    path = animation.save(film.shown, film.name, out)
     first, last = film.shown[0].step, film.shown[-1].step
     says = f"{len(film.shown)} landscapes of {options.run}, steps {first:,} to {last:,}"
     return says, film.notes, path

@@ -9,7 +9,9 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
+from energan.cli.parser_errors import one_sentence
 from energan.errors import SettingError
+from energan.io.console import warn
 
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")]
 ImageSources = Annotated[
@@ -50,8 +52,20 @@ Options = TypeVar("Options")
 
 
 def parse(command: type[Options], args: list[str], prog: str) -> Options:
-    """The options of a command, a dataclass. Ends the process with 2 if they are not its own."""
-    return tyro.cli(command, args=args, prog=prog)
+    """The options of a command, a dataclass. Raises SettingError if they are not its own."""
+    with one_sentence(prog, args):
+        options = tyro.cli(command, args=args, prog=prog)
+    out = getattr(options, "out", None)
+    if out is not None and out == getattr(command, "out", None):
+        default_target(out)
+    return options
+
+
+def default_target(path: Path) -> Path:
+    """The path that a command writes to where --out names none; a line if it replaces a file."""
+    if path.exists():
+        warn(f"{path} is there already and will be replaced; --out names another")
+    return path
 
 
 def check_file(path: Path | None, suffix: str, option: str = "--out") -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from energan.cli.options import parse
+from energan.cli.options import default_target, parse
 from energan.errors import SettingError
 from energan.report.page import write_report
 from energan.report.sweep.page import write as write_sweep_report
@@ -34,7 +34,10 @@ def report(args: list[str]) -> int:
             raise SettingError(f"--out: the page of a sweep lies in its folder, {options.runs[0]}")
         path = write_sweep_report(options.runs)
     else:
-        path = write_report(options.runs, options.out, data=not options.no_data, say=_say)
+        out = options.out
+        if out is None and len(options.runs) > 1:
+            out = default_target(Path("report.html"))
+        path = write_report(options.runs, out, data=not options.no_data, say=_say)
         _say("")
     print(f"report: {path}")
     return 0

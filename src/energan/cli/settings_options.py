@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import tyro
 from pydantic import BaseModel
 
-from energan.cli.options import Options, take_option, take_positional
+from energan.cli.options import Options, parse, take_option, take_positional
 from energan.errors import EnerganError
 from energan.experiment.settings import Job, load
 
@@ -82,7 +82,7 @@ def parse_with_settings(
     ]
     whole = dataclasses.make_dataclass(command.__name__, fields, bases=(command,), kw_only=True)
     whole.__doc__ = command.__doc__
-    asked: Any = tyro.cli(whole, args=args, prog=prog)
+    asked: Any = parse(whole, args, prog)
     return asked, _changes(settings, asked.settings)
 
 

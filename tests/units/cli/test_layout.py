@@ -10,13 +10,14 @@ import energan.cli
 from energan.cli.main import COMMANDS, USAGE
 
 FILES = sorted(Path(energan.cli.__file__).parent.glob("*.py"))
-LIGHT = {"main", "options", "recipes", "runs", "sweep"}
+LIGHT = {"main", "options", "parser_errors", "recipes", "runs", "sweep"}
 """Files that are loaded without torch; they may import what needs it inside a function."""
 OPTIONAL = {"energan.sweep.executors"}
 """Where packages are needed that not everyone installs (Ray)."""
 PARTS = {
     "data": {"data_pictures"},
     "evaluate": {"evaluate_classes", "evaluate_ood"},
+    "options": {"parser_errors"},
     "resume": {"seeds"},
     "sample": {"sample_chains"},
     "sweep": {"sweep_options", "sweep_run"},

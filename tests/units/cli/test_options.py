@@ -1,11 +1,15 @@
 """Options that are read before the rest, and files that commands write to."""
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from energan.cli.options import check_file, take_option, take_positional, without_options
+from energan.cli.main import COMMANDS
+from energan.cli.options import check_file, parse, take_option, take_positional, without_options
 from energan.errors import SettingError
+from energan.report.figures import FIGURES
 
 
 def test_an_option_is_taken_with_its_value_in_either_form() -> None:
@@ -34,3 +38,38 @@ def test_a_file_to_be_written_has_the_suffix_and_is_no_folder(tmp_path: Path) ->
     for path in (tmp_path / "scores.txt", tmp_path / "folder.csv", tmp_path):
         with pytest.raises(SettingError, match=r"^--table .*: name a \.csv file$"):
             check_file(path, ".csv", "--table")
+
+
+@dataclass
+class Drawn:
+    """Writes a picture."""
+
+    out: Path = Path("drawn.png")
+
+
+def test_a_file_of_a_default_name_is_not_replaced_silently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse(Drawn, [], "energan drawn").out == Path("drawn.png")
+    assert capsys.readouterr().err == ""
+    Path("drawn.png").touch()
+    Path("other.png").touch()
+    parse(Drawn, [], "energan drawn")
+    said = capsys.readouterr().err
+    assert said == "energan: drawn.png is there already and will be replaced; --out names another\n"
+    parse(Drawn, ["--out", "other.png"], "energan drawn")
+    assert capsys.readouterr().err == ""
+
+
+def test_no_two_commands_have_one_default_name() -> None:
+    """Pictures of different commands lie beside each other in the folder one works in."""
+    names = [
+        value.out.name
+        for command in COMMANDS
+        for value in vars(import_module(f"energan.cli.{command}")).values()
+        if isinstance(value, type) and isinstance(getattr(value, "out", None), Path)
+    ]
+    names += ["landscape.png", *(f"figure-{kind}.png" for kind in FIGURES)]
+    assert len(names) > 8
+    assert len(set(names)) == len(names)
