@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from energan.data import open_data
-from energan.experiment import build
-from energan.experiment.cohort import jobs_of
+from energan.experiment.build import cohort_of
+from energan.experiment.compatibility import jobs_of
 from energan.experiment.settings import Job, load
 from energan.training.device import choose
 from energan.training.loop import Loop
@@ -44,8 +44,7 @@ def job_of(case: str, threads: int, device: str) -> Job:
 
 def loop_of(job: Job, seeds: int) -> Loop:
     engine = choose(job.settings.engine)
-    data = open_data(job.settings.data).to(engine.device)
-    return build.assemble(job, data, engine, [own.settings.seed for own in jobs_of(job, seeds)])
+    return cohort_of(jobs_of(job, seeds), open_data(job.settings.data), engine).loop
 
 
 def timed(loop: Loop, steps: int) -> float:

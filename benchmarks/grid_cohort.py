@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from energan.data import DataSet, open_data
-from energan.experiment import build
+from energan.experiment.build import cohort_of
 from energan.experiment.settings import Job
 from energan.sweep import SWEEPS
 from energan.training.device import choose
@@ -49,9 +49,7 @@ def jobs_of(case: str, members: int, changes: dict[str, Any]) -> list[Job]:
 
 def loop_of(jobs: Sequence[Job], data: DataSet) -> Loop:
     engine = choose(jobs[0].settings.engine)
-    seeds = [job.settings.seed for job in jobs]
-    built = [build.build(job, data.domain, job.settings.seed) for job in jobs]
-    return build.loop_of(built, jobs[0].settings.training, data.to(engine.device), engine, seeds)
+    return cohort_of(jobs, data, engine).loop
 
 
 def timed(loop: Loop, steps: int) -> float:

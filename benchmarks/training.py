@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from energan.data import open_data
-from energan.experiment import build
+from energan.experiment.build import cohort_of
 from energan.experiment.settings import Job, load
 from energan.training.device import Device, choose
 from plain_ladder import plain_ladder
@@ -220,7 +220,7 @@ def timed(step: Callable[[int], None], steps: int, settle: Callable[[], object])
 def compare(job: Job, rounds: int, steps: int) -> dict[str, Any]:
     engine = choose(job.settings.engine)
     data = open_data(job.settings.data)
-    loop = build.assemble(job, data.to(engine.device), engine, [job.settings.seed])
+    loop = cohort_of([job], data, engine).loop
     x = data.gather(torch.arange(len(data))).x  # the plain loop holds floats
     plain = PLAIN[job.model](job, x if job.model == "ebgan_blog" else x.flatten(1))
 

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 
 from energan.cli import main as cli
 from energan.core import DivergenceError, RunError, SettingError
-from energan.experiment.cohort import Outcome, jobs_of
+from energan.experiment.compatibility import jobs_of
 from energan.experiment.folders import seed_folders
 from energan.experiment.resume import common_step, resume
 from energan.experiment.settings import Job, load
-from energan.experiment.start import start
+from energan.experiment.start import Outcome, start
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint_folder

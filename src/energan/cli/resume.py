@@ -13,8 +13,8 @@ from energan.cli.outcome import report_run, report_runs
 from energan.cli.seeds import HELP, Together, all_cores, run_processes
 from energan.errors import EnerganError, RunError, SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
-from energan.experiment.cohort import Outcome
 from energan.experiment.resume import resume as resume_runs
+from energan.experiment.start import Outcome
 from energan.io.run_folder import RunFolder
 
 

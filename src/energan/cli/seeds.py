@@ -13,8 +13,10 @@ from energan.cli.outcome import report_runs
 from energan.data import open_data
 from energan.errors import DataError, RunError, SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
-from energan.experiment.cohort import check_together, jobs_of, loop_of_seeds
+from energan.experiment.build import cohort_of
+from energan.experiment.compatibility import check_together, jobs_of
 from energan.experiment.folders import check_free, claim, seed_endings, seed_folders
+from energan.experiment.margin import with_any_margin
 from energan.experiment.settings import Job
 from energan.experiment.start import start
 from energan.io.run_folder import RunFolder
@@ -100,10 +102,11 @@ def _probe(job: Job) -> str:
     Raises SettingError or DataError if no seed of it can train at all.
     """
     data, engine = open_data(job.settings.data), choose(job.settings.engine, switches=False)
-    loop_of_seeds(job, 1, data, engine)
+    any_margin = with_any_margin(job)
+    cohort_of([any_margin], data, engine)
     try:
         check_together(job)
-        loop_of_seeds(job, 2, data, engine)
+        cohort_of(jobs_of(any_margin, 2), data, engine)
     except (SettingError, DataError) as error:  # data that is streamed serves one run
         return str(error)
     return ""

@@ -1,8 +1,7 @@
-"""Settings -> networks, data order, loop; and which jobs may train as one program."""
+"""Settings -> networks, data order, loop: of one run, or of several as one program."""
 
-import hashlib
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,27 +9,16 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from energan import models
-from energan.core import (
-    Batch,
-    Calibrated,
-    Config,
-    Domain,
-    Model,
-    Optimiser,
-    RunError,
-    SettingError,
-    place_seed,
-)
+from energan.core import Batch, Calibrated, Config, Domain, Model, SettingError, place_seed
 from energan.data import DataSet
 from energan.data.few_label_batches import LabelledFeed
-from energan.experiment.settings import Job, checked, load
-from energan.io.run_folder import RunFolder
-from energan.training.cohort import shapes, traits, without_axis
+from energan.experiment.settings import Job
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
 from energan.training.loop import Feed, Loop
+from energan.training.member import Member
 from energan.training.settings import TrainingSettings
-from energan.training.train_state import Calibration
+from energan.training.train_state import Calibration, TrainState
 
 
 def build(job: Job, domain: Domain, seed: int) -> Model:
@@ -45,10 +33,56 @@ def build(job: Job, domain: Domain, seed: int) -> Model:
     return built
 
 
-def assemble(job: Job, data: DataSet, engine: Device, seeds: Sequence[int]) -> Loop:
-    """The loop of a job: one run, or a cohort of one member for each seed."""
-    built = [build(job, data.domain, seed) for seed in seeds]
-    return loop_of(built, job.settings.training, data, engine, seeds)
+def build_on_meta(name: str, settings: Config, domain: Domain) -> Model:
+    """The model without numbers: the largest costs milliseconds and no memory."""
+    with torch.device("meta"), _Unfilled():
+        return models.find(name).build(settings, domain)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Within it nothing is drawn: without numbers that would be half of the work."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The loop of all, and its members where it has several.
+
+    chosen: what each model chose from the data.
+    """
+
+    loop: Loop
+    members: list[Member]
+    jobs: list[Job]
+    chosen: list[dict[str, str]]
+
+    @property
+    def loops(self) -> list[TrainState]:
+        """The loop that each run is to itself."""
+        return [*self.members] or [self.loop]
+
+
+def cohort_of(
+    jobs: Sequence[Job], data: DataSet, engine: Device, ranks: Distributed = ALONE
+) -> Cohort:
+    """The jobs, which differ in values and not in shapes, as one program.
+
+    Raises SettingError if they differ in more, or if the model's layers take no member axis.
+    """
+    seeds = [job.settings.seed for job in jobs]
+    built = [build(job, data.domain, seed) for job, seed in zip(jobs, seeds, strict=True)]
+    training, here = jobs[0].settings.training, data.to(engine.device)
+    loop = loop_of(built, training, here, engine, seeds, ranks)
+    members = [
+        Member(loop, i, own, calibration_of(own, here, engine, [seed]))
+        for i, (own, seed) in enumerate(zip(built, seeds, strict=True))
+        if len(built) > 1
+    ]
+    return Cohort(loop, members, list(jobs), [model.chosen for model in built])
 
 
 def loop_of(
@@ -100,6 +134,9 @@ def calibration_of(
     return calibration
 
 
+# --- whether the data suits the model -------------------------------------------------------------
+
+
 def _check_conditions(data: DataSet, conditional: bool) -> None:
     """Raise SettingError if the data lacks what the model is conditioned on, or has it in vain."""
     dense = data.domain.condition_shape is not None
@@ -147,107 +184,3 @@ def _check_labelled(data: DataSet, model: Model) -> None:
             f"model.labelled: {model.labelled} labelled events in a batch, for {classes} classes: "
             f"use at least {classes}, one of each"
         )
-
-
-def in_common(job: Job) -> dict[str, Any]:
-    """What of their settings jobs of one program must have alike, by its name in a sentence."""
-    settings = job.settings
-    groups = {
-        n: getattr(settings, n).model_dump(mode="json") for n in ("training", "data", "engine")
-    }
-    return {
-        "model": job.model,
-        **{f"{name} settings": values for name, values in groups.items()},
-        "figure of the best checkpoint": settings.output.keep_best,
-    }
-
-
-def cohort_key(job: Job, domain: Domain) -> str:
-    """32 hexadecimal digits, equal for two different jobs exactly if they may train as one program.
-
-    domain: of the job's data. Raises SettingError if the job does not fit it.
-    """
-    alike: Any = in_common(job)
-    model = job.settings.model
-    plain = {name: Optimiser() for name, value in model if isinstance(value, Optimiser)}
-    program = _program(job.model, model.model_copy(update=plain).model_dump_json(), domain)
-    streamed = job.settings.data.storage == "stream"  # which serves one run
-    if program is None or streamed or job.settings.training.on_divergence == "rollback":
-        alike, program = job.settings.model_dump(mode="json"), ""  # goes with no other
-    what = json.dumps([job.model, alike, program], sort_keys=True)
-    return hashlib.sha256(what.encode()).hexdigest()[:32]
-
-
-@lru_cache(maxsize=10_000)
-def _program(name: str, config: str, domain: Domain) -> str | None:
-    """What members of a cohort share of a model with these settings; None if it can be in none."""
-    found = models.find(name)
-    settings = checked(found.config, json.loads(config))
-    try:
-        built = _built_on_meta(name, settings, domain)
-    except (NotImplementedError, RuntimeError):  # its build looks at numbers
-        with torch.random.fork_rng(devices=[]):
-            built = found.build(settings, domain)
-    if without_axis(built.energy) or without_axis(built.sampler):
-        return None
-    try:
-        return json.dumps([traits(built), shapes(built)])
-    except TypeError:  # something that is not known by its name: it equals no other
-        return None
-
-
-def _built_on_meta(name: str, settings: Config, domain: Domain) -> Model:
-    """The model without numbers: the largest costs milliseconds and no memory."""
-    with torch.device("meta"), _Unfilled():
-        return models.find(name).build(settings, domain)
-
-
-class _Unfilled(TorchFunctionMode):
-    """Within it nothing is drawn: without numbers that would be half of the work."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
-    """A run's job, domain and freshly built networks, without opening its data."""
-    job, resolved = job_of(folder)
-    stored = resolved["domain"]
-    conditions = stored.get("condition_shape")
-    domain = Domain(
-        tuple(stored["shape"]),
-        stored["low"],
-        stored["high"],
-        stored["classes"],
-        condition_shape=None if conditions is None else tuple(conditions),
-    )
-    _check_parameters(folder, job, domain, resolved.get("parameters", {}))
-    return job, domain, build(job, domain, job.settings.seed)
-
-
-def _check_parameters(folder: RunFolder, job: Job, domain: Domain, trained: dict[str, int]) -> None:
-    """Raise RunError if config.json was edited so that its networks are larger than the trained
-    ones, before they are built: they may fit no memory."""
-    try:
-        built = _built_on_meta(job.model, job.settings.model, domain)
-    except (NotImplementedError, RuntimeError):  # its build looks at numbers
-        return
-    for name, count in trained.items():
-        network = getattr(built, name, None)
-        own = 0 if network is None else sum(p.numel() for p in network.parameters())
-        if own > count:
-            raise RunError(
-                f"{folder.config} was edited: its {name} network has {own:,} parameters, and the "
-                f"trained one {count:,}; restore it or retrain"
-            )
-
-
-def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
-    """A run's job with what was estimated for it filled in, and what was resolved."""
-    resolved = folder.read_config()["resolved"]
-    job = load(str(folder.config))
-    if margin := resolved.get("margin"):
-        job = job.resolved({"model": {"margin": margin["margin"]}})
-    return job, resolved

@@ -117,6 +117,11 @@ def wants_estimate(job: Job) -> bool:
     return getattr(job.settings.model, "margin", None) == AUTO
 
 
+def with_any_margin(job: Job) -> Job:
+    """The job as if its margin, where it asks for an estimate, were known."""
+    return job.resolved({"model": {"margin": 1.0}}) if wants_estimate(job) else job
+
+
 def estimate(
     job: Job, data: DataSet, engine: Device, steps: int = STEPS, *, progress: bool = False
 ) -> Estimate:

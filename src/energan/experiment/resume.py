@@ -6,14 +6,14 @@ from typing import Any
 
 from energan.core import RunError, SettingError
 from energan.data import DataSet
-from energan.experiment.build import job_of
+from energan.experiment.build import Cohort, cohort_of
 from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of
-from energan.experiment.cohort import Cohort, Outcome, check_together, cohort_of, train
+from energan.experiment.compatibility import check_together
 from energan.experiment.folders import locked, moved_data
+from energan.experiment.run_records import check_hash, job_of, load_weights, write_changes
 from energan.experiment.settings import Job, checked
-from energan.experiment.start import check_hash, hashed, load_weights, open_first
+from energan.experiment.start import Outcome, open_first, train
 from energan.io import console
-from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint, checkpoint_folder
 from energan.training.checkpoint_folder import checkpoint_name, newest_good, step_of, steps_in
@@ -79,7 +79,7 @@ def resume(
         _check_steps(cohort, runs, jobs[0], steps)
         metric = checkpoint_metric_of(jobs[0], data, checkpoint_metric, ranks)
         for run, job, (_, resolved) in zip(runs, jobs, opened, strict=True):
-            _write_changes(run, job, changes, resolved)
+            write_changes(run, job, changes, resolved)
             checkpoint_folder.discard(run.checkpoints, cohort.loop.step)
             run.append("resume", step=cohort.loop.step)
         return train(cohort, data, runs, metric, progress, hooks)
@@ -115,19 +115,6 @@ def _alike(job: Job, resolved: dict[str, Any]) -> dict[str, Any]:
 
 
 # --- what a resume changes, and what it may not ---------------------------------------------------
-
-
-def _write_changes(
-    folder: RunFolder, job: Job, changes: dict[str, Any], resolved: dict[str, Any]
-) -> None:
-    """Keep in config.json what a resume changed."""
-    if not any(changes.values()):
-        return
-    config = folder.read_config()
-    config["settings"] = merged(config["settings"], changes)
-    config["asked"] = merged(config["asked"], changes)
-    config["hash"] = job.hash(*hashed(resolved))
-    folder.write_config(config)
 
 
 def _check_data(folder: RunFolder, job: Job, data: DataSet, resolved: dict[str, Any]) -> None:

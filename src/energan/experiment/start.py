@@ -1,29 +1,50 @@
 """Training from the beginning into new run folders: settings -> data, model, loop, hooks."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+
+import torch
 
 from energan import recipes
-from energan.core import CheckpointError, RunError, SettingError, describe
+from energan.core import DivergenceError, RunError
 from energan.core.schedules import unfinished_settings
 from energan.data import DataSet, open_data
-from energan.data.facts import as_records
-from energan.data.few_label_batches import labelled_events
-from energan.experiment.callbacks import MakeCheckpointMetric, Say, checkpoint_metric_of
-from energan.experiment.cohort import ANY_MARGIN, Outcome, check_jobs, cohort_of, train
+from energan.experiment.build import Cohort, cohort_of
+from energan.experiment.callbacks import (
+    MakeCheckpointMetric,
+    Say,
+    checkpoint_metric_of,
+    hooks_of,
+)
+from energan.experiment.callbacks.progress import CohortMean, ProgressBar
+from energan.experiment.callbacks.scores import CheckpointMetric
+from energan.experiment.compatibility import check_jobs
 from energan.experiment.folders import absolute_paths, check_free, claim, endings, locked
-from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate
-from energan.experiment.settings import Job, load, settings_hash
+from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate, with_any_margin
+from energan.experiment.run_records import (
+    record_divergence,
+    record_end,
+    resolved_of,
+    write_config,
+)
+from energan.experiment.settings import Job, load
 from energan.io import console
-from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint, checkpoint_folder
 from energan.training.device import Device, choose
 from energan.training.distributed import Distributed, join
-from energan.training.loop import Hook
-from energan.training.train_state import TrainState
-from energan.version import __version__
+from energan.training.loop import Hook, Loop, stop_on_signals
+from energan.training.member import Member, Members
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the runs ended. stopped: the signal that stopped them, None if they went to the end."""
+
+    folders: list[RunFolder]
+    diverged: list[RunFolder]
+    stopped: str | None
 
 
 def start(
@@ -63,7 +84,7 @@ def start(
     ]
     cohort = cohort_of(jobs, data, engine, ranks)
     resolved = [
-        _resolved(member, data, chosen, own, from_run or job.origin)
+        resolved_of(member, data, chosen, own, from_run or job.origin)
         for member, job, chosen, own in zip(cohort.loops, jobs, cohort.chosen, found, strict=True)
     ]
     for line in [*(own.says() for own in found if own), *_remarks(cohort.chosen[0], data, jobs[0])]:
@@ -73,7 +94,7 @@ def start(
     with locked(runs, ranks):
         ranks.first(lambda: check_free(paths))  # again: another process may have had the lock
         for own_asked, job, run, own in zip(asked, jobs, runs, resolved, strict=True):
-            _write_beginning(run, own_asked, job, data, own)
+            write_config(run, own_asked, job, data, own)
         return train(cohort, data, runs, metric, progress, hooks)
 
 
@@ -100,8 +121,7 @@ def _estimates(
     """The margin of each job that asks for one, estimated by the first rank for all."""
     if len(jobs) > 1 and any(wants_estimate(job) for job in jobs):
         # a long work in vain, if they were no cohort
-        probe = [job.resolved(ANY_MARGIN) if wants_estimate(job) else job for job in jobs[:2]]
-        cohort_of(probe, data, engine)
+        cohort_of([with_any_margin(job) for job in jobs[:2]], data, engine)
     here, shown = data.to(engine.device), progress and ranks.writes
 
     def estimated(job: Job) -> Estimate | None:
@@ -115,112 +135,6 @@ def _estimates(
         return ranks.choose(lambda: estimate(job, here, engine, steps, progress=shown))
 
     return [estimated(job) for job in jobs]
-
-
-def _resolved(
-    loop: TrainState,
-    data: DataSet,
-    chosen: dict[str, str],
-    found: Estimate | None,
-    source: str | Path | None,
-) -> dict[str, Any]:
-    """What was found rather than asked for, as config.json keeps it.
-
-    source: the run whose weights the loop starts from; it gets them here.
-    """
-    domain = data.domain
-    return {
-        **loop.engine.describe(),
-        "ranks": loop.ranks.count,
-        "data": {
-            "name": data.name,
-            "events": len(data),
-            "fingerprint": data.fingerprint,
-            "skipped": len(data.skipped),
-            "facts": as_records(data.facts),
-            "class_names": None if data.class_names is None else list(data.class_names),
-            "labelled": labelled_events(data),
-        },
-        "domain": {
-            "shape": domain.shape, "low": domain.low, "high": domain.high,
-            "classes": domain.classes, "condition_shape": domain.condition_shape,
-        },
-        "parameters": {
-            name: sum(p.numel() for p in loop.networks[name].parameters())
-            for name in ("energy", "sampler")
-        },
-        "chosen": chosen,
-        "labelled": loop.labelled,
-        "margin": found.record() if found else None,
-        "from": load_weights(loop, RunFolder(source)) if source else None,
-    }  # fmt: skip
-
-
-def load_weights(loop: TrainState, source: RunFolder) -> dict[str, Any]:
-    """Start `loop` from another run's newest raw weights; says which they were."""
-    source.read_config()
-    path, _ = loop.ranks.choose(lambda: checkpoint_folder.newest_good(source.checkpoints))
-    found = checkpoint_folder.read(path)
-    try:
-        for version in loop.versions():
-            checkpoint.load_weights(version, found.weights, path)
-    except CheckpointError as error:
-        raise SettingError(f"--from {source.path}: {error}") from None
-    return {
-        "path": str(source.path.resolve()),
-        "step": found.meta.step,
-        "sha256": found.meta.sha256[checkpoint_folder.WEIGHTS],
-    }
-
-
-def _write_beginning(
-    folder: RunFolder, asked: Job, job: Job, data: DataSet, resolved: dict[str, Any]
-) -> None:
-    """What a new run's folder says: config.json, and what of the data was left out.
-
-    asked: the job as the user gave it; job: with what was estimated for it.
-    """
-    origin = resolved["from"]
-    folder.write_config(
-        {
-            "energan": __version__,
-            "recipe": job.recipe,
-            "model": job.model,
-            "hash": job.hash(*hashed(resolved)),
-            "asked": {**job.asked, **({"from": origin["path"]} if origin else {})},
-            "settings": asked.settings.model_dump(mode="json"),
-            "resolved": resolved,
-        }
-    )
-    if data.skipped:
-        folder.write_lines("skipped.txt", (f"{w}: {reason}" for w, reason in data.skipped))
-
-
-def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:
-    """Raise RunError if config.json was edited: its settings no longer give its hash."""
-    config = folder.read_config()
-    settings = config["settings"]
-    if margin := resolved.get("margin"):
-        settings = merged(settings, {"model": {"margin": margin["margin"]}})
-    # as the settings stand there, which another version may have written, or as this one has them
-    beside = hashed(resolved)
-    found = settings_hash(job.model, settings, *beside), job.hash(*beside)
-    if config.get("hash") not in found:
-        raise RunError(
-            f"{folder.config} was edited: it gives the hash {describe(config.get('hash'))}, and "
-            f"its settings {found[0]}; restore it, or train anew with the edited settings: energan "
-            f"train {folder.config} --out NEW"
-        )
-
-
-def hashed(resolved: dict[str, Any]) -> tuple[str, str, str | None, int]:
-    """What the hash covers beside the settings: data, precision, first weights, ranks."""
-    data, origin = resolved["data"]["fingerprint"], resolved["from"]
-    first = origin["sha256"] if origin else None
-    return data, resolved["precision"], first, resolved.get("ranks", 1)
-
-
-# --- what the user is told before training begins -------------------------------------------------
 
 
 def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
@@ -246,3 +160,93 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
             "--scale shortens the schedules with the steps"
         )
     return remarks
+
+
+# --- training into run folders --------------------------------------------------------------------
+
+
+def train(
+    cohort: Cohort,
+    data: DataSet,
+    folders: list[RunFolder],
+    metric: CheckpointMetric | None,
+    progress: bool,
+    hooks: Sequence[Hook] = (),
+) -> Outcome:
+    """Run the cohort with the hooks of each member; each run's events say how it ended.
+
+    hooks: of the whole loop, called before those of the members. Raises DivergenceError if every
+    member diverged, with the remedy.
+    """
+    loop, members, jobs = cohort.loop, cohort.members, cohort.jobs
+    seeds = list(loop.randomness.seeds)
+    names, what = member_names(seeds, folders)
+    title = f"training {len(members)} {what}s" if members else "training"
+    bar = ProgressBar(title, loop.settings.steps) if progress and loop.ranks.writes else None
+    say = bar.display.say if bar is not None else console.silent
+    leading = [*([bar] if bar is not None else []), *hooks]  # the bar starts before others speak
+    about = {"torch": str(torch.__version__), **loop.engine.describe()}
+    if not members:
+        folders[0].append("start", step=loop.step, **about)
+        loop.hooks = [*leading, *hooks_of(loop, jobs[0], data, folders[0], metric, say, bar)]
+        return _train_one(loop, jobs[0], folders[0])
+    mean = CohortMean(bar, members) if bar is not None else None
+    for member, job, folder, name in zip(members, jobs, folders, names, strict=True):
+        folder.append("start", step=loop.step, **about, cohort=seeds)
+        own = partial(_say_of, name, say)
+        listener = partial(mean, member) if mean is not None else None
+        member.hooks = hooks_of(member, job, data, folder, metric, own, listener)
+    loop.hooks = leading
+    return _train_several(cohort, folders, names, what, say)
+
+
+def _train_one(loop: Loop, job: Job, folder: RunFolder) -> Outcome:
+    """Raises DivergenceError, with the remedy, if it diverged."""
+    try:
+        with stop_on_signals(loop):
+            loop.run()
+    except DivergenceError as error:
+        raise DivergenceError(record_divergence(folder, job, loop.step, error)) from None
+    record_end(folder, job, loop)
+    return Outcome([folder], [], loop.stopping)
+
+
+def _train_several(
+    cohort: Cohort, folders: list[RunFolder], names: Sequence[str], what: str, say: Say
+) -> Outcome:
+    loop, jobs, lost = cohort.loop, cohort.jobs, list[RunFolder]()
+
+    def left(member: Member, error: DivergenceError) -> None:
+        folder = folders[member.index]
+        lost.append(folder)
+        own = record_divergence(folder, jobs[member.index], loop.step, error)
+        say(f"{names[member.index]} diverged, the others go on: {own}")
+
+    leading = Members(cohort.members, left)
+    loop.hooks.append(leading)
+    try:
+        with stop_on_signals(loop):
+            loop.run()
+    except DivergenceError:
+        if leading.living:
+            raise
+        raise DivergenceError(
+            f"every {what} diverged; {', '.join(str(f.path) for f in folders)} are intact at their "
+            "last checkpoints: train anew with lower learning rates or "
+            "--model.energy-optimiser.clip"
+        ) from None
+    for member in leading.living:
+        record_end(folders[member.index], jobs[member.index], member)
+    return Outcome(folders, lost, loop.stopping)
+
+
+def member_names(seeds: Sequence[int], folders: Sequence[RunFolder]) -> tuple[list[str], str]:
+    """What members are called, and what they are: seeds, or runs by their folders if some share
+    one."""
+    if len(set(seeds)) == len(seeds):
+        return [f"seed {seed}" for seed in seeds], "seed"
+    return [str(folder.path) for folder in folders], "run"
+
+
+def _say_of(name: str, say: Say, text: str) -> None:
+    say(f"{name}: {text}")

@@ -26,7 +26,7 @@ from energan.core import (
 from energan.core.schedules import parse
 from energan.data import DataSet
 from energan.energies.least_over_labels import UnderAnyLabel
-from energan.experiment.build import networks_of
+from energan.experiment.run_records import networks_of
 from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
 from energan.inference.classification import ClassProbabilities, classify, classify_data
 from energan.inference.composition import TrainedEnergy

@@ -8,7 +8,8 @@ import torch
 from energan.core import Domain, Optimiser
 from energan.data import open_data
 from energan.data.settings import DataSettings
-from energan.experiment.build import build, cohort_key
+from energan.experiment.build import build
+from energan.experiment.compatibility import cohort_key
 from energan.experiment.settings import Job
 from energan.sweep.trials import Trial
 from energan.training.device import native_bf16

@@ -11,8 +11,8 @@ import torch
 
 from energan.core import EnerganError
 from energan.data import open_data
-from energan.experiment.build import assemble
-from energan.experiment.margin import wants_estimate
+from energan.experiment.build import cohort_of
+from energan.experiment.margin import with_any_margin
 from energan.experiment.settings import Job
 from energan.sweep.trials import Trial
 from energan.training.device import choose
@@ -73,9 +73,7 @@ def time_step(job: Job, threads: int, seconds: float) -> float:
     try:
         engine = choose(job.settings.engine.model_copy(update={"threads": threads}))
         # a margin that is still to be estimated changes no step's time
-        job = job.resolved({"model": {"margin": 1.0}}) if wants_estimate(job) else job
-        data = open_data(job.settings.data).to(engine.device)
-        loop = assemble(job, data, engine, [job.settings.seed])
+        loop = cohort_of([with_any_margin(job)], open_data(job.settings.data), engine).loop
 
         def steps(count: int) -> float:
             begun = time.perf_counter()

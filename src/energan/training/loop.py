@@ -1,6 +1,10 @@
 """The one loop. It knows an energy, a sampler and an objective, and nothing of any system."""
 
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -172,3 +176,24 @@ def _to_cpu(pending: StepFigures, ranks: Distributed) -> StepFigures:
              for step, f in pending if f]  # fmt: skip
     ranks.average([together for _, _, together in steps])
     return [(step, dict(zip(f, together.cpu(), strict=True))) for step, f, together in steps]
+
+
+@contextmanager
+def stop_on_signals(loop: Loop) -> Iterator[None]:
+    """Within it, SIGINT and SIGTERM let the loop finish its step; a second one is as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[signal.Signals, Any] = {}
+
+    def stop(number: int, frame: object) -> None:
+        loop.stop_signal = signal.Signals(number).name
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -8,7 +8,7 @@ import pytest
 
 import energan
 from energan.core import RunError, SettingError
-from energan.experiment.build import networks_of
+from energan.experiment.run_records import networks_of
 from energan.io.run_folder import RunFolder
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from energan.core import Domain, SettingError
-from energan.experiment.build import build, cohort_key, loop_of
-from energan.experiment.cohort import check_jobs
+from energan.experiment.build import build, loop_of
+from energan.experiment.compatibility import check_jobs, cohort_key
 from energan.experiment.settings import Job, load
 from energan.sweep import SWEEPS
 from energan.training.device import EngineSettings, choose

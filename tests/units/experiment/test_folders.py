@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from energan.core import RunError
-from energan.experiment.cohort import jobs_of
+from energan.experiment.compatibility import jobs_of
 from energan.experiment.folders import check_free, claim, endings, seed_endings, seed_folders
 from energan.experiment.settings import load
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from energan.experiment.cohort import Outcome
 from energan.experiment.settings import Job
+from energan.experiment.start import Outcome
 from energan.io.run_folder import RunFolder
 from energan.sweep import Sweep, run_trial, scoring, training
 from energan.sweep.run_trial import Ending

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from energan.core import SettingError
 from energan.core.schedules import parse
 from energan.data import open_data
-from energan.experiment.build import networks_of
+from energan.experiment.run_records import networks_of
 from energan.inference.run import Run
 from energan.io import pictures
 from energan.report.figures.layout import (

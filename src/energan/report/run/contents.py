@@ -10,7 +10,7 @@ from energan.core import Domain, EnerganError, Model, describe
 from energan.core.schedules import parse
 from energan.data import DataSet, open_data
 from energan.evaluation import metrics_file
-from energan.experiment.build import networks_of
+from energan.experiment.run_records import networks_of
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
 from energan.io.text import is_number, plural

@@ -1,0 +1,212 @@
+"""What a run's folder keeps of its training: config.json, and how it ended."""
+
+from pathlib import Path
+from typing import Any
+
+from energan.core import CheckpointError, Domain, Model, RunError, SettingError, describe
+from energan.data import DataSet
+from energan.data.facts import as_records
+from energan.data.few_label_batches import labelled_events
+from energan.experiment.build import build, build_on_meta
+from energan.experiment.callbacks.curves import draw, save_curves
+from energan.experiment.margin import Estimate
+from energan.experiment.settings import Job, load, settings_hash
+from energan.io.nested import merged
+from energan.io.run_folder import RunFolder
+from energan.training import checkpoint, checkpoint_folder
+from energan.training.train_state import TrainState
+from energan.version import __version__
+
+# --- config.json, written -------------------------------------------------------------------------
+
+
+def resolved_of(
+    loop: TrainState,
+    data: DataSet,
+    chosen: dict[str, str],
+    found: Estimate | None,
+    source: str | Path | None,
+) -> dict[str, Any]:
+    """What was found rather than asked for, as config.json keeps it.
+
+    source: the run whose weights the loop starts from; it gets them here.
+    """
+    domain = data.domain
+    return {
+        **loop.engine.describe(),
+        "ranks": loop.ranks.count,
+        "data": {
+            "name": data.name,
+            "events": len(data),
+            "fingerprint": data.fingerprint,
+            "skipped": len(data.skipped),
+            "facts": as_records(data.facts),
+            "class_names": None if data.class_names is None else list(data.class_names),
+            "labelled": labelled_events(data),
+        },
+        "domain": {
+            "shape": domain.shape, "low": domain.low, "high": domain.high,
+            "classes": domain.classes, "condition_shape": domain.condition_shape,
+        },
+        "parameters": {
+            name: sum(p.numel() for p in loop.networks[name].parameters())
+            for name in ("energy", "sampler")
+        },
+        "chosen": chosen,
+        "labelled": loop.labelled,
+        "margin": found.record() if found else None,
+        "from": load_weights(loop, RunFolder(source)) if source else None,
+    }  # fmt: skip
+
+
+def load_weights(loop: TrainState, source: RunFolder) -> dict[str, Any]:
+    """Start `loop` from another run's newest raw weights; says which they were."""
+    source.read_config()
+    path, _ = loop.ranks.choose(lambda: checkpoint_folder.newest_good(source.checkpoints))
+    found = checkpoint_folder.read(path)
+    try:
+        for version in loop.versions():
+            checkpoint.load_weights(version, found.weights, path)
+    except CheckpointError as error:
+        raise SettingError(f"--from {source.path}: {error}") from None
+    return {
+        "path": str(source.path.resolve()),
+        "step": found.meta.step,
+        "sha256": found.meta.sha256[checkpoint_folder.WEIGHTS],
+    }
+
+
+def write_config(
+    folder: RunFolder, asked: Job, job: Job, data: DataSet, resolved: dict[str, Any]
+) -> None:
+    """What a new run's folder says: config.json, and what of the data was left out.
+
+    asked: the job as the user gave it; job: with what was estimated for it.
+    """
+    origin = resolved["from"]
+    folder.write_config(
+        {
+            "energan": __version__,
+            "recipe": job.recipe,
+            "model": job.model,
+            "hash": job.hash(*_hashed(resolved)),
+            "asked": {**job.asked, **({"from": origin["path"]} if origin else {})},
+            "settings": asked.settings.model_dump(mode="json"),
+            "resolved": resolved,
+        }
+    )
+    if data.skipped:
+        folder.write_lines("skipped.txt", (f"{w}: {reason}" for w, reason in data.skipped))
+
+
+def write_changes(
+    folder: RunFolder, job: Job, changes: dict[str, Any], resolved: dict[str, Any]
+) -> None:
+    """Keep in config.json what a resume changed."""
+    if not any(changes.values()):
+        return
+    config = folder.read_config()
+    config["settings"] = merged(config["settings"], changes)
+    config["asked"] = merged(config["asked"], changes)
+    config["hash"] = job.hash(*_hashed(resolved))
+    folder.write_config(config)
+
+
+# --- config.json, read ----------------------------------------------------------------------------
+
+
+def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
+    """A run's job with what was estimated for it filled in, and what was resolved."""
+    resolved = folder.read_config()["resolved"]
+    job = load(str(folder.config))
+    if margin := resolved.get("margin"):
+        job = job.resolved({"model": {"margin": margin["margin"]}})
+    return job, resolved
+
+
+def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
+    """A run's job, domain and freshly built networks, without opening its data."""
+    job, resolved = job_of(folder)
+    stored = resolved["domain"]
+    conditions = stored.get("condition_shape")
+    domain = Domain(
+        tuple(stored["shape"]),
+        stored["low"],
+        stored["high"],
+        stored["classes"],
+        condition_shape=None if conditions is None else tuple(conditions),
+    )
+    _check_parameters(folder, job, domain, resolved.get("parameters", {}))
+    return job, domain, build(job, domain, job.settings.seed)
+
+
+def _check_parameters(folder: RunFolder, job: Job, domain: Domain, trained: dict[str, int]) -> None:
+    """Raise RunError if config.json was edited so that its networks are larger than the trained
+    ones, before they are built: they may fit no memory."""
+    try:
+        built = build_on_meta(job.model, job.settings.model, domain)
+    except (NotImplementedError, RuntimeError):  # its build looks at numbers
+        return
+    for name, count in trained.items():
+        network = getattr(built, name, None)
+        own = 0 if network is None else sum(p.numel() for p in network.parameters())
+        if own > count:
+            raise RunError(
+                f"{folder.config} was edited: its {name} network has {own:,} parameters, and the "
+                f"trained one {count:,}; restore it or retrain"
+            )
+
+
+def _hashed(resolved: dict[str, Any]) -> tuple[str, str, str | None, int]:
+    """What the hash covers beside the settings: data, precision, first weights, ranks."""
+    data, origin = resolved["data"]["fingerprint"], resolved["from"]
+    first = origin["sha256"] if origin else None
+    return data, resolved["precision"], first, resolved.get("ranks", 1)
+
+
+def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:
+    """Raise RunError if config.json was edited: its settings no longer give its hash."""
+    config = folder.read_config()
+    settings = config["settings"]
+    if margin := resolved.get("margin"):
+        settings = merged(settings, {"model": {"margin": margin["margin"]}})
+    # as the settings stand there, which another version may have written, or as this one has them
+    beside = _hashed(resolved)
+    found = settings_hash(job.model, settings, *beside), job.hash(*beside)
+    if config.get("hash") not in found:
+        raise RunError(
+            f"{folder.config} was edited: it gives the hash {describe(config.get('hash'))}, and "
+            f"its settings {found[0]}; restore it, or train anew with the edited settings: energan "
+            f"train {folder.config} --out NEW"
+        )
+
+
+# --- how training ended ---------------------------------------------------------------------------
+
+
+def record_divergence(folder: RunFolder, job: Job, step: int, error: Exception) -> str:
+    """Keep that the run diverged; what the user is told, with the remedy."""
+    training = job.settings.training
+    folder.append("diverged", step=step, reason=str(error))
+    if folder.writes:
+        save_curves(folder.path / "curves.png", folder.read())
+    kept = checkpoint_folder.listed(folder.checkpoints)
+    intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
+    remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
+    if training.on_divergence == "rollback":
+        remedy = f"it was rolled back {training.rollbacks} times in vain: {remedy}"
+    else:
+        remedy += (
+            ", or let it go back and halve its rates: "
+            f"energan resume {folder.path} --on-divergence rollback"
+        )
+    return f"{error}; {intact}; {remedy}"
+
+
+def record_end(folder: RunFolder, job: Job, loop: TrainState) -> None:
+    """Keep that the run has all its steps, or was told to stop."""
+    draw(folder, loop)
+    if loop.step >= job.settings.training.steps:
+        folder.append("finished", step=loop.step)
+    else:
+        folder.append("stopped", step=loop.step, reason=loop.stopping)
