@@ -57,6 +57,8 @@ def test_shapes(name: str) -> None:
     assert (draw is None) == isinstance(loop.sampler, NoSampler)
     assert draw is None or draw.x.shape == batch.x.shape
     assert state.keys() == loop.state.keys()
+    told = {k: (v.shape, v.dtype) for k, v in loop.sampler.empty_state().items()}
+    assert not told or told == {k: (v.shape, v.dtype) for k, v in state.items()}
     loss = loop.objective.energy_loss(
         loop.energy, batch, None if draw is None else draw.detach(), context
     )

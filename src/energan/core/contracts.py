@@ -133,6 +133,10 @@ class Sampler(nn.Module, ABC):
         """The state that `draw` carries from step to step (a replay buffer, or nothing)."""
         return {}
 
+    def empty_state(self) -> State:
+        """Tensors without numbers, on the device "meta": the shapes and types of `init`'s."""
+        return {}
+
     def check_batch(self, batch_size: int) -> None:
         """Raise SettingError if it cannot draw so many together, all processes counted."""
         return

@@ -35,7 +35,7 @@ from energan.inference.outputs import collect
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential
 from energan.training import checkpoint_folder
-from energan.training.checkpoint import select
+from energan.training.checkpoint import check_like, select
 from energan.training.device import EngineSettings, choose
 
 CHAIN_STEPS = 60
@@ -81,7 +81,13 @@ class Run(TrainedEnergy):
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
         self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
         state = select(stored.state, "sampler.state.")
-        self._state = {name: value.to(self.engine.device) for name, value in state.items()}
+        self._state = {
+            name: value.to(
+                self.engine.device, self.engine.dtype if value.is_floating_point() else None
+            )
+            for name, value in state.items()
+        }
+        check_like(self.sampler.empty_state(), self._state, stored.path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, model={self.job.model!r}, step={self.step})"

@@ -73,6 +73,9 @@ class LangevinChains(Sampler):
             raise SettingError("chains have no member axis: train the members as separate runs")
         return self.replay.start(context.generator)
 
+    def empty_state(self) -> State:
+        return self.replay.empty()
+
     def check_batch(self, batch_size: int) -> None:
         if batch_size > self.replay.capacity:
             raise SettingError(

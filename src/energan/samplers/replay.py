@@ -52,6 +52,15 @@ class Replay:
             state["labels"] = labels.clamp_max(self.classes - 1)
         return state
 
+    def empty(self) -> State:
+        """The same without numbers: shapes and types."""
+        chains = torch.uint8 if self.packed else torch.float32
+        state = {
+            "chains": torch.empty(self.capacity, *self.event, dtype=chains, device="meta"),
+            "ages": torch.empty(self.capacity, dtype=torch.int64, device="meta"),
+        }
+        return state if self.classes is None else {**state, "labels": state["ages"]}
+
     def noise(self, draws: Randomness, count: int) -> Tensor:
         """Where chains start: uniform over the range, (count, *event)."""
         return draws.uniform(self.low, self.high, count, *self.event)

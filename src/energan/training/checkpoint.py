@@ -63,7 +63,7 @@ def restore(path: Path, loop: TrainState) -> None:
     load_weights(loop.networks, weights, path)
     if loop.ema is not None:
         load_weights(loop.ema.module, select(weights, "ema."), path)
-        _check_like({"ema.updates": loop.ema.n_averaged}, state, path)
+        check_like({"ema.updates": loop.ema.n_averaged}, state, path)
         loop.ema.n_averaged.copy_(state["ema.updates"])
     for network, optimisers in loop.optimisers.items():
         own = select(state, f"{network}.optimiser.")
@@ -71,7 +71,7 @@ def restore(path: Path, loop: TrainState) -> None:
         optimisers.load(own)
     device = loop.engine.device
     sampler = select(state, "sampler.state.")
-    _check_like(loop.state, sampler, path)
+    check_like(loop.state, sampler, path)
     loop.state = {k: sampler[k].to(device) for k in loop.state}
     loop.step = meta.step
     loop.rate_scale = torch.tensor(meta.rate_scale)
@@ -79,7 +79,7 @@ def restore(path: Path, loop: TrainState) -> None:
     loop.drop_figures()
 
 
-def _check_like(own: dict[str, Tensor], stored: dict[str, Tensor], path: Path) -> None:
+def check_like(own: dict[str, Tensor], stored: dict[str, Tensor], path: Path) -> None:
     """Raise CheckpointError unless all of `own` is stored, alike."""
     for name, value in own.items():
         there = stored.get(name)
@@ -102,7 +102,7 @@ def _check_optimisers(optimisers: Optimisers, stored: dict[str, Tensor], file: P
         name, _, item = key.rpartition("/")
         if name not in named:
             raise CheckpointError(f"{file} has {key}, of no parameter: it is of another model")
-        _check_like({key: counter if item == "step" else named[name]}, stored, file.parent)
+        check_like({key: counter if item == "step" else named[name]}, stored, file.parent)
         items.setdefault(name, set()).add(item)
     adam = {"step", "exp_avg", "exp_avg_sq"}
     for name, found in items.items():

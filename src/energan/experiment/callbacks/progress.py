@@ -22,17 +22,23 @@ SHOWN = {
 
 
 class ProgressBar(Hook):
-    """A listener and a hook that shows how far training is, with the figures of now."""
+    """A listener and a hook that shows how far training is, with the figures of now.
+
+    Where there is no terminal, the first line waits for the first step, and the last one for the
+    scores of the last checkpoint.
+    """
 
     def __init__(self, what: str, steps: int) -> None:
         self.display = ProgressDisplay(what, steps)
         self.figures: Figures = {}
         self._stepped: set[str] = set()
         self._at: dict[str, int] = {}
-        self._last = -1
+        self._now = self._told = 0
+        self._ended = False
 
     def start(self, loop: TrainState) -> None:
         self.display.start(loop.step)
+        self._now = self._told = loop.step
 
     def __call__(self, step: int, figures: Figures) -> None:
         if "loss_energy" in figures:  # a generator that rests has no figures any more
@@ -41,18 +47,26 @@ class ProgressBar(Hook):
             self._stepped = set(figures)
         self.figures |= figures
         self._at |= dict.fromkeys(figures, step)
-        total, ended = self.display.total, step == self.display.total
-        if self.display.update_bar(step, self._text()) or (step == self._last and not ended):
+        self._now, total = step, self.display.total
+        if (
+            self.display.update_bar(step, self._text())
+            or self._ended
+            or step in (self._told, total)
+        ):
             return
-        seconds = self.display.seconds_left(step)
-        left = "" if seconds is None else f"{seconds:.0f} s left"
-        if self.display.line(f"step {step}/{total}  {self._text()}  {left}", now=ended):
-            self._last = step
+        left = f"{self.display.seconds_left(step) or 0:.0f} s left"
+        if self.display.line(f"step {step}/{total}  {self._text()}  {left}"):
+            self._told = step
 
     def step(self, loop: TrainState) -> None:
         self.display.update_bar(loop.step)
 
+    def finish(self, loop: TrainState) -> None:
+        self._ended = True
+
     def close(self) -> None:
+        if self._ended and self._now != self._told and not self.display.update_bar(self._now):
+            self.display.say(f"step {self._now}/{self.display.total}  {self._text()}")
         self.display.close()
 
     def _text(self) -> str:
