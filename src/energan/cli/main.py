@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from energan.errors import DivergenceError, EnerganError, OtherRankError
+from energan.io.console import outlast_readers
 from energan.version import __version__
 
 USAGE = """usage: energan [--version] [--help] [--debug] COMMAND ...
@@ -72,9 +73,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("energan: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if debug:
             raise
@@ -99,11 +97,15 @@ def run() -> NoReturn:
     after `destroy_process_group`, and one that drops a tensor while the interpreter comes down
     aborts the process; then torchrun takes a finished training for a failure.
     """
+    streams = outlast_readers()
     code = main()
+    sys.stdout.flush()
+    if streams[0].lost and not code:
+        print(f"energan: what it prints cannot be written: {streams[0].lost}", file=sys.stderr)
+        code = 2
+    sys.stderr.flush()
     if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
         sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
     _ended_together()
     os._exit(code)
 

@@ -1,6 +1,8 @@
 """What goes to a terminal: tables, lines, and progress (plain lines elsewhere, none if quick)."""
 
+import io
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +30,68 @@ def stderr_console() -> "Console":
             self.quiet = True
 
     return LastingConsole(stderr=True, emoji=False)
+
+
+class LastingFile(io.RawIOBase):
+    """A standard stream whose reader may go away, as that of `| head` does, or whose disk fills up.
+
+    From then on it goes to nowhere, here and in processes that are started later, and the work that
+    was asked for is done. lost: why, where it is not that the reader went away.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self.raw, self.lost = raw, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self.raw.isatty()
+
+    def fileno(self) -> int:
+        return self.raw.fileno()
+
+    def write(self, data: Any, /) -> int | None:
+        try:
+            return self.raw.write(data)
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.lost = error.strerror or str(error)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(data)
+
+
+def outlast_readers() -> list[LastingFile]:
+    """Let this process end its work whatever becomes of stdout and stderr; these two, as files.
+
+    Streams that are closed lead to nowhere, lest a file that is opened takes their place. What an
+    encoding lacks is written as its number.
+    """
+    made = []
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        old = getattr(sys, name)
+        if old is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            raw = io.FileIO(number, "w", closefd=False)
+        else:
+            raw = getattr(old.buffer, "raw", old.buffer)  # of python -u there is one alone
+        made.append(LastingFile(raw))
+        at_once = old is not None and old.write_through
+        buffer: Any = made[-1] if at_once else io.BufferedWriter(made[-1])
+        lasting = io.TextIOWrapper(
+            buffer,
+            "utf8" if old is None else old.encoding,
+            "backslashreplace",
+            line_buffering=old is None or old.line_buffering,
+            write_through=at_once,
+        )
+        setattr(sys, name, lasting)
+    return made
 
 
 class ProgressDisplay:

@@ -19,6 +19,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from energan.errors import EnerganError
+from energan.io.console import outlast_readers
 from energan.io.files import locked
 from energan.sweep.scoring import failed, record_of
 from energan.sweep.store import Record, SweepFolder, TrialOptions
@@ -151,4 +152,5 @@ def _in_words(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    outlast_readers()
     sys.exit(main())
