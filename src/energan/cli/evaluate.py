@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from energan.cli.evaluate_classes import (
-    is_of_classes,
+    METRICS,
     print_seeds_of_classes,
     score_classes,
     wants_classes,
@@ -26,9 +26,17 @@ from energan.evaluation.metrics_file import CLASSES, OUTSIDE
 from energan.evaluation.ood import OodScores
 from energan.evaluation.over_seeds import OverSeeds
 from energan.evaluation.results import Result
+from energan.evaluation.synthetic import KINDS
 from energan.inference.run import Run
 from energan.io.console import say, show, table_of
 from energan.io.files import write_atomically
+from energan.metrics.catalogue import describe_metrics
+
+OOD = (
+    "other data, ranked by energy among held-out data (AUROC): sources, as --data takes them, or "
+    f"sets made for it, {', '.join(KINDS)}, or all of these; without --metrics nothing else is "
+    "scored"
+)
 
 
 @dataclass
@@ -39,13 +47,7 @@ class Evaluate:
 
     runs: Annotated[list[Path], tyro.conf.Positional]
     """run folders; those that differ in nothing but the seed are also scored together"""
-    metrics: tuple[str, ...] = ()
-    """inception_score, modified_inception_score, class_coverage, label_agreement (of models
-    that take labels), frechet_distance (fid),
-    kernel_distance (kid), precision_recall_density_coverage (prdc), sliced_wasserstein (swd),
-    variance_ratio, memorisation, parzen, modes, energy_log_likelihood, or all; of image to
-    image l1, psnr, ssim; of tags precision_at_10, recall_at_10; of runs that classify error,
-    calibration_error"""
+    metrics: Annotated[tuple[str, ...], tyro.conf.arg(help=describe_metrics())] = ()
     samples: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
     """how many samples to draw; of other data how many events of each, at most"""
     reference: str | None = None
@@ -55,10 +57,7 @@ class Evaluate:
     extractor: str | None = None
     """classifier (the default: trained on the data's labels, once, and kept), pixels, a
     .safetensors file of Inception weights, a TorchScript file, or package.module:callable"""
-    ood: tuple[str, ...] = ()
-    """other data, ranked by energy among held-out data (AUROC): sources, as --data takes them,
-    or sets made for it, noise, gaussian, constant, shuffled, inverted, blurred, textures,
-    mixup, or all of these; without --metrics nothing else is scored"""
+    ood: Annotated[tuple[str, ...], tyro.conf.arg(help=OOD)] = ()
     ood_picture: Path | None = None
     """draw histograms of these energies into this .png"""
     weights: Weights = None
@@ -73,7 +72,7 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Scored:
+class RunScores:
     """A run and what was made of it: scores of samples, of other data, of its classes."""
 
     run: Run
@@ -105,7 +104,7 @@ def evaluate(args: list[str]) -> int:
     options = parse(Evaluate, args, "energan evaluate")
     _check(options)
     set_threads(options.threads)
-    of_samples = tuple(name for name in options.metrics if not is_of_classes(name))
+    of_samples = tuple(name for name in options.metrics if name not in METRICS)
     parse_metrics(of_samples)  # a misspelt one is told before anything is loaded
     runs = [open_run(path, options.checkpoint, options.weights) for path in options.runs]
     every = "all" in options.metrics or not (options.metrics or options.ood)
@@ -143,7 +142,7 @@ def _check(options: Evaluate) -> None:
                 )
 
 
-def _scored(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool) -> Scored:
+def _scored(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool) -> RunScores:
     """Score a run and print it. metrics: those of samples that were named."""
     ood, classes, samples = None, None, None
     if options.ood:
@@ -162,7 +161,7 @@ def _scored(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool)
             say=lambda text: say(f"  {text}"),
         )
         _print(run, samples)
-    return Scored(run, samples, ood, classes)
+    return RunScores(run, samples, ood, classes)
 
 
 def _wants_samples(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool) -> bool:
@@ -172,7 +171,7 @@ def _wants_samples(run: Run, options: Evaluate, metrics: Sequence[str], classify
     return not options.ood and (run.makes_samples or not classify)
 
 
-def _over_seeds(scored: Sequence[Scored]) -> dict[str, Any]:
+def _over_seeds(scored: Sequence[RunScores]) -> dict[str, Any]:
     """What runs that differ in nothing but the seed score together, printed, and its record."""
     records = []
     for group in over_seeds.group_by_system([one.run for one in scored]):

@@ -5,24 +5,17 @@ from typing import Any
 
 from energan.errors import SettingError
 from energan.evaluation import few_labels
-from energan.evaluation.classification import (
-    MEASURES,
-    ClassificationScores,
-    evaluate_classification,
-)
+from energan.evaluation.classification import ClassificationScores, evaluate_classification
 from energan.evaluation.few_labels import ScoredRun, System
 from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import write_atomically
+from energan.metrics.catalogue import scorers_of
 from energan.report.run.classification import draw_entry
 
+METRICS = scorers_of("classes")
 WIDEST, LISTED = 20, 10
 """Classes of a table that fits a terminal, and mistakes that are listed where there are more."""
-
-
-def is_of_classes(metric: str) -> bool:
-    """Whether a metric is of classes; the others are of samples."""
-    return metric in MEASURES
 
 
 def wants_classes(run: Run, metrics: Sequence[str], labels: str | None, every: bool) -> bool:
@@ -30,7 +23,7 @@ def wants_classes(run: Run, metrics: Sequence[str], labels: str | None, every: b
 
     Raises SettingError if they are named, and it has none.
     """
-    named = [name for name in metrics if is_of_classes(name)]
+    named = [name for name in metrics if name in METRICS]
     if named and not run.classifies:
         raise SettingError(
             f"--metrics {named[0]} does not apply: the model {run.job.model} does not classify"

@@ -5,7 +5,6 @@ A command is imported when it is called, so that those without networks load no 
 
 import os
 import sys
-from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
@@ -14,37 +13,53 @@ from energan.errors import DivergenceError, EnerganError, OtherRankError
 from energan.io.console import outlast_readers
 from energan.version import __version__
 
-USAGE = """usage: energan [--version] [--help] [--debug] COMMAND ...
+GROUPS = {
+    "Train": {
+        "recipes": "list the named settings",
+        "train RECIPE": "train, and write a run (try: energan train ebgan-digits)",
+        "margin RECIPE": "estimate a margin for a recipe on its data, or on yours",
+        "sweep NAME": "train and score a grid of settings; without a name: list them",
+        "resume RUN...": "go on with a run that was stopped, or with several seeds",
+        "data [...]": "list data sources, show what one holds, decode it beforehand",
+        "runs [FOLDER]": "list runs with state, step and last figures",
+    },
+    "Use a run": {
+        "sample RUN...": "draw samples, or follow the energies of some runs by chains",
+        "restore RUN IMAGE...": "fill in what is unknown of images, or remove noise",
+        "translate RUN IN OUT": "make images of images: a file, or a folder of them",
+        "features SOURCE": "features of tagged images, to train a tagging model on",
+        "tag RUN IMAGE...": "tags of images, with votes, by a run of tagging",
+        "interpolate RUN": "samples along the way from one latent to another",
+        "arithmetic RUN": "a − b + c of latents, by attributes, with its success rate",
+        "landscape RUN": "a map of the energy in the plane, also through training",
+        "neighbours RUN": "samples beside their nearest training events",
+        "classify RUN IMAGE...": "the class of images and its probability",
+        "score RUN IMAGE...": "is it normal: energy, percentile, yes or no, heat maps",
+        "export RUN": "write the networks as safetensors, ONNX or TorchScript",
+    },
+    "Evaluate": {
+        "evaluate RUN...": "score runs against real data",
+        "compare RUN RUN...": "samples and scores of several runs side by side",
+        "anomaly RUN...": "how well runs detect classes they were not trained on",
+        "report RUN...": "write a web page about runs: curves, scores, pictures",
+        "figures KIND RUN...": "redraw a figure of the papers from runs",
+    },
+}
+"""A line of the usage for each command: a function in the module of its name."""
+COMMANDS = [line.split()[0] for lines in GROUPS.values() for line in lines]
 
-Energy-based generative adversarial networks.
 
-  recipes            list the named settings
-  train RECIPE       train, and write a run (try: energan train ebgan-digits)
-  margin RECIPE      estimate a margin for a recipe on its data, or on yours
-  sweep NAME         train and score a grid of settings, where they are missing; alone: list them
-  resume RUN...      go on with a run that was stopped, or with several seeds
-  sample RUN...      draw samples from a run, or follow the energies of some by chains
-  restore RUN IMAGES..  fill in what is unknown of images, or clean them of noise
-  translate RUN IN OUT  make images of images: a file, or a folder of them
-  features SOURCE    features of tagged images, for a run of tagging to learn from
-  tag RUN IMAGES..   tags of images, with votes, by a run of tagging
-  interpolate RUN    samples along the way from one latent to another
-  arithmetic RUN     a − b + c in the latents, by attributes, with its success rate
-  landscape RUN      the energy of points in the plane as a map, also through training
-  neighbours RUN     samples beside their nearest training events
-  evaluate RUN...    score runs against real data
-  compare RUN RUN... samples and scores of several runs side by side
-  classify RUN IMAGES..  which class is it, and how probable, by a run that learnt classes
-  score RUN IMAGES.. is it normal: energy, percentile, yes or no, heat maps
-  anomaly RUN...     how well runs find the classes that they were not trained on
-  report RUN...      write a web page about runs: curves, scores, pictures
-  figures KIND RUN.. redraw a figure of the papers from runs
-  export RUN         write a run's networks as safetensors, ONNX or TorchScript
-  data [...]         list data sources, show what one holds, decode it beforehand
-  runs [FOLDER]      list runs with state, step and last figures
-
-`energan COMMAND --help` explains a command. --debug shows tracebacks.
-"""
+def usage() -> str:
+    groups = [
+        f"{group}:\n" + "".join(f"  {line:<22} {says}\n" for line, says in lines.items())
+        for group, lines in GROUPS.items()
+    ]
+    return (
+        "usage: energan [--version] [--help] [--debug] COMMAND ...\n\n"
+        "Energy-based generative adversarial networks.\n\n"
+        + "\n".join(groups)
+        + "\n`energan COMMAND --help` explains a command. --debug shows tracebacks.\n"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     if debug:
         args.remove("--debug")
     if not args or args[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
+        print(usage(), end="")
         return 0
     if args[0] == "--version":
         print(f"energan {__version__}")
@@ -62,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     name = args[0]
     try:
         if name not in COMMANDS:
-            raise EnerganError(f"no command {name!r}; {_suggestion(name, COMMANDS)}")
+            raise EnerganError(_unknown(name))
         return int(getattr(import_module(f"energan.cli.{name}"), name)(args[1:]))
     except EnerganError as error:
         if debug:
@@ -123,35 +138,7 @@ def _ended_together() -> bool:
     return ranks is not None and ranks.leave()
 
 
-def _suggestion(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, 1)
-    return f"did you mean {close[0]}?" if close else "there are " + ", ".join(known)
-
-
-COMMANDS = (
-    "data",
-    "recipes",
-    "train",
-    "margin",
-    "sweep",
-    "resume",
-    "sample",
-    "restore",
-    "translate",
-    "features",
-    "tag",
-    "interpolate",
-    "arithmetic",
-    "landscape",
-    "neighbours",
-    "evaluate",
-    "compare",
-    "classify",
-    "score",
-    "anomaly",
-    "report",
-    "figures",
-    "export",
-    "runs",
-)
-"""Each is a function in the module of its name, which is imported only when it is asked for."""
+def _unknown(name: str) -> str:
+    close = get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"no command {name!r}; {hint}energan --help lists the commands"

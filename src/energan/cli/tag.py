@@ -18,7 +18,7 @@ from energan.evaluation.features import features_of_images, network_of_file
 from energan.evaluation.tagging import Ballot, check_features, count_votes, open_run_tags
 from energan.io.console import show, table_of
 from energan.io.files import aside
-from energan.metrics import top_tags
+from energan.metrics.tagging import top_tags
 
 SHOWN = 20
 """Images that are listed on the terminal."""

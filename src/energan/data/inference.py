@@ -24,11 +24,8 @@ from energan.data.preparation import image_size, pad, prepare
 from energan.data.selection import select
 from energan.data.settings import DataSettings
 from energan.data.source import Source
-from energan.data.sources.detect import PACKED, open_source
+from energan.data.sources.detect import holds_many, open_source
 from energan.data.sources.folders import from_files
-from energan.data.sources.idx import is_idx
-
-ARRAYS = {".mat", ".npy", ".npz", ".parquet", ".arrow"}
 
 Part = Literal["test", "held-out", "all"]
 
@@ -128,10 +125,7 @@ def _trained_size(settings: DataSettings) -> tuple[int, int]:
 
 def _is_image_file(source: str) -> bool:
     path = Path(source).expanduser()
-    if source in SOURCES or not path.is_file():
-        return False
-    packed = path.suffix.lower() in PACKED or path.name.lower().endswith(".tar.gz")
-    return not packed and path.suffix.lower() not in ARRAYS and not is_idx(path)
+    return source not in SOURCES and path.is_file() and not holds_many(path)
 
 
 def _open_files(words: Sequence[str], settings: DataSettings, domain: Domain) -> PredictSet:

@@ -6,12 +6,12 @@ import torch
 
 from energan.core import Domain, SettingError
 from energan.evaluation.inputs import EvaluationInputs
-from energan.evaluation.measures import MEASURES
 from energan.evaluation.reference import View, reference_for
+from energan.evaluation.scorers import SCORERS
 from energan.experiment.callbacks.samples import draw
 from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.settings import Job
-from energan.metrics.catalogue import METRICS, measure_of
+from energan.metrics.catalogue import METRICS, scorer_of
 from energan.training.hooks import Figures
 from energan.training.train_state import TrainState
 
@@ -28,14 +28,14 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
     name = job.settings.output.keep_best
     if name == "auto" or METRICS[name].always:
         return None
-    measure = MEASURES[measure_of(name)]
+    scorer = SCORERS[scorer_of(name)]
     reference = reference_for(job.settings.data, domain)
     view = View(domain, reference.judged.domain.shape)
     real = reference.events(reference.judged, SAMPLES)
     first = EvaluationInputs(real, reference)  # there are no samples yet
-    if reason := measure.obstacle(first):
+    if reason := scorer.obstacle(first):
         raise SettingError(f"--keep-best {name} does not apply: {reason}")
-    extractor = first.extractor if measure.needs_features else None
+    extractor = first.extractor if scorer.needs_features else None
     held_out = reference.training.held_out
     if reference.split == "test" and held_out is not None:  # the test set chooses nothing
         reference = replace(reference, judged=held_out, split="held-out")
@@ -49,6 +49,6 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
             return {}
         samples = view(drawn.float().cpu())
         inputs = EvaluationInputs(samples, reference, resamples=2, ready_extractor=extractor)
-        return {r.name: r.value for r in measure.compute(inputs) if r.name == name}
+        return {r.name: r.value for r in scorer.compute(inputs) if r.name == name}
 
     return judge

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energan import metrics
 from energan.core import DataError, NoReadableImage, NothingHeldOut, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.data.inference import PredictSet, is_same_source, open_images
@@ -21,9 +20,9 @@ from energan.evaluation.metrics_file import about_run, write_classification
 from energan.evaluation.results import Result, round_floats, with_interval
 from energan.inference.classification import ClassProbabilities
 from energan.inference.run import Run
+from energan.metrics.bootstrap import Interval
+from energan.metrics.classification import confusion, error_interval, error_rate, reliability
 
-MEASURES = ("error", "calibration_error")
-"""What is made, as `--metrics` takes it."""
 AT_ONCE = 1000
 INTERVAL = "95% Wilson interval of the share of wrong events"
 SEEN = "events that the run was trained on are among them"
@@ -67,7 +66,7 @@ def evaluate_classification(
     found = run.classify_all(known.data, f"classifying {known.data.name}")
     record = {**_record(run, known, found), **({"labels": labels} if labels else {})}
     write_classification(run, record)
-    ends = metrics.Interval(*record["error_interval"])
+    ends = Interval(*record["error_interval"])
     note = f"share of {record['count']:,} events ({record['part']})"
     error = with_interval("error", record["error"], ends, INTERVAL, note=note)
     calibration = Result("calibration_error", record["calibration_error"])
@@ -77,8 +76,8 @@ def evaluate_classification(
 def _record(run: Run, known: LabelledEvents, found: ClassProbabilities) -> dict[str, Any]:
     classes = len(run.class_names)
     wrong = int((found.labels != known.labels).sum())
-    ends = metrics.error_interval(wrong, len(known.labels))
-    bins = metrics.reliability(found.probabilities, known.labels)
+    ends = error_interval(wrong, len(known.labels))
+    bins = reliability(found.probabilities, known.labels)
     about = about_run(run, run.job.settings.seed, len(known.labels))
     for name in ("seed", "samples"):  # nothing is drawn here
         del about[name]
@@ -91,7 +90,7 @@ def _record(run: Run, known: LabelledEvents, found: ClassProbabilities) -> dict[
         "part": known.part,
         "count": len(known.labels),
         "wrong": wrong,
-        "error": metrics.error_rate(found.labels, known.labels),
+        "error": error_rate(found.labels, known.labels),
         "error_interval": [ends.low, ends.high],
         "interval": INTERVAL,
         "calibration_error": bins.error,
@@ -102,7 +101,7 @@ def _record(run: Run, known: LabelledEvents, found: ClassProbabilities) -> dict[
                 bins.confidence.tolist(), bins.accuracy.tolist(), strict=True,
             )
         ],
-        "confusion": metrics.confusion(found.labels, known.labels, classes).tolist(),
+        "confusion": confusion(found.labels, known.labels, classes).tolist(),
         "class_names": list(run.class_names),
     }  # fmt: skip
     made["data"] = {name: value for name, value in made["data"].items() if value is not None}

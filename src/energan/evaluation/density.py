@@ -1,4 +1,4 @@
-"""Measures of probability: Parzen windows, modes of known mixtures, densities in the plane."""
+"""Scores by probability: Parzen windows, modes of known mixtures, densities in the plane."""
 
 from collections.abc import Callable
 from math import exp, log, pi
@@ -6,11 +6,13 @@ from math import exp, log, pi
 import torch
 from torch import Tensor
 
-from energan import metrics
 from energan.evaluation.distances import Z
 from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.published import PARZEN
 from energan.evaluation.results import Result
+from energan.metrics.modes import modes_covered
+from energan.metrics.partition import energy_log_likelihood
+from energan.metrics.parzen import parzen_log_likelihood, parzen_validation
 
 VALIDATION, LARGEST = 1000, 4096
 """Events that sigma is chosen on, numbers of an event beyond which Parzen is not the default."""
@@ -37,7 +39,7 @@ def wide_events(inputs: EvaluationInputs) -> str:
     return f"a Parzen window says little of {size} numbers" if size > LARGEST else ""
 
 
-def parzen(inputs: EvaluationInputs) -> list[Result]:
+def score_parzen(inputs: EvaluationInputs) -> list[Result]:
     """Goodfellow et al. 2014, section 5: sigma by validation, then the test set's mean."""
     reference = inputs.reference
     if reference.split == "test" and reference.training.held_out is not None:
@@ -50,9 +52,9 @@ def parzen(inputs: EvaluationInputs) -> list[Result]:
         validation, test = events[:half], events[half:]
         on = f"the first {half} events of the part that is judged, which do not count"
     samples = inputs.samples.flatten(1)
-    table = metrics.parzen_validation(samples, validation.flatten(1))
+    table = parzen_validation(samples, validation.flatten(1))
     sigma = max(table, key=lambda s: table[s])
-    found = metrics.parzen_log_likelihood(samples, test.flatten(1), sigma)
+    found = parzen_log_likelihood(samples, test.flatten(1), sigma)
     half_width = Z * found.standard_error
     # MNIST's figures are of this protocol alone; TFD's ± is across folds
     protocol = (samples.shape, len(test), len(validation), reference.split)
@@ -85,11 +87,11 @@ def no_modes(inputs: EvaluationInputs) -> str:
     return ""
 
 
-def modes(inputs: EvaluationInputs) -> list[Result]:
+def score_modes(inputs: EvaluationInputs) -> list[Result]:
     judged = inputs.reference.judged
     assert judged.modes is not None
     assert judged.mode_std is not None
-    found = metrics.modes_covered(inputs.samples, judged.modes, judged.mode_std)
+    found = modes_covered(inputs.samples, judged.modes, judged.mode_std)
     good = found.high_quality_share
     half = Z * (good * (1 - good) / inputs.count) ** 0.5
     return [
@@ -112,7 +114,7 @@ def no_plane(inputs: EvaluationInputs) -> str:
     return "" if inputs.energy is not None else "the run has no energy to evaluate"
 
 
-def energy(inputs: EvaluationInputs) -> list[Result]:
+def score_energy(inputs: EvaluationInputs) -> list[Result]:
     """log-likelihood of real events under exp(-U(x))/Z on the box of real events, enlarged."""
     assert inputs.energy is not None
     points = inputs.real_events.double()
@@ -124,7 +126,7 @@ def energy(inputs: EvaluationInputs) -> list[Result]:
     def of(x: torch.Tensor) -> torch.Tensor:
         return function(x.float()).double()
 
-    found = metrics.energy_log_likelihood(of, points, low.tolist(), high.tolist(), resolution=GRID)
+    found = energy_log_likelihood(of, points, low.tolist(), high.tolist(), resolution=GRID)
     half = Z * found.standard_error
     made = [
         Result(

@@ -1,15 +1,23 @@
-"""Measures of how far samples are from real events: in features, and as they are."""
+"""How far samples are from real events: in features, and as they are."""
 
 import numpy as np
 
-from energan import metrics
 from energan.evaluation.classifier import why_no_classifier
 from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.results import Result, with_interval
-from energan.metrics.bootstrap import Interval
+from energan.metrics.bootstrap import Interval, interval, mean_interval
+from energan.metrics.distance import sliced_wasserstein
+from energan.metrics.diversity import variance_ratio
+from energan.metrics.frechet import frechet_distance_of, statistics_of
+from energan.metrics.kernel import kernel_distance, kernel_distance_error
+from energan.metrics.neighbours import (
+    memorisation,
+    neighbourhoods,
+    precision_recall_density_coverage,
+)
 
 NEIGHBOURS, CHECKED, FEW = 5, 2000, 100
-"""k of the neighbourhoods, events for the costlier measures, resamples for the costlier ones."""
+"""k of the neighbourhoods, events for the costlier metrics, resamples for the costlier ones."""
 WIDE, VERY_FEW = 512, 10
 """Features beyond which a Fréchet distance takes seconds, and resamples then."""
 MOST_PIXELS = 1024
@@ -40,11 +48,11 @@ def nothing_held_out(inputs: EvaluationInputs) -> str:
     return too_few(inputs)
 
 
-def frechet(inputs: EvaluationInputs) -> list[Result]:
-    fake, real = inputs.fake.values, metrics.statistics_of(inputs.real.values)
+def score_frechet(inputs: EvaluationInputs) -> list[Result]:
+    fake, real = inputs.fake.values, statistics_of(inputs.real.values)
 
     def distance(rows: np.ndarray) -> float:
-        return metrics.frechet_distance_of(metrics.statistics_of(fake[rows]), real)
+        return frechet_distance_of(statistics_of(fake[rows]), real)
 
     value = distance(np.arange(len(fake)))
     resamples = min(inputs.resamples, VERY_FEW if fake.shape[1] > WIDE else FEW)
@@ -53,7 +61,7 @@ def frechet(inputs: EvaluationInputs) -> list[Result]:
     half = Z * float(np.std(drawn, ddof=1)) if len(drawn) > 1 else 0.0
     floor = None
     if inputs.reference.split != "training":
-        floor = metrics.frechet_distance_of(metrics.statistics_of(inputs.training.values), real)
+        floor = frechet_distance_of(statistics_of(inputs.training.values), real)
     return [
         with_interval(
             "frechet_distance", value, Interval(max(0.0, value - half), value + half),
@@ -65,13 +73,13 @@ def frechet(inputs: EvaluationInputs) -> list[Result]:
     ]  # fmt: skip
 
 
-def kernel(inputs: EvaluationInputs) -> list[Result]:
+def score_kernel(inputs: EvaluationInputs) -> list[Result]:
     fake, real = inputs.fake.values, inputs.real.values
-    value = metrics.kernel_distance(fake, real)
-    half = Z * metrics.kernel_distance_error(fake, real)
+    value = kernel_distance(fake, real)
+    half = Z * kernel_distance_error(fake, real)
     floor = None
     if inputs.reference.split != "training":
-        floor = metrics.kernel_distance(inputs.training.values, real)
+        floor = kernel_distance(inputs.training.values, real)
     return [
         with_interval(
             "kernel_distance", value, Interval(value - half, value + half),
@@ -82,7 +90,7 @@ def kernel(inputs: EvaluationInputs) -> list[Result]:
     ]  # fmt: skip
 
 
-def neighbourhoods(inputs: EvaluationInputs) -> list[Result]:
+def score_neighbourhoods(inputs: EvaluationInputs) -> list[Result]:
     k = NEIGHBOURS
     fake, real = inputs.fake.values, inputs.real.values
     count = min(len(fake), len(real))  # more of one kind make smaller balls, and fill larger ones
@@ -90,8 +98,8 @@ def neighbourhoods(inputs: EvaluationInputs) -> list[Result]:
     if inputs.reference.split != "training":
         training = inputs.training.values
         count = min(count, len(training)) if len(training) > k else count
-        floor = metrics.precision_recall_density_coverage(real[:count], training[:count], k)
-    found = metrics.neighbourhoods(real[:count], fake[:count], k)
+        floor = precision_recall_density_coverage(real[:count], training[:count], k)
+    found = neighbourhoods(real[:count], fake[:count], k)
     parts = {
         "precision": (found.in_real, "samples"),
         "recall": (found.recalled, "real events"),
@@ -101,7 +109,7 @@ def neighbourhoods(inputs: EvaluationInputs) -> list[Result]:
     results = []
     for name, (values, over) in parts.items():
         values = np.asarray(values, np.float64)
-        interval = metrics.mean_interval(values, resamples=inputs.resamples, seed=inputs.seed)
+        interval = mean_interval(values, resamples=inputs.resamples, seed=inputs.seed)
         how = f"95% percentile bootstrap over {over}, {inputs.resamples} resamples"
         results.append(
             with_interval(
@@ -114,17 +122,17 @@ def neighbourhoods(inputs: EvaluationInputs) -> list[Result]:
     return results
 
 
-def sliced(inputs: EvaluationInputs) -> list[Result]:
+def score_sliced(inputs: EvaluationInputs) -> list[Result]:
     fake, real = inputs.samples[:CHECKED], inputs.real_events[:CHECKED]
     floor = None
     if inputs.reference.split != "training":
-        floor = metrics.sliced_wasserstein(inputs.training_events[:CHECKED], real)
+        floor = sliced_wasserstein(inputs.training_events[:CHECKED], real)
     resamples = min(inputs.resamples, FEW)
-    found = metrics.interval(
-        lambda rows: metrics.sliced_wasserstein(fake[rows], real), len(fake),
+    found = interval(
+        lambda rows: sliced_wasserstein(fake[rows], real), len(fake),
         resamples=resamples, seed=inputs.seed, kind="basic",
     )  # fmt: skip
-    value = metrics.sliced_wasserstein(fake, real)
+    value = sliced_wasserstein(fake, real)
     how = f"95% basic bootstrap over samples, {resamples} resamples"
     note = f"of {len(fake)} samples and {len(real)} real events, 128 directions"
     found = Interval(max(0.0, min(found.low, value)), max(found.high, value))
@@ -138,25 +146,25 @@ def no_variance(inputs: EvaluationInputs) -> str:
     return "it needs real events that differ" if alike else ""
 
 
-def variance(inputs: EvaluationInputs) -> list[Result]:
+def score_variance(inputs: EvaluationInputs) -> list[Result]:
     fake, real = inputs.samples[:CHECKED], inputs.real_events[:CHECKED]
     resamples = min(inputs.resamples, FEW)
-    found = metrics.interval(
-        lambda rows: metrics.variance_ratio(fake[rows], real), len(fake),
+    found = interval(
+        lambda rows: variance_ratio(fake[rows], real), len(fake),
         resamples=resamples, seed=inputs.seed,
     )  # fmt: skip
     how = f"95% percentile bootstrap over samples, {resamples} resamples"
     note = "total variance of samples over that of real events; near 1 where they vary alike"
-    value = metrics.variance_ratio(fake, real)
+    value = variance_ratio(fake, real)
     return [with_interval("variance_ratio", value, found, how, real=1.0, note=note)]
 
 
-def memorisation(inputs: EvaluationInputs) -> list[Result]:
+def score_memorisation(inputs: EvaluationInputs) -> list[Result]:
     reference = inputs.reference
     training = reference.events(reference.training, len(reference.training))
     fake, held_out = inputs.samples[:CHECKED], inputs.real_events[:CHECKED]
     grain = 1 / 510 if inputs.is_image else 0.0  # half a grey level: rounding makes no original
-    found = metrics.memorisation(fake, training, held_out, grain)
+    found = memorisation(fake, training, held_out, grain)
     details = {
         "share_nearer_than_1_percent_of_held_out": found.share_below_first_percentile,
         "share_nearer_than_half_of_held_out": found.share_below_median,

@@ -8,23 +8,23 @@ from energan.core import DataError, SettingError
 from energan.errors import describe
 from energan.evaluation import image_to_image, metrics_file, tagging
 from energan.evaluation.inputs import EvaluationInputs
-from energan.evaluation.measures import MEASURES
 from energan.evaluation.reference import Reference, View, reference_for
 from energan.evaluation.results import Result
+from energan.evaluation.scorers import SCORERS
 from energan.inference.conditions import classes_in_turn
 from energan.inference.run import Run
-from energan.metrics.catalogue import measure_of
+from energan.metrics.catalogue import scorer_of, scorers_of
 from energan.version import __version__
 
 SAMPLES, RESAMPLES = 10_000, 1000
-CONDITIONAL = (*image_to_image.MEASURES, *tagging.MEASURES)
-"""Measures of runs whose events come with conditions of their own."""
+CONDITIONAL = (*scorers_of("pairs"), *scorers_of("tags"))
+"""Metrics of runs whose events come with conditions of their own."""
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """results: in the order of MEASURES; left_out: metric -> why it does not apply.
+    """results: in the order of SCORERS; left_out: metric -> why it does not apply.
 
     record: the entry of metrics.json, with everything that the scores depend on.
     """
@@ -40,9 +40,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Request:
-    """What `evaluate` was asked for. measures: keys of MEASURES, or none for all that apply."""
+    """What `evaluate` was asked for. metrics: as `parse_metrics` gives them."""
 
-    measures: Sequence[str]
+    metrics: Sequence[str]
     samples: int
     reference: str | None
     extractor: str | None
@@ -89,8 +89,8 @@ def evaluate(
         raise SettingError(f"--seed {seed}: a seed is not negative")
     if resamples < 2:
         raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
-    measures = parse_metrics(metrics)
-    request = _Request(measures, samples, reference, extractor, seed, resamples, say)
+    wanted = parse_metrics(metrics)
+    request = _Request(wanted, samples, reference, extractor, seed, resamples, say)
     if run.given:
         if extractor is not None:
             raise SettingError(
@@ -98,7 +98,7 @@ def evaluate(
             )
         scores = _score_pairs(run, request) if run.domain.paired else _score_tags(run, request)
     else:
-        _check_draws_samples(run, measures)
+        _check_draws_samples(run, wanted)
         scores = _score_samples(run, request)
     asked = {"reference": reference, "extractor": extractor}
     record = {
@@ -108,30 +108,30 @@ def evaluate(
         "reference": scores.reference.record(),
         "metrics": [result.record() for result in scores.results],
         "asked": {k: v for k, v in asked.items() if v is not None} or None,
-        "complete": not measures,
+        "complete": not wanted,
     }
     metrics_file.write_evaluation(run, record)
     return Evaluation(scores.results, scores.left_out, record)
 
 
 def parse_metrics(metrics: Sequence[str]) -> list[str]:
-    """Names as the user wrote them -> keys of MEASURES; none for all.
+    """Names as the user wrote them -> names of what makes them; none for all.
 
     Raises SettingError for one that is unknown.
     """
     names = [part for name in metrics for part in name.replace(",", " ").split()]
     if "all" in names:
         return []
-    known = (*MEASURES, *CONDITIONAL)
+    known = (*SCORERS, *CONDITIONAL)
     found = []
     for name in names:
-        measure = measure_of(name)
-        if measure not in known:
+        scorer = scorer_of(name)
+        if scorer not in known:
             raise SettingError(
                 f"--metrics {describe(name)}: there is no such metric; there are all, "
                 f"{', '.join(known)}"
             )
-        found.append(measure)
+        found.append(scorer)
     return found
 
 
@@ -150,20 +150,20 @@ def find_evaluation(
     """
     if reference is not None or extractor is not None:
         return None
-    measures = set(parse_metrics(metrics))
+    wanted = set(parse_metrics(metrics))
     same = (run.step, run.weights, seed, samples, __version__, run.network.sha256, RESAMPLES)
     for entry in metrics_file.read(run.path).evaluations:
         if metrics_file.protocol(entry)[: len(same)] != same or entry.get("asked") is not None:
             continue
-        if not measures and entry.get("complete"):
+        if not wanted and entry.get("complete"):
             return entry
-        if measures and measures <= {measure_of(m["name"]) for m in entry["metrics"]}:
+        if wanted and wanted <= {scorer_of(m["name"]) for m in entry["metrics"]}:
             return entry
     return None
 
 
-def _check_draws_samples(run: Run, measures: Sequence[str]) -> None:
-    if unfit := [name for name in measures if name in CONDITIONAL]:
+def _check_draws_samples(run: Run, metrics: Sequence[str]) -> None:
+    if unfit := [name for name in metrics if name in CONDITIONAL]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run's events come without conditions"
         )
@@ -187,30 +187,30 @@ def _score_samples(run: Run, request: _Request) -> _Scores:
         request.resamples,
         labels=None if run.classes is None else classes_in_turn(request.samples, run.classes),
     )
-    results, left_out = _compute_measures(inputs, request.measures, request.say)
+    results, left_out = _compute_scores(inputs, request.metrics, request.say)
     used = inputs.extractor_used
     about = None if used is None else used.about
     return _Scores(results, inputs.count, view.description, reference, about, left_out)
 
 
 def _score_pairs(run: Run, request: _Request) -> _Scores:
-    image_to_image.check_measures(request.measures)
+    image_to_image.check_metrics(request.metrics)
     reference = image_to_image.pair_reference(run.job.settings.data, request.reference)
     count = min(request.samples, len(reference.judged))
     request.say(f"making {count:,} images of {_describe(run)}")
     results = image_to_image.score_pairs(
-        run, reference, count, request.measures, request.seed, request.resamples
+        run, reference, count, request.metrics, request.seed, request.resamples
     )
     return _Scores(results, count, "scaled to [0, 1]", reference)
 
 
 def _score_tags(run: Run, request: _Request) -> _Scores:
-    tagging.check_measures(run, request.measures, request.reference)
+    tagging.check_metrics(run, request.metrics, request.reference)
     reference = tagging.tag_reference(run)
     count = min(request.samples, reference.count)
     request.say(f"tagging {count:,} images by {_describe(run)}")
     results = tagging.score_tags(
-        run, reference, count, request.measures, request.seed, request.resamples
+        run, reference, count, request.metrics, request.seed, request.resamples
     )
     images = "features, standardised by the training part"
     return _Scores(results, count, images, reference, reference.training.about)
@@ -229,20 +229,20 @@ def _open_reference(run: Run, source: str | None) -> Reference:
         raise DataError(f"{error}; or name other data of the same kind by --reference") from None
 
 
-def _compute_measures(
+def _compute_scores(
     inputs: EvaluationInputs, names: Sequence[str], say: Say
 ) -> tuple[list[Result], dict[str, str]]:
-    """The results of these measures, or without any of all that apply; and name -> why not."""
-    chosen = {name: m for name, m in MEASURES.items() if not names or name in names}
-    reasons = {name: measure.obstacle(inputs) for name, measure in chosen.items()}
+    """The results of these metrics, or without any of all that apply; and name -> why not."""
+    chosen = {name: m for name, m in SCORERS.items() if not names or name in names}
+    reasons = {name: scorer.obstacle(inputs) for name, scorer in chosen.items()}
     for name, reason in reasons.items():
         if reason and names:  # told before anything is computed
             raise SettingError(f"--metrics {name} does not apply: {reason}")
         if not names:
             reasons[name] = reason or chosen[name].too_costly(inputs)
     results: list[Result] = []
-    for name, measure in chosen.items():
+    for name, scorer in chosen.items():
         if not reasons[name]:
             say(name.replace("_", " "))
-            results += measure.compute(inputs)
+            results += scorer.compute(inputs)
     return results, {name: reason for name, reason in reasons.items() if reason}

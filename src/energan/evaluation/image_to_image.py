@@ -7,23 +7,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan import metrics
 from energan.core import DataError, SettingError
 from energan.data import DataSet, DataSettings, open_data, open_test_part
 from energan.evaluation.reference import Reference, Split, View, open_judged_part
 from energan.evaluation.results import Result, with_interval
 from energan.inference.run import Run
+from energan.metrics.bootstrap import mean_interval
 from energan.metrics.catalogue import better_of
-from energan.metrics.images import WINDOW
+from energan.metrics.images import WINDOW, l1, psnr, ssim
 
 Figures = NDArray[np.float64]
 AT_ONCE = 50
 SMALLEST = WINDOW
 """Pixels of a side that SSIM needs."""
-MEASURES: dict[str, Callable[[Tensor, Tensor], Figures]] = {
-    "l1": metrics.l1,
-    "psnr": lambda made, real: metrics.psnr(made, real, 1),
-    "ssim": lambda made, real: metrics.ssim(made, real, 1),
+METRICS: dict[str, Callable[[Tensor, Tensor], Figures]] = {
+    "l1": l1,
+    "psnr": lambda made, real: psnr(made, real, 1),
+    "ssim": lambda made, real: ssim(made, real, 1),
 }
 """Of images in [0, 1], each the mean over the judged pairs."""
 
@@ -63,12 +63,12 @@ def _other_pairs(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
     return test, "test"
 
 
-def check_measures(measures: Sequence[str]) -> None:
-    """Raise SettingError for a measure that is none of pairs."""
-    if unfit := [name for name in measures if name not in MEASURES]:
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Raise SettingError for a metric that is none of pairs."""
+    if unfit := [name for name in metrics if name not in METRICS]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run makes images of images, which are "
-            f"scored by {', '.join(MEASURES)}"
+            f"scored by {', '.join(METRICS)}"
         )
 
 
@@ -76,17 +76,17 @@ def score_pairs(
     run: Run,
     reference: Reference,
     count: int,
-    measures: Sequence[str],
+    metrics: Sequence[str],
     seed: int,
     resamples: int,
 ) -> list[Result]:
     """L1, PSNR (dB) and SSIM of the run's results on `count` pairs, in [0, 1], beside those of two
     results that need no network: the source itself (identity) and the mean training target.
-    measures: which of them; all if none is named.
+    metrics: which of them; all if none is named.
     """
-    names = list(measures) or list(MEASURES)
+    names = list(metrics) or list(METRICS)
     if min(reference.judged.domain.shape[1:]) < SMALLEST:
-        if "ssim" in measures:
+        if "ssim" in metrics:
             raise SettingError(
                 f"--metrics ssim does not apply: it needs sides of {SMALLEST} pixels"
             )
@@ -114,7 +114,7 @@ def _compare(
         same = _with_channels(view(batch.condition), real.shape[1])
         for name in names:
             for into, x in zip(parts[name], (made, same, mean.expand_as(real)), strict=True):
-                into.append(MEASURES[name](x, real))
+                into.append(METRICS[name](x, real))
     return {name: [np.concatenate(part) for part in three] for name, three in parts.items()}
 
 
@@ -136,7 +136,7 @@ def _result(
     )
     if not np.isfinite(made).all() or len(made) < 2:
         return Result(name, value, note=note, details=details)
-    found = metrics.mean_interval(made, resamples=resamples, seed=seed)
+    found = mean_interval(made, resamples=resamples, seed=seed)
     how = f"95% bootstrap over pairs, {resamples} resamples"
     return with_interval(name, value, found, how, note=note, details=details)
 

@@ -1,4 +1,4 @@
-"""What measures are computed from, each part made once and only if some measure asks for it."""
+"""What metrics are computed from, each part made once and only if some metric asks for it."""
 
 import hashlib
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class EvaluationInputs:
 
     @property
     def extractor_used(self) -> Extractor | None:
-        """The extractor, if some measure asked for it."""
+        """The extractor, if some metric asked for it."""
         return self.__dict__.get("extractor")
 
     @cached_property

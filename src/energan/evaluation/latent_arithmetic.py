@@ -17,7 +17,7 @@ from energan.evaluation.attributes import AttributeClassifier
 from energan.evaluation.reference import View
 from energan.inference import latents
 from energan.inference.run import Run
-from energan.metrics import error_interval
+from energan.metrics.classification import error_interval
 
 Concept = dict[str, bool]
 """Attribute -> whether it is to be there."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from energan.data import DataSet
-from energan.metrics import nearest
+from energan.metrics.neighbours import nearest
 
 SEARCHED = 200_000
 """Training events that are searched, spread over the set where it has more."""

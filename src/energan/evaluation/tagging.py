@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan import metrics
 from energan.core import DataError, SettingError
 from energan.data import TagSet, open_data
 from energan.data.sources.tag_files import TagFile
@@ -17,9 +16,20 @@ from energan.evaluation.reference import Reference
 from energan.evaluation.results import Result, with_interval
 from energan.inference.run import Run
 from energan.io.console import progress
-from energan.metrics.tagging import AtK, Choice, Votes
+from energan.metrics.bootstrap import mean_interval
+from energan.metrics.catalogue import scorers_of
+from energan.metrics.tagging import (
+    AtK,
+    Choice,
+    Votes,
+    at_k,
+    neighbour_votes,
+    oracle_at_k,
+    top_tags,
+    word_votes,
+)
 
-MEASURES = ("precision_at_10", "recall_at_10")
+METRICS = scorers_of("tags")
 AT, NEIGHBOURS, NEAREST = 10, 50, 20
 """Tags that are chosen when scores are made, neighbours that vote in the baseline, and words that a
 sample votes for."""
@@ -105,7 +115,7 @@ def count_votes(run: Run, data: TagSet, features: Tensor, ballot: Ballot, seed: 
     with progress("tagging", len(features)) as advance:
         for image in features:
             made = run.sample(ballot.samples, seed, image.expand(ballot.samples, -1))
-            found.append(metrics.word_votes(made, data.events, nearest))
+            found.append(word_votes(made, data.events, nearest))
             advance()
     return np.stack(found)
 
@@ -142,16 +152,16 @@ def tag_reference(run: Run) -> TagReference:
     return TagReference(data.kept, "held-out", data, run.job.settings.data)
 
 
-def check_measures(run: Run, measures: Sequence[str], reference: str | None) -> None:
-    """Raise SettingError for a run that makes no tags, a measure that is none of tags, and for
+def check_metrics(run: Run, metrics: Sequence[str], reference: str | None) -> None:
+    """Raise SettingError for a run that makes no tags, a metric that is none of tags, and for
     other data than the run's own."""
     check_tags(run)
     if reference is not None:
         raise SettingError("--reference does not apply: tags are scored on what the run held out")
-    if unfit := [name for name in measures if name not in MEASURES]:
+    if unfit := [name for name in metrics if name not in METRICS]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run makes tags, which are scored by "
-            f"{', '.join(MEASURES)}"
+            f"{', '.join(METRICS)}"
         )
 
 
@@ -159,7 +169,7 @@ def score_tags(
     run: Run,
     reference: TagReference,
     count: int,
-    measures: Sequence[str],
+    metrics: Sequence[str],
     seed: int,
     resamples: int,
 ) -> list[Result]:
@@ -181,7 +191,7 @@ def score_tags(
         _result(
             name, {way: _figures(at, name) for way, at in made.items()}, protocol, seed, resamples
         )
-        for name in (list(measures) or MEASURES)
+        for name in (list(metrics) or METRICS)
     ]
 
 
@@ -189,20 +199,18 @@ def _choose_tags(run: Run, reference: TagReference, count: int, seed: int) -> di
     """Way of choosing 10 tags -> precision and recall of each of `count` images."""
     features, tags = reference.judged.features[:count], reference.judged.tags[:count]
     ballot = count_votes(run, reference.training, features, Ballot(), seed)
-    chosen = {"run": metrics.top_tags(ballot, AT), **_baselines(reference.training, features)}
-    figures = {way: metrics.at_k(choice, tags) for way, choice in chosen.items()}
-    return {**figures, "oracle": metrics.oracle_at_k(tags, AT)}
+    chosen = {"run": top_tags(ballot, AT), **_baselines(reference.training, features)}
+    figures = {way: at_k(choice, tags) for way, choice in chosen.items()}
+    return {**figures, "oracle": oracle_at_k(tags, AT)}
 
 
 def _baselines(data: TagSet, features: Tensor) -> dict[str, Choice]:
     """Way -> the 10 tags of each image (I, 10) that the training part alone gives."""
     frequency = data.tags.sum(0)
-    near = metrics.neighbour_votes(
-        features, data.features, data.tags, min(NEIGHBOURS, len(data.tags))
-    )
-    often = metrics.top_tags(frequency, AT)
+    near = neighbour_votes(features, data.features, data.tags, min(NEIGHBOURS, len(data.tags)))
+    often = top_tags(frequency, AT)
     return {
-        "nearest_neighbours": metrics.top_tags(near, AT, frequency),
+        "nearest_neighbours": top_tags(near, AT, frequency),
         "tag_frequency": np.broadcast_to(often, (len(features), AT)),
     }
 
@@ -227,10 +235,10 @@ def _result(
     if len(made) < 2:
         return Result(name, float(made.mean()), note=", ".join(said))
     for way in ("tag_frequency", "nearest_neighbours"):
-        more = metrics.mean_interval(made - of[way], resamples=resamples, seed=seed)
+        more = mean_interval(made - of[way], resamples=resamples, seed=seed)
         details[f"more_than_{way}"] = [more.low, more.high]
         said.append(f"{more.low:+.3g} to {more.high:+.3g} beside {way.replace('_', ' ')}")
-    found = metrics.mean_interval(made, resamples=resamples, seed=seed)
+    found = mean_interval(made, resamples=resamples, seed=seed)
     how = f"95% bootstrap over images, {resamples} resamples"
     value, note = float(made.mean()), ", ".join(said)
     return with_interval(name, value, found, how, note=note, details=details)

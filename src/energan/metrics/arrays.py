@@ -1,4 +1,4 @@
-"""What the metrics share: values as float64 arrays, sets of vectors checked, their distances."""
+"""What the metrics share: values as float64, sets of vectors and distributions, distances."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +10,9 @@ from torch import Tensor
 
 Values = Tensor | NDArray[Any]
 Rows = NDArray[np.float64]
+TOLERANCE = 1e-4
+"""How far from 1 a row of probabilities may sum up to: above what float32 rounding does, below a
+mistake."""
 
 
 def array(values: Values) -> Rows:
@@ -52,3 +55,28 @@ def squared_distances(a: Rows, b: Rows, size: int) -> Iterator[tuple[int, Tensor
         x = torch.from_numpy(a[start : start + max(1, size)])
         found = torch.addmm(squares, x, y.T, alpha=-2)
         yield start, found.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)
+
+
+def log_distributions(
+    probabilities: Values | None, log_probabilities: Values | None
+) -> tuple[Tensor, Tensor]:
+    """log p(y|x) (N, K) and log p(y) (1, K), float64, of whichever is given; checked."""
+    if (probabilities is None) == (log_probabilities is None):
+        raise ValueError("give either probabilities or log_probabilities")
+    given = probabilities if log_probabilities is None else log_probabilities
+    values = torch.as_tensor(np.asarray(given) if not isinstance(given, Tensor) else given.detach())
+    values = values.to(torch.float64)
+    if values.dim() != 2 or values.numel() == 0:
+        raise ValueError(f"probabilities must be (N, K), not empty: they are {tuple(values.shape)}")
+    if log_probabilities is None:
+        if not values.isfinite().all() or (values < 0).any():
+            raise ValueError("probabilities must be finite and not negative")
+        values = values.log()
+    elif values.isnan().any() or values.isposinf().any():
+        raise ValueError("log-probabilities must not be NaN or +inf")
+    sums = values.logsumexp(1, keepdim=True)
+    worst = float((sums.exp() - 1).abs().max())
+    if not worst <= TOLERANCE:
+        raise ValueError(f"each row must sum to 1: one is off by {worst:.3g}; apply softmax first")
+    conditional = values - sums
+    return conditional, conditional.logsumexp(0, keepdim=True) - np.log(len(values))

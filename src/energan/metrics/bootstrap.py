@@ -7,9 +7,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.metrics.arrays import Values, array
+from energan.metrics.arrays import Values, array, log_distributions
 from energan.metrics.inception import inception_score, modified_inception_score
-from energan.metrics.inception import logs as log_distributions
 
 Rows = NDArray[np.intp]
 Kind = Literal["percentile", "basic"]

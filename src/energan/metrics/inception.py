@@ -5,14 +5,10 @@ confident classifier's small probabilities round to 0, their logarithms do not. 
 once more in float64, so that rounding in float32 does not enter the score.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from energan.metrics.arrays import Values
-
-TOLERANCE = 1e-4
-"""How far from 1 a row's sum may be: above what float32 rounding does, below a mistake."""
+from energan.metrics.arrays import Values, log_distributions
 
 
 def inception_score(
@@ -23,7 +19,7 @@ def inception_score(
     A probability of 0 contributes 0, the limit of p·log p.
     Raises ValueError unless exactly one (N, K) argument with rows that sum to 1 is given.
     """
-    conditional, marginal = logs(probabilities, log_probabilities)
+    conditional, marginal = log_distributions(probabilities, log_probabilities)
     return float(_divergence(conditional, marginal).mean().exp())
 
 
@@ -38,7 +34,7 @@ def modified_inception_score(
     It depends on the classifier, so it compares with no score from another one.
     Raises ValueError unless exactly one (N, K) argument with rows that sum to 1 is given.
     """
-    conditional, marginal = logs(probabilities, log_probabilities)
+    conditional, marginal = log_distributions(probabilities, log_probabilities)
     return float(_divergence(marginal, conditional).mean())
 
 
@@ -47,26 +43,3 @@ def _divergence(p: Tensor, q: Tensor) -> Tensor:
     p, q = torch.broadcast_tensors(p, q)
     # Where p is 0 the term is 0, also where q is 0 and the difference of logarithms is NaN.
     return torch.where(p.isneginf(), 0.0, p.exp() * (p - q)).sum(1)
-
-
-def logs(probabilities: Values | None, log_probabilities: Values | None) -> tuple[Tensor, Tensor]:
-    """log p(y|x) (N, K) and log p(y) (1, K), float64, of whichever is given; checked."""
-    if (probabilities is None) == (log_probabilities is None):
-        raise ValueError("give either probabilities or log_probabilities")
-    given = probabilities if log_probabilities is None else log_probabilities
-    values = torch.as_tensor(np.asarray(given) if not isinstance(given, Tensor) else given.detach())
-    values = values.to(torch.float64)
-    if values.dim() != 2 or values.numel() == 0:
-        raise ValueError(f"probabilities must be (N, K), not empty: they are {tuple(values.shape)}")
-    if log_probabilities is None:
-        if not values.isfinite().all() or (values < 0).any():
-            raise ValueError("probabilities must be finite and not negative")
-        values = values.log()
-    elif values.isnan().any() or values.isposinf().any():
-        raise ValueError("log-probabilities must not be NaN or +inf")
-    sums = values.logsumexp(1, keepdim=True)
-    worst = float((sums.exp() - 1).abs().max())
-    if not worst <= TOLERANCE:
-        raise ValueError(f"each row must sum to 1: one is off by {worst:.3g}; apply softmax first")
-    conditional = values - sums
-    return conditional, conditional.logsumexp(0, keepdim=True) - np.log(len(values))

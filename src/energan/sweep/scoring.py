@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from energan.evaluation import classification
+from energan.evaluation.classification import evaluate_classification
 from energan.evaluation.evaluate import evaluate
 from energan.evaluation.results import Result
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
+from energan.metrics.catalogue import scorers_of
 from energan.sweep.store import Record, TrialOptions
 from energan.sweep.trials import Trial
 from energan.version import __version__
@@ -86,9 +87,9 @@ def _scores(run: Run, options: TrialOptions) -> dict[str, Any]:
     """The wanted scores by name, and what they depend on."""
     results: list[Result] = []
     found: dict[str, Any] = {"weights": run.weights, "samples": None, "extractor": None}
-    of_samples = [name for name in options.metrics if name not in classification.MEASURES]
+    of_samples = [name for name in options.metrics if name not in scorers_of("classes")]
     if len(of_samples) < len(options.metrics):
-        results += classification.evaluate_classification(run).results
+        results += evaluate_classification(run).results
     if of_samples:
         made = evaluate(run, metrics=of_samples, samples=options.samples)
         results += made.results

@@ -9,26 +9,40 @@ from typing import get_args
 import pytest
 
 from energan import metrics
-from energan.evaluation import classification, image_to_image, measures, tagging
+from energan.evaluation import image_to_image, scorers
 from energan.evaluation.results import Result
 from energan.experiment.callbacks.progress import SHOWN
 from energan.experiment.settings import KeepBest
 from energan.metrics.catalogue import (
     AUTO,
     METRICS,
+    Of,
     better_of,
-    measure_of,
+    describe_metrics,
     metrics_named,
+    scorer_of,
+    scorers_of,
     sign_of,
     title_of,
 )
 
-HIGHER = {
-    "inception_score", "modified_inception_score", "class_coverage", "label_agreement", "precision",
-    "recall", "density", "coverage", "parzen", "modes", "high_quality_share",
-    "energy_log_likelihood", "density_in_modes", "psnr", "ssim", "precision_at_10", "recall_at_10",
+BETTER = {
+    "inception_score": "higher", "modified_inception_score": "higher", "class_coverage": "higher",
+    "class_kl": "lower", "label_agreement": "higher", "frechet_distance": "lower",
+    "kernel_distance": "lower", "precision": "higher", "recall": "higher", "density": "higher",
+    "coverage": "higher", "sliced_wasserstein": "lower", "variance_ratio": None,
+    "memorisation": None, "parzen": "higher", "modes": "higher", "modes_kl": "lower",
+    "high_quality_share": "higher", "energy_log_likelihood": "higher",
+    "density_in_modes": "higher", "density_modes_kl": "lower", "l1": "lower", "psnr": "higher",
+    "ssim": "higher", "precision_at_10": "higher", "recall_at_10": "higher",
+    "held_out_energy": "lower", "error": "lower", "calibration_error": "lower",
 }  # fmt: skip
-NEITHER = {"variance_ratio", "memorisation"}
+"""In the order of metrics.json; a metric that is added need not stand here."""
+KEPT_BEST = [
+    "auto", "error", "sliced_wasserstein", "held_out_energy", "inception_score",
+    "modified_inception_score", "class_kl", "frechet_distance", "kernel_distance", "precision",
+    "recall", "density", "coverage", "parzen", "high_quality_share", "l1",
+]  # fmt: skip
 
 
 def named_results() -> set[str]:
@@ -49,54 +63,38 @@ def test_every_result_is_in_it_and_knows_what_is_better() -> None:
     found = named_results()
     assert len(found) > 15
     assert found <= METRICS.keys()
-    for name in METRICS:
-        expected = None if name in NEITHER else "higher" if name in HIGHER else "lower"
-        assert better_of(name) == Result(name, 1.0).better == expected
+    for name, metric in METRICS.items():
+        assert better_of(name) == Result(name, 1.0).better == metric.better
     assert better_of("another") is Result("another", 1.0).better is None
     assert Result("auroc_noise", 0.9, better="higher").better == "higher"
 
 
 def test_all_that_the_command_line_takes_is_in_it() -> None:
-    taken = [
-        *measures.MEASURES,
-        *image_to_image.MEASURES,
-        *tagging.MEASURES,
-        *classification.MEASURES,
-    ]
-    for name in taken:
-        assert measure_of(name) in (*measures.MEASURES, name)
-        assert metrics_named(name), name
+    assert tuple(scorers.SCORERS) == scorers_of("samples")
+    assert tuple(image_to_image.METRICS) == scorers_of("pairs")
+    assert scorers_of("classes") == ("error", "calibration_error")
+    for of in get_args(Of):
+        for name in scorers_of(of):
+            assert scorer_of(name) == name
+            assert metrics_named(name)
+            assert of == "training" or name in describe_metrics()
     for name in (*get_args(KeepBest), *AUTO):
         assert name == "auto" or METRICS[name].better
     assert {name for name, metric in METRICS.items() if metric.bar} < SHOWN.keys()
 
 
-def test_the_order_of_metrics_json() -> None:
-    elsewhere = ("held_out_energy", *classification.MEASURES)
-    assert [name for name in METRICS if name not in elsewhere] == [
-        "inception_score", "modified_inception_score", "class_coverage", "class_kl",
-        "label_agreement", "frechet_distance", "kernel_distance", "precision", "recall", "density",
-        "coverage", "sliced_wasserstein", "variance_ratio", "memorisation", "parzen", "modes",
-        "modes_kl", "high_quality_share", "energy_log_likelihood", "density_in_modes",
-        "density_modes_kl", "l1", "psnr", "ssim", "precision_at_10", "recall_at_10",
-    ]  # fmt: skip
+def test_the_order_of_metrics_json_and_what_is_better() -> None:
+    assert {name: better_of(name) for name in METRICS if name in BETTER} == BETTER
+    assert [name for name in METRICS if name in BETTER] == list(BETTER)
 
 
 def test_what_keep_best_takes() -> None:
-    assert get_args(KeepBest) == (
-        "auto", "error", "sliced_wasserstein", "held_out_energy", "inception_score",
-        "modified_inception_score", "class_kl", "frechet_distance", "kernel_distance", "precision",
-        "recall", "density", "coverage", "parzen", "high_quality_share", "l1",
-    )  # fmt: skip
-    higher = {name for name in get_args(KeepBest) if better_of(name) == "higher"}
-    assert higher == {
-        "inception_score", "modified_inception_score", "precision", "recall", "density", "coverage",
-        "parzen", "high_quality_share",
-    }  # fmt: skip
+    assert [name for name in get_args(KeepBest) if name in KEPT_BEST] == KEPT_BEST
+    assert all(METRICS[name].keep_best for name in get_args(KeepBest) if name not in KEPT_BEST)
 
 
 @pytest.mark.parametrize(
-    ("text", "found", "measure"),
+    ("text", "found", "scorer"),
     [
         ("FID", ("frechet_distance",), "frechet_distance"),
         ("is", ("inception_score",), "inception_score"),
@@ -112,15 +110,15 @@ def test_what_keep_best_takes() -> None:
         ("nonsense", (), "nonsense"),
     ],
 )
-def test_names_and_aliases(text: str, found: tuple[str, ...], measure: str) -> None:
+def test_names_and_aliases(text: str, found: tuple[str, ...], scorer: str) -> None:
     assert metrics_named(text) == found
-    assert measure_of(text) == measure
+    assert scorer_of(text) == scorer
 
 
-def test_no_alias_is_a_name_and_measures_make_themselves() -> None:
+def test_no_alias_is_a_name_and_scorers_are_there() -> None:
     assert not set(METRICS) & {alias for m in METRICS.values() for alias in m.aliases}
     for metric in METRICS.values():
-        assert metric.measure in ("", *measures.MEASURES)
+        assert metric.scorer in ("", *scorers.SCORERS)
 
 
 def test_signs_and_titles_of_what_is_in_it_and_of_the_rest() -> None:

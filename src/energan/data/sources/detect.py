@@ -1,6 +1,7 @@
 """Finding out what a source is: a name, a file of some form, a folder of something."""
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 
 from energan.core import DataError, describe
@@ -26,6 +27,18 @@ PHOTOS = "PHOTOS"
 FEATURES = "FEATURES.npz"
 """The same for features and tags."""
 PACKED = {".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
+READERS: dict[str, Callable[[Path, DataSettings, Split], Source]] = {
+    ".mat": lambda path, _, split: read_mat(path, split),
+    ".npy": lambda path, *_: read_arrays(path),
+    ".npz": lambda path, *_: read_arrays(path),
+    ".parquet": lambda path, settings, split: from_table(
+        open_parquet([path], path.name), settings, split
+    ),
+    ".arrow": lambda path, settings, split: from_table(
+        open_arrow(path, split, path.name), settings, split
+    ),
+}
+"""Endings of files that hold many events. Of these .mat alone may have a test part in it."""
 
 
 def open_source(settings: DataSettings, split: Split) -> Source:
@@ -97,26 +110,28 @@ def _open_data_folder(path: Path, settings: DataSettings, split: Split) -> Sourc
 def _file(path: Path, settings: DataSettings, split: Split) -> Source:
     _check_no_labels(settings)
     suffix = path.suffix.lower()
-    if suffix == ".mat":
-        return read_mat(path, split)
-    if split == "test":
+    if split == "test" and suffix != ".mat":
         raise no_test_part(path)
-    if suffix in (".npy", ".npz"):
-        return read_arrays(path)
-    if suffix == ".parquet":
-        return from_table(open_parquet([path], path.name), settings, split)
-    if suffix == ".arrow":
-        return from_table(open_arrow(path, split, path.name), settings, split)
+    if suffix in READERS:
+        return READERS[suffix](path, settings, split)
     if suffix in SUFFIXES:
         return from_files(path.name, [path], [path.name])
-    if suffix in PACKED or path.name.lower().endswith(".tar.gz"):
+    if _is_packed(path):
         raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
     if path.is_file() and is_idx(path):
         return open_idx_file(path)
     raise DataError(
-        f"{path} is of no form that is known: a folder of images, Parquet, Arrow, .npy, .npz, .mat "
-        "or IDX"
+        f"{path} is of no form that is known: a folder of images, {', '.join(READERS)} or IDX"
     )
+
+
+def holds_many(path: Path) -> bool:
+    """Whether a file's form is one of many events, so that it is no image."""
+    return path.suffix.lower() in READERS or _is_packed(path) or is_idx(path)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() in PACKED or path.name.lower().endswith(".tar.gz")
 
 
 def _unknown(source: str) -> str:

@@ -7,7 +7,7 @@ import torch
 from energan.core import evaluating
 from energan.data.dataset import DataSet
 from energan.experiment.settings import Job
-from energan.metrics import error_rate, reliability
+from energan.metrics.classification import error_rate, reliability
 from energan.training.hooks import Figures
 from energan.training.train_state import TrainState
 

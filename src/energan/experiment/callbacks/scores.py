@@ -10,7 +10,10 @@ from energan.core import Batch, evaluating
 from energan.data.dataset import DataSet
 from energan.experiment.callbacks.held_out import HeldOutErrors
 from energan.experiment.callbacks.samples import draw
-from energan.metrics import l1, modes_covered, sliced_wasserstein, variance_ratio
+from energan.metrics.distance import sliced_wasserstein
+from energan.metrics.diversity import variance_ratio
+from energan.metrics.images import l1
+from energan.metrics.modes import modes_covered
 from energan.objectives import pull_away
 from energan.training.device import Device
 from energan.training.hooks import Figures

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.io.text import number, plural, range_text
-from energan.metrics import catalogue, error_interval, interval
+from energan.metrics import catalogue
+from energan.metrics.bootstrap import interval
+from energan.metrics.classification import error_interval
 from energan.report.sweep.labels import trial_label
 from energan.report.sweep.records import WORST, SweepRecords, score_of
 

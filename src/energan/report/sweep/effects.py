@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from energan.io.text import number, plural, range_text
-from energan.metrics import over_seeds
+from energan.metrics.bootstrap import over_seeds
 from energan.metrics.decomposition import (
     Anova,
     ShareEstimate,

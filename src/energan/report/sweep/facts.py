@@ -10,7 +10,7 @@ from typing import Any
 from energan.errors import EnerganError
 from energan.experiment.settings import load
 from energan.io.text import elapsed, number, plural, range_text
-from energan.metrics import over_seeds
+from energan.metrics.bootstrap import over_seeds
 from energan.report.sweep.comparison import metric_name, sign_of, worst_text
 from energan.report.sweep.labels import axis_value, trial_label
 from energan.report.sweep.records import SweepRecords, relative, score_of

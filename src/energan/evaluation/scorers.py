@@ -1,4 +1,4 @@
-"""What each metric is made from, when it applies, and what real data would score."""
+"""What each metric of samples is computed from, when it applies, and what real data would score."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,18 +6,21 @@ from functools import partial
 
 import numpy as np
 
-from energan import metrics
 from energan.core import SettingError
 from energan.evaluation import density, distances
 from energan.evaluation.classifier import why_no_classifier
 from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.results import Result, with_interval
+from energan.metrics.bootstrap import inception_interval
+from energan.metrics.classification import error_interval
+from energan.metrics.inception import inception_score, modified_inception_score
+from energan.metrics.modes import class_coverage
 
 OWN_SCALE = "depends on the classifier: it compares with no score by another one, published or not"
 
 
 @dataclass(frozen=True)
-class Measure:
+class Scorer:
     """compute: inputs -> results. obstacle: why it does not apply; empty if it does.
 
     too_costly: why it is left out unless it is named; empty if it is not. needs_features: whether
@@ -42,29 +45,27 @@ def no_classifier(inputs: EvaluationInputs) -> str:
     return ""
 
 
-def inception(inputs: EvaluationInputs, *, modified: bool = False) -> list[Result]:
-    name, score, note = "inception_score", metrics.inception_score, OWN_SCALE
+def score_inception(inputs: EvaluationInputs, *, modified: bool = False) -> list[Result]:
+    name, score, note = "inception_score", inception_score, OWN_SCALE
     if modified:
-        name, score = "modified_inception_score", metrics.modified_inception_score
+        name, score = "modified_inception_score", modified_inception_score
         note = f"E KL(p(y) ‖ p(y|x)), no exponential (EBGAN, section 4.1); {OWN_SCALE}"
     fake, real = _both(inputs)
-    ends = metrics.inception_interval(
-        fake, modified=modified, resamples=inputs.resamples, seed=inputs.seed
-    )
+    ends = inception_interval(fake, modified=modified, resamples=inputs.resamples, seed=inputs.seed)
     how = f"95% basic bootstrap over samples, {inputs.resamples} resamples"
     value, of_real = score(log_probabilities=fake), score(log_probabilities=real)
     return [with_interval(name, value, ends, how, real=of_real, note=note)]
 
 
-def class_coverage(inputs: EvaluationInputs) -> list[Result]:
+def score_classes(inputs: EvaluationInputs) -> list[Result]:
     fake, real = _both(inputs)
     classes = fake.shape[1]
     labels = inputs.reference.judged.labels
     told = labels is not None and bool((labels >= 0).all())
     given = labels.numpy() if labels is not None and told else real.argmax(1)  # all that there are
     shares = np.bincount(given, minlength=classes) / len(given)
-    found = metrics.class_coverage(fake.argmax(1), classes, reference=shares)
-    uniform = metrics.class_coverage(fake.argmax(1), classes)
+    found = class_coverage(fake.argmax(1), classes, reference=shares)
+    uniform = class_coverage(fake.argmax(1), classes)
     names = inputs.reference.judged.class_names
     details = {
         "classes": classes,
@@ -94,7 +95,7 @@ def no_labels(inputs: EvaluationInputs) -> str:
     return no_classifier(inputs)
 
 
-def label_agreement(inputs: EvaluationInputs) -> list[Result]:
+def score_labels(inputs: EvaluationInputs) -> list[Result]:
     """The share of samples that the classifier finds to be of the class they were asked to be."""
     fake, real = _both(inputs)
     asked = inputs.labels
@@ -105,7 +106,7 @@ def label_agreement(inputs: EvaluationInputs) -> list[Result]:
     of_real = None
     if judged is not None:
         of_real = float((real.argmax(1) == judged[: len(real)].numpy()).mean())
-    found = metrics.error_interval(int(right.sum()), len(right))  # Wilson's, of any share
+    found = error_interval(int(right.sum()), len(right))  # Wilson's, of any share
     shares = {str(k): float(right[wanted == k].mean()) for k in np.unique(wanted)}
     return [
         with_interval(
@@ -130,24 +131,25 @@ def _both(inputs: EvaluationInputs) -> tuple[np.ndarray, np.ndarray]:
 # --- all of them ----------------------------------------------------------------------------------
 
 
-MEASURES: dict[str, Measure] = {
-    "inception_score": Measure(inception, no_classifier, needs_features=True),
-    "modified_inception_score": Measure(
-        partial(inception, modified=True), no_classifier, needs_features=True
+SCORERS: dict[str, Scorer] = {
+    "inception_score": Scorer(score_inception, no_classifier, needs_features=True),
+    "modified_inception_score": Scorer(
+        partial(score_inception, modified=True), no_classifier, needs_features=True
     ),
-    "class_coverage": Measure(class_coverage, no_classifier, needs_features=True),
-    "label_agreement": Measure(label_agreement, no_labels, needs_features=True),
-    "frechet_distance": Measure(
-        distances.frechet, distances.too_few, distances.wide_pixels, needs_features=True
+    "class_coverage": Scorer(score_classes, no_classifier, needs_features=True),
+    "label_agreement": Scorer(score_labels, no_labels, needs_features=True),
+    "frechet_distance": Scorer(
+        distances.score_frechet, distances.too_few, distances.wide_pixels, needs_features=True
     ),
-    "kernel_distance": Measure(distances.kernel, distances.too_few, needs_features=True),
-    "precision_recall_density_coverage": Measure(
-        distances.neighbourhoods, distances.too_few, needs_features=True
+    "kernel_distance": Scorer(distances.score_kernel, distances.too_few, needs_features=True),
+    "precision_recall_density_coverage": Scorer(
+        distances.score_neighbourhoods, distances.too_few, needs_features=True
     ),
-    "sliced_wasserstein": Measure(distances.sliced),
-    "variance_ratio": Measure(distances.variance, distances.no_variance),
-    "memorisation": Measure(distances.memorisation, distances.nothing_held_out),
-    "parzen": Measure(density.parzen, density.no_parzen, density.wide_events),
-    "modes": Measure(density.modes, density.no_modes),
-    "energy_log_likelihood": Measure(density.energy, density.no_plane),
+    "sliced_wasserstein": Scorer(distances.score_sliced),
+    "variance_ratio": Scorer(distances.score_variance, distances.no_variance),
+    "memorisation": Scorer(distances.score_memorisation, distances.nothing_held_out),
+    "parzen": Scorer(density.score_parzen, density.no_parzen, density.wide_events),
+    "modes": Scorer(density.score_modes, density.no_modes),
+    "energy_log_likelihood": Scorer(density.score_energy, density.no_plane),
 }
+"""By the name of the first metric that each makes, or the catalogue's `scorer`."""
