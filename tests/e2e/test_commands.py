@@ -243,6 +243,7 @@ def test_the_python_names(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["trian", "x"], "did you mean train?"),
+        (["foo"], "no command 'foo'; energan --help lists the commands"),
         (["train"], "`energan recipes` lists them"),
         (["train", "ebgan-digit"], "did you mean ebgan-digits"),
         (["train", "nothing.json"], "nothing.json cannot be read"),

@@ -186,11 +186,15 @@ def test_compare(digits: list[Path], tmp_path: Path, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert "sliced_wasserstein" in out
     assert " *" in out  # the better one
+    assert "* the best" in out
     with Image.open(picture) as image:
         assert image.width > image.height / 2
     before = (digits[0] / "metrics.json").read_bytes()
     assert run("compare", *digits[:2], *words) == 0  # nothing is made twice
     assert (digits[0] / "metrics.json").read_bytes() == before
+    capsys.readouterr()
+    assert run("compare", digits[0], digits[0], *words) == 0
+    assert "*" not in capsys.readouterr().out  # equal scores: none is better
 
 
 def test_compare_needs_two(digits: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

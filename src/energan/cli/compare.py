@@ -94,17 +94,19 @@ def _print(runs: list[Run], records: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(m["name"] for record in records for m in record["metrics"]))
     unlike = [w for w in ("reference", "extractor") if len({_sha(r, w) for r in records}) > 1]
     alike = not unlike
+    marked = False
     table = table_of("metric", *(_title(run) for run in runs), "real data", "better")
     for name in names:
         found = [next((m for m in r["metrics"] if m["name"] == name), None) for r in records]
         there = [m for m in found if m is not None]
         finite = [m for m in there if m["value"] is not None]
         best = _best(finite) if alike and len(finite) > 1 else None
+        marked |= best is not None
         cells = ["" if m is None else _cell(m, m is best) for m in found]
         reals = {f"{m['real']:.4g}" for m in there if m.get("real") is not None}
         table.add_row(name, *cells, ", ".join(sorted(reals)), there[0].get("better") or "")
     show(table)
-    if alike:
+    if marked:
         print("* the best, where its interval leaves out the others' values")
     for what in unlike:
         warn(
