@@ -167,6 +167,7 @@ def test_a_torn_checkpoint_is_named_and_the_one_before_used(
     (checkpoints / "step-000020" / "weights.safetensors").write_bytes(b"torn")
     (checkpoints / "step-000007-copy").mkdir()  # a user's own: none of ours
     assert energan.load(tmp_path / "a").step == 10
+    assert capsys.readouterr().err.count("using step-000010 instead") == 1
     assert run("sample", tmp_path / "a", "--out", tmp_path / "s.png") == 0
     assert run("resume", tmp_path / "a") == 0
     said = capsys.readouterr().err

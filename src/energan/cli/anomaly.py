@@ -10,8 +10,8 @@ import tyro
 from energan.anomaly.detection import detection_table
 from energan.anomaly.score_table import detect_left_out
 from energan.cli.options import Checkpoint, Weights, parse
-from energan.cli.run_options import open_run
 from energan.errors import SettingError
+from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import write_atomically, write_csv
 from energan.version import __version__
@@ -36,7 +36,9 @@ def anomaly(args: list[str]) -> int:
     options = parse(Anomaly, args, "energan anomaly")
     if options.out is not None and options.out.suffix not in (".csv", ".json"):
         raise SettingError(f"--out {options.out}: name a .csv or a .json file")
-    runs = [open_run(path, options.checkpoint, options.weights) for path in options.runs]
+    runs = [
+        Run(path, checkpoint=options.checkpoint, weights=options.weights) for path in options.runs
+    ]
     for run in runs:
         run.check_judges()
     rows, about = [], []

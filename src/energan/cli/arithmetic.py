@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energan.cli.options import Checkpoint, RunPath, Threads, Weights, check_file, parse
-from energan.cli.run_options import open_run, set_threads
+from energan.cli.run_options import set_threads
 from energan.errors import SettingError
 from energan.evaluation.attributes import (
     AttributeClassifier,
@@ -75,7 +75,7 @@ def arithmetic(args: list[str]) -> int:
     options = parse(Arithmetic, _joined(args), "energan arithmetic")
     _check(options)
     set_threads(options.threads)
-    run = open_run(options.run, options.checkpoint, options.weights)
+    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     check_latents(run)
     reference = reference_for(run.job.settings.data, run.domain, options.attributes_of)
     training, test, tested_on = training_and_test(reference)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
-from energan.cli.run_options import open_run, print_skipped
+from energan.cli.run_options import print_skipped
 from energan.inference.classification import Predictions, predict
 from energan.inference.run import Run
 from energan.io.console import show, table_of
@@ -29,7 +29,7 @@ class Classify:
 def classify(args: list[str]) -> int:
     options = parse(Classify, args, "energan classify")
     check_file(options.out, ".csv")
-    run = open_run(options.run, options.checkpoint, options.weights)
+    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     run.check_classifies()
     found = predict(
         options.images, run.job.settings.data, run.domain, run.classify_all, run.class_names

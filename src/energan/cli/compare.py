@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import tyro
 
 from energan.cli.options import Checkpoint, Threads, Weights, parse
-from energan.cli.run_options import open_run, set_threads
+from energan.cli.run_options import set_threads
 from energan.core import SettingError
 from energan.evaluation.evaluate import evaluate, find_evaluation, parse_metrics
 from energan.inference.run import Run
 from energan.io.console import say, show, table_of, warn
-from energan.report import figures
+from energan.report.figures import save
 from energan.report.figures.options import FigureOptions
+from energan.report.figures.panels import draw_samples_of
 
 
 @dataclass
@@ -51,15 +52,17 @@ def compare(args: list[str]) -> int:
         raise SettingError(f"--out {options.out}: the picture is a .png")
     set_threads(options.threads)
     parse_metrics(options.metrics)
-    runs = [open_run(path, options.checkpoint, options.weights) for path in options.runs]
+    runs = [
+        Run(path, checkpoint=options.checkpoint, weights=options.weights) for path in options.runs
+    ]
     if any(run.given for run in runs):
         raise SettingError(
             "compare draws samples of nothing, and one of these runs makes them of conditions: "
             "energan report RUN RUN shows such runs side by side, energan evaluate RUN RUN scores "
             "them"
         )
-    wanted = FigureOptions(options.shown, options.seed, options.weights, options.checkpoint)
-    figures.save(figures.draw("samples", options.runs, wanted), options.out)
+    wanted = FigureOptions(options.shown, options.seed)
+    save(draw_samples_of(runs, wanted), options.out)
     records = [_scores(run, options) for run in runs]
     _print(runs, records)
     print(f"samples side by side: {options.out}")

@@ -16,7 +16,7 @@ from energan.cli.evaluate_classes import (
 )
 from energan.cli.evaluate_ood import score_ood
 from energan.cli.options import Checkpoint, Threads, Weights, check_file, parse
-from energan.cli.run_options import open_run, print_notes, set_threads
+from energan.cli.run_options import print_notes, set_threads
 from energan.core import SettingError
 from energan.evaluation import over_seeds
 from energan.evaluation.classification import ClassificationScores
@@ -106,7 +106,9 @@ def evaluate(args: list[str]) -> int:
     set_threads(options.threads)
     of_samples = tuple(name for name in options.metrics if name not in METRICS)
     parse_metrics(of_samples)  # a misspelt one is told before anything is loaded
-    runs = [open_run(path, options.checkpoint, options.weights) for path in options.runs]
+    runs = [
+        Run(path, checkpoint=options.checkpoint, weights=options.weights) for path in options.runs
+    ]
     every = "all" in options.metrics or not (options.metrics or options.ood)
     wanted = [wants_classes(run, options.metrics, options.labels, every) for run in runs]
     scored = [

@@ -7,9 +7,9 @@ from typing import Literal
 import tyro
 
 from energan.cli.options import Checkpoint, RunPath, Weights, parse
-from energan.cli.run_options import open_run
 from energan.export.modules import no_generator
 from energan.export.write import export as export_run
+from energan.inference.run import Run
 from energan.io.console import warn
 
 
@@ -33,7 +33,7 @@ class Export:
 
 def export(args: list[str]) -> int:
     options = parse(Export, args, "energan export")
-    run = open_run(options.run, options.checkpoint, options.weights, device="cpu")
+    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights, device="cpu")
     if options.part == "all" and (reason := no_generator(run)):
         warn(reason)
     written = export_run(run, options.format, options.out, part=options.part, force=options.force)

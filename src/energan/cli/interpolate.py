@@ -8,9 +8,10 @@ import torch
 import tyro
 
 from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse
-from energan.cli.run_options import class_number, open_run, provenance
+from energan.cli.run_options import class_number, provenance
 from energan.core import SettingError
 from energan.inference import latents
+from energan.inference.run import Run
 from energan.io import pictures
 
 
@@ -39,7 +40,7 @@ def interpolate(args: list[str]) -> int:
     n, steps, seed = options.n, options.steps, options.seed
     if n < 1 or steps < 2:
         raise SettingError("--n is at least 1, and --steps at least 2")
-    run = open_run(options.run, options.checkpoint, options.weights)
+    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     z = latents.draw(run, 2 * n, seed)
     if run.given:
         raise SettingError(

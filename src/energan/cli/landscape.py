@@ -59,11 +59,10 @@ def _check(options: Landscape) -> None:
 
 def _still(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], Path]:
     run = open_plane(options.run, wanted)
-    notes = [f"{warning}; using {run.checkpoint.name} instead" for warning in run.warnings]
     data = open_data_of(run, options.data)
     drawn = draw_landscape(run, data, options.seed, options.density)
     path = figures.save(drawn, options.out or default_target(Path("landscape.png")))
-    return drawn.says, [*notes, *drawn.notes], path
+    return drawn.says, drawn.notes, path
 
 
 def _animation(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], Path]:

@@ -8,9 +8,10 @@ import torch
 import tyro
 
 from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse
-from energan.cli.run_options import open_run, open_training_data, provenance
+from energan.cli.run_options import open_training_data, provenance
 from energan.core import SettingError
 from energan.evaluation.neighbours import SEARCHED, nearest_events
+from energan.inference.run import Run
 from energan.io import pictures
 
 
@@ -36,7 +37,7 @@ def neighbours(args: list[str]) -> int:
     options = parse(Neighbours, args, "energan neighbours")
     if options.n < 1 or options.k < 1:
         raise SettingError("--n and --k are at least 1")
-    run = open_run(options.run, options.checkpoint, options.weights)
+    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     data = open_training_data(run, options.data)
     k = min(options.k, len(data))
     x = run.sample(options.n, seed=options.seed)

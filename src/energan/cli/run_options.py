@@ -21,27 +21,17 @@ SHOWN = 10
 """Files that could not be read, as they are listed."""
 
 
-def open_run(
-    path: str | Path, checkpoint: Checkpoint, weights: Weights, device: str = "auto"
-) -> Run:
-    """The run in a folder; a line on stderr for each of its warnings."""
-    run = Run(path, checkpoint=checkpoint, weights=weights, device=device)
-    for warning in run.warnings:
-        warn(f"{warning}; using {run.checkpoint.name} instead")
-    return run
-
-
 def open_run_at(word: str, checkpoint: Checkpoint, weights: Weights) -> Run:
     """The run that a word names, RUN or RUN@STEP.
 
     Raises SettingError if the word and the option both name a checkpoint.
     """
     if "@" not in word or Path(word).exists():
-        return open_run(word, checkpoint, weights)
+        return Run(word, checkpoint=checkpoint, weights=weights)
     if checkpoint != "last":
         raise SettingError(f"{word} names its checkpoint: leave --checkpoint out")
     path, _, checkpoint = word.rpartition("@")
-    return open_run(path, checkpoint, weights)
+    return Run(path, checkpoint=checkpoint, weights=weights)
 
 
 def open_training_data(run: Run, source: str | None) -> DataSet:

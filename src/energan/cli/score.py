@@ -10,7 +10,7 @@ from energan.anomaly.detection import Wanted
 from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
-from energan.cli.run_options import open_run, print_skipped
+from energan.cli.run_options import print_skipped
 from energan.errors import SettingError
 from energan.inference.run import Run
 from energan.io.console import progress, say, show, table_of
@@ -51,7 +51,7 @@ class Score:
 def score(args: list[str]) -> int:
     options = parse(Score, args, "energan score")
     _check(options)
-    run = open_run(options.run, options.checkpoint, options.weights)
+    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     run.check_judges()
     wanted = Wanted(options.anomaly, options.normal)
     if options.heatmaps is not None and len(run.domain.shape) != 3:

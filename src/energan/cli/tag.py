@@ -10,12 +10,13 @@ import tyro
 from torch import Tensor
 
 from energan.cli.options import Checkpoint, RunPath, Threads, Weights, check_file, parse
-from energan.cli.run_options import open_run, set_threads, warn_skipped
+from energan.cli.run_options import set_threads, warn_skipped
 from energan.data import TagSet
 from energan.data.sources.tag_files import read_tag_file
 from energan.errors import SettingError
 from energan.evaluation.features import features_of_images, network_of_file
 from energan.evaluation.tagging import Ballot, check_features, count_votes, open_run_tags
+from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import aside
 from energan.metrics.tagging import top_tags
@@ -61,7 +62,7 @@ def tag(args: list[str]) -> int:
     check_file(options.out, ".csv")
     ballot = Ballot(options.samples, options.nearest)
     set_threads(options.threads)
-    run = open_run(options.run, options.checkpoint, options.weights)
+    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     data = open_run_tags(run, options.data)
     if not 1 <= options.tags <= len(data.names):
         raise SettingError(f"--tags {options.tags}: there are {len(data.names)} to choose among")

@@ -7,8 +7,9 @@ from typing import Annotated
 import tyro
 
 from energan.cli.options import Checkpoint, RunPath, Threads, Weights, parse
-from energan.cli.run_options import open_run, set_threads, warn_skipped
+from energan.cli.run_options import set_threads, warn_skipped
 from energan.errors import SettingError
+from energan.inference.run import Run
 from energan.inference.translation import Size
 from energan.inference.translation import translate as translate_images
 
@@ -41,7 +42,7 @@ def translate(args: list[str]) -> int:
     options = parse(Translate, args, "energan translate")
     size = _size(options.size)
     set_threads(options.threads)
-    run = open_run(options.run, options.checkpoint, options.weights)
+    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     made = translate_images(
         run, options.source, options.out,
         size=size, pairs=options.pairs, strip=options.strip, seed=options.seed,

@@ -32,6 +32,7 @@ from energan.inference.classification import ClassProbabilities, classify, class
 from energan.inference.composition import TrainedEnergy
 from energan.inference.conditions import AT_ONCE, Conditions, check_events, events_at_once
 from energan.inference.outputs import collect
+from energan.io.console import warn
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential
 from energan.training import checkpoint_folder
@@ -49,6 +50,7 @@ class Run(TrainedEnergy):
     weights: "ema" for the averaged ones, "raw"; by default averaged where there are any.
     device: where to compute; it need not be the one that trained.
 
+    A line on stderr tells of each newer checkpoint that cannot be used.
     Raises RunError if the folder holds no run, CheckpointError if no checkpoint can be used.
     """
 
@@ -69,6 +71,8 @@ class Run(TrainedEnergy):
         keep_best = self.job.settings.output.keep_best
         stored, self.warnings = read_checkpoint(self.folder, checkpoint, keep_best)
         self.checkpoint, self._meta = stored.path, stored.meta
+        for warning in self.warnings:
+            warn(f"{warning}; using {self.checkpoint.name} instead")
         self.weights = load_networks(self.folder, stored, model.energy, model.sampler, weights)
         self._hyper = {
             name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)

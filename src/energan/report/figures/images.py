@@ -23,7 +23,6 @@ from energan.report.figures.layout import (
 from energan.report.figures.options import (
     Drawing,
     FigureOptions,
-    open_run,
     require_generator,
     require_images,
     single_run,
@@ -44,7 +43,7 @@ def draw_neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     Nearest is by the Euclidean distance of pixels; the image found is framed in yellow.
     """
     path = single_run(paths, "neighbours")
-    run = open_run(path, options)
+    run = options.open(path)
     require_images(run, "neighbours")
     count = options.count(ROW * 6)
     across = min(ROW, count)
@@ -58,15 +57,14 @@ def draw_neighbours(paths: Sequence[Path], options: FigureOptions) -> Drawing:
         f"{rows * across} unpicked samples of {path.name} (seed {options.seed}), and framed the "
         "nearest training image to the last of each row, at pixel distances of "
         f"{float(distances.min()):.3g} to {float(distances.max()):.3g}",
-        _notes(run, data),
+        _notes(data),
     )
 
 
-def _notes(run: Run, data: DataSet) -> list[str]:
-    notes = [f"{w}; using {run.checkpoint.name} instead" for w in run.warnings]
-    if len(data) > SEARCHED:
-        notes.append(f"only {SEARCHED:,} of {len(data):,} training images, spread, were looked at")
-    return notes
+def _notes(data: DataSet) -> list[str]:
+    if len(data) <= SEARCHED:
+        return []
+    return [f"only {SEARCHED:,} of {len(data):,} training images, spread, were looked at"]
 
 
 def _draw_framed(x: Tensor, found: Tensor, across: int, run: Run) -> "Figure":
@@ -93,7 +91,7 @@ def _draw_framed(x: Tensor, found: Tensor, across: int, run: Run) -> "Figure":
 def draw_interpolation(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 3: in each row G of the points on the straight line from one z to another."""
     path = single_run(paths, "interpolation")
-    run = open_run(path, options)
+    run = options.open(path)
     require_images(run, "interpolation")
     require_generator(run)
     rows = options.count(ROWS)
@@ -106,4 +104,4 @@ def draw_interpolation(paths: Sequence[Path], options: FigureOptions) -> Drawing
     axes = add_axes(figure, EDGE, EDGE, side * BETWEEN, side * rows)
     draw_panel(axes, x, run.domain, BETWEEN)
     says = f"G of {BETWEEN} points on lines between {rows} pairs of z (seed {options.seed})"
-    return Drawing(figure, f"{says}, {path.name}", [f"{w}" for w in run.warnings])
+    return Drawing(figure, f"{says}, {path.name}")

@@ -15,7 +15,7 @@ from energan.experiment.callbacks.landscapes import Landscape
 from energan.inference.run import Run
 from energan.report import energy_map
 from energan.report.figures.layout import SMALL, TEXT, TITLE, new_figure
-from energan.report.figures.options import Drawing, FigureOptions, open_run
+from energan.report.figures.options import Drawing, FigureOptions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ SIZE, NARROWEST, WIDEST = 4.8, 0.7, 1.4
 
 def open_plane(path: Path, options: FigureOptions) -> Run:
     """The run of points in the plane. Raises SettingError if it is of something else."""
-    run = open_run(path, options)
+    run = options.open(path)
     if landscapes.has_landscape(run.domain):
         return run
     shape = run.domain.shape

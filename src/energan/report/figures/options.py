@@ -32,6 +32,9 @@ class FigureOptions:
     checkpoint: str = "last"
     steps: tuple[int, ...] = ()
 
+    def open(self, path: Path) -> Run:
+        return Run(path, checkpoint=self.checkpoint, weights=self.weights)
+
     def count(self, otherwise: int) -> int:
         """n, or the figure's own number. Raises SettingError if it is less than one."""
         if self.n is not None and self.n < 1:
@@ -46,10 +49,6 @@ class Drawing:
     figure: "Figure"
     says: str
     notes: list[str] = field(default_factory=list)
-
-
-def open_run(path: Path, options: FigureOptions) -> Run:
-    return Run(path, checkpoint=options.checkpoint, weights=options.weights)
 
 
 def single_run(runs: Sequence[Path], kind: str) -> Path:

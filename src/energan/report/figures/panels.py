@@ -27,7 +27,6 @@ from energan.report.figures.options import (
     Drawing,
     FigureOptions,
     differences,
-    open_run,
     system_name,
 )
 
@@ -45,7 +44,10 @@ GAP, LINE, LEAST = 0.12, 0.145, 3.2
 
 def draw_samples(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     """Figure 4: a panel of unpicked samples for each run, (a), (b), (c), and what differs."""
-    runs = [open_run(path, options) for path in paths]
+    return draw_samples_of([options.open(path) for path in paths], options)
+
+
+def draw_samples_of(runs: Sequence[Run], options: FigureOptions) -> Drawing:
     count, told = options.count(64), differences(runs)
     columns, across = square_columns(count), min(ACROSS, len(runs))
     rows = -(-count // columns)
@@ -63,7 +65,7 @@ def draw_samples(paths: Sequence[Path], options: FigureOptions) -> Drawing:
         add_text(figure, "\n".join(told[i]), middle, end + 0.24, fontsize=SMALL, color="0.35")
     names = ", ".join(f"{panel_letter(i)} {run.path.name}" for i, run in enumerate(runs))
     says = f"{count} unpicked samples a panel (seed {options.seed}): {names}"
-    return Drawing(figure, says, _warnings(runs))
+    return Drawing(figure, says, _step_notes(runs))
 
 
 def draw_margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
@@ -72,7 +74,7 @@ def draw_margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     A margin that was estimated counts as what it was; one that follows a schedule, as at the
     checkpoint's step. Raises SettingError for a run whose model has no margin.
     """
-    known = {run: margin_of(run) for run in [open_run(path, options) for path in paths]}
+    known = {run: margin_of(run) for run in [options.open(path) for path in paths]}
     runs = sorted(known, key=lambda run: known[run])
     count, each = options.count(STRIP), [known[run] for run in runs]
     shapes = {run.domain.shape for run in runs}
@@ -98,7 +100,7 @@ def draw_margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     says = f"{count} unpicked samples a margin (seed {options.seed}): " + ", ".join(
         f"m = {m:g} {run.path.name}" for m, run in zip(each, runs, strict=True)
     )
-    return Drawing(figure, says, _warnings(runs))
+    return Drawing(figure, says, _step_notes(runs))
 
 
 def draw_seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
@@ -106,7 +108,7 @@ def draw_seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
 
     Raises SettingError if the runs are of different models or events, or make no samples.
     """
-    runs = sorted((open_run(path, options) for path in paths), key=_seed)
+    runs = sorted((options.open(path) for path in paths), key=_seed)
     first = runs[0]
     for run in runs:
         if (run.job.model, run.domain.shape) != (first.job.model, first.domain.shape):
@@ -130,7 +132,7 @@ def draw_seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     told = ", ".join(str(_seed(run)) for run in runs)
     says = f"{count} unpicked samples of {system_name(first)} for each of the seeds {told}"
     return Drawing(
-        figure, f"{says} (draws of seed {options.seed})", _seed_notes(runs) + _warnings(runs)
+        figure, f"{says} (draws of seed {options.seed})", _seed_notes(runs) + _step_notes(runs)
     )
 
 
@@ -168,9 +170,8 @@ def margin_of(run: Run) -> float:
     return parse(margin)(run.step)
 
 
-def _warnings(runs: Sequence[Run]) -> list[str]:
-    found = [f"{w}; using {run.checkpoint.name} instead" for run in runs for w in run.warnings]
+def _step_notes(runs: Sequence[Run]) -> list[str]:
     steps = {run.step for run in runs}
-    if len(steps) > 1:
-        found.append(f"the runs stand at different steps, {min(steps):,} to {max(steps):,}")
-    return found
+    if len(steps) == 1:
+        return []
+    return [f"the runs stand at different steps, {min(steps):,} to {max(steps):,}"]
