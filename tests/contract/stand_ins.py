@@ -23,7 +23,7 @@ from energan.core import (
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet
 from energan.models import ebgan
-from energan.nets.dense import BatchNorm, Chain, Dense
+from energan.nets.dense import BatchNorm, Dense, Sequential
 from energan.nets.mlp import mlp_generator
 from energan.objectives import hinge
 from energan.samplers.generator import Generator
@@ -53,7 +53,7 @@ class Classifying(Energy):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = Chain(Dense(4, 8), BatchNorm(8, scale=False), nn.ReLU())
+        self.body = Sequential(Dense(4, 8), BatchNorm(8, scale=False), nn.ReLU())
         self.back, self.head = Dense(8, 4), Dense(8, 3)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
@@ -115,7 +115,7 @@ class LabelledFeed:
 class Quadratic(Energy):
     def __init__(self) -> None:
         super().__init__()
-        self.net = Chain(Dense(4, 16), nn.Softplus(), Dense(16, 1))
+        self.net = Sequential(Dense(4, 16), nn.Softplus(), Dense(16, 1))
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
         return Scored(self.net(x, stream).squeeze(-1) + 0.1 * x.square().sum(-1))

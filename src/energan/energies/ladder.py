@@ -7,7 +7,7 @@ from torch import Tensor
 
 from energan.core import Energy, Scored, Stream, exact
 from energan.energies.reconstruction import reconstruction_energy
-from energan.nets.ladder import Climbed, Ladder, Parts
+from energan.nets.ladder import EncoderPass, Ladder, Parts
 
 
 class LadderEnergy(Energy):
@@ -36,12 +36,12 @@ class LadderEnergy(Energy):
         """Score several batches (..., B, *event) in one pass, each with its own statistics."""
         dims = len(self.event)
         flat: dict[Stream, Tensor] = {s: exact(x).flatten(-dims) for s, x in parts.items()}
-        climbed = self.network.climb(flat)
-        decoded: dict[Stream, Climbed] = {s: c for s, c in climbed.items() if s != "labelled"}
-        found = self.network.descend(decoded) if decoded else {}
+        encoded = self.network.encode(flat)
+        decoded: dict[Stream, EncoderPass] = {s: c for s, c in encoded.items() if s != "labelled"}
+        found = self.network.decode(decoded) if decoded else {}
         above = self._above(flat, found)
         scored: dict[Stream, Scored] = {}
-        for stream, c in climbed.items():
+        for stream, c in encoded.items():
             logits = exact(c.logits)
             if stream == "labelled":
                 scored[stream] = Scored(logits.new_zeros(logits.shape[:-1]), logits=logits)
@@ -59,7 +59,7 @@ class LadderEnergy(Energy):
         """The weighted costs of the layers above the input, (..., B) for each decoded part."""
         if not any(self.layer_weights):
             return {}
-        clean = self.network.climb({s: flat[s] for s in found}, noisy=False)
+        clean = self.network.encode({s: flat[s] for s in found}, noisy=False)
         above: dict[Stream, Tensor] = {}
         for stream, guesses in found.items():
             costs = self.network.errors(stream, clean[stream], guesses)

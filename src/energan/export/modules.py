@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from energan.core import Energy, Randomness, SettingError, attach, through
-from energan.energies.least_over_labels import UnderAnyLabel
+from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.export.formats import ExportedNetwork
 from energan.inference.run import Run
 from energan.samplers.generator import Generator, latent
@@ -95,7 +95,7 @@ def generator_part(run: Run) -> ExportedNetwork:
 def energy_part(run: Run) -> ExportedNetwork:
     """A run's energy: of x under the condition that is given, never the least over all labels."""
     whole = run.energy_network
-    energy = _plain_copy(whole.energy if isinstance(whole, UnderAnyLabel) else whole)
+    energy = _plain_copy(whole.energy if isinstance(whole, MinimumOverLabels) else whole)
     beside, conditions = _condition(run)
     shape = run.domain.shape
 

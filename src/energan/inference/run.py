@@ -25,7 +25,7 @@ from energan.core import (
 )
 from energan.core.schedules import parse
 from energan.data import DataSet
-from energan.energies.least_over_labels import UnderAnyLabel
+from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.experiment.run_records import networks_of
 from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
 from energan.inference.classification import ClassProbabilities, classify, classify_data
@@ -81,7 +81,7 @@ class Run(TrainedEnergy):
         self.classifies = model.labelled > 0
         labels = self.domain.classes if model.conditional and not self.given else None
         self.conditions = Conditions(self.job.model, labels, self.given)
-        energy = UnderAnyLabel(model.energy, self.classes) if self.classes else model.energy
+        energy = MinimumOverLabels(model.energy, self.classes) if self.classes else model.energy
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
         self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
         state = select(stored.state, "sampler.state.")

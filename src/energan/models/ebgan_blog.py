@@ -21,7 +21,7 @@ from energan.models.ebgan import hyper_of
 from energan.models.ebgan_conv import ADAM
 from energan.nets.autoencoder import AutoEncoder
 from energan.nets.conv import SLOPE, FlattenMaps, UnflattenMaps, UpConv, image_shape
-from energan.nets.dense import BatchNorm, Chain, Dense
+from energan.nets.dense import BatchNorm, Dense, Sequential
 from energan.nets.mlp import OUTPUTS, Output, check_output
 from energan.objectives import Hinge
 from energan.samplers.generator import Generator, Prior
@@ -58,17 +58,17 @@ def build(config: Config, domain: Domain) -> Model:
     w = config.width
     maps = w * (height // 2) * (width // 2)
     autoencoder = AutoEncoder(
-        Chain(
+        Sequential(
             nn.Conv2d(channels, w, 3, stride=2, padding=1), nn.ReLU(),
             FlattenMaps(), Dense(maps, config.code, bias=False),
         ),
-        Chain(BatchNorm(config.code), nn.ReLU()),
-        Chain(
+        Sequential(BatchNorm(config.code), nn.ReLU()),
+        Sequential(
             Dense(config.code, maps, bias=False), BatchNorm(maps), nn.ReLU(),
             UnflattenMaps(w, height // 2, width // 2), UpConv(w, channels),
         ),
     )  # fmt: skip
-    generator = Chain(
+    generator = Sequential(
         Dense(config.latent, 2 * w * (height // 4) * (width // 4)),
         UnflattenMaps(2 * w, height // 4, width // 4),
         UpConv(2 * w, 2 * w, bias=False), BatchNorm(2 * w), nn.LeakyReLU(SLOPE),

@@ -26,7 +26,7 @@ from energan.core import Domain, Model, Optimiser, SettingError
 from energan.energies.logit import Logit
 from energan.models.cgan import SGD_2014
 from energan.nets.conditional import Joined
-from energan.nets.dense import Chain, Dense, Dropout, GaussianNoise, Maxout, Scaled
+from energan.nets.dense import Dense, Dropout, GaussianNoise, Maxout, Scaled, Sequential
 from energan.nets.mlp import Widths, hidden_layers
 from energan.objectives import Logistic
 from energan.objectives.logistic import SamplerLoss
@@ -112,7 +112,7 @@ def _generator(config: Config, features: int, vector: int) -> Joined:
     return Joined(
         _hidden(config.latent, of_z, config.generator_dropout),
         _hidden(features, of_f, config.generator_dropout),
-        Chain(
+        Sequential(
             *hidden_layers(sizes, norm=False, norm_first=False, dropout=config.generator_dropout),
             Dense(sizes[-1], vector),
             Scaled(vector**-0.5),
@@ -128,19 +128,21 @@ def _discriminator(config: Config, features: int, vector: int) -> Joined:
     if config.discriminator_dropout:
         layers.append(Dropout(config.discriminator_dropout))
     return Joined(
-        Chain(
+        Sequential(
             GaussianNoise(config.noise),
             Scaled(vector**0.5),
             *_hidden(vector, of_v, config.discriminator_dropout),
         ),
         _hidden(features, of_f, config.discriminator_dropout),
-        Chain(*layers, Dense(config.joint, 1)),
+        Sequential(*layers, Dense(config.joint, 1)),
         None,
     )
 
 
-def _hidden(inputs: int, units: int, dropout: float) -> Chain:
-    return Chain(*hidden_layers([inputs, units], norm=False, norm_first=False, dropout=dropout))
+def _hidden(inputs: int, units: int, dropout: float) -> Sequential:
+    return Sequential(
+        *hidden_layers([inputs, units], norm=False, norm_first=False, dropout=dropout)
+    )
 
 
 @torch.no_grad()

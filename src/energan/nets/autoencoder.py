@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from energan.core import Stream
-from energan.nets.dense import BatchNorm, Chain, Dense, Flatten, ReLU, Unflatten
+from energan.nets.dense import BatchNorm, Dense, Flatten, ReLU, Sequential, Unflatten
 from energan.nets.mlp import OUTPUTS, Output, hidden_layers
 
 Join = Callable[[Tensor], Tensor]
 """What puts a label beside x, and beside the code."""
 
 
-def nothing(x: Tensor) -> Tensor:
+def identity(x: Tensor) -> Tensor:
     """The join of an auto-encoder without labels."""
     return x
 
@@ -21,12 +21,12 @@ def nothing(x: Tensor) -> Tensor:
 class AutoEncoder(nn.Module):
     """x -> encoder -> raw code -> bridge (norm, ReLU, dropout) -> decoder -> reconstruction."""
 
-    def __init__(self, encoder: Chain, bridge: Chain, decoder: Chain) -> None:
+    def __init__(self, encoder: Sequential, bridge: Sequential, decoder: Sequential) -> None:
         super().__init__()
         self.encoder, self.bridge, self.decoder = encoder, bridge, decoder
 
     def forward(
-        self, x: Tensor, stream: Stream, join: Join = nothing
+        self, x: Tensor, stream: Stream, join: Join = identity
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(reconstruction (B, *event), raw code, code after the bridge)."""
         raw = self.encoder(join(x), stream)
@@ -61,7 +61,7 @@ def mlp_autoencoder(
     last = decoder[-1] if decoder else code + beside
     flat: list[nn.Module] = [] if beside else [Flatten(event)]
     return AutoEncoder(
-        Chain(*flat, *before, Dense(sizes[-2], code, bias=not normed)),
-        Chain(*bridge),
-        Chain(*after, Dense(last, size), OUTPUTS[output](), Unflatten(event)),
+        Sequential(*flat, *before, Dense(sizes[-2], code, bias=not normed)),
+        Sequential(*bridge),
+        Sequential(*after, Dense(last, size), OUTPUTS[output](), Unflatten(event)),
     )

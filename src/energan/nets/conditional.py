@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from energan.core import Domain, SettingError, Stream
 from energan.nets.autoencoder import AutoEncoder
-from energan.nets.dense import Chain, Dense, Dropout, Flatten, Maxout, Unflatten
+from energan.nets.dense import Dense, Dropout, Flatten, Maxout, Sequential, Unflatten
 from energan.nets.mlp import OUTPUTS, Output
 from energan.nets.switches import SwitchedAutoEncoder
 
@@ -43,7 +43,9 @@ class Joined(nn.Module):
 
     takes_condition = True
 
-    def __init__(self, first: Chain, second: Chain, joint: Chain, classes: int | None) -> None:
+    def __init__(
+        self, first: Sequential, second: Sequential, joint: Sequential, classes: int | None
+    ) -> None:
         super().__init__()
         self.first, self.second, self.joint, self.classes = first, second, joint, classes
 
@@ -60,7 +62,7 @@ class WithLabels(nn.Module):
 
     takes_condition = True
 
-    def __init__(self, network: Chain, classes: int) -> None:
+    def __init__(self, network: Sequential, classes: int) -> None:
         super().__init__()
         self.network, self.classes = network, classes
 
@@ -134,9 +136,11 @@ def joint_generator(
         return [Dense(inputs, outputs), nn.ReLU(), *_dropout(dropout)]
 
     return Joined(
-        Chain(*relu(latent, of_z)),
-        Chain(*relu(classes, of_y)),
-        Chain(*relu(of_z + of_y, joint), Dense(joint, size), OUTPUTS[output](), Unflatten(event)),
+        Sequential(*relu(latent, of_z)),
+        Sequential(*relu(classes, of_y)),
+        Sequential(
+            *relu(of_z + of_y, joint), Dense(joint, size), OUTPUTS[output](), Unflatten(event)
+        ),
         classes,
     )
 
@@ -152,9 +156,9 @@ def joint_maxout(
     (of_x, of_y, joint), (for_x, for_y, for_joint) = units, pieces
     size = torch.Size(event).numel()
     return Joined(
-        Chain(Flatten(event), Maxout(size, of_x, for_x), *_dropout(dropout)),
-        Chain(Maxout(classes, of_y, for_y), *_dropout(dropout)),
-        Chain(Maxout(of_x + of_y, joint, for_joint), *_dropout(dropout), Dense(joint, 1)),
+        Sequential(Flatten(event), Maxout(size, of_x, for_x), *_dropout(dropout)),
+        Sequential(Maxout(classes, of_y, for_y), *_dropout(dropout)),
+        Sequential(Maxout(of_x + of_y, joint, for_joint), *_dropout(dropout), Dense(joint, 1)),
         classes,
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from energan.core import Domain, SettingError
 from energan.nets.autoencoder import AutoEncoder
-from energan.nets.dense import BatchNorm, Chain, Dense
+from energan.nets.dense import BatchNorm, Dense, Sequential
 from energan.nets.mlp import OUTPUTS, Output
 
 SLOPE = 0.2
@@ -135,7 +135,7 @@ def halving(channels: int, widths: Sequence[int], slope: float = SLOPE) -> list[
 
 def conv_generator(
     latent: int, widths: Sequence[int], event: tuple[int, int, int], output: Output
-) -> Chain:
+) -> Sequential:
     """The DCGAN generator: z (B, latent) -> x (B, C, H, W).
 
     z is projected to widths[0] maps; each further width, and the output, doubles the sides. Batch
@@ -149,12 +149,12 @@ def conv_generator(
     ]  # fmt: skip
     for inputs, outputs in pairwise(widths):
         layers += doubling(inputs, outputs, nn.ReLU())
-    return Chain(*layers, up(widths[-1], channels, bias=True), OUTPUTS[output]())
+    return Sequential(*layers, up(widths[-1], channels, bias=True), OUTPUTS[output]())
 
 
 def conv_logit(
     widths: Sequence[int], event: tuple[int, int, int], *, slope: float = SLOPE
-) -> Chain:
+) -> Sequential:
     """The DCGAN discriminator: x (B, C, H, W) -> logit (B, 1).
 
     Strides in place of pooling; the last maps are flattened into one output, without a hidden dense
@@ -163,7 +163,7 @@ def conv_logit(
     channels, height, width = event
     maps = widths[-1] * (height >> len(widths)) * (width >> len(widths))
     layers = chain.from_iterable(halving(channels, widths, slope))
-    return Chain(*layers, FlattenMaps(), Dense(maps, 1))
+    return Sequential(*layers, FlattenMaps(), Dense(maps, 1))
 
 
 def conv_autoencoder(
@@ -186,4 +186,6 @@ def conv_autoencoder(
     for inputs, outputs in layers:
         decoder += doubling(inputs, outputs, nn.LeakyReLU(SLOPE), kind)
     decoder += [DOUBLINGS[kind](*outer, bias=True), OUTPUTS[output]()]
-    return AutoEncoder(Chain(*chain.from_iterable(before), last), Chain(*bridge), Chain(*decoder))
+    return AutoEncoder(
+        Sequential(*chain.from_iterable(before), last), Sequential(*bridge), Sequential(*decoder)
+    )

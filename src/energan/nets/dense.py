@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from energan.core import Calibrated, Noisy, Stream, Streamed, exact
 
 
-class Chain(nn.Sequential, Streamed):
+class Sequential(nn.Sequential, Streamed):
     """A sequence that hands the stream to the layers that take it."""
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:  # type: ignore[override]

@@ -103,7 +103,7 @@ class Shift(nn.Module):
 
 
 @dataclass(frozen=True)
-class Climbed:
+class EncoderPass:
     """What one part of a batch left on its way up.
 
     layers: z of each layer, the input's first. sums: Wh of each but the input, before N.
@@ -132,7 +132,7 @@ class Ladder(nn.Module):
         self.down_norms = nn.ModuleList(BatchNorm(n, scale=False, shift=False) for n in widths)
         self.combinators = nn.ModuleList(Combinator(n) for n in widths)
 
-    def climb(self, parts: Parts, *, noisy: bool = True) -> dict[Stream, Climbed]:
+    def encode(self, parts: Parts, *, noisy: bool = True) -> dict[Stream, EncoderPass]:
         """The encoder on parts (..., B, inputs) together; stream "eval" and noisy=False are clean.
 
         Each weight is read once for all parts, and each part is normalised by itself.
@@ -150,29 +150,29 @@ class Ladder(nn.Module):
             layers.append(z)
             h = shift(z) if i == last else F.relu(shift(z))
         ends = [[x.split(sizes, -2) for x in each] for each in (layers, sums, [h])]
-        found: dict[Stream, Climbed] = {}
+        found: dict[Stream, EncoderPass] = {}
         for i, stream in enumerate(parts):
             own_layers, own_sums, (logits,) = (tuple(x[i] for x in each) for each in ends)
-            found[stream] = Climbed(own_layers, own_sums, logits)
+            found[stream] = EncoderPass(own_layers, own_sums, logits)
         return found
 
-    def descend(self, climbed: Mapping[Stream, Climbed]) -> dict[Stream, tuple[Tensor, ...]]:
+    def decode(self, encoded: Mapping[Stream, EncoderPass]) -> dict[Stream, tuple[Tensor, ...]]:
         """The decoder: ẑ (..., B, units) of each part and layer, the input's first."""
         laterals = [
-            torch.cat(z, -2) for z in zip(*(c.layers for c in climbed.values()), strict=True)
+            torch.cat(z, -2) for z in zip(*(c.layers for c in encoded.values()), strict=True)
         ]
-        sizes = [c.logits.shape[-2] for c in climbed.values()]
-        u = torch.cat([c.logits for c in climbed.values()], -2).softmax(-1)
+        sizes = [c.logits.shape[-2] for c in encoded.values()]
+        u = torch.cat([c.logits for c in encoded.values()], -2).softmax(-1)
         found: list[Tensor] = []
         for i in reversed(range(len(self.widths))):
             if found:
                 u = self.down[i](found[-1])
-            u = self._each(self.down_norms[i], u, climbed, sizes)
+            u = self._each(self.down_norms[i], u, encoded, sizes)
             found.append(self.combinators[i](laterals[i], u))
         split = [z.split(sizes, -2) for z in reversed(found)]
-        return {stream: tuple(z[i] for z in split) for i, stream in enumerate(climbed)}
+        return {stream: tuple(z[i] for z in split) for i, stream in enumerate(encoded)}
 
-    def errors(self, stream: Stream, clean: Climbed, guesses: Sequence[Tensor]) -> list[Tensor]:
+    def errors(self, stream: Stream, clean: EncoderPass, guesses: Sequence[Tensor]) -> list[Tensor]:
         """‖zˡ − ẑˡ‖² (..., B) of each layer above the input.
 
         zˡ is the clean encoder's, and ẑˡ is normalised by the statistics of its sums (Rasmus et

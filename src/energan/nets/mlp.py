@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from energan.core import Domain, SettingError
-from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, ReLU, Unflatten
+from energan.nets.dense import (
+    BatchNorm,
+    Dense,
+    Dropout,
+    Flatten,
+    Maxout,
+    ReLU,
+    Sequential,
+    Unflatten,
+)
 
 Output = Literal["linear", "tanh", "sigmoid"]
 Widths = tuple[Annotated[int, Field(ge=1)], ...]
@@ -58,11 +67,11 @@ def hidden_layers(
 
 def mlp_generator(
     latent: int, hidden: Sequence[int], event: tuple[int, ...], *, norm: bool, output: Output
-) -> Chain:
+) -> Sequential:
     """z (B, latent) -> x (B, *event): hidden ReLU layers, batch norm in all but the output."""
     sizes = [latent, *hidden]
     size = torch.Size(event).numel()
-    return Chain(
+    return Sequential(
         *hidden_layers(sizes, norm=norm, norm_first=True),
         Dense(sizes[-1], size),
         OUTPUTS[output](),
@@ -72,10 +81,10 @@ def mlp_generator(
 
 def mlp_logit(
     event: tuple[int, ...], hidden: Sequence[int], *, norm: bool, dropout: float = 0.0
-) -> Chain:
+) -> Sequential:
     """x (B, *event) -> logit (B, 1) through ReLU layers."""
     sizes = [torch.Size(event).numel(), *hidden]
-    return Chain(
+    return Sequential(
         Flatten(event),
         *hidden_layers(sizes, norm=norm, norm_first=False, dropout=dropout),
         Dense(sizes[-1], 1),
@@ -89,13 +98,13 @@ def maxout_logit(
     *,
     input_dropout: float,
     dropout: float,
-) -> Chain:
+) -> Sequential:
     """x (B, *event) -> logit (B, 1) through maxout layers with dropout (Goodfellow et al. 2014)."""
     sizes = [torch.Size(event).numel(), *hidden]
     layers: list[nn.Module] = [Flatten(event), Dropout(input_dropout)]
     for inputs, outputs in pairwise(sizes):
         layers += [Maxout(inputs, outputs, pieces), Dropout(dropout)]
-    return Chain(*layers, Dense(sizes[-1], 1))
+    return Sequential(*layers, Dense(sizes[-1], 1))
 
 
 @torch.no_grad()
@@ -117,7 +126,7 @@ def set_weights(network: nn.Module, kind: Literal["normal", "uniform"], scale: f
 
 
 @torch.no_grad()
-def set_output_mean(generator: Chain, mean: Tensor, output: Output) -> None:
+def set_output_mean(generator: Sequential, mean: Tensor, output: Output) -> None:
     """Set the last bias so that the generator starts at the mean event (the 2014 GAN's start)."""
     flat = mean.flatten()
     if output == "sigmoid":
@@ -129,7 +138,7 @@ def set_output_mean(generator: Chain, mean: Tensor, output: Output) -> None:
     last.bias.copy_(flat)
 
 
-def smooth_mlp(size: int, hidden: Sequence[int], *, beside: int = 0, spectral: bool) -> Chain:
+def smooth_mlp(size: int, hidden: Sequence[int], *, beside: int = 0, spectral: bool) -> Sequential:
     """x (B, size) -> (B, 1) through SiLU layers: an energy whose gradient is smooth.
 
     beside: further numbers that come with x, such as a label one-hot. spectral: the largest
@@ -139,4 +148,4 @@ def smooth_mlp(size: int, hidden: Sequence[int], *, beside: int = 0, spectral: b
     for inputs, outputs in pairwise([size + beside, *hidden, 1]):
         dense = Dense(inputs, outputs)
         layers += [spectral_norm(dense) if spectral else dense, nn.SiLU()]
-    return Chain(*layers[:-1])
+    return Sequential(*layers[:-1])

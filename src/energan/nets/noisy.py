@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from energan.core import Stream, Streamed
 from energan.nets.conv import UnflattenMaps, doubling
-from energan.nets.dense import BatchNorm, Chain
+from energan.nets.dense import BatchNorm, Sequential
 from energan.nets.mlp import OUTPUTS, Output
 
 START = 4
@@ -39,11 +39,11 @@ class NoisyGenerator(Streamed):
         self.entries = [(latent, 1), *((n, START << i) for i, n in enumerate(noise))]
         self.planes = nn.ModuleList(UnflattenMaps(n, side, side) for n, side in self.entries)
         first = nn.ConvTranspose2d(latent, widths[0], START, bias=False)
-        self.layers = nn.ModuleList([Chain(first, BatchNorm(widths[0]), nn.ReLU())])
+        self.layers = nn.ModuleList([Sequential(first, BatchNorm(widths[0]), nn.ReLU())])
         for (inputs, outputs), beside in zip(pairwise(widths), noise, strict=True):
-            self.layers.append(Chain(*doubling(inputs + beside, outputs, nn.ReLU())))
+            self.layers.append(Sequential(*doubling(inputs + beside, outputs, nn.ReLU())))
         last = nn.Conv2d(widths[-1], channels, 3, padding=1)
-        self.output = Chain(last, OUTPUTS[output]())
+        self.output = Sequential(last, OUTPUTS[output]())
 
     @property
     def latent_size(self) -> int:

@@ -7,13 +7,13 @@ from torch import nn
 
 from energan.core import SettingError
 from energan.nets.conv import SLOPE, down
-from energan.nets.dense import Chain
+from energan.nets.dense import Sequential
 from energan.nets.instance_norm import PresentNorm
 
 KERNEL = 4
 
 
-def patch_logits(inputs: int, widths: Sequence[int], *, each: bool = False) -> Chain:
+def patch_logits(inputs: int, widths: Sequence[int], *, each: bool = False) -> Sequential:
     """Images (B, inputs, H, W) -> logits (B, 1, h, w), one for each of the overlapping patches.
 
     4×4 convolutions: widths[:-1] with stride 2, widths[-1] and the logits with stride 1; LeakyReLU
@@ -28,7 +28,7 @@ def patch_logits(inputs: int, widths: Sequence[int], *, each: bool = False) -> C
     for i, (narrow, wide) in enumerate(pairwise(widths), 2):
         convolution = _same(narrow, wide) if i == len(widths) else down(narrow, wide, bias=False)
         layers += [convolution, PresentNorm(wide, each=each), nn.LeakyReLU(SLOPE)]
-    return Chain(*layers, nn.Conv2d(widths[-1], 1, KERNEL, padding=1))
+    return Sequential(*layers, nn.Conv2d(widths[-1], 1, KERNEL, padding=1))
 
 
 def _same(inputs: int, outputs: int) -> nn.Conv2d:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from energan.core import Noisy, Stream
-from energan.nets.dense import Chain
+from energan.nets.dense import Sequential
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Recomputed(Chain):
+class Recomputed(Sequential):
     """A chain that keeps the input of each of its convolutions, and of what precedes the first.
 
     The gradients are those of the plain chain to the bit, and batch norm may run twice: in training
@@ -32,7 +32,7 @@ class Recomputed(Chain):
             x = checkpoint(stage, x, stream, use_reentrant=False, preserve_rng_state=False)
         return x
 
-    def _stages(self) -> list[Chain]:
+    def _stages(self) -> list[Sequential]:
         """The layers from one convolution up to the next."""
         stages: list[list[nn.Module]] = [[]]
         for layer in self:
@@ -40,7 +40,7 @@ class Recomputed(Chain):
             if stages[-1] and isinstance(weight, Tensor) and weight.dim() == 4:
                 stages.append([])
             stages[-1].append(layer)
-        return [Chain(*stage) for stage in stages]
+        return [Sequential(*stage) for stage in stages]
 
 
 def recomputed(network: Network) -> Network:
@@ -51,7 +51,7 @@ def recomputed(network: Network) -> Network:
     if any(isinstance(layer, Noisy) for layer in network.modules()):
         raise ValueError("a network with layers that draw cannot be recomputed")
     for name, child in network.named_children():
-        if isinstance(child, Chain):
+        if isinstance(child, Sequential):
             setattr(network, name, Recomputed(*child))
         else:
             recomputed(child)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from energan.core import Stream
-from energan.nets.autoencoder import Join, nothing
-from energan.nets.dense import BatchNorm, Chain
+from energan.nets.autoencoder import Join, identity
+from energan.nets.dense import BatchNorm, Sequential
 from energan.nets.mlp import OUTPUTS, Output
 
 
@@ -41,13 +41,15 @@ class SwitchedAutoEncoder(nn.Module):
     are unpooled, in the inverse order.
     """
 
-    def __init__(self, encoder: Sequence[Chain], bridge: Chain, decoder: Sequence[Chain]) -> None:
+    def __init__(
+        self, encoder: Sequence[Sequential], bridge: Sequential, decoder: Sequence[Sequential]
+    ) -> None:
         super().__init__()
         self.encoder, self.bridge = nn.ModuleList(encoder), bridge
         self.decoder = nn.ModuleList(decoder)
 
     def forward(
-        self, x: Tensor, stream: Stream, join: Join = nothing
+        self, x: Tensor, stream: Stream, join: Join = identity
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(reconstruction (B, C, H, W), raw code, code after the bridge)."""
         raw, taken = join(x), []
@@ -70,19 +72,19 @@ def switched_autoencoder(
     widths: of the encoder; the last maps are the code. Batch norm follows all but D's input layer
     and the output. beside: further maps that encoder and decoder are given, as of a label.
     """
-    encoder: list[Chain] = []
+    encoder: list[Sequential] = []
     between: list[nn.Module] = []
     for inputs, outputs in pairwise([channels + beside, *widths]):
         norm: list[nn.Module] = [BatchNorm(outputs)] if encoder else []
-        encoder.append(Chain(*between, same(inputs, outputs, bias=not norm)))
+        encoder.append(Sequential(*between, same(inputs, outputs, bias=not norm)))
         between = [*norm, nn.LeakyReLU(slope)]
     *layers, outer = pairwise([widths[-1] + beside, *widths[-2::-1], channels])
     decoder = [
-        Chain(same(inputs, outputs, bias=False), BatchNorm(outputs), nn.LeakyReLU(slope))
+        Sequential(same(inputs, outputs, bias=False), BatchNorm(outputs), nn.LeakyReLU(slope))
         for inputs, outputs in layers
     ]
-    decoder.append(Chain(same(*outer, bias=True), OUTPUTS[output]()))
-    return SwitchedAutoEncoder(encoder, Chain(*between), decoder)
+    decoder.append(Sequential(same(*outer, bias=True), OUTPUTS[output]()))
+    return SwitchedAutoEncoder(encoder, Sequential(*between), decoder)
 
 
 def same(inputs: int, outputs: int, *, bias: bool) -> nn.Conv2d:

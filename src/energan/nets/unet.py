@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from energan.core import SettingError, Stream, Streamed
 from energan.nets.conv import SLOPE, down, halvings, up
-from energan.nets.dense import Chain
+from energan.nets.dense import Sequential
 from energan.nets.instance_norm import DropoutNoise, PresentNorm
 from energan.nets.mlp import OUTPUTS, Output
 
@@ -46,19 +46,25 @@ class UNet(Streamed):
         if len(widths) < 2:
             raise ValueError("a U-Net halves its image twice or more")
         self.innermost_norm = innermost_norm
-        encoder = [Chain(down(inputs, widths[0], bias=True))]
+        encoder = [Sequential(down(inputs, widths[0], bias=True))]
         for i, (narrow, wide) in enumerate(pairwise(widths), 2):
             normed = i < len(widths) or innermost_norm
             norm = [PresentNorm(wide, each=each)] if normed else []
-            encoder.append(Chain(nn.LeakyReLU(SLOPE), down(narrow, wide, bias=not normed), *norm))
+            encoder.append(
+                Sequential(nn.LeakyReLU(SLOPE), down(narrow, wide, bias=not normed), *norm)
+            )
         decoder = []
         back = list(reversed(widths))
         for i, (wide, narrow) in enumerate(pairwise(back)):
             joined = wide if i == 0 else 2 * wide
             noise = [DropoutNoise(dropout)] if i < NOISY else []
             convolution = up(joined, narrow, bias=False)
-            decoder.append(Chain(nn.ReLU(), convolution, PresentNorm(narrow, each=each), *noise))
-        decoder.append(Chain(nn.ReLU(), up(2 * widths[0], outputs, bias=True), OUTPUTS[output]()))
+            decoder.append(
+                Sequential(nn.ReLU(), convolution, PresentNorm(narrow, each=each), *noise)
+            )
+        decoder.append(
+            Sequential(nn.ReLU(), up(2 * widths[0], outputs, bias=True), OUTPUTS[output]())
+        )
         self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
 
     @property

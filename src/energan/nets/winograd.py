@@ -29,7 +29,7 @@ ONE = 1 * TILE + 1
 LEAST_MAPS, LEAST_TILES, TILES_AT_ONCE = 64, 16, 256
 
 
-class Sides(NamedTuple):
+class TileTransforms(NamedTuple):
     """Bᵀ ⊗ Bᵀ (36, 36) and Aᵀ ⊗ Aᵀ (16, 36)."""
 
     into: Tensor
@@ -42,20 +42,20 @@ def _powers(count: int) -> Tensor:
     return torch.cat([p, torch.eye(count, dtype=torch.float64)[-1:]])
 
 
-def _sides(into: Tensor, back: Tensor) -> Sides:
-    return Sides(torch.kron(into, into).float(), torch.kron(back, back).float())
+def _transforms(into: Tensor, back: Tensor) -> TileTransforms:
+    return TileTransforms(torch.kron(into, into).float(), torch.kron(back, back).float())
 
 
 _A, _G, _B = _powers(OUT).T, _powers(TAPS), torch.linalg.inv(_powers(TILE)).T
 _SIGNS = torch.tensor([1.0, -1.0] * 3, dtype=torch.float64)
-FORWARD = _sides(_B, _A)
-FLIPPED = _sides(
+FORWARD = _transforms(_B, _A)
+FLIPPED = _transforms(
     _B[list(PARTNERS)] * _SIGNS,
     _SIGNS[:OUT, None] * (_A * torch.tensor(GAINS))[:, list(PARTNERS)],
 )
 
 
-def pays(x: Tensor, weight: Tensor) -> bool:
+def is_faster(x: Tensor, weight: Tensor) -> bool:
     """Whether the convolution of x (B, I, H, W) by weight (O, I, 3, 3) is better done here."""
     batch, _, height, width = x.shape
     return (
@@ -85,7 +85,9 @@ def transformed(weight: Tensor) -> Tensor:
     return made
 
 
-def tiled(x: Tensor, kernel: Tensor, sides: Sides, slope: float, bias: Tensor | None) -> Tensor:
+def convolve_tiles(
+    x: Tensor, kernel: Tensor, transforms: TileTransforms, slope: float, bias: Tensor | None
+) -> Tensor:
     """leaky(x) (B, I, H, W) by a transformed kernel (36, I, O) -> (B, O, H, W), channels-last.
 
     slope: 1 for x as it is. A few images at a time: what is between stays in the cache.
@@ -106,11 +108,11 @@ def tiled(x: Tensor, kernel: Tensor, sides: Sides, slope: float, bias: Tensor | 
         inner = padded[:n, 1 : height + 1, 1 : width + 1]
         torch.ops.aten.leaky_relu.out(part, slope, out=inner)
         d = tiles[:n].reshape(-1, TILE**2, inputs)  # (T, 36, I)
-        d = torch.bmm(sides.into.expand(len(d), -1, -1), d)
+        d = torch.bmm(transforms.into.expand(len(d), -1, -1), d)
         m = torch.bmm(d.transpose(0, 1), kernel)  # (36, T, O)
         if bias is not None:
             m[ONE] += bias
-        m = torch.bmm(sides.back.expand(len(d), -1, -1), m.transpose(0, 1))  # (T, 16, O)
+        m = torch.bmm(transforms.back.expand(len(d), -1, -1), m.transpose(0, 1))  # (T, 16, O)
         place.copy_(m.view(n, down, across, OUT, OUT, outputs).transpose(2, 3))
     if y.shape[2:] == x.shape[2:]:
         return y
@@ -125,20 +127,20 @@ class _Convolve(torch.autograd.Function):
         kernel = transformed(weight)
         ctx.save_for_backward(x, kernel)
         ctx.slope = slope
-        return tiled(x, kernel, FORWARD, slope, bias)
+        return convolve_tiles(x, kernel, FORWARD, slope, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         x, kernel = ctx.saved_tensors
-        left = tiled(gradient, kernel.transpose(1, 2), FLIPPED, 1.0, None)
+        left = convolve_tiles(gradient, kernel.transpose(1, 2), FLIPPED, 1.0, None)
         torch.ops.aten.leaky_relu_backward.grad_input(left, x, ctx.slope, False, grad_input=left)
         return left, None, None, None
 
 
 def after_leaky(x: Tensor, weight: Tensor, bias: Tensor | None, slope: float) -> Tensor:
     """The 3×3 convolution of leaky(x) that keeps the sides."""
-    if pays(x, weight):
+    if is_faster(x, weight):
         found: Tensor = _Convolve.apply(x, weight, bias, slope)  # type: ignore[no-untyped-call]
         return found
     return F.conv2d(F.leaky_relu(x, slope), weight, bias, padding=1)

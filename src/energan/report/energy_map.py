@@ -31,8 +31,11 @@ def compute_landscape(
     arrows: int = landscapes.ARROWS,
 ) -> Landscape:
     """A run's energy over the box between two corners, with samples and data to show in it."""
-    energy = landscapes.placed(run.potential(), run.engine.device)
-    found = landscapes.heights(energy, *corners, side), landscapes.pulls(energy, *corners, arrows)
+    energy = landscapes.on_device(run.potential(), run.engine.device)
+    found = (
+        landscapes.energy_grid(energy, *corners, side),
+        landscapes.force_grid(energy, *corners, arrows),
+    )
     seed = run.job.settings.seed
     return Landscape(*found, *corners, samples, real, run.step, seed, run.weights)
 
@@ -58,7 +61,9 @@ def draw_map(axes: "Axes", land: Landscape, between: tuple[float, float]) -> Any
     """The map in colours, with contour lines; returns what a colour bar needs."""
     from matplotlib.ticker import MaxNLocator
 
-    across, up = (line.numpy() for line in landscapes.lines(land.low, land.high, len(land.energy)))
+    across, up = (
+        line.numpy() for line in landscapes.grid_axes(land.low, land.high, len(land.energy))
+    )
     levels = MaxNLocator(LEVELS).tick_values(*between)
     far = 10 * float(levels[-1] - levels[0])  # beyond it all is one colour
     energy = land.energy.nan_to_num(nan=float("inf")).clamp(levels[0] - far, levels[-1] + far)
@@ -73,7 +78,7 @@ def draw_map(axes: "Axes", land: Landscape, between: tuple[float, float]) -> Any
 
 def draw_arrows(axes: "Axes", land: Landscape) -> None:
     """−∇U in white; the length grows with its size, slower and slower, to that of a cell."""
-    across, up = landscapes.middles(land.low, land.high, len(land.pull))
+    across, up = landscapes.cell_centres(land.low, land.high, len(land.pull))
     size = land.pull.norm(dim=-1, keepdim=True)
     known = size[size.isfinite()]
     usual = float(known.median()) if len(known) else 1.0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from energan.energies.logit import Logit
 from energan.energies.reconstruction import Reconstruction, reconstruction_energy
 from energan.nets.autoencoder import AutoEncoder, mlp_autoencoder
-from energan.nets.dense import BatchNorm, Chain
+from energan.nets.dense import BatchNorm, Sequential
 from energan.nets.mlp import mlp_logit
 
 EVENTS = [(5,), (2, 3), (3, 4, 4)]
@@ -122,7 +122,7 @@ class First(nn.Module):
 def test_codes_that_are_maps_are_flattened(code):
     """Scored.code is (B, S), before or after the ReLU as chosen; the reconstruction has x's shape
     and is that of the activated code either way."""
-    network = AutoEncoder(Chain(Maps()), Chain(nn.ReLU()), Chain(First()))
+    network = AutoEncoder(Sequential(Maps()), Sequential(nn.ReLU()), Sequential(First()))
     x = torch.randn(7, 3, 3)
     scored = Reconstruction(network, 2, code=code)(x, stream="real")
     raw = torch.stack([x - 0.5, -x], -1).reshape(7, 18)  # pixel by pixel

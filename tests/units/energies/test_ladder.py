@@ -61,7 +61,7 @@ def test_with_noise_the_guesses_are_of_the_noisy_encoder_and_the_targets_clean(
     w, draws = plain.weights_of(energy.network), Randomness([6], dtype=torch.float64)
     attach(energy, draws)
     draws.at("here")
-    z = energy.network.climb({"real": x.flatten(1)})["real"].layers
+    z = energy.network.encode({"real": x.flatten(1)})["real"].layers
     draws.at("here")
     scored = energy(x, stream="real")
     guesses = plain.decode(w, plain.encode(w, x.flatten(1), z))

@@ -45,11 +45,11 @@ def test_heights_and_pulls_are_those_of_a_bowl() -> None:
         return a * u**2 + b * v**2 + c * u * v
 
     low, high = torch.tensor([-3.0, -1.0]), torch.tensor([2.0, 4.0])
-    found = landscapes.heights(bowl, low, high, 51)
+    found = landscapes.energy_grid(bowl, low, high, 51)
     for row, column in [(0, 0), (0, 50), (50, 0), (17, 33)]:  # rows go up, columns across
         at = low + (high - low) * torch.tensor([column, row]) / 50
         torch.testing.assert_close(found[row, column], bowl(at[None])[0])
-    field = landscapes.pulls(bowl, low, high, 10)
+    field = landscapes.force_grid(bowl, low, high, 10)
     for row, column in [(0, 9), (4, 2)]:
         u, v = low + (high - low) * (torch.tensor([column, row]) + 0.5) / 10 - centre
         slope = torch.stack([2 * a * u + c * v, 2 * b * v + c * u])
@@ -64,7 +64,7 @@ def test_the_field_of_a_network_is_that_of_finite_differences() -> None:
 
     x, step = torch.randn(30, 2, dtype=torch.float64), 1e-6
     with torch.no_grad():
-        found = landscapes.pull(energy, x)  # also where nothing builds a graph
+        found = landscapes.force(energy, x)  # also where nothing builds a graph
         sides = [step * torch.eye(2, dtype=torch.float64)[i] for i in (0, 1)]
         slopes = [(energy(x + side) - energy(x - side)) / (2 * step) for side in sides]
     torch.testing.assert_close(found, -torch.stack(slopes, 1).float(), atol=1e-5, rtol=1e-4)
@@ -74,7 +74,9 @@ def test_the_field_of_a_network_is_that_of_finite_differences() -> None:
 def test_the_density_is_that_of_a_gaussian() -> None:
     low, high = torch.tensor([-4.0, -6.0]), torch.tensor([4.0, 6.0])
     spread = torch.tensor([0.6, 0.9])
-    energy = landscapes.heights(lambda x: 0.5 * (x / spread).square().sum(1) + 40, low, high, 161)
+    energy = landscapes.energy_grid(
+        lambda x: 0.5 * (x / spread).square().sum(1) + 40, low, high, 161
+    )
     found = density(land(energy, low=low, high=high))
     peak = 1 / (2 * np.pi * float(spread.prod()))
     assert float(found[80, 80]) == pytest.approx(peak, rel=1e-4)
@@ -156,7 +158,7 @@ def test_what_a_resume_undid_is_not_kept(tmp_path: Path) -> None:
             folder.append("resume", step=4)
         folder.append("landscape", step=step, path=path)
     (folder.landscapes / "step-000002.npz").unlink()
-    assert [p.name for p in landscapes.kept(folder)] == ["step-000004.npz", "step-000008.npz"]
+    assert [p.name for p in landscapes.files(folder)] == ["step-000004.npz", "step-000008.npz"]
 
 
 def test_of_many_files_evenly_spread_ones_are_shown() -> None:
@@ -201,7 +203,7 @@ def test_training_is_the_same_with_and_without(name: str, ema: float, tmp_path: 
         loop.run()
         after.append(snapshot(loop))
     assert_identical(*after)
-    kept = landscapes.kept(RunFolder(tmp_path))
+    kept = landscapes.files(RunFolder(tmp_path))
     assert [landscapes.read(p).step for p in kept] == [0, 2, 4, 5]
     assert landscapes.read(kept[-1]).weights == ("ema" if ema else "raw")
     assert not [p for p in (tmp_path / "landscapes").iterdir() if p.name.startswith(".")]
@@ -213,7 +215,7 @@ def test_the_hooks_landscape_is_the_energy_under_any_label(tmp_path: Path) -> No
     loop.run()
     found = Landscapes(RunFolder(tmp_path), 1, data).take(loop)
     energy: Any = loop.averaged()["energy"]
-    across, up = landscapes.lines(found.low, found.high, landscapes.SIDE)
+    across, up = landscapes.grid_axes(found.low, found.high, landscapes.SIDE)
     at = torch.stack([across[10], up[60]])[None]
     with torch.no_grad():
         each = [energy(at, torch.tensor([y]), stream="eval").energy for y in range(10)]

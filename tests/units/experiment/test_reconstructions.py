@@ -6,7 +6,7 @@ from energan.core import Randomness, attach
 from energan.energies.ladder import LadderEnergy
 from energan.energies.logit import Logit
 from energan.experiment.callbacks.reconstructions import IN_A_ROW, denoises, reconstruct_noisy, rows
-from energan.nets.dense import Chain, Dense
+from energan.nets.dense import Dense, Sequential
 from energan.nets.ladder import Ladder
 
 SHAPE = (1, 4, 4)
@@ -21,7 +21,7 @@ def ladder(noise: float = 0.3) -> LadderEnergy:
 
 def test_only_energies_with_noise_have_something_to_restore() -> None:
     assert denoises(ladder())
-    assert not denoises(Logit(Chain(Dense(16, 1))))
+    assert not denoises(Logit(Sequential(Dense(16, 1))))
 
 
 def test_the_event_is_shown_as_the_network_saw_it() -> None:

@@ -43,7 +43,7 @@ from energan.export.write import ExportedFile, export
 from energan.inference.run import Run
 from energan.models import cebgan_conv, pix2pix
 from energan.nets.conv import UpConv
-from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Unflatten
+from energan.nets.dense import BatchNorm, Dense, Dropout, Sequential, Unflatten
 from energan.samplers.generator import Generator, latent
 
 pytestmark = pytest.mark.slow
@@ -234,11 +234,11 @@ class PatchEnergy(Energy):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = Chain(
+        self.encoder = Sequential(
             nn.Conv2d(3, 6, 4, stride=2, padding=1), nn.LeakyReLU(0.2), Dropout(0.5),
             nn.Conv2d(6, 8, 3, padding=1, bias=False), BatchNorm(8), nn.ReLU(), nn.MaxPool2d(2),
         )  # fmt: skip
-        self.decoder = Chain(
+        self.decoder = Sequential(
             nn.Upsample(scale_factor=2), nn.Conv2d(8, 6, 3, padding=1), BatchNorm(6), nn.ReLU(),
             nn.ConvTranspose2d(6, 3, 4, stride=2, padding=1),
         )  # fmt: skip
@@ -248,8 +248,8 @@ class PatchEnergy(Energy):
         return Scored(nn.functional.avg_pool2d(difference.square().mean(1), 4))  # (B, 2, 3)
 
 
-def conv_generator() -> Chain:
-    return Chain(
+def conv_generator() -> Sequential:
+    return Sequential(
         Dense(5, 8 * 2 * 3, bias=False), Unflatten((8, 2, 3)), BatchNorm(8), nn.ReLU(),
         UpConv(8, 6, bias=False), BatchNorm(6, scale=False), nn.ReLU(),
         nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(6, 3, 3, padding=1), nn.Tanh(),
@@ -314,7 +314,7 @@ class OfFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = Chain(Dense(3 + 7, 6), nn.ReLU(), Dense(6, 4))
+        self.network = Sequential(Dense(3 + 7, 6), nn.ReLU(), Dense(6, 4))
 
     def forward(self, z: Tensor, features: Tensor, stream: Stream) -> Tensor:
         return self.network(torch.cat([z, features], -1), stream)  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ import torch
 from energan.core import Domain, Randomness, SettingError
 from energan.models import tagging
 from energan.nets.conditional import Joined
-from energan.nets.dense import Chain, Dense, GaussianNoise, Scaled
+from energan.nets.dense import Dense, GaussianNoise, Scaled, Sequential
 from energan.samplers.generator import Generator
 
 PUBLISHED = Domain((200,), condition_shape=(4096,))
@@ -44,7 +44,7 @@ def test_both_networks_go_by_the_features() -> None:
 
 def test_a_dense_condition_joins_as_it_is() -> None:
     """joint([first(x), second(y)]), with linear layers written out."""
-    first, second, joint = (Chain(Dense(*sizes)) for sizes in ((3, 2), (4, 5), (7, 1)))
+    first, second, joint = (Sequential(Dense(*sizes)) for sizes in ((3, 2), (4, 5), (7, 1)))
     joined = Joined(first, second, joint, None)
     x, y = torch.randn(6, 3), torch.randn(6, 4)
     a, b = (x @ first[0].weight.T + first[0].bias, y @ second[0].weight.T + second[0].bias)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from energan.core import Domain, SettingError
-from energan.energies.least_over_labels import UnderAnyLabel
+from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.energies.reconstruction import Reconstruction
 from energan.models import cebgan, cgan
 from energan.nets.autoencoder import mlp_autoencoder
@@ -18,7 +18,7 @@ from energan.nets.conditional import (
     one_hot,
 )
 from energan.nets.conv import down
-from energan.nets.dense import Chain, Dense
+from energan.nets.dense import Dense, Sequential
 from energan.training.cohort import stack
 
 EVENT, K = (1, 4, 4), 3
@@ -39,7 +39,7 @@ def test_the_published_networks_of_2014() -> None:
     "network",
     [
         joint_maxout(EVENT, K, (6, 4, 5), (2, 2, 2), 0.0),
-        WithPlanes(Chain(down(1 + K, 4, bias=True)), K),
+        WithPlanes(Sequential(down(1 + K, 4, bias=True)), K),
     ],
 )
 def test_the_label_changes_what_is_said_of_one_image(network: torch.nn.Module) -> None:
@@ -51,7 +51,7 @@ def test_the_label_changes_what_is_said_of_one_image(network: torch.nn.Module) -
 
 
 def test_the_label_stands_beside_the_input_as_one_of_k() -> None:
-    plain = Chain(Dense(2 + K, 4))
+    plain = Sequential(Dense(2 + K, 4))
     z = torch.randn(5, 2)
     expected = plain(torch.cat([z, torch.eye(K)[LABELS]], 1), "fake")
     assert torch.equal(WithLabels(plain, K)(z, LABELS, "fake"), expected)
@@ -83,7 +83,7 @@ def test_without_a_label_the_energy_is_the_least_over_all() -> None:
     x = torch.randn(7, *EVENT)
     each = [energy(x, torch.full((7,), y), stream="eval") for y in range(K)]
     best = torch.stack([s.energy for s in each]).min(0)
-    any_label = UnderAnyLabel(energy, K)
+    any_label = MinimumOverLabels(energy, K)
     found = any_label(x, stream="eval")
     assert torch.equal(found.energy, best.values)
     assert found.reconstruction is not None

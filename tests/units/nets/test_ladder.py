@@ -42,11 +42,11 @@ def test_encoder_and_decoder_are_the_papers(
     network, batches = ladder(noise, 0, widths, top_scale), parts(widths[0])
     attach(network, Randomness([1], dtype=torch.float64))
     w = plain.weights_of(network)
-    climbed = network.climb(batches)
-    guesses = network.descend(climbed)
-    assert climbed.keys() == guesses.keys() == batches.keys()
+    encoded = network.encode(batches)
+    guesses = network.decode(encoded)
+    assert encoded.keys() == guesses.keys() == batches.keys()
     for stream, x in batches.items():
-        found = climbed[stream]
+        found = encoded[stream]
         wanted = plain.encode(w, x, found.layers)
         if noise == 0:
             for z, before in zip(found.layers, wanted.before, strict=True):
@@ -66,10 +66,10 @@ def test_noise_of_every_layer_is_normal_of_the_stated_size() -> None:
         s: torch.randn(2000, WIDTHS[0], generator=g, dtype=torch.float64) for s in PARTS
     }
     attach(network, Randomness([4], dtype=torch.float64))
-    w, climbed = plain.weights_of(network), network.climb(batches)
+    w, encoded = plain.weights_of(network), network.encode(batches)
     noises = []
     for stream, x in batches.items():
-        layers = climbed[stream].layers
+        layers = encoded[stream].layers
         for z, before in zip(layers, plain.encode(w, x, layers).before, strict=True):
             noises.append(z - before)
             assert kstest((noises[-1] / 0.3).flatten().detach().numpy(), "norm").pvalue > 1e-4
@@ -83,11 +83,11 @@ def test_noise_follows_from_the_place_and_is_off_in_a_clean_pass() -> None:
     draws = Randomness([3], dtype=torch.float64)
     attach(network, draws)
     first, again, other = (
-        (draws.at(step), network.climb(batches)["real"].logits)[1] for step in (0, 0, 1)
+        (draws.at(step), network.encode(batches)["real"].logits)[1] for step in (0, 0, 1)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    clean = network.climb(batches, noisy=False)
+    clean = network.encode(batches, noisy=False)
     w = plain.weights_of(network)
     for stream, x in batches.items():
         close(clean[stream].logits, plain.encode(w, x).logits)
@@ -97,15 +97,15 @@ def test_noise_follows_from_the_place_and_is_off_in_a_clean_pass() -> None:
 def test_no_part_of_a_batch_reaches_another() -> None:
     """Neither its values nor its being there; so neither its statistics."""
     network, batches = ladder(), parts()
-    whole = network.descend(network.climb(batches))
+    whole = network.decode(network.encode(batches))
     for stream, x in batches.items():
-        alone = network.descend(network.climb({stream: x}))[stream]
+        alone = network.decode(network.encode({stream: x}))[stream]
         for a, b in zip(whole[stream], alone, strict=True):
             close(a, b)
-        changed = network.climb({**batches, stream: 10 * x.flip(0) - 3})
-        back = network.descend(changed)
+        changed = network.encode({**batches, stream: 10 * x.flip(0) - 3})
+        back = network.decode(changed)
         for other in batches.keys() - {stream}:
-            close(changed[other].logits, network.climb(batches)[other].logits)
+            close(changed[other].logits, network.encode(batches)[other].logits)
             for a, b in zip(back[other], whole[other], strict=True):
                 close(a, b)
 
@@ -113,11 +113,11 @@ def test_no_part_of_a_batch_reaches_another() -> None:
 def test_costs_of_the_layers_are_between_clean_z_and_guesses_by_clean_statistics() -> None:
     network, batches = ladder(0.3), parts()
     w = plain.weights_of(network)
-    climbed, clean = network.climb(batches), network.climb(batches, noisy=False)
-    guesses = network.descend(climbed)
+    encoded, clean = network.encode(batches), network.encode(batches, noisy=False)
+    guesses = network.decode(encoded)
     for stream, x in batches.items():
         up = plain.encode(w, x)
-        wanted = plain.costs(up, plain.decode(w, plain.encode(w, x, climbed[stream].layers)))
+        wanted = plain.costs(up, plain.decode(w, plain.encode(w, x, encoded[stream].layers)))
         found = network.errors(stream, clean[stream], guesses[stream])
         assert len(found) == len(WIDTHS) - 1
         for a, b in zip(found, wanted[1:], strict=True):
@@ -166,8 +166,8 @@ class Whole(torch.nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        climbed = self.network.climb({"real": x})
-        return (climbed["real"].logits, *self.network.descend(climbed)["real"])
+        encoded = self.network.encode({"real": x})
+        return (encoded["real"].logits, *self.network.decode(encoded)["real"])
 
 
 def test_gradients_against_differences() -> None:
@@ -189,17 +189,17 @@ def test_a_member_of_a_cohort_equals_a_single_network(noise: float) -> None:
     moved = {s: x.flip(0) * 1.5 for s, x in batches.items()}
     together = stack([ladder(noise, seed) for seed in (1, 2)])
     attach(together, Randomness([8, 9], dtype=torch.float64))
-    climbed = together.climb({s: torch.stack([batches[s], moved[s]]) for s in batches})
-    guesses = together.descend(climbed)
+    encoded = together.encode({s: torch.stack([batches[s], moved[s]]) for s in batches})
+    guesses = together.decode(encoded)
     sum(z.sin().sum() for back in guesses.values() for z in back).backward()
     for i, (single, own) in enumerate(zip(singles, (batches, moved), strict=True)):
         attach(single, Randomness([(8, 9)[i]], dtype=torch.float64))
-        up = single.climb(own)
-        for stream, back in single.descend(up).items():
-            close(climbed[stream].logits[i], up[stream].logits)
+        up = single.encode(own)
+        for stream, back in single.decode(up).items():
+            close(encoded[stream].logits[i], up[stream].logits)
             for a, b in zip(guesses[stream], back, strict=True):
                 close(a[i], b)
-        sum(z.sin().sum() for back in single.descend(up).values() for z in back).backward()
+        sum(z.sin().sum() for back in single.decode(up).values() for z in back).backward()
         for (name, p), q in zip(together.named_parameters(), single.parameters(), strict=True):
             assert p.grad is not None, name
             close(p.grad[i], q.grad)

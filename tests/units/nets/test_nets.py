@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from energan.core import Domain, Randomness, SettingError, attach, calibrating
 from energan.nets.autoencoder import AutoEncoder, mlp_autoencoder
-from energan.nets.dense import BatchNorm, Chain, Dense, Dropout, Flatten, Maxout, ReLU, Unflatten
+from energan.nets.dense import (
+    BatchNorm,
+    Dense,
+    Dropout,
+    Flatten,
+    Maxout,
+    ReLU,
+    Sequential,
+    Unflatten,
+)
 from energan.nets.mlp import (
     check_output,
     maxout_logit,
@@ -106,7 +115,7 @@ def test_flatten_and_unflatten_touch_the_event_alone(event, lead):
 
 def test_a_chain_hands_on_the_stream():
     """Dropout in a chain is off in "eval" and on elsewhere; plain layers get x alone."""
-    chain = Chain(nn.Identity(), Dropout(0.5), nn.ReLU())
+    chain = Sequential(nn.Identity(), Dropout(0.5), nn.ReLU())
     x = torch.rand(50, 50) + 0.1
     torch.testing.assert_close(chain(x, "eval"), x)
     assert chain(x, "real").eq(0).float().mean().item() == pytest.approx(0.5, abs=0.05)
@@ -278,12 +287,12 @@ def test_each_member_has_its_own_rate_of_dropout(rates):
     nothing, as its own run does not."""
     seeds = list(range(len(rates)))
     x = torch.randn(len(rates), 20, 30)
-    together = stack([Chain(ReLU(rate), Dropout(rate)) for rate in rates])
+    together = stack([Sequential(ReLU(rate), Dropout(rate)) for rate in rates])
     of_all = Randomness(seeds).at(5)
     attach(together, of_all)
     y, later = together(x, "fake"), of_all.normal(3)
     for i, rate in enumerate(rates):
-        alone, own = Chain(ReLU(rate), Dropout(rate)), Randomness([seeds[i]]).at(5)
+        alone, own = Sequential(ReLU(rate), Dropout(rate)), Randomness([seeds[i]]).at(5)
         attach(alone, own)
         assert torch.equal(y[i], alone(x[i], "fake"))
         assert torch.equal(later[i], own.normal(3))
@@ -319,11 +328,11 @@ def test_each_member_drops_what_its_own_run_would():
 # --- the member axis ------------------------------------------------------------------------------
 
 NETWORKS = {
-    "dense": lambda: Chain(Dense(6, 4)),
-    "dense without a bias": lambda: Chain(Dense(6, 4, bias=False)),
-    "maxout": lambda: Chain(Maxout(6, 4, 3)),
-    "batch norm": lambda: Chain(BatchNorm(6)),
-    "batch norm without a scale": lambda: Chain(BatchNorm(6, scale=False)),
+    "dense": lambda: Sequential(Dense(6, 4)),
+    "dense without a bias": lambda: Sequential(Dense(6, 4, bias=False)),
+    "maxout": lambda: Sequential(Maxout(6, 4, 3)),
+    "batch norm": lambda: Sequential(BatchNorm(6)),
+    "batch norm without a scale": lambda: Sequential(BatchNorm(6, scale=False)),
     "generator": lambda: mlp_generator(6, (8, 7), (2, 3), norm=True, output="tanh"),
     "logit": lambda: mlp_logit((6,), (8, 7), norm=True, dropout=0.3),
     "maxout logit": lambda: maxout_logit((6,), (5, 4), 3, input_dropout=0.2, dropout=0.5),
@@ -360,7 +369,7 @@ def test_a_stack_of_members_is_each_member_alone(name, stream):
 
 def test_a_stack_of_members_is_calibrated_member_by_member():
     """Pooled statistics of (M, B, F) batches are those of each member's own batches."""
-    singles = [randomise(Chain(Dense(4, 5), BatchNorm(5)), seed) for seed in (1, 2)]
+    singles = [randomise(Sequential(Dense(4, 5), BatchNorm(5)), seed) for seed in (1, 2)]
     together = stacked(singles)
     batches = [torch.randn(2, n, 4, dtype=torch.float64) + n for n in (6, 11)]
     with calibrating(together):

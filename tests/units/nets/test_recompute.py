@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from energan.core import Domain, Model, calibrating
 from energan.models import dcgan, ebgan_imagenet
-from energan.nets.dense import BatchNorm, Chain, Dropout
+from energan.nets.dense import BatchNorm, Dropout, Sequential
 from energan.nets.recompute import Recomputed, recomputed
 from support.helpers import assert_identical, make_loop, small_data, snapshot
 
@@ -73,7 +73,7 @@ def test_a_backward_pass_leaves_statistics_and_torchs_generator_alone() -> None:
 
 
 def test_measuring_with_gradient_on_counts_once() -> None:
-    chain = recomputed(nn.ModuleList([Chain(nn.Conv2d(1, 2, 1), BatchNorm(2))]))[0]
+    chain = recomputed(nn.ModuleList([Sequential(nn.Conv2d(1, 2, 1), BatchNorm(2))]))[0]
     x = torch.randn(5, 1, 2, 2)
     with calibrating(chain):
         chain(x, "eval").sum().backward()
@@ -111,7 +111,7 @@ def test_stages_begin_at_convolutions() -> None:
 
 def test_a_network_that_draws_is_refused() -> None:
     with pytest.raises(ValueError, match="draw"):
-        recomputed(nn.Sequential(Chain(Dropout(0.5))))
+        recomputed(nn.Sequential(Sequential(Dropout(0.5))))
 
 
 def test_another_network_can_be_recomputed_too() -> None:

@@ -60,7 +60,7 @@ def test_the_error_of_wide_maps_is_near_that_of_direct_convolution() -> None:
     torch.manual_seed(0)
     x, w = torch.randn(4, 256, 16, 16), torch.randn(256, 256, 3, 3)
     exact = F.conv2d(x.double(), w.double(), padding=1)
-    found = winograd.tiled(x, winograd.transformed(w), winograd.FORWARD, 1.0, None)
+    found = winograd.convolve_tiles(x, winograd.transformed(w), winograd.FORWARD, 1.0, None)
     assert off(found, exact) < 1e-5
     assert off(found, exact) < 10 * off(F.conv2d(x, w, padding=1), exact)
 

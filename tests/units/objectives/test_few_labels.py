@@ -154,10 +154,10 @@ def test_the_loss_of_a_ladder_is_that_of_the_plain_equations(noise: float) -> No
     attach(energy, now.generator)
     now.generator.at("step")
     parts: dict[Stream, Tensor] = {"real": x, "fake": fake, "labelled": known.x}
-    climbed = energy.network.climb(parts)
+    encoded = energy.network.encode(parts)
     now.generator.at("step")
     loss = OBJECTIVE.energy_loss(energy, Batch(x, labelled=known), Draw(fake), now)
-    ups = {s: plain.encode(w, v, climbed[s].layers) for s, v in parts.items()}
+    ups = {s: plain.encode(w, v, encoded[s].layers) for s, v in parts.items()}
     u = {s: ((parts[s] - plain.decode(w, ups[s])[0]) ** 2).sum(1) for s in ("real", "fake")}
     log_odds = ups["labelled"].logits.log_softmax(1)
     crossed = -sum(log_odds[i, k] for i, k in enumerate(known.condition.tolist())) / 6

@@ -8,7 +8,7 @@ from scipy.stats import kstest, norm, uniform
 
 from energan.core import Batch, Context, Randomness, attach
 from energan.energies.logit import Logit
-from energan.nets.dense import Chain, Dropout
+from energan.nets.dense import Dropout, Sequential
 from energan.nets.mlp import mlp_generator, mlp_logit
 from energan.samplers.generator import Generator, latent
 
@@ -103,7 +103,7 @@ def test_each_members_draw_is_that_of_its_own_run():
     """With M seeds z and x are (M, B, ...), and row i is what seed i alone would draw."""
     seeds = (4, 7, 1)
     randomness = Randomness(seeds)
-    together = Generator(Chain(Dropout(0.5)), 5)
+    together = Generator(Sequential(Dropout(0.5)), 5)
     attach(together, randomness)
     batch = Batch(torch.randn(3, 8, 3))
     drawn = together.draw(ENERGY, batch, {}, Context(2, {}, randomness.at(2)))[0].x

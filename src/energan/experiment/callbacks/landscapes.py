@@ -15,7 +15,7 @@ from torch import Tensor
 
 from energan.core import DataError, Domain, Energy, evaluating, frozen
 from energan.data.dataset import DataSet
-from energan.energies.least_over_labels import UnderAnyLabel
+from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.experiment.callbacks.samples import draw
 from energan.io.files import write_atomically
 from energan.io.run_folder import RunFolder
@@ -74,7 +74,7 @@ def read(path: Path) -> Landscape:
         raise DataError(f"{path} is no landscape ({error}): delete it") from None
 
 
-def kept(folder: RunFolder) -> list[Path]:
+def files(folder: RunFolder) -> list[Path]:
     """The files of a run's landscapes, in the order of their steps, without what a resume undid."""
     found = {e["step"]: folder.path / e["path"] for e in folder.read("landscape")}
     return [found[step] for step in sorted(found) if found[step].is_file()]
@@ -83,33 +83,33 @@ def kept(folder: RunFolder) -> list[Path]:
 # --- an energy over a box -------------------------------------------------------------------------
 
 
-def box(x: Tensor) -> tuple[Tensor, Tensor]:
+def bounding_box(x: Tensor) -> tuple[Tensor, Tensor]:
     """The corners (D,) of the box that holds x (N, D), a border around it."""
     low, high = x.amin(0), x.amax(0)
     border = BORDER * (high - low).clamp_min(1e-3)
     return low - border, high + border
 
 
-def lines(low: Tensor, high: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def grid_axes(low: Tensor, high: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """`side` numbers at equal steps from border to border: those across, and those up."""
     across, up = (torch.linspace(float(a), float(b), side) for a, b in zip(low, high, strict=True))
     return across, up
 
 
-def middles(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+def cell_centres(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     """The middles of `cells` equal parts of each side: those across, and those up."""
     half = (high - low) / (2 * cells)
-    return lines(low + half, high - half, cells)
+    return grid_axes(low + half, high - half, cells)
 
 
-def heights(energy: Function, low: Tensor, high: Tensor, side: int = SIDE) -> Tensor:
+def energy_grid(energy: Function, low: Tensor, high: Tensor, side: int = SIDE) -> Tensor:
     """U (side, side) over the box; rows go up, columns across."""
     with torch.no_grad():
-        parts = _places(*lines(low, high, side)).split(AT_ONCE)
+        parts = _places(*grid_axes(low, high, side)).split(AT_ONCE)
         return torch.cat([energy(part).float().cpu() for part in parts]).view(side, side)
 
 
-def pull(energy: Function, x: Tensor) -> Tensor:
+def force(energy: Function, x: Tensor) -> Tensor:
     """−∇U at x (N, 2), float32 on the CPU."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
@@ -117,12 +117,14 @@ def pull(energy: Function, x: Tensor) -> Tensor:
     return -slope.float().cpu()
 
 
-def pulls(energy: Function, low: Tensor, high: Tensor, arrows: int = ARROWS) -> Tensor:
-    """−∇U (arrows, arrows, 2) at the middles of the box's cells, laid out as `heights`."""
-    return pull(energy, _places(*middles(low, high, arrows))).view(arrows, arrows, 2)
+def force_grid(energy: Function, low: Tensor, high: Tensor, arrows: int = ARROWS) -> Tensor:
+    """−∇U (arrows, arrows, 2) at the middles of the box's cells, laid out as `energy_grid`."""
+    return force(energy, _places(*cell_centres(low, high, arrows))).view(arrows, arrows, 2)
 
 
-def placed(energy: Function, device: torch.device, dtype: torch.dtype = torch.float32) -> Function:
+def on_device(
+    energy: Function, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Function:
     """The same of points wherever they are: the energy sees them on its device, in its type."""
     return lambda x: energy(x.to(device, dtype))
 
@@ -153,7 +155,7 @@ class Landscapes(Periodic):
         self.folder = folder
         self.classes = data.domain.classes
         real = data.gather(torch.arange(min(OF_DATA, len(data)))).x.float().cpu()
-        self.low, self.high = box(real)
+        self.low, self.high = bounding_box(real)
         self.real = real[:SHOWN]
 
     def start(self, loop: TrainState) -> None:
@@ -166,12 +168,15 @@ class Landscapes(Periodic):
         loop.estimate_statistics([networks])
         network = cast(Energy, networks["energy"])
         if loop.conditional and self.classes:
-            network = UnderAnyLabel(network, self.classes)
+            network = MinimumOverLabels(network, self.classes)
             labels = torch.arange(SHOWN, device=loop.engine.device) % self.classes
         made = draw(loop, SHOWN, "landscape", labels)
-        energy = placed(potential(network), loop.engine.device, loop.engine.dtype)
+        energy = on_device(potential(network), loop.engine.device, loop.engine.dtype)
         with frozen(network), evaluating(network):
-            found = heights(energy, self.low, self.high), pulls(energy, self.low, self.high)
+            found = (
+                energy_grid(energy, self.low, self.high),
+                force_grid(energy, self.low, self.high),
+            )
         return Landscape(
             *found,
             self.low,

@@ -47,7 +47,7 @@ def animate(path: Path, options: FigureOptions, source: str | None = None) -> An
     """
     folder = RunFolder(path)
     name = landscape.run_label(folder.read_config())
-    files = landscapes.kept(folder)
+    files = landscapes.files(folder)
     lands = [landscapes.read(file) for file in spread(files, MOST)]
     of = {land.weights for land in lands}
     if len(lands) > 1 and options.weights in (None, *of):

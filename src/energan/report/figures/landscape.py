@@ -79,7 +79,7 @@ def landscape_of(
     except SettingError:  # the model makes none
         samples = torch.empty(0, 2)
     return energy_map.compute_landscape(
-        run, landscapes.box(real), samples, real[: landscapes.SHOWN], side, arrows
+        run, landscapes.bounding_box(real), samples, real[: landscapes.SHOWN], side, arrows
     )
 
 

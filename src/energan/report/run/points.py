@@ -31,10 +31,10 @@ def draw_points(
         return []
     level = None if margin is None else margin(run.step)
     if run.domain.size == 1:
-        return [_line(run, x, real, landscapes.box(inside), level)]
+        return [_line(run, x, real, landscapes.bounding_box(inside), level)]
     made = [] if x is None else [_scatter(x, real)]
     if run.domain.size == 2:
-        made.append(_map(run, real, landscapes.box(inside), level))
+        made.append(_map(run, real, landscapes.bounding_box(inside), level))
     return made
 
 
@@ -71,7 +71,7 @@ def _map(
             filled, ax=axes, label="U(x)", pad=0.02, shrink=0.9
         ).outline.set_visible(False)
         if level is not None and float(land.energy.min()) < level < float(land.energy.max()):
-            across, up = landscapes.lines(*corners, SIDE)
+            across, up = landscapes.grid_axes(*corners, SIDE)
             axes.contour(across, up, land.energy, [level], colors="white", linewidths=1.2)
         energy_map.draw_arrows(axes, land)
         energy_map.draw_points(axes, land)

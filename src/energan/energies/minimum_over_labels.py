@@ -6,7 +6,7 @@ from torch import Tensor
 from energan.core import Energy, Scored, Stream
 
 
-class UnderAnyLabel(Energy):
+class MinimumOverLabels(Energy):
     """U(x | y) where a label is given, else min over y of U(x | y): is x plausible as anything?
 
     Code, reconstruction and logits are those under the label that is found.
