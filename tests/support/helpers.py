@@ -14,6 +14,7 @@ from energan.data.dataset import DataSet
 from energan.data.few_label_batches import LabelledFeed
 from energan.data.pairs import PairSet
 from energan.data.tagged import TagSet
+from energan.training.batch_statistics import CHUNK
 from energan.training.device import Device
 from energan.training.loop import Hook, Loop
 from energan.training.settings import TrainingSettings
@@ -90,9 +91,7 @@ def make_loop(
     else:
         orders = Feed(data, seeds, 8, engine.dtype, conditions=labels)
 
-    def at_rest(chunk: int, size: int) -> Batch:
-        return Feed(data, seeds, size, engine.dtype, "calibrate", labels)(chunk)
-
+    at_rest = Feed(data, seeds, CHUNK, engine.dtype, "calibrate", labels)
     return Loop(built, feed or orders, at_rest, settings, engine, seeds, hooks)
 
 

@@ -26,7 +26,7 @@ class Energy(nn.Module, ABC):
         """Score x (B, *event), under a condition (B, ...); an energy that takes none ignores it.
 
         stream says where x comes from: "real", "labelled" and "fake" batches are each normalised by
-        their own statistics; "eval" uses the calibrated ones and is the only one to score with.
+        their own statistics; "eval" uses those measured at rest and is the only one to score with.
         """
 
     @property

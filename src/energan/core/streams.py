@@ -62,7 +62,7 @@ def attach(network: nn.Module, randomness: Randomness | None) -> None:
 def calibrating(network: nn.Module) -> Iterator[bool]:
     """Within it, passes with stream="eval" measure the statistics that "eval" uses afterwards.
 
-    Yields whether there is anything to calibrate. Batch norm's running averages follow weights that
+    Yields whether there is anything to measure. Batch norm's running averages follow weights that
     have long changed, and mix real batches with fakes; a pass over data with the weights at rest
     does not.
     """
@@ -81,7 +81,7 @@ def frozen(network: T) -> Iterator[T]:
     """Within it no parameter of `network` collects gradient, and no buffer changes for good.
 
     Gradient in the network's input still flows. The buffers are those of layers that write them in
-    every pass, such as the vectors of a spectral norm; calibrated layers write none.
+    every pass, such as the vectors of a spectral norm; those of a Calibrated layer do not.
     """
     training = [p for p in network.parameters() if p.requires_grad]
     before = [

@@ -2,23 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from energan import models
-from energan.core import Batch, Calibrated, Config, Domain, Model, SettingError, place_seed
+from energan.core import Calibrated, Config, Domain, Model, SettingError, place_seed
 from energan.data import DataSet
 from energan.data.few_label_batches import LabelledFeed
 from energan.experiment.settings import Job
+from energan.training.batch_statistics import CHUNK
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
 from energan.training.loop import Feed, Loop
 from energan.training.member import Member
 from energan.training.settings import TrainingSettings
-from energan.training.train_state import Calibration, TrainState
+from energan.training.train_state import StatisticsFeed, TrainState
 
 
 def build(job: Job, domain: Domain, seed: int) -> Model:
@@ -78,7 +77,7 @@ def cohort_of(
     training, here = jobs[0].settings.training, data.to(engine.device)
     loop = loop_of(built, training, here, engine, seeds, ranks)
     members = [
-        Member(loop, i, own, calibration_of(own, here, engine, [seed]))
+        Member(loop, i, own, statistics_feed(own, here, engine, [seed]))
         for i, (own, seed) in enumerate(zip(built, seeds, strict=True))
         if len(built) > 1
     ]
@@ -113,25 +112,16 @@ def loop_of(
         feed = LabelledFeed(data, seeds, size, labelled, engine.dtype, ranks.share)
     else:
         feed = data.feed(seeds, size, engine.dtype, conditions=conditional, share=ranks.share)
-    calibration = calibration_of(built[0], data, engine, seeds)
-    return Loop(built, feed, calibration, training, engine, seeds, ranks=ranks)
+    at_rest = statistics_feed(built[0], data, engine, seeds)
+    return Loop(built, feed, at_rest, training, engine, seeds, ranks=ranks)
 
 
-def calibration_of(
+def statistics_feed(
     model: Model, data: DataSet, engine: Device, seeds: Sequence[int]
-) -> Calibration:
-    """What gives real data to measure the model's statistics on."""
-
-    @lru_cache(maxsize=1)
-    def feed(size: int) -> Any:
-        return data.feed(
-            seeds, size, engine.dtype, stream="calibrate", conditions=model.conditional
-        )
-
-    def calibration(chunk: int, size: int) -> Batch:
-        return feed(size)(chunk)  # type: ignore[no-any-return]
-
-    return calibration
+) -> StatisticsFeed:
+    """Real data to measure the model's statistics on."""
+    conditions = model.conditional
+    return data.feed(seeds, CHUNK, engine.dtype, stream="calibrate", conditions=conditions)
 
 
 # --- whether the data suits the model -------------------------------------------------------------

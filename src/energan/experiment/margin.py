@@ -93,7 +93,7 @@ class _Readings(Hook):
             return
         loop.flush_figures()
         with evaluating(loop.energy), loop.engine.autocast():
-            # by their own batch statistics, as "real": nothing is calibrated while it trains
+            # by their own batch statistics, as "real": none are estimated while it trains
             pieces = -(-len(self.x) // 128)
             labels: list[Any] = [None] * pieces
             if loop.conditional and self.labels is not None:

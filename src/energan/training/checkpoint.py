@@ -23,7 +23,7 @@ def weights_of(loop: TrainState) -> dict[str, Tensor]:
 
 
 def save(folder: Path, loop: TrainState) -> Path:
-    """Write the loop's state, calibrated, to `folder`/step-N and return that path.
+    """Write the loop's state, its statistics estimated, to `folder`/step-N and return that path.
 
     Raises DivergenceError, writing nothing, if a weight or an optimiser's average is not finite: a
     gradient can overflow without any loss having told.

@@ -92,8 +92,8 @@ class Log(Hook):
 class Checkpoints(Hook):
     """Every `every` steps and at the end: verify, score if asked, write, prune.
 
-    score: the loop, calibrated -> {name: figure}. The checkpoint that is best by the figure `best`
-    is kept beside the last ones.
+    score: the loop, its statistics estimated -> {name: figure}. The checkpoint that is best by the
+    figure `best` is kept beside the last ones.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
 from energan.training.optimisers import Optimisers
 from energan.training.settings import TrainingSettings
-from energan.training.train_state import Calibration, StepFigures, TrainState
+from energan.training.train_state import StatisticsFeed, StepFigures, TrainState
 
 Feed = Callable[[int, int, int], Batch]
 """(step, substep, substeps) -> a batch of real data, a pure function."""
@@ -54,7 +54,7 @@ class Loop(TrainState):
         self,
         models: Sequence[Model],
         feed: Feed,
-        calibration: Calibration,
+        statistics_feed: StatisticsFeed,
         settings: TrainingSettings,
         engine: Device,
         seeds: Sequence[int],
@@ -63,7 +63,7 @@ class Loop(TrainState):
     ) -> None:
         if ranks.count > 1 and len(models) > 1:
             raise SettingError("a cohort trains in one process: start it without torchrun")
-        super().__init__(models, calibration, settings, engine, seeds, ranks)
+        super().__init__(models, statistics_feed, settings, engine, seeds, ranks)
         self.feed, self.objective, self.hooks = feed, models[0].objective, list(hooks)
         self.optimisers = {
             "energy": Optimisers(self.energy, [m.energy_optimiser for m in models]),

@@ -13,7 +13,7 @@ from torch import Tensor
 from energan.core import DivergenceError, Model, State
 from energan.training.cohort import share
 from energan.training.loop import Hook, Loop
-from energan.training.train_state import Calibration, StepFigures, TrainState
+from energan.training.train_state import StatisticsFeed, StepFigures, TrainState
 
 OnDivergence = Callable[["Member", DivergenceError], None]
 """Called once with a member that diverged."""
@@ -22,14 +22,16 @@ OnDivergence = Callable[["Member", DivergenceError], None]
 class Member(TrainState):
     """Member `index` of the cohort `whole`, which alone moves it on.
 
-    model: the member's own, whose networks become views of the cohort's. calibration: of its seed.
-    Its step, rate scale and sampler state are the cohort's, read and written there. It is made
-    before the cohort trains, or is put back to a checkpoint.
+    model: the member's own, whose networks become views of the cohort's. statistics_feed: of its
+    seed. Its step, rate scale and sampler state are the cohort's, read and written there. It is
+    made before the cohort trains, or is put back to a checkpoint.
     """
 
-    def __init__(self, whole: Loop, index: int, model: Model, calibration: Calibration) -> None:
+    def __init__(
+        self, whole: Loop, index: int, model: Model, statistics_feed: StatisticsFeed
+    ) -> None:
         seed = whole.randomness.seeds[index]
-        super().__init__([model], calibration, whole.settings, whole.engine, [seed])
+        super().__init__([model], statistics_feed, whole.settings, whole.engine, [seed])
         self.whole, self.index = whole, index
         self.hooks: list[Hook] = []
         self.read: StepFigures = []

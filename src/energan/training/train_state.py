@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from energan.core import Batch, Context, Energy, Model, Randomness, Sampler, State, attach
 from energan.core.schedules import parse
-from energan.training.batch_statistics import CHUNK, estimate_statistics
+from energan.training.batch_statistics import estimate_statistics
 from energan.training.cohort import check_members, stack
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
@@ -19,8 +19,8 @@ from energan.training.settings import TrainingSettings
 
 StepFigures = list[tuple[int, dict[str, Tensor]]]
 """(step, named values (M,)) of some steps."""
-Calibration = Callable[[int, int], Batch]
-"""Chunk number, chunk size -> real data, in an order that training does not use."""
+StatisticsFeed = Callable[[int], Batch]
+"""Chunk number -> CHUNK real examples, in an order that training does not use."""
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -46,14 +46,14 @@ class TrainState(ABC):
     def __init__(
         self,
         models: Sequence[Model],
-        calibration: Calibration,
+        statistics_feed: StatisticsFeed,
         settings: TrainingSettings,
         engine: Device,
         seeds: Sequence[int],
         ranks: Distributed = ALONE,
     ) -> None:
         self.settings, self.engine, self.ranks = settings, engine, ranks
-        self.calibration, self.energy_steps = calibration, models[0].energy_steps
+        self.statistics_feed, self.energy_steps = statistics_feed, models[0].energy_steps
         self.conditional, self.labelled = models[0].conditional, models[0].labelled
         self.energy = engine.place(stack([m.energy for m in models]))
         self.sampler = engine.place(stack([m.sampler for m in models]))
@@ -122,7 +122,7 @@ class TrainState(ABC):
             estimate_statistics(
                 cast(Energy, networks["energy"]),
                 cast(Sampler, networks["sampler"]),
-                lambda chunk: self.calibration(chunk, CHUNK),
+                self.statistics_feed,
                 self.state,
                 lambda chunk: self.context("calibrate", chunk),
             )

@@ -19,6 +19,7 @@ from energan.experiment.settings import load
 from energan.experiment.start import start
 from energan.inference.run import Run
 from energan.models import cebgan, ebgan, ladder
+from energan.training.batch_statistics import CHUNK
 from energan.training.device import Device
 from energan.training.settings import TrainingSettings
 from support.helpers import weight_files
@@ -56,9 +57,9 @@ def test_a_model_that_learns_from_few_labels_gets_them() -> None:
     assert batch.labelled is not None
     assert batch.labelled.condition is not None
     assert batch.labelled.condition.bincount().tolist() == [2, 2, 2]
-    at_rest = made.calibration(0, 10)
+    at_rest = made.statistics_feed(0)
     assert at_rest.condition is None
-    assert at_rest.x.shape == (10, 4)
+    assert at_rest.x.shape == (CHUNK, 4)
 
 
 @pytest.mark.parametrize(

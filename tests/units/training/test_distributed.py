@@ -118,7 +118,7 @@ def test_a_cohort_does_not_train_in_several_processes() -> None:
     loop = make_loop(case, data, [0, 1])
     with pytest.raises(SettingError, match="cohort trains in one process"):
         type(loop)(
-            [case(0), case(1)], loop.feed, loop.calibration, loop.settings, loop.engine, [0, 1],
+            [case(0), case(1)], loop.feed, loop.statistics_feed, loop.settings, loop.engine, [0, 1],
             ranks=Distributed(0, 2),
         )  # fmt: skip
 

@@ -194,7 +194,7 @@ def test_trap_2_statistics_of_averaged_weights_are_measured_and_vectors_copied()
     means = [k for k in raw if k.endswith(".mean")]
     assert means
     assert any(not torch.allclose(raw[k], averaged[k]) for k in means)
-    x = loop.calibration(0, 256).x
+    x = loop.statistics_feed(0).x
     energy = loop.ema.module["energy"]
     with torch.no_grad():
         trained = energy(x, stream="real").energy
