@@ -1,4 +1,6 @@
-"""The exception tree. It imports nothing, so that `energan --help` can use it without torch."""
+"""The exception tree, and how values stand in its messages. It needs no torch."""
+
+import unicodedata
 
 
 class EnerganError(Exception):
@@ -58,5 +60,24 @@ class BlowUpError(DivergenceError):
 
 def describe(value: object) -> str:
     """`value` as it may stand in an error message: short, on one line."""
-    text = " ".join(str(value).split())
+    text = printable(" ".join(str(value).split()))
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def printable(value: object) -> str:
+    """`value` on one line, with what no terminal or UTF-8 file can hold escaped: names of files are
+    any bytes, such as line ends, codes for the terminal, and Latin-1."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(_escaped(c) if unicodedata.category(c) in UNPRINTABLE else c for c in text)
+
+
+UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Control characters, halves of characters, and separators of lines and paragraphs."""
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    # Python keeps a byte that is no UTF-8 as half of a character
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(character)[1:-1]

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from energan.data.facts import Fact
 
+MOST_CLASSES = 100_000
+
 
 @dataclass(frozen=True)
 class Part:

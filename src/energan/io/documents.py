@@ -5,14 +5,14 @@ versions write them.
 """
 
 import os
-import stat
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
-from energan.errors import EnerganError, RunError, describe
+from energan.errors import EnerganError, RunError, describe, printable
+from energan.io.files import open_regular
 
 MOST_BYTES = 256 * 2**20
 
@@ -78,20 +78,14 @@ def read_bytes(
     """A regular file's contents. Raises `error` for a pipe, a device, a folder, or a file of more
     than `most` bytes (256 MiB if not given)."""
     most = MOST_BYTES if most is None else most
-    at_once = getattr(os, "O_NONBLOCK", 0)  # a pipe opens without a writer, and is refused below
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | at_once)) as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                raise error(f"{path} is not a regular file; {remedy}")
-            if about.st_size > most:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > most:
                 raise error(f"{path} is larger than {most >> 20} MiB; {remedy}")
             return file.read()
     except OSError as refused:
         why = refused.strerror or refused
-        raise error(f"{path} cannot be read ({why}); {remedy}") from None
-    except ValueError as refused:  # a name with a NUL in it
-        raise error(f"{str(path)!r} cannot be read ({refused}); {remedy}") from None
+        raise error(f"{printable(path)} cannot be read ({why}); {remedy}") from None
 
 
 def explain(error: ValidationError) -> str:

@@ -1,14 +1,32 @@
-"""Files as a whole: written in one step, locked, and told by their checksums."""
+"""Files as a whole: opened if they are files, written in one step, locked, told by checksums."""
 
 import csv
+import errno
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """A file to read. OSError for a pipe, which would be waited for without end, for a device, and
+    for a name that no file can have."""
+    # a pipe opens without a writer, and is refused below
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        file = os.fdopen(os.open(path, flags), "rb")
+    except ValueError as error:  # a NUL in the name, or half of a character
+        raise OSError(errno.EINVAL, f"no file has such a name: {error}", str(path)) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return file
 
 
 @contextmanager
@@ -68,5 +86,5 @@ def locked(path: Path, wait: float | None = None) -> Iterator[bool]:
 
 def sha256_of(path: Path) -> str:
     """Of a file's contents, 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,10 @@
-"""How much of the machine's memory a process may use."""
+"""How much of the machine's memory a process may use, and whether what it is asked for fits."""
 
 import os
 from pathlib import Path
+
+from energan.errors import DataError, EnerganError
+from energan.io.text import size_text
 
 UNKNOWN = 8_000_000_000
 """Bytes of memory of a machine that does not say, as one with Windows."""
@@ -20,6 +23,22 @@ def free_memory(root: Path = Path("/")) -> int:
         except (OSError, ValueError):  # no such limit, or "max"
             continue
     return max(0, min(found))
+
+
+def check_memory(
+    needed: int,
+    what: str,
+    remedy: str,
+    *,
+    free: int | None = None,
+    error: type[EnerganError] = DataError,
+) -> None:
+    """Raise `error` if `needed` bytes are more than are free, which is told before work begins.
+
+    what: takes them, as "a batch of 64". free: of another memory than this machine's.
+    """
+    if needed > (least := free_memory() if free is None else free):
+        raise error(f"{what} takes {size_text(needed)}, and {size_text(least)} are free: {remedy}")
 
 
 def _available(root: Path) -> int | None:

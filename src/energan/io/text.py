@@ -67,7 +67,11 @@ def plural(count: int, noun: str) -> str:
 
 def size_text(count: float) -> str:
     """Bytes in the unit that fits."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    if count < 1e5:
+        return f"{count:,.0f} bytes"
+    if count >= 1e15:
+        return f"{count / 1e12:,.0f} TB" if count < 1e21 else f"{count:.0e} bytes"
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def number(value: Any) -> str:

@@ -172,7 +172,7 @@ def test_a_pipe_in_place_of_a_file_is_refused(folder: RunFolder, name: str) -> N
     folder.write_config(CONFIG)
     (folder.path / name).unlink(missing_ok=True)
     os.mkfifo(folder.path / name)
-    with pytest.raises(RunError, match=rf"{name} is not a regular file"):
+    with pytest.raises(RunError, match=rf"{name} cannot be read \(it is not a regular file\)"):
         folder.read_config() if name == "config.json" else folder.read()
 
 

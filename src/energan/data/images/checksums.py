@@ -92,11 +92,13 @@ def _with_memo(use: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
 
 
 def _key(file: Path) -> bytes:
-    where = os.fsencode(os.path.realpath(file))
     try:
+        where = os.fsencode(os.path.realpath(file))
         stat = file.stat()
     except OSError as error:  # a link to nothing
         return where + f"\0gone {error.errno}".encode()
+    except ValueError:  # no file has such a name
+        return str(file).encode("utf8", "backslashreplace") + b"\0no name"
     return where + f"\0{stat.st_size} {stat.st_mtime_ns}".encode()
 
 

@@ -1,23 +1,20 @@
 """A user's own arrays, from .npy and .npz files. Nothing in them is ever unpickled."""
 
-import zipfile
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from energan.core import DataError
-from energan.data.source import Source
+from energan.data.source import MOST_CLASSES, Source
+from energan.data.sources.array_files import Array, load_arrays
 from energan.data.sources.splits import fixed_order
 
 EVENTS = ("x", "images", "data", "arr_0")
 LABELS = ("y", "labels")
 SHAPES = "(N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3 for images, (N, D) for points"
-Array = NDArray[Any]
 
 
 def read_arrays(path: Path) -> Source:
@@ -45,31 +42,25 @@ def read_arrays(path: Path) -> Source:
 
 
 def _load(path: Path) -> tuple[Array, Array | None]:
-    try:
-        with path.open("rb") as file:  # np.load itself leaves a torn .npz open
-            loaded = np.load(file, allow_pickle=False)
-            return (loaded, None) if isinstance(loaded, np.ndarray) else _pick_arrays(loaded, path)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path} cannot be read as arrays of numbers ({reason}): save it again with numpy.save "
-            "or numpy.savez, without objects"
-        ) from error
+    """The events and labels of a file."""
 
+    def pick(names: Sequence[str]) -> list[str]:
+        if list(names) == [""]:
+            return [""]
+        labels = next((k for k in LABELS if k in names), None)
+        others = [k for k in names if k != labels]
+        chosen = next((k for k in EVENTS if k in others), None)
+        if chosen is None and len(others) == 1:
+            chosen = others[0]
+        if chosen is None:
+            raise DataError(
+                f"{path} holds {', '.join(others) or 'no events'}: name the array of events x, "
+                "images or data, and that of labels y or labels"
+            )
+        return [chosen] if labels is None else [chosen, labels]
 
-def _pick_arrays(loaded: np.lib.npyio.NpzFile, path: Path) -> tuple[Array, Array | None]:
-    """The events and labels of a .npz."""
-    labels = next((k for k in LABELS if k in loaded.files), None)
-    others = [k for k in loaded.files if k != labels]
-    chosen = next((k for k in EVENTS if k in others), None)
-    if chosen is None and len(others) == 1:
-        chosen = others[0]
-    if chosen is None:
-        raise DataError(
-            f"{path} holds {', '.join(others) or 'no events'}: name the array of events x, images "
-            "or data, and that of labels y or labels"
-        )
-    return loaded[chosen], None if labels is None else loaded[labels]
+    events, *labels = load_arrays(path, pick)
+    return events, labels[0] if labels else None
 
 
 def _points(x: Array, path: Path) -> Tensor:
@@ -84,6 +75,7 @@ def _points(x: Array, path: Path) -> Tensor:
 def to_images(x: Array, path: Path) -> Tensor:
     """(N, C, H, W) of whichever layout x has. Raises DataError if it has none of images."""
     if x.ndim == 3:
+        _check_several(x.shape, path)
         x = x[:, None]
     elif x.ndim == 4:
         first, last = x.shape[1] in (1, 3), x.shape[3] in (1, 3)
@@ -99,6 +91,18 @@ def to_images(x: Array, path: Path) -> Tensor:
     if x.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(x))
     return _finite(x, path)
+
+
+def _check_several(shape: tuple[int, ...], path: Path) -> None:
+    """Raise DataError for (H, W, C) and (C, H, W), which are one image."""
+    first, second, last = shape
+    channels_last = (last <= 4 and min(first, second) >= 8) or (last <= 16 and second >= 32 * last)
+    if channels_last or (first in (3, 4) and min(second, last) >= 8):
+        count = f"{first} grey ones of {last}x{second}"
+        raise DataError(
+            f"{path} has shape {shape}, which may be one image in colour, or {count}: save one as "
+            f"{(1, *shape)}, several as {(*shape, 1)}"
+        )
 
 
 def _finite(x: Array, path: Path) -> Tensor:
@@ -131,6 +135,12 @@ def _labels(y: Array, count: int, path: Path) -> Tensor:
             f"{path}: the labels are {y.dtype} of shape {y.shape}; {count} events need whole "
             f"numbers of shape ({count},)"
         )
-    if y.min() < 0:
-        raise DataError(f"{path}: label {y.min()} is negative; number the classes from 0")
+    low, high = int(y.min()), int(y.max())
+    if low < 0:
+        raise DataError(f"{path}: label {low} is negative; number the classes from 0")
+    if high >= MOST_CLASSES:
+        raise DataError(
+            f"{path}: label {high} is too large; number the classes from 0 without gaps, "
+            f"{MOST_CLASSES:,} at most"
+        )
     return torch.from_numpy(y.astype(np.int64))

@@ -13,6 +13,7 @@ from energan.data.images.checksums import content_of
 from energan.data.source import Part, Source
 from energan.data.sources.label_csv import find_labels, match_labels
 from energan.data.sources.splits import SPLITS, fixed_order, held_out, no_test_part
+from energan.io.files import open_regular
 
 SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
@@ -81,7 +82,8 @@ def from_files(name: str, files: Sequence[Path], names: Sequence[str]) -> Source
 def read_bytes(file: Path) -> bytes | None:
     """A file's contents; None if it cannot be read."""
     try:
-        return file.read_bytes()
+        with open_regular(file) as opened:
+            return opened.read()
     except OSError:
         return None
 

@@ -7,9 +7,12 @@ dimensions, each dimension as a big-endian 32-bit number, then the values in row
 import gzip
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -18,13 +21,19 @@ from torch import Tensor
 from energan.core import DataError, NoTestPart
 from energan.data.source import Source
 from energan.data.sources.splits import Split
+from energan.io.files import open_regular
+from energan.io.memory import check_memory
 
 IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
 GZIP = b"\x1f\x8b"
+GZIP_GAIN = 1032
+"""Bytes at most that come of one compressed byte."""
 HELD_OUT = 10_000
 """The last 10,000 training images are the validation set of Goodfellow et al. 2014."""
 STACKED_SEED = 0
+BLOCK = 2**24
+"""Bytes that are read together, so that memory grows with what is there and not with a header."""
 
 
 def open_idx_folder(folder: Path, split: Split = "train") -> Source:
@@ -56,41 +65,64 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     Raises DataError, naming the file, if it cannot be read, is of another kind, is torn, or is
     longer than its header says.
     """
-    data = _bytes(path)
     header = 4 + 4 * dimensions
     magic = struct.pack(">BBBB", 0, 0, 8, dimensions)
-    if bytes(data[:4]) != magic:
-        raise DataError(
-            f"{path} starts with 0x{bytes(data[:4]).hex()}, not 0x{magic.hex()}: it is no IDX file "
-            f"of unsigned bytes in {dimensions} dimension{'s' if dimensions > 1 else ''}"
-        )
-    if len(data) < header:
-        raise DataError(f"{path} is torn: it ends within its header; fetch it again")
-    shape = struct.unpack_from(f">{dimensions}I", data, 4)
-    if len(data) - header != prod(shape):
+    try:
+        with _open(path) as file:
+            start = file.read(header)
+            if start[:4] != magic:
+                raise DataError(
+                    f"{path} starts with 0x{start[:4].hex()}, not 0x{magic.hex()}: it is no IDX "
+                    f"file of unsigned bytes in {dimensions} dimension{'s' * (dimensions > 1)}"
+                )
+            if len(start) < header:
+                raise DataError(f"{path} is torn: it ends within its header; fetch it again")
+            shape = struct.unpack_from(f">{dimensions}I", start, 4)
+            most = min(prod(shape), GZIP_GAIN * path.stat().st_size)
+            check_memory(most, f"{path}, {' x '.join(map(str, shape))},", "use a smaller set")
+            # no more than it says, whatever a compressed file would give
+            data = _at_most(file, prod(shape) + 1)
+    except DataError:
+        raise
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}): fetch it again") from error
+    if len(data) != prod(shape):
+        follow = f"at least {len(data)}" if len(data) > prod(shape) else len(data)
         raise DataError(
             f"{path} is torn or altered: its header says {' x '.join(map(str, shape))} = "
-            f"{prod(shape)} bytes, and {len(data) - header} follow; fetch it again"
+            f"{prod(shape)} bytes, and {follow} follow; fetch it again"
         )
     if prod(shape) == 0:
         raise DataError(f"{path} is empty: its header says {' x '.join(map(str, shape))}")
-    return torch.frombuffer(data, dtype=torch.uint8, offset=header).reshape(shape)
+    return torch.frombuffer(data, dtype=torch.uint8).reshape(shape)
 
 
 def is_idx(path: Path) -> bool:
     """Whether a file begins like an IDX file, or is compressed and so may be one."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(3)
     return start[:2] == GZIP or start == b"\0\0\x08"
 
 
-def _bytes(path: Path) -> bytearray:
-    """The contents, decompressed if need be, in memory that a tensor may own."""
-    try:
-        data = path.read_bytes()
-        return bytearray(gzip.decompress(data) if data[:2] == GZIP else data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}): fetch it again") from error
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    """The contents, decompressed if need be."""
+    with open_regular(path) as file:
+        packed = file.read(2) == GZIP
+        file.seek(0)
+        if not packed:
+            yield file
+            return
+        with gzip.open(file) as unpacked:
+            yield unpacked
+
+
+def _at_most(file: IO[bytes], count: int) -> bytearray:
+    """The next `count` bytes, or as many as there are, in memory that a tensor may own."""
+    data = bytearray()
+    while len(data) < count and (block := file.read(min(BLOCK, count - len(data)))):
+        data += block
+    return data
 
 
 def _find(folder: Path, name: str) -> Path | None:

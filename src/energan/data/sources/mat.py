@@ -1,22 +1,28 @@
 """MATLAB files: the Toronto Face Database, and faces stored as columns of pixels."""
 
 from dataclasses import replace
-from math import isqrt
+from math import isqrt, prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from energan.core import DataError, describe
-from energan.data.source import Source
+from energan.data.facts import Fact
+from energan.data.source import MOST_CLASSES, Source
+from energan.data.sources.array_files import Array
 from energan.data.sources.arrays import float_range, to_images
 from energan.data.sources.splits import Split, fixed_order, no_test_part
+from energan.io.files import open_regular
+from energan.io.memory import check_memory
 
-Array = NDArray[Any]
 NAMES = ("images", "ff", "faces", "x", "X", "data")
 LABELS = ("labels", "labs_ex", "y", "label")
+NUMBERS = {
+    "double", "single", "logical", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64",
+    "uint64",
+}  # fmt: skip
+"""MATLAB's kinds of arrays of numbers, beside cells, structures, texts and sparse ones."""
 FREY = (28, 20)
 """Rows and columns of the Frey faces, which their file does not tell."""
 VALID, TEST = 2, 3
@@ -30,51 +36,76 @@ def read_mat(path: Path, split: Split = "train") -> Source:
     unlabelled ones, its validation part is held out, its test part is split "test".
     Raises DataError for a file that cannot be read or holds no array of images.
     """
-    held = _load(path)
-    name = next((n for n in NAMES if n in held), None) or _largest(held)
-    if name is None:
-        raise DataError(f"{path} holds no array of images: save them as `images` (N, H, W)")
-    pixels = _upright(np.asarray(held[name]), name)
+    held, name, rest = _load(path)
+    pixels = _upright(held[name], name)
     if pixels.ndim == 2:
         pixels = _columns(pixels, path)
     events = to_images(_bytes(pixels), path)
-    labels, names = _labels(held, len(events))
+    labels, names, facts = _labels(held, len(events))
     low, high = float_range(events, path)
-    source = Source(path.name, events, labels, low=low, high=high, class_names=names)
+    if rest:
+        facts += (Fact("left out", f"all but {name}: {describe(', '.join(rest))}"),)
+    source = Source(path.name, events, labels, low=low, high=high, class_names=names, facts=facts)
     folds = held.get("folds")
-    if folds is not None and len(folds) == len(events):
-        return _pick_fold(source, np.asarray(folds)[:, 0], split)
+    if folds is not None and folds.ndim == 2 and len(folds) == len(events) and folds.shape[1]:
+        return _pick_fold(source, folds[:, 0], split)
     if split == "test":
         raise no_test_part(path)
     return replace(source, held_out=len(events) // 10, order=fixed_order(len(events)))
 
 
-def _load(path: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
+def _load(path: Path) -> tuple[dict[str, Array], str, list[str]]:
+    """The arrays of a file that are of use, the name of that of images, and those of the rest."""
+    from scipy.io import loadmat, whosmat
 
     try:
-        with path.open("rb") as file:
-            newer = file.read(128)[:20].startswith(b"MATLAB 7.3") or path.stat().st_size == 0
-        if newer:
-            raise DataError(
-                f"{path} is a MATLAB 7.3 file, or empty: save it again in MATLAB with -v7"
-            )
-        return {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+        with open_regular(path) as file:
+            start = file.read(128)
+            if start[:20].startswith(b"MATLAB 7.3") or not start:
+                raise DataError(
+                    f"{path} is a MATLAB 7.3 file, or empty: save it again in MATLAB with -v7"
+                )
+            file.seek(0)
+            shapes = {n: (tuple(shape), kind) for n, shape, kind in whosmat(file)}
+            name = _choose(shapes, path)
+            beside = [n for n in (*LABELS, "folds") if n in shapes and n != name]
+            wanted = [n for n in beside if shapes[n][1] in NUMBERS]
+            file.seek(0)
+            found = loadmat(file, variable_names=[name, *wanted])
     except DataError:
         raise
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError, EOFError) as error:
+    except Exception as error:  # scipy's reader raises whatever it stumbles over
         raise DataError(f"{path} cannot be read as a .mat file ({describe(error)})") from error
+    if found[name].dtype.kind not in "uifb":
+        raise DataError(f"{path}: {name} holds complex numbers: save their size, or real part")
+    arrays = {n: np.asarray(found[n]) for n in (name, *wanted)}
+    return arrays, name, [n for n in shapes if n not in arrays]
 
 
-def _largest(held: dict[str, Any]) -> str | None:
-    arrays = {
-        name: value.size
-        for name, value in held.items()
-        if isinstance(value, np.ndarray) and value.dtype.kind in "uif"
-        if value.ndim in (2, 3, 4) and value.size
+def _choose(shapes: dict[str, tuple[tuple[int, ...], str]], path: Path) -> str:
+    """The name of the array of images, which fits in memory."""
+    numbers = {
+        n: prod(shape)
+        for n, (shape, kind) in shapes.items()
+        if kind in NUMBERS and len(shape) in (2, 3, 4) and min(shape) > 0
     }
-    return max(arrays, key=lambda k: arrays[k]) if arrays else None
+    usual = [n for n in NAMES if n in shapes]
+    others = [n for n in numbers if n not in (*LABELS, "folds")]
+    name = next((n for n in usual if n in numbers), next(iter(usual), None))
+    name = name or max(others, key=lambda n: numbers[n], default=None)
+    if name is None:
+        raise DataError(f"{path} holds no array of images: save them as `images` (N, H, W)")
+    if name not in numbers:
+        shape, kind = shapes[name]
+        raise DataError(
+            f"{path}: {name} is {describe(shape)} of MATLAB's kind {kind}, which is no array of "
+            "images: save them as an array of numbers `images` (N, H, W)"
+        )
+    if prod(shapes[name][0]) > 1:
+        # MATLAB keeps what it can in fewer bytes than it has in memory
+        check_memory(8 * numbers[name], f"{path}: {name}", "save it in smaller parts")
+        return name
+    raise DataError(f"{path}: {name} is a single number: save images as `images` (N, H, W)")
 
 
 def _upright(pixels: Array, name: str) -> Array:
@@ -111,16 +142,28 @@ def _bytes(pixels: Array) -> Array:
     return pixels.astype(np.float32)
 
 
-def _labels(held: dict[str, Any], count: int) -> tuple[torch.Tensor | None, tuple[str, ...] | None]:
-    """Labels numbered from 0, and the numbers that the file has for them, as names."""
+def _labels(
+    held: dict[str, Array], count: int
+) -> tuple[torch.Tensor | None, tuple[str, ...] | None, tuple[Fact, ...]]:
+    """Labels numbered from 0, the numbers that the file has for them, as names, and why they are
+    left out."""
     name = next((n for n in LABELS if n in held), None)
-    if name is None or np.asarray(held[name]).size != count:
-        return None, None
-    values = np.asarray(held[name]).reshape(-1)
-    if values.dtype.kind not in "uif" or (values < 0).any():
-        return None, None  # TFD marks the unlabelled ones with -1: not all images have a class
-    found, numbers = np.unique(values, return_inverse=True)
-    return torch.from_numpy(numbers.astype(np.int64)), tuple(f"{value:g}" for value in found)
+    if name is None:
+        return None, None, ()
+    values = held[name].reshape(-1)
+    if values.size != count:
+        why = f"it holds {values.size:,} values for {count:,} images"
+    elif values.dtype.kind not in "uifb" or not np.isfinite(values).all():
+        why = "it holds others than real numbers"
+    elif (values < 0).any():
+        why = "some of it is negative"  # TFD marks the unlabelled ones with -1
+    else:
+        found, numbers = np.unique(values, return_inverse=True)
+        if len(found) < MOST_CLASSES:
+            names = tuple(f"{value:g}" for value in found)
+            return torch.from_numpy(numbers.astype(np.int64)), names, ()
+        why = f"its {len(found):,} different values are no classes"
+    return None, None, (Fact("labels", f"{name} is left out: {why}", warning=True),)
 
 
 def _pick_fold(source: Source, marks: Array, split: Split) -> Source:

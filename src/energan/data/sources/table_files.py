@@ -4,7 +4,6 @@ Parquet is read by row groups here and not by `datasets.load_dataset`, which wou
 of it to disk once more, as Arrow without compression, and anew whenever a file's time changes.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from typing import Any
 from energan.core import DataError, NoTestPart, describe
 from energan.data.images.checksums import cache_folder, content_of
 from energan.data.sources.splits import SPLITS, no_test_part
+from energan.io.files import open_regular
+from energan.io.memory import check_memory
 
 ROWS_A_PART = 512
 HUB = "hub:"
@@ -37,7 +38,7 @@ class Shard:
 class Table:
     """A table's shards, how its columns are typed, and what tells its contents.
 
-    features: datasets.Features of the schema, where class names are kept too.
+    features: of datasets, by column, where class names are kept too; None of one it has none for.
     """
 
     name: str
@@ -68,7 +69,7 @@ def open_parquet(files: Sequence[Path], name: str) -> Table:
     schema = None
     for file in files:
         try:
-            with pq.ParquetFile(file) as opened:
+            with open_regular(file) as raw, pq.ParquetFile(raw) as opened:
                 groups = [opened.metadata.row_group(i).num_rows
                           for i in range(opened.metadata.num_row_groups)]  # fmt: skip
                 own = opened.schema_arrow
@@ -76,12 +77,17 @@ def open_parquet(files: Sequence[Path], name: str) -> Table:
             raise DataError(
                 f"{file} cannot be read as Parquet ({describe(error)}): fetch it again"
             ) from error
+        twice = next((name for name in own.names if own.names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(
+                f"{file} has two columns of the name {describe(twice)}: give each a name of its own"
+            )
         if schema is not None and own.names != schema.names:
             raise DataError(
                 f"{file} has other columns than {files[0].name}: name one set's files only"
             )
         schema = schema or own
-        shards += [Shard(n, _row_group(file, i)) for i, n in enumerate(groups) if n]
+        shards += [Shard(n, _row_group(file, i, n)) for i, n in enumerate(groups) if n]
 
     def content() -> str:
         return content_of(files, [file.name for file in files])
@@ -89,37 +95,61 @@ def open_parquet(files: Sequence[Path], name: str) -> Table:
     return Table(name, tuple(shards), _features(schema), content, files[0].parent)
 
 
-def _row_group(file: Path, index: int) -> Callable[[str], Any]:
+def _row_group(file: Path, index: int, count: int) -> Callable[[str], Any]:
     def column(name: str) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             with pq.ParquetFile(file) as opened:
-                return opened.read_row_group(index, columns=[name])[name]
-        except (OSError, pa.ArrowException) as error:
+                _check_group(opened.metadata.row_group(index), name, file)
+                found = opened.read_row_group(index, columns=[name])[name]
+            if len(found) != count:
+                raise OSError(f"it holds {len(found)} rows, and says {count}")
+        except (OSError, KeyError, pa.ArrowException) as error:
             raise DataError(
                 f"{file} is torn: its part {index} cannot be read ({describe(error)}); fetch it "
                 "again"
             ) from error
+        return found
 
     return column
 
 
+def _check_group(group: Any, name: str, file: Path) -> None:
+    """Raise DataError if a column of a row group fits in no memory."""
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    own = [c for c in chunks if c.path_in_schema == name or c.path_in_schema.startswith(f"{name}.")]
+    size = sum(chunk.total_uncompressed_size for chunk in own)
+    check_memory(size, f"a row group of {file}", "write it anew with smaller row groups")
+
+
 def _features(schema: Any) -> Any:
-    """Types of the columns; class names come from the note that the hub's files carry."""
+    """Types of the columns; class names come from the note that the hub's files carry.
+
+    A column of a type that `datasets` has no name for, as a map, has None.
+    """
     with load_datasets() as datasets:
+        read = datasets.Features.from_arrow_schema
         try:
-            return datasets.Features.from_arrow_schema(schema)
-        except (ValueError, KeyError, TypeError, json.JSONDecodeError):  # a note of another version
-            return datasets.Features.from_arrow_schema(schema.remove_metadata())
+            return read(schema)
+        except Exception:  # a note of another version, or of anything; or a type that it lacks
+            plain = schema.remove_metadata()
+        found = {}
+        for i, name in enumerate(plain.names):
+            try:
+                found |= read(plain.empty_table().select([i]).schema)
+            except Exception:
+                found[name] = None
+        return found
 
 
 def open_arrow(path: Path, split: str, name: str) -> Table:
     """An Arrow file, or a folder that `datasets` saved to disk."""
     with load_datasets() as datasets:
         try:
-            if path.is_file():
+            if not path.is_dir():
+                open_regular(path).close()
                 return _from_dataset(datasets.Dataset.from_file(str(path)), name)
             found = datasets.load_from_disk(str(path))
         except Exception as error:
@@ -217,9 +247,10 @@ def find_parquet(folder: Path, split: str) -> list[Path]:
     Where no name says train, all are that do not say otherwise; where none says test, those of the
     validation part stand in.
     """
-    files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
+    found = (p for p in folder.rglob("*.parquet") if not p.name.startswith(".") and p.is_file())
+    files = sorted(found)
     names = {p: p.relative_to(folder).as_posix() for p in files}
-    said = {key: [p for p in files if found.search(names[p])] for key, found in _IN_NAMES.items()}
+    said = {key: [p for p in files if word.search(names[p])] for key, word in _IN_NAMES.items()}
     if split == "test":
         return said["test"] or said["val"]
     return said["train"] or [p for p in files if p not in said["test"] + said["val"]]

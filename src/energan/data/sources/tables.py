@@ -10,17 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import DataError
+from energan.core import DataError, describe
+from energan.data.facts import Fact
 from energan.data.images.checksums import content_of
 from energan.data.settings import DataSettings
-from energan.data.source import Part, Source
+from energan.data.source import MOST_CLASSES, Part, Source
 from energan.data.sources.folders import read_bytes
 from energan.data.sources.splits import fixed_order, held_out
 from energan.data.sources.table_files import Table
+from energan.io.memory import check_memory
 
 IMAGES = ("image", "img", "images", "picture", "jpg", "png", "webp", "jpeg", "bytes")
 LABELS = ("label", "labels", "class", "classes", "category", "target", "y", "fine_label", "cls")
-MOST_CLASSES = 100_000
+ROW = 100
+"""Bytes of memory that a row takes before its image is decoded, at least."""
 
 
 def from_table(table: Table, settings: DataSettings, split: str = "train") -> Source:
@@ -32,9 +35,10 @@ def from_table(table: Table, settings: DataSettings, split: str = "train") -> So
     """
     if not table.count:
         raise DataError(f"{table.name} is empty: it has no rows")
+    check_memory(ROW * table.count, f"a list of {table.count:,} rows", "name fewer files")
     image = image_column(table, settings.image_column)
     label = _label_column(table, settings.label_column, image)
-    labels, names = (None, None) if label is None else _labels(table, label, settings.label_column)
+    labels, names, why = _labels(table, label, settings.label_column)
     chosen = _attributes(table, settings.attributes)
     attributes = None
     if chosen:
@@ -50,7 +54,30 @@ def from_table(table: Table, settings: DataSettings, split: str = "train") -> So
         attribute_names=chosen or None,
         held_out=held_out(table.count) if split == "train" else 0,
         order=fixed_order(table.count),
+        facts=_facts(table, image, label, names, why, chosen),
     )
+
+
+def _facts(
+    table: Table,
+    image: str,
+    label: str | None,
+    names: Sequence[str] | None,
+    why: str,
+    attributes: Sequence[str],
+) -> tuple[Fact, ...]:
+    """Which columns are used, and which are not."""
+    facts = [Fact("images", f"column {describe(image)} of {table.count:,} rows")]
+    if names is not None:
+        facts.append(Fact("labels", f"column {describe(label)}, {len(names)} classes"))
+    elif why:
+        facts.append(Fact("labels", f"column {describe(label)} is left out: {why}", warning=True))
+    if attributes:
+        facts.append(Fact("attributes", f"columns {describe(', '.join(attributes))}"))
+    rest = [name for name in table.features if name not in (image, label, *attributes)]
+    if rest:
+        facts.append(Fact("left out", f"columns {describe(', '.join(rest))}"))
+    return tuple(facts)
 
 
 def _content(table: Table, image: str) -> str:
@@ -115,18 +142,25 @@ def _label_column(table: Table, asked: str | None, image: str) -> str | None:
 
 
 def _labels(
-    table: Table, column: str, asked: str | None
-) -> tuple[Tensor | None, tuple[str, ...] | None]:
-    """Labels and the classes' names; none if a column that was only guessed does not hold any.
+    table: Table, column: str | None, asked: str | None
+) -> tuple[Tensor | None, tuple[str, ...] | None, str]:
+    """Labels, the classes' names, and why there are none of a column that was only guessed.
 
-    Raises DataError if that column was asked for.
+    Raises DataError if that column was asked for, or has labels that its names of classes lack.
     """
+    if column is None:
+        return None, None, ""
     try:
-        return _classes(table, column)
-    except DataError:
+        labels, names = _classes(table, column)
+        return labels, names, "" if labels is not None else "none of its labels is known"
+    except _NoClasses as error:
         if asked is not None:
             raise
-        return None, None
+        return None, None, str(error)
+
+
+class _NoClasses(DataError):
+    """A column that does not hold a class for each row."""
 
 
 def _classes(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] | None]:
@@ -136,29 +170,35 @@ def _classes(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] 
         if all(v is None or v < 0 for v in values):
             return None, None  # the hub's mark of a test set whose labels are kept secret
         known = tuple(feature.names)
+        highest = max(v for v in values if v is not None)
+        if highest >= len(known):
+            raise DataError(
+                f"{table.name}: the label {column} is {highest} in some rows, and it has "
+                f"{len(known)} names of classes, for 0 to {len(known) - 1}: write it anew"
+            )
     else:
         known = None
     if not all(v is None or isinstance(v, (str, int)) for v in values):
-        raise DataError(
+        raise _NoClasses(
             f"data.label_column: {column} of {table.name} holds neither whole numbers nor texts, "
             "so it tells no classes"
         )
     missing = [i for i, v in enumerate(values) if v is None or (not isinstance(v, str) and v < 0)]
     if missing:
-        raise DataError(
+        raise _NoClasses(
             f"{table.name}: the label {column} is missing in {len(missing)} rows (the first: row "
             f"{missing[0]}); remove them, or name another column with data.label_column"
         )
     if known is not None:
         return torch.tensor(values), known
     if len({isinstance(v, str) for v in values}) > 1:
-        raise DataError(
+        raise _NoClasses(
             f"{table.name}: the label {column} is a text in some rows and a number in others; "
             "write one of them, or name another column with data.label_column"
         )
     classes = sorted(set(values))
     if len(classes) > MOST_CLASSES:
-        raise DataError(
+        raise _NoClasses(
             f"data.label_column: {column} of {table.name} holds {len(classes)} different values: "
             "these are no classes"
         )
@@ -176,7 +216,7 @@ def _truths(table: Table, column: str) -> Tensor:
     """1 where a column is true or positive, 0 where it is not or missing: uint8 (N,)."""
     try:
         values = np.array(table.values(column), dtype=np.float64)  # missing ones become NaN
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(
             f"data.attributes: {column} of {table.name} holds no truth values, nor numbers that "
             "are positive for yes"
@@ -203,10 +243,10 @@ def _part(table: Table, index: int, image: str) -> Part:
 def image_bytes(value: Any, beside: Path | None) -> bytes | None:
     """The encoded image in a cell: bytes, {bytes, path}, or a path; None if there is none."""
     if isinstance(value, dict):
-        raw, path = value.get("bytes"), value.get("path")
-        if raw is not None or path is None:
-            return bytes(raw) if raw is not None else None
-        value = path
+        raw = value.get("bytes")
+        if raw is not None:
+            return raw if isinstance(raw, bytes) else None
+        value = value.get("path")
     if isinstance(value, str):  # a path instead of the bytes
         return read_bytes((beside or Path()) / value)
     return value if isinstance(value, bytes) else None

@@ -11,7 +11,7 @@ about     a string of JSON on where the features come from; optional
 import json
 import os
 import zipfile
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.core import DataError
-from energan.io.files import aside
-
-Array = NDArray[Any]
+from energan.data.sources.array_files import Array, load_arrays
+from energan.io.files import aside, open_regular
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +67,9 @@ def is_tag_file(source: str) -> bool:
         return False
     path = Path(os.path.expanduser(source))  # a ~user that does not exist stays as it is
     try:
-        with zipfile.ZipFile(path) as file:
-            return {"features.npy", "tags.npy"} <= set(file.namelist())
-    except (OSError, zipfile.BadZipFile):
+        with open_regular(path) as file, zipfile.ZipFile(file) as packed:
+            return {"features.npy", "tags.npy"} <= set(packed.namelist())
+    except Exception:  # zipfile raises whatever it stumbles over
         return False  # whoever opens it says what is wrong
 
 
@@ -110,18 +109,15 @@ def read_tag_file(path: Path, *, tagged: bool = True) -> TagFile:
 
 def _load(path: Path) -> dict[str, Array]:
     known = ("features", "tags", "names", "vectors", "held_out", "about")
-    try:
-        with path.open("rb") as file:  # np.load itself leaves a torn .npz open
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                raise ValueError("it holds one array")
-            return {name: loaded[name] for name in known if name in loaded.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path} cannot be read as features and tags ({reason}): save it again with "
-            "numpy.savez, without objects"
-        ) from error
+    found: list[str] = []
+
+    def pick(names: Sequence[str]) -> list[str]:
+        if list(names) == [""]:
+            raise ValueError("it holds one array")
+        found.extend(name for name in known if name in names)
+        return found
+
+    return dict(zip(found, load_arrays(path, pick, "features and tags"), strict=True))
 
 
 def _tags(
