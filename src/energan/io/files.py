@@ -8,13 +8,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 
-def open_regular(path: Path | str) -> BinaryIO:
+def open_regular(path: Path | str) -> BufferedReader:
     """A file to read. OSError for a pipe, which would be waited for without end, for a device, and
     for a name that no file can have."""
     # a pipe opens without a writer, and is refused below

@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -105,7 +105,7 @@ def is_idx(path: Path) -> bool:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> Iterator[BufferedIOBase]:
     """The contents, decompressed if need be."""
     with open_regular(path) as file:
         packed = file.read(2) == GZIP
@@ -117,7 +117,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
             yield unpacked
 
 
-def _at_most(file: IO[bytes], count: int) -> bytearray:
+def _at_most(file: BufferedIOBase, count: int) -> bytearray:
     """The next `count` bytes, or as many as there are, in memory that a tensor may own."""
     data = bytearray()
     while len(data) < count and (block := file.read(min(BLOCK, count - len(data)))):

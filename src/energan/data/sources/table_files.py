@@ -135,7 +135,7 @@ def _features(schema: Any) -> Any:
             return read(schema)
         except Exception:  # a note of another version, or of anything; or a type that it lacks
             plain = schema.remove_metadata()
-        found = {}
+        found: dict[str, Any] = {}
         for i, name in enumerate(plain.names):
             try:
                 found |= read(plain.empty_table().select([i]).schema)
