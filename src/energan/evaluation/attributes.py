@@ -43,20 +43,13 @@ class AttributeClassifier:
     sha256: str
     about: dict[str, Any]
 
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) in [0, 1] -> features (N, 128) and logits (N, A), > 0 for yes."""
-        parts = [self.network(part) for part in images.split(AT_ONCE)]
-        features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
-        return features, logits
-
     def features(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [0, 1] -> (N, 128): the last maps' means."""
-        return self(images)[0]
+        return self.network.predict(images)[0]
 
     def logits(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [0, 1] -> (N, A): above 0 where it says yes."""
-        return self(images)[1]
+        return self.network.predict(images)[1]
 
 
 def traits_of(data: DataSet, *, partly: bool = False) -> tuple[Tensor, tuple[str, ...]]:

@@ -57,6 +57,13 @@ class ConvNet(nn.Module):
         logits = self.out(self.dropout(maps.flatten(1)))
         return maps.mean((2, 3)), logits
 
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of any number of images, AT_ONCE at a time."""
+        parts = [self(part) for part in images.split(AT_ONCE)]
+        features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
+        return features, logits
+
 
 def why_no_convnet(data: DataSet) -> str:
     """Why no ConvNet can be trained on these events; empty if one can."""
@@ -178,11 +185,9 @@ class Classifier:
     sha256: str
     about: dict[str, Any]
 
-    @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 128) and log-probabilities (N, K)."""
-        parts = [self.network(part) for part in images.split(AT_ONCE)]
-        features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
+        features, logits = self.network.predict(images)
         return features, logits.double().log_softmax(1)
 
 

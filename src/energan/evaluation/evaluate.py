@@ -1,16 +1,18 @@
 """A run and real data -> scores, with the protocol that made them, kept in the run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from energan.core import DataError, SettingError
 from energan.errors import describe
-from energan.evaluation import image_to_image, metrics_file, tagging
-from energan.evaluation.inputs import EvaluationInputs
-from energan.evaluation.reference import Reference, View, reference_for
-from energan.evaluation.results import Result
+from energan.evaluation import metrics_file
+from energan.evaluation.image_to_image import score_pairs
+from energan.evaluation.inputs import EvaluationInputs, EvaluationRequest
+from energan.evaluation.reference import View, reference_for
+from energan.evaluation.results import Result, Scores
 from energan.evaluation.scorers import SCORERS
+from energan.evaluation.tagging import score_tags
 from energan.inference.conditions import classes_in_turn
 from energan.inference.run import Run
 from energan.metrics.catalogue import scorer_of, scorers_of
@@ -36,31 +38,6 @@ class Evaluation:
     def __getitem__(self, name: str) -> Result:
         """The result of this name. Raises KeyError if it was not made."""
         return next(r for r in self.results if r.name == name)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What `evaluate` was asked for. metrics: as `parse_metrics` gives them."""
-
-    metrics: Sequence[str]
-    samples: int
-    reference: str | None
-    extractor: str | None
-    seed: int
-    resamples: int
-    say: Say
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """Of `count` events. images: how they were prepared, in words. extractor: its record."""
-
-    results: list[Result]
-    count: int
-    images: str
-    reference: Reference
-    extractor: dict[str, Any] | None = None
-    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def evaluate(
@@ -90,16 +67,16 @@ def evaluate(
     if resamples < 2:
         raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
     wanted = parse_metrics(metrics)
-    request = _Request(wanted, samples, reference, extractor, seed, resamples, say)
+    request = EvaluationRequest(run, wanted, samples, reference, extractor, seed, resamples, say)
     if run.given:
         if extractor is not None:
             raise SettingError(
                 "--extractor: runs of conditions are scored without one; leave it out"
             )
-        scores = _score_pairs(run, request) if run.domain.paired else _score_tags(run, request)
+        scores = (score_pairs if run.domain.paired else score_tags)(request)
     else:
         _check_draws_samples(run, wanted)
-        scores = _score_samples(run, request)
+        scores = _score_samples(request)
     asked = {"reference": reference, "extractor": extractor}
     record = {
         **metrics_file.about_run(run, seed, scores.count, resamples),
@@ -174,59 +151,29 @@ def _check_draws_samples(run: Run, metrics: Sequence[str]) -> None:
         )
 
 
-def _score_samples(run: Run, request: _Request) -> _Scores:
-    reference = _open_reference(run, request.reference)
-    request.say(f"drawing {request.samples:,} samples of {_describe(run)}")
+def _score_samples(request: EvaluationRequest) -> Scores:
+    run, samples = request.run, request.samples
+    try:
+        reference = reference_for(run.job.settings.data, run.domain, request.reference)
+    except DataError as error:
+        if request.reference is not None:
+            raise
+        raise DataError(f"{error}; or name other data of the same kind by --reference") from None
+    request.say(f"drawing {samples:,} samples of {request.about}")
     view = View(run.domain, reference.judged.domain.shape)
     inputs = EvaluationInputs(
-        view(run.sample(request.samples, seed=request.seed)),
+        view(run.sample(samples, seed=request.seed)),
         reference,
         request.extractor,
         run.energy,
         request.seed,
         request.resamples,
-        labels=None if run.classes is None else classes_in_turn(request.samples, run.classes),
+        labels=None if run.classes is None else classes_in_turn(samples, run.classes),
     )
     results, left_out = _compute_scores(inputs, request.metrics, request.say)
     used = inputs.extractor_used
     about = None if used is None else used.about
-    return _Scores(results, inputs.count, view.description, reference, about, left_out)
-
-
-def _score_pairs(run: Run, request: _Request) -> _Scores:
-    image_to_image.check_metrics(request.metrics)
-    reference = image_to_image.pair_reference(run.job.settings.data, request.reference)
-    count = min(request.samples, len(reference.judged))
-    request.say(f"making {count:,} images of {_describe(run)}")
-    results = image_to_image.score_pairs(
-        run, reference, count, request.metrics, request.seed, request.resamples
-    )
-    return _Scores(results, count, "scaled to [0, 1]", reference)
-
-
-def _score_tags(run: Run, request: _Request) -> _Scores:
-    tagging.check_metrics(run, request.metrics, request.reference)
-    reference = tagging.tag_reference(run)
-    count = min(request.samples, reference.count)
-    request.say(f"tagging {count:,} images by {_describe(run)}")
-    results = tagging.score_tags(
-        run, reference, count, request.metrics, request.seed, request.resamples
-    )
-    images = "features, standardised by the training part"
-    return _Scores(results, count, images, reference, reference.training.about)
-
-
-def _describe(run: Run) -> str:
-    return f"{run.path} (step {run.step}, {run.weights} weights)"
-
-
-def _open_reference(run: Run, source: str | None) -> Reference:
-    try:
-        return reference_for(run.job.settings.data, run.domain, source)
-    except DataError as error:
-        if source is not None:
-            raise
-        raise DataError(f"{error}; or name other data of the same kind by --reference") from None
+    return Scores(results, inputs.count, view.description, reference, about, left_out)
 
 
 def _compute_scores(

@@ -1,6 +1,6 @@
 """Scores of image to image: how near each result is to the target of its source."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,8 +9,9 @@ from torch import Tensor
 
 from energan.core import DataError, SettingError
 from energan.data import DataSet, DataSettings, open_data, open_test_part
+from energan.evaluation.inputs import EvaluationRequest
 from energan.evaluation.reference import Reference, Split, View, open_judged_part
-from energan.evaluation.results import Result, with_interval
+from energan.evaluation.results import Result, Scores, with_interval
 from energan.inference.run import Run
 from energan.metrics.bootstrap import mean_interval
 from energan.metrics.catalogue import better_of
@@ -63,39 +64,30 @@ def _other_pairs(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
     return test, "test"
 
 
-def check_metrics(metrics: Sequence[str]) -> None:
-    """Raise SettingError for a metric that is none of pairs."""
-    if unfit := [name for name in metrics if name not in METRICS]:
+def score_pairs(request: EvaluationRequest) -> Scores:
+    """L1, PSNR (dB) and SSIM of a run's images, in [0, 1], beside those of two results that need no
+    network: the source itself (identity) and the mean training target.
+
+    Raises SettingError for a metric that is none of pairs, or does not apply.
+    """
+    if unfit := [name for name in request.metrics if name not in METRICS]:
         raise SettingError(
             f"--metrics {unfit[0]} does not apply: the run makes images of images, which are "
             f"scored by {', '.join(METRICS)}"
         )
-
-
-def score_pairs(
-    run: Run,
-    reference: Reference,
-    count: int,
-    metrics: Sequence[str],
-    seed: int,
-    resamples: int,
-) -> list[Result]:
-    """L1, PSNR (dB) and SSIM of the run's results on `count` pairs, in [0, 1], beside those of two
-    results that need no network: the source itself (identity) and the mean training target.
-    metrics: which of them; all if none is named.
-    """
-    names = list(metrics) or list(METRICS)
+    reference = pair_reference(request.run.job.settings.data, request.reference)
+    count = min(request.samples, len(reference.judged))
+    request.say(f"making {count:,} images of {request.about}")
+    names = list(request.metrics or METRICS)
     if min(reference.judged.domain.shape[1:]) < SMALLEST:
-        if "ssim" in metrics:
+        if request.metrics and "ssim" in names:
             raise SettingError(
                 f"--metrics ssim does not apply: it needs sides of {SMALLEST} pixels"
             )
         names.remove("ssim")
-    found = _compare(run, reference, count, names, seed)
-    return [
-        _result(name, made, same, mean, seed, resamples)
-        for name, (made, same, mean) in found.items()
-    ]
+    found = _compare(request.run, reference, count, names, request.seed)
+    results = [_result(name, figures, request) for name, figures in found.items()]
+    return Scores(results, count, "scaled to [0, 1]", reference)
 
 
 def _compare(
@@ -118,9 +110,8 @@ def _compare(
     return {name: [np.concatenate(part) for part in three] for name, three in parts.items()}
 
 
-def _result(
-    name: str, made: Figures, same: Figures, mean: Figures, seed: int, resamples: int
-) -> Result:
+def _result(name: str, figures: list[Figures], request: EvaluationRequest) -> Result:
+    made, same, mean = figures
     value = float(made.mean())
     sign = 1 if better_of(name) == "higher" else -1
     details = {
@@ -136,8 +127,8 @@ def _result(
     )
     if not np.isfinite(made).all() or len(made) < 2:
         return Result(name, value, note=note, details=details)
-    found = mean_interval(made, resamples=resamples, seed=seed)
-    how = f"95% bootstrap over pairs, {resamples} resamples"
+    found = mean_interval(made, resamples=request.resamples, seed=request.seed)
+    how = f"95% bootstrap over pairs, {request.resamples} resamples"
     return with_interval(name, value, found, how, note=note, details=details)
 
 

@@ -1,7 +1,7 @@
 """What metrics are computed from, each part made once and only if some metric asks for it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,27 @@ from torch import Tensor
 from energan.data.images.checksums import cache_folder
 from energan.evaluation.extractors import Extractor, Features, extractor_for
 from energan.evaluation.reference import Reference
+from energan.inference.run import Run
 from energan.io.files import write_atomically
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What `evaluate` was asked for. metrics: names of SCORERS, or such; all if there is none."""
+
+    run: Run
+    metrics: Sequence[str]
+    samples: int
+    reference: str | None
+    extractor: str | None
+    seed: int
+    resamples: int
+    say: Callable[[str], None]
+
+    @property
+    def about(self) -> str:
+        """Whose scores they are."""
+        return f"{self.run.path} (step {self.run.step}, {self.run.weights} weights)"
 
 
 @dataclass(frozen=True, eq=False)

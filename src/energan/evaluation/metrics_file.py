@@ -2,6 +2,7 @@
 with protocols."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,15 +135,9 @@ def _usable(
 def write_classification(run: Run, record: dict[str, Any]) -> None:
     """Write the `record` of how well a run classifies into metrics.json, in place of the one by the
     same protocol."""
-
-    def protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
-        data = entry.get("data") or {}
-        names = ("step", "weights", "part", "energan", "weights_sha256", *_MACHINE)
-        return *(entry.get(name) for name in names), data.get("sha256")
-
-    rest = [e for e in read(run.path).classes if protocol(e) != protocol(record)]
-    ordered = sorted([*rest, record], key=lambda e: [str(v).zfill(12) for v in protocol(e)])
-    _write(run, CLASSES, ordered)
+    own = _classes_protocol(record)
+    rest = [e for e in read(run.path).classes if _classes_protocol(e) != own]
+    _write(run, CLASSES, [*rest, record], _classes_protocol)
 
 
 def write_evaluation(run: Run, record: dict[str, Any]) -> None:
@@ -164,7 +159,7 @@ def write_evaluation(run: Run, record: dict[str, Any]) -> None:
     whole = {**record, "complete": complete, "metrics": metrics}
     if record["extractor"] is None and same:
         whole |= {name: same[0].get(name) for name in ("extractor", "asked")}
-    _write(run, EVALUATIONS, sorted([*rest, whole], key=_place))
+    _write(run, EVALUATIONS, [*rest, whole], lambda e: (*protocol(e), _extractor(e)))
 
 
 def write_ood(run: Run, record: dict[str, Any]) -> dict[str, Any]:
@@ -179,8 +174,7 @@ def write_ood(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     order = {name: place for place, name in enumerate(KINDS)}  # and after them sources, by name
     names = sorted(sets, key=lambda name: (order.get(name, len(order)), name))
     whole = {**record, "sets": [sets[name] for name in names]}
-    ordered = sorted([*rest, whole], key=lambda e: [str(v).zfill(12) for v in _outside_protocol(e)])
-    _write(run, OUTSIDE, ordered)
+    _write(run, OUTSIDE, [*rest, whole], _outside_protocol)
     return whole
 
 
@@ -199,8 +193,13 @@ def protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _outside_protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
-    held_out = entry.get("held_out") or {}
-    return *(entry.get(name) for name in (*_NAMES, *_MACHINE)), held_out.get("sha256")
+    names = (*_NAMES, *_MACHINE)
+    return *(entry.get(name) for name in names), (entry.get("held_out") or {}).get("sha256")
+
+
+def _classes_protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
+    names = ("step", "weights", "part", "energan", "weights_sha256", *_MACHINE)
+    return *(entry.get(name) for name in names), (entry.get("data") or {}).get("sha256")
 
 
 def _extractor(entry: dict[str, Any]) -> Any:
@@ -213,16 +212,17 @@ def _joins(entry: dict[str, Any], record: dict[str, Any]) -> bool:
     return protocol(entry) == protocol(record) and (one == other or None in (one, other))
 
 
-def _place(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(str(part).zfill(12) for part in (*protocol(entry), _extractor(entry)))
-
-
-def _write(run: Run, name: str, entries: list[dict[str, Any]]) -> None:
+def _write(
+    run: Run,
+    name: str,
+    entries: list[dict[str, Any]],
+    order: Callable[[dict[str, Any]], tuple[Any, ...]],
+) -> None:
     """Write the file with these entries in the list of this name; the others stay as they are."""
     file = run.path / NAME
     stored = read(run.path)
     lists = {EVALUATIONS: stored.evaluations, OUTSIDE: stored.outside, CLASSES: stored.classes}
-    lists[name] = entries
+    lists[name] = sorted(entries, key=lambda e: [str(part).zfill(12) for part in order(e)])
     if stored.faults:
         file.replace(file.with_suffix(".json.damaged"))  # nothing written is lost
     config = run.config

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from energan.evaluation.reference import Reference
 from energan.metrics.bootstrap import Interval
 from energan.metrics.catalogue import Better, better_of
 
@@ -42,6 +43,19 @@ class Result:
         if self.low is None or self.high is None:
             return f"{self.value:.4g}"
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of `count` events. images: how they were prepared, in words. extractor: its record. left_out:
+    metric -> why it does not apply."""
+
+    results: list[Result]
+    count: int
+    images: str
+    reference: Reference
+    extractor: dict[str, Any] | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def with_interval(name: str, value: float, found: Interval, how: str, **rest: Any) -> Result:

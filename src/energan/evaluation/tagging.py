@@ -1,6 +1,5 @@
 """Tags of images by a run's votes, and their scores: precision and recall at 10."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from torch import Tensor
 from energan.core import DataError, SettingError
 from energan.data import TagSet, open_data
 from energan.data.sources.tag_files import TagFile
+from energan.evaluation.inputs import EvaluationRequest
 from energan.evaluation.reference import Reference
-from energan.evaluation.results import Result, with_interval
+from energan.evaluation.results import Result, Scores, with_interval
 from energan.inference.run import Run
 from energan.io.console import progress
 from energan.metrics.bootstrap import mean_interval
@@ -152,47 +152,42 @@ def tag_reference(run: Run) -> TagReference:
     return TagReference(data.kept, "held-out", data, run.job.settings.data)
 
 
-def check_metrics(run: Run, metrics: Sequence[str], reference: str | None) -> None:
-    """Raise SettingError for a run that makes no tags, a metric that is none of tags, and for
-    other data than the run's own."""
-    check_tags(run)
-    if reference is not None:
-        raise SettingError("--reference does not apply: tags are scored on what the run held out")
-    if unfit := [name for name in metrics if name not in METRICS]:
-        raise SettingError(
-            f"--metrics {unfit[0]} does not apply: the run makes tags, which are scored by "
-            f"{', '.join(METRICS)}"
-        )
-
-
-def score_tags(
-    run: Run,
-    reference: TagReference,
-    count: int,
-    metrics: Sequence[str],
-    seed: int,
-    resamples: int,
-) -> list[Result]:
+def score_tags(request: EvaluationRequest) -> Scores:
     """Precision and recall of the 10 tags with the most votes, by the published ballot.
 
     Beside them stand the figures of two ways that need no network: the tags of the nearest training
     images, and the most frequent tags for every image; and of an oracle that knows each image's
     tags: an image with 7 tags cannot get more than 0.7 of precision at 10.
+
+    Raises SettingError for a run that makes no tags, a metric that is none of tags, and for other
+    data than the run's own.
     """
-    made = _choose_tags(run, reference, count, seed)
-    ballot = Ballot()
+    run = request.run
+    check_tags(run)
+    if request.reference is not None:
+        raise SettingError("--reference does not apply: tags are scored on what the run held out")
+    if unfit := [name for name in request.metrics if name not in METRICS]:
+        raise SettingError(
+            f"--metrics {unfit[0]} does not apply: the run makes tags, which are scored by "
+            f"{', '.join(METRICS)}"
+        )
+    reference = tag_reference(run)
+    count = min(request.samples, reference.count)
+    request.say(f"tagging {count:,} images by {request.about}")
+    made = _choose_tags(run, reference, count, request.seed)
+    ballot, words = Ballot(), len(reference.training.names)
     protocol = {
         "samples": ballot.samples,
-        "nearest": ballot.words(len(reference.training.names)),
-        "words": len(reference.training.names),
+        "nearest": ballot.words(words),
+        "words": words,
         "neighbours": NEIGHBOURS,
     }
-    return [
-        _result(
-            name, {way: _figures(at, name) for way, at in made.items()}, protocol, seed, resamples
-        )
-        for name in (list(metrics) or METRICS)
+    results = [
+        _result(name, {way: _figures(at, name) for way, at in made.items()}, protocol, request)
+        for name in request.metrics or METRICS
     ]
+    images = "features, standardised by the training part"
+    return Scores(results, count, images, reference, reference.training.about)
 
 
 def _choose_tags(run: Run, reference: TagReference, count: int, seed: int) -> dict[str, AtK]:
@@ -223,10 +218,9 @@ def _result(
     name: str,
     of: dict[str, NDArray[np.float64]],
     protocol: dict[str, int],
-    seed: int,
-    resamples: int,
+    request: EvaluationRequest,
 ) -> Result:
-    made = of["run"]
+    made, chance = of["run"], {"resamples": request.resamples, "seed": request.seed}
     details: dict[str, Any] = {"images": len(made), "ballot": protocol}
     said = []
     for way in ("tag_frequency", "nearest_neighbours", "oracle"):
@@ -235,10 +229,10 @@ def _result(
     if len(made) < 2:
         return Result(name, float(made.mean()), note=", ".join(said))
     for way in ("tag_frequency", "nearest_neighbours"):
-        more = mean_interval(made - of[way], resamples=resamples, seed=seed)
+        more = mean_interval(made - of[way], **chance)
         details[f"more_than_{way}"] = [more.low, more.high]
         said.append(f"{more.low:+.3g} to {more.high:+.3g} beside {way.replace('_', ' ')}")
-    found = mean_interval(made, resamples=resamples, seed=seed)
-    how = f"95% bootstrap over images, {resamples} resamples"
+    found = mean_interval(made, **chance)
+    how = f"95% bootstrap over images, {request.resamples} resamples"
     value, note = float(made.mean()), ", ".join(said)
     return with_interval(name, value, found, how, note=note, details=details)

@@ -51,7 +51,7 @@ def test_it_learns_them_and_its_accuracy_is_the_balanced_one(
     training, test = parts
     found = attribute_classifier(training, test)
     x = test.gather(torch.arange(len(test))).x
-    features, logits = found(x)
+    features, logits = found.features(x), found.logits(x)
     assert features.shape == (300, 128)
     assert torch.equal(found.logits(x), logits)
     assert torch.equal(found.features(x), features)
