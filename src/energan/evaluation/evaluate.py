@@ -10,7 +10,7 @@ from energan.evaluation import metrics_file
 from energan.evaluation.image_to_image import score_pairs
 from energan.evaluation.inputs import EvaluationInputs, EvaluationRequest
 from energan.evaluation.reference import View, reference_for
-from energan.evaluation.results import Result, Scores
+from energan.evaluation.results import EvaluationScores, Result
 from energan.evaluation.scorers import SCORERS
 from energan.evaluation.tagging import score_tags
 from energan.inference.conditions import classes_in_turn
@@ -151,7 +151,7 @@ def _check_draws_samples(run: Run, metrics: Sequence[str]) -> None:
         )
 
 
-def _score_samples(request: EvaluationRequest) -> Scores:
+def _score_samples(request: EvaluationRequest) -> EvaluationScores:
     run, samples = request.run, request.samples
     try:
         reference = reference_for(run.job.settings.data, run.domain, request.reference)
@@ -173,7 +173,7 @@ def _score_samples(request: EvaluationRequest) -> Scores:
     results, left_out = _compute_scores(inputs, request.metrics, request.say)
     used = inputs.extractor_used
     about = None if used is None else used.about
-    return Scores(results, inputs.count, view.description, reference, about, left_out)
+    return EvaluationScores(results, inputs.count, view.description, reference, about, left_out)
 
 
 def _compute_scores(

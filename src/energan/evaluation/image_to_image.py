@@ -1,4 +1,4 @@
-"""Scores of image to image: how near each result is to the target of its source."""
+"""EvaluationScores of image to image: how near each result is to the target of its source."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from energan.core import DataError, SettingError
 from energan.data import DataSet, DataSettings, open_data, open_test_part
 from energan.evaluation.inputs import EvaluationRequest
 from energan.evaluation.reference import Reference, Split, View, open_judged_part
-from energan.evaluation.results import Result, Scores, with_interval
+from energan.evaluation.results import EvaluationScores, Result, with_interval
 from energan.inference.run import Run
 from energan.metrics.bootstrap import mean_interval
 from energan.metrics.catalogue import better_of
@@ -64,7 +64,7 @@ def _other_pairs(settings: DataSettings, source: str) -> tuple[DataSet, Split]:
     return test, "test"
 
 
-def score_pairs(request: EvaluationRequest) -> Scores:
+def score_pairs(request: EvaluationRequest) -> EvaluationScores:
     """L1, PSNR (dB) and SSIM of a run's images, in [0, 1], beside those of two results that need no
     network: the source itself (identity) and the mean training target.
 
@@ -87,7 +87,7 @@ def score_pairs(request: EvaluationRequest) -> Scores:
         names.remove("ssim")
     found = _compare(request.run, reference, count, names, request.seed)
     results = [_result(name, figures, request) for name, figures in found.items()]
-    return Scores(results, count, "scaled to [0, 1]", reference)
+    return EvaluationScores(results, count, "scaled to [0, 1]", reference)
 
 
 def _compare(

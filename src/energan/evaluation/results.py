@@ -46,7 +46,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Scores:
+class EvaluationScores:
     """Of `count` events. images: how they were prepared, in words. extractor: its record. left_out:
     metric -> why it does not apply."""
 

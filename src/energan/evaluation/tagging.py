@@ -13,7 +13,7 @@ from energan.data import TagSet, open_data
 from energan.data.sources.tag_files import TagFile
 from energan.evaluation.inputs import EvaluationRequest
 from energan.evaluation.reference import Reference
-from energan.evaluation.results import Result, Scores, with_interval
+from energan.evaluation.results import EvaluationScores, Result, with_interval
 from energan.inference.run import Run
 from energan.io.console import progress
 from energan.metrics.bootstrap import mean_interval
@@ -152,7 +152,7 @@ def tag_reference(run: Run) -> TagReference:
     return TagReference(data.kept, "held-out", data, run.job.settings.data)
 
 
-def score_tags(request: EvaluationRequest) -> Scores:
+def score_tags(request: EvaluationRequest) -> EvaluationScores:
     """Precision and recall of the 10 tags with the most votes, by the published ballot.
 
     Beside them stand the figures of two ways that need no network: the tags of the nearest training
@@ -187,7 +187,7 @@ def score_tags(request: EvaluationRequest) -> Scores:
         for name in request.metrics or METRICS
     ]
     images = "features, standardised by the training part"
-    return Scores(results, count, images, reference, reference.training.about)
+    return EvaluationScores(results, count, images, reference, reference.training.about)
 
 
 def _choose_tags(run: Run, reference: TagReference, count: int, seed: int) -> dict[str, AtK]:
