@@ -72,7 +72,8 @@ def test_arithmetic_writes_a_picture_and_what_came_of_it(
     [
         (["--a", "Smilin", "--b", "1", "--c", "2"], "no attribute of the data"),
         (["--a", "1", "--b", "1"], "name three concepts"),
-        ([], "name three concepts"),
+        ([], "name three concepts, as --a 0 --b 1 --c 2 --wanted 0, of 0, 1, 2"),
+        (["--a", ",", "--b", "1", "--c", "2"], "',' names no attribute: name some, as 0"),
         (["--pick", "0"], "--pick"),
         (["--out", "x.jpg"], "name a .png"),
         (

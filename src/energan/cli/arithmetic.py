@@ -1,6 +1,8 @@
 """`energan arithmetic`."""
 
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +45,9 @@ class Arithmetic:
     run: RunPath
     a: str | None = None
     """a concept: attributes, with a minus those that are not to be there, as Smiling,-Male; or
-    a class. Faces with these attributes have a default for all three"""
+    a class, as 7. Faces with the attributes Smiling and Male have a default for all three"""
     b: str | None = None
-    """what is taken away; with an equals sign before a minus: --b=-Smiling,Male"""
+    """what is taken away"""
     c: str | None = None
     """what is added"""
     wanted: str | None = None
@@ -128,16 +130,27 @@ def _concepts(options: Arithmetic, names: tuple[str, ...], one_class: bool) -> d
     if words == (None, None, None) and {"Smiling", "Male"} <= set(names):
         words = FACES
     if None in words:
-        raise SettingError(
-            "name three concepts, as --a Smiling,-Male --b -Smiling,-Male --c -Smiling,Male, of "
-            + ", ".join(names[:40])
-        )
+        example = example_options(names, one_class)
+        raise SettingError(f"name three concepts, as {example}, of {', '.join(names[:40])}")
     a, b, c = (parse_concept(str(word), names) for word in words)
     if options.wanted is None:
         wanted = target_concept(a, b, c, one_class)
     else:
         wanted = parse_concept(options.wanted, names)
     return {"a": a, "b": b, "c": c, "wanted": wanted}
+
+
+def example_options(names: Sequence[str], one_class: bool) -> str:
+    """Three concepts of data with these attributes, or classes, as a shell takes them."""
+    if one_class:
+        a, b, c = (*names, *names[-1:] * 2)[:3]
+        words = ["--a", a, "--b", b, "--c", c, "--wanted", a]
+    elif len(names) == 1:
+        words = ["--a", names[0], "--b", f"-{names[0]}", "--c", f"-{names[0]}"]
+    else:
+        x, y = names[:2]
+        words = ["--a", f"{x},-{y}", "--b", f"-{x},-{y}", "--c", f"-{x},{y}"]
+    return shlex.join(words)
 
 
 def _write(

@@ -87,7 +87,7 @@ def parse_concept(text: str, names: Sequence[str]) -> Concept:
             raise SettingError(f"{name} is named twice in {text!r}")
         found[name] = there
     if not found:
-        raise SettingError(f"{text!r} names no attribute: as Smiling,-Male")
+        raise SettingError(f"{text!r} names no attribute: name some, as {names[0]}")
     return found
 
 
