@@ -68,7 +68,7 @@ def test_only_what_is_missing_is_done(here: Path, capsys: pytest.CaptureFixture[
     assert page.is_file()
 
     assert cli.main(["sweep", "small.json", "--sample", "2", *WORDS]) == 0
-    assert "all 2 trials are done" in capsys.readouterr().err
+    assert "2 trials, all done" in capsys.readouterr().err
     assert results(folder) == first
 
     assert cli.main(["sweep", "small.json", *WORDS]) == 0

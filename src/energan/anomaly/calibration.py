@@ -19,6 +19,7 @@ from energan.core import DataError, SettingError
 from energan.io.documents import Document, read_document
 from energan.io.files import write_atomically
 from energan.io.run_documents import Step
+from energan.io.text import agree, plural
 from energan.metrics.detection import calibrated_threshold, percentile_of
 from energan.version import __version__
 
@@ -110,8 +111,9 @@ def calibrate(
     DataError for an energy that is not finite.
     """
     if not bool(energies.isfinite().all()):
+        strange = int((~energies.isfinite()).sum())
         raise DataError(
-            f"{source}: {int((~energies.isfinite()).sum())} of {len(energies)} energies are not "
+            f"{source}: {strange} of {plural(len(energies), 'energy')} {agree(strange, 'are')} not "
             "finite: the run is no judge of these events; calibrate on others, or train anew"
         )
     kept = thin(energies.float().sort().values)

@@ -143,7 +143,7 @@ def _concepts(options: Arithmetic, names: tuple[str, ...], one_class: bool) -> d
 def example_options(names: Sequence[str], one_class: bool) -> str:
     """Three concepts of data with these attributes, or classes, as a shell takes them."""
     if one_class:
-        a, b, c = (*names, *names[-1:] * 2)[:3]
+        a, b, c = (*names, names[-1], names[-1])[:3]
         words = ["--a", a, "--b", b, "--c", c, "--wanted", a]
     elif len(names) == 1:
         words = ["--a", names[0], "--b", f"-{names[0]}", "--c", f"-{names[0]}"]

@@ -8,6 +8,7 @@ from energan.cli.run_options import print_skipped
 from energan.inference.classification import Predictions, predict
 from energan.inference.run import Run
 from energan.io.console import show, table_of
+from energan.io.text import plural
 
 SHOWN = 10
 """Images that are listed on the terminal, the least sure first."""
@@ -44,7 +45,10 @@ def classify(args: list[str]) -> int:
 
 
 def _print(run: Run, found: Predictions) -> None:
-    print(f"{run.path}: step {run.step}, {run.weights} weights, {len(run.class_names)} classes")
+    print(
+        f"{run.path}: step {run.step}, {run.weights} weights, "
+        f"{plural(len(run.class_names), 'class')}"
+    )
     print(f"{found.what}: {len(found):,} classified")
     print_skipped(found.skipped)
     table = table_of("class", "images", "mean probability")

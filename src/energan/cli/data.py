@@ -19,6 +19,7 @@ from energan.errors import DataError, EnerganError
 from energan.experiment.settings import checked
 from energan.io.console import show, table_of
 from energan.io.files import aside
+from energan.io.text import plural
 
 MOST = 20
 """Classes or tags that are listed."""
@@ -141,7 +142,7 @@ def _about(found: DataSet, settings: DataSettings) -> list[str]:
 
 def _shape(domain: Domain) -> str:
     if len(domain.shape) != 3:
-        return f"points of {domain.shape[0]} numbers"
+        return f"points of {plural(domain.shape[0], 'number')}"
     channels, height, width = domain.shape
     return f"{width}x{height}, {({1: 'grey', 3: 'colour'})[channels]}"
 
@@ -171,12 +172,12 @@ def _about_classes(found: DataSet) -> list[str]:
         return lines
     kept = found.held_out
     more = 0 if kept is None or kept.labels is None else int((kept.labels >= 0).sum())
-    line = f"labels: {len(labels)} of {len(found)} training events have one, and {more} held out"
+    line = f"labels: {len(labels)} of {plural(len(found), 'training event')}, and {more} held out"
     if found.labelled is not None:
         choose_labelled(
             found.labels, classes, found.labelled, 0, found.class_names
         )  # raises if too few
-        line += f"; {found.labelled} of them are kept, of each class alike, chosen by the seed"
+        line += f"; {found.labelled} of them kept, of each class alike, chosen by the seed"
     return [*lines, line]
 
 
@@ -197,7 +198,8 @@ def _prepare(args: list[str]) -> int:
     held_out = 0 if found.held_out is None else len(found.held_out)
     there = (found.path.parent / "index.json").stat().st_mtime < begun
     print(
-        f"{found.name}: {len(found) + held_out} images of {tuple(found.events.shape[1:])}, "
+        f"{found.name}: {plural(len(found) + held_out, 'image')} of "
+        f"{tuple(found.events.shape[1:])}, "
         f"{found.path.stat().st_size / 2**20:.0f} MiB in {found.path}, "
         f"{'were there already' if there else f'decoded in {took:.1f} s'}; "
         f"{len(found.skipped)} could not be read"

@@ -10,6 +10,7 @@ from energan.evaluation.few_labels import ScoredRun, System
 from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import write_atomically
+from energan.io.text import agree, plural
 from energan.metrics.catalogue import scorers_of
 from energan.report.run.classification import draw_entry
 
@@ -55,7 +56,9 @@ def _print(run: Run, entry: dict[str, Any]) -> None:
         f"events of {data['source']}, {part}"
     )
     if data.get("left_out"):
-        print(f"  {data['left_out']:,} others have no label, or one that the run does not know")
+        others = plural(data["left_out"], "other event")
+        have = agree(data["left_out"], "have")
+        print(f"  {others} {have} no label, or one that the run does not know")
     if data.get("note"):
         print(f"  {data['note']}: this error is no test error")
     print(

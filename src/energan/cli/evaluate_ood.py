@@ -9,6 +9,7 @@ from energan.evaluation.ood import OodScores, out_of_distribution
 from energan.inference.run import Run
 from energan.io.console import figure, say, show, table_of
 from energan.io.files import write_atomically
+from energan.io.text import plural
 from energan.report.run.ood import draw_energies
 
 
@@ -57,10 +58,8 @@ def _print(run: Run, made: OodScores) -> None:
     print_notes((row["name"], row["note"]) for row in made.sets if "note" in row)
     for row in made.sets:
         if "not_finite" in row:
-            print(
-                f"  {row['name']}: {row['not_finite']:,} energies are not finite, and count as the "
-                "highest"
-            )
+            strange = plural(row["not_finite"], "energy")
+            print(f"  {row['name']}: {strange} not finite, taken for the highest")
         if "unreadable" in row:
-            print(f"  {row['name']}: {row['unreadable']:,} could not be read and are left out")
+            print(f"  {row['name']}: {row['unreadable']:,} could not be read, left out")
     print(f"  written: {run.path / 'metrics.json'}")

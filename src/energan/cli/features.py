@@ -11,6 +11,7 @@ from energan.cli.run_options import set_threads
 from energan.data import DataSettings
 from energan.evaluation.features import feature_network, make_tag_file
 from energan.experiment.settings import checked
+from energan.io.text import plural
 
 
 @dataclass
@@ -44,8 +45,9 @@ def features(args: list[str]) -> int:
     made.write()
     count, size = made.features.shape
     kept = 0 if made.held_out is None else int(made.held_out.sum())
-    tags = f"{len(made.names)} tags" if made.names else "no tags: for energan tag --features"
+    tags = plural(len(made.names), "tag") if made.names else "no tags: for energan tag --features"
     print(
-        f"{count:,} images, {kept:,} of them held out: {size} features each, {tags}: {options.out}"
+        f"{plural(count, 'image')}, {kept:,} of them held out: {plural(size, 'feature')} each, "
+        f"{tags}: {options.out}"
     )
     return 0

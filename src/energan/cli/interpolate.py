@@ -13,6 +13,7 @@ from energan.core import SettingError
 from energan.inference import latents
 from energan.inference.run import Run
 from energan.io import pictures
+from energan.io.text import plural
 
 
 @dataclass
@@ -56,5 +57,5 @@ def interpolate(args: list[str]) -> int:
     x = latents.generate(run, way(z[:n], z[n:], steps).flatten(0, 1), labels)
     about = {**provenance(run, seed), "way": options.way}
     path = pictures.save_samples(options.out, x, run.domain, about=about, columns=steps)
-    print(f"{n} {options.way} ways of {steps} between latents (seed {seed}): {path}")
+    print(f"{plural(n, f'{options.way} way')} of {steps} between latents (seed {seed}): {path}")
     return 0

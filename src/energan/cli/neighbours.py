@@ -13,6 +13,7 @@ from energan.core import SettingError
 from energan.evaluation.neighbours import SEARCHED, nearest_events
 from energan.inference.run import Run
 from energan.io import pictures
+from energan.io.text import plural
 
 
 @dataclass
@@ -47,8 +48,8 @@ def neighbours(args: list[str]) -> int:
     about = provenance(run, options.seed)
     path = pictures.save_samples(options.out, shown, run.domain, about=about, columns=k + 1)
     print(
-        f"{options.n} samples, each before its {k} nearest of {min(len(data), SEARCHED):,} "
-        f"training events, at {float(distances[:, 0].min()):.4g} to "
+        f"{plural(options.n, 'sample')}, each before its {k} nearest of "
+        f"{min(len(data), SEARCHED):,} training events, at {float(distances[:, 0].min()):.4g} to "
         f"{float(distances[:, 0].max()):.4g}: {path}"
     )
     return 0

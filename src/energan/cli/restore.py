@@ -30,6 +30,7 @@ from energan.inference.restoration import REGIONS, Restoration, read_mask
 from energan.inference.restoration import restore as restore_images
 from energan.inference.run import Run
 from energan.io import pictures
+from energan.io.text import plural
 
 GREY = 0.5
 """What unknown pixels are drawn as, between black and white."""
@@ -209,7 +210,9 @@ def _print(task: Task, made: Restoration, whole: bool, domain: Domain, options: 
     for name, before, after in zip(task.names, *energies, strict=True):
         print(f"  {name}: U {before:.5g} -> {after:.5g}")
     count = len(task.truth)
-    print(f"{count} restored in {options.steps} steps, {', '.join(figures)}: {options.out}")
+    print(
+        f"{count} restored in {plural(options.steps, 'step')}, {', '.join(figures)}: {options.out}"
+    )
 
 
 def _error(x: Tensor, truth: Tensor, unknown: Tensor | None) -> float:

@@ -109,7 +109,7 @@ def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
     """How many files could not be read, and the first of them."""
     if not skipped:
         return
-    print(f"  {len(skipped):,} could not be read and are left out")
+    print(f"  {len(skipped):,} could not be read, left out")
     for file, reason in skipped[:SHOWN]:
         print(f"    {file}: {reason}")
     if len(skipped) > SHOWN:

@@ -22,6 +22,7 @@ from energan.cli.sample_chains import ChainOptions, follow
 from energan.core import SettingError
 from energan.inference.run import Run
 from energan.io import pictures
+from energan.io.text import plural
 
 OF_CHAINS = (
     "steps", "start", "turn", "together", "step_size", "noise", "clip", "dynamics", "anneal",
@@ -91,7 +92,8 @@ def sample(args: list[str]) -> int:
         about["label"] = options.label
     path = pictures.save_samples(options.out, x, run.domain, about=about, columns=columns)
     print(
-        f"{len(x)} samples of step {run.step} ({run.weights} weights, seed {options.seed}): {path}"
+        f"{plural(len(x), 'sample')} of step {run.step} ({run.weights} weights, seed "
+        f"{options.seed}): {path}"
     )
     return 0
 

@@ -23,6 +23,7 @@ from energan.inference.run import Run
 from energan.io import pictures
 from energan.io.console import show, table_of, warn
 from energan.io.files import aside
+from energan.io.text import plural
 from energan.report.figures.chains import draw_paths, draw_strip
 
 IMAGES, POINTS = 10, 200
@@ -73,7 +74,8 @@ def follow(options: ChainOptions) -> int:
         if labels is not None and not options.chains % len(labels.unique()):
             columns = options.chains // len(labels.unique())
         pictures.save_samples(options.out, made.x, runs[0].domain, about=about, columns=columns)
-    print(f"{options.chains} chains of {options.steps} steps from {options.start}: {options.out}")
+    chains, steps = plural(options.chains, "chain"), plural(options.steps, "step")
+    print(f"{chains} of {steps} from {options.start}: {options.out}")
     if options.out.suffix == ".png":
         print(f"their ways: {_draw(energies, made, options.out)}")
     return 0

@@ -14,6 +14,7 @@ from energan.cli.run_options import print_skipped
 from energan.errors import SettingError
 from energan.inference.run import Run
 from energan.io.console import progress, say, show, table_of
+from energan.io.text import plural
 
 SHOWN = 10
 """Images that are listed on the terminal, the worst first."""
@@ -118,7 +119,7 @@ def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
     )
     strange = int((~table.scores.energy.isfinite()).sum())
     if strange:
-        print(f"  {strange:,} energies are not finite: these are called anomalous")
+        print(f"  {plural(strange, 'energy')} not finite: called anomalous")
     if table.overlaps(calibration):
         print("  the threshold was set on the normal ones among them: it fits them by design")
     print_skipped(table.skipped)

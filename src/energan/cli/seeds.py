@@ -20,6 +20,7 @@ from energan.experiment.margin import with_any_margin
 from energan.experiment.settings import Job
 from energan.experiment.start import start
 from energan.io.run_folder import RunFolder
+from energan.io.text import plural
 from energan.sweep.executors import STOPPED, Pool, Work
 from energan.sweep.executors.local import run_process
 from energan.training.device import EngineSettings, choose
@@ -72,7 +73,7 @@ def train_seeds(
     left, stopped = run_processes(commands, folders, at_once, threads)
     if left < count:
         print(
-            f"not begun: {count - left} of {count} seeds; begin them with: energan train "
+            f"not begun: {count - left} of {plural(count, 'seed')}; begin with: energan train "
             f"{shlex.join(words)} --seed {numbers[left]} --seeds {count - left}"
             + (f" --out {out}" if out else "")
         )
@@ -136,7 +137,7 @@ def run_processes(
     Raises RunError if one failed by a user's error.
     """
     if at_once > 1:
-        print(f"{at_once} seeds at once, {threads} threads each", file=sys.stderr)
+        print(f"{at_once} seeds at once, {plural(threads, 'thread')} each", file=sys.stderr)
     pool, codes = Pool(), dict.fromkeys(folders)  # type: Pool, dict[Path, int | None]
 
     def work_of(folder: Path, name: str, words: Sequence[str]) -> Work:

@@ -14,6 +14,7 @@ from energan.errors import SettingError
 from energan.experiment.settings import Job
 from energan.io.console import progress, say
 from energan.io.nested import dotted
+from energan.io.text import agree, plural
 from energan.sweep.definition import find
 from energan.sweep.grid import Sweep, Values
 from energan.sweep.plan import Shard
@@ -97,9 +98,11 @@ class SweepOptions:
             values = sample(sweep, count, self.own.sample_seed)
         found = {trial.id: trial for trial in self._each(values, count)}
         if len(found) < count:
+            same = count - len(found)
+            are = agree(same, "are")
             say(
-                f"energan: {count - len(found)} of {count} combinations are the same trial as "
-                "another one, and are not run again"
+                f"energan: {same} of {plural(count, 'combination')} {are} the same trial as "
+                f"another one, and {are} not run again"
             )
         return list(found.values())
 

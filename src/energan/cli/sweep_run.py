@@ -11,7 +11,7 @@ from energan.cli.sweep_options import SweepOptions
 from energan.data import open_data
 from energan.experiment.settings import Job
 from energan.io.console import say
-from energan.io.text import duration, score_text, settings_text, varying
+from energan.io.text import duration, plural, score_text, settings_text, varying
 from energan.metrics.catalogue import sign_of
 from energan.report.sweep.page import write as write_page
 from energan.sweep import request as requests
@@ -45,7 +45,7 @@ def run(options: SweepOptions, args: list[str]) -> int:
     done = folder.done() - set(again if own.retry_failed else ())
     missing = [trial for trial in trials if trial.id not in done]
     made = _plan(options, trials, done, folder) if missing else None
-    text = f"all {len(trials)} trials are done" if made is None else made.text()
+    text = f"{plural(len(trials), 'trial')}, all done" if made is None else made.text()
     if own.dry_run:
         print(f"{folder.path}\n{text}")
         if made is not None and made.seconds and len(trials) < options.sweep.count:

@@ -19,6 +19,7 @@ from energan.evaluation.tagging import Ballot, check_features, count_votes, open
 from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import aside
+from energan.io.text import plural
 from energan.metrics.tagging import top_tags
 
 SHOWN = 20
@@ -70,7 +71,7 @@ def tag(args: list[str]) -> int:
     counts = count_votes(run, data, features, ballot, options.seed)
     print(
         f"{run.path}: step {run.step}, {run.weights} weights, seed {options.seed}; votes of "
-        f"{ballot.samples} samples for the {ballot.words(len(data.names))} nearest of "
+        f"{plural(ballot.samples, 'sample')} for the {ballot.words(len(data.names))} nearest of "
         f"{len(data.names)} words each"
     )
     tagged: Tagged = [

@@ -12,6 +12,7 @@ from energan.errors import SettingError
 from energan.inference.run import Run
 from energan.inference.translation import Size
 from energan.inference.translation import translate as translate_images
+from energan.io.text import plural
 
 
 @dataclass
@@ -49,8 +50,7 @@ def translate(args: list[str]) -> int:
     )  # fmt: skip
     warn_skipped(made.skipped)
     where = made.written[0] if options.source.is_file() else options.out
-    count = len(made.written)
-    images = "1 image" if count == 1 else f"{count} images"
+    images = plural(len(made.written), "image")
     print(f"{images} by step {run.step} ({run.weights} weights, seed {options.seed}): {where}")
     return 0
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from energan.core import Batch, DataError, place_seed
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet
+from energan.io.text import agree, plural
 
 LINE = 2**14
 """Numbers of a member's order that are made at once; a batch is cut out of them."""
@@ -41,7 +42,9 @@ def choose_labelled(
     if count is None:
         return (labels >= 0).nonzero().flatten()
     if count < classes:
-        raise DataError(f"data.labelled: {count} labels for {classes} classes: give each one")
+        raise DataError(
+            f"data.labelled: {plural(count, 'label')} for {classes} classes: give each one"
+        )
     each, over = divmod(count, classes)
     more = set(_shuffled(seed, "extra", classes)[:over].tolist())
     rows = []
@@ -49,8 +52,9 @@ def choose_labelled(
         wanted = each + (k in more)
         if there[k] < wanted:
             raise DataError(
-                f"data.labelled: class {told[k]} has {there[k]} labels among the training events, "
-                f"and {wanted} of {count} are to be its: lower data.labelled"
+                f"data.labelled: class {told[k]} has {plural(there[k], 'label')} among the "
+                f"training events, and {wanted} of {count} {agree(wanted, 'are')} to be its: "
+                "lower data.labelled"
             )
         own = (labels == k).nonzero().flatten()
         rows.append(own[_shuffled(seed, k, len(own))[:wanted]])

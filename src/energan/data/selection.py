@@ -10,6 +10,7 @@ from energan.core import DataError, NoTestPart
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.splits import Split
+from energan.io.text import plural
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,14 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
     left = len(rows) - held_out
     if left < 1:
         raise DataError(
-            f"{source.name} has {len(rows)} events: holding out {held_out} leaves none to train "
+            f"{source.name} has {plural(len(rows), 'event')}: holding out {held_out:,} leaves none "
+            "to train "
             "on; lower data.held_out"
         )
     if settings.limit is not None and settings.limit > left:
         raise DataError(
-            f"{source.name} has {left} training events beside {held_out} held out: data.limit "
-            f"{settings.limit} is too large"
+            f"{source.name} has {plural(left, 'training event')} beside {held_out:,} held out: "
+            f"data.limit {settings.limit:,} is too large"
         )
     training = rows[:left] if loose is None else _put_labelled_first(rows[:left], loose)
     return Selection(training[: settings.limit or left], rows[left:], labels, names)

@@ -23,6 +23,7 @@ from energan.data.dataset import DataSet, mean_event
 from energan.data.settings import DataSettings
 from energan.data.sources.splits import Split, fixed_order, no_test_part
 from energan.data.sources.tag_files import TagFile, read_tag_file
+from energan.io.text import plural
 
 Matrix = NDArray[np.float64]
 SMALLEST = 1e-9
@@ -217,8 +218,8 @@ def _split(file: TagFile, settings: DataSettings) -> tuple[NDArray[np.int64], ND
     most = len(training)
     if most < 2 or (settings.limit or 0) > most:
         raise DataError(
-            f"{file.path} has {len(file.features)} images, {max(most, 0)} of them to train on: "
-            "lower data.limit or data.held_out; at least 2 are needed"
+            f"{file.path} has {plural(len(file.features), 'image')}, {max(most, 0)} of them to "
+            "train on: lower data.limit or data.held_out; at least 2 are needed"
         )
     return np.sort(training[: settings.limit or most]), held_out
 
@@ -235,8 +236,8 @@ def _vocabulary(
     columns = np.array([i for i in range(len(file.names)) if i not in told], dtype=np.int64)
     if len(columns) < 2:
         raise DataError(
-            f"{file.path}: {len(columns)} tags can be told apart on the training images, and at "
-            "least 2 are needed"
+            f"{file.path}: {plural(len(columns), 'tag')} can be told apart on the training "
+            "images, and at least 2 are needed"
         )
     return columns, tuple((f"tag {file.names[i]}", why) for i, why in sorted(told.items()))
 

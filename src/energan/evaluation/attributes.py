@@ -23,6 +23,7 @@ from energan.evaluation.classifier import (
     why_no_convnet,
 )
 from energan.evaluation.reference import Reference
+from energan.io.text import agree, plural
 
 HEAVIEST = 20.0
 """Most that an image with a rare attribute counts more than one without."""
@@ -63,9 +64,10 @@ def traits_of(data: DataSet, *, partly: bool = False) -> tuple[Tensor, tuple[str
     if data.labels is not None and data.domain.classes:
         names = data.class_names or tuple(map(str, range(data.domain.classes)))
         if not partly and bool((data.labels < 0).any()):
+            without = int((data.labels < 0).sum())
             raise DataError(
-                f"{int((data.labels < 0).sum())} events of {data.name} have no label, so they tell "
-                "no traits: name data whose events all have one"
+                f"{plural(without, 'event')} of {data.name} {agree(without, 'have')} no label, and "
+                "so no traits: name data whose events all have one"
             )
         classes = F.one_hot(data.labels + 1, data.domain.classes + 1)[:, 1:]
         return classes.to(torch.uint8), names

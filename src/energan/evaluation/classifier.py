@@ -21,6 +21,7 @@ from energan.data import DataSet
 from energan.data.images.checksums import cache_folder
 from energan.io.console import progress, say
 from energan.io.files import write_atomically
+from energan.io.text import agree, plural
 
 VERSION, SEED, BATCH, RATE, SHIFT = 1, 0, 100, 3e-3, 2
 """Change VERSION with anything that changes the weights: they are kept under all of these."""
@@ -198,7 +199,8 @@ def why_no_classifier(training: DataSet) -> str:
     if training.labels is None:
         return f"{training.name} has no labels to train a classifier on"
     if bool((training.labels < 0).any()):
-        return f"{int((training.labels < 0).sum())} events of {training.name} have no label"
+        without = int((training.labels < 0).sum())
+        return f"{plural(without, 'event')} of {training.name} {agree(without, 'have')} no label"
     if int(training.labels.unique().numel()) < 2:
         return f"the labels of {training.name} are all of one class"
     return why_no_convnet(training)

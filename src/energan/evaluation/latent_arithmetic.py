@@ -17,6 +17,7 @@ from energan.evaluation.attributes import AttributeClassifier
 from energan.evaluation.reference import View
 from energan.inference import latents
 from energan.inference.run import Run
+from energan.io.text import agree, plural
 from energan.metrics.classification import error_interval
 
 Concept = dict[str, bool]
@@ -220,8 +221,9 @@ def _pool(
     shown = int((sure > 0).sum())
     if shown < pick:
         raise SettingError(
-            f"{shown} of {len(sure)} samples show {concept_text(concept)}, and {pick} are "
-            "averaged: draw more (--candidates), or name a commoner concept"
+            f"{shown} of {plural(len(sure), 'sample')} {agree(shown, 'show')} "
+            f"{concept_text(concept)}, and {pick} {agree(pick, 'are')} averaged: draw more "
+            "(--candidates), or name a commoner concept"
         )
     return sure.argsort(descending=True)[: min(among, shown)], shown
 

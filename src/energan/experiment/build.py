@@ -11,6 +11,7 @@ from energan.core import Calibrated, Config, Domain, Model, SettingError, place_
 from energan.data import DataSet
 from energan.data.few_label_batches import LabelledFeed
 from energan.experiment.settings import Job
+from energan.io.text import agree, plural
 from energan.training.batch_statistics import CHUNK
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
@@ -136,10 +137,11 @@ def _check_conditions(data: DataSet, conditional: bool) -> None:
             "without conditions"
         )
     if conditional and not dense and data.labels is not None and int(data.labels.min()) < 0:
+        without = int((data.labels < 0).sum())
         raise SettingError(
-            f"{int((data.labels < 0).sum())} events of {data.name} have no label, and this model "
-            "needs one of every event: leave those out, or use a model that learns from few "
-            "labels (ladder, ebgan_ln)"
+            f"{plural(without, 'event')} of {data.name} {agree(without, 'have')} no label, and "
+            "this model needs one of every event: leave those out, or use a model that learns from "
+            "few labels (ladder, ebgan_ln)"
         )
     if dense and not conditional:
         raise SettingError(

@@ -19,6 +19,7 @@ from energan.data import DataSet
 from energan.experiment.build import build, loop_of
 from energan.experiment.callbacks.progress import ProgressBar
 from energan.experiment.settings import Job
+from energan.io.text import plural
 from energan.samplers.none import NoSampler
 from energan.training.device import Device
 from energan.training.hooks import Listener
@@ -62,7 +63,7 @@ class Estimate:
         how = "settled at" if self.settled else "was still falling, at"
         text = (
             f"with the auto-encoder trained on real data only, the energy of held-out data {how} "
-            f"{self.energy:.4g} after {self.steps} steps"
+            f"{self.energy:.4g} after {plural(self.steps, 'step')}"
         )
         if self.floored:
             text += (

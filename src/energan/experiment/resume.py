@@ -15,6 +15,7 @@ from energan.experiment.settings import Job, checked
 from energan.experiment.start import Outcome, open_first, train
 from energan.io import console
 from energan.io.run_folder import RunFolder
+from energan.io.text import plural
 from energan.training import checkpoint, checkpoint_folder
 from energan.training.checkpoint_folder import checkpoint_name, newest_good, step_of, steps_in
 from energan.training.device import EngineSettings, choose
@@ -122,7 +123,7 @@ def _check_data(folder: RunFolder, job: Job, data: DataSet, resolved: dict[str, 
     if data.fingerprint != resolved["data"]["fingerprint"]:
         raise RunError(
             f"the data of {folder.path} changed since it was trained "
-            f"({job.settings.data.source}: {len(data)} events now, "
+            f"({job.settings.data.source}: {plural(len(data), 'event')} now, "
             f"{resolved['data']['events']} then); restore it, or start a new run with --from"
         )
 
@@ -135,11 +136,11 @@ def _check_steps(cohort: Cohort, folders: Sequence[RunFolder], job: Job, steps: 
     first = folders[0].path
     if cohort.members:
         raise RunError(
-            f"{first} and those beside it have all their {done} steps; give --steps to train "
-            "further"
+            f"{first} and those beside it have all their {plural(done, 'step')}; give --steps to "
+            "train further"
         )
     if steps is None:
-        raise RunError(f"{first} has all its {done} steps; give --steps to train further")
+        raise RunError(f"{first} has all its {plural(done, 'step')}; give --steps to train further")
     raise RunError(f"{first} stands at step {done}; --steps must be more")
 
 

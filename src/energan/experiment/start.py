@@ -32,6 +32,7 @@ from energan.experiment.run_records import (
 from energan.experiment.settings import Job, load
 from energan.io import console
 from energan.io.run_folder import RunFolder
+from energan.io.text import agree, plural
 from energan.training.device import Device, choose
 from energan.training.distributed import Distributed, join
 from energan.training.loop import Hook, Loop, stop_on_signals
@@ -144,8 +145,9 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
     if data.skipped:
         where, reason = data.skipped[0]
         remarks.append(
-            f"{len(data.skipped)} of {data.name} cannot be used and are left out (the first: "
-            f"{where}: {reason}); skipped.txt in the run lists them"
+            f"{len(data.skipped)} of {data.name} cannot be used and "
+            f"{agree(len(data.skipped), 'are')} left out (the first: {where}: {reason}); "
+            "skipped.txt in the run lists them"
         )
     remarks += [str(fact) for fact in data.facts if fact.warning]
     steps = job.settings.training.steps
@@ -156,7 +158,8 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
         found = [what for what in found if what not in known]
     if found:
         remarks.append(
-            f"{steps} steps end before {' and '.join(found)} {'do' if len(found) > 1 else 'does'}; "
+            f"{plural(steps, 'step')} {agree(steps, 'end')} before {' and '.join(found)} "
+            f"{agree(len(found), 'do')}; "
             "--scale shortens the schedules with the steps"
         )
     return remarks

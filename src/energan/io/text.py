@@ -61,8 +61,19 @@ def elapsed(seconds: float) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """ "1 trial", "1,200 trials"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    """ "1 trial", "1,200 trials", "2 energies", "2 classes"."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}" + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def agree(count: int, verb: str) -> str:
+    """The verb as it stands after so many: "are" or "is", "lie" or "lies"."""
+    if count != 1:
+        return verb
+    return {"are": "is", "have": "has", "were": "was", "do": "does"}.get(verb, f"{verb}s")
 
 
 def size_text(count: float) -> str:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from energan.errors import SettingError
+from energan.io.text import plural
 from energan.sweep.grid import Sweep, Values
 
 Places = NDArray[np.int64]
@@ -34,7 +35,8 @@ def sample(sweep: Sweep, count: int, seed: int = 0) -> list[Values]:
     """
     if not 1 <= count <= sweep.count:
         raise SettingError(
-            f"{sweep.name} has {sweep.count} trials: a sample of {count} cannot be taken of them"
+            f"{sweep.name} has {plural(sweep.count, 'trial')}: a sample of {count} cannot be "
+            "taken of them"
         )
     names, values = list(sweep.axes), list(sweep.axes.values())
     found = np.unravel_index(order(sweep.axes, seed, count), [len(v) for v in values])

@@ -104,7 +104,7 @@ def test_an_energy_that_is_not_a_number_is_no_sign_of_normality() -> None:
     scores = kept.scores(torch.tensor([math.nan, math.inf, -math.inf, 3.0]))
     assert scores.anomalous.tolist() == [True, True, False, False]
     assert scores.percentile.tolist() == [100, 100, 0, 4]
-    with pytest.raises(DataError, match="1 of 100 energies are not finite"):
+    with pytest.raises(DataError, match="1 of 100 energies is not finite"):
         calibration(torch.cat([torch.arange(99.0), torch.tensor([math.nan])]))
 
 

@@ -21,6 +21,7 @@ from energan.data.images.decoder import (
 )
 from energan.data.images.decoding import Decoding, Pixels, Unreadable, resolve_channels
 from energan.data.source import Source
+from energan.io.text import agree
 
 Storage = Literal["auto", "memory", "cache"]
 CACHE_ABOVE = 512 * 2**20
@@ -64,7 +65,8 @@ def _shape(source: Source, how: Decoding, rows: Tensor) -> Shape:
             channels, height, width = made.shape
             return channels, height, width
     raise NoReadableImage(
-        f"{source.name} holds no image that can be read ({tried} were tried; the first, {first}): "
+        f"{source.name} holds no image that can be read ({tried} {agree(tried, 'were')} tried; "
+        f"the first, {first}): "
         "name a source of pictures"
     )
 

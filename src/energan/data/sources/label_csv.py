@@ -88,7 +88,7 @@ def read_labels(path: Path) -> list[Line]:
     if not names:
         raise DataError(f"{path} tells no label: write lines as cat1.jpg,cat below file,label")
     if len(names) == 1:
-        raise DataError(f"{path}: all {len(lines)} labels are {describe(*names)}: name two classes")
+        raise DataError(f"{path}: every label is {describe(*names)}: name two classes")
     return lines
 
 

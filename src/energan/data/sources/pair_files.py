@@ -16,6 +16,7 @@ from energan.data.images.decoding import Decoding, Unreadable, decode, has_colou
 from energan.data.source import Part, Source
 from energan.data.sources.folders import SUFFIXES, file_parts, find_images, read_bytes
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
+from energan.io.text import agree, plural
 
 PairSplit = Literal["train", "val", "test"]
 ANY_SPLIT = tuple(name for names in SPLITS.values() for name in names)
@@ -101,10 +102,12 @@ def _parallel(name: str, left: Path, right: Path) -> Pairs:
     if any(alone):
         told = [f"{side} {_some(names)}" for side, names in zip((left, right), alone, strict=True)
                 if names]  # fmt: skip
+        count, have = sum(map(len, alone)), agree(sum(map(len, alone)), "have")
         raise DataError(
-            f"pairs are two files of the same name, and {sum(map(len, alone))} of "
-            f"{sum(map(len, sides))} files have no partner: only in {'; only in '.join(told)}. "
-            "Remove them or rename them (images without partners are not for this model)"
+            f"pairs are two files of the same name, and {count} of "
+            f"{plural(sum(map(len, sides)), 'file')} {have} no partner: only in "
+            f"{'; only in '.join(told)}. Remove them or rename them (images without partners are "
+            "not for this model)"
         )
     stems = sorted(sides[0])
 

@@ -13,6 +13,7 @@ from energan.data import DataSet, open_data
 from energan.experiment.callbacks import landscapes
 from energan.experiment.callbacks.landscapes import Landscape
 from energan.inference.run import Run
+from energan.io.text import agree, plural
 from energan.report import energy_map
 from energan.report.figures.layout import SMALL, TEXT, TITLE, new_figure
 from energan.report.figures.options import Drawing, FigureOptions
@@ -112,7 +113,8 @@ def draw_landscape(run: Run, data: DataSet, seed: int = 0, with_density: bool = 
     energy_map.draw_points(axes[0], land)
     add_title(figure, axes[0], "energy U(x); arrows: −∇U", filled)
     outside = int(((land.samples < land.low) | (land.samples > land.high)).any(1).sum())
-    notes = [f"{outside} of {len(land.samples)} samples lie outside the box"] if outside else []
+    of = f"of {plural(len(land.samples), 'sample')} {agree(outside, 'lie')}"
+    notes = [f"{outside} {of} outside the box"] if outside else []
     if with_density:
         real = data.gather(torch.arange(min(COUNTED, len(data)))).x.float().cpu()
         shown = {

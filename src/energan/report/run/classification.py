@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.evaluation.metrics_file import read
-from energan.io.text import is_number, number, weights_text
+from energan.io.text import agree, is_number, number, weights_text
 from energan.report.html import Pen, Picture, draw_figure, safe_label
 from energan.report.run.contents import RunContents
 
@@ -110,8 +110,8 @@ def draw_confusion(entry: dict[str, Any]) -> Picture | None:
 
     says = (
         f"Rows are true classes, columns what events were taken for; {int(wrong.sum()):,} of "
-        f"{int(table.sum()):,} are wrong. Colours are shares of the row, blue where right, orange "
-        "where wrong, each kind with a scale of its own."
+        f"{int(table.sum()):,} {agree(int(wrong.sum()), 'are')} wrong. Colours are shares of the "
+        "row, blue where right, orange where wrong, each kind with a scale of its own."
     )
     wide = min(7.5, max(3.4, 1.4 + 0.36 * len(table)))
     return draw_figure("confusion", CONFUSION, says, draw, (wide, wide), tall=True)

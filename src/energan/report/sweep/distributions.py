@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
-from energan.io.text import plural
+from energan.io.text import agree, plural
 from energan.report.html import COLOURS, Picture
 from energan.report.sweep.comparison import metric_name
 from energan.report.sweep.histograms import Panel, Where, draw_histograms, group_of
@@ -94,11 +94,12 @@ def _scoreless(sweeps: Sequence[SweepRecords]) -> str:
         states = one.states
         if states["diverged"] and one.metric in WORST:
             count = f"{states['diverged']:,} of {sum(states.values()):,} {one.label} runs diverged"
-            told.append(f"{count} and count at {WORST[one.metric]:g}, the worst.")
+            counts = agree(states["diverged"], "count")
+            told.append(f"{count} and {counts} at {WORST[one.metric]:g}, the worst.")
         elif states["diverged"]:
             told.append(f"{plural(states['diverged'], f'{one.label} run')} diverged: a bar apart.")
         if states["failed"]:
-            told.append(f"{plural(states['failed'], f'{one.label} run')} failed and are left out.")
+            told.append(f"{plural(states['failed'], f'{one.label} run')} failed: left out.")
     return " ".join(told) or "No run diverged or failed."
 
 

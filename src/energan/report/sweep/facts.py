@@ -9,7 +9,7 @@ from typing import Any
 
 from energan.errors import EnerganError
 from energan.experiment.settings import load
-from energan.io.text import elapsed, number, plural, range_text
+from energan.io.text import agree, elapsed, number, plural, range_text
 from energan.metrics.bootstrap import over_seeds
 from energan.report.sweep.comparison import metric_name, sign_of, worst_text
 from energan.report.sweep.labels import axis_value, trial_label
@@ -172,15 +172,17 @@ def notes(one: SweepRecords) -> list[str]:
         found.append("Trials trained different numbers of steps, "
                      f"{', '.join(f'{s:,}' for s in steps[:6])}: they do not compare.")  # fmt: skip
     if one.count and len(one.records) < one.count:
-        found.append(f"{len(one.records):,} of the grid's {one.count:,} trials have a record: a "
+        found.append(f"{len(one.records):,} of the grid's {plural(one.count, 'trial')} "
+                     f"{agree(len(one.records), 'have')} a record: a "
                      "sample of the search, not the whole of it.")  # fmt: skip
     made_with = {(r["extractor"] or {}).get("sha256") for r in one.records if r.get("extractor")}
     if len(made_with) > 1:
         found.append("Trials were scored with different classifiers: they do not compare.")
     without = one.states["done"] - len(one.ranked())
     if without:
-        found.append(f"{plural(without, 'trial')} that ended without fault has no finite "
-                     f"{sign_of(one.metric)}, and is in no figure.")  # fmt: skip
+        found.append(f"{plural(without, 'trial')} that ended without fault "
+                     f"{agree(without, 'have')} no finite {sign_of(one.metric)}, and "
+                     f"{agree(without, 'are')} in no figure.")  # fmt: skip
     if one.unread:
         found.append(f"{plural(len(one.unread), 'record')} could not be read: "
                      f"{', '.join(one.unread[:5])}.")  # fmt: skip

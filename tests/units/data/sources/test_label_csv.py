@@ -88,7 +88,7 @@ def test_the_source_goes_before_the_csvs_folder(tmp_path: Path) -> None:
         ("", "is empty"),
         ("file,label\n", "tells no label"),
         ("file,label\na.png,\n", "tells no label"),
-        ("file,label\na.png,cat\nb.png,cat", "all 2 labels are cat"),
+        ("file,label\na.png,cat\nb.png,cat", "every label is cat"),
         ("file,label\na.png,cat\nb.png", "line 3: 1 fields for 2 columns"),
         ("file,label\na.png,cat,dog", "line 2: 3 fields for 2 columns"),
         ("file,label\n,cat", "line 2: a label without a file"),
