@@ -61,7 +61,7 @@ def train(
         checkpoint_metric=checkpoint_metric,
         progress=progress,
     )
-    return Run(done.folders[0].path)
+    return Run(done[0].path)
 
 
 def load(

@@ -33,10 +33,9 @@ def folders(under: Path, count: int = len(CHANGES)) -> list[Path]:
 def test_each_folder_is_its_single_run(tmp_path: Path) -> None:
     """float64, 20 steps, one seed for all: weights, optimiser state, config.json and its hash."""
     done = start(jobs(), folders(tmp_path / "together"), progress=False)
-    assert done.diverged == []
-    assert done.stopped is None
-    for i, (job, folder) in enumerate(zip(jobs(), done.folders, strict=True)):
-        alone = start([job], [tmp_path / f"alone{i}"], progress=False).folders[0]
+    assert {f.state() for f in done} == {"finished"}
+    for i, (job, folder) in enumerate(zip(jobs(), done, strict=True)):
+        alone = start([job], [tmp_path / f"alone{i}"], progress=False)[0]
         assert folder.read_config() == alone.read_config()
         assert files(folder.path) == files(alone.path)
         for step in (0, 10, 20):
@@ -77,10 +76,10 @@ def test_stopped_they_go_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         Stop(7, patch)
         part = start(jobs(), folders(tmp_path / "part"), progress=False)
-    assert part.stopped == "SIGTERM"
-    done = resume([f.path for f in part.folders], progress=False)
-    assert done.stopped is None
-    for a, b in zip(whole.folders, part.folders, strict=True):
+    assert [f.read("stopped")[-1]["reason"] for f in part] == ["SIGTERM"] * len(part)
+    done = resume([f.path for f in part], progress=False)
+    assert {f.state() for f in done} == {"finished"}
+    for a, b in zip(whole, part, strict=True):
         assert weight_files(a.path, 20) == weight_files(b.path, 20)
 
 
@@ -90,10 +89,9 @@ def test_one_that_diverges_is_named_by_its_folder(
     with monkeypatch.context() as patch:
         diverging(patch, [1], at=12)
         done = start(jobs(), folders(tmp_path / "one"))
-    assert [f.path.name for f in done.diverged] == ["trial1"]
-    assert [f.state() for f in done.folders] == ["finished", "diverged", "finished"]
+    assert [f.state() for f in done] == ["finished", "diverged", "finished"]
     said = capsys.readouterr().err
-    assert f"{done.folders[1].path} diverged, the others go on" in said.replace("\n", "")
+    assert f"{done[1].path} diverged, the others go on" in said.replace("\n", "")
     diverging(monkeypatch, [0, 1, 2], at=3)
     with pytest.raises(DivergenceError, match="every run diverged"):
         start(jobs(), folders(tmp_path / "all"), progress=False)

@@ -19,7 +19,7 @@ from energan.experiment.compatibility import jobs_of
 from energan.experiment.folders import seed_folders
 from energan.experiment.resume import common_step, resume
 from energan.experiment.settings import Job, load
-from energan.experiment.start import Outcome, start
+from energan.experiment.start import start
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint_folder
@@ -50,7 +50,7 @@ def job_of(model: str, steps: int = 20, **groups: dict[str, Any]) -> Job:
     return load(None, model).changed(changes)
 
 
-def start_seeds(job: Job, count: int, out: Path, *, progress: bool = True) -> Outcome:
+def start_seeds(job: Job, count: int, out: Path, *, progress: bool = True) -> list[RunFolder]:
     jobs = jobs_of(job, count)
     return start(jobs, seed_folders(out, jobs), progress=progress)
 
@@ -83,10 +83,10 @@ def test_each_folder_is_its_single_run(model: str, tmp_path: Path) -> None:
     """float64, 20 steps: weights, optimiser state and losses to 1e-9, all else the same."""
     job = job_of(model)
     done = start_seeds(job, 2, tmp_path / "together", progress=False)
-    assert [f.path.name for f in done.folders] == ["s0", "s1"]
-    for seed, folder in enumerate(done.folders):
+    assert [f.path.name for f in done] == ["s0", "s1"]
+    for seed, folder in enumerate(done):
         own = job if seed == 0 else job.changed({"seed": seed})
-        alone = start([own], [tmp_path / f"alone{seed}"], progress=False).folders[0]
+        alone = start([own], [tmp_path / f"alone{seed}"], progress=False)[0]
         assert folder.read_config() == alone.read_config()
         assert files(folder.path) == files(alone.path)
         for step in (0, 10, 20):
@@ -113,10 +113,10 @@ def test_each_folder_is_its_single_run(model: str, tmp_path: Path) -> None:
 
 def test_every_command_that_asks_for_a_run_takes_a_member(tmp_path: Path) -> None:
     done = start_seeds(job_of("ebgan"), 2, tmp_path, progress=False)
-    run = Run(done.folders[1].path)
+    run = Run(done[1].path)
     assert run.sample(4).shape == (4, 1, 8, 8)
-    assert done.folders[1].state() == "finished"
-    config = done.folders[1].read_config()
+    assert done[1].state() == "finished"
+    config = done[1].read_config()
     assert config["settings"]["seed"] == config["asked"]["seed"] == 1
 
 
@@ -143,13 +143,11 @@ def test_a_stopped_cohort_goes_on_bit_for_bit(
     with monkeypatch.context() as patch:
         Stop(7, patch)
         part = start_seeds(job, 3, tmp_path / "part", progress=False)
-    assert part.stopped == "SIGTERM"
-    assert [f.state() for f in part.folders] == ["stopped"] * 3
-    assert [checkpoint_folder.listed(f.checkpoints)[-1].name for f in part.folders] == [
-        "step-000007"
-    ] * 3
-    resume([f.path for f in part.folders], progress=False)
-    for a, b in zip(whole.folders, part.folders, strict=True):
+    assert [f.read("stopped")[-1]["reason"] for f in part] == ["SIGTERM"] * 3
+    assert [f.state() for f in part] == ["stopped"] * 3
+    assert [checkpoint_folder.listed(f.checkpoints)[-1].name for f in part] == ["step-000007"] * 3
+    resume([f.path for f in part], progress=False)
+    for a, b in zip(whole, part, strict=True):
         assert weight_files(a.path, 20) == weight_files(b.path, 20)
         assert b.state() == "finished"
         losses = [[(e["step"], e["loss_energy"]) for e in f.read("step")] for f in (a, b)]
@@ -163,10 +161,10 @@ def test_one_member_goes_on_alone_as_a_single_run(
     with monkeypatch.context() as patch:
         Stop(7, patch)
         part = start_seeds(job, 2, tmp_path / "part", progress=False)
-    resume([part.folders[1].path], progress=False)
-    alone = start([job.changed({"seed": 1})], [tmp_path / "alone"], progress=False).folders[0]
-    assert_close(tensors(part.folders[1].path, 20), tensors(alone.path, 20))
-    assert part.folders[0].state() == "stopped"
+    resume([part[1].path], progress=False)
+    alone = start([job.changed({"seed": 1})], [tmp_path / "alone"], progress=False)[0]
+    assert_close(tensors(part[1].path, 20), tensors(alone.path, 20))
+    assert part[0].state() == "stopped"
 
 
 def test_killed_between_two_checkpoints_all_go_back_to_the_step_they_share(
@@ -194,7 +192,7 @@ def test_killed_between_two_checkpoints_all_go_back_to_the_step_they_share(
     ]
     assert common_step([RunFolder(f) for f in folders]) == 10
     resume(folders, progress=False)
-    for a, b in zip(whole.folders, folders, strict=True):
+    for a, b in zip(whole, folders, strict=True):
         assert weight_files(a.path, 20) == weight_files(b, 20)
 
 
@@ -218,14 +216,14 @@ def test_a_member_that_diverges_keeps_its_checkpoint_and_the_others_go_on(
     with monkeypatch.context() as patch:
         diverging(patch, [1], at=12)
         done = start_seeds(job, 3, tmp_path / "runs")
-    assert [f.path.name for f in done.diverged] == ["s1"]
-    assert [f.state() for f in done.folders] == ["finished", "diverged", "finished"]
-    assert "not finite at step 13" in done.folders[1].read("diverged")[0]["reason"]
-    assert checkpoint_folder.listed(done.folders[1].checkpoints)[-1].name == "step-000010"
+    assert [f.path.name for f in done if f.state() == "diverged"] == ["s1"]
+    assert [f.state() for f in done] == ["finished", "diverged", "finished"]
+    assert "not finite at step 13" in done[1].read("diverged")[0]["reason"]
+    assert checkpoint_folder.listed(done[1].checkpoints)[-1].name == "step-000010"
     assert "seed 1 diverged, the others go on" in capsys.readouterr().err
-    assert Run(done.folders[1].path).step == 10
-    alone = start([job.changed({"seed": 2})], [tmp_path / "alone"], progress=False).folders[0]
-    assert_close(tensors(done.folders[2].path, 20), tensors(alone.path, 20))
+    assert Run(done[1].path).step == 10
+    alone = start([job.changed({"seed": 2})], [tmp_path / "alone"], progress=False)[0]
+    assert_close(tensors(done[2].path, 20), tensors(alone.path, 20))
 
 
 def test_if_every_member_diverges_the_cohort_says_so(
@@ -243,7 +241,7 @@ def test_what_is_no_cohort_is_refused(tmp_path: Path) -> None:
         start_seeds(job.changed({"training": {"on_divergence": "rollback"}}), 2, tmp_path / "r")
     assert not (tmp_path / "r").exists()
     done = start_seeds(job, 2, tmp_path / "a", progress=False)
-    a, b = (f.path for f in done.folders)
+    a, b = (f.path for f in done)
     with pytest.raises(RunError, match="already holds a run"):
         start_seeds(job, 2, tmp_path / "a")
     with pytest.raises(RunError, match="is named twice"):
@@ -254,7 +252,7 @@ def test_what_is_no_cohort_is_refused(tmp_path: Path) -> None:
         ({"training": {"batch_size": 16}}, "differ in their settings of training"),
         ({"model": {"reduction": "sum"}}, "differ in the energy's layers"),
     ):
-        other = start([job.changed(change)], [tmp_path / said[-8:]], progress=False).folders[0]
+        other = start([job.changed(change)], [tmp_path / said[-8:]], progress=False)[0]
         with pytest.raises((RunError, SettingError), match=said):
             resume([a, other.path], steps=4)
 

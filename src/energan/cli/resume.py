@@ -14,7 +14,6 @@ from energan.cli.seeds import HELP, Together, all_cores, run_processes
 from energan.errors import EnerganError, RunError, SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.experiment.resume import resume as resume_runs
-from energan.experiment.start import Outcome
 from energan.io.run_folder import RunFolder
 
 
@@ -54,10 +53,10 @@ def resume(args: list[str]) -> int:
 
 
 def _alone(path: Path, options: Resume) -> int:
-    return report_run(_together([path], options).folders[0])
+    return report_run(_together([path], options)[0])
 
 
-def _together(paths: Sequence[Path], options: Resume) -> Outcome:
+def _together(paths: Sequence[Path], options: Resume) -> list[RunFolder]:
     return resume_runs(
         paths,
         steps=options.steps,
@@ -99,7 +98,7 @@ def _as_cohort(paths: Sequence[Path], options: Resume) -> int:
             "a member of a cohort cannot go back alone: leave --on-divergence, or go on with "
             "the runs apart (--together processes)"
         )
-    return report_runs([folder.path for folder in _together(paths, options).folders])
+    return report_runs([folder.path for folder in _together(paths, options)])
 
 
 def _apart(paths: Sequence[Path], options: Resume, way: Together) -> int:

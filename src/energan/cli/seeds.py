@@ -55,7 +55,7 @@ def train_seeds(
     chosen = seed_folders(out, jobs)
     if way == "cohort":
         done = start(jobs, chosen, from_run=from_run, checkpoint_metric=checkpoint_metric)
-        return report_runs([folder.path for folder in done.folders])
+        return report_runs([folder.path for folder in done])
     _probe(job)  # what is wrong is said once, and the data is decoded once
     check_free(chosen or ())
     numbers = [own.settings.seed for own in jobs]

@@ -44,7 +44,7 @@ def train(args: list[str]) -> int:
         return train_seeds(job, options.seeds, options.together, out, from_run, args)
     folders = None if out is None else [out]
     done = start([job], folders, from_run=from_run, checkpoint_metric=checkpoint_metric)
-    return report_run(done.folders[0])
+    return report_run(done[0])
 
 
 def _print_settings(job: Job) -> None:

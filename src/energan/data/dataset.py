@@ -94,6 +94,11 @@ class DataSet:
             )
 
     def __len__(self) -> int:
+        return self.in_memory
+
+    @property
+    def in_memory(self) -> int:
+        """How many `gather` can reach: of a stream the first ones alone."""
         return len(self.events if self.rows is None else self.rows)
 
     def raw(self, rows: slice = EVERY) -> Tensor:

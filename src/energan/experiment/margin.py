@@ -82,8 +82,8 @@ class _Readings(Hook):
     def __init__(self, data: DataSet, engine: Device, listener: Listener | None) -> None:
         self.listener = listener
         held_out = data.held_out if data.held_out is not None else data
-        count = max(2, min(HELD_OUT, len(held_out.raw())))  # batch norm compares at least two
-        rows = torch.arange(count) % len(held_out.raw())
+        count = max(2, min(HELD_OUT, held_out.in_memory))  # batch norm compares at least two
+        rows = torch.arange(count) % held_out.in_memory
         batch = held_out.gather(rows, engine.dtype, conditions=held_out.labels is not None)
         self.x, self.labels = batch.x.to(engine.device), batch.condition
         self.found: list[tuple[int, float]] = []

@@ -12,7 +12,7 @@ from energan.experiment.compatibility import check_together
 from energan.experiment.folders import locked, moved_data
 from energan.experiment.run_records import check_hash, job_of, load_weights, write_changes
 from energan.experiment.settings import Job, checked
-from energan.experiment.start import Outcome, open_first, train
+from energan.experiment.start import open_first, train
 from energan.io import console
 from energan.io.run_folder import RunFolder
 from energan.io.text import plural
@@ -37,7 +37,7 @@ def resume(
     checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = True,
     hooks: Sequence[Hook] = (),
-) -> Outcome:
+) -> list[RunFolder]:
     """Go on with a run from its newest good checkpoint, or with several, which differ in values and
     not in shapes, from the newest step that all have.
 

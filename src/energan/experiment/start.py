@@ -1,7 +1,6 @@
 """Training from the beginning into new run folders: settings -> data, model, loop, hooks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -39,15 +38,6 @@ from energan.training.loop import Hook, Loop, stop_on_signals
 from energan.training.member import Member, Members
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How the runs ended. stopped: the signal that stopped them, None if they went to the end."""
-
-    folders: list[RunFolder]
-    diverged: list[RunFolder]
-    stopped: str | None
-
-
 def start(
     jobs: Sequence[Job],
     folders: Sequence[str | Path] | None = None,
@@ -56,8 +46,10 @@ def start(
     checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = True,
     hooks: Sequence[Hook] = (),
-) -> Outcome:
+) -> list[RunFolder]:
     """Train jobs from their beginning into new run folders: one, or several as one program.
+
+    Gives the folders, whose events say how each run ended.
 
     jobs: differ in values, as the seed, and not in shapes. folders: one for each, made if missing;
     None for the first free runs/RECIPE, or runs/RECIPE-s0, ... of several seeds. from_run: whose
@@ -175,7 +167,7 @@ def train(
     metric: CheckpointMetric | None,
     progress: bool,
     hooks: Sequence[Hook] = (),
-) -> Outcome:
+) -> list[RunFolder]:
     """Run the cohort with the hooks of each member; each run's events say how it ended.
 
     hooks: of the whole loop, called before those of the members. Raises DivergenceError if every
@@ -203,7 +195,7 @@ def train(
     return _train_several(cohort, folders, names, what, say)
 
 
-def _train_one(loop: Loop, job: Job, folder: RunFolder) -> Outcome:
+def _train_one(loop: Loop, job: Job, folder: RunFolder) -> list[RunFolder]:
     """Raises DivergenceError, with the remedy, if it diverged."""
     try:
         with stop_on_signals(loop):
@@ -211,17 +203,16 @@ def _train_one(loop: Loop, job: Job, folder: RunFolder) -> Outcome:
     except DivergenceError as error:
         raise DivergenceError(record_divergence(folder, job, loop.step, error)) from None
     record_end(folder, job, loop)
-    return Outcome([folder], [], loop.stopping)
+    return [folder]
 
 
 def _train_several(
     cohort: Cohort, folders: list[RunFolder], names: Sequence[str], what: str, say: Say
-) -> Outcome:
-    loop, jobs, lost = cohort.loop, cohort.jobs, list[RunFolder]()
+) -> list[RunFolder]:
+    loop, jobs = cohort.loop, cohort.jobs
 
     def left(member: Member, error: DivergenceError) -> None:
         folder = folders[member.index]
-        lost.append(folder)
         own = record_divergence(folder, jobs[member.index], loop.step, error)
         say(f"{names[member.index]} diverged, the others go on: {own}")
 
@@ -240,7 +231,7 @@ def _train_several(
         ) from None
     for member in leading.living:
         record_end(folders[member.index], jobs[member.index], member)
-    return Outcome(folders, lost, loop.stopping)
+    return folders
 
 
 def member_names(seeds: Sequence[int], folders: Sequence[RunFolder]) -> tuple[list[str], str]:

@@ -232,7 +232,7 @@ def _from_data(
             f"{run.domain.shape}: name the run's own data"
         )
     draws = Randomness([seed]).at("chains", "data")
-    order = draws.uniform(0, 1, len(data.events if data.rows is None else data.rows)).argsort()
+    order = draws.uniform(0, 1, data.in_memory).argsort()
     if labels is None:
         rows = order[torch.arange(count) % len(order)]
         of = data.labels[rows].long() if labelled and data.labels is not None else None

@@ -11,9 +11,8 @@ from torch import Tensor
 from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings
 from energan.data.inference import PredictSet, open_images
-from energan.inference.conditions import AT_ONCE
+from energan.inference.conditions import batches
 from energan.inference.outputs import Score, collect
-from energan.io.console import progress
 from energan.io.files import write_csv
 
 COLUMNS = ("file", "label", "probability")
@@ -52,14 +51,9 @@ def classify(score: Score, x: Tensor) -> ClassProbabilities:
     return ClassProbabilities(probabilities.argmax(1), probabilities)
 
 
-def classify_data(score: Score, data: DataSet, told: str = "classifying") -> ClassProbabilities:
+def classify_data(score: Score, data: DataSet, told: str) -> ClassProbabilities:
     """The classes of a data set's events; a bar tells how far it is."""
-    parts = []
-    with progress(told, len(data)) as advance:
-        for rows in torch.arange(len(data)).split(AT_ONCE):
-            parts.append(classify(score, data.gather(rows).x))
-            advance(len(rows))
-    return _joined(parts)
+    return _joined([classify(score, batch.x) for batch in batches(data, told)])
 
 
 def _joined(parts: Sequence[ClassProbabilities]) -> ClassProbabilities:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from energan.core import Domain, Energy, SettingError, StepRule, Sum
 from energan.data import DataSet
-from energan.inference.conditions import AT_ONCE, Conditions, check_events, events_at_once
-from energan.io.console import progress
+from energan.inference.conditions import Conditions, batches, check_events, events_at_once
 from energan.samplers.dynamics import Function, potential
 from energan.training.device import Device
 
@@ -68,14 +67,11 @@ class TrainedEnergy(ABC):
 
     def energies(self, data: DataSet, told: str = "energies") -> Tensor:
         """U of a data set's events, float (N,), in chunks; a bar tells how far it is."""
-        parts = []
-        with progress(told, len(data)) as advance:
-            for rows in torch.arange(len(data)).split(AT_ONCE):
-                batch = data.gather(rows)
-                parts.append(
-                    self.energy(batch.x, batch.condition if self.conditions.shape else None)
-                )
-                advance(len(rows))
+        given = self.conditions.shape is not None
+        parts = [
+            self.energy(batch.x, batch.condition if given else None)
+            for batch in batches(data, told)
+        ]
         return torch.cat(parts)
 
     def potential(self, condition: Tensor | None = None) -> Function:

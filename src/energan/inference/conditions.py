@@ -1,11 +1,14 @@
 """What a model takes: events of its data's shape, and the conditions that they come with."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from energan.core import DataError, Domain, SettingError, describe
+from energan.core import Batch, DataError, Domain, SettingError, describe
+from energan.data import DataSet
+from energan.io.console import progress
 
 AT_ONCE = 500
 """Events that are computed together."""
@@ -79,6 +82,14 @@ def events_at_once(conditions: Tensor | None) -> int:
     if conditions is None or conditions.dim() < 2:
         return AT_ONCE
     return min(AT_ONCE, max(1, NUMBERS_AT_ONCE // conditions[0].numel()))
+
+
+def batches(data: DataSet, told: str) -> Iterator[Batch]:
+    """A data set in order, some events at a time; a bar, called `told`, tells how far it is."""
+    with progress(told, len(data)) as advance:
+        for rows in torch.arange(len(data)).split(AT_ONCE):
+            yield data.gather(rows)
+            advance(len(rows))
 
 
 def check_events(x: Tensor, domain: Domain) -> None:

@@ -112,6 +112,11 @@ class TrainState(ABC):
         """The networks to evaluate: with averaged weights if there are any, else the raw ones."""
         return self.networks if self.ema is None else cast(nn.ModuleDict, self.ema.module)
 
+    @property
+    def weights(self) -> str:
+        """Which those are: "ema" for averaged, "raw"."""
+        return "raw" if self.ema is None else "ema"
+
     def versions(self) -> list[nn.ModuleDict]:
         """The raw networks and, if there are any, the averaged ones."""
         return [self.networks] if self.ema is None else [self.networks, self.averaged()]

@@ -125,8 +125,8 @@ def job(images: Path, steps: int):  # type: ignore[no-untyped-def]
 
 
 def test_a_run_of_own_labels_resumes_where_the_images_are_now(images: Path, tmp_path: Path) -> None:
-    (whole,) = start([job(images, 6)], [tmp_path / "whole"], progress=False).folders
-    (part,) = start([job(images, 3)], [tmp_path / "part"], progress=False).folders
+    (whole,) = start([job(images, 6)], [tmp_path / "whole"], progress=False)
+    (part,) = start([job(images, 3)], [tmp_path / "part"], progress=False)
     moved = images.rename(images.with_name("moved"))
     try:
         resume([part.path], steps=6, data_at=moved, progress=False)

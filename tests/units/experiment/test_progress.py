@@ -60,7 +60,7 @@ def test_a_training_tells_each_step_once(
     said = capsys.readouterr().err.splitlines()
     told = [line for line in said if line.startswith("step ")]
     assert [int(line.split()[1].split("/")[0]) for line in told] == lines
-    last = done.folders[0].read("score")[-1]
+    last = done[0].read("score")[-1]
     assert last["step"] == 20
     assert f"SWD {last['sliced_wasserstein']:.4g}" in told[-1]
     assert "at step" not in told[-1]
@@ -126,10 +126,10 @@ def test_training_goes_on_when_the_reader_goes_away(
 ) -> None:
     """To its last step and checkpoint, with the weights of a run that was read to the end."""
     job, gone = small_job({"log_every": 5, "checkpoint_every": 10}), Gone()
-    read = start([job], [tmp_path / "read"]).folders[0]
+    read = start([job], [tmp_path / "read"])[0]
     monkeypatch.setattr("sys.stderr", gone)
     console.say("lost before it begins")
-    left = start([job], [tmp_path / "left"]).folders[0]
+    left = start([job], [tmp_path / "left"])[0]
     assert gone.tried > 1
     assert left.state() == "finished"
     for folder in (read, left):

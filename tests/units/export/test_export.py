@@ -120,7 +120,7 @@ def train_tiny(name: str, out: Path) -> Run:
     for data in ({"range": "signed"}, {"range": "unit"}, {"source": "ring"}):
         try:
             changed = job.changed({**small, "data": {"source": "digits", **data}})
-            (folder,) = start([changed], [out / name], progress=False).folders
+            (folder,) = start([changed], [out / name], progress=False)
         except SettingError:
             continue
         return Run(folder.path)

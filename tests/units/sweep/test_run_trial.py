@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from energan.experiment.settings import Job
-from energan.experiment.start import Outcome
 from energan.io.run_folder import RunFolder
 from energan.sweep import Sweep, run_trial, scoring, training
 from energan.sweep.run_trial import Ending
@@ -116,7 +115,7 @@ def test_a_trial_is_what_training_it_by_itself_gives(folder: SweepFolder, tmp_pa
     (trial,) = trials({"model.margin": (2,)})
     work(folder, [trial], OPTIONS)
     job = trial.job.resolved({"engine": {"threads": 1}})
-    alone = start([job], [tmp_path / "alone"], progress=False).folders[0]
+    alone = start([job], [tmp_path / "alone"], progress=False)[0]
     assert same_weights(folder.run(trial.id), alone)
 
 
@@ -215,7 +214,7 @@ def test_a_cohort_that_cannot_be_trained_is_trained_one_by_one(
 ) -> None:
     start = training.start
 
-    def too_large(jobs: Sequence[Job], *args: Any, **more: Any) -> Outcome:
+    def too_large(jobs: Sequence[Job], *args: Any, **more: Any) -> list[RunFolder]:
         if len(jobs) > 1:
             raise MemoryError("not so much")
         return start(jobs, *args, **more)

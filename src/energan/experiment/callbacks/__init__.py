@@ -9,7 +9,7 @@ from energan.data import DataSet
 from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.callbacks.landscapes import Landscapes, has_landscape
 from energan.experiment.callbacks.reconstructions import Reconstructions, denoises
-from energan.experiment.callbacks.samples import SampleGrids
+from energan.experiment.callbacks.samples import Preview, SampleGrids
 from energan.experiment.callbacks.scores import CheckpointMetric, Score
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
@@ -68,7 +68,7 @@ def hooks_of(
     grids = SampleGrids(folder, output.sample_every, data)
     saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, output.keep_best)
     hooks: list[Hook] = [log, saving, grids]
-    shown: list[SampleGrids | Reconstructions] = [grids]
+    shown: list[Preview] = [grids]
     if denoises(loop.energy) and data.domain.condition_shape is None:
         shown.append(Reconstructions(folder, output.sample_every, data))
         hooks.append(shown[-1])

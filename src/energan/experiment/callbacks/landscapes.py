@@ -185,7 +185,7 @@ class Landscapes(Periodic):
             self.real,
             step=loop.step,
             seed=loop.randomness.seeds[0],
-            weights="raw" if loop.ema is None else "ema",
+            weights=loop.weights,
         )
 
     def _write(self, loop: TrainState) -> None:

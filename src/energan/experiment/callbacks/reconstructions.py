@@ -1,20 +1,15 @@
 """What a noisy energy makes of events while a run trains: the previews of runs without samples."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from energan.core import DivergenceError, Energy, evaluating
 from energan.data.dataset import DataSet
-from energan.io import pictures
+from energan.experiment.callbacks.samples import Preview
 from energan.io.run_folder import RunFolder
 from energan.nets.dense import GaussianNoise
-from energan.training.checkpoint_folder import checkpoint_name
-from energan.training.hooks import Periodic
 from energan.training.train_state import TrainState
 
 SHOWN, IN_A_ROW = 24, 12
@@ -49,24 +44,21 @@ def reconstruct_noisy(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor | None]
     return (seen[0] if seen else x), reconstruction
 
 
-class Reconstructions(Periodic):
+class Reconstructions(Preview):
     """Every `every` steps, and at the end, a picture of held-out events, of the same with the noise
     that the network saw, and of what it made of them: always the same events and noise.
 
-    Of points the reconstructions over the events. listeners: as of `SampleGrids`.
+    Of points the reconstructions over the events.
     """
 
-    def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
-        super().__init__(every)
-        self.folder, self.domain = folder, data.domain
+    def __init__(self, run: RunFolder, every: int, data: DataSet) -> None:
+        super().__init__(run, run.reconstructions, every)
+        self.domain = data.domain
         # one event alone has no batch statistics, which the noisy pass takes
         kept = data if data.held_out is None or len(data.held_out) < 2 else data.held_out
-        there = kept.events if kept.rows is None else kept.rows  # of a stream its first events
         self.points = len(data.domain.shape) == 1
         most = OF_POINTS if self.points else OF_IMAGES
-        self.x = kept.gather(torch.arange(min(most, len(there)))).x
-        self.what = folder.reconstructions.name
-        self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
+        self.x = kept.gather(torch.arange(min(most, kept.in_memory))).x
 
     def _write(self, loop: TrainState) -> None:
         energy: Any = loop.averaged()["energy"]
@@ -77,23 +69,11 @@ class Reconstructions(Periodic):
             return
         if not bool(made.isfinite().all()):
             raise DivergenceError(f"reconstructions are not finite at step {loop.step}")
-        weights = "raw" if loop.ema is None else "ema"
-        about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}
-        suffix = ".png" if pictures.drawable(self.domain) else ".npz"
-        path = self.folder.reconstructions / f"{checkpoint_name(loop.step)}{suffix}"
         if self.points:
-            shown, columns, behind = made, 0, x
+            self._save(loop, made, self.domain, reference=x)
         else:
             shown, columns = rows([x, seen, made])
-            behind = None
-        pictures.save_samples(
-            path, shown, self.domain, reference=behind, about=about, columns=columns or None,
-            what="reconstructions",
-        )  # fmt: skip
-        self.folder.append("reconstructions", path=str(path.relative_to(self.folder.path)), **about)
-        if suffix == ".png":
-            for listener in self.listeners:
-                listener(loop.step, pictures.pixels(path))
+            self._save(loop, shown, self.domain, columns=columns)
 
 
 def rows(parts: list[Tensor]) -> tuple[Tensor, int]:

@@ -1,6 +1,7 @@
 """Samples while a run trains, and the pictures of them."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energan.core import DivergenceError, evaluating
+from energan.core import DivergenceError, Domain, evaluating
 from energan.data.dataset import DataSet
 from energan.io import pictures
 from energan.io.run_folder import RunFolder
-from energan.training import checkpoint_folder
+from energan.training.checkpoint_folder import checkpoint_name
 from energan.training.hooks import Periodic
 from energan.training.train_state import TrainState
 
@@ -50,17 +51,36 @@ def draw(
     return x
 
 
-class SampleGrids(Periodic):
-    """Every `every` steps, and at the end, a picture of samples of the same latents.
+class Preview(Periodic):
+    """Pictures of what a run makes, in a folder of their own.
 
     listeners: each is called with the step and the picture, uint8 (H, W, 3).
     """
 
-    def __init__(self, folder: RunFolder, every: int, data: DataSet) -> None:
+    def __init__(self, run: RunFolder, folder: Path, every: int) -> None:
         super().__init__(every)
-        self.folder, self.data = folder, data
-        self.what = folder.samples.name
+        self.run, self.folder, self.what = run, folder, folder.name
         self.listeners: list[Callable[[int, NDArray[np.uint8]], None]] = []
+
+    def _save(self, loop: TrainState, x: Tensor, domain: Domain, **how: Any) -> None:
+        """Write x as a picture where it is one, log it, and tell the listeners. how: see
+        `pictures.save_samples`."""
+        about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": loop.weights}
+        suffix = ".png" if pictures.drawable(domain) else ".npz"
+        path = self.folder / f"{checkpoint_name(loop.step)}{suffix}"
+        pictures.save_samples(path, x, domain, about=about, what=self.what, **how)
+        self.run.append(self.what, path=str(path.relative_to(self.run.path)), **about)
+        if suffix == ".png":
+            for listener in self.listeners:
+                listener(loop.step, pictures.pixels(path))
+
+
+class SampleGrids(Preview):
+    """Every `every` steps, and at the end, a picture of samples of the same latents."""
+
+    def __init__(self, run: RunFolder, every: int, data: DataSet) -> None:
+        super().__init__(run, run.samples, every)
+        self.data = data
 
     def _write(self, loop: TrainState) -> None:
         domain = self.data.domain
@@ -73,16 +93,8 @@ class SampleGrids(Periodic):
             return
         if shown is not None:
             x, domain = pictures.strips([*shown, x.cpu()], domain)
-        suffix = ".png" if pictures.drawable(domain) else ".npz"
-        path = self.folder.samples / f"{checkpoint_folder.checkpoint_name(loop.step)}{suffix}"
         reference = self.data.raw(slice(SHOWN_POINTS)) if points else None
-        weights = "raw" if loop.ema is None else "ema"
-        about = {"step": loop.step, "seed": loop.randomness.seeds[0], "weights": weights}
-        pictures.save_samples(path, x, domain, reference=reference, about=about, columns=columns)
-        self.folder.append("samples", path=str(path.relative_to(self.folder.path)), **about)
-        if suffix == ".png":
-            for listener in self.listeners:
-                listener(loop.step, pictures.pixels(path))
+        self._save(loop, x, domain, reference=reference, columns=columns)
 
     def _conditions(
         self, loop: TrainState

@@ -83,8 +83,7 @@ class Score:
 
 def _first(data: DataSet, count: int, engine: Device) -> Batch:
     """The first `count` events, with their labels or conditions if there are any."""
-    there = data.events if data.rows is None else data.rows  # a stream holds its first events alone
-    rows = torch.arange(min(count, len(there)))
+    rows = torch.arange(min(count, data.in_memory))
     found = data.gather(rows, engine.dtype, conditions=data.labels is not None)
     condition = None if found.condition is None else found.condition.to(engine.device)
     return Batch(found.x.to(engine.device), condition)
