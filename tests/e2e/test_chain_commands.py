@@ -79,7 +79,9 @@ def test_points_have_their_paths_drawn_over_the_energy(ring: Path, tmp_path: Pat
 def test_classes_of_a_conditional_run(labelled: Path, tmp_path: Path) -> None:
     words = ["--chains", "6", "--steps", "3", "--out", tmp_path / "x.npz"]
     assert run("sample", labelled, *words, "--labels", "7", "2", "--from", "buffer") == 0
-    assert np.load(tmp_path / "x.npz")["labels"].tolist() == [7, 7, 7, 2, 2, 2]
+    with np.load(tmp_path / "x.npz") as stored:
+        assert stored["labels"].tolist() == [7, 2, 7, 2, 7, 2]
+        assert stored["class_names"].tolist() == [*"0123456789"]
     assert run("sample", labelled, *words, "--label", "4", "--from", "data") == 0
     assert np.load(tmp_path / "x.npz")["labels"].tolist() == [4] * 6
     assert (

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +13,7 @@ from energan.core import SettingError
 from energan.data import DataSettings, open_data
 from energan.evaluation.classifier import classifier_for
 from energan.evaluation.reference import reference_for
+from energan.io.pictures import cells
 from support.commands import refused, run
 
 SMALL = [
@@ -71,6 +73,40 @@ def test_a_grid_has_a_class_in_each_row_and_one_label_fills_it(
     grids = sorted((digits / "samples").iterdir())
     with Image.open(grids[-1]) as grid:
         assert grid.height > grid.width
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (100, "100 samples (10 of each of 10 classes)"),
+        (64, "64 samples (6 or 7 of each of 10 classes)"),
+        (4, "4 samples (1 of each of 4 of 10 classes)"),
+    ],
+)
+def test_as_many_samples_as_are_asked_for_with_their_labels(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int, told: str
+) -> None:
+    """In a picture, an array and a folder; the first of many are those of few."""
+    outs = [tmp_path / name for name in ("grid.png", "x.npz", "each")]
+    for out in outs:
+        assert run("sample", digits, "-n", str(count), "--out", out) == 0
+        assert told in capsys.readouterr().out
+    with np.load(outs[1]) as stored:
+        assert stored["labels"].tolist() == [i % 10 for i in range(count)]
+        assert stored["class_names"].tolist() == [*"0123456789"]
+        x = stored["x"]
+    made = energan.load(digits).sample(100).numpy()
+    assert np.allclose(x, made[:count], atol=1e-5)
+    for i, path in enumerate(sorted(outs[2].iterdir())):
+        with Image.open(path) as picture:
+            assert picture.info["label"] == str(i % 10)
+            whole = (made[i, 0] + 1) / 2 * 255
+            assert np.abs(np.asarray(picture).astype(float) - whole).max() <= 1
+    with Image.open(outs[0]) as sheet:
+        found = cells(sheet, (1, 8, 8))
+        assert len(found) >= count
+        columns = min(count, 10)
+        assert sheet.width // (64 + 2) == columns
 
 
 def test_it_is_scored_judged_and_reported_like_any_run(

@@ -56,6 +56,9 @@ def interpolate(args: list[str]) -> int:
         labels = torch.full((n * steps,), class_number(run, options.label))
     x = latents.generate(run, way(z[:n], z[n:], steps).flatten(0, 1), labels)
     about = {**provenance(run, seed), "way": options.way}
-    path = pictures.save_samples(options.out, x, run.domain, about=about, columns=steps)
+    path = pictures.save_samples(
+        options.out, x, run.domain,
+        about=about, columns=steps, labels=labels, class_names=run.class_names,
+    )  # fmt: skip
     print(f"{plural(n, f'{options.way} way')} of {steps} between latents (seed {seed}): {path}")
     return 0

@@ -24,7 +24,7 @@ from energan.cli.run_options import (
     provenance,
     warn_skipped,
 )
-from energan.core import Domain, Randomness, SettingError
+from energan.core import Domain, PerSample, SettingError
 from energan.data.inference import open_images
 from energan.inference.restoration import REGIONS, Restoration, read_mask
 from energan.inference.restoration import restore as restore_images
@@ -136,7 +136,7 @@ def _task(run: Run, options: Restore) -> Task:
     std = None if options.noise_std is None else options.noise_std * (high - low)
     given = x
     if options.add_noise and std is not None:
-        noise = Randomness([options.seed]).at("noise").normal(*x.shape)
+        noise = PerSample(options.seed, x.shape[1:]).at("noise").normal(*x.shape)
         given = (x + std * noise).clamp(low, high)
     return Task(names, x, given, unknown, std)
 

@@ -54,13 +54,13 @@ def provenance(run: Run, seed: int) -> dict[str, Any]:
 
 
 def class_number(run: Run, label: str) -> int:
-    """A class by its number, or by its name among the chosen `data.classes`.
+    """A class by its number, or by its name.
 
     Raises SettingError if the model takes no labels, or knows no such class.
     """
     if run.classes is None:
         raise SettingError(f"--label: the model {run.job.model} takes no labels; leave it out")
-    names = run.job.settings.data.classes or tuple(map(str, range(run.classes)))
+    names = run.job.settings.data.classes or run.class_names
     if label in names:
         return names.index(label)
     if label.isdigit() and int(label) < run.classes:

@@ -1,5 +1,6 @@
 """`energan sample`: draws of a run, or with `--chains` long chains on energies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from energan.cli.options import (
 from energan.cli.run_options import class_number, open_run_at, provenance
 from energan.cli.sample_chains import ChainOptions, follow
 from energan.core import SettingError
+from energan.inference.conditions import classes_in_turn
 from energan.inference.run import Run
 from energan.io import pictures
 from energan.io.text import plural
@@ -43,12 +45,12 @@ class Sample:
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """the run's folder; RUN@STEP (or @best, @last) for one of its checkpoints"""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
-    """how many (64)"""
+    """how many (64; of a conditional model a picture shows 8 of each class)"""
     out: PictureTarget = Path("samples.png")
     seed: int = 0
     """of the draws"""
     label: str | None = None
-    """of a conditional model, the class to draw, by name or number; all in rows otherwise"""
+    """of a conditional model, the class to draw, by name or number; all in turn otherwise"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     chains: int | None = None
@@ -84,15 +86,19 @@ def sample(args: list[str]) -> int:
         return follow(_chain_options(options, options.chains, of_chains))
     _check_draws(options, of_chains)
     run = open_run_at(options.runs[0], options.checkpoint, options.weights)
-    count = 64 if options.n is None else options.n
-    labels, columns = _labels(run, count, options)
-    x = run.sample(count if labels is None else len(labels), seed=options.seed, condition=labels)
+    labels, columns = _labels(run, options)
+    count = (64 if options.n is None else options.n) if labels is None else len(labels)
+    x = run.sample(count, seed=options.seed, condition=labels)
     about = provenance(run, options.seed)
     if options.label is not None:
         about["label"] = options.label
-    path = pictures.save_samples(options.out, x, run.domain, about=about, columns=columns)
+    path = pictures.save_samples(
+        options.out, x, run.domain,
+        about=about, columns=columns, labels=labels, class_names=run.class_names,
+    )  # fmt: skip
+    of = "" if labels is None else f" ({_spread(labels, run.class_names)})"
     print(
-        f"{plural(len(x), 'sample')} of step {run.step} ({run.weights} weights, seed "
+        f"{plural(len(x), 'sample')}{of} of step {run.step} ({run.weights} weights, seed "
         f"{options.seed}): {path}"
     )
     return 0
@@ -129,12 +135,24 @@ def _chain_options(options: Sample, chains: int, of_chains: dict[str, Any]) -> C
     return ChainOptions(chains=chains, **{n: getattr(options, n) for n in shared}, **given)
 
 
-def _labels(run: Run, count: int, options: Sample) -> tuple[Tensor | None, int | None]:
-    """Labels to draw, and the columns of a grid: one class, or of a picture a class a row."""
+def _labels(run: Run, options: Sample) -> tuple[Tensor | None, int | None]:
+    """Labels to draw, and the columns of a grid: one class, or all in turn."""
+    count = 64 if options.n is None else options.n
     if options.label is not None:
         return torch.full((count,), class_number(run, options.label)), None
     if run.classes is None:
         return None, None
-    if options.out.suffix == ".png":
+    if options.n is None and options.out.suffix == ".png":
         return pictures.labels_of_a_grid(run.classes)
-    return torch.arange(count) % run.classes, None
+    return classes_in_turn(count, run.classes), pictures.columns_in_turn(count, run.classes)
+
+
+def _spread(labels: Tensor, names: Sequence[str]) -> str:
+    """How many of which classes."""
+    classes, counts = labels.unique(return_counts=True)
+    few, many = int(counts.min()), int(counts.max())
+    each = f"{few}" if few == many else f"{few} or {many}"
+    if len(classes) == 1:
+        return f"class {names[int(classes[0])]}"
+    missing = f" of {len(names)}" if len(classes) < len(names) else ""
+    return f"{each} of each of {len(classes)}{missing} classes"

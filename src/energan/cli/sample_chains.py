@@ -66,14 +66,17 @@ def follow(options: ChainOptions) -> int:
     pictures.check_target(options.out, runs[0].domain)
     made = _followed(runs[0], energies, labels, options)
     _print_energies(runs, made, options)
-    about = _about(runs, options)
+    about, names = _about(runs, options), _conditional(runs).class_names
     if options.out.suffix == ".npz":
-        _save(options.out, made, about)
+        _save(options.out, made, about, names)
     else:
         columns = None
-        if labels is not None and not options.chains % len(labels.unique()):
-            columns = options.chains // len(labels.unique())
-        pictures.save_samples(options.out, made.x, runs[0].domain, about=about, columns=columns)
+        if made.labels is not None:
+            columns = pictures.columns_in_turn(options.chains, len(made.labels.unique()))
+        pictures.save_samples(
+            options.out, made.x, runs[0].domain,
+            about=about, columns=columns, labels=made.labels, class_names=names,
+        )  # fmt: skip
     chains, steps = plural(options.chains, "chain"), plural(options.steps, "step")
     print(f"{chains} of {steps} from {options.start}: {options.out}")
     if options.out.suffix == ".png":
@@ -82,13 +85,18 @@ def follow(options: ChainOptions) -> int:
 
 
 def _labels(runs: Sequence[Run], options: ChainOptions) -> Tensor | None:
-    """The label of each chain, those of a class beside each other; None if none was named."""
+    """The label of each chain, those that were named in turn; None if none was."""
     words = options.labels or (() if options.label is None else (options.label,))
     if not words:
         return None
-    conditional = next((run for run in runs if run.classes), runs[0])
+    conditional = _conditional(runs)
     numbers = torch.tensor([class_number(conditional, word) for word in words])
-    return numbers[torch.arange(options.chains) * len(words) // options.chains]
+    return numbers[torch.arange(options.chains) % len(words)]
+
+
+def _conditional(runs: Sequence[Run]) -> Run:
+    """The run whose classes labels are of."""
+    return next((run for run in runs if run.classes), runs[0])
 
 
 def _followed(
@@ -133,7 +141,7 @@ def _print_energies(runs: Sequence[Run], made: ChainSamples, options: ChainOptio
         print(f"{float(made.acceptance.mean()):.0%} of the moves were accepted")
 
 
-def _save(path: Path, made: ChainSamples, about: dict[str, Any]) -> None:
+def _save(path: Path, made: ChainSamples, about: dict[str, Any], names: Sequence[str]) -> None:
     """x, snapshots (S, N, *event), steps (S,), energies (S, R, N), and labels where there are."""
     arrays: dict[str, Any] = {
         "x": made.x.numpy(),
@@ -141,8 +149,7 @@ def _save(path: Path, made: ChainSamples, about: dict[str, Any]) -> None:
         "steps": np.array(made.steps),
         "energies": made.energies.numpy(),
     }
-    if made.labels is not None:
-        arrays["labels"] = made.labels.numpy()
+    arrays |= pictures.label_arrays(made.labels, names)
     with aside(path) as writing:
         np.savez(writing, **arrays, **about)
 

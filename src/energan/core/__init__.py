@@ -24,7 +24,7 @@ written once.
 
 from energan.core.contracts import Energy, Objective, Sampler, StepRule, Sum
 from energan.core.model import Config, Model, Optimiser
-from energan.core.randomness import Randomness, place_seed
+from energan.core.randomness import PerSample, Randomness, place_seed
 from energan.core.streams import (
     Calibrated,
     Noisy,
@@ -86,6 +86,7 @@ __all__ = [
     "Objective",
     "Optimiser",
     "OtherRankError",
+    "PerSample",
     "Randomness",
     "RunError",
     "Sampler",

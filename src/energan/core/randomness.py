@@ -2,9 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
+
+AT_ONCE, LEAST = 2**11, 16
+"""Of samples that are drawn together: their numbers, and at least so many samples."""
 
 
 class Randomness:
@@ -74,6 +78,14 @@ class Randomness:
         limits = torch.tensor(probability, dtype=torch.float32, device=self.device)
         return drawn < limits.view(-1, *[1] * len(shape))
 
+    def several(self, times: int, low: float, high: float, count: int, *event: int) -> Tensor:
+        """Uniform draws on [low, high), (times, count, *event): `times` for each of `count`."""
+        return self.uniform(low, high, times * count, *event).view(times, count, *event)
+
+    def order(self, count: int, *of: object) -> Tensor:
+        """A random order of `count` things."""
+        return self.uniform(0, 1, count).argsort()
+
     def _draw(
         self,
         fill: Callable[[Tensor, torch.Generator], Tensor],
@@ -89,6 +101,48 @@ class Randomness:
         if ranks > 1:
             drawn = drawn[:, rank * shape[0] : (rank + 1) * shape[0]]
         return drawn[0] if self.members == 1 else drawn
+
+
+class PerSample(Randomness):
+    """Draws for samples: those of the i-th depend on (seed, place, i), not on how many there are.
+
+    The first axis of a shape counts samples. They are drawn in groups of fixed size, each whole and
+    by a generator of its own, whatever of the last is used: a generator for each would be slow.
+    event: the shape of one sample, by which the groups are large enough to be quick.
+    """
+
+    def __init__(self, seed: int, event: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self.group = LEAST * max(1, AT_ONCE // (LEAST * prod(event)))
+        super().__init__([seed], device)
+
+    def at(self, *place: object, split: bool = False) -> "PerSample":
+        self._place, self.generators = place, []
+        return self
+
+    def several(self, times: int, low: float, high: float, count: int, *event: int) -> Tensor:
+        return torch.stack([self.uniform(low, high, count, *event) for _ in range(times)])
+
+    def order(self, count: int, *of: object) -> Tensor:
+        """A random order of `count` things, none of them samples, that is as random as `of`."""
+        return Randomness(self.seeds, self.device).at(*self._place, "order", *of).order(count)
+
+    def _draw(
+        self,
+        fill: Callable[[Tensor, torch.Generator], Tensor],
+        dtype: torch.dtype,
+        shape: tuple[int, ...],
+    ) -> Tensor:
+        drawn = torch.empty(shape, dtype=dtype, device=self.device)
+        for number, part in enumerate(drawn.split(self.group)):
+            if number == len(self.generators):
+                self.generators.append(torch.Generator(self.device))
+                self.generators[-1].manual_seed(place_seed(self.seeds[0], *self._place, number))
+            if len(part) == self.group:
+                fill(part, self.generators[number])
+            else:
+                whole = part.new_empty(self.group, *shape[1:])
+                part.copy_(fill(whole, self.generators[number])[: len(part)])
+        return drawn
 
 
 def place_seed(seed: int, *place: object) -> int:

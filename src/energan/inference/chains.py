@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from energan.core import Randomness, SettingError, StepRule
+from energan.core import PerSample, Randomness, SettingError, StepRule
 from energan.data import DataSet, open_data
 from energan.inference.chain_rules import (
     TURN,
@@ -21,6 +21,7 @@ from energan.inference.chain_rules import (
     uses_metropolis,
 )
 from energan.inference.composition import TrainedEnergy, check_alike, classes_of, runs_of
+from energan.inference.conditions import classes_in_turn
 from energan.io.console import progress
 from energan.samplers.chains import Dynamics, chains_at_once
 from energan.samplers.dynamics import Chains
@@ -70,11 +71,12 @@ def sample_chains(
     range, the runs' replay buffers in equal parts, training data (of `data`, or opened as the first
     run's), or x (count, *event). turn: steps of each energy before the next. rules: one for all, or
     one each; None for those of the runs. anneal: see ChainSchedule. labels: int64 (count,) of
-    conditional energies; all classes alike, in order, if not given. dynamics: langevin, or mala;
+    conditional energies; all classes in turn if not given. dynamics: langevin, or mala;
     None for how each was trained. snapshots: how many, with start and end.
 
-    The same seed gives the same chains. Raises SettingError if the runs are of different events,
-    keep no buffer to start from, or the chains do not stay finite.
+    The same seed gives the same chains, the first of them however many there are. Raises
+    SettingError if the runs are of different events, keep no buffer to start from, or the chains do
+    not stay finite.
     """
     parts = _parts(runs, count, snapshots)
     schedule = _schedule(parts, rules, steps, turn, anneal, dynamics)
@@ -85,7 +87,8 @@ def sample_chains(
     with progress("chains", steps * len(chunks), "steps") as advance:
         for rows in chunks:
             y = None if labels is None else labels[rows]
-            draws = Randomness([seed], parts[0].engine.device).at("chains", int(rows[0]))
+            draws = PerSample(seed, x.shape[1:], parts[0].engine.device)
+            draws.at("chains", int(rows[0]))
             seen, made = _move_chunk(parts, schedule, x[rows], y, at, draws, advance)
             stages.append(seen)
             chains.append(made)
@@ -178,7 +181,7 @@ def _start(
             + ("no energy here takes any" if classes is None else f"{count} chains need ({count},)")
         )
     if labels is None and classes and start != "data":
-        labels = torch.arange(count) * classes // count
+        labels = classes_in_turn(count, classes)
     if isinstance(start, Tensor):
         if start.shape != (count, *parts[0].domain.shape) or not start.isfinite().all():
             raise SettingError(

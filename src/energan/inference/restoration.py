@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from energan.core import DataError, Domain, Randomness, SettingError, StepRule
+from energan.core import DataError, Domain, PerSample, SettingError, StepRule
 from energan.data import DataSettings, open_data
 from energan.data.inference import open_images
 from energan.inference.chain_rules import ChainSchedule, check_finite, move_chains
@@ -78,7 +78,8 @@ def restore(
     parts, chunks = [], list(torch.arange(len(x)).split(chains_at_once(x)))
     with progress("restoring", steps * len(chunks), "steps") as advance:
         for rows in chunks:
-            draws = Randomness([seed], run.engine.device).at("restore", int(rows[0]))
+            draws = PerSample(seed, x.shape[1:], run.engine.device)
+            draws.at("restore", int(rows[0]))
             y, known = begun[rows].to(run.engine.device), ~hidden[rows].to(run.engine.device)
             u = run.potential(None if labels is None else labels[rows])
             made = move_chains(

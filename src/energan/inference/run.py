@@ -15,7 +15,7 @@ from energan.anomaly.normal_data import Normal, normal_events
 from energan.core import (
     Context,
     Energy,
-    Randomness,
+    PerSample,
     Sampler,
     Scored,
     SettingError,
@@ -121,7 +121,8 @@ class Run(TrainedEnergy):
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
-        """Samples, float (count, *event) in the data's range, on the CPU.
+        """Samples, float (count, *event) in the data's range, on the CPU; of one seed the first are
+        the same, however many there are.
 
         condition: labels int64 (count,) of a model conditioned on them; its classes in turn if not
             given. Of a model whose events come with conditions of their own, such as image to
@@ -132,7 +133,7 @@ class Run(TrainedEnergy):
         if count < 1:
             raise SettingError(f"the number of samples is at least 1, not {count}")
         conditions = self.conditions.check(count, condition)
-        randomness = Randomness([seed], self.engine.device)
+        randomness = PerSample(seed, self.domain.shape, self.engine.device)
         attach(self.sampler, randomness)
         made = _draw(
             self.sampler, self.energy_network, count, conditions, self._state,
@@ -196,7 +197,7 @@ class Run(TrainedEnergy):
         if self.sampler.rule is None:
             return None
         labels = self.conditions.check(count, condition, self.engine.device)
-        draws = Randomness([seed], self.engine.device).at("replayed")
+        draws = PerSample(seed, self.domain.shape, self.engine.device).at("replayed")
         chains = self.sampler.replayed(self._state, count, labels, draws)
         return None if chains is None else chains.float().cpu()
 

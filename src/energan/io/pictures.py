@@ -50,6 +50,13 @@ def labels_of_a_grid(classes: int) -> tuple[Tensor, int]:
     return torch.arange(count) * classes // count, math.ceil(math.sqrt(count))
 
 
+def columns_in_turn(count: int, classes: int) -> int | None:
+    """The columns of a grid of classes in turn: a class a column, or some; None of many classes."""
+    if classes > MOST_ROWS:
+        return None
+    return min(count, classes * max(1, round(math.sqrt(count) / classes)))
+
+
 def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
     """Images (N, C, H, W) side by side, small ones enlarged by whole factors, with a thin gap."""
     images = [Image.fromarray(i[..., 0] if i.shape[-1] == 1 else i) for i in to_uint8(x, domain)]
@@ -133,11 +140,14 @@ def save_samples(
     about: Mapping[str, object] | None = None,
     columns: int | None = None,
     what: str = "samples",
+    labels: Tensor | None = None,
+    class_names: Sequence[str] = (),
 ) -> Path:
     """Write samples to `path`: .npz (array `x`), a .png grid or plot, else a folder of PNGs.
 
     about: where they come from (seed, step, weights): entries of the .npz, text in a PNG.
-    columns: of a grid; it is square if not given. what: x is, in the legend of a plot.
+    columns: of a grid; it is square if not given. what: x is, in the legend of a plot. labels:
+    (N,), of the classes of these names: arrays of the .npz, and text in each PNG of a folder.
     Raises DataError if events cannot be drawn that way.
     """
     check_target(path, domain)
@@ -146,18 +156,26 @@ def save_samples(
         digits = len(str(len(x) - 1))
         for i, image in enumerate(to_uint8(x, domain)):
             picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+            own = {} if labels is None else {"label": class_names[int(labels[i])]}
             with aside(path / f"{i:0{digits}d}.png") as made:
-                picture.save(made, pnginfo=_png_text(text))
+                picture.save(made, pnginfo=_png_text({**text, **own}))
         return path
     with aside(path) as made:
         if path.suffix == ".npz":
-            extra: dict[str, Any] = dict(about or {})
+            extra: dict[str, Any] = {**(about or {}), **label_arrays(labels, class_names)}
             np.savez(made, x=x.detach().float().cpu().numpy(), **extra)
         elif is_image(domain):
             grid(x, domain, columns).save(made, pnginfo=_png_text(text))
         else:
             scatter(x, reference, what).savefig(made, dpi=100, metadata=text)
     return path
+
+
+def label_arrays(labels: Tensor | None, class_names: Sequence[str]) -> dict[str, Any]:
+    """What an .npz of samples with labels has beside them: labels (N,), class_names (classes,)."""
+    if labels is None:
+        return {}
+    return {"labels": labels.cpu().numpy(), "class_names": np.array(class_names, dtype=str)}
 
 
 def pixels(path: Path) -> np.ndarray[Any, Any]:

@@ -148,13 +148,14 @@ class LangevinChains(Sampler):
         """
         if condition is None:
             everywhere = torch.arange(self.replay.capacity, device=draws.device)
-            return self.replay.get(state, _pick(everywhere, count, draws))
+            return self.replay.get(state, _pick(everywhere, count, draws, "all"))
         x = self.replay.noise(draws, count)
         for label in condition.unique():
             of_label = torch.nonzero(state["labels"] == label).flatten()
             wanted = condition == label
             if len(of_label):
-                x[wanted] = self.replay.get(state, _pick(of_label, int(wanted.sum()), draws))
+                slots = _pick(of_label, int(wanted.sum()), draws, int(label))
+                x[wanted] = self.replay.get(state, slots)
         return x
 
     def _move(
@@ -187,7 +188,7 @@ class LangevinChains(Sampler):
         """x, or places of the box that it jumps to; what lies outside of the box stays."""
         many = self.jumps + 1
         u = potential(energy, None if labels is None else labels.repeat(many), stream)
-        others = self.replay.noise(draws, len(x) * self.jumps).view(self.jumps, *x.shape)
+        others = draws.several(self.jumps, self.replay.low, self.replay.high, *x.shape)
         there = metropolis.jump(u, x, others, draws.uniform(0, 1, len(x)))
         inside = ((x >= self.replay.low) & (x <= self.replay.high)).flatten(1).all(1)
         return torch.where(_broadcast(inside, x), there, x)
@@ -225,10 +226,10 @@ def chains_at_once(x: Tensor) -> int:
     return max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // x[0].numel())
 
 
-def _pick(slots: Tensor, count: int, draws: Randomness) -> Tensor:
+def _pick(slots: Tensor, count: int, draws: Randomness, of: object) -> Tensor:
     """`count` of `slots` in random order, none twice before all were taken."""
     rounds = -(-count // len(slots))
-    orders = [draws.uniform(0, 1, len(slots)).argsort() for _ in range(rounds)]
+    orders = [draws.order(len(slots), of, i) for i in range(rounds)]
     return slots[torch.cat(orders)[:count]]
 
 

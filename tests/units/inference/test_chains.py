@@ -21,6 +21,30 @@ def test_the_same_seed_gives_the_same_chains(runs: dict[str, Run]) -> None:
     assert not torch.equal(one.x, sample_chains(pair[0], 6, steps=12, seed=5).x)
 
 
+@pytest.mark.parametrize("name", ["ebgan", "labels", "ring", "igebm-ring"])
+def test_the_first_samples_are_the_same_however_many_there_are(
+    runs: dict[str, Run], name: str
+) -> None:
+    """Of generators and of replay buffers, with labels and jumps; and of chains, also of more than
+    the buffer holds."""
+    run = runs[name]
+    many = run.sample(70, seed=1)
+    for count in (1, 3, 4, 17):
+        assert torch.allclose(run.sample(count, seed=1), many[:count], atol=1e-5)
+    assert not torch.allclose(run.sample(4, seed=2), many[:4], atol=1e-2)
+    starts = ("noise", "buffer", "data") if run.sampler.rule else ("noise", "data")
+    for start in starts:
+        chains = [
+            sample_chains(run, count, steps=5, start=start, seed=1)  # type: ignore[arg-type]
+            for count in (4, 70)
+        ]
+        assert torch.allclose(chains[0].x, chains[1].x[:4], atol=1e-4)
+        if run.classes:
+            assert chains[0].labels is not None
+            assert chains[1].labels is not None
+            assert torch.equal(chains[0].labels, chains[1].labels[:4])
+
+
 def test_what_comes_back_belongs_together(runs: dict[str, Run]) -> None:
     pair = [runs["ebgan"], runs["other"]]
     made = sample_chains(pair, 5, steps=30, snapshots=4)
