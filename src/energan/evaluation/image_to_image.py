@@ -1,4 +1,4 @@
-"""EvaluationScores of image to image: how near each result is to the target of its source."""
+"""Scores of image to image: how near each result is to the target of its source."""
 
 from collections.abc import Callable
 
