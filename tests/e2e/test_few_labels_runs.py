@@ -161,7 +161,7 @@ def test_seeds_stand_in_their_order_each_with_its_own_samples(
     drawn = draw("seeds", [other, ebgan_ln], FigureOptions(n=4))
     assert [t.get_text() for t in drawn.figure.texts] == ["seed 0", "seed 3"]
     assert not drawn.notes
-    assert "4 unpicked samples of EBGAN-LN for each of the seeds 0, 3" in drawn.says
+    assert "4 unpicked samples of EBGAN-LN for each of the seeds 0, 3" in drawn.description
     first, second = (axes.images[0].get_array() for axes in drawn.figure.axes)
     assert not np.array_equal(first, second)
 

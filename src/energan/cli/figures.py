@@ -59,5 +59,5 @@ def figures(args: list[str]) -> int:
     for note in drawn.notes:
         warn(note)
     out = options.out or default_target(Path(f"figure-{options.kind}.png"))
-    print(f"{drawn.says}: {save(drawn, out)}")
+    print(f"{drawn.description}: {save(drawn, out)}")
     return 0

@@ -37,10 +37,10 @@ def landscape(args: list[str]) -> int:
     options = parse(Landscape, args, "energan landscape")
     _check(options)
     wanted = FigureOptions(None, options.seed, options.weights, options.checkpoint)
-    says, notes, path = (_animation if options.animate else _still)(options, wanted)
+    description, notes, path = (_animation if options.animate else _still)(options, wanted)
     for note in notes:
         warn(note)
-    print(f"{says}: {path}")
+    print(f"{description}: {path}")
     return 0
 
 
@@ -62,7 +62,7 @@ def _still(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], P
     data = open_data_of(run, options.data)
     drawn = draw_landscape(run, data, options.seed, options.density)
     path = figures.save(drawn, options.out or default_target(Path("landscape.png")))
-    return drawn.says, drawn.notes, path
+    return drawn.description, drawn.notes, path
 
 
 def _animation(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], Path]:
@@ -70,5 +70,5 @@ def _animation(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str
     out = options.out or default_target(Path("landscape.gif"))
     path = animation.save(film.shown, film.name, out)
     first, last = film.shown[0].step, film.shown[-1].step
-    says = f"{len(film.shown)} landscapes of {options.run}, steps {first:,} to {last:,}"
-    return says, film.notes, path
+    description = f"{len(film.shown)} landscapes of {options.run}, steps {first:,} to {last:,}"
+    return description, film.notes, path

@@ -51,7 +51,7 @@ COMMANDS = [line.split()[0] for lines in GROUPS.values() for line in lines]
 
 def usage() -> str:
     groups = [
-        f"{group}:\n" + "".join(f"  {line:<22} {says}\n" for line, says in lines.items())
+        f"{group}:\n" + "".join(f"  {line:<22} {summary}\n" for line, summary in lines.items())
         for group, lines in GROUPS.items()
     ]
     return (

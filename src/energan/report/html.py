@@ -19,7 +19,7 @@ COLOURS = ("#3579b8", "#d0742c", "#3a9a6b", "#b04f86", "#8d7a2f", "#6d63b5", "#4
 
 
 @dataclass(frozen=True)
-class Pen:
+class Theme:
     """What a drawing is drawn with: the colours of the page that it will lie on."""
 
     ink: str
@@ -66,7 +66,7 @@ def draw_figure(
     name: str,
     title: str,
     caption: str,
-    draw: Callable[[Any, Pen], None],
+    draw: Callable[[Any, Theme], None],
     size: tuple[float, float] = (4.7, 2.8),
     **more: Any,
 ) -> Picture:
@@ -76,7 +76,7 @@ def draw_figure(
 
 
 def _render_figure(
-    draw: Callable[[Any, Pen], None], size: tuple[float, float], theme: str, face: str
+    draw: Callable[[Any, Theme], None], size: tuple[float, float], theme: str, face: str
 ) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure  # no pyplot: no display
@@ -94,7 +94,7 @@ def _render_figure(
     with matplotlib.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # of a run's name, in a rare script
         figure = Figure(figsize=size, layout="constrained")
-        draw(figure.add_subplot(), Pen(ink, faint))
+        draw(figure.add_subplot(), Theme(ink, faint))
         figure.savefig(file, format="png", dpi=DPI, facecolor=face)
     return file.getvalue()
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import energan
 from energan.report import html
-from energan.report.html import Pen
+from energan.report.html import Theme
 
 QUIET = {"log_every": 5, "sample_every": 10, "checkpoint_every": 15, "tensorboard": False}
 SMALL = {"generator": [16], "encoder": [16], "margin": "linear(2.5, 1, 30)"}
@@ -52,7 +52,7 @@ def axes_drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def draw_only(draw: Any, size: tuple[float, float], theme: str, face: str) -> bytes:
         axes = Figure(figsize=size).add_subplot()
-        draw(axes, Pen("k", "k"))
+        draw(axes, Theme("k", "k"))
         axes_of_figures.append(axes)
         return file.getvalue()
 

@@ -57,5 +57,5 @@ def save(drawn: Drawing, path: Path) -> Path:
     if metadata is None or path.is_dir():
         raise SettingError(f"--out {path}: a figure is written to a {', a '.join(UNDATED)} file")
     with matplotlib.rc_context({"svg.hashsalt": "energan"}), aside(path) as made:
-        drawn.figure.savefig(made, dpi=DPI, metadata={"Title": drawn.says, **metadata})
+        drawn.figure.savefig(made, dpi=DPI, metadata={"Title": drawn.description, **metadata})
     return path

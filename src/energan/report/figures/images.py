@@ -83,8 +83,8 @@ def _draw_framed(x: Tensor, found: Tensor, across: int, run: Run) -> "Figure":
         axes.add_patch(
             Rectangle(corner, step, tall, fill=False, edgecolor="#ffd400", linewidth=2.2)
         )
-    says = "samples, and framed the nearest training image"
-    add_text(figure, says, width / 2 + EDGE, 0.08, fontsize=TEXT)
+    description = "samples, and framed the nearest training image"
+    add_text(figure, description, width / 2 + EDGE, 0.08, fontsize=TEXT)
     return figure
 
 
@@ -103,5 +103,5 @@ def draw_interpolation(paths: Sequence[Path], options: FigureOptions) -> Drawing
     figure = new_figure(side * BETWEEN + 2 * EDGE, side * rows + 2 * EDGE)
     axes = add_axes(figure, EDGE, EDGE, side * BETWEEN, side * rows)
     draw_panel(axes, x, run.domain, BETWEEN)
-    says = f"G of {BETWEEN} points on lines between {rows} pairs of z (seed {options.seed})"
-    return Drawing(figure, f"{says}, {path.name}")
+    description = f"G of {BETWEEN} points on lines between {rows} pairs of z (seed {options.seed})"
+    return Drawing(figure, f"{description}, {path.name}")

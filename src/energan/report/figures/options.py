@@ -44,10 +44,10 @@ class FigureOptions:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure; says: what it shows, in a sentence; notes: what the reader should know of it."""
+    """A figure; description: what it shows; notes: what the reader should know of it."""
 
     figure: "Figure"
-    says: str
+    description: str
     notes: list[str] = field(default_factory=list)
 
 

@@ -64,8 +64,8 @@ def draw_samples_of(runs: Sequence[Run], options: FigureOptions) -> Drawing:
         add_text(figure, f"{panel_letter(i)} {system_name(run)}", middle, end, fontsize=TITLE)
         add_text(figure, "\n".join(told[i]), middle, end + 0.24, fontsize=SMALL, color="0.35")
     names = ", ".join(f"{panel_letter(i)} {run.path.name}" for i, run in enumerate(runs))
-    says = f"{count} unpicked samples a panel (seed {options.seed}): {names}"
-    return Drawing(figure, says, _step_notes(runs))
+    description = f"{count} unpicked samples a panel (seed {options.seed}): {names}"
+    return Drawing(figure, description, _step_notes(runs))
 
 
 def draw_margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
@@ -97,10 +97,10 @@ def draw_margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
             name = run.path.name[-NAME:]
             below = 0.3 + height + 0.06
             add_text(figure, name, left + (step - GAP) / 2, below, fontsize=SMALL, color="0.35")
-    says = f"{count} unpicked samples a margin (seed {options.seed}): " + ", ".join(
+    description = f"{count} unpicked samples a margin (seed {options.seed}): " + ", ".join(
         f"m = {m:g} {run.path.name}" for m, run in zip(each, runs, strict=True)
     )
-    return Drawing(figure, says, _step_notes(runs))
+    return Drawing(figure, description, _step_notes(runs))
 
 
 def draw_seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
@@ -130,9 +130,11 @@ def draw_seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
         axes = add_axes(figure, left + (step - GAP - width) / 2, top + 0.32, width, height)
         _draw_samples(axes, run, count, columns, options)
     told = ", ".join(str(_seed(run)) for run in runs)
-    says = f"{count} unpicked samples of {system_name(first)} for each of the seeds {told}"
+    description = f"{count} unpicked samples of {system_name(first)} for each of the seeds {told}"
     return Drawing(
-        figure, f"{says} (draws of seed {options.seed})", _seed_notes(runs) + _step_notes(runs)
+        figure,
+        f"{description} (draws of seed {options.seed})",
+        _seed_notes(runs) + _step_notes(runs),
     )
 
 

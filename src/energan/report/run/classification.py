@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from energan.evaluation.metrics_file import read
 from energan.io.text import agree, is_number, number, weights_text
-from energan.report.html import Pen, Picture, draw_figure, safe_label
+from energan.report.html import Picture, Theme, draw_figure, safe_label
 from energan.report.run.contents import RunContents
 
 INTRO = (
@@ -74,20 +74,20 @@ def draw_confusion(entry: dict[str, Any]) -> Picture | None:
     np.fill_diagonal(wrong, 0)
     total = np.maximum(table.sum(1, keepdims=True), 1)
 
-    def draw(axes: Any, pen: Pen) -> None:
+    def draw(axes: Any, theme: Theme) -> None:
         right = np.eye(len(table), dtype=bool)
         # two scales: beside rows that are nearly all right, errors would have no colour at all
         shares = table / total
         most = max(float(shares[~right].max()), 1e-9)
         colours = np.zeros((*table.shape, 4))
-        colours[right] = _paint(pen.colours[0], 0.15 + 0.6 * shares[right])
-        colours[~right] = _paint(pen.colours[1], 0.85 * (shares[~right] / most) ** 0.7)
+        colours[right] = _paint(theme.colours[0], 0.15 + 0.6 * shares[right])
+        colours[~right] = _paint(theme.colours[1], 0.85 * (shares[~right] / most) ** 0.7)
         axes.imshow(colours, aspect="equal", interpolation="nearest")
         if len(table) <= COUNTED:
             size = 9 if len(table) <= 10 else 7
             for row, column in np.argwhere(table > 0).tolist():
                 axes.text(column, row, f"{table[row, column]:,}", ha="center", va="center",
-                          fontsize=size, color=pen.ink)  # fmt: skip
+                          fontsize=size, color=theme.ink)  # fmt: skip
         every = max(1, -(-len(table) // NAMED))
         places = range(0, len(table), every)
         shown = [names[i] for i in places]
@@ -102,19 +102,19 @@ def draw_confusion(entry: dict[str, Any]) -> Picture | None:
         axes.set_yticks(np.arange(len(table) + 1) - 0.5, minor=True)
         axes.tick_params(which="minor", length=0)
         if len(table) <= NAMED:
-            axes.grid(which="minor", color=pen.faint, linewidth=0.3, alpha=0.5, clip_on=False)
+            axes.grid(which="minor", color=theme.faint, linewidth=0.3, alpha=0.5, clip_on=False)
         axes.set(frame_on=False)
         share = wrong.sum() / table.sum()
         title = f"error {100 * share:.2f} % of {table.sum():,}; blue right, orange wrong"
         axes.set_title(title, loc="left", fontsize=10)
 
-    says = (
+    caption = (
         f"Rows are true classes, columns what events were taken for; {int(wrong.sum()):,} of "
         f"{int(table.sum()):,} {agree(int(wrong.sum()), 'are')} wrong. Colours are shares of the "
         "row, blue where right, orange where wrong, each kind with a scale of its own."
     )
     wide = min(7.5, max(3.4, 1.4 + 0.36 * len(table)))
-    return draw_figure("confusion", CONFUSION, says, draw, (wide, wide), tall=True)
+    return draw_figure("confusion", CONFUSION, caption, draw, (wide, wide), tall=True)
 
 
 def draw_reliability(entry: dict[str, Any]) -> Picture | None:
@@ -127,37 +127,37 @@ def draw_reliability(entry: dict[str, Any]) -> Picture | None:
         return None
     error: Any = entry.get("calibration_error")
 
-    def draw(axes: Any, pen: Pen) -> None:
+    def draw(axes: Any, theme: Theme) -> None:
         axes.set_axis_off()
         upper = axes.inset_axes((0, 0.36, 1, 0.64))
         lower = axes.inset_axes((0, 0, 1, 0.27), sharex=upper)
-        upper.plot([0, 1], [0, 1], "--", color=pen.faint, linewidth=1)
+        upper.plot([0, 1], [0, 1], "--", color=theme.faint, linewidth=1)
         for b in there:
             low, width = b["low"], b["high"] - b["low"]
             centre = low + width / 2
             least, most = sorted((b["accuracy"], b["confidence"]))
             unsure = b["accuracy"] > b["confidence"]
-            upper.bar(centre, least, 0.9 * width, color=pen.colours[0], alpha=0.8, linewidth=0)
+            upper.bar(centre, least, 0.9 * width, color=theme.colours[0], alpha=0.8, linewidth=0)
             upper.bar(centre, most - least, 0.9 * width, least, alpha=0.4, linewidth=0,
-                      color=pen.colours[0 if unsure else 1])  # fmt: skip
-            lower.bar(centre, b["count"], 0.9 * width, color=pen.faint)
+                      color=theme.colours[0 if unsure else 1])  # fmt: skip
+            lower.bar(centre, b["count"], 0.9 * width, color=theme.faint)
         upper.plot([b["confidence"] for b in there], [b["accuracy"] for b in there], "o",
-                   color=pen.ink, markersize=3)  # fmt: skip
+                   color=theme.ink, markersize=3)  # fmt: skip
         upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that is right")
         upper.tick_params(labelbottom=False)
         if is_number(error):
             upper.set_title(f"calibration error {100 * error:.2f} %", loc="left", fontsize=10)
         key = "dots: the share\npale blue: not sure enough\norange: too sure"
-        upper.text(0.02, 0.98, key, va="top", fontsize=8, color=pen.ink)
+        upper.text(0.02, 0.98, key, va="top", fontsize=8, color=theme.ink)
         lower.set_yscale("log")
         lower.set(ylabel="events", xlabel="probability of the found class", ylim=(0.7, None))
 
-    says = (
+    caption = (
         "Of events whose class was given with a probability near p, a share p should be right: the "
         "dashed line. Dots and blue bars are the shares; orange is what is lacking (too sure), "
         "pale blue what is above (not sure enough). Below: how many events are in each bin."
     )
-    return draw_figure("reliability", RELIABILITY, says, draw, (4.7, 4.2))
+    return draw_figure("reliability", RELIABILITY, caption, draw, (4.7, 4.2))
 
 
 def _table(entry: dict[str, Any]) -> NDArray[np.int64] | None:

@@ -125,8 +125,8 @@ def _open(contents: RunContents, use_data: bool) -> None:
     job, _, contents.model = networks
     contents.run = contents.attempt("checkpoint", lambda: Run(folder.path))
     if contents.run is not None and contents.run.warnings:
-        says = "; ".join(contents.run.warnings)
-        contents.notes["checkpoint"] = f"{says}; step {contents.run.step} is used instead"
+        reasons = "; ".join(contents.run.warnings)
+        contents.notes["checkpoint"] = f"{reasons}; step {contents.run.step} is used instead"
     if not use_data:
         contents.notes["data"] = "not opened, as --no-data asks; what compares with it is left out"
         return

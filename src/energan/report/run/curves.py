@@ -9,7 +9,7 @@ from typing import Any
 from energan.core.schedules import parse
 from energan.experiment.callbacks.curves import phases
 from energan.metrics.catalogue import title_of
-from energan.report.html import Pen, Picture, draw_figure, safe_label
+from energan.report.html import Picture, Theme, draw_figure, safe_label
 from energan.report.run.captions import (
     CAPTIONS,
     CHAINS,
@@ -85,8 +85,8 @@ def draw_scores(runs: Sequence[RunContents]) -> list[Picture]:
             replace(line, label="", style="--")
             for line in _curves_of_runs(runs, "score", f"{name}_real")
         ]
-        title, says = TITLES.get(name, title_of(name)), CAPTIONS.get(name, "")
-        made.append(_draw_overlay(name, title, says, lines, legend=len(runs) > 1))
+        title, caption = TITLES.get(name, title_of(name)), CAPTIONS.get(name, "")
+        made.append(_draw_overlay(name, title, caption, lines, legend=len(runs) > 1))
     return made
 
 
@@ -103,9 +103,9 @@ def draw_overlays(runs: Sequence[RunContents]) -> list[Picture]:
         ("score", "held_out_energy"): ("Energy of held-out data", "In evaluation mode."),
     }
     made = []
-    for (event, name), (title, says) in wanted.items():
+    for (event, name), (title, caption) in wanted.items():
         if lines := _curves_of_runs(runs, event, name):
-            made.append(_draw_overlay(name, title, says, lines))
+            made.append(_draw_overlay(name, title, caption, lines))
     return made
 
 
@@ -113,10 +113,10 @@ def marks(contents: RunContents) -> list[tuple[str, float, str]]:
     """(mark, step, words) of what the run warned of and what befell it."""
     found: list[tuple[str, float, str]] = []
     for event in (e for e in contents.events if e["event"] in MARKED):
-        says = event.get("says") or event.get("reason") or ""
+        reason = event.get("says") or event.get("reason") or ""
         what = event.get("kind") or event["event"]
         sign = MARKS[len(found)] if len(found) < len(MARKS) else "·"
-        found.append((sign, event["step"], f"{what}: {says}" if says else str(what)))
+        found.append((sign, event["step"], f"{what}: {reason}" if reason else str(what)))
     return found
 
 
@@ -154,20 +154,22 @@ def _draw_curves(
 ) -> Picture:
     """Lines of one run, with its margin and its marks."""
 
-    def draw(axes: Any, pen: Pen) -> None:
-        _plot(axes, pen, lines)
+    def draw(axes: Any, theme: Theme) -> None:
+        _plot(axes, theme, lines)
         end = max(step for line in lines for step, _ in line.points)
         if level is not None:
             places = [end * i / 200 for i in range(201)]
-            axes.plot(places, [level(round(s)) for s in places], ":", c=pen.ink, label="margin $m$")
+            axes.plot(
+                places, [level(round(s)) for s in places], ":", c=theme.ink, label="margin $m$"
+            )
         _leave_out_start(axes, lines, 0.0 if level is None else max(level(0), level(round(end))))
         for (words, at), dashes in zip(changes(contents).items(), DASHES, strict=False):
-            axes.axvline(at, color=pen.faint, linewidth=0.9, linestyle=dashes, label=words)
+            axes.axvline(at, color=theme.faint, linewidth=0.9, linestyle=dashes, label=words)
         for sign, step, _ in marks(contents):
-            axes.axvline(step, color=pen.faint, linewidth=0.8, linestyle=(0, (1, 2)))
+            axes.axvline(step, color=theme.faint, linewidth=0.8, linestyle=(0, (1, 2)))
             axes.annotate(sign, (step, 1), xycoords=("data", "axes fraction"), ha="center",
                           va="bottom", fontsize=9, family="DejaVu Sans")  # fmt: skip
-        _finish(axes, pen)
+        _finish(axes, theme)
 
     return draw_figure(f"curves-{name}", title, caption, draw)
 
@@ -175,18 +177,18 @@ def _draw_curves(
 def _draw_overlay(
     name: str, title: str, caption: str, lines: list[Curve], legend: bool = True
 ) -> Picture:
-    def draw(axes: Any, pen: Pen) -> None:
-        _plot(axes, pen, lines)
-        _finish(axes, pen, legend)
+    def draw(axes: Any, theme: Theme) -> None:
+        _plot(axes, theme, lines)
+        _finish(axes, theme, legend)
 
     return draw_figure(f"curves-{name.replace('_', '-')}", title, caption, draw)
 
 
-def _plot(axes: Any, pen: Pen, lines: list[Curve]) -> None:
+def _plot(axes: Any, theme: Theme, lines: list[Curve]) -> None:
     for line in lines:
         steps, values = zip(*line.points, strict=True)
         axes.plot(
-            steps, values, line.style, color=pen.colours[line.colour % len(pen.colours)],
+            steps, values, line.style, color=theme.colours[line.colour % len(theme.colours)],
             label=line.label or None, marker="o" if len(steps) < 3 else None, markersize=3,
         )  # fmt: skip
     every = [value for line in lines for _, value in line.points]
@@ -207,7 +209,7 @@ def _leave_out_start(axes: Any, lines: list[Curve], level: float) -> None:
             axes.set_ylim(top=top + 0.15 * (top - bottom))
 
 
-def _finish(axes: Any, pen: Pen, legend: bool = True) -> None:
+def _finish(axes: Any, theme: Theme, legend: bool = True) -> None:
     axes.set_xlabel("step")
     axes.set_xlim(left=0)
     axes.locator_params(axis="x", nbins=5)

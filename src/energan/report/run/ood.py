@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from energan.evaluation.metrics_file import read
 from energan.io.text import is_number, number, range_text, weights_text
-from energan.report.html import Pen, Picture, draw_figure, safe_label
+from energan.report.html import Picture, Theme, draw_figure, safe_label
 from energan.report.run.contents import RunContents
 
 TITLE = "Energy of other data"
@@ -26,11 +26,11 @@ Values = NDArray[np.float64]
 
 @dataclass
 class EnergyRanking:
-    """The rows of one entry. column: which checkpoint; rows: one a set, as texts; says: how."""
+    """The rows of one entry. column: which checkpoint; rows: one a set, as texts; caption: how."""
 
     column: str
     rows: Sequence[tuple[str, ...]]
-    says: str
+    caption: str
 
 
 def tabulate(contents: RunContents) -> list[EnergyRanking]:
@@ -65,13 +65,13 @@ def _ranking(entry: dict[str, Any]) -> EnergyRanking:
         )
         for s in entry["sets"]
     ]  # fmt: skip
-    says = (
+    caption = (
         f"Beside {number(own.get('events'))} events of {own.get('source')} ({own.get('split')}), "
         f"mean energy {number(own.get('mean_energy'))}; seed {entry.get('seed')}; intervals: "
         f"{entry.get('interval')}; energan {entry.get('energan')}."
     )
     column = f"Step {number(entry.get('step'))}, {weights_text(entry.get('weights'))} weights"
-    return EnergyRanking(column, rows, says)
+    return EnergyRanking(column, rows, caption)
 
 
 def draw_energies(entry: dict[str, Any]) -> Picture | None:
@@ -84,12 +84,12 @@ def draw_energies(entry: dict[str, Any]) -> Picture | None:
     scale = _Scale(own, [levels for _, levels in rows])
     behind = scale.heights(own, shares)
 
-    def draw(axes: Any, pen: Pen) -> None:
+    def draw(axes: Any, theme: Theme) -> None:
         for row, (found, levels) in enumerate(reversed(rows)):
-            colour = pen.colours[0] if found["auroc"] >= 0.5 else pen.colours[1]
+            colour = theme.colours[0] if found["auroc"] >= 0.5 else theme.colours[1]
             heights = scale.heights(levels, shares)
             for these, paint, what in (
-                (behind, pen.faint, "held out"), (heights, colour, "other data"),
+                (behind, theme.faint, "held out"), (heights, colour, "other data"),
             ):  # fmt: skip
                 axes.fill_between(
                     scale.middles, row, row + 0.85 * these / max(these.max(), 1e-12),
@@ -105,12 +105,12 @@ def draw_energies(entry: dict[str, Any]) -> Picture | None:
         axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
         axes.set_xlabel("U(x)" + (", compressed away from the data" if scale.wide else ""))
 
-    says = (
+    caption = (
         "Grey: held-out data. Blue: the set named at the left, with its AUROC; orange where that "
         "is below 0.5. Each histogram has its own height."
     )
     size = (4.7, 0.9 + 0.36 * len(rows))
-    return draw_figure("energies-of-other-data", TITLE, says, draw, size, tall=len(rows) > 5)
+    return draw_figure("energies-of-other-data", TITLE, caption, draw, size, tall=len(rows) > 5)
 
 
 def _array(values: Any) -> Values:

@@ -10,7 +10,7 @@ from energan.data import DataSet
 from energan.experiment.callbacks import landscapes
 from energan.inference.run import Run
 from energan.report import energy_map
-from energan.report.html import Pen, Picture, draw_figure
+from energan.report.html import Picture, Theme, draw_figure
 
 SHOWN, SIDE, LINE = 2000, 121, 400
 
@@ -39,8 +39,8 @@ def draw_points(
 
 
 def _scatter(x: Tensor, real: Tensor | None) -> Picture:
-    def draw(axes: Any, pen: Pen) -> None:
-        parts = ((real, pen.faint, 0.7, "data"), (x, pen.colours[0], 0.6, "samples"))
+    def draw(axes: Any, theme: Theme) -> None:
+        parts = ((real, theme.faint, 0.7, "data"), (x, theme.colours[0], 0.6, "samples"))
         for points, colour, alpha, name in parts:
             if points is not None:
                 across, up = points[:, :2].T.numpy()
@@ -49,13 +49,13 @@ def _scatter(x: Tensor, real: Tensor | None) -> Picture:
         axes.legend(loc="upper right", markerscale=3, handletextpad=0.1)
 
     behind = "" if real is None else f" over {len(real):,} of the data"
-    says = (
+    caption = (
         f"{len(x):,} samples{behind}. Every mode of the data should hold samples, and the space "
         "between modes none."
     )
     if x.shape[1] > 2:
-        says += f" The first two of {x.shape[1]} coordinates."
-    return draw_figure("points", "Samples and data", says, draw, (4.7, 4.2))
+        caption += f" The first two of {x.shape[1]} coordinates."
+    return draw_figure("points", "Samples and data", caption, draw, (4.7, 4.2))
 
 
 def _map(
@@ -65,7 +65,7 @@ def _map(
     shown = torch.empty(0, 2) if real is None else real[: landscapes.SHOWN]
     land = energy_map.compute_landscape(run, corners, torch.empty(0, 2), shown, SIDE)
 
-    def draw(axes: Any, pen: Pen) -> None:
+    def draw(axes: Any, theme: Theme) -> None:
         filled = energy_map.draw_map(axes, land, energy_map.energy_range([land]))
         axes.figure.colorbar(
             filled, ax=axes, label="U(x)", pad=0.02, shrink=0.9
@@ -76,13 +76,13 @@ def _map(
         energy_map.draw_arrows(axes, land)
         energy_map.draw_points(axes, land)
 
-    says = (
+    caption = (
         "The energy over the plane, with data in black; low (bright) where the model sees data. "
         "Arrows: −∇U, the way down; colours end where only a tenth of the map lies higher."
     )
     if level is not None:
-        says += f" Thick white line: U = m = {level:.3g}, where one crosses the box."
-    return draw_figure("energy-map", "Energy map", says, draw, (4.7, 4.2))
+        caption += f" Thick white line: U = m = {level:.3g}, where one crosses the box."
+    return draw_figure("energy-map", "Energy map", caption, draw, (4.7, 4.2))
 
 
 def _line(
@@ -97,20 +97,20 @@ def _line(
     places = torch.linspace(float(low[0]), float(high[0]), LINE)
     energy = run.energy(places[:, None])
 
-    def draw(axes: Any, pen: Pen) -> None:
-        parts = ((real, pen.faint, "data"), (x, pen.colours[0], "samples"))
+    def draw(axes: Any, theme: Theme) -> None:
+        parts = ((real, theme.faint, "data"), (x, theme.colours[0], "samples"))
         for values, colour, name in parts:
             if values is not None:
                 inside = values.flatten().clamp(float(low[0]), float(high[0]))
                 axes.hist(inside, 60, density=True, color=colour, alpha=0.6, label=name)
         other = axes.twinx()
-        other.plot(places, energy, color=pen.colours[1], label="U(x)")
+        other.plot(places, energy, color=theme.colours[1], label="U(x)")
         if level is not None:
-            other.axhline(level, color=pen.ink, linestyle=":", linewidth=0.8)
+            other.axhline(level, color=theme.ink, linestyle=":", linewidth=0.8)
         axes.set_xlabel("x")
         axes.set_ylabel("density")
-        other.set_ylabel("U(x)", color=pen.colours[1])
+        other.set_ylabel("U(x)", color=theme.colours[1])
         axes.legend(loc="upper left")
 
-    says = "Densities of samples and data, and the energy, which should be low where data lies."
-    return draw_figure("points", "Samples, data and energy", says, draw)
+    caption = "Densities of samples and data, and the energy, which should be low where data lies."
+    return draw_figure("points", "Samples, data and energy", caption, draw)

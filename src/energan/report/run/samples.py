@@ -30,8 +30,8 @@ LARGEST = 1400
 
 def draw_fresh(x: Tensor, domain: Domain, about: str) -> Picture:
     """A grid of the first samples."""
-    says = f"{min(FRESH, len(x))} samples as they come, none chosen ({about})."
-    return encode_image("samples", "Fresh samples", says, _grid(x[:FRESH], domain), tall=True)
+    caption = f"{min(FRESH, len(x))} samples as they come, none chosen ({about})."
+    return encode_image("samples", "Fresh samples", caption, _grid(x[:FRESH], domain), tall=True)
 
 
 def draw_translations(run: Run, data: DataSet, about: str) -> list[Picture]:
@@ -41,10 +41,12 @@ def draw_translations(run: Run, data: DataSet, about: str) -> list[Picture]:
     assert batch.condition is not None
     made = run.sample(len(batch.x), condition=batch.condition)
     x, domain = pictures.strips([batch.condition, batch.x, made], run.domain)
-    says = (
+    caption = (
         f"Source, target and result of the first {len(made)} held-out pairs, none chosen ({about})."
     )
-    return [encode_image("samples", "Held-out pairs", says, _grid(x, domain, columns=6), tall=True)]
+    return [
+        encode_image("samples", "Held-out pairs", caption, _grid(x, domain, columns=6), tall=True)
+    ]
 
 
 def draw_extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
@@ -57,14 +59,14 @@ def draw_extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
         ("worst", "Highest energy", order.flip(0)[:count]),
     ):
         first, last = float(energy[chosen[0]]), float(energy[chosen[-1]])
-        says = (
+        caption = (
             f"The {count} samples of {'lowest' if name == 'best' else 'highest'} energy among "
             f"{len(x):,}, U from {number(first)} to {number(last)} in reading order."
         )
         if name == "best":
-            says += " Where all are alike, the energy favours a few easy images."
+            caption += " Where all are alike, the energy favours a few easy images."
         image = _grid(x[chosen], domain, columns=8)
-        found.append(encode_image(f"energy-{name}", title, says, image))
+        found.append(encode_image(f"energy-{name}", title, caption, image))
     return found
 
 
@@ -74,7 +76,7 @@ def draw_interpolations(run: Run) -> list[Picture]:
     if z is None:
         return []
     made = []
-    for name, way, says in (
+    for name, way, caption in (
         ("linear", latents.linear,
          "Straight lines between pairs of latents. Smooth change without a jump or a ghost of both "
          "ends speaks against a generator that only repeats single images."),
@@ -85,7 +87,7 @@ def draw_interpolations(run: Run) -> list[Picture]:
         path = way(z[:PAIRS], z[PAIRS:], STEPS).flatten(0, 1)
         labels = latents.row_labels(run, PAIRS, STEPS)
         image = _grid(latents.generate(run, path, labels), run.domain, columns=STEPS)
-        made.append(encode_image(f"interpolation-{name}", f"Interpolation, {name}", says, image))
+        made.append(encode_image(f"interpolation-{name}", f"Interpolation, {name}", caption, image))
     return made
 
 
@@ -96,15 +98,15 @@ def draw_neighbours(x: Tensor, data: DataSet, domain: Domain) -> list[Picture]:
     shown = min(QUERIES, len(queries))
     real = data.gather(rows[:shown].T.flatten()).x.cpu()  # (K, Q) flattened: a row for each rank
     image = _stacked([_grid(x[:shown], domain, shown), _grid(real, domain, shown)])
-    says = (
+    caption = (
         f"Top row: samples; below each, its {NEAREST} nearest training images by Euclidean "
         f"distance. The nearest lies {_median(distances)} away (median of {len(queries)} samples)"
     )
     if data.held_out is not None and len(data.held_out) > 1:
         rows = torch.arange(min(COMPARED, len(data.held_out)))
         held_out, _ = nearest_events(data.held_out.gather(rows).x.cpu(), data, 1)
-        says += f", of held-out images {_median(held_out)}: far less would mean copies"
-    return [encode_image("neighbours", "Nearest training images", says + ".", image)]
+        caption += f", of held-out images {_median(held_out)}: far less would mean copies"
+    return [encode_image("neighbours", "Nearest training images", caption + ".", image)]
 
 
 @torch.no_grad()
@@ -128,13 +130,13 @@ def draw_reconstructions(run: Run, data: DataSet) -> list[Picture]:
     ):
         first, last = (number(float(energy[chosen[i]])) for i in (0, -1))
         pairs = [_grid(part[chosen], run.domain, count) for part in (x, made)]
-        says = (
+        caption = (
             f"Of {len(x):,} {what} images those of {'highest' if name == 'worst' else 'lowest'} "
             f"energy (U {first} to {last}), above what the auto-encoder makes of them."
         )
         if name == "worst":
-            says += " What is lost there is what the energy has not learnt of the data."
-        found.append(encode_image(f"reconstruction-{name}", title, says, _stacked(pairs, gap=0)))
+            caption += " What is lost there is what the energy has not learnt of the data."
+        found.append(encode_image(f"reconstruction-{name}", title, caption, _stacked(pairs, gap=0)))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from energan.io.text import is_number, number, range_text, weights_text
 from energan.metrics.catalogue import title_of
-from energan.report.html import Pen, Picture, draw_figure
+from energan.report.html import Picture, Theme, draw_figure
 from energan.report.run.contents import RunContents
 
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -59,7 +59,7 @@ def tabulate(runs: Sequence[RunContents]) -> MetricTable | None:
     for (label, when), (_, entry) in zip(columns, entries, strict=True):
         who = f"{label}, {when}" if len(runs) > 1 else when
         told.setdefault(_protocol(entry), []).append(who)
-    protocols = [("; ".join(who), says) for says, who in told.items()]
+    protocols = [("; ".join(who), text) for text, who in told.items()]
     means = {_means(e) for _, e in entries}
     return MetricTable(columns, rows, footnotes, protocols, len(means) > 1)
 
@@ -111,15 +111,15 @@ def _column(entry: dict[str, Any]) -> str:
 def _protocol(entry: dict[str, Any]) -> str:
     """How the scores of one evaluation were made, in a sentence."""
     count = entry.get("samples")
-    says = f"{count:,} samples" if isinstance(count, int) else "samples"
-    says += f" of seed {entry.get('seed', 'unknown')}"
+    text = f"{count:,} samples" if isinstance(count, int) else "samples"
+    text += f" of seed {entry.get('seed', 'unknown')}"
     if (reference := entry.get("reference")) is not None:
-        says += f", against {_reference(reference)}"
+        text += f", against {_reference(reference)}"
     if (extractor := entry.get("extractor")) is not None:
-        says += f"; features by {_extractor(extractor)}"
+        text += f"; features by {_extractor(extractor)}"
     if isinstance(entry.get("images"), str):
-        says += f"; images: {entry['images']}"
-    return f"{says}; energan {entry.get('energan', 'of an unknown version')}."
+        text += f"; images: {entry['images']}"
+    return f"{text}; energan {entry.get('energan', 'of an unknown version')}."
 
 
 def _reference(reference: dict[str, Any]) -> str:
@@ -132,7 +132,7 @@ def _reference(reference: dict[str, Any]) -> str:
 
 
 def _extractor(extractor: dict[str, Any]) -> str:
-    says = str(extractor.get("name", "an unknown extractor"))
+    text = str(extractor.get("name", "an unknown extractor"))
     told = [str(extractor["what"])] if extractor.get("what") else []
     if extractor.get("sha256"):
         told.append(f"sha256 {str(extractor['sha256'])[:12]}…")
@@ -141,7 +141,7 @@ def _extractor(extractor: dict[str, Any]) -> str:
         told.append(f"test accuracy {extractor['test_accuracy']:.2%}{where}")
     if extractor.get("resize"):
         told.append(f"resize {extractor['resize']}")
-    return f"{says} ({', '.join(told)})" if told else says
+    return f"{text} ({', '.join(told)})" if told else text
 
 
 def _means(entry: dict[str, Any]) -> str:
@@ -166,9 +166,9 @@ def _shares(details: Any) -> tuple[list[float], list[str]]:
 def _bars(
     shares: list[float], names: list[str], metric: dict[str, Any], entry: dict[str, Any]
 ) -> Picture:
-    def draw(axes: Any, pen: Pen) -> None:
-        axes.bar(range(len(shares)), [100 * s for s in shares], color=pen.colours[0], width=0.7)
-        axes.axhline(100 / len(shares), color=pen.faint, linewidth=0.8, linestyle="--")
+    def draw(axes: Any, theme: Theme) -> None:
+        axes.bar(range(len(shares)), [100 * s for s in shares], color=theme.colours[0], width=0.7)
+        axes.axhline(100 / len(shares), color=theme.faint, linewidth=0.8, linestyle="--")
         if len(shares) <= 20:
             turned = max(map(len, names)) > 3
             axes.set_xticks(range(len(shares)), [n[:18].replace("$", r"\$") for n in names],
@@ -178,8 +178,8 @@ def _bars(
 
     value, real = number(metric.get("value")), metric.get("real")
     there = f"{value} of {number(real)} classes" if real is not None else f"{value} classes"
-    says = (
+    caption = (
         f"{_column(entry)}: {there} covered. Dashed: equal shares. A class that is missing or far "
         "below the others has been dropped by the sampler."
     )
-    return draw_figure("classes", "Class coverage", says[:1].upper() + says[1:], draw)
+    return draw_figure("classes", "Class coverage", caption[:1].upper() + caption[1:], draw)

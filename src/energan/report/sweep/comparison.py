@@ -63,11 +63,11 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """columns: the thresholds, as titles. says: in words, a sentence for each pair of sweeps."""
+    """columns: the thresholds, as titles. sentences: of each pair of sweeps."""
 
     columns: list[str]
     rows: list[SweepRow]
-    says: list[str]
+    sentences: list[str]
 
 
 def compare(sweeps: Sequence[SweepRecords]) -> Comparison | None:
@@ -94,12 +94,12 @@ def compare(sweeps: Sequence[SweepRecords]) -> Comparison | None:
             )
         )
     columns = [f"{'≥' if higher else '≤'} {number(limit)}" for limit in limits]
-    says = [
+    sentences = [
         difference(a.label, x, b.label, y, sign_of(metric), higher)
         for i, (a, x) in enumerate(found)
         for b, y in found[i + 1 :]
     ]
-    return Comparison(columns, rows, says)
+    return Comparison(columns, rows, sentences)
 
 
 def _median(scores: Scores, rows: NDArray[np.intp]) -> float:

@@ -17,7 +17,7 @@ from energan.metrics.decomposition import (
     estimated_shares,
     functional_anova,
 )
-from energan.report.html import Pen, Picture, draw_figure
+from energan.report.html import Picture, Theme, draw_figure
 from energan.report.sweep.comparison import percent, sign_of
 from energan.report.sweep.labels import axis_label, axis_value, file_name
 from energan.report.sweep.records import WORST, SweepRecords, index_of
@@ -29,13 +29,13 @@ PAIRS = 5
 
 @dataclass
 class Importance:
-    """says: what was computed and how far to trust it. rows: (axis, alone, with others).
+    """sentences: what was computed and how far to trust it. rows: (axis, alone, with others).
     pairs: (two axes, share). title, means: axis -> (value, runs, mean, its interval, best).
     histograms: by the values of each axis."""
 
     label: str
     title: str
-    says: list[str]
+    sentences: list[str]
     means: dict[str, list[tuple[str, ...]]]
     second: str = ""
     rows: list[tuple[str, str, str]] = field(default_factory=list)
@@ -60,7 +60,7 @@ def importance(one: SweepRecords) -> Importance | None:
             columns.append(column)
     made = Importance(one.label, f"Mean {sign_of(one.metric)}", [], _means(one, found))
     if not names:
-        made.says.append("Only one value of each axis has a score so far.")
+        made.sentences.append("Only one value of each axis has a score so far.")
         return made
     levels = np.stack(columns, 1)
     grid = as_grid(levels, scores)
@@ -70,23 +70,23 @@ def importance(one: SweepRecords) -> Importance | None:
         try:
             _estimate(made, names, estimated_shares(levels, scores), one.count)
         except ValueError as error:
-            made.says.append(f"No shares of the variance: {error}.")
+            made.sentences.append(f"No shares of the variance: {error}.")
             return made
     diverged = one.states["diverged"]
     if diverged and one.metric in WORST:
-        made.says.append(
+        made.sentences.append(
             f"{plural(diverged, 'diverged trial')} counted at {sign_of(one.metric)} = "
             f"{WORST[one.metric]:g}."
         )
     elif diverged:
-        made.says.append(f"{plural(diverged, 'diverged trial')} left out.")
+        made.sentences.append(f"{plural(diverged, 'diverged trial')} left out.")
     return made
 
 
 def _decompose(made: Importance, names: list[str], found: Anova) -> None:
     made.second = "With all others"
     if not found.variance:
-        made.says.append("All trials score the same: there is no variance to share out.")
+        made.sentences.append("All trials score the same: there is no variance to share out.")
         return
     order = sorted(range(len(names)), key=lambda i: -found.main[i])
     made.rows = [
@@ -94,7 +94,7 @@ def _decompose(made: Importance, names: list[str], found: Anova) -> None:
     ]
     pairs = sorted(found.pairs.items(), key=lambda pair: -pair[1])[:PAIRS]
     made.pairs = [(_pair_label(names, i, j), percent(share)) for (i, j), share in pairs]
-    made.says.append(
+    made.sentences.append(
         "The whole grid is there, so the shares are exact (functional ANOVA): Var E[y | x] / Var y "
         "of an axis alone, E Var[y | the others] / Var y with all that it does jointly. Each "
         "combination ran once, so what chance does is in them too, nearly all of it in the second."
@@ -121,17 +121,17 @@ def _estimate(made: Importance, names: list[str], found: Shares, count: int | No
         (_pair_label(names, i, j), "{} ({})".format(*_with_interval(e))) for (i, j), e in pairs
     ]
     of = f" of {count:,}" if count else ""
-    made.says.append(
+    made.sentences.append(
         f"Estimated from {plural(found.count, 'trial')}{of} by an additive model of "
         f"{plural(found.coefficients, 'coefficient')}; what chance alone would explain is taken "
         "off, intervals are the jackknife's over trials."
     )
     if found.few:
-        made.says.append(
+        made.sentences.append(
             "That is fewer than two trials a coefficient: too few to say which axis matters."
         )
     elif not any(e.low > 0 for e in found.main):
-        made.says.append("No axis' interval lies above 0: the sample shows none that matters.")
+        made.sentences.append("No axis' interval lies above 0: the sample shows none that matters.")
     made.numbers = {
         "method": "additive least squares, unbiased; jackknife intervals",
         "trials": found.count,
@@ -152,16 +152,16 @@ Bar = tuple[str, float, tuple[float, float] | None, float | None]
 
 
 def _draw_shares(label: str, bars: Sequence[Bar], caption: str) -> Picture:
-    def draw(axes: Any, pen: Pen) -> None:
-        colour = pen.colours[0]
+    def draw(axes: Any, theme: Theme) -> None:
+        colour = theme.colours[0]
         for i, (_, share, ends, total) in enumerate(bars):
             if total is not None:
                 axes.barh(i, 100 * total, 0.62, color=colour, alpha=0.3)
             axes.barh(i, 100 * share, 0.62, color=colour)
             reach = max(share, total or 0.0, ends[1] if ends else 0.0)
             if ends is not None:
-                axes.plot([100 * e for e in ends], [i, i], color=pen.ink, linewidth=1)
-            axes.text(100 * reach + 1, i, percent(share), va="center", fontsize=8, color=pen.ink)
+                axes.plot([100 * e for e in ends], [i, i], color=theme.ink, linewidth=1)
+            axes.text(100 * reach + 1, i, percent(share), va="center", fontsize=8, color=theme.ink)
         axes.set_yticks(range(len(bars)), [name for name, *_ in bars])
         axes.invert_yaxis()
         axes.set_xlim(0, 112)

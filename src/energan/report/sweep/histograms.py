@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.report.html import Pen, Picture, draw_figure
+from energan.report.html import Picture, Theme, draw_figure
 from energan.report.sweep.comparison import sign_of
 from energan.report.sweep.records import WORST, SweepRecords
 from energan.sweep.store import Record
@@ -124,7 +124,7 @@ def draw_histograms(
         (max(shares(g, ends).max(), 100 * g.apart / max(g.n, 1)) for g in every), default=0.0
     )
 
-    def draw(axes: Any, pen: Pen) -> None:
+    def draw(axes: Any, theme: Theme) -> None:
         sheet = axes.figure
         axes.remove()
         grid = sheet.subplots(down, across, sharex=True, sharey=True, squeeze=False)
@@ -134,7 +134,7 @@ def draw_histograms(
             if i >= len(panels):
                 cell.set_axis_off()
                 continue
-            _draw(cell, panels[i], ends, pen, apart)
+            _draw(cell, panels[i], ends, theme, apart)
             below = i + across >= len(panels)
             cell.tick_params(labelbottom=below, labelleft=i % across == 0)
             if below:
@@ -146,11 +146,11 @@ def draw_histograms(
     return picture, numbers(panels, ends, metric)
 
 
-def _draw(axes: Any, panel: Panel, ends: NDArray[np.float64], pen: Pen, apart: bool) -> None:
+def _draw(axes: Any, panel: Panel, ends: NDArray[np.float64], theme: Theme, apart: bool) -> None:
     width = float(ends[1] - ends[0])
     aside = float(ends[0]) - 2 * width
     for g in reversed(panel.groups):  # the first lies over the others
-        colour = pen.colours[g.colour % len(pen.colours)]
+        colour = theme.colours[g.colour % len(theme.colours)]
         found = shares(g, ends)
         fill = {"color": colour, "alpha": 0.5, "linewidth": 0}
         if len(panel.groups) > 2:  # outlines alone: too many to see through
@@ -164,9 +164,9 @@ def _draw(axes: Any, panel: Panel, ends: NDArray[np.float64], pen: Pen, apart: b
     if apart:
         axes.set_xticks([tick for tick in axes.get_xticks() if ends[0] <= tick <= ends[-1]])
         axes.text(aside + width / 2, 0, "diverged ", rotation=90, ha="center", va="bottom",
-                  fontsize=7, color=pen.ink)  # fmt: skip
+                  fontsize=7, color=theme.ink)  # fmt: skip
     if panel.title:
-        axes.set_title(panel.title, fontsize=9, color=pen.ink)
+        axes.set_title(panel.title, fontsize=9, color=theme.ink)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="upper right", fontsize=7, handlelength=1.2)
 

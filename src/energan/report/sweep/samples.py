@@ -10,7 +10,7 @@ from energan.errors import RunError
 from energan.io import pictures
 from energan.io.run_folder import RunFolder
 from energan.io.text import number
-from energan.report.html import DPI, Pen, Picture, draw_figure, encode_image
+from energan.report.html import DPI, Picture, Theme, draw_figure, encode_image
 from energan.report.snapshots import step_pictures
 from energan.report.sweep.comparison import sign_of
 from energan.report.sweep.labels import axis_label, axis_value, file_name, trial_label
@@ -67,7 +67,7 @@ def draw_strip(one: SweepRecords) -> Picture | None:
     longest = max(len(line) for name, _ in rows for line in name.split("\n"))
     size = (sheet.width / DPI + 0.3 + 0.07 * longest, sheet.height / DPI + 0.1)
 
-    def draw(axes: Any, pen: Pen) -> None:
+    def draw(axes: Any, theme: Theme) -> None:
         axes.imshow(np.asarray(sheet), interpolation="antialiased")
         axes.set_xticks([])
         axes.set_yticks([(j + 0.5) * height for j in range(len(rows))], [name for name, _ in rows])

@@ -82,9 +82,9 @@ def test_at_least_one_is_shown(runs: dict[str, Path]) -> None:
 
 def test_a_figure_is_saved_with_what_it_shows(runs: dict[str, Path], tmp_path: Path) -> None:
     drawn = draw("samples", [runs["pt"]], FigureOptions(n=4, seed=3))
-    assert drawn.says == "4 unpicked samples a panel (seed 3): (a) pt"
+    assert drawn.description == "4 unpicked samples a panel (seed 3): (a) pt"
     with Image.open(save(drawn, tmp_path / "new" / "x.png")) as image:
-        assert image.text["Title"] == drawn.says  # type: ignore[attr-defined]
+        assert image.text["Title"] == drawn.description  # type: ignore[attr-defined]
         assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
     assert save(drawn, tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in save(drawn, tmp_path / "x.svg").read_text()

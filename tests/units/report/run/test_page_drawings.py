@@ -11,7 +11,7 @@ from energan.data.dataset import DataSet
 from energan.evaluation.neighbours import nearest_events
 from energan.inference import latents
 from energan.report import html
-from energan.report.html import Pen, safe_label
+from energan.report.html import Theme, safe_label
 from energan.report.run import facts, points
 
 
@@ -83,7 +83,7 @@ def test_breaks_do_not_count_as_time() -> None:
 def test_odd_names_can_be_drawn() -> None:
     names = ['<b>&"x', "_$a$ 日本", "a" * 120]
 
-    def draw(axes: Any, pen: Pen) -> None:
+    def draw(axes: Any, theme: Theme) -> None:
         for name in names:
             axes.plot([0, 1], label=safe_label(name))
         labels = [text.get_text() for text in axes.legend().get_texts()]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from energan.core import RunError, SettingError
-from energan.report.html import Pen
+from energan.report.html import Theme
 from energan.report.page import write_report
 from energan.report.run import curves
 from energan.report.run.contents import read_runs
@@ -124,7 +124,7 @@ def drawn(run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Axes]:
 
     def take_down(name: str, title: str, caption: str, draw: Any) -> str:
         found[name] = Axes()
-        draw(found[name], Pen("k", "k"))
+        draw(found[name], Theme("k", "k"))
         return name
 
     monkeypatch.setattr(curves, "draw_figure", take_down)

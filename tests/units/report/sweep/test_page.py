@@ -159,7 +159,7 @@ def test_a_whole_grid_is_decomposed_exactly_and_a_part_is_estimated(tmp_path: Pa
     whole = read([made.folder(tmp_path / "w", "s", axes, records)])[0]
     found = effects.importance(whole)
     assert found is not None
-    assert "exact" in found.says[0]
+    assert "exact" in found.sentences[0]
     a, c = 2 / 3, 1.0  # variances of a ∈ {1, 2, 3}, and of 2c
     assert found.numbers["axes"]["a"]["main"] == pytest.approx(a / (a + c))
     assert found.rows[0][0] == "c"
@@ -167,7 +167,7 @@ def test_a_whole_grid_is_decomposed_exactly_and_a_part_is_estimated(tmp_path: Pa
     part = read([made.folder(tmp_path / "p", "s", axes, records[:-2])])[0]
     found = effects.importance(part)
     assert found is not None
-    assert "Estimated from 10 trials of 12" in found.says[0]
+    assert "Estimated from 10 trials of 12" in found.sentences[0]
     assert found.numbers["axes"]["c"]["share"] == pytest.approx(c / (a + c), abs=1e-6)
 
 
