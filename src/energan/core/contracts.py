@@ -18,7 +18,7 @@ class Energy(nn.Module, ABC):
     nonnegative: bool = False
     """Whether U ≥ 0 always holds; the margin objectives need it."""
     denoises: bool = False
-    """Whether it reconstructs noisy events in training and clean ones in stream "eval", so that U
+    """Whether it reconstructs noisy examples in training and clean ones in stream "eval", so that U
     lies lower there."""
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Energy(nn.Module, ABC):
 
 
 class Sum(Energy):
-    """Σ w·U(x), or Σ w·U(x | condition), of energies of the same events.
+    """Σ w·U(x), or Σ w·U(x | condition), of energies over the same space.
 
     A condition reaches all of them; those that take none ignore it.
     Energies with cells are added cell by cell, or by their means if their cells are not the same.

@@ -28,7 +28,7 @@ class Config(BaseModel):
     def classifies(self) -> bool:
         """Of a model's settings: whether its energy learns classes, which needs no network to know.
 
-        Those with a setting `labelled`, events with labels in each batch, do unless it is 0. A
+        Those with a setting `labelled`, examples with labels in each batch, do unless it is 0. A
         model that classifies without one says `classifies: ClassVar[bool] = True`.
         """
         return bool(getattr(self, "labelled", 0))
@@ -53,10 +53,10 @@ class Model:
     hyper: scheduled values by name, as the objective reads them from the context.
     energy_steps: k, energy steps for each sampler step (Goodfellow et al. 2014, algorithm 1).
     chosen: what the build chose by itself from the data, for the user to see.
-    conditional: whether both networks take labels, or the conditions that events come with, so
+    conditional: whether both networks take labels, or the conditions that examples come with, so
         that batches and samples must carry them.
-    labelled: labelled events that each batch brings beside the unlabelled ones; 0 for none. Such a
-        model's energy classifies: it gives logits, in stream "eval" too.
+    labelled: labelled examples that each batch brings beside the unlabelled ones; 0 for none. The
+        energy of such a model classifies: it gives logits, in stream "eval" too.
     """
 
     energy: Energy

@@ -17,11 +17,11 @@ State = dict[str, Tensor]
 class Domain:
     """What a data set holds.
 
-    shape: of one event: (C, H, W) for images, (D,) for points.
+    shape: of one example, `*event` where shapes are written: (C, H, W) for images, (D,) for points.
     low, high: the value range networks work in, or None where it is unbounded.
     classes: number of labels, None where there are none.
-    mean: the mean training event, (*shape), for initialisations that use it.
-    condition_shape: of one condition where each event comes with its own: (C, H, W) of an image,
+    mean: the mean training example, (*shape), for initialisations that use it.
+    condition_shape: of one condition where each example comes with its own: (C, H, W) of an image,
         (F,) of a vector; else None.
     """
 
@@ -34,12 +34,12 @@ class Domain:
 
     @property
     def paired(self) -> bool:
-        """Whether each event comes with an image that it is to be made of."""
+        """Whether each example comes with an image that it is to be made of."""
         return self.condition_shape is not None and len(self.condition_shape) == 3
 
     @property
     def size(self) -> int:
-        """Numbers in one event."""
+        """Numbers in one example."""
         return torch.Size(self.shape).numel()
 
 

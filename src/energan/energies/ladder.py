@@ -11,7 +11,7 @@ from energan.nets.ladder import EncoderPass, Ladder, Parts
 
 
 class LadderEnergy(Energy):
-    """The sum of squares of an event and its reconstruction from the noisy encoder's layers.
+    """The sum of squares of an example and its reconstruction from the noisy encoder's layers.
 
     layer_weights: of the costs ‖zˡ − ẑˡ‖² of the layers above the input, whose own weight is 1;
         none for the bottom-layer cost alone. zˡ is the clean encoder's, and both are normalised by
@@ -23,10 +23,10 @@ class LadderEnergy(Energy):
     denoises = True
 
     def __init__(
-        self, network: Ladder, event: tuple[int, ...], layer_weights: Sequence[float] = ()
+        self, network: Ladder, shape: tuple[int, ...], layer_weights: Sequence[float] = ()
     ) -> None:
         super().__init__()
-        self.network, self.event = network, event
+        self.network, self.shape = network, shape
         self.layer_weights = tuple(layer_weights)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
@@ -34,7 +34,7 @@ class LadderEnergy(Energy):
 
     def score(self, parts: Parts) -> dict[Stream, Scored]:
         """Score several batches (..., B, *event) in one pass, each with its own statistics."""
-        dims = len(self.event)
+        dims = len(self.shape)
         flat: dict[Stream, Tensor] = {s: exact(x).flatten(-dims) for s, x in parts.items()}
         encoded = self.network.encode(flat)
         decoded: dict[Stream, EncoderPass] = {s: c for s, c in encoded.items() if s != "labelled"}
@@ -47,7 +47,7 @@ class LadderEnergy(Energy):
                 scored[stream] = Scored(logits.new_zeros(logits.shape[:-1]), logits=logits)
                 continue
             energy = reconstruction_energy(flat[stream], found[stream][0], 1, "sum")
-            reconstruction = found[stream][0].unflatten(-1, self.event)
+            reconstruction = found[stream][0].unflatten(-1, self.shape)
             scored[stream] = Scored(
                 energy + above.get(stream, 0.0), reconstruction=reconstruction, logits=logits
             )

@@ -1,6 +1,6 @@
 """A start for the margin m (Zhao et al. 2017, appendix E): where the energy of real data settles.
 
-The auto-encoder is trained alone on real data, and its energy is read on held-out events. The paper
+The auto-encoder is trained alone on real data, and its energy is read on held-out data. The paper
 calls the result a good start for a search, so a grid from it upwards comes along. `auto` takes four
 times the energy: at the energy itself G has nothing to climb over while D is still learning the
 data (on faces of 64×64, settled energy 9.9, m = 9.9 and 20 collapsed within 500 steps, 40 did not).
@@ -44,7 +44,7 @@ AUTO_FACTOR = 4.0
 class Estimate:
     """What was found.
 
-    margin: what `auto` takes. energy: where U of held-out events stood. steps: trained. settled:
+    margin: what `auto` takes. energy: where U of held-out examples stood. steps: trained. settled:
     whether it had stopped falling. floored: whether a floor was used in the energy's place. grid:
     margins to try. readings: (step, energy) on the way.
     """
@@ -77,7 +77,7 @@ class Estimate:
 
 
 class _Readings(Hook):
-    """Every EVERY steps, U of held-out events; stops the loop once it has settled."""
+    """Every EVERY steps, U of held-out examples; stops the loop once it has settled."""
 
     def __init__(self, data: DataSet, engine: Device, listener: Listener | None) -> None:
         self.listener = listener

@@ -67,7 +67,7 @@ def sample_chains(
 ) -> ChainSamples:
     """`count` chains of `steps` steps on the energies of `runs`, in turn on one set of chains.
 
-    runs: runs, or sums of runs (`run_a + run_b`), of the same events. start: noise over the data's
+    runs: runs, or sums of runs (`run_a + run_b`), over the same space. start: noise over the data's
     range, the runs' replay buffers in equal parts, training data (of `data`, or opened as the first
     run's), or x (count, *event). turn: steps of each energy before the next. rules: one for all, or
     one each; None for those of the runs. anneal: see ChainSchedule. labels: int64 (count,) of
@@ -75,8 +75,8 @@ def sample_chains(
     None for how each was trained. snapshots: how many, with start and end.
 
     The same seed gives the same chains, the first of them however many there are. Raises
-    SettingError if the runs are of different events, keep no buffer to start from, or the chains do
-    not stay finite.
+    SettingError if the runs are over different spaces, keep no buffer to start from, or the chains
+    do not stay finite.
     """
     parts = _parts(runs, count, snapshots)
     schedule = _schedule(parts, rules, steps, turn, anneal, dynamics)
@@ -224,9 +224,9 @@ def _from_buffer(runs: Sequence[Any], count: int, labels: Tensor | None, seed: i
 def _from_data(
     run: Any, count: int, labels: Tensor | None, labelled: bool, seed: int, data: DataSet | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Training events at random, without repetition while there are enough; and their labels.
+    """Training examples at random, without repetition while there are enough; and their labels.
 
-    Of streamed data only the first events are in memory: those are chosen from.
+    Of streamed data only the first examples are in memory: those are chosen from.
     """
     data = data or open_data(run.job.settings.data)
     if data.domain.shape != run.domain.shape:

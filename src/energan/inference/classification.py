@@ -1,4 +1,4 @@
-"""The classes of events, by a run that learnt some: of tensors, of data sets, of a user's files."""
+"""The classes that a run gives to examples: to tensors, to data sets, to a user's files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def classify(score: Score, x: Tensor) -> ClassProbabilities:
 
 
 def classify_data(score: Score, data: DataSet, told: str) -> ClassProbabilities:
-    """The classes of a data set's events; a bar tells how far it is."""
+    """The classes of a data set's examples; a bar tells how far it is."""
     return _joined([classify(score, batch.x) for batch in batches(data, told)])
 
 
@@ -102,7 +102,7 @@ class Predictions:
         return made
 
     def least_sure(self, count: int) -> list[int]:
-        """The `count` events whose class is least probable, the least first."""
+        """The `count` examples whose class is least probable, the least first."""
         order: list[int] = self.found.confidence.argsort(stable=True)[:count].tolist()
         return order
 
@@ -113,7 +113,7 @@ class Predictions:
         return dict(zip(COLUMNS, (self.names[row], label, probability), strict=True))
 
     def write_csv(self, path: Path) -> Path:
-        """Every event, in the order given."""
+        """Every example, in the order given."""
         write_csv(path, COLUMNS, (self.record(row) for row in range(len(self))))
         return path
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from energan.core import Domain, Energy, SettingError, StepRule, Sum
 from energan.data import DataSet
-from energan.inference.conditions import Conditions, batches, check_events, events_at_once
+from energan.inference.conditions import Conditions, batches, check_examples, examples_at_once
 from energan.samplers.dynamics import Function, potential
 from energan.training.device import Device
 
@@ -46,10 +46,10 @@ class TrainedEnergy(ABC):
         """U(x), float (B,), of x (B, *event) in the data's range; lower is more like the data.
 
         condition: as `Run.sample` takes it. Without labels U is the least over all of them;
-            conditions that events come with must be given.
+            conditions that examples come with must be given.
         Raises DataError if x does not have the shape or the type of the data.
         """
-        check_events(x, self.domain)
+        check_examples(x, self.domain)
         if condition is not None or self.conditions.shape:
             condition = self.conditions.check(len(x), condition)
         if self.domain.paired and condition is not None and condition.shape[2:] != x.shape[2:]:
@@ -57,7 +57,7 @@ class TrainedEnergy(ABC):
                 f"sources of {tuple(condition.shape[2:])} do not belong to images of "
                 f"{tuple(x.shape[2:])}: their sides must be the same"
             )
-        chunk, device = events_at_once(condition), self.engine.device
+        chunk, device = examples_at_once(condition), self.engine.device
         parts = []
         for i, part in enumerate(x.split(chunk)):
             given = None if condition is None else condition[i * chunk :][: len(part)].to(device)
@@ -66,7 +66,7 @@ class TrainedEnergy(ABC):
         return torch.cat(parts)
 
     def energies(self, data: DataSet, told: str = "energies") -> Tensor:
-        """U of a data set's events, float (N,), in chunks; a bar tells how far it is."""
+        """U of a data set's examples, float (N,), in chunks; a bar tells how far it is."""
         given = self.conditions.shape is not None
         parts = [
             self.energy(batch.x, batch.condition if given else None)
@@ -85,7 +85,7 @@ class TrainedEnergy(ABC):
         return potential(self.energy_network, condition)
 
     def __add__(self, other: "TrainedEnergy") -> "RunSum":
-        """The sum of the two energies. Raises SettingError if they are of different events."""
+        """The sum of the two energies. Raises SettingError if they are over different spaces."""
         if not isinstance(other, TrainedEnergy):
             return NotImplemented
         return RunSum((*self.terms, *other.terms))
@@ -146,8 +146,8 @@ def check_alike(runs: Sequence[Any]) -> None:
             )
         if _range(run.domain) != _range(first.domain):
             raise SettingError(
-                f"{first.path} is of events {_events(first.domain)}, and {run.path} is "
-                f"{_events(run.domain)}: energies that share chains must be of the same events"
+                f"{first.path} is of events {_described(first.domain)}, and {run.path} is "
+                f"{_described(run.domain)}: energies that share chains must be of the same events"
             )
     classes_of(runs)
 
@@ -170,7 +170,7 @@ def _range(domain: Domain) -> tuple[tuple[int, ...], float | None, float | None]
     return domain.shape, domain.low, domain.high
 
 
-def _events(domain: Domain) -> str:
+def _described(domain: Domain) -> str:
     if domain.low is None or domain.high is None:
         return f"of shape {domain.shape}"
     return f"of shape {domain.shape} in [{domain.low:g}, {domain.high:g}]"

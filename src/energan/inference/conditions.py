@@ -1,4 +1,4 @@
-"""What a model takes: events of its data's shape, and the conditions that they come with."""
+"""What a model takes: examples of its data's shape, and the conditions that they come with."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Conditions:
     def check(
         self, count: int, condition: Tensor | None, device: torch.device | str = "cpu"
     ) -> Tensor | None:
-        """The conditions (count, ...) of as many events; None if the model takes none.
+        """The conditions (count, ...) of as many examples; None if the model takes none.
 
         Labels that are not given are the classes in turn. Raises SettingError for what does not
         fit, and for tensors that are not given.
@@ -77,7 +77,7 @@ def classes_in_turn(count: int, classes: int) -> Tensor:
     return torch.arange(count) % classes
 
 
-def events_at_once(conditions: Tensor | None) -> int:
+def examples_at_once(conditions: Tensor | None) -> int:
     """Events that are computed together: fewer where their conditions (B, ...) are large."""
     if conditions is None or conditions.dim() < 2:
         return AT_ONCE
@@ -85,15 +85,15 @@ def events_at_once(conditions: Tensor | None) -> int:
 
 
 def batches(data: DataSet, told: str) -> Iterator[Batch]:
-    """A data set in order, some events at a time; a bar, called `told`, tells how far it is."""
+    """A data set in order, some examples at a time; a bar, called `told`, tells how far it is."""
     with progress(told, len(data)) as advance:
         for rows in torch.arange(len(data)).split(AT_ONCE):
             yield data.gather(rows)
             advance(len(rows))
 
 
-def check_events(x: Tensor, domain: Domain) -> None:
-    """Raise DataError if x is not of the shape or the type of the data's events."""
+def check_examples(x: Tensor, domain: Domain) -> None:
+    """Raise DataError if x is not of the shape or the type of the data's examples."""
     if not isinstance(x, Tensor):
         raise DataError(f"energy needs a tensor, not {type(x).__name__}: use torch.as_tensor")
     if x.shape[1:] != torch.Size(domain.shape) or not x.is_floating_point():

@@ -1,4 +1,4 @@
-"""What an energy gives of events beside U: reconstructions, codes, logits."""
+"""What an energy gives of examples beside U: reconstructions, codes, logits."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Score = Callable[[Tensor], Scored]
 
 @torch.no_grad()
 def collect(score: Score, x: Tensor, output: Callable[[Scored], Tensor | None]) -> Tensor:
-    """One output of x (B, *event), some events at a time: float (B, ...), on the CPU.
+    """One output of x (B, *event), some examples at a time: float (B, ...), on the CPU.
 
     output: what of `Scored`; the energy must have it.
     """

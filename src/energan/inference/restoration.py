@@ -139,7 +139,7 @@ class _Within:
 
 
 def _mean(settings: DataSettings) -> Tensor:
-    """The mean training event of a run's data."""
+    """The mean training example of a run's data."""
     mean = open_data(settings).domain.mean
     assert mean is not None
     return mean.float()

@@ -30,7 +30,7 @@ from energan.experiment.run_records import networks_of
 from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
 from energan.inference.classification import ClassProbabilities, classify, classify_data
 from energan.inference.composition import TrainedEnergy
-from energan.inference.conditions import AT_ONCE, Conditions, check_events, events_at_once
+from energan.inference.conditions import AT_ONCE, Conditions, check_examples, examples_at_once
 from energan.inference.outputs import collect
 from energan.io.console import warn
 from energan.io.run_folder import RunFolder
@@ -111,7 +111,7 @@ class Run(TrainedEnergy):
 
     @property
     def given(self) -> tuple[int, ...] | None:
-        """The shape of the condition that each event comes with; None for labels and for none."""
+        """The shape of the condition that each example comes with; None for labels and for none."""
         return self.domain.condition_shape
 
     @property
@@ -125,7 +125,7 @@ class Run(TrainedEnergy):
         the same, however many there are.
 
         condition: labels int64 (count,) of a model conditioned on them; its classes in turn if not
-            given. Of a model whose events come with conditions of their own, such as image to
+            given. Of a model whose examples come with conditions of their own, such as image to
             image, those, float (count, *condition_shape), in the data's range: images of other
             sides too, if the network takes them.
         Raises SettingError if the model takes no condition or lacks one, or makes no samples.
@@ -169,11 +169,11 @@ class Run(TrainedEnergy):
         Raises SettingError if the model learns no classes.
         """
         self.check_classifies()
-        check_events(x, self.domain)
+        check_examples(x, self.domain)
         return classify(self._score, x)
 
     def classify_all(self, data: DataSet, told: str = "classifying") -> ClassProbabilities:
-        """The same of a data set's events, in chunks; a bar tells how far it is."""
+        """The same of a data set's examples, in chunks; a bar tells how far it is."""
         self.check_classifies()
         return classify_data(self._score, data, told)
 
@@ -214,7 +214,7 @@ class Run(TrainedEnergy):
         return calibrations.read(self.path)
 
     def check_judges(self) -> None:
-        """Raise SettingError if the energy cannot tell of an event alone whether it is normal."""
+        """Raise SettingError if the energy cannot tell of an example alone whether it is normal."""
         if self.given:
             raise SettingError(
                 f"the energy of {self.job.model} is of an event and the condition that it comes "
@@ -223,15 +223,15 @@ class Run(TrainedEnergy):
             )
 
     def calibrate(self, x: Normal | None = None, fpr: float = FPR) -> Calibration:
-        """Set the threshold that at most a share `fpr` of new normal events exceeds, and keep it.
+        """Set the threshold that at most a share `fpr` of new normal examples exceeds, and keep it.
 
-        x: normal events that were not trained on: float (B, *event) in the data's range, a data
+        x: normal examples that were not trained on: float (B, *event) in the data's range, a data
         set, or a source (of a labelled one, those of the classes that were trained on); None for
         the run's own held-out part. Raises SettingError if they are too few for this fpr.
         """
         self.check_judges()
         if isinstance(x, Tensor):
-            check_events(x, self.domain)
+            check_examples(x, self.domain)
         data = normal_events(x, self.job.settings.data, self.domain)
         part: calibrations.Part = "held-out" if x is None else "given"
         energies = self.energies(data, f"calibrating on {data.name}")
@@ -242,7 +242,7 @@ class Run(TrainedEnergy):
         return made
 
     def score(self, x: Tensor) -> Scores:
-        """Energy, percentile among normal events, and verdict of x (B, *event).
+        """Energy, percentile among normal examples, and verdict of x (B, *event).
 
         Raises SettingError if this checkpoint, with these weights, was not calibrated.
         """
@@ -254,7 +254,7 @@ class Run(TrainedEnergy):
         The squared error of the reconstruction, summed over channels; for an energy without one
         the saliency, the norm over channels of its gradient. SettingError for points.
         """
-        check_events(x, self.domain)
+        check_examples(x, self.domain)
         made = self.reconstruct(x) if self.reconstructs else None
         return heatmap(x.to(self.engine.device), potential(self.energy_network), made, AT_ONCE)
 
@@ -269,7 +269,7 @@ class Run(TrainedEnergy):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Dec(Enc(x)), float (B, *event). SettingError if the energy has no reconstruction."""
-        check_events(x, self.domain)
+        check_examples(x, self.domain)
         if not self.reconstructs:
             raise SettingError(
                 f"the model {self.job.model} has no reconstruction: its energy is no "
@@ -278,7 +278,7 @@ class Run(TrainedEnergy):
         return collect(self._score, x, lambda scored: scored.reconstruction)
 
     def check_encodes(self) -> None:
-        """Raise SettingError if the energy has no encoder whose code of an event stands alone."""
+        """Raise SettingError if the energy has no encoder whose code of an example stands alone."""
         if self.given:
             lacking = "its energy is of an event and the condition that it comes with"
         elif self._score(torch.zeros(1, *self.domain.shape)).code is None:
@@ -295,7 +295,7 @@ class Run(TrainedEnergy):
 
         Raises SettingError if the energy has no encoder.
         """
-        check_events(x, self.domain)
+        check_examples(x, self.domain)
         self.check_encodes()
         return collect(self._score, x, lambda scored: scored.code)
 
@@ -313,7 +313,7 @@ def _draw(
     context_at: Callable[[int], Context],
 ) -> Tensor | None:
     """`count` finished samples, some at a time, on the CPU; None if the sampler makes none."""
-    chunk = count if sampler.samples_at_once else events_at_once(conditions)
+    chunk = count if sampler.samples_at_once else examples_at_once(conditions)
     parts = []
     for start in range(0, count, chunk):
         context = context_at(start)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def is_image(domain: Domain) -> bool:
-    """Whether events are pictures: (1 or 3, H, W)."""
+    """Whether examples are pictures: (1 or 3, H, W)."""
     return len(domain.shape) == 3 and domain.shape[0] in (1, 3)
 
 
@@ -148,7 +148,7 @@ def save_samples(
     about: where they come from (seed, step, weights): entries of the .npz, text in a PNG.
     columns: of a grid; it is square if not given. what: x is, in the legend of a plot. labels:
     (N,), of the classes of these names: arrays of the .npz, and text in each PNG of a folder.
-    Raises DataError if events cannot be drawn that way.
+    Raises DataError if examples cannot be drawn that way.
     """
     check_target(path, domain)
     text = {k: str(v) for k, v in (about or {}).items()}
@@ -185,7 +185,7 @@ def pixels(path: Path) -> np.ndarray[Any, Any]:
 
 
 def check_target(path: Path, domain: Domain) -> None:
-    """Raise DataError if events cannot be written to `path`."""
+    """Raise DataError if examples cannot be written to `path`."""
     if path.suffix not in (".npz", ".png", ""):
         raise DataError(f"--out {path}: write to a .png, an .npz, or a folder (no suffix)")
     if (path.suffix == ".png" and not drawable(domain)) or (

@@ -22,6 +22,6 @@ class Config(dcgan.Config):
 
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain` with labels."""
-    event = image_shape(domain, "cdcgan")
+    shape = image_shape(domain, "cdcgan")
     check_output(config.output, domain)
-    return dcgan.networks(config, event, classes_of(domain, "cdcgan"))
+    return dcgan.networks(config, shape, classes_of(domain, "cdcgan"))

@@ -20,7 +20,7 @@ class Config(ebgan.Config):
 
 
 def build(config: Config, domain: Domain) -> Model:
-    """The three choices, for events of `domain` with labels."""
+    """The three choices, for examples of `domain` with labels."""
     classes = classes_of(domain, "cebgan")
     check_output(config.output, domain)
     return ebgan.networks(config, domain, classes)

@@ -23,10 +23,10 @@ class Config(ebgan_conv.Config):
 
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain` with labels."""
-    event = image_shape(domain, "cebgan_conv")
+    shape = image_shape(domain, "cebgan_conv")
     classes = classes_of(domain, "cebgan_conv")
     check_output(config.output, domain)
-    widths = config.generator_widths(event)
+    widths = config.generator_widths(shape)
     return ebgan_conv.build_against(
-        conv_sampler(config, event, classes), widths, config, event, classes
+        conv_sampler(config, shape, classes), widths, config, shape, classes
     )

@@ -61,7 +61,7 @@ class Config(BaseConfig):
 
 
 def build(config: Config, domain: Domain) -> Model:
-    """The three choices, for events of `domain` with labels."""
+    """The three choices, for examples of `domain` with labels."""
     classes = classes_of(domain, "cgan")
     check_output(config.output, domain)
     generator = joint_generator(

@@ -47,25 +47,25 @@ class Config(ConvGenerated):
     def tiny(cls) -> "Config":
         return cls(generator=(8,), discriminator=(4, 8), latent=4)
 
-    def discriminator_widths(self, event: tuple[int, int, int]) -> tuple[int, ...]:
+    def discriminator_widths(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         """Those that were set, or as many as the sides can be halved down to 4."""
-        depth = halvings(*event[1:], smallest=4)
+        depth = halvings(*shape[1:], smallest=4)
         return self.discriminator or growing(self.discriminator_width, depth)
 
 
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain`."""
-    event = image_shape(domain, "dcgan")
+    shape = image_shape(domain, "dcgan")
     check_output(config.output, domain)
-    return networks(config, event)
+    return networks(config, shape)
 
 
-def networks(config: Config, event: tuple[int, int, int], classes: int = 0) -> Model:
+def networks(config: Config, shape: tuple[int, int, int], classes: int = 0) -> Model:
     """The two networks, and where there are `classes`, with the label joined to both."""
-    sampler = conv_sampler(config, event, classes)
-    widths = config.discriminator_widths(event)
-    check_depth("discriminator", len(widths), event)
-    channels, height, width = event
+    sampler = conv_sampler(config, shape, classes)
+    widths = config.discriminator_widths(shape)
+    check_depth("discriminator", len(widths), shape)
+    channels, height, width = shape
     discriminator = conv_logit(widths, (channels + classes, height, width), slope=config.slope)
     if config.scale is not None:
         set_weights(discriminator, "normal", config.scale)
@@ -77,7 +77,7 @@ def networks(config: Config, event: tuple[int, int, int], classes: int = 0) -> M
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
         chosen=describe_sizes(
-            event, generator=config.generator_widths(event), discriminator=widths
+            shape, generator=config.generator_widths(shape), discriminator=widths
         ),
         conditional=classes > 0,
     )

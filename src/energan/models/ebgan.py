@@ -76,7 +76,7 @@ class Config(BaseConfig):
 
 
 def build(config: Config, domain: Domain) -> Model:
-    """The three choices, for events of `domain`."""
+    """The three choices, for examples of `domain`."""
     check_output(config.output, domain)
     return networks(config, domain)
 

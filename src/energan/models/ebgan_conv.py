@@ -68,34 +68,34 @@ class Config(ConvGenerated):
     def tiny(cls) -> "Config":
         return cls(generator=(8,), encoder=(4, 8), latent=4)
 
-    def encoder_widths(self, event: tuple[int, int, int]) -> tuple[int, ...]:
+    def encoder_widths(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         """Those that were set, or two to four: as often as the sides can be halved down to 8."""
-        depth = min(max(halvings(*event[1:], smallest=8), 2), 4)
+        depth = min(max(halvings(*shape[1:], smallest=8), 2), 4)
         return self.encoder or growing(self.encoder_width, depth)
 
 
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain`."""
-    event = image_shape(domain, "ebgan_conv")
+    shape = image_shape(domain, "ebgan_conv")
     check_output(config.output, domain)
-    widths = config.generator_widths(event)
-    return build_against(conv_sampler(config, event), widths, config, event)
+    widths = config.generator_widths(shape)
+    return build_against(conv_sampler(config, shape), widths, config, shape)
 
 
 def build_against(
     sampler: Generator,
     widths: tuple[int, ...],
     config: Config,
-    event: tuple[int, int, int],
+    shape: tuple[int, int, int],
     classes: int = 0,
 ) -> Model:
     """The convolutional auto-encoder and its margin, against a generator with those widths.
 
     classes: how many labels it is told of, beside the image and beside the code.
     """
-    encoder = config.encoder_widths(event)
-    check_depth("encoder", len(encoder), event)
-    autoencoder = _autoencoder(config, event[0], encoder, classes)
+    encoder = config.encoder_widths(shape)
+    check_depth("encoder", len(encoder), shape)
+    autoencoder = _autoencoder(config, shape[0], encoder, classes)
     if config.scale is not None:
         set_weights(autoencoder, "normal", config.scale)
     network = ConditionalMaps(autoencoder, classes) if classes else autoencoder
@@ -107,7 +107,7 @@ def build_against(
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
-        chosen=describe_sizes(event, generator=widths, encoder=encoder),
+        chosen=describe_sizes(shape, generator=widths, encoder=encoder),
         conditional=classes > 0,
     )
 
@@ -121,7 +121,7 @@ def _autoencoder(
     return conv_autoencoder(channels, widths, output, kind=kind, beside=beside)
 
 
-def describe_sizes(event: tuple[int, int, int], **widths: tuple[int, ...]) -> dict[str, str]:
+def describe_sizes(shape: tuple[int, int, int], **widths: tuple[int, ...]) -> dict[str, str]:
     """What a convolutional model takes from the data, in words."""
-    images = f"{event[2]}x{event[1]}, {'colour' if event[0] == 3 else 'grey'}"
+    images = f"{shape[2]}x{shape[1]}, {'colour' if shape[0] == 3 else 'grey'}"
     return {"images": images, **{name: "-".join(map(str, w)) for name, w in widths.items()}}

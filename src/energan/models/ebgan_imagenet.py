@@ -48,9 +48,9 @@ class Config(ebgan_conv.Config):
     def tiny(cls) -> "Config":
         return cls(generator=(8, 4), noise=(2,), encoder=(4, 8), latent=4, checkpointing=True)
 
-    def generator_widths(self, event: tuple[int, int, int]) -> tuple[int, ...]:
+    def generator_widths(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         """Those that were set, or a layer for each doubling from 4×4, and one more."""
-        doublings = (min(event[1:]) // START).bit_length() - 1
+        doublings = (min(shape[1:]) // START).bit_length() - 1
         widths = [self.generator_width << i for i in range(doublings)]
         return self.generator or (*reversed(widths), self.generator_width)
 
@@ -61,16 +61,16 @@ class Config(ebgan_conv.Config):
 
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain`."""
-    event = image_shape(domain, "ebgan_imagenet")
+    shape = image_shape(domain, "ebgan_imagenet")
     check_output(config.output, domain)
-    widths = config.generator_widths(event)
+    widths = config.generator_widths(shape)
     noise = config.noise_planes(len(widths) - 1)
-    _check(widths, noise, event)
-    generator = NoisyGenerator(config.latent, widths, noise, event[0], config.output)
+    _check(widths, noise, shape)
+    generator = NoisyGenerator(config.latent, widths, noise, shape[0], config.output)
     if config.scale is not None:
         set_weights(generator, "normal", config.scale)
     sampler = Generator(generator, generator.latent_size, config.prior, at_once=AT_ONCE)
-    model = ebgan_conv.build_against(sampler, widths, config, event)
+    model = ebgan_conv.build_against(sampler, widths, config, shape)
     model.chosen["noise"] = "-".join(map(str, noise))
     if config.checkpointing:
         recomputed(generator)
@@ -78,14 +78,14 @@ def build(config: Config, domain: Domain) -> Model:
     return model
 
 
-def _check(widths: tuple[int, ...], noise: tuple[int, ...], event: tuple[int, int, int]) -> None:
+def _check(widths: tuple[int, ...], noise: tuple[int, ...], shape: tuple[int, int, int]) -> None:
     """Raise SettingError unless G's doublings from 4×4 end at the images' size."""
     side = START << len(widths) - 1
-    if len(widths) < 2 or event[1:] != (side, side):
-        near = START << max(round(min(event[1:]) / START).bit_length() - 1, 1)
+    if len(widths) < 2 or shape[1:] != (side, side):
+        near = START << max(round(min(shape[1:]) / START).bit_length() - 1, 1)
         raise SettingError(
             f"the generator doubles 4x4 {len(widths) - 1} times, to {side}x{side}, and the images "
-            f"are {event[1]}x{event[2]}: resize them, as with --data.size {near}, or give "
+            f"are {shape[1]}x{shape[2]}: resize them, as with --data.size {near}, or give "
             "--model.generator other widths"
         )
     if len(noise) != len(widths) - 1:

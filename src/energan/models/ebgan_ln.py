@@ -42,7 +42,7 @@ class Config(LadderConfig):
 
 
 def build(config: Config, domain: Domain) -> Model:
-    """The three choices, for events of `domain`."""
+    """The three choices, for examples of `domain`."""
     check_output(config.output, domain)
     energy = config.ladder(domain)
     network = mlp_generator(

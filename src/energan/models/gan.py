@@ -62,7 +62,7 @@ class Config(BaseConfig):
 
 
 def build(config: Config, domain: Domain) -> Model:
-    """The three choices, for events of `domain`."""
+    """The three choices, for examples of `domain`."""
     check_output(config.output, domain)
     generator = mlp_generator(
         config.latent, config.generator, domain.shape, norm=config.norm, output=config.output

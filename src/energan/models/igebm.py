@@ -64,12 +64,12 @@ class Config(BaseConfig):
 
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain`."""
-    event = image_shape(domain, "igebm")
+    shape = image_shape(domain, "igebm")
     if domain.low is None or domain.high is None:
         raise SettingError("igebm clamps its chains to a range: set data.range to unit")
     classes = classes_of(domain, "igebm") if config.conditional else 0
     network = ResidualEnergy(
-        event,
+        shape,
         config.stages,
         config.blocks,
         spectral=config.spectral,
@@ -88,7 +88,7 @@ def build(config: Config, domain: Domain) -> Model:
     sampler = LangevinChains(
         rule,
         config.steps,
-        Replay(config.buffer, event, domain.low, domain.high, config.bytes, classes or None),
+        Replay(config.buffer, shape, domain.low, domain.high, config.bytes, classes or None),
         restart=config.restart,
         sample_steps=config.sample_steps or config.steps,
     )

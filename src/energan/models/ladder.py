@@ -1,7 +1,7 @@
 """The ladder network with few labels (Rasmus et al. 2015), as the baseline of EBGAN-LN.
 
 U(x) = ‖x − ẑ⁰‖²,  x from the noisy encoder                         (bottom-layer cost)
-L = CE(logits(x_l), y_l) + λ · E U(x),   λ = reconstruction / numbers in an event
+L = CE(logits(x_l), y_l) + λ · E U(x),   λ = reconstruction / numbers in an example
 """
 
 from pydantic import Field
@@ -55,7 +55,7 @@ class LadderConfig(BaseConfig):
         }
 
     def ladder(self, domain: Domain) -> LadderEnergy:
-        """The energy for events of `domain`. Raises SettingError if those have no classes."""
+        """The energy for examples of `domain`. Raises SettingError if those have no classes."""
         if not domain.classes or domain.condition_shape is not None:
             raise SettingError(
                 "a ladder network learns classes from few labels, and this data has none: name "
@@ -84,7 +84,7 @@ class Config(LadderConfig):
 
 
 def build(config: Config, domain: Domain) -> Model:
-    """The three choices, for events of `domain`."""
+    """The three choices, for examples of `domain`."""
     return Model(
         energy=config.ladder(domain),
         sampler=NoSampler(),

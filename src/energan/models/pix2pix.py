@@ -106,10 +106,10 @@ def _shapes(domain: Domain) -> tuple[int, tuple[int, int, int]]:
             "pix2pix makes an image of an image and the data holds no pairs: name a folder of "
             "pairs and set data.direction, or use a model that makes images of nothing"
         )
-    event = image_shape(domain, "pix2pix")
-    if len(domain.condition_shape) != 3 or domain.condition_shape[1:] != event[1:]:
+    shape = image_shape(domain, "pix2pix")
+    if len(domain.condition_shape) != 3 or domain.condition_shape[1:] != shape[1:]:
         raise SettingError(
             f"pix2pix wants the two images of a pair of one size: the sources are of shape "
-            f"{domain.condition_shape}, the targets of {event}"
+            f"{domain.condition_shape}, the targets of {shape}"
         )
-    return domain.condition_shape[0], event
+    return domain.condition_shape[0], shape

@@ -35,7 +35,7 @@ class AutoEncoder(nn.Module):
 
 
 def mlp_autoencoder(
-    event: tuple[int, ...],
+    shape: tuple[int, ...],
     encoder: Sequence[int],
     *,
     decoder: Sequence[int] = (),
@@ -50,7 +50,7 @@ def mlp_autoencoder(
     Batch norm follows every weight layer but the first of the encoder (D's input) and the output.
     beside: further inputs of encoder and decoder, as of a label; the encoder's is flat then.
     """
-    size = torch.Size(event).numel()
+    size = torch.Size(shape).numel()
     sizes = [size + beside, *encoder]
     code = sizes[-1]
     before = hidden_layers(sizes[:-1], norm=norm, norm_first=False, dropout=dropout)
@@ -59,9 +59,9 @@ def mlp_autoencoder(
     bridge.append(ReLU(dropout))
     after = hidden_layers([code + beside, *decoder], norm=norm, norm_first=True, dropout=dropout)
     last = decoder[-1] if decoder else code + beside
-    flat: list[nn.Module] = [] if beside else [Flatten(event)]
+    flat: list[nn.Module] = [] if beside else [Flatten(shape)]
     return AutoEncoder(
         Sequential(*flat, *before, Dense(sizes[-2], code, bias=not normed)),
         Sequential(*bridge),
-        Sequential(*after, Dense(last, size), OUTPUTS[output](), Unflatten(event)),
+        Sequential(*after, Dense(last, size), OUTPUTS[output](), Unflatten(shape)),
     )

@@ -89,10 +89,10 @@ class ConditionalAutoEncoder(nn.Module):
 
     takes_condition = True
 
-    def __init__(self, network: AutoEncoder, event: tuple[int, ...], classes: int) -> None:
+    def __init__(self, network: AutoEncoder, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         self.network, self.classes = network, classes
-        self.flatten = Flatten(event)
+        self.flatten = Flatten(shape)
 
     def forward(self, x: Tensor, labels: Tensor, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
         """(reconstruction (B, *event), raw code, code after the bridge)."""
@@ -124,13 +124,13 @@ def joint_generator(
     latent: int,
     classes: int,
     widths: tuple[int, int, int],
-    event: tuple[int, ...],
+    shape: tuple[int, ...],
     output: Output,
     dropout: float,
 ) -> Joined:
     """(z, y) -> x: z and y each through a ReLU layer, then a joint one (Mirza & Osindero 2014)."""
     of_z, of_y, joint = widths
-    size = torch.Size(event).numel()
+    size = torch.Size(shape).numel()
 
     def relu(inputs: int, outputs: int) -> list[nn.Module]:
         return [Dense(inputs, outputs), nn.ReLU(), *_dropout(dropout)]
@@ -139,14 +139,14 @@ def joint_generator(
         Sequential(*relu(latent, of_z)),
         Sequential(*relu(classes, of_y)),
         Sequential(
-            *relu(of_z + of_y, joint), Dense(joint, size), OUTPUTS[output](), Unflatten(event)
+            *relu(of_z + of_y, joint), Dense(joint, size), OUTPUTS[output](), Unflatten(shape)
         ),
         classes,
     )
 
 
 def joint_maxout(
-    event: tuple[int, ...],
+    shape: tuple[int, ...],
     classes: int,
     units: tuple[int, int, int],
     pieces: tuple[int, int, int],
@@ -154,9 +154,9 @@ def joint_maxout(
 ) -> Joined:
     """(x, y) -> logit: x and y each through a maxout layer, then a joint one (the same paper)."""
     (of_x, of_y, joint), (for_x, for_y, for_joint) = units, pieces
-    size = torch.Size(event).numel()
+    size = torch.Size(shape).numel()
     return Joined(
-        Sequential(Flatten(event), Maxout(size, of_x, for_x), *_dropout(dropout)),
+        Sequential(Flatten(shape), Maxout(size, of_x, for_x), *_dropout(dropout)),
         Sequential(Maxout(classes, of_y, for_y), *_dropout(dropout)),
         Sequential(Maxout(of_x + of_y, joint, for_joint), *_dropout(dropout), Dense(joint, 1)),
         classes,

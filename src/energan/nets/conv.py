@@ -87,14 +87,14 @@ def growing(width: int, depth: int) -> tuple[int, ...]:
     return tuple(width * min(2**i, 8) for i in range(depth))
 
 
-def check_depth(name: str, depth: int, event: tuple[int, int, int]) -> None:
+def check_depth(name: str, depth: int, shape: tuple[int, int, int]) -> None:
     """Raise SettingError unless both sides can be halved `depth` times, and once at least."""
     factor = 2 ** max(depth, 2)
-    if depth == 0 or event[1] % 2**depth or event[2] % 2**depth:
-        near = max(round(min(event[1:]) / factor) * factor, 8)
+    if depth == 0 or shape[1] % 2**depth or shape[2] % 2**depth:
+        near = max(round(min(shape[1:]) / factor) * factor, 8)
         raise SettingError(
             f"the {name} halves the sides {max(depth, 1)} times and the images are "
-            f"{event[1]}x{event[2]}: resize them, as with --data.size {near}, or give "
+            f"{shape[1]}x{shape[2]}: resize them, as with --data.size {near}, or give "
             f"--model.{name} other widths"
         )
 
@@ -134,14 +134,14 @@ def halving(channels: int, widths: Sequence[int], slope: float = SLOPE) -> list[
 
 
 def conv_generator(
-    latent: int, widths: Sequence[int], event: tuple[int, int, int], output: Output
+    latent: int, widths: Sequence[int], shape: tuple[int, int, int], output: Output
 ) -> Sequential:
     """The DCGAN generator: z (B, latent) -> x (B, C, H, W).
 
     z is projected to widths[0] maps; each further width, and the output, doubles the sides. Batch
     norm and ReLU follow all but the output (Radford et al. 2015).
     """
-    channels, height, width = event
+    channels, height, width = shape
     start = (height >> len(widths), width >> len(widths))
     layers: list[nn.Module] = [
         Dense(latent, widths[0] * start[0] * start[1], bias=False),
@@ -153,14 +153,14 @@ def conv_generator(
 
 
 def conv_logit(
-    widths: Sequence[int], event: tuple[int, int, int], *, slope: float = SLOPE
+    widths: Sequence[int], shape: tuple[int, int, int], *, slope: float = SLOPE
 ) -> Sequential:
     """The DCGAN discriminator: x (B, C, H, W) -> logit (B, 1).
 
     Strides in place of pooling; the last maps are flattened into one output, without a hidden dense
     layer (Radford et al. 2015).
     """
-    channels, height, width = event
+    channels, height, width = shape
     maps = widths[-1] * (height >> len(widths)) * (width >> len(widths))
     layers = chain.from_iterable(halving(channels, widths, slope))
     return Sequential(*layers, FlattenMaps(), Dense(maps, 1))

@@ -217,9 +217,9 @@ class Scaled(nn.Module):
 class Flatten(nn.Module):
     """(..., *event) -> (..., size)."""
 
-    def __init__(self, event: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.dims = len(event)
+        self.dims = len(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(-self.dims)
@@ -228,9 +228,9 @@ class Flatten(nn.Module):
 class Unflatten(nn.Module):
     """(..., size) -> (..., *event)."""
 
-    def __init__(self, event: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.event = event
+        self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.unflatten(x, -1, self.event)
+        return torch.unflatten(x, -1, self.shape)

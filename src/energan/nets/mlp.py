@@ -66,33 +66,33 @@ def hidden_layers(
 
 
 def mlp_generator(
-    latent: int, hidden: Sequence[int], event: tuple[int, ...], *, norm: bool, output: Output
+    latent: int, hidden: Sequence[int], shape: tuple[int, ...], *, norm: bool, output: Output
 ) -> Sequential:
     """z (B, latent) -> x (B, *event): hidden ReLU layers, batch norm in all but the output."""
     sizes = [latent, *hidden]
-    size = torch.Size(event).numel()
+    size = torch.Size(shape).numel()
     return Sequential(
         *hidden_layers(sizes, norm=norm, norm_first=True),
         Dense(sizes[-1], size),
         OUTPUTS[output](),
-        Unflatten(event),
+        Unflatten(shape),
     )
 
 
 def mlp_logit(
-    event: tuple[int, ...], hidden: Sequence[int], *, norm: bool, dropout: float = 0.0
+    shape: tuple[int, ...], hidden: Sequence[int], *, norm: bool, dropout: float = 0.0
 ) -> Sequential:
     """x (B, *event) -> logit (B, 1) through ReLU layers."""
-    sizes = [torch.Size(event).numel(), *hidden]
+    sizes = [torch.Size(shape).numel(), *hidden]
     return Sequential(
-        Flatten(event),
+        Flatten(shape),
         *hidden_layers(sizes, norm=norm, norm_first=False, dropout=dropout),
         Dense(sizes[-1], 1),
     )
 
 
 def maxout_logit(
-    event: tuple[int, ...],
+    shape: tuple[int, ...],
     hidden: Sequence[int],
     pieces: int,
     *,
@@ -100,8 +100,8 @@ def maxout_logit(
     dropout: float,
 ) -> Sequential:
     """x (B, *event) -> logit (B, 1) through maxout layers with dropout (Goodfellow et al. 2014)."""
-    sizes = [torch.Size(event).numel(), *hidden]
-    layers: list[nn.Module] = [Flatten(event), Dropout(input_dropout)]
+    sizes = [torch.Size(shape).numel(), *hidden]
+    layers: list[nn.Module] = [Flatten(shape), Dropout(input_dropout)]
     for inputs, outputs in pairwise(sizes):
         layers += [Maxout(inputs, outputs, pieces), Dropout(dropout)]
     return Sequential(*layers, Dense(sizes[-1], 1))
@@ -127,7 +127,7 @@ def set_weights(network: nn.Module, kind: Literal["normal", "uniform"], scale: f
 
 @torch.no_grad()
 def set_output_mean(generator: Sequential, mean: Tensor, output: Output) -> None:
-    """Set the last bias so that the generator starts at the mean event (the 2014 GAN's start)."""
+    """Set the last bias so that the generator starts at the mean example (the 2014 GAN's start)."""
     flat = mean.flatten()
     if output == "sigmoid":
         flat = flat.double().clamp(1e-7, 1 - 1e-7).logit()  # always black: as the 2014 code has it

@@ -86,7 +86,7 @@ class ResidualEnergy(nn.Module):
 
     def __init__(
         self,
-        event: tuple[int, int, int],
+        shape: tuple[int, int, int],
         stages: Sequence[int],
         blocks: Sequence[int],
         *,
@@ -95,7 +95,7 @@ class ResidualEnergy(nn.Module):
         halve_first: bool = False,
     ) -> None:
         super().__init__()
-        channels, *sides = event
+        channels, *sides = shape
         self.takes_condition = classes > 0
         counts = list(blocks) * len(stages) if len(blocks) == 1 else list(blocks)
         if len(counts) != len(stages):

@@ -25,14 +25,14 @@ AT_ONCE = 2**24
 class Replay:
     """How many chains are kept, of what, and how.
 
-    low, high: the range of events, and of the noise that chains start from.
+    low, high: the range of the data, and of the noise that chains start from.
     packed: whether they are kept as bytes, 256 levels from low to high: a quarter of the memory
         and of each checkpoint, for an error of at most 1/510 of the range at each return.
     classes: how many labels there are, None for none.
     """
 
     capacity: int
-    event: tuple[int, ...]
+    shape: tuple[int, ...]
     low: float
     high: float
     packed: bool = False
@@ -40,7 +40,7 @@ class Replay:
 
     def start(self, draws: Randomness) -> State:
         """A buffer of noise, of age 0."""
-        size = torch.Size(self.event).numel()
+        size = torch.Size(self.shape).numel()
         rows = max(1, AT_ONCE // size)
         counts = [min(rows, self.capacity - at) for at in range(0, self.capacity, rows)]
         state = {
@@ -56,14 +56,14 @@ class Replay:
         """The same without numbers: shapes and types."""
         chains = torch.uint8 if self.packed else torch.float32
         state = {
-            "chains": torch.empty(self.capacity, *self.event, dtype=chains, device="meta"),
+            "chains": torch.empty(self.capacity, *self.shape, dtype=chains, device="meta"),
             "ages": torch.empty(self.capacity, dtype=torch.int64, device="meta"),
         }
         return state if self.classes is None else {**state, "labels": state["ages"]}
 
     def noise(self, draws: Randomness, count: int) -> Tensor:
         """Where chains start: uniform over the range, (count, *event)."""
-        return draws.uniform(self.low, self.high, count, *self.event)
+        return draws.uniform(self.low, self.high, count, *self.shape)
 
     def slots(self, draws: Randomness, count: int, place: tuple[int, int] = (0, 1)) -> Tensor:
         """Different places (count,) of the buffer, one from each of `count` equal parts of it.

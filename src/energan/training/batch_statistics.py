@@ -43,8 +43,8 @@ def estimate_statistics(
 
 def bounded(batch: Batch, members: int) -> Batch:
     """The first of a chunk, as many as NUMBERS holds. x is (B, *event) or (M, B, *event)."""
-    event = batch.x[0] if members == 1 else batch.x[0, 0]
-    keep = max(NUMBERS // event.numel(), LEAST)
+    one = batch.x[0] if members == 1 else batch.x[0, 0]
+    keep = max(NUMBERS // one.numel(), LEAST)
     here = slice(keep) if members == 1 else (slice(None), slice(keep))
     condition = batch.condition
     return Batch(batch.x[here], None if condition is None else condition[here], batch.labelled)

@@ -8,8 +8,8 @@ from energan.inference.conditions import (
     AT_ONCE,
     NUMBERS_AT_ONCE,
     Conditions,
-    check_events,
-    events_at_once,
+    check_examples,
+    examples_at_once,
 )
 
 
@@ -53,17 +53,17 @@ def test_a_model_without_conditions_takes_none() -> None:
 
 
 def test_fewer_events_go_together_where_conditions_are_large() -> None:
-    assert events_at_once(None) == events_at_once(torch.zeros(9)) == AT_ONCE
+    assert examples_at_once(None) == examples_at_once(torch.zeros(9)) == AT_ONCE
     large = torch.empty(1, 3, 512, 512, device="meta")
-    assert events_at_once(large) == NUMBERS_AT_ONCE // large[0].numel()
-    assert events_at_once(torch.empty(1, 2 * NUMBERS_AT_ONCE, device="meta")) == 1
+    assert examples_at_once(large) == NUMBERS_AT_ONCE // large[0].numel()
+    assert examples_at_once(torch.empty(1, 2 * NUMBERS_AT_ONCE, device="meta")) == 1
 
 
 def test_events_are_of_the_datas_shape_and_type() -> None:
     domain = Domain((1, 4, 4), -1.0, 1.0)
-    check_events(torch.zeros(2, 1, 4, 4), domain)
+    check_examples(torch.zeros(2, 1, 4, 4), domain)
     with pytest.raises(DataError, match="as_tensor"):
-        check_events([0.0], domain)  # type: ignore[arg-type]
+        check_examples([0.0], domain)  # type: ignore[arg-type]
     for wrong in (torch.zeros(2, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.int64)):
         with pytest.raises(DataError, match=r"float events of shape \(1, 4, 4\)"):
-            check_events(wrong, domain)
+            check_examples(wrong, domain)

@@ -1,4 +1,4 @@
-"""On the way: how well a run that learns classes finds those of held-out events."""
+"""On the way: how well a run that learns classes finds those of held-out examples."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from energan.training.train_state import TrainState
 
 EVENTS, AT_ONCE = 10_000, 500
 NUMBERS = EVENTS * 784
-"""Of all that is classified: of larger events fewer, but no less than LEAST."""
+"""Of all that is classified: of larger examples fewer, but no less than LEAST."""
 LEAST = 1000
 
 
@@ -25,9 +25,9 @@ def no_errors(job: Job, data: DataSet) -> str:
 
 
 class HeldOutErrors:
-    """`error` and `calibration_error` of held-out events with labels, by the weights to evaluate.
+    """`error` and `calibration_error` of held-out examples with labels, by the weights to evaluate.
 
-    The first 10,000 of them, always the same, fewer of large events. No figures of a loop whose
+    The first 10,000 of them, always the same, fewer of large examples. No figures of a loop whose
     energy does not classify, or where nothing with a label is held out.
     """
 

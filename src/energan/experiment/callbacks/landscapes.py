@@ -27,7 +27,7 @@ from energan.training.train_state import TrainState
 SIDE, ARROWS = 81, 20
 """Places along each side of the map, and arrows."""
 OF_DATA, SHOWN = 2000, 500
-"""Events that the box holds, and events and samples that are kept with a landscape."""
+"""Examples that the box holds, and examples and samples that are kept with a landscape."""
 BORDER = 0.15
 """Share of the data's extent that is shown around it."""
 AT_ONCE = 2048
@@ -139,7 +139,7 @@ def _places(across: Tensor, up: Tensor) -> Tensor:
 
 
 def has_landscape(domain: Domain) -> bool:
-    """Whether events are points in the plane, with an energy of their own."""
+    """Whether examples are points in the plane, with an energy of their own."""
     return domain.shape == (2,) and domain.condition_shape is None
 
 

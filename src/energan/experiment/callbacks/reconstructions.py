@@ -1,4 +1,4 @@
-"""What a noisy energy makes of events while a run trains: the previews of runs without samples."""
+"""What a noisy energy makes of examples in training: the previews of runs without samples."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from energan.training.train_state import TrainState
 
 SHOWN, IN_A_ROW = 24, 12
 OF_IMAGES, OF_POINTS = 100, 2000
-"""Held-out events that pass together, as a batch of training does: they share its statistics."""
+"""Held-out examples that pass together, as a batch of training does: they share its statistics."""
 
 
 def denoises(energy: nn.Module) -> bool:
@@ -30,7 +30,7 @@ def reconstruct_noisy(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor | None]
     seen: list[Tensor] = []
 
     def catch(layer: nn.Module, given: Any, output: Tensor) -> None:
-        if not seen and output.numel() == x.numel():  # the first is on the event itself
+        if not seen and output.numel() == x.numel():  # the first is on the example itself
             seen.append(output.reshape(x.shape))
 
     layers = [layer for layer in energy.modules() if isinstance(layer, GaussianNoise)]
@@ -45,16 +45,16 @@ def reconstruct_noisy(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor | None]
 
 
 class Reconstructions(Preview):
-    """Every `every` steps, and at the end, a picture of held-out events, of the same with the noise
-    that the network saw, and of what it made of them: always the same events and noise.
+    """Every `every` steps, and at the end, a picture of held-out examples, of the same with the
+    noise that the network saw, and of what it made of them: always the same examples and noise.
 
-    Of points the reconstructions over the events.
+    Of points the reconstructions over the originals.
     """
 
     def __init__(self, run: RunFolder, every: int, data: DataSet) -> None:
         super().__init__(run, run.reconstructions, every)
         self.domain = data.domain
-        # one event alone has no batch statistics, which the noisy pass takes
+        # one example alone has no batch statistics, which the noisy pass takes
         kept = data if data.held_out is None or len(data.held_out) < 2 else data.held_out
         self.points = len(data.domain.shape) == 1
         most = OF_POINTS if self.points else OF_IMAGES

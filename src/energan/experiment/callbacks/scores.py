@@ -30,7 +30,7 @@ SCORED_PAIRS = 100
 class Score:
     """Cheap figures for each checkpoint: how far samples are from held-out data.
 
-    1,000 samples and 1,000 held-out events, fewer of images above 64×64, with averaged weights
+    1,000 samples and 1,000 held-out examples, fewer of images above 64×64, with averaged weights
     where there are any. Of models that classify the error on held-out labels too. metric adds
     figures of its own.
     """
@@ -53,7 +53,7 @@ class Score:
             figures["held_out_energy"] = held_out
         figures |= self.errors(loop)
         real, labels = self.real.x, self.real.condition
-        if labels is not None:  # those of real events, so that only the events can differ
+        if labels is not None:  # those of real data, so that only x can differ
             labels = labels[torch.arange(self.count) % len(labels)]
         made = draw(loop, self.count, "score", labels)
         if made is not None:
@@ -82,7 +82,7 @@ class Score:
 
 
 def _first(data: DataSet, count: int, engine: Device) -> Batch:
-    """The first `count` events, with their labels or conditions if there are any."""
+    """The first `count` examples, with their labels or conditions if there are any."""
     rows = torch.arange(min(count, data.in_memory))
     found = data.gather(rows, engine.dtype, conditions=data.labels is not None)
     condition = None if found.condition is None else found.condition.to(engine.device)
