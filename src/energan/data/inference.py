@@ -26,6 +26,7 @@ from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.detect import holds_many, open_source
 from energan.data.sources.folders import from_files
+from energan.io.text import printable
 
 Part = Literal["test", "held-out", "all"]
 
@@ -149,11 +150,11 @@ def _open_source(
         raise NothingHeldOut(f"{name} holds nothing that was kept from training: name other images")
     _check_kind(source, name, domain)
     data, rows = _prepare_like(source, asked, domain, rows)
-    base = _base(name, source)
-    joint = f"{name}: " if base is None else f"{base}/"
+    base = source.base
+    joint = f"{name}: " if base is None else f"{printable(base)}/"
     skipped = tuple((f"{joint}{where}", reason) for where, reason in data.skipped)
     names = (
-        f"{name}:{row}" if base is None else str(base / source.where(row)) for row in rows.tolist()
+        f"{name}:{row}" if base is None else f"{joint}{source.where(row)}" for row in rows.tolist()
     )
     return PredictSet(replace(data, name=name, skipped=skipped), tuple(names), name, part, own)
 
@@ -216,12 +217,3 @@ def _check_kind(source: Source, name: str, domain: Domain) -> None:
             f"{kinds[not source.holds_images]} of shape {domain.shape}: name a source of "
             f"{kinds[not source.holds_images]}"
         )
-
-
-def _base(name: str, source: Source) -> Path | None:
-    """The folder that a source's image files are named from; None if it has no files."""
-    folder = Path(name).expanduser()
-    if source.parts and name not in SOURCES and folder.is_dir():
-        bases = [folder, *(p for p in sorted(folder.iterdir()) if p.is_dir())]
-        return next((base for base in bases if (base / source.where(0)).is_file()), None)
-    return None

@@ -47,6 +47,12 @@ class DataSettings(Config):
     jitter: bool = Field(
         False, description="of pairs: enlarge by 286/256, cut a random window of the size"
     )
+    layout: Literal["auto", "splits", "classes", "flat", "table"] = Field(
+        "auto",
+        description="of a folder that can be read in two ways: folders train and test are its "
+        "parts whatever stands beside them (splits), its folders are the classes (classes), all "
+        "images without parts or classes (flat), the tables among the images (table)",
+    )
     classes: tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] = Field(
         (), description="use only these classes, by name or by number; all if not set"
     )
@@ -88,8 +94,8 @@ class DataSettings(Config):
         """What prepares another source alike; what concerns this one alone is as by default."""
         fields = type(self).model_fields
         own = (
-            "classes", "limit", "held_out", "labels", "labelled", "image_column", "label_column",
-            "attributes",
+            "layout", "classes", "limit", "held_out", "labels", "labelled", "image_column",
+            "label_column", "attributes",
         )  # fmt: skip
         return self.model_copy(
             update={"source": source, **{name: fields[name].default for name in own}}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
 
@@ -42,6 +43,8 @@ class Source:
     parts: encoded images; they cover the rows 0 to count without gaps. Their `read` may be called
         from several threads.
     where: row -> the path of its file, or "train.parquet row 7", for messages.
+    base: the folder that these paths start from, of image files.
+    masks: the mask of each image, None where it has none; None where there are no masks.
     content: the sha256 (hex) of what the images' files hold, by which a cache is keyed; it may take
         a while, and is asked for only where a cache is used.
     facts: what was understood of the folder or file, and what of it was left out.
@@ -62,6 +65,8 @@ class Source:
     stacked_digits: bool = False
     parts: tuple[Part, ...] = ()
     where: Callable[[int], str] = field(default=str, repr=False)
+    base: Path | None = None
+    masks: tuple[Path | None, ...] | None = field(default=None, repr=False)
     content: Callable[[], str] = field(default=str, repr=False)
     facts: tuple[Fact, ...] = ()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.data import SOURCES, DataSettings
-from energan.data.sources.label_csv import find_labels
+from energan.data.sources.label_csv import find_csv
 from energan.errors import RunError
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
@@ -27,7 +27,7 @@ def absolute_paths(data: DataSettings) -> dict[str, Any]:
     """The settings that name files, with paths from the root."""
     named: dict[str, Any] = {"source": absolute_path(data.source)}
     if data.labels is not None and (folder := Path(named["source"]).expanduser()).is_dir():
-        named["labels"] = str(find_labels(data.labels, folder).resolve())
+        named["labels"] = str(find_csv(data.labels, folder).resolve())
     return named
 
 

@@ -18,8 +18,8 @@ from energan.data.images.decoding import (
     prepare,
     size_of,
 )
-from energan.data.sources.folders import find_images
 from energan.data.sources.pair_files import cut_half
+from energan.data.sources.tree import find_images
 from energan.inference.run import Run
 from energan.io.console import progress
 from energan.io.files import aside

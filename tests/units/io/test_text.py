@@ -1,12 +1,14 @@
 """How numbers, times, sizes and values are written."""
 
 import math
+import os
 
 from energan.io.text import (
     duration,
     elapsed,
     number,
     plural,
+    printable,
     range_text,
     settings_text,
     size_text,
@@ -40,3 +42,11 @@ def test_settings_are_named_by_their_ends_where_these_differ() -> None:
     assert settings_text(values, list(values)) == "margin=8 lr=none encoder=128-64 x=none"
     assert settings_text({"a.lr": 1, "b.lr": 2}, ["a.lr", "b.lr"]) == "a.lr=1 b.lr=2"
     assert value_text({"name": "adam", "lr": 0.1}) == "name:adam,lr:0.1"
+
+
+def test_names_of_files_can_be_printed_whatever_bytes_they_hold() -> None:
+    names = [b"a\xffb.png", b"a\nb\x1b[31m", "日本 ü\u202f.png".encode(), b"B\xe4r"]
+    assert [printable(os.fsdecode(name)) for name in names] == [
+        "a\\xffb.png", "a\\nb\\x1b[31m", "日本 ü\u202f.png", "B\\xe4r",
+    ]  # fmt: skip
+    assert printable("\ud800") == "\\ud800"

@@ -2,25 +2,28 @@
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from energan.core import DataError, describe
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.arrays import read_arrays
-from energan.data.sources.folders import SUFFIXES, from_files, open_image_folder
+from energan.data.sources.folders import from_files, open_layout
 from energan.data.sources.idx import is_idx, open_idx_file, open_idx_folder
+from energan.data.sources.layout import read_layout
 from energan.data.sources.mat import read_mat
 from energan.data.sources.named import NAMED, open_named
 from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.table_files import (
     HUB,
-    find_parquet,
     open_arrow,
     open_hub,
     open_parquet,
+    pick_parquet,
 )
 from energan.data.sources.tables import from_table
+from energan.data.sources.tree import SUFFIXES
 
 PHOTOS = "PHOTOS"
 """What stands for the user's own images in a recipe."""
@@ -75,36 +78,35 @@ def open_source(settings: DataSettings, split: Split) -> Source:
 
 
 def _check_no_labels(settings: DataSettings) -> None:
-    if settings.labels is not None:
-        raise DataError(
-            "data.labels tells the labels of a folder of image files, and "
-            f"{describe(settings.source)} is none: leave it unset"
-        )
+    for name in ("labels", "layout"):
+        if getattr(settings, name) != type(settings).model_fields[name].default:
+            raise DataError(
+                f"data.{name} tells {_ABOUT[name]} of a folder of image files, and "
+                f"{describe(settings.source)} is none: leave it unset"
+            )
+
+
+_ABOUT = {"labels": "the labels", "layout": "the parts"}
 
 
 def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
-    found = _open_data_folder(path, settings, split)
-    if found is None:
-        return open_image_folder(path, split, labels=settings.labels)
-    _check_no_labels(settings)
-    return found
-
-
-def _open_data_folder(path: Path, settings: DataSettings, split: Split) -> Source | None:
-    """What a folder holds that is no folder of image files; None if it is one."""
-    if any(path.glob("*-ubyte")) or any(path.glob("*-ubyte.gz")):
-        return open_idx_folder(path, split)
-    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
-        return from_table(open_arrow(path, split, path.name), settings, split)
-    files = find_parquet(path, split)
-    if files:
-        return from_table(open_parquet(files, path.name), settings, split)
-    if split == "test" and find_parquet(path, "train"):
-        raise no_test_part(path)
-    tables = sorted(path.glob("*.mat"))
-    if len(tables) == 1:
-        return read_mat(tables[0], split)
-    return None
+    layout = read_layout(path, settings.layout, settings.labels is not None)
+    form = layout.form
+    if form is None:
+        return open_layout(layout, split, settings)
+    _check_no_labels(settings.model_copy(update={"layout": "auto"}))
+    if form.kind == "idx":
+        found = open_idx_folder(path, split)
+    elif form.kind == "arrow":
+        found = from_table(open_arrow(path, split, path.name), settings, split)
+    elif form.kind == "mat":
+        found = read_mat(form.files[0], split)
+    else:
+        files = pick_parquet(path, form.files, split)
+        if not files:
+            raise no_test_part(path)
+        found = from_table(open_parquet(files, path.name), settings, split)
+    return replace(found, facts=layout.facts + found.facts)
 
 
 def _file(path: Path, settings: DataSettings, split: Split) -> Source:

@@ -11,13 +11,14 @@ import torch
 from energan.core import DataError, NoTestPart
 from energan.data.settings import DataSettings
 from energan.data.source import Source
-from energan.data.sources.folders import find_images, from_files, open_image_folder
+from energan.data.sources.folders import from_files, open_image_folder
 from energan.data.sources.idx import open_idx_folder, stacked_mnist
 from energan.data.sources.mat import read_mat
 from energan.data.sources.splits import Split, fixed_order, held_out, no_test_part
 from energan.data.sources.table_files import find_parquet, open_parquet
 from energan.data.sources.tables import from_table
 from energan.data.sources.toys import TOYS, digits
+from energan.data.sources.tree import find_images
 
 Opener = Callable[[Path, DataSettings, Split], Source]
 

@@ -14,8 +14,9 @@ from energan.core import DataError
 from energan.data.images.checksums import content_of
 from energan.data.images.decoding import Decoding, Unreadable, decode, has_colour, size_of
 from energan.data.source import Part, Source
-from energan.data.sources.folders import SUFFIXES, file_parts, find_images, read_bytes
+from energan.data.sources.folders import file_parts, read_bytes
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
+from energan.data.sources.tree import SUFFIXES, find_images
 from energan.io.text import agree, plural
 
 PairSplit = Literal["train", "val", "test"]

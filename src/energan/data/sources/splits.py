@@ -1,5 +1,6 @@
 """How sources are split: the names of the parts, the order of the events, how many are held out."""
 
+import re
 from typing import Literal
 
 import numpy as np
@@ -11,11 +12,20 @@ from energan.core import NoTestPart
 Split = Literal["train", "test"]
 SPLITS = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
+    "val": ("validation", "valid", "val", "dev", "eval", "evaluation", "holdout"),
     "test": ("test", "testing"),
 }
-"""The names, in lower case, that folders and files of a part have."""
+"""The names, in lower case, that folders and files of a part have, the likeliest first."""
+_FOLDER = {
+    split: re.compile(rf"({'|'.join(names)})([-_ ]?(set|data|images|imgs|split))?", re.I)
+    for split, names in SPLITS.items()
+}
 MOST_HELD_OUT = 10_000
+
+
+def split_of(name: str) -> str | None:
+    """Which part a folder of that name is, train, val or test: so are train and training_set."""
+    return next((split for split, found in _FOLDER.items() if found.fullmatch(name)), None)
 
 
 def no_test_part(name: object) -> NoTestPart:

@@ -16,6 +16,7 @@ from typing import Any
 from energan.core import DataError, NoTestPart, describe
 from energan.data.images.checksums import cache_folder, content_of
 from energan.data.sources.splits import SPLITS, no_test_part
+from energan.data.sources.tree import scan
 from energan.io.files import open_regular
 from energan.io.memory import check_memory
 
@@ -196,7 +197,7 @@ def pick_split(found: Any, split: str, name: str) -> Any:
         if split == "test":
             raise no_test_part(name)
         return found
-    wanted = SPLITS["train"] if split == "train" else ("test", *reversed(SPLITS["val"]))
+    wanted = SPLITS["train"] if split == "train" else (*SPLITS["test"], *SPLITS["val"])
     for key in (*wanted, *(found if split == "train" and len(found) == 1 else ())):
         if key in found:
             return found[key]
@@ -242,13 +243,16 @@ _IN_NAMES = {
 
 
 def find_parquet(folder: Path, split: str) -> list[Path]:
-    """The Parquet files of a split below `folder`: those whose names say so.
+    """The Parquet files of a split below `folder`."""
+    return pick_parquet(folder, scan(folder).files(".parquet"), split)
+
+
+def pick_parquet(folder: Path, files: Sequence[Path], split: str) -> list[Path]:
+    """Of the Parquet files below `folder` those of a split: those whose names say so.
 
     Where no name says train, all are that do not say otherwise; where none says test, those of the
     validation part stand in.
     """
-    found = (p for p in folder.rglob("*.parquet") if not p.name.startswith(".") and p.is_file())
-    files = sorted(found)
     names = {p: p.relative_to(folder).as_posix() for p in files}
     said = {key: [p for p in files if word.search(names[p])] for key, word in _IN_NAMES.items()}
     if split == "test":

@@ -7,7 +7,8 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.folders import FILES_A_PART, find_images, open_image_folder
+from energan.data.sources.folders import FILES_A_PART, open_image_folder
+from energan.data.sources.tree import find_images
 from support.image_files import READABLE, UNREADABLE, encoded, odd_folder, smooth
 
 
@@ -64,8 +65,11 @@ def test_folders_are_classes_where_every_image_lies_in_one(tmp_path: Path) -> No
     assert data.labels is not None
     grey = data.raw()[:, 0, 0, 0]
     assert torch.equal(data.labels, torch.tensor([1, 0, 2])[grey.long() // 50])
-    fill(tmp_path, 1)  # one image beside the folders: they are no classes then
-    assert opened(tmp_path).labels is None
+    fill(tmp_path, 1)  # one image beside the folders: it is left out, and told
+    beside = opened(tmp_path, held_out=0)
+    assert (len(beside), beside.class_names) == (60, data.class_names)
+    assert any(f.warning and f.text.startswith("1 image beside the folders") for f in beside.facts)
+    assert opened(tmp_path, layout="flat", held_out=0).labels is None
 
 
 def test_one_folder_alone_is_no_class_and_deeper_ones_count_by_the_first(tmp_path: Path) -> None:

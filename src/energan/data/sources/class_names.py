@@ -1,0 +1,29 @@
+"""Names of classes that may mean one class: Cat and cat, 01 and 1."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from energan.core import DataError, describe
+
+
+def check_alike(names: Sequence[str], chosen: Sequence[str], where: str, remedy: str) -> None:
+    """Raise DataError, as a question, for two names that differ in case, zeros or spaces alone.
+
+    chosen: classes that the user names; of two that he names both are meant. remedy: how to say
+    that the two are one.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        other = found.setdefault(_key(name), name)
+        if other != name and not {name, other} <= set(chosen):
+            raise DataError(
+                f"{where}: are {describe(other)} and {describe(name)} one class? If so, {remedy}; "
+                f"if not, name both, as in --data.classes {other} {name}"
+            )
+
+
+def _key(name: str) -> str:
+    plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    number = re.fullmatch(r"([+-]?\d+)(?:[.,]0+)?", plain, re.ASCII)
+    return f"{number[1].lstrip('+0') or '0'}" if number else plain

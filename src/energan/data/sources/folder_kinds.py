@@ -1,0 +1,57 @@
+"""What folders are by their names: parts, masks, images without labels, or anything else."""
+
+from dataclasses import dataclass, field
+
+from energan.data.sources.splits import SPLITS, split_of
+from energan.data.sources.tree import Tree
+
+UNLABELLED = ("unlabelled", "unlabeled")
+"""Names, in any case, of the folder whose images have no class, beside the folders of classes."""
+MASKS = ("ground_truth", "groundtruth", "ground-truth", "gt")
+"""Names of folders of masks, wherever they stand."""
+MAYBE_MASKS = ("mask", "masks", "label", "labels", "segmentation", "segmentations", "annotations")
+"""The same beside folders of parts, or beside a folder of images; elsewhere they may be classes."""
+PICTURES = ("images", "image", "imgs", "img", "jpegimages")
+
+
+@dataclass(eq=False)
+class Kinds:
+    """What the folders in a folder are by their names; empty ones count only as parts."""
+
+    parts: dict[str, list[Tree]] = field(default_factory=lambda: {name: [] for name in SPLITS})
+    masks: list[Tree] = field(default_factory=list)
+    unlabelled: list[Tree] = field(default_factory=list)
+    plain: list[Tree] = field(default_factory=list)
+
+    @property
+    def together(self) -> bool:
+        """Whether a training part stands beside another one."""
+        return bool(self.parts["train"] and (self.parts["test"] or self.parts["val"]))
+
+    @property
+    def only_pictures(self) -> bool:
+        """Whether all images but those of masks lie in one folder that is called images."""
+        others = any(self.parts.values()) or self.unlabelled
+        return not others and len(self.plain) == 1 and self.plain[0].name.lower() in PICTURES
+
+
+def kinds_of(tree: Tree) -> Kinds:
+    found = Kinds()
+    maybe: list[Tree] = []
+    for folder in tree.folders:
+        name = folder.name.lower()
+        if split := split_of(name):
+            found.parts[split].append(folder)
+        elif not folder.count:
+            continue
+        elif name in UNLABELLED:
+            found.unlabelled.append(folder)
+        elif name in MASKS:
+            found.masks.append(folder)
+        elif name in MAYBE_MASKS:
+            maybe.append(folder)
+        else:
+            found.plain.append(folder)
+    sure = found.parts["train"] or any(f.name.lower() in PICTURES for f in found.plain)
+    (found.masks if sure else found.plain).extend(maybe)
+    return found

@@ -1,0 +1,291 @@
+"""What a folder is: which of its folders are the parts, the masks, the classes, and what is left
+out. Whatever reads a folder asks here."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from energan.core import DataError
+from energan.data.facts import Fact
+from energan.data.sources.folder_facts import (
+    ImagePart,
+    about_masks,
+    about_part,
+    inside,
+    left_out,
+    listed,
+)
+from energan.data.sources.folder_kinds import UNLABELLED, Kinds, kinds_of
+from energan.data.sources.forms import CLEARLY, Form, find_form
+from energan.data.sources.masks import index_masks, masks_beside, match_masks
+from energan.data.sources.splits import Split, no_test_part
+from energan.data.sources.tree import SUFFIXES, Tree, list_images, scan
+from energan.io.text import plural, printable
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What a folder holds. form: what it is read as if it is no folder of images."""
+
+    tree: Tree
+    form: Form | None = None
+    train: ImagePart | None = None
+    test: ImagePart | None = None
+    facts: tuple[Fact, ...] = ()
+
+    def part(self, split: Split) -> ImagePart:
+        """Raises NoTestPart, or DataError for a part without images."""
+        where = printable(self.tree.path)
+        found = self.test if split == "test" else self.train
+        if found is None:
+            if split == "test":
+                raise no_test_part(where)
+            raise DataError(
+                f"{where} holds a test part and no folder train: name the folder to train on, or "
+                "set --data.layout flat to train on all images"
+            )
+        if not found.files:
+            others = "".join(f"; {fact}" for fact in self.facts if fact.subject == "left out")
+            raise DataError(
+                f"{printable(found.root)} holds no image (looked for "
+                f"{' '.join(sorted(SUFFIXES))}, also in the folders below{others}): name the "
+                "folder that holds your pictures"
+            )
+        return found
+
+
+def read_layout(folder: Path, choice: str = "auto", own_labels: bool = False) -> Layout:
+    """What `folder` holds, found in one walk; no file is opened.
+
+    choice: as `data.layout`. own_labels: whether a CSV tells the labels, so that images beside
+    folders of classes are as good as those in them.
+
+    Raises DataError where two readings are possible, naming both and what chooses.
+    """
+    tree = scan(folder)
+    form = find_form(tree, choice)
+    if form is None:
+        return _Reader(tree, choice, own_labels).read()
+    facts = [Fact("source", str(form))]
+    if tree.count:
+        text = f"{plural(tree.count, 'image')}, beside {form}; --data.layout flat reads them"
+        facts.append(Fact("left out", text, warning=True))
+    return Layout(tree, form, facts=(*facts, *left_out(tree, form.files)))
+
+
+def class_name(name: str) -> str:
+    """What a class is called whose folder has that name: é is one letter, however it is written."""
+    return unicodedata.normalize("NFC", printable(name))
+
+
+class _Reader:
+    """Reads a folder of images, and notes what it understands on the way."""
+
+    def __init__(self, tree: Tree, choice: str, own_labels: bool) -> None:
+        self.tree, self.choice, self.own_labels = tree, choice, own_labels
+        self.facts: list[Fact] = []
+        self.masks: list[Tree] = []
+        self.own_masks: dict[Path, Path] = {}  # image -> its mask in the same folder
+
+    def read(self) -> Layout:
+        found = dict(zip(("train", "test"), self._parts(), strict=True))
+        parts = {name: part for name, part in found.items() if part is not None}
+        told = [about_part(name, part, self.tree) for name, part in parts.items()]
+        if self.masks or self.own_masks:
+            known = index_masks(self.masks)
+            parts = {name: self._with_masks(part, known) for name, part in parts.items()}
+            told.append(about_masks(list(parts.values()), self.masks, self.own_masks, self.tree))
+        facts = (*told, *self.facts, *left_out(self.tree))
+        return Layout(self.tree, None, parts.get("train"), parts.get("test"), facts)
+
+    # --- which folders are the parts --------------------------------------------------------------
+
+    def _parts(self) -> tuple[ImagePart | None, ImagePart | None]:
+        if self.choice in ("flat", "classes"):
+            return self._part(self.tree, by_class=self.choice == "classes"), None
+        base = self._descend(self.tree)
+        kinds = kinds_of(base)
+        self.masks += kinds.masks
+        train, held = kinds.parts["train"], kinds.parts["test"] or kinds.parts["val"]
+        if kinds.together or (train and (self.choice == "splits" or not kinds.plain)):
+            return self._split(base, kinds)
+        if self.choice == "splits":
+            raise DataError(f"data.layout splits: {printable(base.path)} holds no folder train")
+        if held and not kinds.plain:
+            return self._test_alone(base, kinds)
+        self._check_nested(base, kinds.plain)
+        for part in (*train, *held):
+            if part.count and kinds.plain:
+                more = "; --data.layout splits makes it the training part" if part in train else ""
+                text = f"{self._name(part)} is taken for one, as the folders beside it{more}"
+                self.facts.append(Fact("classes", text, warning=True))
+        return self._part(base, without=kinds.masks), None
+
+    def _descend(self, tree: Tree) -> Tree:
+        """The folder in which the parts stand, which may be the only one, or that of the images
+        beside one of masks."""
+        kinds = kinds_of(tree)
+        if len(kinds.plain) != 1 or tree.images or any(kinds.parts.values()):
+            return tree
+        inner = kinds.plain[0]
+        if kinds_of(inner).together or (kinds.masks and kinds.only_pictures):
+            self.masks += kinds.masks
+            return self._descend(inner)
+        return tree
+
+    def _test_alone(self, base: Tree, kinds: Kinds) -> tuple[ImagePart | None, ImagePart]:
+        """Images that lie beside test parts are what is trained on."""
+        held = self._held(kinds)
+        test = self._part(held)
+        if not base.images and not kinds.unlabelled:
+            return None, test
+        without = (*kinds.parts["test"], *kinds.parts["val"], *kinds.masks)
+        return self._part(base, without=without, by_class=False), test
+
+    def _held(self, kinds: Kinds) -> Tree:
+        """The test part: a folder test, or else of validation; further ones are left out."""
+        held = [self._only(kinds.parts["test"])] if kinds.parts["test"] else []
+        for val in sorted(kinds.parts["val"], key=lambda val: not val.count):
+            if held:
+                self._leave(val, f"since {self._name(held[0])} is the test part")
+            else:
+                held = [val]
+        return held[0]
+
+    def _split(self, base: Tree, kinds: Kinds) -> tuple[ImagePart, ImagePart | None]:
+        tree = self._only(kinds.parts["train"])
+        train = self._part(tree, beside=kinds.unlabelled)
+        name = self._name(tree)
+        for other in kinds.plain:
+            self._leave(other, f"since it stands beside {name}", warning=True)
+        if base.images:
+            self._leave_images(base, f"beside {name}")
+        if not kinds.together:
+            return train, None
+        return train, self._part(self._held(kinds), train.classes or ())
+
+    def _only(self, trees: Sequence[Tree]) -> Tree:
+        """The one folder of a part."""
+        full = [tree for tree in trees if tree.count] or trees
+        if len(full) > 1:
+            raise DataError(
+                f"{printable(full[0].path.parent)} holds {full[0].name} and {full[1].name}, which "
+                "may both be the same part: rename one of them, or move it elsewhere"
+            )
+        return full[0]
+
+    def _check_nested(self, base: Tree, plain: Sequence[Tree]) -> None:
+        nested = [folder for folder in plain if kinds_of(folder).together]
+        if nested:
+            each = "each" if len(nested) > 1 else "it"
+            raise DataError(
+                f"{printable(base.path)} holds {listed(nested)} with train and test in {each}: "
+                f"name one, as --data {printable(nested[0].path)}, or train on all that is there "
+                "with the folders as classes, by --data.layout classes"
+            )
+
+    # --- the images of a part ---------------------------------------------------------------------
+
+    def _part(
+        self,
+        root: Tree,
+        known: Sequence[str] = (),
+        *,
+        without: Sequence[Tree] = (),
+        beside: Sequence[Tree] = (),
+        by_class: bool = True,
+    ) -> ImagePart:
+        """The images below `root` but for those in `without`, and those `beside` it.
+
+        known: of a test part, the classes of the training part, which keep their numbers.
+        """
+        if self.choice not in ("flat", "classes"):
+            inner = kinds_of(root)
+            if inner.masks and inner.only_pictures:
+                if root.images:
+                    self._leave_images(root, f"beside {self._name(inner.plain[0])}")
+                root = inner.plain[0]
+            else:
+                without = (*without, *inner.masks)
+            self.masks += [tree for tree in inner.masks if tree not in self.masks]
+        files = self._images(root, without)
+        folders = [f for f in root.folders if f.count and f not in without]
+        classes = self._classes(root, folders, known) if by_class else None
+        if classes is not None and root.images:
+            files = [file for file in files if file.parent != root.path]
+        names = [file.relative_to(root.path).as_posix() for file in files]
+        for tree in beside:
+            more = self._images(tree)
+            files += more
+            names += [file.relative_to(tree.path.parent).as_posix() for file in more]
+        of = {tree.name: class_name(tree.name) for tree in (*folders, *beside)}
+        firsts = None if classes is None else [of[name.partition("/")[0]] for name in names]
+        return ImagePart(root.path, files, names, firsts, classes)
+
+    def _images(self, root: Tree, without: Sequence[Tree] = ()) -> list[Path]:
+        """Without those that are masks of others in their folder."""
+        files = list_images(root, without)
+        if self.choice == "flat":
+            return files
+        masks: set[Path] = set()
+        for folder in root.below(without):
+            for mask, image in masks_beside(folder.images).items():
+                self.own_masks[folder.path / image] = folder.path / mask
+                masks.add(folder.path / mask)
+        return [file for file in files if file not in masks] if masks else files
+
+    def _classes(
+        self, root: Tree, folders: Sequence[Tree], known: Sequence[str]
+    ) -> tuple[str, ...] | None:
+        """Names of the classes in the order of their numbers; None where the folders are none."""
+        folders = [f for f in folders if f.name.lower() not in UNLABELLED]
+        names = sorted({class_name(f.name) for f in folders})
+        classes = tuple(names) if len(names) > 1 else None
+        if any(name in known for name in names):
+            classes = (*known, *(name for name in names if name not in known))
+        loose, inside = len(root.images), sum(folder.count for folder in folders)
+        if classes is None and self.choice == "classes":
+            raise DataError(
+                f"data.layout classes: the images of {printable(root.path)} lie in no two folders "
+                "that would be classes"
+            )
+        if classes is None and len(names) == 1 and not loose and root.path == self.tree.path:
+            text = f"none: all images lie in one folder; --data {printable(folders[0].path)} takes "
+            self.facts.append(Fact("classes", f"{text}the folders in it as classes"))
+        if classes is None or not loose:
+            return classes
+        if self.own_labels:
+            return None
+        if self.choice == "classes" or inside >= CLEARLY * loose:
+            flat = "; --data.layout flat takes all images, without classes"
+            self._leave_images(root, f"beside the folders {listed(folders)}", flat)
+            return classes
+        both = f"{plural(loose, 'image')} beside the folders {listed(folders)}"
+        if loose >= CLEARLY * inside:
+            text = f"none, for there are {both}; --data.layout classes leaves out the former"
+            self.facts.append(Fact("classes", text, warning=True))
+            return None
+        raise DataError(
+            f"{printable(root.path)} holds {both} with {inside:,}: --data.layout classes takes the "
+            "folders as classes and leaves out the others, --data.layout flat takes all images, "
+            "without classes"
+        )
+
+    def _leave(self, tree: Tree, why: str, warning: bool = False) -> None:
+        if tree.count:
+            text = f"{self._name(tree)}, {plural(tree.count, 'image')}, {why}"
+            self.facts.append(Fact("left out", text, warning))
+
+    def _leave_images(self, tree: Tree, why: str, remedy: str = "") -> None:
+        text = f"{plural(len(tree.images), 'image')} {why} ({printable(tree.images[0])}){remedy}"
+        self.facts.append(Fact("left out", text, warning=True))
+
+    def _name(self, tree: Tree) -> str:
+        return inside(tree.path, self.tree)
+
+    def _with_masks(self, part: ImagePart, known: dict[tuple[str, ...], Path]) -> ImagePart:
+        found = match_masks(part.names, part.root.name, known)
+        pairs = zip(part.files, found, strict=True)
+        masks = tuple(self.own_masks.get(file, mask) for file, mask in pairs)
+        return replace(part, masks=masks) if any(masks) else part
