@@ -17,7 +17,7 @@ _SEP = re.compile(r'"?sep=(.)"?[ ,;\t]*', re.I)
 
 
 @dataclass(frozen=True)
-class Row:
+class Cells:
     """number: the line that it ends in, from 1. cells: stripped, é one letter however written."""
 
     number: int
@@ -32,7 +32,7 @@ class CsvText:
     path: Path
     head: str
     columns: list[str]
-    rows: list[Row]
+    rows: list[Cells]
     facts: tuple[Fact, ...]
 
 
@@ -52,7 +52,7 @@ def read_csv(path: Path, *, ragged: bool = False) -> CsvText:
     rows = list(_rows(path, body, separator, skipped))
     columns = [name.lower() for name in _trimmed(rows[0].cells)] if rows else []
     found = [
-        Row(row.number, _trimmed(row.cells, 0 if ragged else len(columns))) for row in rows[1:]
+        Cells(row.number, _trimmed(row.cells, 0 if ragged else len(columns))) for row in rows[1:]
     ]
     for row in found:
         if len(row.cells) != len(columns) and not ragged:
@@ -97,7 +97,7 @@ def _decode(path: Path) -> tuple[str, tuple[Fact, ...]]:
     return unicodedata.normalize("NFC", text), facts
 
 
-def _rows(path: Path, text: str, separator: str, skipped: int) -> Iterator[Row]:
+def _rows(path: Path, text: str, separator: str, skipped: int) -> Iterator[Cells]:
     lines = io.StringIO(text, newline="")
     rows = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     begun = 0
@@ -106,7 +106,7 @@ def _rows(path: Path, text: str, separator: str, skipped: int) -> Iterator[Row]:
             begun = rows.line_num
             cells = [cell.strip() for cell in row]
             if any(cells):
-                yield Row(rows.line_num + skipped, cells)
+                yield Cells(rows.line_num + skipped, cells)
     except csv.Error as error:
         raise DataError(
             f"{path}, line {begun + 1 + skipped}: {error}; write a quote within quotes twice"
