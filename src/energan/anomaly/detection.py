@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -58,13 +58,12 @@ def detect(energy: Tensor, sides: Tensor) -> Detection | None:
 
 def detection_table(rows: Sequence[tuple[str, Detection]]) -> list[dict[str, str | float | int]]:
     """A row for each (what was left out, how well it was found), and the mean of them."""
-    figures = ("auroc", "average_precision", "fpr_at_95_tpr", "normal", "anomalous")
-    table: list[dict[str, str | float | int]] = [
-        {"anomaly": name, **{f: getattr(found, f) for f in figures}} for name, found in rows
-    ]
+    found = [asdict(detection) for _, detection in rows]
+    table = [{"anomaly": name, **figures} for (name, _), figures in zip(rows, found, strict=True)]
     if len(rows) > 1:
-        means = {f: sum(getattr(d, f) for _, d in rows) / len(rows) for f in figures[:3]}
-        counts = {f: sum(getattr(d, f) for _, d in rows) for f in figures[3:]}
+        sums = {name: sum(figures[name] for figures in found) for name in found[0]}
+        counts = {name: sums.pop(name) for name in ("normal", "anomalous")}
+        means = {name: value / len(rows) for name, value in sums.items()}
         table.append({"anomaly": "mean", **means, **counts})
     return table
 

@@ -201,16 +201,16 @@ def detect_left_out(
 
     Raises SettingError if it was trained on all of them, or the source has no labels.
     """
-    sheet = open_score_table([source or settings.source], settings, domain)
-    what = sheet.what
-    if not sheet.labelled:
+    table = open_score_table([source or settings.source], settings, domain)
+    what = table.what
+    if not table.labelled:
         raise SettingError(f"{what} has no labels: name a labelled source, as --data mnist")
-    if bool((sheet.side == NEITHER).all()):
+    if bool((table.side == NEITHER).all()):
         raise SettingError(
             f"nothing says which classes of {what} are anomalous: give runs that left some out, as "
             "trained with --data.classes 1 2 3 4 5 6 7 8 9"
         )
-    sheet = sheet.with_energies(energies)
-    if sheet.detection is None:
-        raise SettingError(f"{what}: {sheet.why_no_detection}")
-    return sheet, sheet.detection
+    table = table.with_energies(energies)
+    if table.detection is None:
+        raise SettingError(f"{what}: {table.why_no_detection}")
+    return table, table.detection

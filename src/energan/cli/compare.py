@@ -71,26 +71,10 @@ def compare(args: list[str]) -> int:
 
 def _scores(run: Run, options: Compare) -> dict[str, Any]:
     """The run's kept scores if they are of this protocol and hold what is wanted, or made now."""
-    again = find_evaluation(
-        run,
-        options.metrics,
-        options.samples,
-        options.reference,
-        options.extractor,
-        options.seed,
-    )
-    if again is not None:
-        return again
-    made = evaluate(
-        run,
-        metrics=options.metrics,
-        samples=options.samples,
-        reference=options.reference,
-        extractor=options.extractor,
-        seed=options.seed,
-        say=lambda text: say(f"  {text}"),
-    )
-    return made.record
+    names = ("metrics", "samples", "reference", "extractor", "seed")
+    wanted: dict[str, Any] = {name: getattr(options, name) for name in names}
+    again = find_evaluation(run, **wanted)
+    return again or evaluate(run, **wanted, say=lambda text: say(f"  {text}")).record
 
 
 def _print(runs: list[Run], records: list[dict[str, Any]]) -> None:

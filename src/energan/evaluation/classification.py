@@ -17,7 +17,7 @@ from energan.core import DataError, NoReadableImage, NothingHeldOut, SettingErro
 from energan.data import SOURCES, DataSet, open_data
 from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.evaluation.metrics_file import about_run, write_classification
-from energan.evaluation.results import Result, round_floats, with_interval
+from energan.evaluation.results import Result, as_record, with_interval
 from energan.inference.classification import ClassProbabilities
 from energan.inference.run import Run
 from energan.metrics.bootstrap import Interval
@@ -81,12 +81,13 @@ def _record(run: Run, known: LabelledEvents, found: ClassProbabilities) -> dict[
     about = about_run(run, run.job.settings.seed, len(known.labels))
     for name in ("seed", "samples"):  # nothing is drawn here
         del about[name]
-    made = {
+    data = {
+        "source": known.data.name, "sha256": known.data.fingerprint,
+        "left_out": known.left_out or None, "note": known.note,
+    }  # fmt: skip
+    return as_record({
         **about,
-        "data": {
-            "source": known.data.name, "sha256": known.data.fingerprint,
-            "left_out": known.left_out or None, "note": known.note,
-        },
+        "data": as_record(data),
         "part": known.part,
         "count": len(known.labels),
         "wrong": wrong,
@@ -103,9 +104,7 @@ def _record(run: Run, known: LabelledEvents, found: ClassProbabilities) -> dict[
         ],
         "confusion": confusion(found.labels, known.labels, classes).tolist(),
         "class_names": list(run.class_names),
-    }  # fmt: skip
-    made["data"] = {name: value for name, value in made["data"].items() if value is not None}
-    return {name: round_floats(value) for name, value in made.items()}
+    })  # fmt: skip
 
 
 def open_labelled_events(

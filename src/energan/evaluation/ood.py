@@ -22,7 +22,7 @@ from energan.data.inference import PredictSet, is_same_source, open_images
 from energan.data.sources.table_files import HUB
 from energan.evaluation.metrics_file import about_run, write_ood
 from energan.evaluation.reference import Split, open_judged_part
-from energan.evaluation.results import Result, round_floats, with_interval
+from energan.evaluation.results import Result, as_record, with_interval
 from energan.evaluation.synthetic import KINDS, PAIRED, EventStatistics, synthesise
 from energan.inference.conditions import AT_ONCE
 from energan.inference.run import Run
@@ -115,9 +115,7 @@ def out_of_distribution(
         **about_run(run, seed, samples),
         "interval": INTERVAL,
         "shares": list(SHARES),
-        "held_out": {
-            name: round_floats(value) for name, value in held_out.items() if value is not None
-        },
+        "held_out": as_record(held_out),
         "sets": rows,
     }
     return OodScores(write_ood(run, record), (*kinds, *sources))
@@ -269,7 +267,7 @@ def _row(
     value, ends = auroc(scores, outside), auroc_interval(scores, outside, paired=paired)
     there = other.energy[other.energy.isfinite()]
     note = MORE_LIKE if ends.high < 0.5 else NO_ORDER if ends.low <= 0.5 else None
-    row = {
+    return as_record({
         "name": name, **about, "events": len(energy), "sha256": other.sha256,
         "auroc": value, "low": ends.low, "high": ends.high,
         "average_precision": average_precision(scores, outside),
@@ -277,8 +275,7 @@ def _row(
         "mean_energy": float(there.mean()) if len(there) else None,
         "not_finite": len(energy) - len(there) or None,
         "energies": _quantiles(there), "note": note,
-    }  # fmt: skip
-    return {key: round_floats(found) for key, found in row.items() if found is not None}
+    })  # fmt: skip
 
 
 def _quantiles(energy: Tensor) -> list[float] | None:

@@ -62,6 +62,11 @@ def with_interval(name: str, value: float, found: Interval, how: str, **rest: An
     return Result(name, value, found.low, found.high, how, **rest)
 
 
+def as_record(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON takes it, with DIGITS significant digits and without what is None."""
+    return {name: round_floats(value) for name, value in values.items() if value is not None}
+
+
 def round_floats(value: Any) -> Any:
     """The same value with DIGITS significant digits in each float, however nested."""
     if isinstance(value, float):

@@ -119,23 +119,21 @@ def _sections(runs: Sequence[RunContents], say: Say) -> list[Section]:
         ),
     ]
     drawn = [_draw_model(c, say) for c in runs]
-    for title, intro in _OF_MODEL.items():
+    for title in (SAMPLES, BETWEEN, NEIGHBOURS, DECODED):
+        intro = "Drawn from the checkpoint named above." if title == SAMPLES else ""
         sections.append(Section(title, intro, [pictures.get(title, []) for pictures in drawn]))
 
     def attempt(what: str, draw: Callable[[RunContents], list[Any]]) -> list[list[Any]]:
         return [c.attempt(what, partial(draw, c)) or [] for c in runs]
 
-    what = "classification"
-    pictures, tables = (
-        attempt(what, classification.draw_newest),
-        attempt(what, classification.tabulate),
-    )
-    sections.append(Section(what.capitalize(), classification.INTRO, pictures, errors=tables))
-    what = "energy of other data"
-    pictures, tables = attempt(what, ood.draw_newest), attempt(what, ood.tabulate)
-    sections.append(Section(what.capitalize(), ood.INTRO, pictures, rankings=tables))
-    what = "class coverage"
-    sections.append(Section(what.capitalize(), "", attempt(what, scores.draw_class_coverage)))
+    for title, intro, draw, tables in (
+        ("Classification", classification.INTRO, classification.draw_newest,
+         {"errors": classification.tabulate}),
+        (ood.TITLE, ood.INTRO, ood.draw_newest, {"rankings": ood.tabulate}),
+        ("Class coverage", "", scores.draw_class_coverage, {}),
+    ):  # fmt: skip
+        made: dict[str, Any] = {n: attempt(title.lower(), make) for n, make in tables.items()}
+        sections.append(Section(title, intro, attempt(title.lower(), draw), **made))
     return [_drop_repeated_captions(section) for section in sections if section]
 
 
@@ -153,13 +151,7 @@ def _drop_repeated_captions(section: Section) -> Section:
 SAMPLES, BETWEEN, NEIGHBOURS, DECODED = (
     "Samples and their energy", "Interpolation", "Nearest neighbours", "Reconstructions"
 )  # fmt: skip
-_OF_MODEL = {
-    SAMPLES: "Drawn from the checkpoint named above.",
-    BETWEEN: "",
-    NEIGHBOURS: "",
-    DECODED: "",
-}
-"""Sections that need the networks, and their intros."""
+"""Sections that need the networks."""
 
 
 def _draw_model(contents: RunContents, say: Say) -> dict[str, list[Picture]]:
