@@ -92,7 +92,9 @@ def make_loop(
         orders = Feed(data, seeds, 8, engine.dtype, conditions=labels)
 
     at_rest = Feed(data, seeds, CHUNK, engine.dtype, "calibrate", labels)
-    return Loop(built, feed or orders, at_rest, settings, engine, seeds, hooks)
+    loop = Loop(built, feed or orders, at_rest, settings, engine, seeds)
+    loop.hooks = list(hooks)
+    return loop
 
 
 def snapshot(loop: Loop) -> dict[str, Tensor]:

@@ -11,8 +11,7 @@ from torch import Tensor
 from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings
 from energan.data.inference import PredictSet, open_images
-from energan.inference.conditions import batches
-from energan.inference.outputs import Score, collect
+from energan.inference.conditions import Score, batches, collect
 from energan.io.files import write_csv
 
 COLUMNS = ("file", "label", "probability")

@@ -1,19 +1,21 @@
-"""What a model takes: examples of its data's shape, and the conditions that they come with."""
+"""What goes into a model and comes out: examples of its data's shape, with their conditions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from energan.core import Batch, DataError, Domain, SettingError, describe
+from energan.core import Batch, DataError, Domain, Scored, SettingError, describe
 from energan.data import DataSet
 from energan.io.console import progress
 
 AT_ONCE = 500
-"""Events that are computed together."""
+"""Examples that are computed together."""
 NUMBERS_AT_ONCE = 2**21
 """Of their conditions, where those are tensors."""
+Score = Callable[[Tensor], Scored]
+"""x (B, *event), as a run scores it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def classes_in_turn(count: int, classes: int) -> Tensor:
 
 
 def examples_at_once(conditions: Tensor | None) -> int:
-    """Events that are computed together: fewer where their conditions (B, ...) are large."""
+    """Examples that are computed together: fewer where their conditions (B, ...) are large."""
     if conditions is None or conditions.dim() < 2:
         return AT_ONCE
     return min(AT_ONCE, max(1, NUMBERS_AT_ONCE // conditions[0].numel()))
@@ -90,6 +92,16 @@ def batches(data: DataSet, told: str) -> Iterator[Batch]:
         for rows in torch.arange(len(data)).split(AT_ONCE):
             yield data.gather(rows)
             advance(len(rows))
+
+
+@torch.no_grad()
+def collect(score: Score, x: Tensor, output: Callable[[Scored], Tensor | None]) -> Tensor:
+    """One output of x (B, *event), some examples at a time: float (B, ...), on the CPU.
+
+    output: what of `Scored`; the energy must have it.
+    """
+    parts = [output(score(part)) for part in x.split(AT_ONCE)]
+    return torch.cat([part.float().cpu() for part in parts if part is not None])
 
 
 def check_examples(x: Tensor, domain: Domain) -> None:

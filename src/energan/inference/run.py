@@ -30,8 +30,13 @@ from energan.experiment.run_records import networks_of
 from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
 from energan.inference.classification import ClassProbabilities, classify, classify_data
 from energan.inference.composition import TrainedEnergy
-from energan.inference.conditions import AT_ONCE, Conditions, check_examples, examples_at_once
-from energan.inference.outputs import collect
+from energan.inference.conditions import (
+    AT_ONCE,
+    Conditions,
+    check_examples,
+    collect,
+    examples_at_once,
+)
 from energan.io.console import warn
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential

@@ -36,8 +36,9 @@ class Log(Hook):
     Means are over the steps since the last event, or since the checkpoint a run resumed from.
     """
 
-    def __init__(self, folder: RunFolder, every: int, listeners: list[Listener]) -> None:
-        self.folder, self.every, self.listeners = folder, every, listeners
+    def __init__(self, folder: RunFolder, every: int) -> None:
+        self.folder, self.every = folder, every
+        self.listeners: list[Listener] = []
         self.latest: Figures = {}  # of the last step that was read, by itself
         self._forget()
 
@@ -90,7 +91,7 @@ class Log(Hook):
 
 
 class Checkpoints(Hook):
-    """Every `every` steps and at the end: verify, score if asked, write, prune.
+    """Every `every` steps and at the end: verify, score, write, prune.
 
     score: the loop, its statistics estimated -> {name: figure}. The checkpoint that is best by the
     figure `best` is kept beside the last ones.
@@ -102,8 +103,8 @@ class Checkpoints(Hook):
         every: int,
         keep: int,
         log: Log,
-        score: Callable[[TrainState], Figures] | None = None,
-        best: str = "",
+        score: Callable[[TrainState], Figures],
+        best: str,
     ) -> None:
         self.folder, self.every, self.keep, self.log = folder, every, keep, log
         self.score, self.best = score, best
@@ -130,11 +131,10 @@ class Checkpoints(Hook):
         self._written = loop.step
 
     def _write(self, loop: TrainState) -> None:
-        if self.score:
-            # Before the checkpoint: killed between the two, a resume makes this event void and
-            # scores again, and no checkpoint is ever without its score.
-            loop.estimate_statistics()
-            self.log.tell("score", loop.step, self.score(loop))
+        # Before the checkpoint: killed between the two, a resume makes this event void and scores
+        # again, and no checkpoint is ever without its score.
+        loop.estimate_statistics()
+        self.log.tell("score", loop.step, self.score(loop))
         path = checkpoint.save(self.folder.checkpoints, loop)
         best = best_step(self.folder, self.best)
         checkpoint_folder.prune(path.parent, self.keep, set() if best is None else {best})
@@ -227,7 +227,7 @@ class TensorBoard(Hook):
         for name, value in figures.items():
             writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, pixels: NDArray[np.uint8], what: str = "samples") -> None:
+    def picture(self, step: int, pixels: NDArray[np.uint8], what: str) -> None:
         """Show a grid of samples, or of something else, uint8 (H, W, 3)."""
         self._writer(step).add_image(what, pixels, step, dataformats="HWC")
 

@@ -58,13 +58,13 @@ class Loop(TrainState):
         settings: TrainingSettings,
         engine: Device,
         seeds: Sequence[int],
-        hooks: Sequence[Hook] = (),
         ranks: Distributed = ALONE,
     ) -> None:
         if ranks.count > 1 and len(models) > 1:
             raise SettingError("a cohort trains in one process: start it without torchrun")
         super().__init__(models, statistics_feed, settings, engine, seeds, ranks)
-        self.feed, self.objective, self.hooks = feed, models[0].objective, list(hooks)
+        self.feed, self.objective = feed, models[0].objective
+        self.hooks: list[Hook] = []
         self.optimisers = {
             "energy": Optimisers(self.energy, [m.energy_optimiser for m in models]),
             "sampler": Optimisers(self.sampler, [m.sampler_optimiser for m in models]),

@@ -172,7 +172,7 @@ class Told:
 
 
 def watched(tmp_path: Path) -> tuple[Log, Guard, Any]:
-    log = Log(RunFolder(tmp_path), 100, [])
+    log = Log(RunFolder(tmp_path), 100)
     hook = Guard(log, 1000)
     log.listeners.append(hook)
     loop = Told()

@@ -56,14 +56,14 @@ def hooks_of(
     folder: RunFolder,
     metric: CheckpointMetric | None,
     say: Say,
-    listener: Listener | None = None,
+    listener: Listener | None,
 ) -> list[Hook]:
     """The hooks of a run, in their order. listener: of the log's figures, on the rank that writes.
 
     say: how the user is told what the run finds of itself.
     """
     output, training = job.settings.output, job.settings.training
-    log = Log(folder, output.log_every, [])
+    log = Log(folder, output.log_every)
     score = Score(data, loop.engine, metric)
     grids = SampleGrids(folder, output.sample_every, data)
     saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, output.keep_best)
