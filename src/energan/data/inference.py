@@ -1,7 +1,8 @@
 """Images that a run is asked about: files, folders and data sources, prepared as its own data."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from energan.core import (
 )
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet
+from energan.data.image_changes import changes_text, count_changes
 from energan.data.open import SOURCES
 from energan.data.preparation import image_size, pad, prepare
 from energan.data.selection import select
@@ -27,6 +29,7 @@ from energan.data.source import Source
 from energan.data.sources.detect import holds_many, open_source
 from energan.data.sources.folders import from_files
 from energan.io.text import printable
+from energan.io.console import say
 
 Part = Literal["test", "held-out", "all"]
 
@@ -36,7 +39,8 @@ class PredictSet:
     """Events in the order of their source.
 
     names: a path, or source:row, of each event. part: which of the source's events they are.
-    own: whether the run was trained on this source.
+    own: whether the run was trained on this source. changes: what was done to images of others so
+    that they fit the run; see `count_changes`.
     """
 
     data: DataSet
@@ -44,6 +48,7 @@ class PredictSet:
     source: str
     part: Part
     own: bool
+    changes: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -93,6 +98,8 @@ def open_images(
                 skipped += [(word, "no image there can be read") for word in one]
     if not found:
         raise refused[0] if refused else DataError("name images: files, folders, or a data source")
+    if text := changes_text(sum((one.changes for one in found), Counter())):
+        say(f"to fit the run, {text}")
     return found, skipped
 
 
@@ -134,7 +141,8 @@ def _open_files(words: Sequence[str], settings: DataSettings, domain: Domain) ->
     source = from_files(name, [Path(word).expanduser() for word in words], words)
     data, rows = _prepare_like(source, settings, domain, torch.arange(len(words)))
     said = words[0] if len(words) == 1 else f"{len(words)} files"
-    return PredictSet(data, tuple(words[row] for row in rows.tolist()), said, "all", False)
+    names = tuple(words[row] for row in rows.tolist())
+    return PredictSet(data, names, said, "all", False, count_changes(source, rows, settings))
 
 
 def _open_source(
@@ -156,7 +164,11 @@ def _open_source(
     names = (
         f"{name}:{row}" if base is None else f"{joint}{source.where(row)}" for row in rows.tolist()
     )
-    return PredictSet(replace(data, name=name, skipped=skipped), tuple(names), name, part, own)
+    data = replace(data, name=name, skipped=skipped)
+    changes = Counter[str]()
+    if source.holds_images and not own:
+        changes = count_changes(source, rows, asked)
+    return PredictSet(data, tuple(names), name, part, own, changes)
 
 
 def _open_part(settings: DataSettings, whole: bool) -> tuple[Source, Part]:
