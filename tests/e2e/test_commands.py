@@ -473,3 +473,20 @@ def test_commands_run_where_there_is_no_fcntl(words: list[str], tmp_path: Path) 
         [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_best_checkpoint_without_training_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run("train", "ebgan-digits", "--steps", "10", "--out", out, *SMALL) == 0
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    for event in events:
+        if event["event"] == "score":
+            event["sliced_wasserstein"] = 1.0 + event["step"]
+    (out / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    for checkpoint, told in (("last", 0), ("0", 0), ("best", 1)):
+        capsys.readouterr()
+        words = ["--checkpoint", checkpoint, "-n", "4", "--out", tmp_path / f"{checkpoint}.png"]
+        assert run("sample", out, *words) == 0
+        assert capsys.readouterr().err.count("step 0, whose networks are untrained") == told

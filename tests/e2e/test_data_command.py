@@ -37,6 +37,7 @@ def test_the_list_says_what_is_here(capsys: pytest.CaptureFixture[str], tmp_path
         Image.new("RGB", (4, 4)).save(folder / f"{i}.png")
     said = run(capsys)
     assert all(name in said for name in SOURCES)
+    assert said.split()[:3] == ["source", "examples", "found"]  # some are points
     line = next(row for row in said.splitlines() if row.startswith("lsun-bedroom"))
     assert " 13 " in line
     assert "1,797" in next(row for row in said.splitlines() if row.startswith("digits"))

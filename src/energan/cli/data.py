@@ -26,7 +26,7 @@ MOST = 20
 USAGE = """usage: energan data [COMMAND] ...
 
   (none), list       the named sources, and what is found of them
-  show SOURCE        how many images, their shape, range and classes; --out grid.png draws some
+  show SOURCE        how many examples, their shape, range and classes; --out grid.png draws some
   prepare SOURCE     decode into the cache beforehand, as with --size 64
 
 SOURCE is a name of the list, hub:OWNER/NAME, or a path; `energan data show --help` lists options.
@@ -68,7 +68,7 @@ def data(args: list[str]) -> int:
 
 def _list(args: list[str]) -> int:
     parse(List, args, "energan data list")
-    table = table_of("source", "images", "found", "what", "form")
+    table = table_of("source", "examples", "found", "what", "form")
     for name, found in NAMED.items():
         folder = folder_of(name)
         where = "comes with energan" if found.form is None else str(folder or "not found")
@@ -84,7 +84,7 @@ def _list(args: list[str]) -> int:
 
 
 def _count(name: str) -> str:
-    """How many events of the training part the source `name` holds; none is decoded."""
+    """How many examples of the training part the source `name` holds; none is decoded."""
     try:
         return f"{open_source(DataSettings(source=name), 'train').count:,}"
     except DataError:

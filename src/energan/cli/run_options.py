@@ -1,5 +1,6 @@
 """What commands about runs share: opening a run, where a result is from, classes, threads."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from energan.cli.options import Checkpoint, Weights
 from energan.core import SettingError, StepRule
 from energan.data import DataSet, open_data
+from energan.data.image_changes import changes_text
 from energan.inference.chain_rules import change_rule
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
@@ -114,6 +116,12 @@ def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
         print(f"    {file}: {reason}")
     if len(skipped) > SHOWN:
         print(f"    … {len(skipped) - SHOWN:,} more")
+
+
+def print_changes(changes: Iterable[Counter[str]]) -> None:
+    """How many images were made grey, shrunk or enlarged, if any were. changes: of each source."""
+    if text := changes_text(changes):
+        print(f"  to fit the run: {text}")
 
 
 def print_notes(noted: Iterable[tuple[str, str]]) -> None:

@@ -1,7 +1,7 @@
 """How many images are made grey, shrunk or enlarged to be as a run takes them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
@@ -34,10 +34,11 @@ def count_changes(source: Source, rows: Tensor, settings: DataSettings) -> Count
     return done
 
 
-def changes_text(done: Mapping[str, int]) -> str:
-    """ "of 3 images 3 were made grey, 1 shrunk"; empty where nothing was changed."""
+def changes_text(each: Iterable[Counter[str]]) -> str:
+    """ "3 made grey, 1 shrunk (of 3 images)" of all sources; empty where nothing was changed."""
+    done = sum(each, Counter[str]())
     parts = [f"{n:,} {what}" for what, n in done.items() if n and what != "images"]
-    return f"of {plural(done['images'], 'image')} {', '.join(parts)}" if parts else ""
+    return f"{', '.join(parts)} (of {plural(done['images'], 'image')})" if parts else ""
 
 
 def _looks(source: Source, rows: Tensor) -> Iterator[tuple[int, int, bool]]:

@@ -20,7 +20,7 @@ from energan.core import (
 )
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet
-from energan.data.image_changes import changes_text, count_changes
+from energan.data.image_changes import count_changes
 from energan.data.open import SOURCES
 from energan.data.preparation import image_size, pad, prepare
 from energan.data.selection import select
@@ -29,7 +29,6 @@ from energan.data.source import Source
 from energan.data.sources.detect import holds_many, open_source
 from energan.data.sources.folders import from_files
 from energan.io.text import printable
-from energan.io.console import say
 
 Part = Literal["test", "held-out", "all"]
 
@@ -98,8 +97,6 @@ def open_images(
                 skipped += [(word, "no image there can be read") for word in one]
     if not found:
         raise refused[0] if refused else DataError("name images: files, folders, or a data source")
-    if text := changes_text(sum((one.changes for one in found), Counter())):
-        say(f"to fit the run, {text}")
     return found, skipped
 
 

@@ -4,6 +4,7 @@ The network is the encoder of a run, or the classifier of a data source. What it
 stays apart: the images held out of a features file are those that neither has seen.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,11 +148,13 @@ def settings_for(network: FeatureNetwork, settings: DataSettings) -> DataSetting
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """features: (N, F), of the images of these names; skipped: (where, why) of the unreadable."""
+    """features: (N, F), of the images of these names; skipped: (where, why) of the unreadable;
+    changes: of each source, what was done so that its images fit."""
 
     names: list[str]
     features: NDArray[np.float32]
     skipped: list[tuple[str, str]]
+    changes: list[Counter[str]]
 
 
 def features_of_images(network: FeatureNetwork, words: list[str]) -> ImageFeatures:
@@ -161,7 +164,8 @@ def features_of_images(network: FeatureNetwork, words: list[str]) -> ImageFeatur
     """
     groups, skipped = open_images(words, network.settings, network.domain)
     names = [name for group in groups for name in group.names]
-    return ImageFeatures(names, np.concatenate([network(group.data) for group in groups]), skipped)
+    features = np.concatenate([network(group.data) for group in groups])
+    return ImageFeatures(names, features, skipped, [group.changes for group in groups])
 
 
 def _encoder_of(run: Run) -> FeatureNetwork:

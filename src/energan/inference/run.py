@@ -78,6 +78,11 @@ class Run(TrainedEnergy):
         self.checkpoint, self._meta = stored.path, stored.meta
         for warning in self.warnings:
             warn(f"{warning}; using {self.checkpoint.name} instead")
+        if checkpoint == "best" and self.step == 0:
+            warn(
+                f"{path}: the best checkpoint is that of step 0, whose networks are untrained: no "
+                "later one scored better; take last, or train on"
+            )
         self.weights = load_networks(self.folder, stored, model.energy, model.sampler, weights)
         self._hyper = {
             name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
