@@ -13,6 +13,7 @@ from energan.core import Batch, DataError, Domain
 from energan.data.augment import PLAIN, Augment
 from energan.data.batches import Feed
 from energan.data.facts import Fact
+from energan.io.text import plural
 
 CHUNK, MEAN_OF = 2**24, 50_000
 """Numbers that are looked at together, and events that a mean is taken of."""
@@ -92,6 +93,19 @@ class DataSet:
             raise DataError(
                 f"{self.name}: {len(self.class_names)} names for {self.domain.classes} classes"
             )
+
+    def __repr__(self) -> str:
+        domain = self.domain
+        parts = [f"{plural(len(self), 'example')} of shape {domain.shape}"]
+        if domain.condition_shape is not None:
+            parts.append(f"each with a condition of shape {domain.condition_shape}")
+        if domain.low is not None:
+            parts.append(f"in [{domain.low:g}, {domain.high:g}]")
+        if self.labels is not None:
+            parts.append(plural(domain.classes or 0, "class"))
+        if self.held_out is not None:
+            parts.append(f"{len(self.held_out):,} held out")
+        return f"{type(self).__name__}({self.name!r}: {', '.join(parts)})"
 
     def __len__(self) -> int:
         return self.in_memory

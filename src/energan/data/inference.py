@@ -136,7 +136,7 @@ def _is_image_file(source: str) -> bool:
 def _open_files(words: Sequence[str], settings: DataSettings, domain: Domain) -> PredictSet:
     name = words[0] if len(words) == 1 else f"{words[0]} and {len(words) - 1} more"
     source = from_files(name, [Path(word).expanduser() for word in words], words)
-    data, rows = _prepare_like(source, settings, domain, torch.arange(len(words)))
+    data, rows = prepare_like(source, settings, domain, torch.arange(len(words)))
     said = words[0] if len(words) == 1 else f"{len(words)} files"
     names = tuple(words[row] for row in rows.tolist())
     return PredictSet(data, names, said, "all", False, count_changes(source, rows, settings))
@@ -154,7 +154,7 @@ def _open_source(
     if not len(rows):
         raise NothingHeldOut(f"{name} holds nothing that was kept from training: name other images")
     _check_kind(source, name, domain)
-    data, rows = _prepare_like(source, asked, domain, rows)
+    data, rows = prepare_like(source, asked, domain, rows)
     base = source.base
     joint = f"{name}: " if base is None else f"{printable(base)}/"
     skipped = tuple((f"{joint}{where}", reason) for where, reason in data.skipped)
@@ -176,7 +176,7 @@ def _open_part(settings: DataSettings, whole: bool) -> tuple[Source, Part]:
         return open_source(settings, "train"), "all" if whole else "held-out"
 
 
-def _prepare_like(
+def prepare_like(
     source: Source, settings: DataSettings, domain: Domain, rows: Tensor
 ) -> tuple[DataSet, Tensor]:
     """Those of `rows` that can be read, as events of the run's domain, and which these are."""

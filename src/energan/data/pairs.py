@@ -25,7 +25,7 @@ from energan.data.sources.pair_files import Pairs, find_pairs
 from energan.data.sources.splits import Split, no_test_part
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairSet(DataSet):
     """Targets, which are the events, and the source of each.
 

@@ -48,7 +48,7 @@ def is_held_out(raw: bytes | None) -> bool:
     return raw is not None and zlib.crc32(raw) % HELD_OUT_OF == 0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class StreamedSet(DataSet):
     """A data set whose training batches come from a stream; its `events` are only the first ones.
 

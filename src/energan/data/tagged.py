@@ -85,7 +85,7 @@ class Scaling:
         return (features - self.mean) * self.scale
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TagSet(DataSet):
     """events: the unit vectors of the tags (T, V); rows: the tag of each (image, tag) pair.
 

@@ -52,10 +52,10 @@ def classify(score: Score, x: Tensor) -> ClassProbabilities:
 
 def classify_data(score: Score, data: DataSet, told: str) -> ClassProbabilities:
     """The classes of a data set's examples; a bar tells how far it is."""
-    return _joined([classify(score, batch.x) for batch in batches(data, told)])
+    return joined([classify(score, batch.x) for batch in batches(data, told)])
 
 
-def _joined(parts: Sequence[ClassProbabilities]) -> ClassProbabilities:
+def joined(parts: Sequence[ClassProbabilities]) -> ClassProbabilities:
     return ClassProbabilities(
         torch.cat([part.labels for part in parts]),
         torch.cat([part.probabilities for part in parts]),
@@ -132,4 +132,4 @@ def predict(
     """
     groups, skipped = open_images(sources, settings, domain, trained_on=True)
     parts = [classify(group.data, f"classifying {group.source}") for group in groups]
-    return Predictions(tuple(groups), tuple(skipped), _joined(parts), class_names)
+    return Predictions(tuple(groups), tuple(skipped), joined(parts), class_names)

@@ -8,11 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from energan.core import Domain, Energy, SettingError, StepRule, Sum
 from energan.data import DataSet
+from energan.data.given import Images, is_examples, open_given
 from energan.inference.conditions import Conditions, batches, check_examples, examples_at_once
 from energan.samplers.dynamics import Function, potential
 from energan.training.device import Device
@@ -41,15 +43,36 @@ class TrainedEnergy(ABC):
         """(weight, run) whose weighted sum this is: itself, once."""
         return ((1.0, self),)
 
+    def open(self, x: Images) -> list[DataSet]:
+        """Images as data sets, prepared as the (first) run's own data were.
+
+        Raises DataError for what cannot be read, and for what does not fit the run.
+        """
+        return open_given(x, runs_of([self])[0].job.settings.data, self.domain)
+
+    def prepare(self, x: Images) -> Tensor:
+        """The same as float examples (B, *event) in the data's range; such as they are.
+
+        Raises DataError as `open`.
+        """
+        if not is_examples(x) and not self.conditions.shape:
+            return torch.cat(
+                [batch.x for data in self.open(x) for batch in batches(data, "reading")]
+            )
+        return check_examples(torch.as_tensor(x) if isinstance(x, np.ndarray) else x, self.domain)
+
     @torch.no_grad()
-    def energy(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def energy(self, x: Images, condition: Tensor | None = None) -> Tensor:
         """U(x), float (B,), of x (B, *event) in the data's range; lower is more like the data.
 
+        x may also be paths, folders, pictures, arrays of images or a data set: see `Images`.
         condition: as `Run.sample` takes it. Without labels U is the least over all of them;
             conditions that examples come with must be given.
         Raises DataError if x does not have the shape or the type of the data.
         """
-        check_examples(x, self.domain)
+        if not is_examples(x) and condition is None and not self.conditions.shape:
+            return torch.cat([self.energies(data) for data in self.open(x)])
+        x = self.prepare(x)
         if condition is not None or self.conditions.shape:
             condition = self.conditions.check(len(x), condition)
         if self.domain.paired and condition is not None and condition.shape[2:] != x.shape[2:]:

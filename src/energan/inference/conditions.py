@@ -104,8 +104,8 @@ def collect(score: Score, x: Tensor, output: Callable[[Scored], Tensor | None]) 
     return torch.cat([part.float().cpu() for part in parts if part is not None])
 
 
-def check_examples(x: Tensor, domain: Domain) -> None:
-    """Raise DataError if x is not of the shape or the type of the data's examples."""
+def check_examples(x: object, domain: Domain) -> Tensor:
+    """x; DataError if it is not of the shape or the type of the data's examples."""
     if not isinstance(x, Tensor):
         raise DataError(f"energy needs a tensor, not {type(x).__name__}: use torch.as_tensor")
     if x.shape[1:] != torch.Size(domain.shape) or not x.is_floating_point():
@@ -113,3 +113,4 @@ def check_examples(x: Tensor, domain: Domain) -> None:
             f"energy needs float events of shape {domain.shape}, in [{domain.low}, "
             f"{domain.high}]: given {x.dtype}, {tuple(x.shape)}"
         )
+    return x

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from energan.core import DataError, Domain, PerSample, SettingError, StepRule
 from energan.data import DataSettings, open_data
+from energan.data.given import Images
 from energan.data.inference import open_images
 from energan.inference.chain_rules import ChainSchedule, check_finite, move_chains
 from energan.inference.chains import start_noise
@@ -39,7 +40,7 @@ class Restoration:
 
 def restore(
     run: TrainedEnergy,
-    x: Tensor,
+    x: Images,
     *,
     unknown: Tensor | None = None,
     noise_std: float | None = None,
@@ -50,7 +51,8 @@ def restore(
     labels: Tensor | None = None,
     seed: int = 0,
 ) -> Restoration:
-    """What `steps` steps down the energy of `run`, or of a sum of runs, make of x (B, *event).
+    """What `steps` steps down the energy of `run`, or of a sum of runs, make of x (B, *event), or
+    of images as a run takes them.
 
     unknown: bool, broadcastable to x, True where pixels are to be found; the others stay as they
         are, to the bit. noise_std: how noisy the known pixels are, in the data's units: they may
@@ -62,6 +64,7 @@ def restore(
     Raises SettingError if neither `unknown` nor `noise_std` says what to restore, DataError if x
     does not fit the run.
     """
+    x = x if isinstance(x, Tensor) else run.prepare(x)
     _check(run, x, unknown, noise_std)
     if labels is not None:
         labels = run.conditions.check(len(x), labels)

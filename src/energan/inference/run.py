@@ -11,7 +11,7 @@ from torch import Tensor
 from energan.anomaly import calibration as calibrations
 from energan.anomaly.calibration import FPR, Calibration, Network, Scores
 from energan.anomaly.heatmaps import heatmap
-from energan.anomaly.normal_data import Normal, normal_events
+from energan.anomaly.normal_data import normal_events
 from energan.core import (
     Context,
     Energy,
@@ -25,18 +25,13 @@ from energan.core import (
 )
 from energan.core.schedules import parse
 from energan.data import DataSet
+from energan.data.given import Images, is_examples
 from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.experiment.run_records import networks_of
 from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
-from energan.inference.classification import ClassProbabilities, classify, classify_data
+from energan.inference.classification import ClassProbabilities, classify, classify_data, joined
 from energan.inference.composition import TrainedEnergy
-from energan.inference.conditions import (
-    AT_ONCE,
-    Conditions,
-    check_examples,
-    collect,
-    examples_at_once,
-)
+from energan.inference.conditions import AT_ONCE, Conditions, collect, examples_at_once
 from energan.io.console import warn
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential
@@ -50,6 +45,9 @@ CHAIN_STEPS = 60
 
 class Run(TrainedEnergy):
     """A trained run: its samples and its energy, in the range of its data.
+
+    What it is asked about are examples in that range, float (B, *event), or images as a user has
+    them: paths, folders, pictures, uint8 arrays, a data set (`energan.data.given.Images`).
 
     checkpoint: "last" (the newest that verifies), "best" (by its own scores) or a step.
     weights: "ema" for the averaged ones, "raw"; by default averaged where there are any.
@@ -173,14 +171,15 @@ class Run(TrainedEnergy):
                 "classes from few labels (ladder, ebgan_ln)"
             )
 
-    def classify(self, x: Tensor) -> ClassProbabilities:
+    def classify(self, x: Images) -> ClassProbabilities:
         """The class of each of x (B, *event), in the data's range, and the probability of each.
 
         Raises SettingError if the model learns no classes.
         """
         self.check_classifies()
-        check_examples(x, self.domain)
-        return classify(self._score, x)
+        if is_examples(x):
+            return classify(self._score, self.prepare(x))
+        return joined([self.classify_all(data) for data in self.open(x)])
 
     def classify_all(self, data: DataSet, told: str = "classifying") -> ClassProbabilities:
         """The same of a data set's examples, in chunks; a bar tells how far it is."""
@@ -232,7 +231,7 @@ class Run(TrainedEnergy):
                 "use a run without conditions"
             )
 
-    def calibrate(self, x: Normal | None = None, fpr: float = FPR) -> Calibration:
+    def calibrate(self, x: Images | None = None, fpr: float = FPR) -> Calibration:
         """Set the threshold that at most a share `fpr` of new normal examples exceeds, and keep it.
 
         x: normal examples that were not trained on: float (B, *event) in the data's range, a data
@@ -240,9 +239,8 @@ class Run(TrainedEnergy):
         the run's own held-out part. Raises SettingError if they are too few for this fpr.
         """
         self.check_judges()
-        if isinstance(x, Tensor):
-            check_examples(x, self.domain)
-        data = normal_events(x, self.job.settings.data, self.domain)
+        normal = x if x is None or isinstance(x, DataSet | str | Path) else self.prepare(x)
+        data = normal_events(normal, self.job.settings.data, self.domain)
         part: calibrations.Part = "held-out" if x is None else "given"
         energies = self.energies(data, f"calibrating on {data.name}")
         made = calibrations.calibrate(
@@ -251,22 +249,23 @@ class Run(TrainedEnergy):
         made.save(self.path)
         return made
 
-    def score(self, x: Tensor) -> Scores:
+    def score(self, x: Images) -> Scores:
         """Energy, percentile among normal examples, and verdict of x (B, *event).
 
         Raises SettingError if this checkpoint, with these weights, was not calibrated.
         """
         return calibrations.read_for(self.path, self.network).scores(self.energy(x))
 
-    def heatmap(self, x: Tensor) -> Tensor:
+    def heatmap(self, x: Images) -> Tensor:
         """Where the energy of images x (B, C, H, W) comes from, float (B, H, W) ≥ 0.
 
         The squared error of the reconstruction, summed over channels; for an energy without one
         the saliency, the norm over channels of its gradient. SettingError for points.
         """
-        check_examples(x, self.domain)
-        made = self.reconstruct(x) if self.reconstructs else None
-        return heatmap(x.to(self.engine.device), potential(self.energy_network), made, AT_ONCE)
+        events = self.prepare(x)
+        made = self.reconstruct(events) if self.reconstructs else None
+        u = potential(self.energy_network)
+        return heatmap(events.to(self.engine.device), u, made, AT_ONCE)
 
     # --- what the energy makes beside -------------------------------------------------------------
 
@@ -277,15 +276,14 @@ class Run(TrainedEnergy):
             return False
         return self._score(torch.zeros(1, *self.domain.shape)).reconstruction is not None
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Images) -> Tensor:
         """Dec(Enc(x)), float (B, *event). SettingError if the energy has no reconstruction."""
-        check_examples(x, self.domain)
         if not self.reconstructs:
             raise SettingError(
                 f"the model {self.job.model} has no reconstruction: its energy is no "
                 "auto-encoder's; use a run of one (ebgan, ebgan_conv)"
             )
-        return collect(self._score, x, lambda scored: scored.reconstruction)
+        return collect(self._score, self.prepare(x), lambda scored: scored.reconstruction)
 
     def check_encodes(self) -> None:
         """Raise SettingError if the energy has no encoder whose code of an example stands alone."""
@@ -300,14 +298,13 @@ class Run(TrainedEnergy):
             "an auto-encoder (ebgan, ebgan_conv)"
         )
 
-    def code(self, x: Tensor) -> Tensor:
+    def code(self, x: Images) -> Tensor:
         """The encoder's output for x (B, *event), float (B, S), feature maps flattened.
 
         Raises SettingError if the energy has no encoder.
         """
-        check_examples(x, self.domain)
         self.check_encodes()
-        return collect(self._score, x, lambda scored: scored.code)
+        return collect(self._score, self.prepare(x), lambda scored: scored.code)
 
     def _score(self, x: Tensor) -> Scored:
         x = x.to(self.engine.device, torch.float32)

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from energan.core import DataError, Domain
 from energan.data.dataset import DataSet, mean_event, rescale
+from support.helpers import small_data
 
 SIGNED, UNIT = Domain((1, 2, 3), -1.0, 1.0, 4), Domain((1, 2, 3), 0.0, 1.0, 4)
 
@@ -120,3 +122,17 @@ def test_to_moves_every_part() -> None:
     parts = (moved.events, moved.labels, moved.modes, moved.held_out.events, moved.held_out.labels)
     assert all(p is not None and p.device.type == "meta" for p in parts)
     assert (moved.name, moved.domain, moved.mode_std) == (data.name, data.domain, 0.1)
+
+
+def test_a_set_prints_as_one_line() -> None:
+    data = images(count=2000)
+    said = "DataSet('test': 2,000 examples of shape (1, 2, 3), in [-1, 1], 4 classes)"
+    assert repr(data) == said
+    kept = replace(images(labels=False), held_out=images(count=1))
+    assert repr(kept) == "DataSet('test': 7 examples of shape (1, 2, 3), in [-1, 1], 1 held out)"
+    points = DataSet("ring", torch.zeros(1, 2), Domain((2,)))
+    assert repr(points) == "DataSet('ring': 1 example of shape (2,))"
+    assert repr(small_data(Domain((1, 4, 4), 0, 1, condition_shape=(2, 4, 4)), 3)) == (
+        "PairSet('pairs': 3 examples of shape (1, 4, 4), each with a condition of shape (2, 4, 4), "
+        "in [0, 1])"
+    )

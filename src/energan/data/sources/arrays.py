@@ -26,7 +26,11 @@ def read_arrays(path: Path) -> Source:
     Raises DataError, naming the file and the remedy, for a file that is torn, and for an array that
     is empty, not finite, of objects, or of a shape or type that is neither images nor points.
     """
-    x, y = _load(path)
+    return from_arrays(path, *_load(path))
+
+
+def from_arrays(path: Path, x: Array, y: Array | None = None) -> Source:
+    """The same of arrays that are there already. path: what messages call them."""
     if x.dtype.kind not in "uf" or (x.dtype.kind == "u" and x.dtype != np.uint8):
         raise DataError(
             f"{path} holds {x.dtype} values: save images as uint8 (0 to 255), points as float32"
