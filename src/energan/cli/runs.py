@@ -24,7 +24,11 @@ SHOWN = 20
 @dataclass
 class Runs:
     """List the runs below a folder with their state, step and last figures, and sweeps with
-    how they stand; the best trials of a sweep, if the folder is one."""
+    how they stand; the best trials of a sweep, if the folder is one.
+
+    U(real) and U(fake) are mean energies of data and of samples, SWD the sliced Wasserstein
+    distance of samples to held-out data (lower is better), and I′ the modified inception score
+    (higher is better)."""
 
     folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
     """where to look"""

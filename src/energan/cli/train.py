@@ -18,7 +18,12 @@ from energan.training.device import choose
 
 @dataclass(kw_only=True)
 class Train:
-    """Train a recipe and write a run: settings, events, samples, checkpoints."""
+    """Train a recipe and write a run: settings, events, samples, checkpoints.
+
+    The progress shows mean energies of data and of samples, U(real) and U(fake); the losses of the
+    energy and of the generator, L_D and L_G; the pulling-away term f_PT (0: codes orthogonal, 1:
+    parallel); the cross-entropy of labels, CE; SWD, the sliced Wasserstein distance to held-out
+    data."""
 
     out: Path | None = None
     """the run's folder; runs/RECIPE if not given"""
