@@ -25,6 +25,7 @@ from energan.anomaly.detection import (
 from energan.core import Domain, SettingError
 from energan.data import DataSet, DataSettings
 from energan.data.inference import PredictSet, open_images
+from energan.data.settings import Layouts
 from energan.io.files import write_csv
 
 NAMED = 12
@@ -177,13 +178,19 @@ class ScoreTable:
 
 
 def open_score_table(
-    sources: Sequence[str], settings: DataSettings, domain: Domain, wanted: Wanted = NOTHING
+    sources: Sequence[str],
+    settings: DataSettings,
+    domain: Domain,
+    wanted: Wanted = NOTHING,
+    layout: Layouts = "auto",
 ) -> ScoreTable:
     """What `sources` hold, for a run with these settings of data, before it is scored.
 
+    layout: how folders among them are read, as `data.layout`.
+
     Raises DataError as `open_images` does, SettingError for classes that are not there.
     """
-    groups, skipped = open_images(sources, settings, domain)
+    groups, skipped = open_images(sources, settings, domain, layout=layout)
     if wanted != NOTHING:
         check_classes(groups, wanted)
     sides = []

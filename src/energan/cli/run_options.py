@@ -11,6 +11,7 @@ from energan.cli.options import Checkpoint, Weights
 from energan.core import SettingError, StepRule
 from energan.data import DataSet, open_data
 from energan.data.image_changes import changes_text
+from energan.data.inference import PredictSet
 from energan.inference.chain_rules import change_rule
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
@@ -122,6 +123,15 @@ def print_changes(changes: Iterable[Counter[str]]) -> None:
     """How many images were made grey, shrunk or enlarged, if any were. changes: of each source."""
     if text := changes_text(changes):
         print(f"  to fit the run: {text}")
+
+
+def print_facts(groups: Sequence[PredictSet]) -> None:
+    """What each source was taken for: other parts of it, masks, and what is left out."""
+    for group in groups:
+        source = f"{group.source}: " if len(groups) > 1 else ""
+        for fact in group.data.facts:
+            if fact.subject != "train" or group.part == "test":  # else it is what is listed
+                print(f"  {source}{fact}")
 
 
 def print_notes(noted: Iterable[tuple[str, str]]) -> None:

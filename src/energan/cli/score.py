@@ -10,7 +10,8 @@ from energan.anomaly.detection import Wanted
 from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
-from energan.cli.run_options import print_changes, print_skipped
+from energan.cli.run_options import print_changes, print_facts, print_skipped
+from energan.data.settings import Layouts
 from energan.errors import SettingError
 from energan.inference.run import Run
 from energan.io.console import progress, say, show, table_of
@@ -45,6 +46,9 @@ class Score:
     """labelled images: classes that are anomalous, by name or number"""
     normal: tuple[str, ...] = ()
     """labelled images: classes that are normal"""
+    layout: Layouts = "auto"
+    """of a folder that can be read in two ways: its first folders are the classes (classes), or all
+    images in it are scored (flat); as --data.layout of a training"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
 
@@ -59,7 +63,9 @@ def score(args: list[str]) -> int:
         raise SettingError(
             f"--heatmaps: {run.path} was trained on points, which have no pictures: leave it out"
         )
-    table = open_score_table(options.images, run.job.settings.data, run.domain, wanted)
+    table = open_score_table(
+        options.images, run.job.settings.data, run.domain, wanted, options.layout
+    )
     calibration = _calibration(run, options.calibrate, options.fpr, wanted)
     table = table.score(run.energies, calibration)
     _print(run, table, calibration)
@@ -124,6 +130,7 @@ def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
         print("  the threshold was set on the normal ones among them: it fits them by design")
     print_skipped(table.skipped)
     print_changes(group.changes for group in table.groups)
+    print_facts(table.groups)
     _print_detection(table)
     _print_worst(table)
 

@@ -10,6 +10,8 @@ import tyro
 from energan.cli.outcome import report_run
 from energan.cli.seeds import HELP, Together, train_seeds
 from energan.cli.settings_options import parse_recipe
+from energan.data.facts import as_records
+from energan.data.sources.detect import folder_facts
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.experiment.settings import Job
 from energan.experiment.start import start
@@ -36,7 +38,7 @@ class Train:
     """train so many seeds: this one and those after it, a run folder for each"""
     together: Annotated[Together, tyro.conf.arg(help=HELP)] = "auto"
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
-    """print the resolved settings and stop"""
+    """print the resolved settings, and what a folder of data is taken for, and stop"""
 
 
 def train(args: list[str]) -> int:
@@ -53,11 +55,12 @@ def train(args: list[str]) -> int:
 
 
 def _print_settings(job: Job) -> None:
+    data = {"facts": as_records(folder_facts(job.settings.data))}
     resolved = {
         "recipe": job.recipe,
         "model": job.model,
         "asked": job.asked,
         "settings": job.settings.model_dump(mode="json"),
-        "resolved": choose(job.settings.engine).describe(),
+        "resolved": {**choose(job.settings.engine).describe(), "data": data},
     }
     print(json.dumps(resolved, indent=2))

@@ -24,7 +24,7 @@ from energan.data.image_changes import count_changes
 from energan.data.open import SOURCES
 from energan.data.preparation import image_size, pad, prepare
 from energan.data.selection import select
-from energan.data.settings import DataSettings
+from energan.data.settings import DataSettings, Layouts
 from energan.data.source import Source
 from energan.data.sources.detect import holds_many, open_source
 from energan.data.sources.folders import from_files
@@ -67,6 +67,7 @@ def open_images(
     *,
     trained_on: bool = False,
     labels: str | None = None,
+    layout: Layouts = "auto",
 ) -> tuple[list[PredictSet], list[tuple[str, str]]]:
     """The events of `sources` for a run with these settings of data, and (where, reason) of those
     that cannot be read.
@@ -74,12 +75,14 @@ def open_images(
     A source is an image file, or anything that `data.source` takes: its test part where it has one.
     Where it has none, a name (or the run's own source) gives what is held out, a path all.
     trained_on: the run's own source, where it is a path, gives all too. labels: a CSV of
-    `file,label` for sources that are folders.
+    `file,label` for sources that are folders; layout: how these are read, as `data.layout`.
 
     Raises DataError if a source does not exist or does not fit the run, or none can be read.
     """
     if len(domain.shape) == 3:
         settings = resolve_settings(settings, domain)
+    told = {"labels": labels, "layout": None if layout == "auto" else layout}
+    given = {name: value for name, value in told.items() if value is not None}
     found: list[PredictSet] = []
     skipped: list[tuple[str, str]] = []
     refused: list[DataError] = []
@@ -90,7 +93,7 @@ def open_images(
                 if loose:
                     found.append(_open_files(one, settings, domain))
                 else:
-                    found.append(_open_source(one[0], settings, domain, trained_on, labels))
+                    found.append(_open_source(one[0], settings, domain, trained_on, given))
                 skipped += found[-1].data.skipped
             except NoReadableImage as error:
                 refused.append(error)
@@ -143,12 +146,10 @@ def _open_files(words: Sequence[str], settings: DataSettings, domain: Domain) ->
 
 
 def _open_source(
-    name: str, settings: DataSettings, domain: Domain, trained_on: bool, labels: str | None
+    name: str, settings: DataSettings, domain: Domain, trained_on: bool, given: dict[str, str]
 ) -> PredictSet:
     own = is_same_source(name, settings.source)
-    asked = settings if own else settings.for_source(name)
-    if labels is not None:
-        asked = asked.model_copy(update={"labels": labels})
+    asked = (settings if own else settings.for_source(name)).model_copy(update=given)
     source, part = _open_part(asked, whole=name not in SOURCES and (trained_on or not own))
     rows = _unseen(source, asked) if part == "held-out" else torch.arange(source.count)
     if not len(rows):

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from energan.core import Config
 from energan.data.images.decoding import Channels, Decoding, Fit
 
+Layouts = Literal["auto", "splits", "classes", "flat", "table"]
+
 
 class DataSettings(Config):
     """Where real events come from, and how they are prepared. The same for every source."""
@@ -47,7 +49,7 @@ class DataSettings(Config):
     jitter: bool = Field(
         False, description="of pairs: enlarge by 286/256, cut a random window of the size"
     )
-    layout: Literal["auto", "splits", "classes", "flat", "table"] = Field(
+    layout: Layouts = Field(
         "auto",
         description="of a folder that can be read in two ways: folders train and test are its "
         "parts whatever stands beside them (splits), its folders are the classes (classes), all "

@@ -1,11 +1,13 @@
 """Finding out what a source is: a name, a file of some form, a folder of something."""
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from energan.core import DataError, describe
+from energan.data.facts import Fact
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.arrays import read_arrays
@@ -87,6 +89,19 @@ def _check_no_labels(settings: DataSettings) -> None:
 
 
 _ABOUT = {"labels": "the labels", "layout": "the parts"}
+
+
+def folder_facts(settings: DataSettings) -> tuple[Fact, ...]:
+    """What the folder `settings.source` is taken for, and what of it is left out; () for a source
+    that is none. Nothing is decoded. Raises DataError as `open_source` does."""
+    path = Path(os.path.expanduser(settings.source))
+    if settings.source in NAMED or not path.is_dir():
+        return ()
+    try:
+        layout = read_layout(path, settings.layout, settings.labels is not None)
+        return layout.facts if layout.form else open_layout(layout, "train", settings).facts
+    except OSError as error:
+        raise DataError(f"{describe(settings.source)} cannot be read: {describe(error)}") from error
 
 
 def _folder(path: Path, settings: DataSettings, split: Split) -> Source:

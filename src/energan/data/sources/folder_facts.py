@@ -17,7 +17,7 @@ PICTURES = {
 """Suffixes of pictures and films that are not read: their owner will miss them."""
 SOURCES = {".parquet", ".arrow", ".mat", ".npy", ".npz"}
 """Suffixes of other kinds of source, which a folder of images is not read with."""
-NAMED = 5
+NAMED = 8
 """Folders that are named in a line."""
 
 
@@ -45,11 +45,11 @@ def about_part(subject: str, part: ImagePart, tree: Tree) -> Fact:
     if part.folders is not None:
         known = part.classes or ()
         counts = Counter(folder for folder in part.folders if folder in known)
-        text += f", of {plural(len(counts), 'class')}: {_counted(counts)}"
+        text += f", of {plural(len(counts), 'class')} ({_counted(counts)})"
         if others := len(part.folders) - counts.total():
-            text += f"; {others:,} unlabelled"
+            text += f", {others:,} unlabelled"
     elif firsts := Counter(name.partition("/")[0] for name in part.names if "/" in name):
-        text += f", in {_counted(firsts)}"
+        text += f" ({_counted(firsts)})"
     return Fact(subject, text)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energan.core import DataError
+from energan.data.settings import Layouts
 from energan.data.sources.tree import Tree, suffix_of
 from energan.io.text import plural, printable
 
@@ -29,7 +30,7 @@ class Form:
         )
 
 
-def find_form(tree: Tree, choice: str) -> Form | None:
+def find_form(tree: Tree, choice: Layouts) -> Form | None:
     """What a folder is read as that is no folder of images; None if it is one.
 
     choice: as `data.layout`. A few tables among images are strays, and so are a few images among

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from energan.core import DataError
 from energan.data.facts import Fact
+from energan.data.settings import Layouts
 from energan.data.sources.folder_facts import (
     ImagePart,
     about_masks,
@@ -55,7 +56,7 @@ class Layout:
         return found
 
 
-def read_layout(folder: Path, choice: str = "auto", own_labels: bool = False) -> Layout:
+def read_layout(folder: Path, choice: Layouts = "auto", own_labels: bool = False) -> Layout:
     """What `folder` holds, found in one walk; no file is opened.
 
     choice: as `data.layout`. own_labels: whether a CSV tells the labels, so that images beside
@@ -82,7 +83,7 @@ def class_name(name: str) -> str:
 class _Reader:
     """Reads a folder of images, and notes what it understands on the way."""
 
-    def __init__(self, tree: Tree, choice: str, own_labels: bool) -> None:
+    def __init__(self, tree: Tree, choice: Layouts, own_labels: bool) -> None:
         self.tree, self.choice, self.own_labels = tree, choice, own_labels
         self.facts: list[Fact] = []
         self.masks: list[Tree] = []

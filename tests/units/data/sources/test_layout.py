@@ -208,8 +208,8 @@ def test_the_layout_of_inspection_data_sets(tmp_path: Path, mask: str) -> None:
         file = folder / "ground_truth" / kind / mask.format(Path(name).stem)
         assert source.masks[row] == (None if kind == "good" else file)
     said = facts(folder)
-    assert said[0] == "train: 6 images in train/, in good 6"
-    assert said[1] == "test: 9 images in test/, of 3 classes: crack 4, good 3, hole 2"
+    assert said[0] == "train: 6 images in train/ (good 6)"
+    assert said[1] == "test: 9 images in test/, of 3 classes (crack 4, good 3, hole 2)"
     assert said[2] == "masks: 6 in ground_truth/, of 6 images"
     assert not any(fact.warning for fact in data.facts)
 
@@ -261,8 +261,8 @@ def test_masks_within_the_parts(tmp_path: Path, beside: str) -> None:
 def test_unlabelled_images_are_told(tmp_path: Path) -> None:
     make(tmp_path, train__cat=3, train__dog=3, val__cat=1, unlabelled=2)
     assert facts(tmp_path) == [
-        "train: 8 images in train/, of 2 classes: cat 3, dog 3; 2 unlabelled",
-        "test: 1 image in val/, of 1 class: cat 1",
+        "train: 8 images in train/, of 2 classes (cat 3, dog 3), 2 unlabelled",
+        "test: 1 image in val/, of 1 class (cat 1)",
     ]
 
 
