@@ -83,7 +83,8 @@ def resume(
             write_changes(run, job, changes, resolved)
             checkpoint_folder.discard(run.checkpoints, cohort.loop.step)
             run.append("resume", step=cohort.loop.step)
-        return train(cohort, data, runs, metric, progress, hooks)
+        train(cohort, data, runs, metric, progress, hooks)
+    return runs
 
 
 def check_alike(folders: Sequence[str | Path], opened: Sequence[Opened]) -> None:

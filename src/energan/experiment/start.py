@@ -88,7 +88,8 @@ def start(
         ranks.first(lambda: check_free(paths))  # again: another process may have had the lock
         for own_asked, job, run, own in zip(asked, jobs, runs, resolved, strict=True):
             write_config(run, own_asked, job, data, own)
-        return train(cohort, data, runs, metric, progress, hooks)
+        train(cohort, data, runs, metric, progress, hooks)
+    return runs
 
 
 def _check_different(jobs: Sequence[Job], folders: Sequence[str | Path] | None) -> None:
@@ -166,8 +167,8 @@ def train(
     folders: list[RunFolder],
     metric: CheckpointMetric | None,
     progress: bool,
-    hooks: Sequence[Hook] = (),
-) -> list[RunFolder]:
+    hooks: Sequence[Hook],
+) -> None:
     """Run the cohort with the hooks of each member; each run's events say how it ended.
 
     hooks: of the whole loop, called before those of the members. Raises DivergenceError if every
@@ -184,7 +185,8 @@ def train(
     if not members:
         folders[0].append("start", step=loop.step, **about)
         loop.hooks = [*leading, *hooks_of(loop, jobs[0], data, folders[0], metric, say, bar)]
-        return _train_one(loop, jobs[0], folders[0])
+        _train_one(loop, jobs[0], folders[0])
+        return
     mean = CohortMean(bar, members) if bar is not None else None
     for member, job, folder, name in zip(members, jobs, folders, names, strict=True):
         folder.append("start", step=loop.step, **about, cohort=seeds)
@@ -192,10 +194,10 @@ def train(
         listener = partial(mean, member) if mean is not None else None
         member.hooks = hooks_of(member, job, data, folder, metric, own, listener)
     loop.hooks = leading
-    return _train_several(cohort, folders, names, what, say)
+    _train_several(cohort, folders, names, what, say)
 
 
-def _train_one(loop: Loop, job: Job, folder: RunFolder) -> list[RunFolder]:
+def _train_one(loop: Loop, job: Job, folder: RunFolder) -> None:
     """Raises DivergenceError, with the remedy, if it diverged."""
     try:
         with stop_on_signals(loop):
@@ -203,12 +205,11 @@ def _train_one(loop: Loop, job: Job, folder: RunFolder) -> list[RunFolder]:
     except DivergenceError as error:
         raise DivergenceError(record_divergence(folder, job, loop.step, error)) from None
     record_end(folder, job, loop)
-    return [folder]
 
 
 def _train_several(
     cohort: Cohort, folders: list[RunFolder], names: Sequence[str], what: str, say: Say
-) -> list[RunFolder]:
+) -> None:
     loop, jobs = cohort.loop, cohort.jobs
 
     def left(member: Member, error: DivergenceError) -> None:
@@ -231,7 +232,6 @@ def _train_several(
         ) from None
     for member in leading.living:
         record_end(folders[member.index], jobs[member.index], member)
-    return folders
 
 
 def member_names(seeds: Sequence[int], folders: Sequence[RunFolder]) -> tuple[list[str], str]:
