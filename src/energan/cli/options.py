@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 import tyro
 
 from energan.cli.parser_errors import one_sentence
-from energan.errors import SettingError
+from energan.errors import SettingError, describe
 from energan.io.console import warn
 
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")]
@@ -49,12 +49,20 @@ GradientClip = Annotated[
 ]
 
 Options = TypeVar("Options")
+MOST = 10**9
+"""The largest whole number that an option takes; a seed may be any."""
 
 
 def parse(command: type[Options], args: list[str], prog: str) -> Options:
-    """The options of a command, a dataclass. Raises SettingError if they are not its own."""
+    """The options of a command, a dataclass. Raises SettingError if they are not its own, and for
+    numbers that no machine counts to."""
     with one_sentence(prog, args):
         options = tyro.cli(command, args=args, prog=prog)
+    for name, value in vars(options).items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and abs(number) > MOST and name != "seed":
+                option = f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}"
+                raise SettingError(f"{option} {describe(number)}: at most {MOST:,}")
     out = getattr(options, "out", None)
     if out is not None and out == getattr(command, "out", None):
         default_target(out)

@@ -1,13 +1,26 @@
 """A model is the three, and how they are stepped."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from energan.core.contracts import Energy, Objective, Sampler
 from energan.core.schedules import FORMS, Schedule
 from energan.errors import describe
+
+MOST = 10**9
+"""The largest whole number that a setting may be, where it has no bound of its own."""
+
+
+def _whole_numbers(value: object) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for one in value:
+            yield from _whole_numbers(one)
 
 
 class Config(BaseModel):
@@ -17,11 +30,13 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
-        """Torch takes no size beyond 64 bits."""
+        """No number is so large that torch, or the machine's 64 bits, fail at it."""
         for name, value in self:
-            numbers = value if isinstance(value, tuple) else (value,)
-            if name != "seed" and any(isinstance(n, int) and n >= 2**63 for n in numbers):
-                raise ValueError(f"{name} {describe(value)} is too large")
+            if name != "seed" and any(abs(n) > MOST for n in _whole_numbers(value)):
+                raise PydanticCustomError(
+                    "too_large", "{name}: at most {most} (given: {given})",
+                    {"name": name, "most": f"{MOST:,}", "given": describe(value)},
+                )  # fmt: skip
         return self
 
     @property

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from energan.io.environment import whole_number
+
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 MOST_THREADS = 1024
@@ -23,11 +25,12 @@ def cores() -> int:
 def threads() -> int:
     """Threads that a process should use: the environment's OMP_NUM_THREADS, else its cores.
 
-    Processes that torchrun started on one machine share its cores.
+    Processes that torchrun started on one machine share its cores. Raises SettingError for
+    variables that are no such numbers.
     """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    beside = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
+    asked = whole_number("OMP_NUM_THREADS", 1, MOST_THREADS, listed=True)  # by depth of nesting
+    beside = whole_number("LOCAL_WORLD_SIZE", 1, MOST_THREADS) or 1
     # torchrun sets one thread for each process if the user set none: not the user's word
-    if asked.isdigit() and int(asked) > 0 and not (beside > 1 and asked == "1"):
-        return int(asked)
+    if asked is not None and not (beside > 1 and asked == 1):
+        return asked
     return max(1, cores() // beside)

@@ -96,6 +96,8 @@ def explain(error: ValidationError) -> str:
         name = ".".join(p for p in parts if not p.startswith("function-after"))
         if e["type"] == "extra_forbidden":
             said.append(f"{name}: there is no such setting; --help lists them")
+        elif e["type"] == "too_large":  # of a group: its message names the setting
+            said.append(f"{name}.{e['msg']}".removeprefix("."))
         elif e["type"] == "missing":
             said.append(f"{name} is missing")
         elif e["type"] == "value_error" and isinstance(e["input"], dict):

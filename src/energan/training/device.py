@@ -1,6 +1,5 @@
 """What the machine does: device, precision, threads. Each chooses itself unless it is set."""
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -12,6 +11,7 @@ from torch import nn
 from energan.core import Config, SettingError
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
+from energan.io.environment import whole_number
 
 Network = TypeVar("Network", bound=nn.Module)
 Precision = Literal["auto", "bf16", "32", "64"]
@@ -85,8 +85,9 @@ def choose(settings: EngineSettings, *, switches: bool = True) -> Device:
     name = settings.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{os.environ['LOCAL_RANK']}"  # torchrun starts a process for each GPU
+    place = whole_number("LOCAL_RANK", 0, MOST_THREADS)
+    if name == "cuda" and place is not None:
+        name = f"cuda:{place}"  # torchrun starts a process for each GPU
     try:
         device = torch.device(name)
     except RuntimeError as error:

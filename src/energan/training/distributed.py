@@ -5,7 +5,6 @@ that compare the samples of a batch, and the first rank alone writes. Where batc
 ranks with batches of B take the steps of one process with a batch of R·B, up to rounding.
 """
 
-import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from energan.core import DivergenceError, OtherRankError, SettingError
+from energan.io.environment import whole_number
 
 T = TypeVar("T")
+MOST_RANKS = 100_000
 PATIENCE = timedelta(days=2)
 """How long a rank waits for the others: as long as the first may take to decode the data.
 
@@ -127,7 +128,15 @@ class _Gather(torch.autograd.Function):
 
 def asked_ranks() -> int:
     """How many processes the launcher started; 1 without one."""
-    return int(os.environ.get("WORLD_SIZE", "1") or 1)
+    return whole_number("WORLD_SIZE", 1, MOST_RANKS) or 1
+
+
+def _check_launcher() -> None:
+    """Raise SettingError for variables of a launcher that cannot be meant, before any is used."""
+    count = asked_ranks()
+    whole_number("RANK", 0, count - 1 if count > 1 else MOST_RANKS)
+    whole_number("LOCAL_RANK", 0, MOST_RANKS)
+    whole_number("MASTER_PORT", 1, 65_535)
 
 
 def join(device: torch.device) -> Distributed:
@@ -135,6 +144,7 @@ def join(device: torch.device) -> Distributed:
 
     Raises SettingError if the launcher's words are not complete.
     """
+    _check_launcher()
     if asked_ranks() == 1:
         return ALONE
     if not dist.is_initialized():

@@ -1,7 +1,6 @@
 """Decoding once: encoded images -> uint8 in memory, or in a file that is mapped into it."""
 
 import hashlib
-import os
 from typing import Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from energan.data.images.decoder import (
 )
 from energan.data.images.decoding import Decoding, Pixels, Unreadable, resolve_channels
 from energan.data.source import Source
+from energan.io.environment import whole_number
 from energan.io.text import agree
 
 Storage = Literal["auto", "memory", "cache"]
@@ -30,8 +30,8 @@ CACHE_ABOVE = 512 * 2**20
 
 def cache_above() -> int:
     """CACHE_ABOVE, or $ENERGAN_CACHE_ABOVE in MiB."""
-    asked = os.environ.get("ENERGAN_CACHE_ABOVE", "")
-    return int(asked) * 2**20 if asked.isdigit() else CACHE_ABOVE
+    asked = whole_number("ENERGAN_CACHE_ABOVE", 0, 2**40)
+    return CACHE_ABOVE if asked is None else asked * 2**20
 
 
 def decode_source(
