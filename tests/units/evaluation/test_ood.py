@@ -222,7 +222,7 @@ def test_what_is_damaged_is_left_out(digits: Run, damage: str, tmp_path: Path) -
     else:
         entry[damage] = ["nonsense"]
     (tmp_path / "metrics.json").write_text(json.dumps({"out_of_distribution": [entry]}))
-    contents = RunContents(RunFolder(tmp_path), "", {}, [], [])
+    contents = RunContents(RunFolder(tmp_path), "", {}, [])
     rows = [row[0] for ranking in tabulate(contents) for row in ranking.rows]
     named = [s["name"] for s in found["sets"]]
     left = {"sets": [], "held_out": [], "auroc": named[1:]}.get(damage, named)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.evaluation.metrics_file import read
 from energan.io.text import agree, is_number, number, weights_text
 from energan.report.html import Picture, Theme, draw_figure, safe_label
 from energan.report.run.contents import RunContents
@@ -34,7 +33,7 @@ def draw_newest(contents: RunContents) -> list[Picture]:
 
 
 def _entries(contents: RunContents) -> list[dict[str, Any]]:
-    return [e for e in read(contents.folder.path).classes if is_number(e.get("error"))]
+    return [e for e in contents.scores.classes if is_number(e.get("error"))]
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,6 @@ class RunContents:
     label: str
     config: dict[str, Any]
     events: list[dict[str, Any]]
-    evaluations: list[dict[str, Any]]
     model: Model | None = None
     run: Run | None = None
     data: DataSet | None = None
@@ -44,10 +44,14 @@ class RunContents:
     def domain(self) -> Domain | None:
         return None if self.run is None else self.run.domain
 
+    @cached_property
+    def scores(self) -> metrics_file.Stored:
+        return metrics_file.read(self.folder.path)
+
     @property
     def has_scores(self) -> bool:
         """Whether it has scores of its samples, or of its classes."""
-        return bool(self.evaluations or metrics_file.read(self.folder.path).classes)
+        return bool(self.scores.evaluations or self.scores.classes)
 
     @property
     def shell_path(self) -> str:
@@ -93,7 +97,7 @@ def read_runs(paths: Iterable[str | Path], use_data: bool = True) -> list[RunCon
     labels = _labels([folder.path for folder in folders])
     found = []
     for folder, config, label in zip(folders, configs, labels, strict=True):
-        contents = RunContents(folder, label, config, [], [])
+        contents = RunContents(folder, label, config, [])
         _read(contents)
         _open(contents, use_data)
         found.append(contents)
@@ -111,10 +115,8 @@ def _read(contents: RunContents) -> None:
             f"{plural(len(faults), 'line')} of events.jsonl cannot be read; the page leaves out "
             "what was there"
         )
-    stored = metrics_file.read(folder.path)
-    contents.evaluations = stored.evaluations
-    if stored.faults:
-        contents.notes["scores"] = "; ".join(stored.faults[:3])
+    if contents.scores.faults:
+        contents.notes["scores"] = "; ".join(contents.scores.faults[:3])
 
 
 def _open(contents: RunContents, use_data: bool) -> None:

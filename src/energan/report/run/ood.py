@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.evaluation.metrics_file import read
 from energan.io.text import is_number, number, range_text, weights_text
 from energan.report.html import Picture, Theme, draw_figure, safe_label
 from energan.report.run.contents import RunContents
@@ -47,7 +46,7 @@ def draw_newest(contents: RunContents) -> list[Picture]:
 
 def _entries(contents: RunContents) -> list[dict[str, Any]]:
     whole = []
-    for entry in read(contents.folder.path).outside:
+    for entry in contents.scores.outside:
         sets = [s for s in entry["sets"] if isinstance(s, dict) and is_number(s.get("auroc"))]
         if sets and isinstance(entry.get("held_out"), dict):
             whole.append({**entry, "sets": sets})

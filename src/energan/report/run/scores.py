@@ -48,7 +48,7 @@ class MetricTable:
 
 def tabulate(runs: Sequence[RunContents]) -> MetricTable | None:
     """All evaluations of all runs; None if there is none."""
-    entries = [(m, e) for m in runs for e in m.evaluations]
+    entries = [(m, e) for m in runs for e in m.scores.evaluations]
     if not entries:
         return None
     found = [{m["name"]: m for m in e["metrics"]} for _, e in entries]
@@ -66,7 +66,7 @@ def tabulate(runs: Sequence[RunContents]) -> MetricTable | None:
 
 def draw_class_coverage(contents: RunContents) -> list[Picture]:
     """The share of each class among samples, of the newest evaluation that has them."""
-    for entry in reversed(contents.evaluations):
+    for entry in reversed(contents.scores.evaluations):
         for metric in entry["metrics"]:
             if metric["name"] == "class_coverage":
                 shares, names = _shares(metric.get("details"))
