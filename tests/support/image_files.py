@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 Pixels = np.ndarray
@@ -35,14 +36,17 @@ def encoded(pixels: Pixels | Image.Image, form: str = "PNG", **options: Any) -> 
 
 def huge_png(side: int) -> bytes:
     """A small PNG file whose header claims side x side pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checked = kind + data
-        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
-
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    body = chunk(b"IDAT", zlib.compress(bytes(100)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
+    body = png_chunk(b"IDAT", zlib.compress(bytes(100)))
+    return PNG + png_chunk(b"IHDR", header) + body + png_chunk(b"IEND", b"")
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    checked = kind + data
+    return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
 
 
 READABLE, UNREADABLE = 12, ("bomb.png", "empty.png", "gone.png", "text.png", "torn.jpg")
@@ -71,3 +75,36 @@ def odd_folder(folder: Path) -> Path:
     (folder / "folder.png").mkdir()
     (folder / "loop").symlink_to(folder)
     return folder
+
+
+def tiff(pixels: Pixels, **options: Any) -> bytes:
+    """The bytes of a TIFF file of any type and number of bands: (H, W) or (H, W, C)."""
+    if pixels.ndim == 3 and "photometric" not in options:
+        options |= {"photometric": "minisblack", "planarconfig": "contig"}
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+def deep_png(pixels: Pixels) -> bytes:
+    """The bytes of a PNG of 16 bits, (H, W, 1 to 4) with alpha last, each of PNG's filters used."""
+    height, width, bands = pixels.shape
+    step, lines, above = 2 * bands, b"", bytes(2 * bands * width)
+    for y, row in enumerate(pixels.astype(">u2")):
+        line = row.tobytes()
+        made = bytearray()
+        for i, value in enumerate(line):
+            left, up = line[i - step] if i >= step else 0, above[i]
+            corner = above[i - step] if i >= step else 0
+            guess = (0, left, up, (left + up) // 2, _paeth(left, up, corner))[y % 5]
+            made.append((value - guess) % 256)
+        lines, above = lines + bytes([y % 5]) + bytes(made), line
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[bands]
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    body = png_chunk(b"IDAT", zlib.compress(lines))
+    return PNG + png_chunk(b"IHDR", header) + body + png_chunk(b"IEND", b"")
+
+
+def _paeth(left: int, up: int, corner: int) -> int:
+    guess = left + up - corner
+    return min((left, up, corner), key=lambda value: abs(guess - value))

@@ -19,7 +19,7 @@ from energan.errors import DataError, EnerganError
 from energan.experiment.settings import checked
 from energan.io.console import show, table_of
 from energan.io.files import aside
-from energan.io.text import plural
+from energan.io.text import kind_of, plural
 
 MOST = 20
 """Classes or tags that are listed."""
@@ -144,7 +144,7 @@ def _shape(domain: Domain) -> str:
     if len(domain.shape) != 3:
         return f"points of {plural(domain.shape[0], 'number')}"
     channels, height, width = domain.shape
-    return f"{width}x{height}, {({1: 'grey', 3: 'colour'})[channels]}"
+    return f"{width}x{height}, {kind_of(channels)}"
 
 
 def _about_tags(found: TagSet) -> list[str]:

@@ -23,6 +23,10 @@ class Domain:
     mean: the mean training example, (*shape), for initialisations that use it.
     condition_shape: of one condition where each example comes with its own: (C, H, W) of an image,
         (F,) of a vector; else None.
+    depth: bits of each value of an image's files, 8 or 16: pictures of events are written with
+        as many.
+    shown: of images with more bands than a picture has, those drawn as red, green and blue, or one
+        as grey, counted from 0; () for the first three.
     """
 
     shape: tuple[int, ...]
@@ -31,6 +35,8 @@ class Domain:
     classes: int | None = None
     mean: Tensor | None = field(default=None, compare=False, repr=False)
     condition_shape: tuple[int, ...] | None = None
+    depth: int = field(default=8, compare=False)
+    shown: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def paired(self) -> bool:

@@ -23,6 +23,8 @@ class Augment:
 
     def __call__(self, images: Tensor, draws: Tensor | None) -> Tensor:
         """Images (B, C, H, W) by draws (B, 3) from [0, 1); None for the middle, unflipped."""
+        if images.dtype == torch.uint16:  # which torch can neither flip nor index everywhere
+            return self(images.view(torch.int16), draws).view(torch.uint16)
         if self.random_crop is not None:
             side = self.random_crop
             room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])

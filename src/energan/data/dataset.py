@@ -1,4 +1,4 @@
-"""Events in memory, or mapped into it; images stay uint8, and are scaled by the batch."""
+"""Events in memory, or mapped into it; images stay integers, and are scaled by the batch."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -19,13 +19,15 @@ CHUNK, MEAN_OF = 2**24, 50_000
 """Numbers that are looked at together, and events that a mean is taken of."""
 CPU = torch.device("cpu")
 EVERY = slice(None)
+LEVELS = {torch.uint8: 255, torch.uint16: 65535}
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
     """Real events, their labels, and those kept from training.
 
-    events: uint8 (S, C, H, W), scaled when gathered; or float32 (S, *event), already in the range.
+    events: uint8 or uint16 (S, C, H, W), scaled when gathered; or float32 (S, *event), already in
+        the range.
     rows: int64 (N,): where in `events` each event of the set is; None if they stand as they are.
     labels: int64 (N,) in [0, domain.classes), -1 of an event without one, or None where no event
         has any; class_names name the classes.
@@ -40,6 +42,8 @@ class DataSet:
     augment: how images change from one time to the next.
     skipped: (where, reason) of images that could not be read and are left out.
     facts: what was understood of the source and done to its images, for the user.
+    intensity: the values of the source that became the ends of the range, where its type does not
+        tell them.
     digest: sha256 of the events, where it is known without reading them.
     path, release: of the cache where the images lie in one; see Decoded.
     device: where gathered batches go; the events may stay in the memory of the CPU.
@@ -69,6 +73,7 @@ class DataSet:
     labelled: int | None = None
     stacked_digits: bool = False
     facts: tuple[Fact, ...] = ()
+    intensity: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         held = self.augment(self.events[:0], None) if self.events.dim() == 4 else self.events
@@ -78,8 +83,8 @@ class DataSet:
                 f"shape {self.domain.shape}"
             )
         unbounded = self.domain.low is None or self.domain.high is None
-        if self.events.dtype == torch.uint8 and unbounded:
-            raise DataError(f"{self.name}: uint8 events need a domain with a range")
+        if self.events.dtype in LEVELS and unbounded:
+            raise DataError(f"{self.name}: {self.events.dtype} events need a domain with a range")
         if self.labels is not None and len(self.labels) != len(self):
             raise DataError(f"{self.name}: {len(self.labels)} labels for {len(self)} events")
         if self.attributes is not None and len(self.attributes) != len(self):
@@ -119,7 +124,7 @@ class DataSet:
         """The events as they are stored, in the set's order: uint8 images before scaling."""
         if self.rows is None:
             return self.events[rows]
-        return self.events.index_select(0, self.rows[rows])
+        return _select(self.events, self.rows[rows])
 
     def feed(
         self,
@@ -150,8 +155,7 @@ class DataSet:
         rows = self.take(flat)
         if self.augment:
             rows = self.augment(rows, None if draws is None else draws.reshape(-1, 3))
-        rows = rows.to(self.device, non_blocking=True)
-        x = rescale(rows, self.domain, dtype) if rows.dtype == torch.uint8 else rows.to(dtype)
+        x = rescale(rows.to(self.device, non_blocking=True), self.domain, dtype)
         condition = None
         if conditions:
             if self.labels is None:
@@ -165,7 +169,7 @@ class DataSet:
     def take(self, indices: Tensor) -> Tensor:
         """The events at `indices` (n,) as they are stored: (n, *event)."""
         indices = indices.to(self.events.device)
-        found = self.events.index_select(0, indices if self.rows is None else self.rows[indices])
+        found = _select(self.events, indices if self.rows is None else self.rows[indices])
         if self.release is not None:
             self.release(len(indices))
         return found
@@ -210,7 +214,7 @@ class DataSet:
             digest.update(f"{self.events.dtype} {shape};".encode())
             for chunk in _chunks(torch.arange(len(self), device=self.events.device), self.events):
                 rows = chunk if self.rows is None else self.rows[chunk]
-                digest.update(self.events.index_select(0, rows).cpu().reshape(-1).numpy().data)
+                digest.update(_select(self.events, rows).cpu().reshape(-1).numpy().data)
         if self.labels is None:
             digest.update(b"none")
         else:
@@ -222,6 +226,12 @@ class DataSet:
         if self.augment:
             digest.update(repr(self.augment).encode())
         return digest.hexdigest()
+
+
+def _select(events: Tensor, rows: Tensor) -> Tensor:
+    if events.dtype == torch.uint16:  # which torch does not index on every device
+        return events.view(torch.int16).index_select(0, rows).view(torch.uint16)
+    return events.index_select(0, rows)
 
 
 def _fits(events: Tensor, device: torch.device) -> bool:
@@ -236,10 +246,13 @@ def _chunks(indices: Tensor, events: Tensor) -> Sequence[Tensor]:
 
 
 def rescale(raw: Tensor, domain: Domain, dtype: torch.dtype) -> Tensor:
-    """uint8 images as `dtype` in the domain's range: 0 is exactly its low end, 255 its high end."""
+    """Integer images as `dtype` in the domain's range: 0 is exactly its low end, the greatest value
+    its high end; others only become `dtype`."""
+    if raw.dtype not in LEVELS:
+        return raw.to(dtype)
     assert domain.low is not None
     assert domain.high is not None
-    return raw.to(dtype).div_(255 / (domain.high - domain.low)).add_(domain.low)
+    return raw.to(dtype).div_(LEVELS[raw.dtype] / (domain.high - domain.low)).add_(domain.low)
 
 
 def mean_event(data: DataSet) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 
 from energan.data.images.decoder import select_parts
-from energan.data.images.decoding import has_colour, size_of
+from energan.data.images.reading import header_of
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.io.text import plural
@@ -51,6 +51,6 @@ def _looks(source: Source, rows: Tensor) -> Iterator[tuple[int, int, bool]]:
     for part, wanted in select_parts(source, rows):
         raws = part.read()
         for raw in (raws[row - part.start] for row in wanted):
-            size = size_of(raw) if raw else None
-            if raw and size is not None:
-                yield *size, has_colour(raw)
+            header = header_of(raw) if raw else None
+            if header is not None:
+                yield *header.size, header.bands == 3

@@ -21,6 +21,7 @@ from energan.core import (
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet
 from energan.data.image_changes import count_changes
+from energan.data.images.decoding import Channels
 from energan.data.open import SOURCES
 from energan.data.preparation import image_size, pad, prepare
 from energan.data.selection import select
@@ -28,6 +29,7 @@ from energan.data.settings import DataSettings, Layouts
 from energan.data.source import Source
 from energan.data.sources.detect import holds_many, open_source
 from energan.data.sources.folders import from_files
+from energan.data.sources.pages import with_all_pages
 from energan.io.text import printable
 
 Part = Literal["test", "held-out", "all"]
@@ -112,8 +114,13 @@ def resolve_settings(settings: DataSettings, domain: Domain) -> DataSettings:
         else:
             width, height = _trained_size(settings)
         size = height if height == width and height else None
-    channels = "grey" if domain.shape[0] == 1 else "colour"
-    return settings.model_copy(update={"channels": channels, "size": size})
+    return settings.model_copy(update={"channels": channels_of(domain.shape), "size": size})
+
+
+def channels_of(shape: Sequence[int]) -> Channels:
+    """The setting that gives images of this shape."""
+    known: dict[int, Channels] = {1: "grey", 3: "colour"}
+    return known.get(shape[0], "all")
 
 
 def is_same_source(source: str, trained_on: str) -> bool:
@@ -139,9 +146,11 @@ def _is_image_file(source: str) -> bool:
 def _open_files(words: Sequence[str], settings: DataSettings, domain: Domain) -> PredictSet:
     name = words[0] if len(words) == 1 else f"{words[0]} and {len(words) - 1} more"
     source = from_files(name, [Path(word).expanduser() for word in words], words)
-    data, rows = prepare_like(source, settings, domain, torch.arange(len(words)))
+    if settings.pages == "all":
+        source = with_all_pages(source)
+    data, rows = prepare_like(source, settings, domain, torch.arange(source.count))
     said = words[0] if len(words) == 1 else f"{len(words)} files"
-    names = tuple(words[row] for row in rows.tolist())
+    names = tuple(map(source.where, rows.tolist()))
     return PredictSet(data, names, said, "all", False, count_changes(source, rows, settings))
 
 

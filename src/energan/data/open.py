@@ -10,7 +10,7 @@ from energan.data.augment import Augment
 from energan.data.dataset import DataSet, mean_event, shape_of
 from energan.data.images.decoded import Decoded
 from energan.data.pairs import open_pairs
-from energan.data.preparation import pad, prepare, value_range
+from energan.data.preparation import pad, prepare
 from energan.data.selection import Selection, select
 from energan.data.settings import DataSettings
 from energan.data.source import Source
@@ -42,7 +42,9 @@ def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
         return open_stream(settings, split)
     source = open_source(settings, split)
     chosen = select(source, settings, split)
-    found = prepare(source, settings, torch.cat([chosen.training, chosen.held_out]).sort().values)
+    rows = torch.cat([chosen.training, chosen.held_out]).sort().values
+    scale_of = (lambda: open_source(settings, "train")) if split == "test" else None
+    found = prepare(source, settings, rows, scale_of)
     _check_pad(found, settings, source.name)
     found = replace(found, events=pad(found.events, settings))
     return _data_set(source, settings, split, chosen, found)
@@ -83,11 +85,11 @@ def _data_set(
 ) -> DataSet:
     augment = Augment(settings.random_crop, settings.mirror)
     shape = shape_of(source.name, tuple(found.events.shape[1:]), augment)
-    low, high = value_range(settings) if source.holds_images else (None, None)
+    low, high = settings.bounds if source.holds_images else (None, None)
     classes = None
     if chosen.labels is not None:
         classes = len(chosen.class_names or ()) or int(chosen.labels.max()) + 1
-    domain = Domain(shape, low, high, classes)
+    domain = Domain(shape, low, high, classes, depth=found.depth, shown=settings.shown)
     modes = source.modes
     if modes is not None and settings.classes and chosen.class_names:
         modes = modes[[int(name) for name in chosen.class_names]]  # label k still means mode k
@@ -104,6 +106,7 @@ def _data_set(
             augment=augment, skipped=found.skipped, digest=digest, path=found.path,
             release=found.release, labelled=settings.labelled,
             stacked_digits=source.stacked_digits, facts=source.facts + found.facts,
+            intensity=found.intensity,
         )  # fmt: skip
 
     whole = part(chosen.training)

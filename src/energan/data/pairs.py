@@ -13,10 +13,12 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain, describe
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet, mean_event, rescale
+from energan.data.facts import Fact
 from energan.data.images.decoded import Decoded
-from energan.data.images.decoding import Decoding, resolve_channels, size_of
+from energan.data.images.decoding import Decoding
+from energan.data.images.reading import size_of
 from energan.data.images.store import decode_source
-from energan.data.preparation import value_range
+from energan.data.pair_ranges import Sides, resolve_sides
 from energan.data.selection import select
 from energan.data.settings import DataSettings
 from energan.data.source import Source
@@ -44,8 +46,6 @@ class PairSet(DataSet):
         if self.sources is None or len(self.sources) != len(self):
             count = "no" if self.sources is None else len(self.sources)
             raise DataError(f"{self.name}: {count} sources for {len(self)} targets")
-        if self.sources.events.dtype != torch.uint8 or self.events.dtype != torch.uint8:
-            raise DataError(f"{self.name}: the images of pairs must be uint8")
         if self.sources.domain.shape != self.domain.condition_shape:
             raise DataError(
                 f"{self.name}: sources of shape {self.sources.domain.shape} do not fit a domain "
@@ -74,11 +74,11 @@ class PairSet(DataSet):
         assert self.sources is not None
         targets = self.take(flat)
         sources = self.sources.take(flat).to(targets.device)  # one may fit on a GPU alone
-        both = torch.cat([targets, sources], 1)
-        if self.augment:
-            both = self.augment(both, None if draws is None else draws.reshape(-1, 3))
-        both = rescale(both.to(self.device, non_blocking=True), self.domain, dtype)
-        x, condition = both.split([self.domain.shape[0], both.shape[1] - self.domain.shape[0]], 1)
+        flat_draws = None if draws is None else draws.reshape(-1, 3)
+        x, condition = (
+            rescale(self.augment(part, flat_draws).to(self.device), self.domain, dtype)
+            for part in (targets, sources)
+        )
         return Batch(x.unflatten(0, indices.shape), condition.unflatten(0, indices.shape))
 
     def to(self, device: torch.device | str) -> "PairSet":
@@ -119,7 +119,8 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
             test = find_pairs(folder, "test", name) or find_pairs(folder, "val", name)
             if test is None:
                 raise no_test_part(folder)
-            return _Opener(settings, test).open(torch.arange(test.left.count), training=False)
+            opener = _Opener(settings, test, scale=find_pairs(folder, "train", name))
+            return opener.open(torch.arange(test.left.count), training=False)
         pairs = find_pairs(folder, "train", name)
         if pairs is None:
             raise DataError(f"{folder} holds no pairs to train on: name the folder with train/")
@@ -146,24 +147,37 @@ def _training(settings: DataSettings, pairs: Pairs, kept: Pairs | None) -> PairS
 
 
 class _Opener:
-    """Decodes pairs: the side that `settings.direction` starts from as sources."""
+    """Decodes pairs: the side that `settings.direction` starts from as sources.
+
+    how: for sources and targets, where it is known. scale: the pairs by whose range floats are
+    scaled, if these are others.
+    """
 
     def __init__(
-        self, settings: DataSettings, pairs: Pairs, how: tuple[Decoding, Decoding] | None = None
+        self,
+        settings: DataSettings,
+        pairs: Pairs,
+        how: tuple[Decoding, Decoding] | None = None,
+        scale: Pairs | None = None,
     ) -> None:
         self.settings, self.pairs = settings, pairs
-        sides = (pairs.left, pairs.right)
-        self.sides = sides if settings.direction == "left-to-right" else sides[::-1]
+        self.sides = self._directed(pairs)
+        self.facts: tuple[Fact, ...] = ()
         if not pairs.joint and settings.crop is None:
             _check_sides(self.sides, settings)
         if how is None:
             asked = replace(settings.decoding, size=self._size())
-            how = (resolve_channels(self.sides[0], asked), resolve_channels(self.sides[1], asked))
+            scale_of = None if scale is None else lambda: self._directed(scale)
+            how, self.facts = resolve_sides(self.sides, asked, scale_of)
         self.how = how
 
     def like(self, pairs: Pairs) -> "_Opener":
-        """Of other pairs of the same data: their sizes and channels are those of these."""
+        """Of other pairs of the same data: their sizes, channels and range are those of these."""
         return _Opener(self.settings, pairs, self.how)
+
+    def _directed(self, pairs: Pairs) -> Sides:
+        sides = (pairs.left, pairs.right)
+        return sides if self.settings.direction == "left-to-right" else sides[::-1]
 
     def open(self, rows: Tensor, *, training: bool) -> PairSet:
         """The pairs at `rows`; changed from one time to the next if they are for `training`."""
@@ -189,9 +203,10 @@ class _Opener:
         shape = tuple(augment(found.events[:0], None).shape[1:])
         _, places, digest = found.place(rows)
         return DataSet(
-            self.pairs.left.name, found.events, Domain(shape, *value_range(self.settings)),
+            self.pairs.left.name, found.events,
+            Domain(shape, *self.settings.bounds, depth=found.depth, shown=self.settings.shown),
             rows=places, augment=augment, skipped=found.skipped, digest=digest, path=found.path,
-            release=found.release,
+            release=found.release, facts=self.facts + found.facts, intensity=found.intensity,
         )  # fmt: skip
 
     def _size(self) -> int | None:
@@ -206,11 +221,13 @@ class _Opener:
 
 def _join(sources: DataSet, targets: DataSet) -> PairSet:
     skipped = tuple(dict.fromkeys((*targets.skipped, *sources.skipped)))
+    facts = tuple(dict.fromkeys((*sources.facts, *targets.facts)))
     return PairSet(
         targets.name, targets.events,
         replace(targets.domain, condition_shape=sources.domain.shape),
         rows=targets.rows, augment=targets.augment, skipped=skipped, digest=targets.digest,
-        path=targets.path, release=targets.release, sources=sources,
+        path=targets.path, release=targets.release, sources=sources, facts=facts,
+        intensity=targets.intensity or sources.intensity,
     )  # fmt: skip
 
 
@@ -239,6 +256,8 @@ def _check(settings: DataSettings) -> None:
         if getattr(settings, name):
             remedy = "; jitter cuts both alike" if name == "random_crop" else ""
             raise DataError(f"data.{name} is not for pairs of images: leave it unset{remedy}")
+    if settings.pages == "all":
+        raise DataError("data.pages all is not for pairs of images: leave it unset")
     if settings.storage == "stream":
         raise DataError("data.storage stream is not for pairs of images: use auto")
 

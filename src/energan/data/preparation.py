@@ -3,6 +3,7 @@
 Training data, and the images that a trained run is asked about, go through the same functions.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -10,27 +11,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from energan.core import DataError
+from energan.data.facts import Fact
 from energan.data.images.decoded import Decoded
-from energan.data.images.decoding import Decoding, prepare_array, size_of
+from energan.data.images.decoding import Decoding, Notes, prepare_array
+from energan.data.images.notes import facts_of
+from energan.data.images.reading import size_of
 from energan.data.images.store import decode_source
+from energan.data.images.survey import measure_array, range_of, resolve_range
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.named import NAMED
 
 
-def prepare(source: Source, settings: DataSettings, rows: Tensor) -> Decoded:
+def prepare(
+    source: Source,
+    settings: DataSettings,
+    rows: Tensor,
+    scale_of: Callable[[], Source] | None = None,
+) -> Decoded:
     """The events of `source` at `rows` (int64, ascending), without a border yet.
 
-    Arrays for which nothing is to be done stay whole, whatever the rows. Raises DataError for
-    images that cannot be read, and settings that do not fit.
+    Arrays for which nothing is to be done stay whole, whatever the rows. scale_of: gives the source
+    by whose range floats are scaled, if it is another one. Raises DataError for images that cannot
+    be read, and settings that do not fit.
     """
     if source.events is not None:
-        return _prepare_arrays(source, source.events, settings, rows)
+        return _prepare_arrays(source, source.events, settings, rows, scale_of)
     how = settings.decoding
     if how.crop is None:
         how = replace(how, crop=_default_crop(source))
     assert settings.storage != "stream"
-    return decode_source(source, how, rows, storage=settings.storage)
+    return decode_source(source, how, rows, storage=settings.storage, scale_of=scale_of)
 
 
 def image_size(source: Source) -> tuple[int, int] | None:
@@ -53,13 +64,8 @@ def pad(events: Tensor, settings: DataSettings) -> Tensor:
         return events
     before, odd = divmod(settings.pad - height, 2)
     after = before + odd  # an odd pixel goes to the right and the bottom
-    border = 0.0 if events.dtype == torch.uint8 else value_range(settings)[0]
+    border = settings.bounds[0] if events.is_floating_point() else 0.0
     return F.pad(events, (before, after, before, after), value=border)
-
-
-def value_range(settings: DataSettings) -> tuple[float, float]:
-    """The lowest and the highest value that a pixel has."""
-    return (-1.0 if settings.range == "signed" else 0.0), 1.0
 
 
 def _default_crop(source: Source) -> tuple[int, int, int, int] | None:
@@ -70,24 +76,52 @@ def _default_crop(source: Source) -> tuple[int, int, int, int] | None:
 
 
 def _prepare_arrays(
-    source: Source, events: Tensor, settings: DataSettings, rows: Tensor
+    source: Source,
+    events: Tensor,
+    settings: DataSettings,
+    rows: Tensor,
+    scale_of: Callable[[], Source] | None,
 ) -> Decoded:
     if events.dim() != 4:
         _check_points(source.name, settings)
         return Decoded(events, torch.arange(len(events)))
-    how = settings.decoding
+    how, known = settings.decoding, events.dtype == torch.uint8 or source.low is not None
+    if not known or how.intensity is not None:
+        return _scale_arrays(source, events, how, rows, scale_of)
+    facts: tuple[Fact, ...] = ()
     if _is_done(events, how):
         rows = torch.arange(len(events))
     else:
-        chosen = _as_bytes(events, source)[rows]
-        events = torch.from_numpy(prepare_array(chosen.numpy(), how, source.name))
-    low, high = value_range(settings)
+        notes, chosen = Notes(), _as_bytes(events, source)[rows]
+        events = torch.from_numpy(prepare_array(chosen.numpy(), how, source.name, notes))
+        facts = facts_of(notes, how, how, len(rows))
+    low, high = settings.bounds
     if events.dtype != torch.uint8 and (source.low, source.high) != (low, high):
         assert source.low is not None
         assert source.high is not None
         scale = (high - low) / (source.high - source.low)
         events = (events - source.low).mul_(scale).add_(low)
-    return Decoded(events, rows)
+    return Decoded(events, rows, facts=facts)
+
+
+def _scale_arrays(
+    source: Source,
+    events: Tensor,
+    how: Decoding,
+    rows: Tensor,
+    scale_of: Callable[[], Source] | None,
+) -> Decoded:
+    """Images of more than 8 bits, or windowed ones."""
+    asked = how
+    facts: tuple[Fact, ...] = ()
+    if events.dtype != torch.uint8:
+        found = measure_array(events)
+        how, facts = resolve_range(source.name, found, how, lambda: range_of(scale_of))
+    notes = Notes()
+    made = prepare_array(events[rows].numpy(), how, source.name, notes)
+    facts += facts_of(notes, asked, how, len(rows))
+    events = torch.from_numpy(made)
+    return Decoded(events, rows, facts=facts, intensity=how.intensity, depth=how.bits)
 
 
 def _as_bytes(events: Tensor, source: Source) -> Tensor:
@@ -102,7 +136,7 @@ def _as_bytes(events: Tensor, source: Source) -> Tensor:
 def _is_done(events: Tensor, how: Decoding) -> bool:
     """Whether the images already are as asked for."""
     channels, height, width = events.shape[1:]
-    as_asked = how.channels == "auto" or (how.channels == "grey") == (channels == 1)
+    as_asked = channels == {"grey": 1, "colour": 3}.get(how.channels, channels)
     return (
         as_asked and how.crop is None and how.size in (None, height) and how.size in (None, width)
     )

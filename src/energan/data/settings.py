@@ -2,10 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from PIL import ImageColor
+from pydantic import Field, FiniteFloat, model_validator
 
 from energan.core import Config
-from energan.data.images.decoding import Channels, Decoding, Fit
+from energan.data.images.decoding import Channels, Decoding, Fit, Window
+from energan.data.images.values import MOST_BANDS
 
 Layouts = Literal["auto", "splits", "classes", "flat", "table"]
 
@@ -31,9 +33,28 @@ class DataSettings(Config):
     )
     fit: Fit = Field(
         "crop",
-        description="how they become square: cut the middle (crop), or scale both sides (stretch)",
+        description="how they become square: cut the middle (crop), fill up with the lowest value "
+        "(pad), or scale both sides (stretch)",
     )
-    channels: Channels = Field("auto", description="grey, colour, or whichever the images are")
+    channels: Channels = Field(
+        "auto", description="grey, colour, all bands that there are, or whichever the images are"
+    )
+    intensity: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        None,
+        description="the values that become the ends of the range: low high; if not set, those of "
+        "the images' type of integers, or the least and the greatest of all floats",
+    )
+    show_bands: tuple[Annotated[int, Field(ge=1, le=MOST_BANDS)], ...] | None = Field(
+        None,
+        description="of images with more than three bands: those that pictures show as red, green "
+        "and blue, counted from 1, or one as grey; the first three if not set",
+    )
+    pages: Literal["first", "all"] = Field(
+        "first", description="of files of several pages: the first, or all, each as an image"
+    )
+    background: str = Field(
+        "white", description="what transparent parts are laid on: a colour, as black or #808080"
+    )
     pad: int | None = Field(
         None, ge=1, description="zero-pad square images to this many pixels a side"
     )
@@ -105,7 +126,20 @@ class DataSettings(Config):
 
     @property
     def decoding(self) -> Decoding:
-        return Decoding(self.crop, self.size, self.fit, self.channels)
+        return Decoding(
+            self.crop, self.size, self.fit, self.channels, self.background, self.intensity,
+            bounds=self.bounds,
+        )  # fmt: skip
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """`show_bands` counted from 0."""
+        return tuple(band - 1 for band in self.show_bands or ())
+
+    @property
+    def bounds(self) -> Window:
+        """The lowest and the highest value that a pixel has."""
+        return (-1.0 if self.range == "signed" else 0.0), 1.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -115,6 +149,17 @@ class DataSettings(Config):
                 raise ValueError(
                     f"data.crop {self.crop} is no box: write left top right bottom, as 7 17 82 92"
                 )
+        if self.intensity is not None and not self.intensity[0] < self.intensity[1]:
+            low, high = self.intensity
+            raise ValueError(f"data.intensity {low:g} {high:g}: the first must be less")
+        if self.show_bands is not None and len(self.show_bands) not in (1, 3):
+            raise ValueError(f"data.show_bands names {len(self.show_bands)} bands: name 1 or 3")
+        try:
+            ImageColor.getrgb(self.background)
+        except ValueError:
+            raise ValueError(
+                f"data.background {self.background!r} is no colour: write white, black or #808080"
+            ) from None
         if self.random_crop is not None and self.size is not None and self.random_crop > self.size:
             raise ValueError(
                 f"data.random_crop {self.random_crop} is larger than data.size {self.size}"

@@ -1,14 +1,39 @@
 """What a source holds, before the settings are applied: arrays, or images still encoded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
 from energan.data.facts import Fact
 
 MOST_CLASSES = 100_000
+Half = Literal[0, 1]
+"""Left, or right."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One of the images of a file that holds several.
+
+    page: counted from 0; None for the first one, of a file that is taken for one image. half: 0 for
+        the left, 1 for the right half of the upright image; the middle column of an odd width
+        belongs to neither.
+    """
+
+    raw: bytes
+    page: int | None = None
+    half: Half | None = None
+
+
+Encoded = bytes | Piece
+
+
+def piece_of(encoded: Encoded) -> Piece:
+    """The same as a piece, be it the whole."""
+    return Piece(encoded) if isinstance(encoded, bytes) else encoded
 
 
 @dataclass(frozen=True)
@@ -16,26 +41,27 @@ class Part:
     """A run of consecutive images that are read together: a row group, or a few hundred files.
 
     start, count: rows [start, start + count) of the source.
-    read: the encoded bytes of these rows, in order; None where one cannot be read at all.
+    read: the encoded images of these rows, in order; None where one cannot be read at all.
     """
 
     start: int
     count: int
-    read: Callable[[], list[bytes | None]] = field(repr=False)
+    read: Callable[[], Sequence[Encoded | None]] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """All that a source holds, either as `events` or, before anything is decoded, as `parts`.
 
-    events: uint8 images (N, C, H, W), float images (N, C, H, W), or float32 points (N, D).
+    events: images (N, C, H, W), of any number type, or float32 points (N, D).
     labels: int64 (N,) in [0, classes), -1 where there is none, or None; class_names name them, in
         order, where names are known.
     held_out: how many are kept from training unless the user says otherwise.
     order: a permutation (N,) to read the events in; None reads them as they stand. The last events
         in that order are the ones held out.
     attributes: uint8 (N, A) of 0 and 1, or None; attribute_names name the columns.
-    low, high: the range float images came in; None for uint8 and for points.
+    low, high: the range float images came in, where it is one of those that networks know; None
+        for other images and for points.
     modes, mode_std: the centres (K, D) and the standard deviation around each, of toys that have
         them.
     stacked_digits: whether each image is three digits a, b, c as its colours, of the class

@@ -22,15 +22,11 @@ from energan.core import Batch, DataError, Domain, place_seed
 from energan.data.augment import Augment
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet, mean_event, shape_of
-from energan.data.images.decoding import (
-    LOOKED_AT,
-    Decoding,
-    Pixels,
-    Unreadable,
-    decode,
-    has_colour,
-)
-from energan.data.preparation import value_range
+from energan.data.images.decoding import Decoding, Notes, Pixels, decode
+from energan.data.images.notes import facts_of
+from energan.data.images.reading import header_of
+from energan.data.images.survey import LOOKED_AT, resolve_headers
+from energan.data.images.values import Unreadable
 from energan.data.settings import DataSettings
 from energan.data.sources.named import NAMED
 from energan.data.sources.splits import Split
@@ -129,7 +125,7 @@ class StreamFeed:
         return torch.rand(self.batch_size, 3, generator=torch.Generator().manual_seed(place))
 
     def _batch(self, number: int) -> Tensor:
-        """uint8 (B, C, H, W); in the reader's thread."""
+        """(B, C, H, W) as they are stored; in the reader's thread."""
         raws = [self._row(number * self.batch_size + i) for i in range(self.batch_size)]
         made = list(self._pool.map(self._pixels, raws))
         # of a batch in which nothing can be read, the set's first image
@@ -181,30 +177,34 @@ def open_stream(settings: DataSettings, split: Split = "train") -> StreamedSet:
     for name in ("classes", "limit", "held_out", "pad", "labels", "labelled"):
         if getattr(settings, name):
             raise DataError(f"data.{name} cannot be had of a stream: set data.storage to cache")
+    if settings.pages == "all":
+        raise DataError("data.pages all cannot be had of a stream: set data.storage to cache")
     stream = open_table_stream(settings, split)
     name = stream.table.name
     how = settings.decoding
     if how.crop is None and (found := NAMED.get(settings.source)) and found.crops:
         raise DataError(f"{settings.source} streamed needs its crop box said: set data.crop")
-    if how.channels == "auto":
-        looked_at = islice(stream.images(None), LOOKED_AT)
-        found_colour = any(raw is not None and has_colour(raw) for raw in looked_at)
-        how = replace(how, channels="colour" if found_colour else "grey")
-    head, held = _first(stream, how)
+    asked, headers = how, [header_of(raw) for raw in islice(stream.images(None), LOOKED_AT) if raw]
+    how = resolve_headers([header for header in headers if header], how)
+    if any(header and header.deep for header in headers):
+        how = replace(how, depth="uint16" if how.intensity is None else "float32")
+    notes = Notes()
+    head, held = _first(stream, how, notes)
+    facts = facts_of(notes, asked, how, len(head) + len(held))
     augment = Augment(settings.random_crop, settings.mirror)
     shape = shape_of(name, tuple(head.shape[1:]), augment)
-    domain = Domain(shape, *value_range(settings))
+    domain = Domain(shape, *settings.bounds)
     whole = DataSet(name, head, domain, augment=augment)
     domain = replace(domain, mean=mean_event(whole))
     kept = DataSet(name, held, domain, augment=augment) if len(held) else None
     return StreamedSet(
         name, head, domain, held_out=kept, augment=augment, stream=stream, how=how,
-        content=stream.table.content(),
+        content=stream.table.content(), facts=facts,
     )  # fmt: skip
 
 
-def _first(stream: Stream, how: Decoding) -> tuple[Tensor, Tensor]:
-    """The first training images, and the first that are held out, decoded: uint8 (N, C, H, W)."""
+def _first(stream: Stream, how: Decoding, notes: Notes) -> tuple[Tensor, Tensor]:
+    """The first training images, and the first that are held out, decoded: (N, C, H, W)."""
     head: list[Pixels] = []
     held: list[Pixels] = []
     for raw in stream.images(None):
@@ -214,7 +214,7 @@ def _first(stream: Stream, how: Decoding) -> tuple[Tensor, Tensor]:
         if raw is None or len(chosen) >= most:
             continue
         try:
-            chosen.append(decode(raw, how))
+            chosen.append(decode(raw, how, notes))
         except Unreadable:
             continue
     if not head:
@@ -224,5 +224,5 @@ def _first(stream: Stream, how: Decoding) -> tuple[Tensor, Tensor]:
             f"{stream.table.name} holds images of different sizes: set the size that all are "
             "brought to, as with --data.size 64"
         )
-    empty = np.empty((0, *head[0].shape), np.uint8)
+    empty = np.empty((0, *head[0].shape), head[0].dtype)
     return torch.from_numpy(np.stack(head)), torch.from_numpy(np.stack(held) if held else empty)

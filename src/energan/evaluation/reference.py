@@ -12,6 +12,7 @@ from torch import Tensor
 
 from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings, open_data, open_test_part
+from energan.data.inference import channels_of
 
 Split = Literal["test", "held-out", "training"]
 AT_ONCE = 1000
@@ -97,7 +98,7 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
         settings = settings.for_source(source)
         if len(domain.shape) == 3 and settings.size is None and settings.pad is None:
             changes["size"] = domain.shape[1]
-            changes["channels"] = "grey" if domain.shape[0] == 1 else "colour"
+            changes["channels"] = channels_of(domain.shape)
     chosen = settings.model_copy(update=changes)
     training = open_data(chosen)
     judged, split = open_judged_part(chosen, training)

@@ -41,12 +41,14 @@ def resolved_of(
             "fingerprint": data.fingerprint,
             "skipped": len(data.skipped),
             "facts": as_records(data.facts),
+            "intensity": data.intensity,
             "class_names": None if data.class_names is None else list(data.class_names),
             "labelled": labelled_events(data),
         },
         "domain": {
             "shape": domain.shape, "low": domain.low, "high": domain.high,
             "classes": domain.classes, "condition_shape": domain.condition_shape,
+            "depth": domain.depth, "shown": list(domain.shown),
         },
         "parameters": {
             name: sum(p.numel() for p in loop.networks[name].parameters())
@@ -116,11 +118,14 @@ def write_changes(
 
 
 def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
-    """A run's job with what was estimated for it filled in, and what was resolved."""
+    """A run's job with what was estimated for it, or measured of its data, filled in; and what was
+    resolved."""
     resolved = folder.read_config()["resolved"]
     job = load(str(folder.config))
     if margin := resolved.get("margin"):
         job = job.resolved({"model": {"margin": margin["margin"]}})
+    if intensity := resolved["data"].get("intensity"):
+        job = job.resolved({"data": {"intensity": intensity}})
     return job, resolved
 
 
@@ -135,6 +140,8 @@ def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
         stored["high"],
         stored["classes"],
         condition_shape=None if conditions is None else tuple(conditions),
+        depth=stored.get("depth", 8),
+        shown=tuple(stored.get("shown", ())),
     )
     _check_parameters(folder, job, domain, resolved.get("parameters", {}))
     return job, domain, build(job, domain, job.settings.seed)

@@ -1,31 +1,30 @@
 """Image files through a run of image to image: one file for each."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from PIL import Image
 
 from energan.core import DataError, SettingError, describe
 from energan.data.dataset import rescale
-from energan.data.images.decoding import (
-    Channels,
-    Decoding,
-    Unreadable,
-    decode,
-    prepare,
-    size_of,
-)
-from energan.data.sources.pair_files import cut_half
+from energan.data.images.decoding import Decoding, decode
+from energan.data.images.reading import header_of, size_of
+from energan.data.images.values import Unreadable
+from energan.data.inference import channels_of
+from energan.data.source import Half, Piece
 from energan.data.sources.tree import find_images
 from energan.inference.run import Run
 from energan.io.console import progress
 from energan.io.files import aside
-from energan.io.pictures import to_uint8
+from energan.io.pictures import Array, resize, to_integers, write_image
 from energan.samplers.translator import Translator
 
+LANCZOS = Image.Resampling.LANCZOS
 Size = int | Literal["nearest"] | None
 WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -79,7 +78,7 @@ def translate(
             else:
                 picture = _picture(run, sides, seed, strip, whole=size == "nearest")
                 with aside(target) as made:
-                    picture.save(made)
+                    write_image(made, picture, {})
                 written.append(target)
             advance()
     if not written:
@@ -143,7 +142,7 @@ def _check(sampler: Translator, file: Path, size: Size, pairs: bool) -> None:
 
 @dataclass(frozen=True)
 class _Sides:
-    """Images (1, C, H, W), uint8: the source, and the target that a pair holds too."""
+    """Images (1, C, H, W) in the run's range: the source, and the target that a pair holds too."""
 
     source: torch.Tensor
     target: torch.Tensor | None
@@ -152,40 +151,44 @@ class _Sides:
 def _sides_of(file: Path, pairs: bool) -> tuple[int, int] | None:
     """Width and height of the source in a file; None if it cannot be read."""
     try:
-        width, height = size_of(file.read_bytes()) or (0, 0)
+        return size_of(Piece(file.read_bytes(), half=0 if pairs else None))
     except OSError:
         return None
-    if not width:
-        return None
-    return (width // 2 if pairs else width), height
 
 
 def _open(run: Run, file: Path, size: Size, pairs: bool) -> _Sides:
     """Raises Unreadable."""
     shape = run.domain.condition_shape
     assert shape is not None
-    how = Decoding(size=size if isinstance(size, int) else None, fit=run.job.settings.data.fit)
-    if not pairs:
-        return _Sides(_decode(file, how, shape[0], None), None)
-    first = 0 if run.job.settings.data.direction == "left-to-right" else 1
-    target = _decode(file, how, run.domain.shape[0], 1 - first)
-    return _Sides(_decode(file, how, shape[0], first), target)
-
-
-def _decode(file: Path, how: Decoding, channels: int, side: int | None) -> torch.Tensor:
+    settings = run.job.settings.data
+    how = replace(settings.decoding, crop=None, size=size if isinstance(size, int) else None)
     try:
-        raw = file.read_bytes() if side is None else cut_half(file, side)
+        raw = file.read_bytes()
     except OSError as error:
         raise Unreadable(describe(error)) from None
-    if raw is None:
-        raise Unreadable("it holds no pair")
-    kind: Channels = "grey" if channels == 1 else "colour"
-    pixels = decode(raw, replace(how, channels=kind))
-    return torch.from_numpy(pixels.copy()).unsqueeze(0)  # Pillow's own memory may be read-only
+    if not pairs:
+        return _Sides(_decode(run, Piece(raw), how, shape), None)
+    left: tuple[Half, Half] = (0, 1)
+    first, second = left if settings.direction == "left-to-right" else left[::-1]
+    target = _decode(run, Piece(raw, half=second), how, run.domain.shape)
+    return _Sides(_decode(run, Piece(raw, half=first), how, shape), target)
 
 
-def _picture(run: Run, sides: _Sides, seed: int, strip: bool, *, whole: bool) -> Image.Image:
-    """What is made of the source, beside it (and its target) for a strip.
+def _decode(run: Run, piece: Piece, how: Decoding, shape: Sequence[int]) -> torch.Tensor:
+    header = header_of(piece)
+    deep = header is not None and header.deep
+    how = replace(
+        how,
+        channels=channels_of(shape),
+        depth="float32" if deep else "uint8",
+        intensity=how.intensity if deep else None,
+    )
+    pixels = torch.from_numpy(decode(piece, how).copy())  # Pillow's own memory may be read-only
+    return rescale(pixels.unsqueeze(0), run.domain, torch.float32)
+
+
+def _picture(run: Run, sides: _Sides, seed: int, strip: bool, *, whole: bool) -> Array:
+    """What is made of the source, beside it (and its target) for a strip: integers (H, W, C).
 
     whole: the source is brought to sides that the network takes, and the result back.
     """
@@ -193,22 +196,19 @@ def _picture(run: Run, sides: _Sides, seed: int, strip: bool, *, whole: bool) ->
     height, width = sides.source.shape[2:]
     given = sides.source
     if whole:
-        given = _resize(given, *run.sampler.nearest(height, width))
-    made = run.sample(1, seed, rescale(given, run.domain, torch.float32))
-    pixels = torch.from_numpy(to_uint8(made, run.domain)).permute(0, 3, 1, 2)
-    if pixels.shape[2:] != sides.source.shape[2:]:
-        pixels = _resize(pixels, height, width)
-    parts = [part for part in (sides.source, sides.target) if part is not None] if strip else []
-    channels = max(part.shape[1] for part in (*parts, pixels))
-    row = torch.cat([part.expand(-1, channels, -1, -1) for part in (*parts, pixels)], 3)
-    return _image(row)
+        across, down = run.sampler.nearest(height, width)[::-1]
+        resized = resize(_integers(run, given), (across, down), LANCZOS)
+        given = rescale(torch.from_numpy(resized.copy()).permute(2, 0, 1)[None], run.domain,
+                        torch.float32)  # fmt: skip
+    made = _integers(run, run.sample(1, seed, given))
+    if made.shape[:2] != (height, width):
+        made = resize(made, (width, height), LANCZOS)
+    beside = [sides.source, sides.target] if strip else []
+    parts = [*(_integers(run, part) for part in beside if part is not None), made]
+    channels = max(part.shape[2] for part in parts)
+    return np.concatenate([np.broadcast_to(p, (*p.shape[:2], channels)) for p in parts], 1)
 
 
-def _resize(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    image = _image(x).resize((width, height), Image.Resampling.LANCZOS)
-    return torch.from_numpy(prepare(image, Decoding()).copy()).unsqueeze(0)
-
-
-def _image(x: torch.Tensor) -> Image.Image:
-    pixels = x[0].permute(1, 2, 0).numpy()
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+def _integers(run: Run, x: torch.Tensor) -> Array:
+    pixels: Array = to_integers(x, run.domain, run.domain.depth)[0]
+    return pixels

@@ -1,4 +1,8 @@
-"""Samples as files: PNG grids and scatter plots, .npz, folders of PNGs."""
+"""Samples as files: PNG grids and scatter plots, .npz, folders of PNGs, or of TIFFs of many bands.
+
+Pictures have the depth of the images that a run was trained on. Of images of more bands than three
+they show some; see `core.Domain`.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tifffile
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -13,14 +18,18 @@ from torch import Tensor
 
 from energan.core import DataError, Domain
 from energan.io.files import aside
+from energan.io.png import write_png16
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+Array = np.ndarray[Any, Any]
+
+
 def is_image(domain: Domain) -> bool:
-    """Whether examples are pictures: (1 or 3, H, W)."""
-    return len(domain.shape) == 3 and domain.shape[0] in (1, 3)
+    """Whether examples are pictures: (C, H, W)."""
+    return len(domain.shape) == 3
 
 
 def drawable(domain: Domain) -> bool:
@@ -28,18 +37,38 @@ def drawable(domain: Domain) -> bool:
     return is_image(domain) or len(domain.shape) == 1
 
 
-def to_uint8(x: Tensor, domain: Domain) -> np.ndarray[Any, Any]:
-    """Images (N, C, H, W) in the domain's range -> uint8 (N, H, W, C), clipped at its ends."""
+def to_uint8(x: Tensor, domain: Domain) -> Array:
+    """Images (N, C, H, W) in the domain's range -> pictures, uint8 (N, H, W, 1 or 3), clipped at
+    its ends."""
+    return to_integers(show_bands(x, domain), domain, 8)
+
+
+def to_integers(x: Tensor, domain: Domain, depth: int) -> Array:
+    """Images (N, C, H, W) in the domain's range -> uint8 or uint16 (N, H, W, C), clipped."""
     low, high = domain.low, domain.high
     if low is None or high is None:
         low, high = float(x.min()), max(float(x.max()), float(x.min()) + 1e-12)
     unit = (x.detach().float().cpu() - low) / (high - low)
-    return unit.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    most = 2**depth - 1
+    scaled: Array = unit.mul(most).round().clamp(0, most).permute(0, 2, 3, 1).contiguous().numpy()
+    return scaled.astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def show_bands(x: Tensor, domain: Domain) -> Tensor:
+    """Of images (N, C, H, W) with other than 1 or 3 bands those that pictures show."""
+    bands = x.shape[1]
+    if bands in (1, 3) and not domain.shown:
+        return x
+    first = tuple(range(3 if bands > 2 else 1))
+    shown = domain.shown if max(domain.shown, default=bands) < bands else first
+    return x[:, list(shown)]
 
 
 IN_A_ROW, MOST_ROWS = 8, 20
 GAP, SIDE = 2, 64
 """Pixels between the images of a grid, and that a small image is enlarged to at most."""
+DARK = 96 / 255
+"""How light the gaps are."""
 
 
 def labels_of_a_grid(classes: int) -> tuple[Tensor, int]:
@@ -59,19 +88,55 @@ def columns_in_turn(count: int, classes: int) -> int | None:
 
 def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
     """Images (N, C, H, W) side by side, small ones enlarged by whole factors, with a thin gap."""
-    images = [Image.fromarray(i[..., 0] if i.shape[-1] == 1 else i) for i in to_uint8(x, domain)]
-    columns = columns or math.ceil(math.sqrt(len(images)))
-    rows, gap = math.ceil(len(images) / columns), GAP
-    zoom = max(1, SIDE // max(images[0].size))
-    width, height = (side * zoom for side in images[0].size)
-    size = (columns * (width + gap) + gap, rows * (height + gap) + gap)
-    sheet = Image.new(images[0].mode, size, 96 if images[0].mode == "L" else (96, 96, 96))
+    return to_image(_sheet(x, domain, columns, 8))
+
+
+def _sheet(x: Tensor, domain: Domain, columns: int | None, depth: int) -> Array:
+    """The grid as (H, W, 1 or 3) of integers of so many bits."""
+    images = to_integers(show_bands(x, domain), domain, depth)
+    count, high, wide, bands = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    zoom = max(1, SIDE // max(high, wide))
+    height, width = high * zoom, wide * zoom
+    sides = rows * (height + GAP) + GAP, columns * (width + GAP) + GAP
+    sheet = np.full((*sides, bands), round(DARK * (2**depth - 1)), images.dtype)
     for i, image in enumerate(images):
+        left, top = GAP + i % columns * (width + GAP), GAP + i // columns * (height + GAP)
         # Smoothly: eight pixels drawn as eight blocks are hard to read as a digit.
-        enlarged = image.resize((width, height), Image.Resampling.BICUBIC) if zoom > 1 else image
-        left, top = gap + i % columns * (width + gap), gap + i // columns * (height + gap)
-        sheet.paste(enlarged, (left, top))
+        enlarged = resize(image, (width, height), Image.Resampling.BICUBIC) if zoom > 1 else image
+        sheet[top : top + height, left : left + width] = enlarged
     return sheet
+
+
+def resize(
+    pixels: Array,
+    size: tuple[int, int],
+    how: Image.Resampling,
+    box: tuple[float, float, float, float] | None = None,
+    gap: float | None = None,
+) -> Array:
+    """Integers, or floats in [0, 1], (H, W, C) brought to a width and a height, antialiased.
+
+    box: the part that is kept. gap: as Pillow's `reducing_gap`, which is faster and less exact.
+    """
+    whole = pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3)
+    kind = np.uint8 if pixels.dtype == np.uint8 else np.float32
+    bands = [to_image(pixels)] if whole else [
+        Image.fromarray(band) for band in np.moveaxis(pixels.astype(kind), -1, 0)
+    ]  # fmt: skip
+    made = [np.asarray(band.resize(size, how, box, reducing_gap=gap)) for band in bands]
+    resized: Array = np.stack(made, -1) if made[0].ndim == 2 else made[0]
+    if pixels.dtype == np.uint8:
+        return resized
+    if pixels.dtype == np.float32:
+        return resized.clip(0, 1)  # the filter overshoots at edges
+    return np.rint(resized).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+
+
+def to_image(pixels: Array) -> Image.Image:
+    """uint8 (H, W, 1 or 3)."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def cells(sheet: Image.Image, shape: Sequence[int]) -> list[Image.Image]:
@@ -91,13 +156,14 @@ def cells(sheet: Image.Image, shape: Sequence[int]) -> list[Image.Image]:
 
 
 def strips(parts: Sequence[Tensor], domain: Domain) -> tuple[Tensor, Domain]:
-    """Sets of N images (N, 1 or 3, H, W) as one (k·N, C, H, W) that holds each's first, then each's
+    """Sets of N images (N, C, H, W) as one (k·N, 1 or 3, H, W) that holds each's first, then each's
     second, …: rows of a grid; in colour if one of them is. domain: of their range.
     """
+    parts = [show_bands(part, domain) for part in parts]
     channels = max(part.shape[1] for part in parts)
     alike = [part.float().cpu().expand(-1, channels, -1, -1) for part in parts]
     x = torch.stack(alike, 1).flatten(0, 1)
-    return x, Domain(tuple(x.shape[1:]), domain.low, domain.high)
+    return x, Domain(tuple(x.shape[1:]), domain.low, domain.high, depth=domain.depth)
 
 
 def scatter(x: Tensor, reference: Tensor | None = None, what: str = "samples") -> "Figure":
@@ -143,7 +209,8 @@ def save_samples(
     labels: Tensor | None = None,
     class_names: Sequence[str] = (),
 ) -> Path:
-    """Write samples to `path`: .npz (array `x`), a .png grid or plot, else a folder of PNGs.
+    """Write samples to `path`: .npz (array `x`), a .png grid or plot, else a folder of PNGs, or of
+    TIFFs with all bands of images that have other than 1 or 3.
 
     about: where they come from (seed, step, weights): entries of the .npz, text in a PNG.
     columns: of a grid; it is square if not given. what: x is, in the legend of a plot. labels:
@@ -153,19 +220,18 @@ def save_samples(
     check_target(path, domain)
     text = {k: str(v) for k, v in (about or {}).items()}
     if not path.suffix:
-        digits = len(str(len(x) - 1))
-        for i, image in enumerate(to_uint8(x, domain)):
-            picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        digits, suffix = len(str(len(x) - 1)), ".png" if x.shape[1] in (1, 3) else ".tif"
+        for i, image in enumerate(to_integers(x, domain, domain.depth)):
             own = {} if labels is None else {"label": class_names[int(labels[i])]}
-            with aside(path / f"{i:0{digits}d}.png") as made:
-                picture.save(made, pnginfo=_png_text({**text, **own}))
+            with aside(path / f"{i:0{digits}d}{suffix}") as made:
+                write_image(made, image, {**text, **own})
         return path
     with aside(path) as made:
         if path.suffix == ".npz":
             extra: dict[str, Any] = {**(about or {}), **label_arrays(labels, class_names)}
             np.savez(made, x=x.detach().float().cpu().numpy(), **extra)
         elif is_image(domain):
-            grid(x, domain, columns).save(made, pnginfo=_png_text(text))
+            write_image(made, _sheet(x, domain, columns, domain.depth), text)
         else:
             scatter(x, reference, what).savefig(made, dpi=100, metadata=text)
     return path
@@ -178,10 +244,36 @@ def label_arrays(labels: Tensor | None, class_names: Sequence[str]) -> dict[str,
     return {"labels": labels.cpu().numpy(), "class_names": np.array(class_names, dtype=str)}
 
 
-def pixels(path: Path) -> np.ndarray[Any, Any]:
+def write_image(path: Path, pixels: Array, text: Mapping[str, str]) -> None:
+    """Write uint8 or uint16 (H, W, C), by the suffix: PNGs of 1 or 3 bands have either depth and
+    the text, TIFFs any number of bands; others 8 bits."""
+    if path.suffix.lower() in (".tif", ".tiff"):
+        tifffile.imwrite(path, pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels,
+                         photometric="rgb" if pixels.shape[-1] == 3 else "minisblack",
+                         planarconfig="contig", compression="zlib")  # fmt: skip
+    elif path.suffix.lower() == ".png" and pixels.dtype == np.uint16:
+        write_png16(path, pixels, text)
+    else:
+        deep = pixels.dtype == np.uint16
+        image = to_image(np.rint(pixels / 257).astype(np.uint8) if deep else pixels)
+        if path.suffix.lower() == ".png":
+            image.save(path, pnginfo=_png_text(text))
+        else:
+            image.save(path)
+
+
+def pixels(path: Path) -> Array:
     """A picture as uint8 (H, W, 3)."""
+    return np.asarray(open_image(path).convert("RGB"))
+
+
+def open_image(path: Path) -> Image.Image:
+    """A picture with 8 bits."""
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+        image.load()
+        if not image.mode.startswith("I"):
+            return image
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def check_target(path: Path, domain: Domain) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, FiniteFloat, model_validator
 from energan.io.cores import MOST_THREADS
 from energan.io.documents import Document
 
+MOST_BANDS = 2**10
 MOST_SIDE, MOST_NUMBERS = 2**20, 2**28
 """Bounds that no machine or data set comes near; beyond them torch ends the process."""
 
@@ -35,6 +36,8 @@ class StoredDomain(Document):
     high: FiniteFloat | None
     classes: Annotated[int, Field(ge=1, le=MOST_SIDE)] | None
     condition_shape: Shape | None = None
+    depth: Literal[8, 16] = 8
+    shown: list[Annotated[int, Field(ge=0, lt=MOST_BANDS)]] = Field([])
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -67,6 +70,7 @@ class StoredData(Document):
     class_names: list[str] | None = None
     labelled: Count = 0
     facts: list[StoredFact] = Field(default_factory=list)
+    intensity: tuple[FiniteFloat, FiniteFloat] | None = None
 
 
 class StoredMargin(Document):

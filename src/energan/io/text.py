@@ -77,6 +77,11 @@ def agree(count: int, verb: str) -> str:
     return {"are": "is", "have": "has", "were": "was", "do": "does"}.get(verb, f"{verb}s")
 
 
+def kind_of(bands: int) -> str:
+    """Of images with so many: "grey", "colour", "4 bands"."""
+    return {1: "grey", 3: "colour"}.get(bands, f"{bands} bands")
+
+
 def size_text(count: float) -> str:
     """Bytes in the unit that fits."""
     if count < 1e5:

@@ -20,6 +20,7 @@ from pydantic import Field
 from energan.core import Domain, Model, Optimiser
 from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
+from energan.io.text import kind_of
 from energan.models.ebgan import LOSSES, Loss, hyper_of
 from energan.nets.autoencoder import AutoEncoder
 from energan.nets.conditional import ConditionalMaps
@@ -123,5 +124,5 @@ def _autoencoder(
 
 def describe_sizes(shape: tuple[int, int, int], **widths: tuple[int, ...]) -> dict[str, str]:
     """What a convolutional model takes from the data, in words."""
-    images = f"{shape[2]}x{shape[1]}, {'colour' if shape[0] == 3 else 'grey'}"
+    images = f"{shape[2]}x{shape[1]}, {kind_of(shape[0])}"
     return {"images": images, **{name: "-".join(map(str, w)) for name, w in widths.items()}}

@@ -135,7 +135,6 @@ SMALLER = Domain((3, 6, 6), -1.0, 1.0)
     [
         ({"sources": None}, "no sources for 9 targets"),
         ({"rows": torch.arange(4)}, "9 sources for 4 targets"),
-        ({"events": torch.zeros(COUNT, 1, SIDE, SIDE)}, "must be uint8"),
         ({"domain": Domain((1, SIDE, SIDE), -1.0, 1.0)}, "do not fit a domain with conditions"),
         (
             {

@@ -47,7 +47,7 @@ def test_formats(tmp_path: Path) -> None:
     points = Domain((2,))
     save_samples(tmp_path / "p.png", torch.randn(9, 2), points, reference=torch.randn(5, 2))
     assert (tmp_path / "p.png").stat().st_size > 1000
-    for name, domain in (("p", points), ("q.png", Domain((7, 3, 3))), ("x.gif", UNIT)):
+    for name, domain in (("p", points), ("q.png", Domain((2, 3, 3, 3))), ("x.gif", UNIT)):
         with pytest.raises(DataError, match=r"npz"):
             save_samples(tmp_path / name, torch.randn(2, *domain.shape), domain)
 

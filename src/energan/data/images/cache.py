@@ -1,7 +1,7 @@
 """Decoded images in a file of their own, mapped into memory, that later runs find again.
 
 CACHE/decoded/KEY/
-    images.npy     the images of all rows, one slot each, uint8 (N, C, H, W)
+    images.npy     the images of all rows, one slot each, (N, C, H, W)
     done.jsonl     while it is built: one line for each part whose images are written
     rows.npy       the slots that hold an image, int64
     index.json     what was left out, checksums; written last: its presence means complete
@@ -19,7 +19,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from energan.core import DataError, describe
 from energan.data.images.checksums import cache_folder
 from energan.data.images.decoded import Decoded
 from energan.data.images.decoder import Decoder, Shape, list_skipped, select_parts
-from energan.data.images.decoding import Decoding, Pixels
+from energan.data.images.decoding import Decoding, Notes, Pixels
 from energan.data.source import Part, Source
 from energan.io.console import say
 from energan.io.files import aside, locked, sha256_of, write_atomically
@@ -46,8 +45,11 @@ RELEASE_AFTER = 64 * 2**20
 IMAGES, ROWS, INDEX, DONE = "images.npy", "rows.npy", "index.json", "done.jsonl"
 
 
-def open_cache(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:
-    """The cache of these images, built first if it is not there; DataError if it cannot be."""
+def open_cache(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> tuple[Decoded, Notes]:
+    """The cache of these images, built first if it is not there, and what was done to them.
+
+    Raises DataError if it cannot be built.
+    """
     folder = folder_of(source, how, rows)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,7 @@ def open_cache(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Dec
                 _build(folder, source, how, rows, shape)
                 index = _index(folder)
                 assert index is not None
-        return _map(folder, rows, index)
+        return _map(folder, rows, index), Notes(index.get("notes", {}))
     except OSError as error:
         raise DataError(
             f"the cache {folder} cannot be used ({describe(error)}): free some space or memory, or "
@@ -68,7 +70,7 @@ def open_cache(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Dec
 def folder_of(source: Source, how: Decoding, rows: Tensor) -> Path:
     """Where the cache of these images is, or would be. `how` is resolved."""
     numbers = hashlib.sha256(rows.numpy().tobytes()).hexdigest()
-    key = json.dumps([FORMAT, source.content(), asdict(how), numbers])
+    key = json.dumps([FORMAT, source.content(), how.key(), numbers])
     return cache_folder() / "decoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
@@ -101,11 +103,12 @@ def _index(folder: Path) -> dict[str, Any] | None:
 
 def _build(folder: Path, source: Source, how: Decoding, rows: Tensor, shape: Shape) -> None:
     images, done = folder / IMAGES, folder / DONE
-    array = _open_images(images, (len(rows), *shape))
+    dtype = np.dtype(how.depth)
+    array = _open_images(images, (len(rows), *shape), dtype)
     if array is None:
         done.unlink(missing_ok=True)  # it tells of images that are no longer there
-    parts, skipped = _left(done, list(select_parts(source, rows)))
-    size = torch.Size(shape).numel()
+    parts, skipped, notes = _left(done, list(select_parts(source, rows)))
+    size = torch.Size(shape).numel() * dtype.itemsize
     free = shutil.disk_usage(folder).free
     if sum(len(wanted) for _, wanted in parts) * size > free:
         raise DataError(
@@ -114,22 +117,25 @@ def _build(folder: Path, source: Source, how: Decoding, rows: Tensor, shape: Sha
             "stream to decode on the way"
         )
     if array is None:
-        array = open_memmap(images, mode="w+", dtype=np.uint8, shape=(len(rows), *shape))
+        array = open_memmap(images, mode="w+", dtype=dtype, shape=(len(rows), *shape))
     offset = array.offset
     del array
     decoder = Decoder(source, how, shape)
     decoder.skipped |= skipped
+    decoder.notes += notes
     _decode_into(images, offset, size, decoder, parts, rows)
     _finish(folder, offset, size, decoder, rows)
 
 
-def _open_images(path: Path, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[np.uint8]] | None":
+def _open_images(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> "np.memmap[Any, Any] | None":
     """The images that a build has begun with; None if there are none, or of another shape."""
     try:
         found = open_memmap(path, mode="r")
     except (OSError, ValueError):
         return None
-    return found if found.shape == shape and found.dtype == np.uint8 else None
+    return found if found.shape == shape and found.dtype == dtype else None
 
 
 def _decode_into(
@@ -153,33 +159,36 @@ def _decode_into(
                 file.seek(offset + slots[row] * size)
                 file.write(pixels.tobytes())
 
-        def after(part: Part, wanted: list[int]) -> None:
+        def after(part: Part, wanted: list[int], notes: Notes) -> None:
             # The images first, then the line that says so: a power cut finds no line too many.
             with lock:
                 file.flush()
                 os.fsync(file.fileno())
             mine = {str(r): decoder.skipped[r] for r in wanted if r in decoder.skipped}
             with (images.parent / DONE).open("a", encoding="utf8") as done:
-                done.write(json.dumps({"part": part.start, "skipped": mine}) + "\n")
+                done.write(json.dumps({"part": part.start, "skipped": mine, "notes": notes}) + "\n")
 
         decoder.run(parts, put, after)
 
 
 def _left(
     done: Path, parts: list[tuple[Part, list[int]]]
-) -> tuple[list[tuple[Part, list[int]]], dict[int, str]]:
-    """The parts still to decode, and what was left out of those that are done."""
+) -> tuple[list[tuple[Part, list[int]]], dict[int, str], Notes]:
+    """The parts still to decode, and what was left out of those that are done, and done to them."""
     finished: set[int] = set()
     skipped: dict[int, str] = {}
+    notes = Notes()
     if done.exists():
         text = done.read_text(encoding="utf8")
         for line in text.split("\n")[:-1]:  # what follows the last line's end was cut short
             entry = json.loads(line)
             finished.add(entry["part"])
             skipped |= {int(row): reason for row, reason in entry["skipped"].items()}
+            notes += Notes(entry.get("notes", {}))
         if not text.endswith("\n") and text:
             done.write_text(text[: text.rfind("\n") + 1], encoding="utf8")
-    return [(part, rows) for part, rows in parts if part.start not in finished], skipped
+    left = [(part, rows) for part, rows in parts if part.start not in finished]
+    return left, skipped, notes
 
 
 def _finish(folder: Path, offset: int, size: int, decoder: Decoder, rows: Tensor) -> None:
@@ -189,7 +198,8 @@ def _finish(folder: Path, offset: int, size: int, decoder: Decoder, rows: Tensor
         np.save(path, kept)
     index = {
         "name": decoder.source.name,
-        "decoding": asdict(decoder.how),
+        "decoding": decoder.how.key(),
+        "notes": decoder.notes,
         "skipped": list_skipped(decoder.source, skipped),
         "digest": _digest(folder / IMAGES, offset, size, kept),
         "rows": sha256_of(folder / ROWS),
@@ -228,7 +238,7 @@ def _map(folder: Path, rows: Tensor, index: dict[str, Any]) -> Decoded:
         slots=slots,
         digest=index["digest"],
         path=folder / IMAGES,
-        release=_release_of(array.base, torch.Size(events.shape[1:]).numel()),
+        release=_release_of(array.base, events[:1].nbytes),
     )
 
 

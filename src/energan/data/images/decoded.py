@@ -15,11 +15,15 @@ from energan.data.facts import Fact
 class Decoded:
     """The images of a source, each decoded once; of arrays, their events as they are used.
 
-    events: uint8 (S, C, H, W), in memory or mapped from a file; it may have slots without an image.
+    events: uint8, uint16 or float32 (S, C, H, W), in memory or mapped from a file; it may have
+        slots without an image.
     rows: int64 (N,), ascending: the row of the source that each image came from.
     slots: int64 (N,), ascending: where in `events` each is; None if N = S.
     skipped: (where, reason) of each image that could not be read.
     facts: what was done to the images: their range, what was cut off or made grey.
+    depth: bits that a value had in the files, 8 or 16 for all that is more.
+    intensity: the values that became the ends of the range, where they were not told by the
+        images' type.
     digest: sha256 (hex) of the images, one after the other; None if it is not known.
     path: the cache's file, None for memory.
     release: told how many images were read, lets go of the mapped pages now and then, so that
@@ -34,6 +38,8 @@ class Decoded:
     path: Path | None = None
     release: Callable[[int], None] | None = field(default=None, repr=False)
     facts: tuple[Fact, ...] = ()
+    intensity: tuple[float, float] | None = None
+    depth: int = 8
 
     def place(self, rows: Tensor) -> tuple[Tensor, Tensor | None, str | None]:
         """Of the source's `rows` those that were decoded, where in `events` they are (None if they

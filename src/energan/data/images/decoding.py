@@ -1,199 +1,277 @@
-"""One image: from the bytes of its file to uint8 (C, H, W)."""
+"""One image: from the numbers that its file holds to those that a set stores, (C, H, W)."""
 
-import io
 import threading
-import warnings
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor
 
 from energan.core import DataError
-from energan.data.source import Source
+from energan.data.images.reading import header_of, read_image
+from energan.data.images.values import RawImage, Unreadable
+from energan.data.source import Encoded, piece_of
+from energan.io.pictures import resize
 
-Channels = Literal["auto", "grey", "colour"]
-Fit = Literal["crop", "stretch"]
-Pixels = NDArray[np.uint8]
-GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's modes without colour."""
-LOOKED_AT = 64
-"""Images of a source that are looked at to tell grey from colour."""
-PARTS = 8
-"""Parts that they are taken from."""
+Channels = Literal["auto", "grey", "colour", "all"]
+Fit = Literal["crop", "pad", "stretch"]
+Depth = Literal["uint8", "uint16", "float32"]
+Window = tuple[float, float]
+Pixels = NDArray[Any]
+Notes = Counter[str]
+"""What was done to images, by `NOTES` of `notes`, and of how many."""
+BYTES = 2
+"""Of the largest integers whose type tells a range; nobody fills that of larger ones."""
+LEVELS = {"uint8": 255, "uint16": 65535}
+CUT = 0.1
+"""The share of an image that may be cut off without a word."""
+LARGE, LARGE_FILE = 2**24, 2**14
+"""Pixels of an image that is decoded alone, and bytes that one of them takes at least."""
+STRIP = 2**20
+"""Pixels of which the background is filled in at a time."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How an image becomes uint8 (C, H, W): turned as its EXIF says, then cropped, then resized.
+    """How an image becomes (C, H, W): turned as its EXIF says, then cropped, then resized.
 
     crop: a box (left, top, right, bottom) in pixels; None for the whole image.
     size: side of the square that it is resized to, antialiased; None leaves its size.
-    fit: "crop" scales the shorter side to `size` and cuts the middle, "stretch" scales both.
-    channels: "grey" 1, "colour" 3, "auto" whichever the images are.
+    fit: "crop" scales the shorter side to `size` and cuts the middle, "pad" scales the longer one
+        and fills up with the lowest value, "stretch" scales both.
+    channels: "grey" 1, "colour" 3, "all" as many as there are, "auto" whichever the images are.
+    background: a colour that transparent parts are laid on.
+    intensity: the values that become the lowest and the highest of the range; None for those of the
+        images' own type of integers.
+    depth: the type that they are stored as.
+    bounds: the range of those stored as float32.
     """
 
     crop: tuple[int, int, int, int] | None = None
     size: int | None = None
     fit: Fit = "crop"
     channels: Channels = "auto"
+    background: str = "white"
+    intensity: Window | None = None
+    depth: Depth = "uint8"
+    bounds: Window = (0.0, 1.0)
+
+    @property
+    def bits(self) -> int:
+        """That pictures of such images are written with."""
+        return 8 if self.depth == "uint8" else 16
+
+    def key(self) -> dict[str, Any]:
+        """What a cache is keyed by: of fields that came later what differs from their defaults."""
+        plain, told = asdict(Decoding()), asdict(self)
+        first = ("crop", "size", "fit", "channels")
+        if self.depth != "float32":
+            told["bounds"] = plain["bounds"]
+        return {name: value for name, value in told.items()
+                if name in first or value != plain[name]}  # fmt: skip
 
 
-class _Quiet:
-    """Pillow's warnings of odd metadata are hushed; that of a decompression bomb is an error.
+def decode(encoded: Encoded, how: Decoding, notes: Notes | None = None) -> Pixels:
+    """The image in a file's bytes as `how` says: upright, cropped, resized, (C, H, W).
 
-    Filters of warnings belong to the process, so threads that decode at the same time share one
-    change of them: the first makes it, the last undoes it.
+    notes: counts what was done to it. Raises Unreadable for bytes that are no image, or a truncated
+    one, a crop outside of it, or values and bands that `how` has no rule for.
     """
-
-    def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.simplefilter("ignore")
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-            self._inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.__exit__(None, None, None)
+    with _alone_if_large(encoded):
+        picture = read_image(encoded, how.size if how.crop is None else None)
+        return prepare(picture, how, Notes() if notes is None else notes)
 
 
-_quiet = _Quiet()
+_one_large = threading.Lock()
 
 
-class Unreadable(Exception):
-    """These bytes are no image that can be read; the message says why."""
+@contextmanager
+def _alone_if_large(encoded: Encoded) -> Iterator[None]:
+    """Large images are decoded one at a time: each takes hundreds of megabytes on the way."""
+    header = header_of(encoded) if len(piece_of(encoded).raw) > LARGE_FILE else None
+    if header is None or header.size[0] * header.size[1] < LARGE:
+        yield
+        return
+    with _one_large:
+        yield
 
 
-def decode(raw: bytes, how: Decoding) -> Pixels:
-    """The image in `raw` as `how` says: turned upright, cropped, resized, grey or colour.
-
-    Transparent parts become white; 16 bits become 8; of an animation the first frame counts.
-    Raises Unreadable for bytes that are no image, or a truncated one, or a crop outside of it.
-    """
-    try:
-        with _quiet, Image.open(io.BytesIO(raw)) as image:
-            if how.size is not None and how.crop is None:
-                image.draft(None, (2 * how.size, 2 * how.size))  # JPEG: decode no finer
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-        return prepare(to_grey_or_colour(upright, how.channels == "grey"), how)
-    except Unreadable:
-        raise
-    except UnidentifiedImageError:
-        raise Unreadable("it is empty, or no image") from None
-    except Exception as error:
-        # Pillow's readers raise whatever they stumble over: struct.error, KeyError, SyntaxError
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise Unreadable(text) from None
-
-
-def to_grey_or_colour(image: Image.Image, grey: bool) -> Image.Image:
-    """`image` in mode L or RGB, without transparency and with 8 bits a channel."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray(
-            np.rint(values / _scale(image.mode, values)).clip(0, 255).astype(np.uint8)
-        )
-    if image.has_transparency_data:
-        colours = image.convert("RGBA")
-        white = Image.new("RGBA", colours.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, colours).convert("RGB")
-    return image.convert("L" if grey else "RGB")
-
-
-def _scale(mode: str, values: NDArray[np.float64]) -> float:
-    """What `values` are divided by to lie in 0 to 255."""
-    most = values.max(initial=0)
-    if mode == "F" and most <= 1:
-        return 1 / 255
-    # 32-bit integers and other floats have no scale of their own: 16 bits if they do not fit in 8
-    return 257.0 if mode.startswith("I;16") or most > 255 else 1.0
-
-
-def prepare(image: Image.Image, how: Decoding) -> Pixels:
-    """Crop and resize an image of mode L or RGB -> uint8 (C, H, W)."""
+def prepare(picture: RawImage, how: Decoding, notes: Notes) -> Pixels:
+    """A picture cropped, laid on its background, scaled, in its channels and resized: (C, H, W)."""
+    if picture.pages > 1:
+        notes[f"pages {picture.pages}"] += 1
     if how.crop is not None:
-        left, top, right, bottom = how.crop
-        if right > image.width or bottom > image.height:
-            raise Unreadable(
-                f"its {image.width}x{image.height} pixels do not hold the crop box {how.crop}"
-            )
-        image = image.crop((left, top, right, bottom))
-    if how.size is not None and image.size != (how.size, how.size):
-        box = _middle(image.size) if how.fit == "crop" else None
-        image = image.resize((how.size, how.size), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
-    values = np.asarray(image)
-    return np.ascontiguousarray(values[None] if values.ndim == 2 else values.transpose(2, 0, 1))
+        picture = _crop(picture, how.crop)
+    pixels = picture.pixels if picture.alpha is None else _lay(picture, how.background, notes)
+    if pixels.dtype != np.uint8 or how.depth != "uint8" or how.intensity is not None:
+        pixels = _scale(pixels, how, notes)
+    pixels = _with_channels(pixels, how.channels, notes)
+    if how.size is not None:
+        pixels = _resize(pixels, how.size, how.fit, notes)
+    return _store(np.moveaxis(pixels, -1, 0), how)
 
 
-def prepare_array(images: Pixels, how: Decoding, name: str) -> Pixels:
-    """The same for images (N, C, H, W) that are arrays already; C is 1 or 3.
-
-    Raises DataError for a crop outside of them.
-    """
-    grey = images.shape[1] == 1
-    to_grey = grey if how.channels == "auto" else how.channels == "grey"
-    made: list[Pixels] = []
-    for pixels in images:
-        image = Image.fromarray(pixels[0] if grey else np.moveaxis(pixels, 0, -1))
-        try:
-            made.append(prepare(image.convert("L" if to_grey else "RGB"), how))
-        except Unreadable as error:
-            raise DataError(f"data.crop: {name}: {error}") from None
-    return np.stack(made)
+def prepare_array(images: Pixels, how: Decoding, name: str, notes: Notes | None = None) -> Pixels:
+    """The same for images (N, C, H, W) that are arrays already. Raises DataError for a crop outside
+    of them, and for bands of which neither grey nor colour can be made."""
+    counted = Notes() if notes is None else notes
+    try:
+        return np.stack([prepare(RawImage(np.moveaxis(x, 0, -1)), how, counted) for x in images])
+    except Unreadable as error:
+        raise DataError(f"{name}: {error}") from None
 
 
-def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    width, height = size
+def _crop(picture: RawImage, box: tuple[int, int, int, int]) -> RawImage:
+    left, top, right, bottom = box
+    width, height = picture.size
+    if right > width or bottom > height:
+        raise Unreadable(f"its {width}x{height} pixels do not hold the crop box {box} (data.crop)")
+    part = slice(top, bottom), slice(left, right)
+    return RawImage(picture.pixels[part], None if picture.alpha is None else picture.alpha[part])
+
+
+# --- transparency ---------------------------------------------------------------------------------
+
+
+def _lay(picture: RawImage, background: str, notes: Notes) -> Pixels:
+    """The picture on its background; in colour if either is."""
+    pixels, alpha = picture.pixels, picture.alpha
+    assert alpha is not None
+    integer = alpha.dtype.kind in "ui"
+    opaque = np.iinfo(alpha.dtype).max if integer else 1
+    if (alpha == opaque).all():
+        return pixels
+    notes["transparent"] += 1
+    colour = ImageColor.getrgb(background)[:3]
+    if pixels.shape[2] == 1 and len(set(colour)) > 1:
+        pixels = np.repeat(pixels, 3, 2)
+    if pixels.shape[2] not in (1, 3):
+        return pixels  # bands have no background
+    made = _lay_bytes(pixels, alpha, colour) if pixels.dtype == np.uint8 else None
+    if made is None:
+        share = (alpha / opaque)[..., None]
+        behind = np.array(colour[: pixels.shape[2]]) * (opaque / 255)
+        made = pixels * share + behind * (1 - share)
+        made = (np.rint(made) if integer else made).astype(pixels.dtype)
+    notes["blank"] += bool((made == made[0, 0]).all())
+    return made
+
+
+def _lay_bytes(pixels: Pixels, alpha: Pixels, colour: tuple[int, ...]) -> Pixels:
+    """By Pillow, some rows at a time."""
+    made = np.empty_like(pixels, order="C")
+    rows = max(1, STRIP // pixels.shape[1])
+    for top in range(0, len(pixels), rows):
+        part = pixels[top : top + rows]
+        colours = np.broadcast_to(part, (*part.shape[:2], 3))
+        above = Image.fromarray(np.dstack([colours, alpha[top : top + rows]]))
+        behind = Image.new("RGBA", above.size, (*colour, 255))
+        laid = np.asarray(Image.alpha_composite(behind, above))
+        made[top : top + rows] = laid[..., : pixels.shape[2]]
+    return made
+
+
+# --- range ----------------------------------------------------------------------------------------
+
+
+def _scale(pixels: Pixels, how: Decoding, notes: Notes) -> Pixels:
+    """Values as 0 to 255 where 8 bits are stored, else as float32 from 0 to 1."""
+    low, high = _window(pixels, how)
+    unit = (pixels.astype(np.float64) - low) / (high - low)
+    if how.intensity is not None:
+        outside = int(((unit < 0) | (unit > 1)).sum())
+        notes["values"] += unit.size
+        notes["clipped values"] += outside
+        notes["clipped"] += outside > 0
+    unit = unit.clip(0, 1)
+    if how.depth != "uint8":
+        return unit.astype(np.float32)
+    notes["shallow"] += pixels.dtype != np.uint8
+    return np.rint(unit * LEVELS["uint8"]).astype(np.uint8)
+
+
+def has_range(dtype: np.dtype[Any]) -> bool:
+    """Whether the type of an image's numbers tells what they lie between."""
+    return dtype.kind in "ui" and dtype.itemsize <= BYTES
+
+
+def _window(pixels: Pixels, how: Decoding) -> Window:
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise Unreadable("it holds values that are NaN or infinite")
+    if how.intensity is not None:
+        return how.intensity
+    if not has_range(pixels.dtype):
+        raise Unreadable(
+            f"it holds {pixels.dtype.name} values among 8-bit images: set --data.intensity to the "
+            "values that become the range of all"
+        )
+    if pixels.dtype.kind == "i" and pixels.min(initial=0) < 0:
+        raise Unreadable("it holds values below 0: set --data.intensity to what they reach")
+    return 0.0, float(np.iinfo(pixels.dtype).max)
+
+
+def _store(pixels: Pixels, how: Decoding) -> Pixels:
+    if how.depth == "uint8":
+        return np.ascontiguousarray(pixels)
+    if how.depth == "uint16":
+        return np.ascontiguousarray(np.rint(pixels * np.float64(LEVELS["uint16"])).astype("=u2"))
+    low, high = how.bounds
+    return np.ascontiguousarray(pixels * np.float32(high - low) + np.float32(low))
+
+
+# --- channels -------------------------------------------------------------------------------------
+
+
+def _with_channels(pixels: Pixels, channels: Channels, notes: Notes) -> Pixels:
+    bands = pixels.shape[2]
+    wanted = {"grey": 1, "colour": 3}.get(channels, bands)
+    if wanted == bands:
+        return pixels
+    if bands not in (1, 3):
+        raise Unreadable(
+            f"it has {bands} bands, of which neither grey nor colour can be made: set "
+            "--data.channels all, and give images of as many bands"
+        )
+    if wanted == 3:
+        notes["grey"] += 1
+        return np.repeat(pixels, 3, 2)
+    notes["colour"] += bool((pixels != pixels[..., :1]).any())
+    if pixels.dtype == np.uint8:
+        return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+    weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601-2, as Pillow's
+    return (pixels @ weights)[..., None].clip(0, 1)
+
+
+# --- size -----------------------------------------------------------------------------------------
+
+
+def _resize(pixels: Pixels, side: int, fit: Fit, notes: Notes) -> Pixels:
+    height, width, bands = pixels.shape
+    if (width, height) == (side, side):
+        return pixels
+    cut = 1 - min(width, height) / max(width, height)
+    if fit == "crop" and cut > CUT:
+        notes[f"cut {cut:.0%}"] += 1
+    size, box = (side, side), None
+    if fit == "crop":
+        box = _middle(width, height)
+    elif fit == "pad":
+        zoom = side / max(width, height)
+        size = max(1, round(width * zoom)), max(1, round(height * zoom))
+    resized = resize(pixels, size, Image.Resampling.LANCZOS, box, gap=3.0)
+    if fit != "pad":
+        return resized
+    padded = np.zeros((side, side, bands), resized.dtype)
+    top, left = (side - size[1]) // 2, (side - size[0]) // 2
+    padded[top : top + size[1], left : left + size[0]] = resized
+    return padded
+
+
+def _middle(width: int, height: int) -> tuple[float, float, float, float]:
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
-
-
-def resolve_channels(source: Source, how: Decoding) -> Decoding:
-    """`how` with channels "auto" replaced by what the images are.
-
-    Images spread over the source are looked at; one with colour makes it colour.
-    """
-    if how.channels != "auto":
-        return how
-    # Parts are read whole: a few of them, and some images of each.
-    wanted = max([PARTS, *(LOOKED_AT // part.count for part in source.parts[:1])])
-    parts = source.parts[:: max(1, len(source.parts) // wanted)]
-    for part in parts:
-        raws = part.read()
-        for raw in raws[:: max(1, len(raws) * len(parts) // LOOKED_AT)]:
-            if raw is not None and has_colour(raw):
-                return replace(how, channels="colour")
-    return replace(how, channels="grey")
-
-
-def size_of(raw: bytes) -> tuple[int, int] | None:
-    """Width and height of an image, by its header; None for one that cannot be read."""
-    try:
-        with _quiet, Image.open(io.BytesIO(raw)) as image:
-            return image.size
-    except Exception:
-        return None
-
-
-def has_colour(raw: bytes) -> bool:
-    """Whether an image can hold colour, by its header; False for one that cannot be read."""
-    try:
-        with _quiet, Image.open(io.BytesIO(raw)) as image:
-            if image.mode != "P":
-                return image.mode not in GREY
-            colours = np.asarray(image.getpalette("RGB"), dtype=np.int16).reshape(-1, 3)
-            return bool((colours != colours[:, :1]).any())
-    except Exception:
-        return False

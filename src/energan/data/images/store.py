@@ -1,6 +1,8 @@
-"""Decoding once: encoded images -> uint8 in memory, or in a file that is mapped into it."""
+"""Decoding once: encoded images in memory, or in a file that is mapped into it."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -18,7 +20,10 @@ from energan.data.images.decoder import (
     list_skipped,
     select_parts,
 )
-from energan.data.images.decoding import Decoding, Pixels, Unreadable, resolve_channels
+from energan.data.images.decoding import Decoding, Notes, Pixels
+from energan.data.images.notes import facts_of
+from energan.data.images.survey import resolve
+from energan.data.images.values import Unreadable
 from energan.data.source import Source
 from energan.io.environment import whole_number
 from energan.io.text import agree
@@ -35,20 +40,30 @@ def cache_above() -> int:
 
 
 def decode_source(
-    source: Source, how: Decoding, rows: Tensor | None = None, *, storage: Storage = "auto"
+    source: Source,
+    how: Decoding,
+    rows: Tensor | None = None,
+    *,
+    storage: Storage = "auto",
+    scale_of: Callable[[], Source] | None = None,
 ) -> Decoded:
     """The images of `source` at `rows` (int64, ascending; None for all), each decoded once.
 
-    Images that cannot be read are left out and listed. Raises NoReadableImage if none can be, or
-    DataError if sizes differ and `how` sets none.
+    Images that cannot be read are left out and listed. scale_of: as `resolve` takes it. Raises
+    NoReadableImage if none can be, or DataError if sizes differ and `how` sets none, or if the
+    images have no range together.
     """
     rows = torch.arange(source.count) if rows is None else rows
-    how = resolve_channels(source, how)
+    asked = how
+    how, facts = resolve(source, how, rows, scale_of, remember=storage == "cache")
     shape = _shape(source, how, rows)
-    size = len(rows) * torch.Size(shape).numel()
+    size = len(rows) * torch.Size(shape).numel() * np.dtype(how.depth).itemsize
     if storage == "cache" or (storage == "auto" and size > cache_above()):
-        return cache.open_cache(source, how, rows, shape)
-    return _in_memory(source, how, rows, shape)
+        found, notes = cache.open_cache(source, how, rows, shape)
+    else:
+        found, notes = _in_memory(source, how, rows, shape)
+    facts += facts_of(notes, asked, how, len(found.rows))
+    return replace(found, facts=facts, intensity=how.intensity, depth=how.bits)
 
 
 def _shape(source: Source, how: Decoding, rows: Tensor) -> Shape:
@@ -71,8 +86,8 @@ def _shape(source: Source, how: Decoding, rows: Tensor) -> Shape:
     )
 
 
-def _in_memory(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Decoded:
-    events = torch.empty((len(rows), *shape), dtype=torch.uint8)
+def _in_memory(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> tuple[Decoded, Notes]:
+    events = torch.empty((len(rows), *shape), dtype=getattr(torch, how.depth))
     numbers, target = rows.numpy(), events.numpy()
 
     def put(row: int, pixels: Pixels) -> None:
@@ -88,4 +103,5 @@ def _in_memory(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> Dec
     digest = hashlib.sha256()
     for chunk in events.split(BLOCK):
         digest.update(chunk.numpy().data)
-    return Decoded(events, rows, list_skipped(source, decoder.skipped), digest=digest.hexdigest())
+    skipped = list_skipped(source, decoder.skipped)
+    return Decoded(events, rows, skipped, digest=digest.hexdigest()), decoder.notes

@@ -8,19 +8,25 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError
+from energan.data.images.values import MOST_BANDS
 from energan.data.source import MOST_CLASSES, Source
 from energan.data.sources.array_files import Array, load_arrays
 from energan.data.sources.splits import fixed_order
 
 EVENTS = ("x", "images", "data", "arr_0")
 LABELS = ("y", "labels")
-SHAPES = "(N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3 for images, (N, D) for points"
+SHAPES = (
+    f"(N, H, W), (N, H, W, C) or (N, C, H, W) with C up to {MOST_BANDS} for images, (N, D) for "
+    "points"
+)
+BYTES = 4
+"""Of the largest integers that images are taken from: larger ones are labels, or a mistake."""
 
 
 def read_arrays(path: Path) -> Source:
     """Images or points from `path`; a tenth is held out, chosen by a fixed shuffle.
 
-    Images are uint8, or floats in [0, 1] or [-1, 1]; points are floats. Of a .npz the events are
+    Images are integers of up to 32 bits, or floats; points are floats. Of a .npz the events are
     `x`, `images`, `data`, `arr_0` or the only array, the labels `y` or `labels`.
 
     Raises DataError, naming the file and the remedy, for a file that is torn, and for an array that
@@ -31,14 +37,16 @@ def read_arrays(path: Path) -> Source:
 
 def from_arrays(path: Path, x: Array, y: Array | None = None) -> Source:
     """The same of arrays that are there already. path: what messages call them."""
-    if x.dtype.kind not in "uf" or (x.dtype.kind == "u" and x.dtype != np.uint8):
+    integers = x.dtype.kind in "ui" and x.dtype.itemsize <= BYTES and x.ndim > 2
+    if x.dtype.kind != "f" and not integers and x.dtype != np.uint8:
         raise DataError(
-            f"{path} holds {x.dtype} values: save images as uint8 (0 to 255), points as float32"
+            f"{path} holds {x.dtype} values: save images as uint8 (0 to 255), uint16 or int32, "
+            "points as float32"
         )
     if x.size == 0:
         raise DataError(f"{path} is empty: its array has shape {x.shape}")
     events = _points(x, path) if x.ndim == 2 else to_images(x, path)
-    low, high = float_range(events, path) if events.ndim == 4 else (None, None)
+    low, high = float_range(events) if events.ndim == 4 else (None, None)
     return Source(
         path.name, events, None if y is None else _labels(y, len(x), path),
         held_out=len(x) // 10, order=fixed_order(len(x)), low=low, high=high,
@@ -82,18 +90,21 @@ def to_images(x: Array, path: Path) -> Tensor:
         _check_several(x.shape, path)
         x = x[:, None]
     elif x.ndim == 4:
-        first, last = x.shape[1] in (1, 3), x.shape[3] in (1, 3)
+        first, last = (x.shape[axis] in (1, 3) for axis in (1, 3))
+        if not first and not last:
+            first, last = (x.shape[axis] <= MOST_BANDS for axis in (1, 3))
         if first == last:
             raise DataError(
                 f"{path} has shape {x.shape}, where "
                 + ("two axes" if first else "no axis")
-                + " could be the channels: save images with 1 or 3 channels, first or last"
+                + " could be the channels: save images with 1 or 3 channels, first or last, "
+                f"or with up to {MOST_BANDS} of more pixels a side"
             )
         x = x if first else x.transpose(0, 3, 1, 2)
     else:
         raise DataError(f"{path} has shape {x.shape}: save {SHAPES}")
-    if x.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(x))
+    if x.dtype.kind in "ui":
+        return torch.from_numpy(np.ascontiguousarray(x, x.dtype.newbyteorder("=")))
     return _finite(x, path)
 
 
@@ -121,15 +132,13 @@ def _finite(x: Array, path: Path) -> Tensor:
     return torch.from_numpy(values)
 
 
-def float_range(images: Tensor, path: Path) -> tuple[float | None, float | None]:
-    if images.dtype == torch.uint8:
+def float_range(images: Tensor) -> tuple[float | None, float | None]:
+    """[0, 1] or [-1, 1] where floats are in it; None, None for others, which are measured."""
+    if not images.is_floating_point():
         return None, None
     low, high = images.min().item(), images.max().item()
     if low < -1 or high > 1:
-        raise DataError(
-            f"{path} holds float images from {low:g} to {high:g}: scale them to [0, 1] or [-1, 1], "
-            "or save them as uint8"
-        )
+        return None, None
     return (-1.0 if low < 0 else 0.0), 1.0  # nothing negative in all the images: they are [0, 1]
 
 

@@ -16,6 +16,7 @@ from energan.data.sources.idx import is_idx, open_idx_file, open_idx_folder
 from energan.data.sources.layout import read_layout
 from energan.data.sources.mat import read_mat
 from energan.data.sources.named import NAMED, open_named
+from energan.data.sources.pages import with_all_pages
 from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.table_files import (
     HUB,
@@ -51,6 +52,11 @@ def open_source(settings: DataSettings, split: Split) -> Source:
 
     Raises DataError for a source that is unknown, unreadable, empty or of no form that is known.
     """
+    found = _open(settings, split)
+    return with_all_pages(found) if settings.pages == "all" and found.parts else found
+
+
+def _open(settings: DataSettings, split: Split) -> Source:
     source = settings.source
     if source.startswith(HUB):
         _check_no_labels(settings)

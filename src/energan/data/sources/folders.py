@@ -9,7 +9,7 @@ from torch import Tensor
 
 from energan.data.images.checksums import content_of
 from energan.data.settings import DataSettings
-from energan.data.source import Part, Source
+from energan.data.source import Encoded, Part, Source
 from energan.data.sources.class_names import check_alike
 from energan.data.sources.label_csv import find_csv, match_labels
 from energan.data.sources.layout import Layout, read_layout
@@ -87,10 +87,10 @@ def read_bytes(file: Path) -> bytes | None:
 
 def file_parts(
     files: Sequence[Path],
-    read: Callable[[Path], bytes | None] = read_bytes,
+    read: Callable[[Path], Encoded | None] = read_bytes,
     size: int = FILES_A_PART,
 ) -> tuple[Part, ...]:
-    """Parts of `size` files each. read: file -> the bytes of its image."""
+    """Parts of `size` files each. read: file -> its encoded image."""
 
     def part(start: int) -> Part:
         chosen = files[start : start + size]

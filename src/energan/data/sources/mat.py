@@ -11,7 +11,7 @@ from energan.core import DataError, describe
 from energan.data.facts import Fact
 from energan.data.source import MOST_CLASSES, Source
 from energan.data.sources.array_files import Array
-from energan.data.sources.arrays import float_range, to_images
+from energan.data.sources.arrays import BYTES, float_range, to_images
 from energan.data.sources.splits import Split, fixed_order, no_test_part
 from energan.io.files import open_regular
 from energan.io.memory import check_memory
@@ -42,7 +42,7 @@ def read_mat(path: Path, split: Split = "train") -> Source:
         pixels = _columns(pixels, path)
     events = to_images(_bytes(pixels), path)
     labels, names, facts = _labels(held, len(events))
-    low, high = float_range(events, path)
+    low, high = float_range(events)
     if rest:
         facts += (Fact("left out", f"all but {name}: {describe(', '.join(rest))}"),)
     source = Source(path.name, events, labels, low=low, high=high, class_names=names, facts=facts)
@@ -134,12 +134,14 @@ def _columns(pixels: Array, path: Path) -> Array:
 
 
 def _bytes(pixels: Array) -> Array:
-    """Whole numbers from 0 to 255 as uint8, however MATLAB stored them."""
+    """Whole numbers from 0 to 255 as uint8, however MATLAB stored them; wider integers as they are,
+    all else as float32."""
     if pixels.dtype == np.uint8 or not pixels.size:
         return pixels
     if pixels.max() > 1 and pixels.min() >= 0 and pixels.max() <= 255:
         return np.rint(pixels).astype(np.uint8)
-    return pixels.astype(np.float32)
+    wide = pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= BYTES
+    return pixels if wide else pixels.astype(np.float32)
 
 
 def _labels(

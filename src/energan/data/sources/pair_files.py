@@ -1,19 +1,16 @@
 """Where the two images of each pair lie: side by side in one file, or in two parallel folders."""
 
 import hashlib
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from energan.core import DataError
 from energan.data.images.checksums import content_of
-from energan.data.images.decoding import Decoding, Unreadable, decode, has_colour, size_of
-from energan.data.source import Part, Source
+from energan.data.images.reading import size_of
+from energan.data.source import Half, Part, Piece, Source
 from energan.data.sources.folders import file_parts, read_bytes
 from energan.data.sources.splits import SPLITS, fixed_order, held_out
 from energan.data.sources.tree import SUFFIXES, find_images
@@ -22,7 +19,7 @@ from energan.io.text import agree, plural
 PairSplit = Literal["train", "val", "test"]
 ANY_SPLIT = tuple(name for names in SPLITS.values() for name in names)
 FILES_A_PART = 32
-"""Fewer than of other files: halves are in memory without compression."""
+"""A half-built cache counts what is done by these."""
 NAMES_TOLD, LOOKED_AT = 3, 16
 
 
@@ -153,31 +150,17 @@ def _side_by_side(name: str, folder: Path) -> Pairs:
         )
     names = [file.relative_to(folder).as_posix() for file in files]
 
-    def encoded(side: int) -> Source:
-        parts = file_parts(files, lambda file: cut_half(file, side), FILES_A_PART)
+    def encoded(side: Half) -> Source:
+        parts = file_parts(files, lambda file: half_of(file, side), FILES_A_PART)
         return _encoded(name, files, names, parts, ("left", "right")[side])
 
     return Pairs(encoded(0), encoded(1), joint=True)
 
 
-def cut_half(file: Path, side: int) -> bytes | None:
-    """The left (0) or right (1) half of an image as an uncompressed file; the middle column of an
-    odd width belongs to neither. What is no image stays as it is, for the decoder to refuse."""
+def half_of(file: Path, side: Half) -> Piece | None:
+    """The left (0) or right (1) half of an image; None if its file cannot be read."""
     raw = read_bytes(file)
-    if raw is None:
-        return None
-    try:
-        pixels = decode(raw, Decoding(channels="colour" if has_colour(raw) else "grey"))
-    except Unreadable:
-        return raw
-    width = pixels.shape[2] // 2
-    if not width:
-        return None
-    pixels = pixels[..., :width] if side == 0 else pixels[..., -width:]
-    half = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-    made = io.BytesIO()
-    Image.fromarray(half).save(made, "BMP")
-    return made.getvalue()
+    return None if raw is None else Piece(raw, half=side)
 
 
 # --- both -----------------------------------------------------------------------------------------

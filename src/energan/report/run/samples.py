@@ -187,7 +187,7 @@ def timeline(contents: RunContents, folder: Path) -> list[Picture]:
 
 
 def _picture(step: int, path: Path) -> Picture:
-    with Image.open(path) as opened:
-        image = opened.convert("RGB" if opened.mode not in ("L", "RGB") else opened.mode)
+    image = pictures.open_image(path)
+    image = image if image.mode in ("L", "RGB") else image.convert("RGB")
     image.thumbnail((LARGEST_TIMELINE, LARGEST_TIMELINE))
     return encode_image(path.stem, f"Step {step:,}", "", image)

@@ -28,8 +28,7 @@ def draw_best(one: SweepRecords) -> Picture | None:
         path = newest_picture(one, record)
         if path is None:
             continue
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
+        image = pictures.open_image(path).convert("RGB")
         rank = "Best" if place == 0 else f"The best with samples, number {place + 1}, of"
         score = f"{sign_of(one.metric)} {number(score_of(record, one.metric))}"
         settings = trial_label(one, record) or "The recipe"
@@ -97,5 +96,4 @@ def _images(one: SweepRecords, record: Record) -> list[Image.Image]:
         return []
     if path is None or len(shape) != 3:
         return []
-    with Image.open(path) as opened:
-        return pictures.cells(opened.convert("RGB"), shape)
+    return pictures.cells(pictures.open_image(path).convert("RGB"), shape)

@@ -21,7 +21,7 @@ from energan.core import DataError
 from energan.data import DataSettings, open_data
 from energan.data.images import cache, decoder, store
 from energan.data.images.checksums import content_of
-from energan.data.images.decoding import Decoding
+from energan.data.images.decoding import Decoding, Notes
 from energan.data.sources.folders import open_image_folder
 
 HOW = Decoding(size=8)
@@ -81,9 +81,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     calls: list[bytes] = []
     decode = decoder.decode
 
-    def count(raw: bytes, how: Decoding) -> np.ndarray:
+    def count(raw: bytes, how: Decoding, notes: Notes) -> np.ndarray:
         calls.append(raw)
-        return decode(raw, how)
+        return decode(raw, how, notes)
 
     monkeypatch.setattr(decoder, "decode", count)
     return calls
@@ -172,7 +172,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from energan.data.images import store
-from energan.data.images.decoding import Decoding
+from energan.data.images.decoding import Decoding, Notes
 from energan.data.sources.folders import open_image_folder
 made = store.decode_source(open_image_folder(Path(sys.argv[1])), Decoding(size=64), storage="cache")
 print(made.digest)

@@ -8,14 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from energan.data.images.decoding import (
-    Decoding,
-    Unreadable,
-    decode,
-    prepare_array,
-    resolve_channels,
-    size_of,
-)
+from energan.data.images.decoding import Decoding, decode, prepare_array
+from energan.data.images.reading import size_of
+from energan.data.images.survey import resolve_channels
+from energan.data.images.values import Unreadable
 from energan.data.source import Part, Source
 from support.image_files import encoded, huge_png, noise, smooth
 
@@ -75,7 +71,8 @@ def test_16_bits_are_scaled_not_clipped(form: str) -> None:
 
 
 def test_floats_from_0_to_1_and_single_bits_fill_the_range() -> None:
-    made = decode(encoded(RAMP.astype(np.float32) / 255, "TIFF"), GREY)
+    whole = Decoding(channels="grey", intensity=(0, 1))
+    made = decode(encoded(RAMP.astype(np.float32) / 255, "TIFF"), whole)
     assert np.array_equal(made[0], RAMP)
     bits = RAMP % 3 == 0
     assert np.array_equal(decode(encoded(bits), GREY)[0], bits * 255)

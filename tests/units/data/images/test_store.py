@@ -15,9 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energan.data.images import decoder, store
+from energan.data.images import decoder, store, survey
 from energan.data.images.decoded import Decoded
-from energan.data.images.decoding import Decoding, Unreadable
+from energan.data.images.decoding import Decoding, Notes
+from energan.data.images.values import Unreadable
 from energan.data.source import Part, Source
 from energan.io import console as bar
 
@@ -29,7 +30,7 @@ def pixels_of(row: int) -> np.ndarray:
     return np.frombuffer(hashlib.sha256(str(row).encode()).digest()[:12], np.uint8).reshape(3, 2, 2)
 
 
-def decode(raw: bytes, how: Decoding) -> np.ndarray:
+def decode(raw: bytes, how: Decoding, notes: Notes) -> np.ndarray:
     if raw.startswith(b"torn"):
         raise Unreadable("torn")
     return pixels_of(int(raw))
@@ -101,9 +102,9 @@ def test_images_land_in_their_places_whatever_thread_is_last(
 ) -> None:
     chance = random.Random(0)
 
-    def slow(raw: bytes, how: Decoding) -> np.ndarray:
+    def slow(raw: bytes, how: Decoding, notes: Notes) -> np.ndarray:
         time.sleep(chance.choice([0, 0, 0.002]))
-        return decode(raw, how)
+        return decode(raw, how, notes)
 
     monkeypatch.setattr(decoder, "decode", slow)
     monkeypatch.setattr(decoder, "all_threads", lambda: 6)
@@ -124,16 +125,17 @@ def test_few_parts_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: set[int] = set()
     behind: list[int] = []
 
-    def watched(raw: bytes, how: Decoding) -> np.ndarray:
+    def watched(raw: bytes, how: Decoding, notes: Notes) -> np.ndarray:
         time.sleep(0.0005)
         decoded.add(int(raw))
-        return decode(raw, how)
+        return decode(raw, how, notes)
 
     class Watched(list[int]):
         def append(self, start: int) -> None:
             behind.append(start - len(decoded))
 
     monkeypatch.setattr(decoder, "decode", watched)
+    monkeypatch.setattr(survey, "look", lambda parts: iter(()))  # it reads some beforehand
     monkeypatch.setattr(decoder, "all_threads", lambda: 3)
     store.decode_source(source_of([20] * 12, read=Watched()), HOW, storage="memory")
     assert len(decoded) == 240

@@ -100,18 +100,17 @@ BAD: dict[str, tuple[Any, str]] = {
     "NaN images": (np.full((2, 4, 4), np.nan), "NaN"),
     "objects": (np.array([[None, 1]], dtype=object), "without objects"),
     "whole numbers": (np.zeros((4, 3), np.int64), "int64 values: save images as uint8"),
-    "wide unsigned": (np.zeros((4, 4, 4), np.uint16), "uint16 values"),
+    "rows of wide integers": (np.zeros((4, 4), np.uint16), "uint16 values"),
+    "images of 64-bit integers": (np.zeros((4, 4, 4), np.int64), "int64 values"),
     "complex": (np.zeros((4, 3), complex), "complex128"),
     "text": (np.array([["a", "b"]]), "save images as uint8"),
     "empty": (np.zeros((0, 3)), "is empty"),
     "one axis": (np.zeros(5), "has shape"),
     "a scalar": (np.float64(3), "has shape"),
     "five axes": (np.zeros((2, 1, 4, 4, 4), np.uint8), r"save \(N, H, W\)"),
-    "no channel axis": (np.zeros((2, 4, 4, 4), np.uint8), "no axis could be the channels"),
+    "no channel axis": (np.zeros((2, 4, 4, 4), np.uint8), "two axes could be the channels"),
     "two channel axes": (np.zeros((2, 3, 4, 1), np.uint8), "two axes could be the channels"),
     "flat uint8": (np.zeros((4, 64), np.uint8), r"reshape images to \(N, H, W\)"),
-    "floats up to 255": (HALF + 255, "from 255 to 255: scale them"),
-    "floats below -1": (HALF - 1.5, "scale them"),
 }
 
 

@@ -1,0 +1,90 @@
+"""What was done to a set's images, told in a line each."""
+
+from collections.abc import Iterable
+
+from energan.data.facts import Fact
+from energan.data.images.decoding import Decoding, Notes
+from energan.io.text import plural
+
+
+def facts_of(notes: Notes, asked: Decoding, how: Decoding, count: int) -> tuple[Fact, ...]:
+    """Facts of `count` images that were decoded as `how`. asked: the same before it was resolved,
+    since nobody needs to be told what he asked for."""
+    return (
+        *_pages(notes),
+        *_transparency(notes, how, count),
+        *_channels(notes, asked, how, count),
+        *_depth(notes, how, count),
+        *_cut(notes, count),
+    )
+
+
+def _numbers(notes: Notes, kind: str) -> dict[int, int]:
+    """Number -> count, of notes as "pages 10"."""
+    told = {key: count for key, count in notes.items() if key.startswith(f"{kind} ")}
+    return {int(key.split()[1].rstrip("%")): count for key, count in told.items()}
+
+
+def _between(numbers: Iterable[int]) -> str:
+    low, high = min(found := list(numbers)), max(found)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _pages(notes: Notes) -> list[Fact]:
+    found = _numbers(notes, "pages")
+    if not found:
+        return []
+    text = (
+        f"first of {_between(found)} pages in {plural(sum(found.values()), 'file')}: "
+        "--data.pages all reads them all"
+    )
+    return [Fact("pages", text, warning=True)]
+
+
+def _transparency(notes: Notes, how: Decoding, count: int) -> list[Fact]:
+    found, blank = notes["transparent"], notes["blank"]
+    if not found:
+        return []
+    text = f"{found} of {plural(count, 'image')} laid on {how.background} (--data.background)"
+    if not blank:
+        return [Fact("transparency", text)]
+    text += f", and {blank} of them are all of one colour on it: choose another"
+    return [Fact("transparency", text, warning=True)]
+
+
+def _channels(notes: Notes, asked: Decoding, how: Decoding, count: int) -> list[Fact]:
+    guessed = asked.channels == "auto"
+    if found := notes["colour"]:
+        text = f"{found} of {plural(count, 'image')} in colour, made grey"
+        remedy = " as the others are: --data.channels colour keeps colours"
+        return [Fact("channels", text + (remedy if guessed else ""), warning=guessed)]
+    if (found := notes["grey"]) and how.channels == "colour":
+        return [Fact("channels", f"{found} of {plural(count, 'image')} grey, kept as colour ones")]
+    return []
+
+
+def _depth(notes: Notes, how: Decoding, count: int) -> list[Fact]:
+    facts = []
+    if how.intensity is not None and (found := notes["clipped"]):
+        low, high = how.intensity
+        share = notes["clipped values"] / notes["values"]
+        text = (
+            f"{share:.2%} of all values, in {found} of {plural(count, 'image')}, lie outside "
+            f"{low:g} to {high:g} and are clipped"
+        )
+        facts.append(Fact("intensity", text, warning=True))
+    if found := notes["shallow"]:
+        text = f"{found} of {plural(count, 'image')} have more than 8 bits, as the others: made 8"
+        facts.append(Fact("depth", text, warning=True))
+    return facts
+
+
+def _cut(notes: Notes, count: int) -> list[Fact]:
+    found = _numbers(notes, "cut")
+    if not found:
+        return []
+    text = (
+        f"{sum(found.values())} of {plural(count, 'image')} are not square, and {_between(found)}% "
+        "of them is cut off to make them so: --data.fit pad or stretch keeps all"
+    )
+    return [Fact("cut off", text, warning=True)]

@@ -1,0 +1,240 @@
+"""What the images of a source are, before they are decoded: kinds, channels, depth and range.
+
+A few headers tell 8-bit images. Those of other types are all read once, so that one range holds for
+the whole set.
+"""
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from energan.core import DataError
+from energan.data.facts import Fact
+from energan.data.images.checksums import cache_folder
+from energan.data.images.decoder import Block, over_parts, select_parts
+from energan.data.images.decoding import LEVELS, Channels, Decoding, Depth, Window, has_range
+from energan.data.images.reading import Header, header_of, read_image
+from energan.data.images.values import Unreadable
+from energan.data.source import Part, Source
+from energan.io.files import write_atomically
+from energan.io.text import plural
+
+LOOKED_AT = 64
+"""Images of a source that are looked at to tell what they are."""
+PARTS = 8
+"""Parts that they are taken from."""
+LITTLE = 8
+"""One part in so many of a type's range is little to use of it."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The values of all images: least and greatest, and how many images there are of each type."""
+
+    low: float
+    high: float
+    types: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def unbounded(self) -> int:
+        """How many are of types that tell no range."""
+        return sum(n for name, n in self.types.items() if not has_range(np.dtype(name)))
+
+    @property
+    def count(self) -> int:
+        return sum(self.types.values())
+
+
+def look(all_parts: Sequence[Part]) -> Iterator[Header]:
+    """Headers of images spread over the parts; those that can be read."""
+    # Parts are read whole: a few of them, and some images of each.
+    wanted = max([PARTS, *(LOOKED_AT // part.count for part in all_parts[:1])])
+    parts = all_parts[:: max(1, len(all_parts) // wanted)]
+    for part in parts:
+        raws = part.read()
+        for raw in raws[:: max(1, len(raws) * len(parts) // LOOKED_AT)]:
+            header = None if raw is None else header_of(raw)
+            if header is not None:
+                yield header
+
+
+def resolve_channels(source: Source, how: Decoding) -> Decoding:
+    """`how` with channels "auto" replaced by what the images are.
+
+    Images spread over the source are looked at; one with colour makes it colour.
+    """
+    return resolve_headers(list(look(source.parts)), how) if how.channels == "auto" else how
+
+
+def resolve_headers(headers: list[Header], how: Decoding) -> Decoding:
+    """The same by some images' headers."""
+    if how.channels != "auto":
+        return how
+    bands = {header.bands for header in headers}
+    kind: Channels = "all" if bands - {1, 3} else "colour" if 3 in bands else "grey"
+    return replace(how, channels=kind)
+
+
+def resolve(
+    source: Source,
+    how: Decoding,
+    rows: Tensor,
+    scale_of: Callable[[], Source] | None = None,
+    *,
+    remember: bool = False,
+) -> tuple[Decoding, tuple[Fact, ...]]:
+    """`how` with the channels that the images have, and the range and depth that they are stored
+    with; and what the user is to know of these.
+
+    rows: that are wanted. scale_of: gives the source by whose range floats are scaled, where it is
+    another one: that of a test part is its training part. remember: keep what was measured in the
+    cache.
+    Raises DataError for images that have no range together.
+    """
+    if how.depth != "uint8":
+        return how, ()
+    wanted = [part for part, _ in select_parts(source, rows)]
+    headers = list(look(source.parts if how.channels == "auto" else wanted))
+    how = resolve_headers(headers, how)
+    if not any(header.deep for header in headers):
+        return how, ()
+    return resolve_range(source.name, _measured(source, remember), how, lambda: range_of(scale_of))
+
+
+def range_of(scale_of: Callable[[], Source] | None) -> Window | None:
+    """The range of the floats of another source, where these are scaled by it."""
+    if scale_of is None:
+        return None
+    other = scale_of()
+    if other.events is None and not any(header.deep for header in look(other.parts)):
+        return None
+    found = _measured(other, remember=False)
+    return (found.low, found.high) if found.unbounded == found.count else None
+
+
+def resolve_range(
+    name: str, found: Measured, how: Decoding, other: Callable[[], Window | None] = lambda: None
+) -> tuple[Decoding, tuple[Fact, ...]]:
+    """`how` for images of more than 8 bits of which all values were measured.
+
+    other: the range to scale floats by, if it is not their own. Raises as `resolve` does.
+    """
+    unbounded = found.unbounded
+    told = f"{', '.join(sorted(found.types))} values from {found.low:g} to {found.high:g}"
+    if how.intensity is not None:
+        low, high = how.intensity
+        facts = (Fact("intensity", f"{told}; {low:g} to {high:g} are kept, as asked"),)
+        return replace(how, depth=_depth(found, how.intensity)), facts
+    if 0 < unbounded < found.count:
+        raise DataError(
+            f"{name} holds {plural(found.count, 'image')} of {', '.join(sorted(found.types))}, "
+            f"which have no range together: set --data.intensity {_fitting(found)}"
+        )
+    if found.low < 0 and not _floats(found):
+        raise DataError(
+            f"{name} holds {told}, and values below 0 have no place in the range: set "
+            f"--data.intensity {_fitting(found)}, or the part of it that matters"
+        )
+    if not unbounded:
+        return replace(how, depth="uint16"), _about_types(found, told)
+    window = other()
+    if window is not None:
+        text = f"{told}; scaled as the training part, by {window[0]:g} to {window[1]:g}"
+        how = replace(how, intensity=window, depth=_depth(found, window))
+        return how, (Fact("intensity", text),)
+    if not found.low < found.high:
+        raise DataError(
+            f"{name} holds nothing but {found.low:g} in all images: set --data.intensity LOW HIGH"
+        )
+    text = f"{told}, measured over {plural(found.count, 'image')}, become the range"
+    window = found.low, found.high
+    how = replace(how, intensity=window, depth=_depth(found, window))
+    return how, (Fact("intensity", text),)
+
+
+def _floats(found: Measured) -> bool:
+    return any(np.dtype(name).kind == "f" for name in found.types)
+
+
+def _depth(found: Measured, window: Window) -> Depth:
+    """The smallest type that keeps all values of the window apart."""
+    return "float32" if _floats(found) or window[1] - window[0] > LEVELS["uint16"] else "uint16"
+
+
+def _about_types(found: Measured, told: str) -> tuple[Fact, ...]:
+    """How integers are scaled: by the range of their types."""
+    most = {name: np.iinfo(name).max for name in sorted(found.types)}
+    ends = " and ".join(f"0 to {high:,} of {name}" for name, high in most.items())
+    share = (found.high - found.low) / max(most.values())
+    if share * LITTLE >= 1:
+        return (Fact("intensity", f"{told}; {ends} become the range"),)
+    text = (
+        f"{told} use {share:.2%} of the range, {ends}: images will be almost of one shade unless "
+        f"--data.intensity {_fitting(found)} spreads them"
+    )
+    return (Fact("intensity", text, warning=True),)
+
+
+def _fitting(found: Measured) -> str:
+    """The window that fits: of integers from near 0 that of so many bits."""
+    if not _floats(found) and 0 <= found.low <= found.high / 2:
+        return f"0 {2 ** int(found.high).bit_length() - 1}"
+    return f"{found.low:g} {found.high:g}"
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+def _measured(source: Source, remember: bool) -> Measured:
+    """Of all images of the source; kept in the cache, which is asked first, to `remember` it."""
+    if source.events is not None:
+        return measure_array(source.events)
+    if not remember:
+        return measure(source)
+    path = cache_folder() / "measured" / f"{hashlib.sha256(source.content().encode()).hexdigest()}"
+    try:
+        return Measured(**json.loads(path.read_text(encoding="utf8")))
+    except (OSError, ValueError, TypeError):
+        found = measure(source)
+        write_atomically(path, json.dumps(asdict(found)))
+        return found
+
+
+def measure_array(events: Tensor) -> Measured:
+    """Of images that are an array already."""
+    values = events.numpy()
+    return Measured(float(values.min()), float(values.max()), {values.dtype.name: len(values)})
+
+
+def measure(source: Source) -> Measured:
+    """Read all images; those that cannot be read, or hold what is not finite, count for nothing."""
+    low, high = np.inf, -np.inf
+    types: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def look_at(block: Block) -> None:
+        nonlocal low, high
+        for _, raw in block:
+            try:
+                pixels = read_image(raw).pixels if raw is not None else np.zeros(0)
+            except Unreadable:
+                continue
+            if not pixels.size or not np.isfinite(pixels).all():
+                continue
+            with lock:
+                low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
+                types[pixels.dtype.name] += 1
+
+    rows = torch.arange(source.count)
+    parts = list(select_parts(source, rows))
+    over_parts(f"measuring {source.name}", parts, look_at, lambda part, rows, made: None)
+    if not types:
+        return Measured(0.0, 0.0)
+    return Measured(low, high, dict(types))
