@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import energan
-from energan.core import Randomness
+from energan.core import PerSample
 from energan.samplers.generator import Generator, latent
 from support.commands import refused, run
 
@@ -60,7 +60,8 @@ def test_a_process_without_energan_gets_what_the_run_gives(
 
     loaded = energan.load(trained)
     assert isinstance(loaded.sampler, Generator)
-    z = latent(Randomness([8]).at("sample", 0), loaded.sampler.prior, 6, loaded.sampler.latent_size)
+    draws = PerSample(8, loaded.domain.shape).at("sample", 0)
+    z = latent(draws, loaded.sampler.prior, 6, loaded.sampler.latent_size)
     x = loaded.sample(6, seed=8)
     np.save(tmp_path / "z.npy", z.numpy())
     np.save(tmp_path / "x.npy", x.numpy())

@@ -29,7 +29,7 @@ from energan.core import (
     Domain,
     EnerganError,
     Energy,
-    Randomness,
+    PerSample,
     Scored,
     SettingError,
     Stream,
@@ -160,10 +160,11 @@ def run(runs: Callable[[str], Run]) -> Run:
     return runs("ebgan")
 
 
-def z_of(sampler: Generator, count: int, seed: int) -> Tensor:
+def z_of(run: Run, count: int, seed: int) -> Tensor:
     """The latents that Run.sample draws for up to one chunk."""
-    randomness = Randomness([seed]).at("sample", 0)
-    return latent(randomness, sampler.prior, count, sampler.latent_size)
+    assert isinstance(run.sampler, Generator)
+    randomness = PerSample(seed, run.domain.shape).at("sample", 0)
+    return latent(randomness, run.sampler.prior, count, run.sampler.latent_size)
 
 
 def labels_of(run: Run, count: int, seed: int) -> tuple[Tensor, ...]:
@@ -206,7 +207,7 @@ def test_files_give_what_the_run_gives(
             torch.testing.assert_close(energy(x, *y), run.energy(x, *y), rtol=1e-4, atol=1e-5)
             if generator is not None:
                 assert isinstance(run.sampler, Generator)
-                x = generator(z_of(run.sampler, count, seed), *y)
+                x = generator(z_of(run, count, seed), *y)
                 torch.testing.assert_close(x, run.sample(count, seed, *y), rtol=1e-4, atol=1e-5)
 
     compare()
@@ -460,7 +461,7 @@ def test_the_chosen_weights_and_checkpoint_are_exported(run: Run, tmp_path: Path
         loaded = Run(run.path, **chosen)  # type: ignore[arg-type]
         (one,) = export(loaded, "torch", tmp_path / str(i), part="generator")
         assert isinstance(run.sampler, Generator)
-        x = by_torch(one.path)(z_of(run.sampler, 3, 0))
+        x = by_torch(one.path)(z_of(run, 3, 0))
         torch.testing.assert_close(x, loaded.sample(3))
         sums.add(x.sum().item())
     assert len(sums) == 3
