@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from energan.io.run_folder import RunFolder
-from energan.sweep.executors import DEATHS
+from energan.sweep.executors.local import DEATHS
 from energan.sweep.store import SweepFolder
 
 TRIALS, STEPS = 4, 300

@@ -6,8 +6,8 @@ from pathlib import Path
 
 SRC = Path(__file__).parents[2] / "src" / "energan"
 TREES = {path: ast.parse(path.read_text(encoding="utf8")) for path in sorted(SRC.rglob("*.py"))}
-SAME_NAME = {"Config", "Log", "Score"}
-"""Each model's settings; what a sweep keeps of a score; the objective beside the hook that logs."""
+SAME_NAME = {"Config", "Log"}
+"""Each model's settings; the objective beside the hook that logs."""
 LIMITS = {ast.FunctionDef: 60, ast.AsyncFunctionDef: 60, ast.ClassDef: 300}
 """Lines of each."""
 

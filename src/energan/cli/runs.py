@@ -14,8 +14,7 @@ from energan.io.console import figure, show, table_of
 from energan.io.run_folder import RunFolder, find_runs
 from energan.io.text import duration, score_text, settings_text, varying
 from energan.metrics.catalogue import sign_of
-from energan.sweep.request import Definition, read
-from energan.sweep.store import Record, SweepFolder, best_of, score_of
+from energan.sweep.store import Definition, Record, SweepFolder, best_of, score_of
 
 SHOWN = 20
 """Trials of a sweep that are listed."""
@@ -154,5 +153,5 @@ def _sweep_row(folder: SweepFolder) -> list[str]:
 
 def _read(folder: SweepFolder) -> tuple[Definition, list[Record]]:
     """What was asked for, and the records of that."""
-    definition: Any = read(folder)
+    definition: Any = folder.definition()
     return definition, folder.records(definition["trials"])

@@ -19,10 +19,9 @@ from energan.experiment.folders import check_free, claim, seed_endings, seed_fol
 from energan.experiment.margin import with_any_margin
 from energan.experiment.settings import Job
 from energan.experiment.start import start
+from energan.io.processes import STOPPED, Pool, Work, run_process
 from energan.io.run_folder import RunFolder
 from energan.io.text import plural
-from energan.sweep.executors import STOPPED, Pool, Work
-from energan.sweep.executors.local import run_process
 from energan.training.device import EngineSettings, choose
 from energan.training.distributed import asked_ranks
 

@@ -3,16 +3,36 @@
 Without a name it lists the sweeps, and loads no torch.
 """
 
-from energan.cli.options import take_positional
+import shlex
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energan.cli.options import take_positional, without_options
 from energan.errors import EnerganError
-from energan.io.console import show, table_of
+from energan.io.console import say, show, table_of
+from energan.io.text import duration, plural, score_text, settings_text, varying
+from energan.metrics.catalogue import sign_of
 from energan.sweep import SWEEPS
+from energan.sweep.store import Record, SweepFolder, TrialOptions, best_of
+
+if TYPE_CHECKING:
+    from energan.cli.sweep_options import SweepOptions
+    from energan.sweep.plan import SweepPlan
+    from energan.sweep.trials import Trial
 
 USAGE = """usage: energan sweep NAME [OPTIONS]
 
 `energan sweep` lists the named sweeps; `energan sweep NAME --help` explains every option.
 NAME may also be a file, .json or .py, with a sweep of your own.
 """
+AT_RISK = 300.0
+"""Seconds of training that an interruption may cost."""
+ONCE = ("--dry-run", "--retry-failed", "--no-dry-run", "--no-retry-failed")
+"""Words that are not for the next time."""
+SHOWN = 5
+"""Reasons that are printed."""
 
 
 def sweep(args: list[str]) -> int:
@@ -20,9 +40,8 @@ def sweep(args: list[str]) -> int:
     if word is None:
         return _without_name(rest)
     from energan.cli.sweep_options import options_of
-    from energan.cli.sweep_run import run
 
-    return run(options_of(word, rest), ["sweep", *args])
+    return _run(options_of(word, rest), ["sweep", *args])
 
 
 def _without_name(args: list[str]) -> int:
@@ -40,3 +59,147 @@ def _without_name(args: list[str]) -> int:
         table.add_row(one.name, f"{one.count:,}", one.recipe, axes, one.summary)
     show(table)
     return 0
+
+
+def _run(options: "SweepOptions", args: list[str]) -> int:
+    """Do what is asked for; the exit code. args: the words, to say how to go on."""
+    own = options.own
+    folder = SweepFolder(own.out or Path("sweeps") / options.sweep.name)
+    trials = options.trials()
+    definition = options.definition(trials)
+    folder.check(definition, lambda values: next(options.trials_of([values])).id)
+
+    ids = [trial.id for trial in trials]
+    again = [r["id"] for r in folder.records(ids) if r["state"] != "done"]
+    done = folder.done() - set(again if own.retry_failed else ())
+    missing = [trial for trial in trials if trial.id not in done]
+    made = options.plan(trials, done, folder.records()) if missing else None
+    text = f"{plural(len(trials), 'trial')}, all done" if made is None else made.text()
+    if own.dry_run:
+        print(f"{folder.path}\n{text}")
+        if made is not None and made.seconds and len(trials) < options.sweep.count:
+            print(_whole(options.sweep.count, made))
+        return 0
+    say(f"{folder.path}\n{text}")
+    folder.make()
+    with folder.driver(own.shard):
+        folder.write_definition(definition)
+        tried = trials if made is None else made.asked
+        if own.retry_failed:
+            folder.forget({*again} & {trial.id for trial in tried})
+        stopped = None if made is None else _work(options, definition["metrics"], folder, made)
+    return _report(folder, tried, stopped, args, own.shard)
+
+
+def _whole(count: int, made: "SweepPlan") -> str:
+    """The grid at the mean of the trials to do, which stand for it: to look at each takes long."""
+    mean = sum(made.seconds.values()) / len(made.seconds)
+    seconds = mean * count / made.processes
+    return (
+        f"the whole grid, {count:,} trials like these {len(made.seconds)}: about "
+        f"{duration(seconds)} here"
+    )
+
+
+def _work(
+    options: "SweepOptions", metrics: Sequence[str], folder: SweepFolder, made: "SweepPlan"
+) -> str | None:
+    """Work through the plan; the signal that stopped it."""
+    own = options.own
+    of_trials = TrialOptions(
+        options.sweep.name, tuple(metrics), own.samples, made.threads, own.keep,
+        _save_every(made),
+    )  # fmt: skip
+    from energan.sweep.display import SweepDisplay
+    from energan.sweep.executors import local
+
+    with SweepDisplay(folder, made.asked, metrics[0], made.seconds, made.processes) as display:
+        if own.ray is None:
+            return local.run(folder, made.packages, of_trials, made.processes, display)
+        say(f"working on Ray, {own.ray}; it may take a while until tasks begin")
+        from energan.sweep.executors import ray
+
+        return ray.run(
+            folder, made.packages, of_trials, display,
+            address=own.ray, cpus=own.cpus or 1.0, gpus=own.gpus or 0.0,
+        )  # fmt: skip
+
+
+def _save_every(made: "SweepPlan") -> int:
+    """Steps between the checkpoints of a trial, so that at most `AT_RISK` seconds are lost."""
+    if not made.packages:
+        return 0
+    steps = made.asked[0].job.settings.training.steps
+    if not made.seconds:  # unknown
+        return -(-steps // 10)
+    lengths = [sum(made.seconds[trial.id] for trial in package) for package in made.packages]
+    parts = int(max(lengths) // AT_RISK) + 1
+    return -(-steps // parts) if parts > 1 else 0
+
+
+def _report(
+    folder: SweepFolder, trials: "Sequence[Trial]", stopped: str | None, words: list[str],
+    shard: str | None,
+) -> int:  # fmt: skip
+    """Write the page, but of a shard, and say what there is.
+
+    words: those of the command. Its exit code: 128 + signal if one stopped it, 3 if every trial
+    diverged, 2 if every trial failed or some are still missing, else 0.
+    """
+    records = folder.records([trial.id for trial in trials])
+    of = {
+        state: [r for r in records if r["state"] == state]
+        for state in ("done", "diverged", "failed")
+    }
+    missing = len(trials) - len(records)
+    axes = varying([trial.values for trial in trials])
+    counts = [f"{len(found)} {state}" for state, found in of.items() if found]
+    counts += [f"{missing} missing"] if missing else []
+    print(f"trials: {', '.join(counts)}, of {len(trials)}")
+    _say_best(folder, records, axes)
+    print(f"folder: {folder.path}")
+    whole = shlex.join(["energan", *without_options(words, ["--shard"])])
+    if shard is not None:
+        print(
+            f"shard {shard}; when all have ended, this does the rest and writes the page: {whole}"
+        )
+    elif stopped is None and records:
+        from energan.report.sweep.page import write
+
+        print(f"page:   {write([folder.path])}")
+    _say_bad(of, axes)
+    again = shlex.join(["energan", *(w for w in words if w not in ONCE)])
+    if stopped is not None or missing:
+        print(f"{'stopped' if stopped else 'not all is done'}; go on with: {again}")
+    elif of["failed"] or of["diverged"]:
+        print(f"to try those again that failed or diverged: {again} --retry-failed")
+    if stopped is not None:
+        return 128 + signal.Signals[stopped].value
+    if trials and len(of["diverged"]) == len(trials):
+        return 3
+    return 2 if missing or (trials and len(of["failed"]) == len(trials)) else 0
+
+
+def _say_best(folder: SweepFolder, records: Sequence[Record], axes: Sequence[str]) -> None:
+    best = best_of(records)
+    if best is None:
+        return
+    found = best["scores"][best["metric"]]
+    low, high = (score_text(found.get(end)) for end in ("low", "high"))
+    interval = "" if found.get("low") is None else f" ({low} to {high})"
+    score = f"{sign_of(best['metric'])} {score_text(found['value'])}{interval}"
+    print(f"best:   {score}  {settings_text(best['values'], axes)}  {folder.run(best['id']).path}")
+
+
+def _say_bad(of: dict[str, list[Record]], axes: Sequence[str]) -> None:
+    """Of those that failed and those that diverged the reasons, each once."""
+    for state in ("failed", "diverged"):
+        reasons: dict[str, list[Any]] = {}
+        for record in of[state]:
+            reasons.setdefault(str(record["reason"]), []).append(record["values"])
+        for reason, values in sorted(reasons.items(), key=lambda one: -len(one[1]))[:SHOWN]:
+            who = settings_text(values[0], axes)
+            more = f" and {len(values) - 1} more" if len(values) > 1 else ""
+            print(f"{state}: {who}{more}: {reason}")
+        if len(reasons) > SHOWN:
+            print(f"{state}: for {len(reasons) - SHOWN} other reasons too; the page has them")

@@ -1,7 +1,7 @@
 """The words after `energan sweep NAME`: which trials they ask for."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +10,7 @@ import tyro
 
 from energan.cli.options import take_option
 from energan.cli.settings_options import ALIASES, parse_with_settings
+from energan.data import open_data
 from energan.errors import SettingError
 from energan.experiment.settings import Job
 from energan.io.console import progress, say
@@ -17,9 +18,12 @@ from energan.io.nested import dotted
 from energan.io.text import agree, plural
 from energan.sweep.definition import find
 from energan.sweep.grid import Sweep, Values
-from energan.sweep.plan import Shard
+from energan.sweep.plan import Shard, SweepPlan, plan
 from energan.sweep.sampling import sample
+from energan.sweep.store import SAMPLES, Definition, Record
 from energan.sweep.trials import Trial, trials_of
+from energan.sweep.validation import ranking, suited
+from energan.version import __version__
 
 
 @dataclass(kw_only=True)
@@ -48,7 +52,7 @@ class OwnOptions:
     metrics: tuple[str, ...] = ()
     """scores of each trial, as of `energan evaluate`; the first ranks. The sweep's own, or what
     suits the data, if not given"""
-    samples: int = 10_000
+    samples: int = SAMPLES
     """drawn for the scores of a trial"""
     keep: Literal["best", "all", "none"] = "best"
     """whose checkpoints stay when all is scored"""
@@ -116,6 +120,37 @@ class SweepOptions:
 
     def trials_of(self, values: list[Values] | None) -> Iterator[Trial]:
         return trials_of(self.sweep, values, scale=self.scale, change=self._changed)
+
+    def definition(self, trials: Sequence[Trial]) -> Definition:
+        """What sweep.json is to say. Metrics are those that were named, else the sweep's own, else
+        what suits the data."""
+        sweep, own, first = self.sweep, self.own, trials[0]
+        metrics = ranking(own.metrics or sweep.metrics)
+        metrics = metrics or suited(first.job, open_data(first.job.settings.data))
+        words = self.words + ("" if own.samples == SAMPLES else f" --samples {own.samples}")
+        words += f" --metrics {' '.join(own.metrics)}" if own.metrics else ""
+        return {
+            "name": sweep.name,
+            "summary": sweep.summary,
+            "recipe": sweep.recipe,
+            "axes": {axis: list(its) for axis, its in sweep.axes.items()},
+            "count": sweep.count,
+            "metrics": list(metrics),
+            "samples": own.samples,
+            "scale": str(self.scale),
+            "changes": self.changes,
+            "words": words,
+            "example": {"id": first.id, "values": first.values},
+            "energan": __version__,
+            "trials": [trial.id for trial in trials],
+        }
+
+    def plan(self, trials: list[Trial], done: set[str], records: list[Record]) -> SweepPlan:
+        own = self.own
+        return plan(
+            trials, done, processes=own.processes, threads=self.threads, together=own.together,
+            shard=self.shard, records=records, say=say,
+        )  # fmt: skip
 
     def _changed(self, job: Job) -> Job:
         return job.changed(self.changes) if self.changes else job

@@ -22,15 +22,25 @@ def cores() -> int:
         return count
 
 
+def environment_threads() -> int | None:
+    """The environment's OMP_NUM_THREADS; None if the user set none.
+
+    Raises SettingError for variables that are no such numbers.
+    """
+    asked = whole_number("OMP_NUM_THREADS", 1, MOST_THREADS, listed=True)  # by depth of nesting
+    # torchrun sets one thread for each process if the user set none: not the user's word
+    return None if _beside() > 1 and asked == 1 else asked
+
+
 def threads() -> int:
     """Threads that a process should use: the environment's OMP_NUM_THREADS, else its cores.
 
     Processes that torchrun started on one machine share its cores. Raises SettingError for
     variables that are no such numbers.
     """
-    asked = whole_number("OMP_NUM_THREADS", 1, MOST_THREADS, listed=True)  # by depth of nesting
-    beside = whole_number("LOCAL_WORLD_SIZE", 1, MOST_THREADS) or 1
-    # torchrun sets one thread for each process if the user set none: not the user's word
-    if asked is not None and not (beside > 1 and asked == 1):
-        return asked
-    return max(1, cores() // beside)
+    return environment_threads() or max(1, cores() // _beside())
+
+
+def _beside() -> int:
+    """Processes that torchrun started on this machine."""
+    return whole_number("LOCAL_WORLD_SIZE", 1, MOST_THREADS) or 1

@@ -135,4 +135,3 @@ _ALL = [
 ]
 
 SWEEPS: dict[str, Sweep] = {sweep.name: sweep for sweep in _ALL}
-"""By name."""

@@ -17,21 +17,20 @@ A Python file makes a `Sweep` and calls it `sweep`.
 
 import json
 import runpy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from difflib import get_close_matches
+from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from energan.errors import SettingError, describe
-from energan.io.documents import read_bytes
+from energan.io.documents import Document, as_document, read_bytes
 from energan.recipes import RECIPES
 from energan.sweep import SWEEPS
 from energan.sweep.grid import Sweep, Values
 from energan.sweep.validation import checked
-
-KEYS = ("recipe", "axes", "name", "summary", "metrics", "base")
-AXIS = ("settings", "values")
 
 
 def find(word: str) -> Sweep:
@@ -56,19 +55,45 @@ def find(word: str) -> Sweep:
     raise SettingError(f"no sweep {word!r}: {hint}")
 
 
-@dataclass(frozen=True)
-class Changes:
-    """The values of a trial -> dotted settings: of each axis which settings get its value, or what
-    each of its named values changes."""
+class JsonPart(Document):
+    """A part of a sweep's JSON, which has no other keys."""
 
-    axes: Mapping[str, Sequence[str] | Mapping[str, Mapping[str, Any]]]
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, read: Any) -> Any:
+        known = ", ".join(cls.model_fields)
+        if not isinstance(read, dict):
+            raise ValueError(f"it must be an object with {known}")
+        if odd := [key for key in read if key not in cls.model_fields]:
+            raise ValueError(f"it has no {odd[0]!r}, only {known}")
+        return read
 
-    def __call__(self, values: Values) -> dict[str, Any]:
-        changes: dict[str, Any] = {}
-        for axis, value in values.items():
-            does = self.axes[axis]
-            changes |= does[value] if isinstance(does, Mapping) else dict.fromkeys(does, value)
-        return changes
+
+class JsonAxis(JsonPart):
+    """settings: which get the values, unless these have names, and say themselves what they set."""
+
+    values: Annotated[
+        Annotated[list[Any], Tag("list")] | Annotated[dict[str, dict[str, Any]], Tag("named")],
+        Discriminator(lambda values: "named" if isinstance(values, dict) else "list"),
+    ]
+    settings: list[str] = Field(default_factory=list)
+
+    def changes(self, value: Any) -> dict[str, Any]:
+        """The settings that one of the values changes."""
+        if isinstance(self.values, dict):
+            return self.values[value]
+        return dict.fromkeys(self.settings, value)
+
+
+class JsonSweep(JsonPart):
+    """The whole."""
+
+    recipe: str
+    axes: dict[str, Any]
+    name: str = ""
+    summary: str = ""
+    metrics: list[str] = Field(default_factory=list)
+    base: dict[str, Any] = Field(default_factory=dict)
 
 
 def _from_json(path: Path) -> Sweep:
@@ -77,95 +102,47 @@ def _from_json(path: Path) -> Sweep:
         read = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise SettingError(f"{path} is not JSON: {error}") from None
-    try:
-        return _sweep(read, path)
-    except SettingError as error:
-        raise SettingError(f"{path}: {error}") from None
+    whole = as_document(read, JsonSweep, path, error=SettingError, remedy="correct it")
+    axes = {name: _axis(name, axis, path) for name, axis in whole.axes.items()}
+    places = {"base": set(whole.base)}
+    for name, axis in axes.items():
+        places[f"axis {name}"] = {s for value in axis.values for s in axis.changes(value)}
+    _check_apart(path, places)
 
+    def settings(values: Values) -> dict[str, Any]:
+        changes = (axes[name].changes(value) for name, value in values.items())
+        return {setting: value for change in changes for setting, value in change.items()}
 
-def _sweep(read: Any, path: Path) -> Sweep:
-    _keys(read, "it", KEYS, needs=("recipe", "axes"))
-    for key in ("recipe", "name", "summary"):
-        if not isinstance(read.get(key, ""), str):
-            raise SettingError(f"{key} {describe(read[key])} is no text")
-    metrics = read.get("metrics", [])
-    if not isinstance(metrics, list) or not all(isinstance(name, str) for name in metrics):
-        raise SettingError('metrics must be a list of names, as ["sliced_wasserstein"]')
-    base = _group(read.get("base", {}), "base")
-    if not isinstance(read["axes"], dict):
-        raise SettingError('axes must name settings and their values, as {"model.margin": [1, 2]}')
-    axes: dict[str, list[Any]] = {}
-    does: dict[str, Any] = {}
-    for name, axis in read["axes"].items():
-        axes[name], does[name] = _axis(name, axis)
-    _apart({"base": list(base), **{f"axis {name}": _touched(d) for name, d in does.items()}})
-    recipe, beside = read["recipe"], path.parent / read["recipe"]
-    if recipe not in RECIPES and beside.exists():
-        recipe = str(beside)
+    beside = path.parent / whole.recipe
     return Sweep(
-        read.get("name", path.stem),
-        read.get("summary", f"of {path.name}"),
-        recipe,
-        axes,
-        Changes(does),
-        base,
-        tuple(metrics),
+        whole.name or path.stem,
+        whole.summary or f"of {path.name}",
+        str(beside) if whole.recipe not in RECIPES and beside.exists() else whole.recipe,
+        {name: list(axis.values) for name, axis in axes.items()},
+        settings,
+        whole.base,
+        tuple(whole.metrics),
     )
 
 
-def _axis(name: str, axis: Any) -> tuple[list[Any], Any]:
-    """An axis's values, and what they do."""
-    if isinstance(axis, list):
-        return axis, [name]
-    place = f"axis {name}"
-    _keys(axis, place, AXIS, needs=("values",), instead="a list of values")
-    values, settings = axis["values"], axis.get("settings", [name])
-    if isinstance(values, dict):
-        if "settings" in axis:
-            raise SettingError(f"{place}: its named values say what they set: leave out settings")
-        return list(values), {n: _group(v, f"{place}, value {n}") for n, v in values.items()}
-    if not isinstance(values, list):
-        raise SettingError(f"{place}: values must be a list, or names and what each sets")
-    if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):
-        raise SettingError(f'{place}: settings must be a list, as ["model.margin"]')
-    return values, settings
+def _axis(name: str, read: Any, path: Path) -> JsonAxis:
+    place = f"{path}: axis {name}"
+    values = read if isinstance(read, dict) else {"values": read}
+    axis = as_document(values, JsonAxis, place, error=SettingError, remedy="correct it")
+    if isinstance(axis.values, list):
+        return axis.model_copy(update={"settings": axis.settings or [name]})
+    if axis.settings:
+        raise SettingError(f"{place}: its named values say what they set: leave out settings")
+    return axis
 
 
-def _keys(
-    read: Any, place: str, known: Sequence[str], needs: Sequence[str], instead: str = ""
-) -> None:
-    if not isinstance(read, dict):
-        raise SettingError(f"{place} must be {instead or 'one object'} or have {', '.join(known)}")
-    if odd := [key for key in read if key not in known]:
-        raise SettingError(f"{place} has no {odd[0]!r}, only {', '.join(known)}")
-    if missing := [key for key in needs if key not in read]:
-        raise SettingError(f"{place} needs {missing[0]!r}")
-
-
-def _group(read: Any, place: str) -> dict[str, Any]:
-    if not isinstance(read, dict):
-        raise SettingError(f'{place} must name settings, as {{"model.margin": 8}}')
-    return read
-
-
-def _touched(does: Any) -> list[str]:
-    """The settings that an axis changes."""
-    if isinstance(does, list):
-        return does
-    return sorted({setting for value in does.values() for setting in value})
-
-
-def _apart(touched: Mapping[str, Sequence[str]]) -> None:
+def _check_apart(path: Path, places: Mapping[str, set[str]]) -> None:
     """Raise SettingError if two places change one setting: nobody could tell which counted."""
-    seen: dict[str, str] = {}
-    for place, settings in touched.items():
-        for setting in settings:
-            for other, where in seen.items():
-                if where != place and f"{setting}.".startswith(f"{other}."):
-                    raise SettingError(f"{where} and {place} both change {setting}")
-                if where != place and f"{other}.".startswith(f"{setting}."):
-                    raise SettingError(f"{where} and {place} both change {other}")
-        seen |= dict.fromkeys(settings, place)
+    for (one, own), (other, others) in combinations(places.items(), 2):
+        for a, b in product(own, others):
+            if f"{a}.".startswith(f"{b}.") or f"{b}.".startswith(f"{a}."):
+                setting = max(a, b, key=len)
+                raise SettingError(f"{path}: {one} and {other} both change {setting}")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -58,9 +58,8 @@ class Sweep:
 
         Raises SettingError if the trial does not fit its recipe.
         """
-        from energan.experiment.settings import (
-            load,  # with torch, which those who only list do without
-        )
+        # with torch, which those who only list do without
+        from energan.experiment.settings import load
 
         job = load(self.recipe).changed(self.changes(values))
         return job if scale == 1 else job.scaled(scale)

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,18 +24,21 @@ from energan.errors import RunError
 from energan.io.documents import Document, as_document, read_json
 from energan.io.files import locked, write_atomically
 from energan.io.run_folder import RunFolder
+from energan.sweep.grid import Values
 
 Record = dict[str, Any]
 """A trial's record: id, state ("done", "diverged" or "failed"), reason, values, scores, times."""
-Number = float | None
+Definition = dict[str, Any]
+"""What sweep.json holds: what was asked for in the folder, by all commands together."""
 Keep = Literal["best", "all", "none"]
 SAMPLES = 10_000
+DEFINITION = "sweep.json"
 
 
-class Score(Document):
-    value: Number = None
-    low: Number = None
-    high: Number = None
+class MetricScore(Document):
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
     better: Literal["higher", "lower"] | None = None
 
 
@@ -47,12 +50,31 @@ class TrialRecord(Document):
     reason: str | None = None
     values: dict[str, Any] = Field(default_factory=dict)
     metric: str | None = None
-    scores: dict[str, Score] = Field(default_factory=dict)
+    scores: dict[str, MetricScore] = Field(default_factory=dict)
     steps: int | None = None
-    seconds: Number = None
-    scoring_seconds: Number = None
+    seconds: float | None = None
+    scoring_seconds: float | None = None
     cohort: int | None = None
     host: str | None = None
+
+
+class Example(Document):
+    id: str
+    values: dict[str, Any]
+
+
+class SweepDefinition(Document):
+    """What of sweep.json the commands rely on."""
+
+    name: str
+    recipe: str
+    axes: dict[str, list[Any]]
+    trials: list[str]
+    metrics: list[str] = Field(default_factory=list)
+    samples: int | None = None
+    count: int | None = None
+    words: str = ""
+    example: Example | None = None
 
 
 @dataclass(frozen=True)
@@ -71,27 +93,18 @@ class TrialOptions:
     keep: Keep = "best"
     save_every: int = 0
 
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> "TrialOptions":
-        """What `record` gave, also after a way through JSON."""
-        return cls(**{**record, "metrics": tuple(record["metrics"])})
-
 
 class SweepFolder:
     """Paths and records of one sweep."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.definition = self.path / "sweep.json"
         self.results = self.path / "results"
         self.queue = self.path / "queue"
         self.trials = self.path / "trials"
         self.logs = self.path / "logs"
 
-    def check(self) -> None:
+    def check_path(self) -> None:
         """Raise RunError if there is something else at the path."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file; name a folder for the sweep")
@@ -100,7 +113,7 @@ class SweepFolder:
 
     def make(self) -> None:
         """Make the folders. Raises RunError if there is something else, or no locks, there."""
-        self.check()
+        self.check_path()
         for folder in (self.results, self.queue, self.trials, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -135,6 +148,62 @@ class SweepFolder:
     def alone(self) -> AbstractContextManager[bool]:
         """Of commands and trials that write at once, one after the other."""
         return locked(self.path / ".lock")
+
+    # --- what was asked for -----------------------------------------------------------------------
+
+    def definition(self) -> Definition | None:
+        """sweep.json, None if there is none. Raises RunError if it is damaged."""
+        path = self.path / DEFINITION
+        if not path.exists():
+            return None
+        remedy = "remove it, and ask for the sweep again"
+        found: Definition = read_json(path, remedy=remedy)
+        as_document(found, SweepDefinition, path, remedy=remedy)
+        return found
+
+    def check(self, asked: Definition, id_of: Callable[[Values], str]) -> None:
+        """Raise RunError if the folder holds what does not belong together with what is asked.
+
+        id_of: the values of a trial -> its id by what is asked now. The values of a trial that was
+        asked for before must give the id that they gave: else steps, data or a setting are others.
+        An axis may have got more values.
+        """
+        self.check_path()
+        old = self.definition()
+        if old is None:
+            return
+        held, other = f"{self.path} holds", "name another folder (--out)"
+        if old["name"] != asked["name"]:
+            raise RunError(f"{held} the sweep {old['name']}, not {asked['name']}; {other}")
+        if old["recipe"] != asked["recipe"] or set(old["axes"]) != set(asked["axes"]):
+            raise RunError(
+                f"{held} a sweep of the same name with another recipe or other axes; {other}"
+            )
+        before = (
+            f"ask for the same again (energan sweep {old.get('words', old['name'])}), or {other}"
+        )
+        example = old.get("example")
+        if example is not None and id_of(example["values"]) != example["id"]:
+            raise RunError(
+                f"{held} trials of {old['name']} with other settings or other data: {before}"
+            )
+        if "samples" in old and any(old[name] != asked[name] for name in ("metrics", "samples")):
+            raise RunError(
+                f"{held} trials that are scored by {', '.join(old['metrics'])} of "
+                f"{old['samples']} samples: {before}"
+            )
+
+    def write_definition(self, asked: Definition) -> None:
+        """Write what is asked, with the trials that were asked for before.
+
+        Two commands that begin at once do not lose each other's trials.
+        """
+        with self.alone():
+            old = self.definition()
+            trials = [*(old["trials"] if old else ()), *asked["trials"]]
+            whole = {**asked, "trials": list(dict.fromkeys(trials))}
+            text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+            write_atomically(self.path / DEFINITION, text)
 
     # --- records ----------------------------------------------------------------------------------
 
@@ -200,10 +269,10 @@ class SweepFolder:
     def enqueue(self, trial: dict[str, Any], options: TrialOptions) -> None:
         """Keep what the process of a trial needs. trial: as `Trial.record` gives it."""
         attempts = self.attempts(trial["id"])
-        self._write_queued({"trial": trial, "options": options.record(), "attempts": attempts})
+        self._write_queued({"trial": trial, "options": asdict(options), "attempts": attempts})
 
-    def begin(self, trial: str, host: str) -> tuple[dict[str, Any], TrialOptions, int]:
-        """Count one more attempt, at `host`; what `enqueue` was given, and the number of attempts.
+    def begin(self, trial: str, host: str) -> tuple[dict[str, Any], TrialOptions]:
+        """Count one more attempt, at `host`; what `enqueue` was given.
 
         Raises RunError if the trial was never put there.
         """
@@ -212,7 +281,8 @@ class SweepFolder:
             raise RunError(f"{self.queue / trial}.json is missing: start trials by `energan sweep`")
         queued |= {"attempts": queued["attempts"] + 1, "host": host}
         self._write_queued(queued)
-        return queued["trial"], TrialOptions.of(queued["options"]), queued["attempts"]
+        options = queued["options"]
+        return queued["trial"], TrialOptions(**{**options, "metrics": tuple(options["metrics"])})
 
     def attempts(self, trial: str) -> int:
         """How often the trial was begun."""

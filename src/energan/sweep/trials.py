@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from energan.data import open_data
 from energan.data.settings import DataSettings
 from energan.experiment.settings import Job, rebuilt
 from energan.sweep.grid import Sweep, Values
 from energan.training.settings import TrainingSettings
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -45,39 +43,27 @@ class Trial:
         return cls(record["id"], record["values"], job)
 
 
-Fingerprint = Callable[[DataSettings], str]
-
-
-@dataclass
-class Fingerprints:
-    """Of the contents of data, each opened once."""
-
-    known: dict[str, str] = field(default_factory=dict)
-
-    def __call__(self, settings: DataSettings) -> str:
-        key = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
-        if key not in self.known:
-            self.known[key] = open_data(settings).fingerprint
-        return self.known[key]
-
-
 def trials_of(
     sweep: Sweep,
     values: Iterable[Values] | None = None,
     *,
     scale: str | float = 1,
     change: Callable[[Job], Job] = lambda job: job,
-    fingerprint: Fingerprint | None = None,
+    fingerprint: Callable[[DataSettings], str] = lambda data: open_data(data).fingerprint,
 ) -> Iterator[Trial]:
     """The sweep's trials, all of them or those of `values`.
 
-    change: what the user changes of each besides. fingerprint: of data, if not by opening it.
-    Raises SettingError if a trial does not fit its recipe, DataError if its data cannot be opened.
+    change: what the user changes of each besides. fingerprint: of data, if not by opening it; asked
+    for once. Raises SettingError if a trial does not fit its recipe, DataError if its data cannot
+    be opened.
     """
-    of_data = fingerprint or Fingerprints()
+    known: dict[str, str] = {}
     for chosen in sweep.values() if values is None else values:
         job = change(sweep.job(chosen, scale))
-        yield Trial(trial_id(job, of_data(job.settings.data)), chosen, job)
+        data = job.settings.data.model_dump_json()
+        if data not in known:
+            known[data] = fingerprint(job.settings.data)
+        yield Trial(trial_id(job, known[data]), chosen, job)
 
 
 def trial_id(job: Job, fingerprint: str) -> str:
@@ -99,30 +85,3 @@ def trial_id(job: Job, fingerprint: str) -> str:
         return known
     text = json.dumps([known, besides], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def packages_of(
-    trials: Sequence[Trial],
-    shape: Callable[[Trial], str],
-    fit: Callable[[Sequence[Trial]], int],
-) -> list[list[Trial]]:
-    """All trials in packages, each of which trains as one program, in the order of their first.
-
-    shape: equal for trials that may train together. fit: how many of a group of one shape do; a
-    group of more is split into as few even parts as there can be.
-    """
-    groups: dict[str, list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault(shape(trial), []).append(trial)
-    place = {trial.id: i for i, trial in enumerate(trials)}
-    found = [part for group in groups.values() for part in split(group, fit(group))]
-    return sorted(found, key=lambda package: place[package[0].id])
-
-
-def split(members: Sequence[Item], most: int) -> list[list[Item]]:
-    """As few parts of at most so many as there can be, all of a size or one less: 24 by 20 are
-    12 and 12."""
-    parts = -(-len(members) // max(1, most))
-    size, more = divmod(len(members), max(1, parts))
-    ends = [(i + 1) * size + min(i + 1, more) for i in range(parts)]
-    return [list(members[a:b]) for a, b in zip([0, *ends], ends, strict=False)]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Literal
+from itertools import chain
 
 from energan.core import SettingError
 from energan.data import DataSet
@@ -14,9 +14,7 @@ from energan.evaluation.classifier import why_no_classifier
 from energan.evaluation.distances import MOST_PIXELS
 from energan.experiment.callbacks.held_out import no_errors
 from energan.experiment.settings import Job, load
-from energan.io.nested import dotted
 from energan.io.text import settings_text, value_text
-from energan.metrics import catalogue
 from energan.metrics.catalogue import METRICS, metrics_named
 from energan.sweep.grid import Sweep, Values
 from energan.sweep.trials import trial_id
@@ -68,45 +66,25 @@ def _check_trials(sweep: Sweep) -> None:
             f"recipe {sweep.recipe} began with the weights of {recipe.origin}: trials begin anew; "
             "name a recipe or a settings file without them"
         )
-    try:
-        replace(sweep, axes={}, settings=None).job({})
-    except SettingError as error:
-        raise SettingError(f"base: {error}") from None
     seen: dict[str, Values] = {}
     for values, _ in zip(sweep.values(), range(MOST), strict=False):
         job = _job(sweep, values)
         same = seen.setdefault(_identity(job), values)
         if same is not values:
             differ = [axis for axis in values if values[axis] != same[axis]]
-            if len(differ) > 1:
-                raise SettingError(f"({_line(same)}) and ({_line(values)}) are the same trial")
-            one, other = (value_text(own[differ[0]]) for own in (same, values))
-            raise SettingError(
-                f"axis {differ[0]} changes nothing of the result: {one} and {other} are the same "
-                "trial"
-            )
+            one, other = (settings_text(own, differ) for own in (same, values))
+            raise SettingError(f"{one} and {other} are the same trial: their results cannot differ")
 
 
 def _job(sweep: Sweep, values: Values) -> Job:
+    trial = f"trial ({settings_text(values, list(values))})"
     try:
         return sweep.job(values)
     except SettingError as error:
-        raise SettingError(f"{_place(sweep, values, str(error))}: {error}") from None
+        raise SettingError(f"{trial}: {error}") from None
     except Exception as error:  # `settings` of a user's file may raise anything
         reason = f"{type(error).__name__}: {error}"
-        raise SettingError(f"trial ({_line(values)}): {describe(reason)}") from error
-
-
-def _place(sweep: Sweep, values: Values, error: str) -> str:
-    """The axis whose setting the error names; else the trial."""
-    for axis, value in values.items():
-        try:
-            alone = replace(sweep, base={}).changes({axis: value})
-        except Exception:  # a function of several axes
-            break
-        if any(f"{setting}:" in error for setting, _ in dotted(alone)):
-            return f"axis {axis}, value {value_text(value)}"
-    return f"trial ({_line(values)})"
+        raise SettingError(f"{trial}: {describe(reason)}") from error
 
 
 def _identity(job: Job) -> str:
@@ -115,29 +93,26 @@ def _identity(job: Job) -> str:
     return trial_id(job, json.dumps(data, sort_keys=True))
 
 
-def _line(values: Values) -> str:
-    return settings_text(values, list(values))
-
-
-# --- metrics ---
-
-
 def ranking(names: Sequence[str]) -> tuple[str, ...]:
     """The names of results, as records have them, of metrics as users write them.
 
-    Raises SettingError for one that is unknown.
+    Raises SettingError for one that is unknown, and for a first one that ranks nothing, as a
+    variance ratio.
     """
     found: list[str] = []
     for name in names:
         metrics = [metric for metric in metrics_named(name) if METRICS[metric].scored]
         if not metrics:
             scored = {n: m.aliases for n, m in METRICS.items() if m.scored}
-            known = dict.fromkeys((*scored, *(a for some in scored.values() for a in some)))
+            known = sorted({*scored, *chain.from_iterable(scored.values())})
             near = get_close_matches(name.lower().replace("-", "_"), known, 3)
             among = f"there are {', '.join(sorted(scored))}"
             hint = f"did you mean {' or '.join(near)}?" if near else among
             raise SettingError(f"metrics: there is no {describe(name)}: {hint}")
         found += metrics
+    if found and METRICS[found[0]].better is None:
+        fit = ", ".join(name for name, m in METRICS.items() if m.better and m.scored)
+        raise SettingError(f"metrics: {found[0]} cannot rank trials; let the first be one of {fit}")
     return tuple(dict.fromkeys(found))
 
 
@@ -160,12 +135,3 @@ def suited(job: Job, data: DataSet) -> tuple[str, ...]:
     if len(data.domain.shape) == 3 and data.domain.size <= MOST_PIXELS:
         return ("frechet_distance", "sliced_wasserstein")
     return ("sliced_wasserstein",)
-
-
-def better_of(metric: str) -> Literal["higher", "lower"]:
-    """Which scores are better. Raises SettingError for what ranks nothing, as a variance ratio."""
-    better = catalogue.better_of(metric)
-    if better is None:
-        fit = ", ".join(name for name, m in catalogue.METRICS.items() if m.better and m.scored)
-        raise SettingError(f"metrics: {metric} cannot rank trials; let the first be one of {fit}")
-    return better

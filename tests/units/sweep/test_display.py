@@ -15,8 +15,7 @@ from energan.experiment.settings import load
 from energan.io.console import stderr_console
 from energan.io.text import duration, score_text, settings_text, varying
 from energan.sweep import display as displays
-from energan.sweep.display import Display
-from energan.sweep.progress import SweepProgress
+from energan.sweep.display import SweepDisplay, SweepProgress
 from energan.sweep.store import SweepFolder
 from energan.sweep.trials import Trial
 
@@ -69,13 +68,13 @@ def progress(
     return SweepProgress(folder, steps, dict.fromkeys(trials, seconds), processes, Clock())
 
 
-def shown(folder: SweepFolder, count: int, **of_console: Any) -> tuple[Display, io.StringIO]:
+def shown(folder: SweepFolder, count: int, **of_console: Any) -> tuple[SweepDisplay, io.StringIO]:
     out = io.StringIO()
     console = Console(file=out, width=150, **of_console)
     values = [{"nLayerG": 2 + i, "sizes": [128, 64], "lr": 0.001} for i in range(count)]
     trials = [Trial(f"t{i}", v, JOB) for i, v in enumerate(values)]
     seconds = {trial.id: 10.0 for trial in trials}
-    return Display(folder, trials, "modified_inception_score", seconds, 2, console), out
+    return SweepDisplay(folder, trials, "modified_inception_score", seconds, 2, console), out
 
 
 # --- the state of the trials ----------------------------------------------------------------------
@@ -91,9 +90,9 @@ def test_each_trial_is_in_one_state(folder: SweepFolder) -> None:
     assert found.count() == {"done": 1, "failed": 1, "running": 3, "left": 3}
     folder.write(record_of("d", 0.3))
     folder.write(record_of("e", state="diverged"))
-    assert [end.trial for end in found.leave("de")] == ["d", "e"]
+    assert [end["id"] for end in found.leave("de")] == ["d", "e"]
     assert [row.trials for row in found.running()] == [["c"]]
-    assert found.best == ("d", 0.3)
+    assert found.best == record_of("d", 0.3)
     found.leave("c")
     assert found.count() == {"done": 2, "failed": 1, "diverged": 1, "left": 4}
 
@@ -104,15 +103,12 @@ def test_what_ends_is_found_once_and_counts_for_the_best(folder: SweepFolder) ->
     found.begin("bc", "1")
     for trial, score in (("a", 0.4), ("b", 0.2), ("of-another-sample", 0.0)):
         folder.write(record_of(trial, score))
-    assert [(end.trial, end.score, end.seconds) for end in found.look()] == [
-        ("a", 0.4, 4.0),
-        ("b", 0.2, 4.0),
-    ]
+    assert found.look() == [record_of("a", 0.4), record_of("b", 0.2)]
     assert found.look() == []
-    assert found.best == ("b", 0.2)
+    assert found.best == record_of("b", 0.2)
     assert [row.trials for row in found.running()] == [["c"]]
     folder.write(record_of("c", 0.1))
-    assert [end.trial for end in found.leave("bc")] == ["c"]
+    assert [end["id"] for end in found.leave("bc")] == ["c"]
     assert found.count() == {"done": 3}
 
 
@@ -145,7 +141,8 @@ def test_the_best_is_the_extreme_of_the_finite_scores(
     finite = [s for s in scores if s is not None and math.isfinite(s)]
     if finite:
         assert found.best is not None
-        assert found.best[1] == (max(finite) if higher else min(finite))
+        best = found.best["scores"]["swd"]["value"]
+        assert best == (max(finite) if higher else min(finite))
     else:
         assert found.best is None
 
@@ -186,13 +183,9 @@ def test_what_trains_counts_by_its_steps_and_only_by_those_made_here(folder: Swe
     trained(folder, "a", 0, 50, "stopped")
     found = progress(folder, "a", 100.0, 1)
     found.begin("a", "1")
-    found.rows["a"].clock += 10  # what its run said before was said before
+    assert found.rows["a"].stage == "starting"
     found.look()
-    assert (found.rows["a"].step, found.rows["a"].steps) == (0, 0)
-    found.rows["a"].clock -= 10
-    folder.run("a").events.unlink()
-    trained(folder, "a", 50, 50)
-    found.look()
+    assert (found.rows["a"].first, found.rows["a"].stage) == (50, "50/100")
     assert found.time_left() == pytest.approx(50.0)
     found.clock.now += 50  # type: ignore[attr-defined]  # twice as long as expected
     folder.run("a").append("step", step=75)
@@ -201,7 +194,7 @@ def test_what_trains_counts_by_its_steps_and_only_by_those_made_here(folder: Swe
     assert found.time_left() == pytest.approx(25 * (50 + 100) / (25 + 100))
     folder.run("a").append("finished", step=100)
     found.look()
-    assert found.running()[0].scoring
+    assert found.running()[0].stage == "scoring"
 
 
 def test_the_last_trial_is_not_shared_by_processes_that_have_nothing_to_do(
@@ -227,7 +220,7 @@ def test_without_any_expectation_nothing_is_said_before_a_trial_has_ended(
 # --- on a terminal and elsewhere ------------------------------------------------------------------
 
 
-def ended(display: Display, folder: SweepFolder, record: dict[str, Any]) -> None:
+def ended(display: SweepDisplay, folder: SweepFolder, record: dict[str, Any]) -> None:
     display.begin([record["id"]], "1")
     folder.write(record)
     display.leave([record["id"]])
@@ -282,7 +275,7 @@ def test_a_terminal_gets_a_table_that_goes_when_it_ends(
     folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(displays, "LOOK", 0.0)
-    display, out = shown(folder, 12, force_terminal=True, height=14, color_system=None)
+    display, out = shown(folder, 12, force_terminal=True, height=11, color_system=None)
     with display:
         for i in range(9):
             display.begin([f"t{i}"], str(i + 1))
@@ -291,15 +284,16 @@ def test_a_terminal_gets_a_table_that_goes_when_it_ends(
         folder.write(record_of("t1", None, "failed", "no room"))
         display.leave(["t0"])
         display.leave(["t1"])
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+        assert "2/12  small-grid  nLayerG=3  failed: no room  4 s" in text  # above the table
         out.truncate(0)
         display.refresh()
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert "small-grid  2/12: 1 done, 7 running, 1 failed, 3 left" in text
     assert "best so far: I′ 2.5  nLayerG=2" in text
     assert f"40/{JOB.settings.training.steps}" in text
-    assert "failed: no room" in text
     assert "… and " in text  # of seven rows not all fit
-    assert len(text.splitlines()) <= 14
+    assert len(text.splitlines()) <= 11
 
 
 def test_whoever_reads_may_go_away(folder: SweepFolder) -> None:

@@ -15,10 +15,18 @@ from energan.experiment.settings import Job, load
 from energan.io.memory import free_memory
 from energan.io.text import size_text
 from energan.sweep import Sweep
-from energan.sweep.costs import Cost, CostModel
-from energan.sweep.plan import OWN, SCORING, SHARE, Machine, SweepPlan, makespan, plan
-from energan.sweep.timing import NEAR, StepTimes
-from energan.sweep.trials import Trial, packages_of, split, trials_of
+from energan.sweep.costs import Cost, StepTimes, costs_of
+from energan.sweep.plan import (
+    OWN,
+    SCORING,
+    SHARE,
+    Machine,
+    SweepPlan,
+    group_trials,
+    machine_of,
+    plan,
+)
+from energan.sweep.trials import Trial, trials_of
 
 DIGITS = Domain((1, 8, 8), -1.0, 1.0, 10)
 GRID = Sweep(
@@ -34,7 +42,8 @@ GRID = Sweep(
 )
 TRIALS = list(trials_of(GRID, fingerprint=lambda data: "d"))
 JOB = TRIALS[0].job
-KNOW = CostModel(torch.device("cpu"), lambda data: DIGITS)
+CPU = torch.device("cpu")
+COSTS = costs_of(TRIALS, lambda data: DIGITS)
 GB = 10**9
 
 
@@ -42,12 +51,12 @@ def machine(gpus: int = 0, cores: int = 2, free: int = 100 * GB) -> Machine:
     return Machine(torch.device("cuda" if gpus else "cpu"), gpus, cores, free, "here")
 
 
-def steady(job: Job, threads: int, seconds: float) -> float:
+def steady(job: Job, threads: int) -> float:
     """A step of 0.1 s, whatever is timed."""
     return 0.1
 
 
-def never(job: Job, threads: int, seconds: float) -> float:
+def never(job: Job, threads: int) -> float:
     raise AssertionError("timed in vain")
 
 
@@ -56,7 +65,7 @@ def planned(
     done: frozenset[str] = frozenset(),
     **options: object,
 ) -> SweepPlan:
-    known = {"machine": machine(), "domain": lambda data: DIGITS, "timer": steady}
+    known = {"machine": machine(), "domain_of": lambda data: DIGITS, "timer": steady}
     return plan(trials, set(done), **{**known, **options})  # type: ignore[arg-type]
 
 
@@ -72,52 +81,39 @@ members = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 50)), max_si
 
 @given(members, st.integers(0, 400), st.integers(1, 30))
 def test_packages_hold_each_trial_once_by_shape_memory_and_order(
-    about: list[tuple[str, int]], room: int, busy: int
+    about: list[tuple[str, int]], room: int, most: int
 ) -> None:
-    trials = [
-        Trial(str(i), {"shape": key, "bytes": own}, JOB) for i, (key, own) in enumerate(about)
-    ]
-
-    def fit(group: Sequence[Trial]) -> int:
-        return max(1, min(room // max(t.values["bytes"] for t in group), busy))
-
-    packages = packages_of(trials, lambda trial: trial.values["shape"], fit)
+    trials = [Trial(str(i), {}, JOB) for i in range(len(about))]
+    of_shape = {key: Cost(key, 1.0, own, 5) for key, own in about}
+    costs = {trial.id: of_shape[key] for trial, (key, _) in zip(trials, about, strict=True)}
+    packages = group_trials(trials, costs, most, room)
     places = [[int(one.id) for one in part] for part in packages]
     assert sorted(chain.from_iterable(places)) == list(range(len(trials)))
     assert all(part == sorted(part) for part in places)
     assert [part[0] for part in places] == sorted(part[0] for part in places)
     for part in packages:
-        assert len({one.values["shape"] for one in part}) == 1
+        assert len({costs[one.id].shape for one in part}) == 1
         if len(part) > 1:
-            assert len(part) <= busy
-            assert sum(one.values["bytes"] for one in part) <= room
-    for key in {key for key, _ in about}:  # as few as there can be
-        group = [one for one in trials if one.values["shape"] == key]
-        parts = [part for part in packages if part[0].values["shape"] == key]
-        assert len(parts) == -(-len(group) // fit(group))
+            assert len(part) <= most
+            assert costs[part[0].id].memory(len(part)) <= room
+    for key, cost in of_shape.items():  # as few as there can be, and even
+        group = [one for one in trials if costs[one.id].shape == key]
+        sizes = [len(part) for part in packages if costs[part[0].id].shape == key]
+        assert len(sizes) == -(-len(group) // min(most, cost.fitting(room)))
+        assert max(sizes) - min(sizes) <= 1
 
 
 def test_a_cohort_is_as_large_as_memory_holds() -> None:
-    know = CostModel(torch.device("cpu"), lambda data: DIGITS)
-    know._bytes = lambda trials: ([10] * len(trials), [5])  # type: ignore[method-assign]
-    assert [know.fitting(TRIALS, room) for room in (0, 25, 26, 105)] == [1, 2, 2, 10]
-    assert know.bytes(TRIALS[:3]) == 35
-
-
-@given(st.integers(0, 200), st.integers(1, 60))
-def test_a_split_is_even_and_of_as_few_parts_as_there_can_be(count: int, most: int) -> None:
-    parts = split(list(range(count)), most)
-    assert list(chain.from_iterable(parts)) == list(range(count))
-    sizes = [len(part) for part in parts]
-    assert len(parts) == -(-count // most)
-    if parts:
-        assert max(sizes) - min(sizes) <= 1
-        assert max(sizes) <= most
+    cost = Cost("a", 1.0, bytes=10, checkpoint_bytes=5)
+    assert [cost.fitting(room) for room in (0, 25, 26, 105)] == [1, 2, 2, 10]
+    assert cost.memory(3) == 35
 
 
 def test_24_members_where_20_fit_are_two_times_12() -> None:
-    assert [len(part) for part in split(list(range(24)), 20)] == [12, 12]
-    assert [len(part) for part in split(list(range(24)), 9)] == [8, 8, 8]
+    trials = [Trial(str(i), {}, JOB) for i in range(24)]
+    costs = dict.fromkeys((trial.id for trial in trials), Cost("a", 1.0, 1, 0))
+    assert [len(part) for part in group_trials(trials, costs, 20, 10**9)] == [12, 12]
+    assert [len(part) for part in group_trials(trials, costs, 9, 10**9)] == [8, 8, 8]
 
 
 # --- the plan -------------------------------------------------------------------------------------
@@ -144,7 +140,7 @@ def test_a_plan_is_of_what_is_left_and_its_time_is_that_of_the_schedule(
         assert len({made.seconds[t.id] for t in package}) == 1
         if len(package) == 1:
             step = (made.seconds[package[0].id] - SCORING) / 50
-            assert 0.1 <= step + 1e-9 <= 0.1 * NEAR + 1e-6  # in proportion to what is near
+            assert step == pytest.approx(0.1)
     assert made.total_seconds == pytest.approx(clock(made, processes))
     cohorts = way == "cohort" or (way == "auto" and gpus > 0)
     assert {len(p) for p in made.packages} <= ({1, 2, 3} if cohorts else {1})
@@ -159,9 +155,11 @@ def clock(made: SweepPlan, processes: int) -> float:
     return max(free)
 
 
-@given(st.lists(st.floats(0, 100), max_size=30), st.integers(1, 6))
+@given(st.lists(st.floats(0, 100), max_size=12), st.integers(1, 6))
 def test_the_clock_is_between_what_must_be_and_what_can_be(lengths: list[float], n: int) -> None:
-    found = makespan(lengths, n)
+    trials = TRIALS[: len(lengths)]
+    seconds = {trial.id: length for trial, length in zip(trials, lengths, strict=True)}
+    found = SweepPlan([[t] for t in trials], n, 1, trials, machine(), seconds).total_seconds
     least = max([sum(lengths) / n, *lengths], default=0.0)
     assert least - 1e-6 <= found <= sum(lengths) / n + max(lengths, default=0.0) + 1e-6
 
@@ -180,8 +178,8 @@ def test_no_process_is_left_without_work_by_cohorts() -> None:
 
 
 def test_memory_splits_a_cohort() -> None:
-    know, large = KNOW, TRIALS[-3:]
-    tight = machine(1, free=int((know.bytes(large[:2]) + OWN) / SHARE) + 100)
+    large = TRIALS[-3:]
+    tight = machine(1, free=int((COSTS[large[0].id].memory(2) + OWN) / SHARE) + 100)
     made = planned(large, processes=1, machine=tight)
     assert [len(p) for p in made.packages] == [2, 1]
 
@@ -210,18 +208,28 @@ def test_shards_are_apart_and_together_all_whenever_each_begins(
 
 def test_a_cheap_and_a_dear_trial_are_timed_and_those_between_follow() -> None:
     timed: list[Job] = []
+    said: list[str] = []
 
-    def timer(job: Job, threads: int, seconds: float) -> float:
+    def timer(job: Job, threads: int) -> float:
         timed.append(job)
         return 1.0 if len(timed) == 1 else 2.0
 
-    made = planned(timer=timer)
-    works = [Cost.of(job, DIGITS).work(job) for job in timed]
-    every = [KNOW.work(trial) for trial in TRIALS]
+    made = planned(timer=timer, say=said.append)
+    assert said == ["measuring how long a step takes, for 20 s at most"]
+    works = [Cost.of("", job, DIGITS).operations for job in timed]
+    every = [cost.operations for cost in COSTS.values()]
     assert works == [min(every), max(every)]
     steps = [(seconds - SCORING) / 50 for seconds in made.seconds.values()]
     assert (min(steps), max(steps)) == (pytest.approx(1.0), pytest.approx(2.0))
     assert any(1.01 < step < 1.99 for step in steps)
+    assert ("one step", "1 s to 2 s, measured") in made.facts
+
+
+def test_trials_of_one_shape_are_timed_once() -> None:
+    said: list[str] = []
+    made = planned(TRIALS[:3], say=said.append)
+    assert said == ["measuring how long a step takes, for 10 s at most"]
+    assert ("one step", "0.1 s, measured") in made.facts
 
 
 def test_a_cohorts_step_is_as_long_as_its_members_operations_take() -> None:
@@ -230,23 +238,24 @@ def test_a_cohorts_step_is_as_long_as_its_members_operations_take() -> None:
     assert sum(made.seconds.values()) == pytest.approx(50 * 0.3 + 3 * SCORING)
 
 
-def test_where_nothing_can_be_timed_a_guess_is_told() -> None:
+def test_where_nothing_can_be_timed_the_time_is_not_known() -> None:
     said: list[str] = []
 
-    def broken(job: Job, threads: int, seconds: float) -> float:
+    def broken(job: Job, threads: int) -> float:
         raise SettingError("broken")
 
     made = planned(timer=broken, say=said.append)
     assert "not measured: broken" in said
-    assert made.total_seconds > 0
-    assert any("guess" in note and "measured" in note for note in made.notes)
+    assert made.seconds == {}
+    assert "time left  unknown until the first trial is done" in made.text()
 
 
 def test_records_of_this_machine_beat_a_measurement() -> None:
     ended = TRIALS[::3]
     records = [record(t, 25.0) for t in ended]
     made = planned(TRIALS, frozenset(t.id for t in ended), timer=never, records=records)
-    assert ("from records", "steps of 4 trials done here") in made.facts
+    assert ("one step", "0.5 s, as in 4 trials done here") in made.facts
+    assert ("scoring", "2 s per trial") in made.facts
     assert list(made.seconds.values()) == pytest.approx([27.0] * 8)  # 50 steps of 0.5 s, scoring 2
 
 
@@ -256,9 +265,7 @@ def test_records_of_this_machine_beat_a_measurement() -> None:
 def test_records_of_other_ways_do_not_count(other: dict[str, object]) -> None:
     records = [record(t, 25.0, **other) for t in TRIALS[::3]]
     made = planned(records=records, processes=2, threads=1)
-    names = [name for name, _ in made.facts]
-    assert "from records" not in names
-    assert "measured" in names
+    assert ("one step", "0.1 s, measured") in made.facts
 
 
 def test_cohorts_in_records_tell_of_all_members_operations() -> None:
@@ -267,7 +274,6 @@ def test_cohorts_in_records_tell_of_all_members_operations() -> None:
     records = [record(two, 2.0, cohort=3)]
     made = planned(
         [one, two, three], frozenset([two.id]), records=records, threads=1, timer=never,
-        measure=False,
     )  # fmt: skip
     assert made.seconds[one.id] == pytest.approx(6.0 + 2.0)  # no less than what was timed
 
@@ -285,8 +291,18 @@ def test_no_trials_are_an_error_that_says_so() -> None:
 
 def test_a_plan_in_words() -> None:
     text = planned(processes=2, threads=1, together="cohort").text()
-    for said in ("12 to do", "4 cohorts of 3", "2 with 1 thread each", "0.1 s a step", "a guess"):
+    for said in (
+        "trials     12 asked for, 0 done, 12 to do\n",
+        "training   4 cohorts of 3 trials\n",
+        "processes  2 with 1 thread each, on cpu of here\n",
+        "one step   0.1 s to 0.3 s, measured\n",
+        "scoring    10 s per trial, a guess until one is done here\n",
+        "time left  84 s; one trial after the other 3 min",
+    ):
         assert said in text
+    mixed = planned(TRIALS[:4], together="cohort", processes=1).text()
+    assert "training   1 single trial, 1 cohort of 3 trials\n" in mixed
+    assert "training   12 single trials\n" in planned().text()
     assert size_text(1.5e9) == "1.5 GB"
 
 
@@ -313,6 +329,16 @@ def test_processes_and_threads(
     assert machine(**about).layout(packages, processes, threads) == expected
 
 
+def test_the_environments_threads_are_those_of_each_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert machine_of(JOB).layout(100, 1, None) == (1, 3)
+    assert machine_of(JOB).layout(100, 1, 2) == (1, 2)
+    few = Machine(CPU, 0, 8, GB, "here", threads=4)
+    assert few.layout(100, None, None) == (2, 4)
+
+
 def test_processes_share_the_memory_they_share() -> None:
     assert machine(free=10 * GB).room(4) == int(SHARE * 10 * GB / 4) - OWN
     assert machine(gpus=2, free=10 * GB).room(2) == int(SHARE * 10 * GB) - OWN
@@ -323,7 +349,6 @@ def test_no_more_processes_than_hold_the_largest_trial() -> None:
     tight = machine(cores=8, free=int(2.01 * OWN / SHARE))  # two processes, and little more
     made = planned(machine=tight)
     assert made.processes == 2
-    assert any("2 processes of 8" in note for note in made.notes)
     assert planned(machine=tight, processes=8).processes == 8  # as asked for
 
 
@@ -340,22 +365,21 @@ def test_free_memory_is_the_least_that_is_told(tmp_path: Path) -> None:
     assert free_memory(tmp_path) == 2_000_000
 
 
-def test_memory_counts_every_copy_of_the_weights() -> None:
-    cost = Cost(0.0, 1000.0, energy=10, sampler=100)
-    job = JOB.changed(
-        {
-            "engine": {"precision": "32"},
-            "training": {"ema": 0.9},
-            "model": {"energy_optimiser": {"kind": "sgd"}},
-        }
-    )
-    # weights, gradients, averages of 110; two states of Adam's for 100, none of plain SGD's
-    assert cost.bytes(job, torch.device("cpu")) == 4 * (3 * 110 + 200) + 1000
-    assert cost.checkpoint_bytes(job) == 4 * (2 * 110 + 200)
-    wide = job.changed({"engine": {"precision": "64"}})
-    assert cost.bytes(wide, torch.device("cpu")) == 8 * (3 * 110 + 200) + 2000
-    bare = job.changed({"training": {"ema": 0}})
-    assert cost.bytes(bare, torch.device("cpu")) == 4 * (2 * 110 + 200) + 1000
+def test_memory_counts_every_copy_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("energan.sweep.costs.count_step", lambda *asked: (0.0, 1000.0))
+
+    def cost(**training: object) -> Cost:
+        return Cost.of("", job.changed({"training": training}), DIGITS)
+
+    job = JOB.changed({"engine": {"precision": "32"}})
+    g, d = 100 * 8 + 2 * 8 + 8 * 64 + 64, 64 * 4 + 4 + 4 * 64 + 64  # with batch norm's two
+    n = g + d
+    # weights, gradients, averages; two states, as Adam keeps them
+    assert cost(ema=0.9).bytes == 4 * 5 * n + 1000
+    assert cost(ema=0.9).checkpoint_bytes == 4 * 4 * n
+    assert cost(ema=0).bytes == 4 * 4 * n + 1000
+    job = job.changed({"engine": {"precision": "64"}})
+    assert cost(ema=0.9).bytes == 8 * 5 * n + 2000
 
 
 # --- costs and speeds -----------------------------------------------------------------------------
@@ -377,7 +401,7 @@ def test_operations_of_dense_networks_are_two_for_each_weight_and_pass(
     # D on real and on fake: forward, gradient of the weights, of the input but at the first layer;
     # then through D to G: forward, gradient of the input; G: forward, weights, input
     passes = 2 * (3 * sum(d) - d[0]) + 2 * sum(d) + (3 * sum(g) - g[0])
-    assert Cost.of(job, DIGITS).operations == 2 * 100 * passes
+    assert Cost.of("", job, DIGITS).operations == 2 * 100 * passes
 
 
 @pytest.mark.parametrize(
@@ -400,9 +424,14 @@ def test_steps_of_every_kind_are_counted_and_grow_with_the_batch(
 
     monkeypatch.setattr(step_cost, "guess_step", guessed)
     job = load(recipe)
-    small, large = (Cost.of(job.changed({"training": {"batch_size": n}}), domain) for n in (20, 40))
+
+    def cost(size: int) -> Cost:
+        return Cost.of("", job.changed({"training": {"batch_size": size}}), domain)
+
+    small, large = cost(20), cost(40)
     assert large.operations > 1.4 * small.operations > 0
-    assert large.activations > 1.4 * small.activations > 0
+    weights = cost(20).checkpoint_bytes  # at most
+    assert large.bytes > small.bytes > weights
 
 
 @given(st.floats(-3, 3), st.floats(0.1, 2), st.floats(6, 9), st.floats(0.1, 3), st.floats(0, 1))

@@ -11,7 +11,8 @@ import pytest
 
 from energan.errors import RunError
 from energan.experiment.settings import load
-from energan.sweep.executors import DEATHS, ray
+from energan.sweep.executors import ray
+from energan.sweep.executors.local import DEATHS
 from energan.sweep.executors.ray import AHEAD, DiedError
 from energan.sweep.store import SweepFolder, TrialOptions
 from energan.sweep.trials import Trial
@@ -141,7 +142,7 @@ def test_ray_tries_a_task_again_whose_node_or_process_was_lost(sweep: Sweep) -> 
     assert pretended.sent == [["a", "b"], ["c"]]
     assert display.left == [["a", "b"], ["c"]]
     assert folder.done() == {"a", "b", "c"}
-    _, options, _ = folder.begin("a", "here")
+    _, options = folder.begin("a", "here")
     assert options.threads == 2
 
 

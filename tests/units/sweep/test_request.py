@@ -4,6 +4,7 @@ import json
 import multiprocessing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,12 @@ from energan.cli import main as cli
 from energan.errors import RunError, SettingError
 from energan.evaluation.evaluate import evaluate
 from energan.inference.run import Run
+from energan.metrics.catalogue import METRICS
 from energan.sweep.grid import Sweep, Values
-from energan.sweep.request import SweepRequest, check, read, write
-from energan.sweep.store import SweepFolder
-from energan.sweep.validation import better_of
+from energan.sweep.store import DEFINITION, Definition, SweepFolder
+from energan.sweep.validation import ranking
 
 SWEEP = Sweep("small", "a small one", "gan-ring", {"model.margin": (1, 2), "seed": (0, 1, 2)})
-ASKED = SweepRequest(SWEEP, ("sliced_wasserstein",), 100, words="small")
 
 
 def id_of(values: Values) -> str:
@@ -31,58 +31,73 @@ def folder(tmp_path: Path) -> SweepFolder:
     return made
 
 
-def ask(folder: SweepFolder, asked: SweepRequest, values: list[Values]) -> None:
-    check(folder, asked, id_of)
-    write(folder, asked, [(id_of(v), v) for v in values])
+def asked(values: list[Values], sweep: Sweep = SWEEP, **more: Any) -> Definition:
+    return {
+        "name": sweep.name,
+        "recipe": sweep.recipe,
+        "axes": {axis: list(its) for axis, its in sweep.axes.items()},
+        "count": sweep.count,
+        "metrics": ["sliced_wasserstein"],
+        "samples": 100,
+        "words": "small",
+        "example": {"id": id_of(values[0]), "values": values[0]},
+        "trials": [id_of(v) for v in values],
+        **more,
+    }
+
+
+def ask(folder: SweepFolder, asked: Definition) -> None:
+    folder.check(asked, id_of)
+    folder.write_definition(asked)
 
 
 def test_trials_add_up_in_the_order_in_which_they_were_asked_for(folder: SweepFolder) -> None:
     every = list(SWEEP.values())
-    assert read(folder) is None
-    ask(folder, ASKED, every[3:5])
-    ask(folder, ASKED, every[:4])
-    found = read(folder)
+    assert folder.definition() is None
+    ask(folder, asked(every[3:5]))
+    ask(folder, asked(every[:4]))
+    found = folder.definition()
     assert found is not None
     assert found["trials"] == [id_of(every[i]) for i in (3, 4, 0, 1, 2)]
     assert (found["count"], found["axes"]) == (6, {"model.margin": [1, 2], "seed": [0, 1, 2]})
 
 
 def test_an_axis_may_get_more_values(folder: SweepFolder) -> None:
-    ask(folder, ASKED, list(SWEEP.values()))
+    ask(folder, asked(list(SWEEP.values())))
     wider = replace(SWEEP, axes={"model.margin": (0.5, 1, 2, 4), "seed": (0, 1, 2)})
-    ask(folder, replace(ASKED, sweep=wider), list(wider.values()))
-    found = read(folder)
+    ask(folder, asked(list(wider.values()), wider))
+    found = folder.definition()
     assert found is not None
     assert len(found["trials"]) == found["count"] == 12
 
 
 def test_what_is_another_sweep_is_refused(folder: SweepFolder) -> None:
-    ask(folder, ASKED, list(SWEEP.values()))
-    before = folder.definition.read_bytes()
-    other = replace(SWEEP, name="other")
+    ask(folder, asked(list(SWEEP.values())))
+    before = (folder.path / DEFINITION).read_bytes()
+    every = list(SWEEP.values())
     with pytest.raises(RunError, match="holds the sweep small, not other"):
-        check(folder, replace(ASKED, sweep=other), id_of)
-    for changed in ({"recipe": "gan-line"}, {"axes": {"model.margin": (1, 2)}}):
+        folder.check(asked(every, name="other"), id_of)
+    for changed in ({"recipe": "gan-line"}, {"axes": {"model.margin": [1, 2]}}):
         with pytest.raises(RunError, match="another recipe or other axes"):
-            check(folder, replace(ASKED, sweep=replace(SWEEP, **changed)), id_of)
+            folder.check(asked(every, **changed), id_of)
     with pytest.raises(RunError, match="other settings or other data"):
-        check(folder, ASKED, lambda values: f"longer {id_of(values)}")
-    for scored in ({"samples": 200}, {"metrics": ("modes",)}):
+        folder.check(asked(every), lambda values: f"longer {id_of(values)}")
+    for scored in ({"samples": 200}, {"metrics": ["modes"]}):
         with pytest.raises(RunError, match="scored by sliced_wasserstein of 100 samples"):
-            check(folder, replace(ASKED, **scored), id_of)
-    assert folder.definition.read_bytes() == before
+            folder.check(asked(every, **scored), id_of)
+    assert (folder.path / DEFINITION).read_bytes() == before
 
 
 @pytest.mark.parametrize("text", ['{"name": "small"', "[]", '{"name": "small"}'])
 def test_what_is_damaged_is_named(folder: SweepFolder, text: str) -> None:
-    folder.definition.write_text(text)
+    (folder.path / DEFINITION).write_text(text)
     with pytest.raises(RunError, match=r"sweep\.json"):
-        read(folder)
+        folder.definition()
 
 
 def _ask_ten(path: str, begin: int) -> None:
     for i in range(begin, begin + 10):
-        write(SweepFolder(path), ASKED, [(str(i), {"model.margin": 1, "seed": 0})])
+        SweepFolder(path).write_definition(asked([{"seed": i}]))
 
 
 def test_commands_that_begin_at_once_do_not_lose_each_others_trials(folder: SweepFolder) -> None:
@@ -92,7 +107,7 @@ def test_commands_that_begin_at_once_do_not_lose_each_others_trials(folder: Swee
         process.start()
     for process in several:
         process.join()
-    found = json.loads(folder.definition.read_text(encoding="utf8"))
+    found = json.loads((folder.path / DEFINITION).read_text(encoding="utf8"))
     assert sorted(map(int, found["trials"])) == list(range(40))
 
 
@@ -103,13 +118,14 @@ def test_which_score_is_better_is_what_evaluations_say(tmp_path: Path) -> None:
     assert len(made.results) > 8
     for result in made.results:
         if result.better is not None:
-            assert better_of(result.name) == result.better
+            assert METRICS[result.name].better == result.better
+            assert not METRICS[result.name].scored or ranking([result.name])[0] == result.name
         else:
             with pytest.raises(SettingError, match="cannot rank"):
-                better_of(result.name)
+                ranking([result.name])
 
 
 def test_densities_in_the_plane_rank_trials() -> None:
-    assert better_of("energy_log_likelihood") == "higher"
+    assert ranking(["energy_log_likelihood"]) == ("energy_log_likelihood",)
     with pytest.raises(SettingError, match=r"let the first be one of .*energy_log_likelihood"):
-        better_of("memorisation")
+        ranking(["memorisation"])

@@ -12,12 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from energan.data import open_data
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
-from energan.sweep import Sweep, run_trial, scoring, training
+from energan.sweep import Sweep, run_trial
 from energan.sweep.run_trial import Ending
 from energan.sweep.store import SweepFolder, TrialOptions
-from energan.sweep.trials import Fingerprints, Trial, trials_of
+from energan.sweep.trials import Trial, trials_of
 from energan.training import checkpoint_folder
 from energan.training.train_state import TrainState
 
@@ -166,7 +167,7 @@ def test_an_error_that_is_no_users_is_recorded_with_its_place(
     def broken(*args: object, **more: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(scoring, "evaluate", broken)
+    monkeypatch.setattr(run_trial, "evaluate", broken)
     (trial,) = trials({"model.margin": (2,)})
     assert work(folder, [trial], OPTIONS) is None
     record = folder.read(trial.id)
@@ -212,14 +213,14 @@ def test_one_whose_files_are_damaged_begins_anew(folder: SweepFolder) -> None:
 def test_a_cohort_that_cannot_be_trained_is_trained_one_by_one(
     folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = training.start
+    start = run_trial.start
 
     def too_large(jobs: Sequence[Job], *args: Any, **more: Any) -> list[RunFolder]:
         if len(jobs) > 1:
             raise MemoryError("not so much")
         return start(jobs, *args, **more)
 
-    monkeypatch.setattr(training, "start", too_large)
+    monkeypatch.setattr(run_trial, "start", too_large)
     package = trials({"model.margin": (1, 2)})
     assert work(folder, package, OPTIONS) is None
     assert [record["state"] for record in folder.records()] == ["done", "done"]
@@ -262,7 +263,7 @@ def test_what_the_machine_lacks_is_not_the_trials_failure(
     def broken(*args: object, **more: object) -> None:
         raise error
 
-    monkeypatch.setattr(training, "start", broken)
+    monkeypatch.setattr(run_trial, "start", broken)
     (trial,) = trials({"model.margin": (2,)})
     with pytest.raises(type(error), match=str(error)):
         work(folder, [trial], OPTIONS)
@@ -295,7 +296,7 @@ def test_what_decides_between_done_and_diverged_is_of_the_id() -> None:
         assert other.id != usual.id
     assert trials({"model.margin": (1,)}, **{"data.held_out": 100})[0].id != usual.id
     assert usual.id == usual.job.hash(
-        Fingerprints()(usual.job.settings.data), usual.job.settings.engine.precision
+        open_data(usual.job.settings.data).fingerprint, usual.job.settings.engine.precision
     )
 
 
@@ -303,5 +304,5 @@ def test_the_time_of_a_trial_is_without_that_in_which_it_lay_still() -> None:
     names = ("start", "step", "stopped", "resume", "start", "step", "finished")
     times = (100.0, 103.0, 104.0, 900.0, 902.0, 905.0, 906.0)
     events = [{"event": n, "time": t} for n, t in zip(names, times, strict=True)]
-    assert scoring.seconds_of(events) == 8.0
-    assert scoring.seconds_of([]) == 0.0
+    assert run_trial.seconds_of(events) == 8.0
+    assert run_trial.seconds_of([]) == 0.0

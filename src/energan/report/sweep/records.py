@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from energan.errors import RunError
-from energan.sweep.request import read as read_definition
 from energan.sweep.store import Record, SweepFolder
 
 WORST = {"modified_inception_score": 0.0}
@@ -117,7 +116,7 @@ def is_numeric(values: Sequence[Any]) -> bool:
 def _read(path: Path) -> SweepRecords:
     folder, records, unread = SweepFolder(path), list[Record](), list[str]()
     try:
-        definition = read_definition(folder) or {}
+        definition = folder.definition() or {}
     except RunError:
         definition = {}
     if not definition and not folder.results.is_dir():

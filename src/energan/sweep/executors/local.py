@@ -1,23 +1,30 @@
-"""Processes on this machine, each with its share of the threads, or its GPU."""
+"""Trials in processes on this machine, each with its share of the threads, or its GPU."""
 
-import asyncio
 import os
 import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import torch
 
-from energan.sweep.display import Display
-from energan.sweep.executors import STOPPED, Package, Pool, run_packages, words_of
+from energan.io.processes import STOPPED, Pool, run_process
+from energan.sweep.display import SweepDisplay
+from energan.sweep.run_trial import failed
 from energan.sweep.store import SweepFolder, TrialOptions
+from energan.sweep.trials import Trial
+
+DEATHS = 3
+"""How often a trial may take its process with it before it is recorded as failed."""
+Package = Sequence[Trial]
+"""Trials that train as one program, in a process."""
+Attempt = Callable[[Package, int], Awaitable[tuple[int, str]]]
+"""Works on a package in a place; how often its process died, and why."""
 
 
 def run(
     folder: SweepFolder, packages: Sequence[Package], options: TrialOptions, processes: int,
-    display: Display,
+    display: SweepDisplay,
 ) -> str | None:  # fmt: skip
     """Work on the packages, in so many processes at once, until all have a record.
 
@@ -27,7 +34,7 @@ def run(
     pool = Pool()
 
     async def attempt(package: Package, place: int) -> tuple[int, str]:
-        words, log = words_of(folder, package, options), folder.logs / f"{package[0].id}.txt"
+        words, log = enqueue(folder, package, options), folder.logs / f"{package[0].id}.txt"
         display.begin([trial.id for trial in package], str(place))
         code = await run_process(pool, place, words, _share(options.threads, place), log=log)
         killed = " (killed: out of memory?)" if code == -signal.SIGKILL else f": see {log}"
@@ -36,32 +43,38 @@ def run(
     return run_packages(pool, folder, packages, options, display, processes, attempt)
 
 
-async def run_process(
-    pool: Pool, place: int, words: Sequence[str], variables: dict[str, str], *,
-    log: Path | None = None, name: str | None = None,
-) -> int:  # fmt: skip
-    """Run `python -m WORDS` as a work of the pool; its exit code, negative if a signal killed it.
+def enqueue(folder: SweepFolder, package: Package, options: TrialOptions) -> list[str]:
+    """Put a package into the queue: the command, after `python -m`, that works on it."""
+    for trial in package:
+        folder.enqueue(trial.record(), options)
+    return ["energan.sweep.run_trial", str(folder.path.absolute()), *(t.id for t in package)]
 
-    What it prints is added to the log; without one, stderr comes out here, each line after the name
-    if there is one, and stdout is dropped.
-    """
-    output = DEVNULL if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    errors = (PIPE if name else None) if log is None else STDOUT
-    try:
-        # A group of its own: Ctrl-C reaches this process alone, which passes it on once. Its stdin
-        # ends with this process, however that dies.
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *words, env={**os.environ, **variables}, process_group=0,
-            stdin=PIPE, stdout=output, stderr=errors,
-        )  # fmt: skip
-    finally:
-        if log is not None:
-            os.close(output)
-    with pool.ending_by(place, process.send_signal):
-        if process.stderr is not None:
-            async for line in process.stderr:
-                print(f"{name}: {line.decode(errors='replace')}", end="", file=sys.stderr)
-        return await process.wait()
+
+def run_packages(
+    pool: Pool, folder: SweepFolder, packages: Sequence[Package], options: TrialOptions,
+    display: SweepDisplay, at_once: int, attempt: Attempt,
+) -> str | None:  # fmt: skip
+    """Attempt the packages in their order until every trial has a record; the signal that stopped
+    it, None if none did. A trial whose process died `DEATHS` times is recorded as failed."""
+    deaths = Counter[str]()
+
+    async def work(package: Package, place: int) -> None:
+        died, why = await attempt(package, place)
+        display.leave([trial.id for trial in package])
+        left = [trial for trial in package if folder.read(trial.id) is None]
+        for trial in left:
+            deaths[trial.id] += died if len(package) == 1 or died == 1 else 0
+            if deaths[trial.id] >= DEATHS:
+                reason = f"its process died {DEATHS} times{why}"
+                folder.write(failed(folder, trial, options, reason))
+        again = [trial for trial in left if deaths[trial.id] < DEATHS]
+        # after a death alone: together they may have been too large
+        for part in [[trial] for trial in again] if died else [again] if again else []:
+            if pool.open:
+                await work(part, place)
+
+    pool.run([partial(work, package) for package in packages], at_once, display.refresh)
+    return pool.stopped
 
 
 def _share(threads: int | None, place: int) -> dict[str, str]:

@@ -1,0 +1,137 @@
+"""Processes side by side, to which signals are passed on."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+POLL = 0.5
+"""Seconds between looks at what runs."""
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
+"""Exit codes of processes that a signal told to stop; negative if it came before they could handle
+it."""
+Work = Callable[[int], Awaitable[None]]
+"""Takes the number of its place among those at once, from 1."""
+
+
+class Pool:
+    """Works side by side.
+
+    stopped: the signal that came, None if none did. open: whether further works begin, as they do
+    until a signal comes, or an error. stops: what ends each of the works that run, by a signal.
+    """
+
+    def __init__(self) -> None:
+        self.stopped: str | None = None
+        self.open = True
+        self.stops: dict[int, Callable[[signal.Signals], object]] = {}
+
+    def run(
+        self, works: Sequence[Work], at_once: int, refresh: Callable[[], None] = lambda: None
+    ) -> None:
+        """Do the works, which begin in their order, and call `refresh` about twice a second.
+
+        SIGINT and SIGTERM are passed on to those that run, and an error of one ends the others; all
+        are waited for. The third signal is KeyboardInterrupt.
+        """
+        with self._signals():
+            asyncio.run(self._all(works, at_once, refresh))
+
+    @contextmanager
+    def ending_by(self, place: int, stop: Callable[[signal.Signals], object]) -> Iterator[None]:
+        """Within it the work in this place takes signals by `stop`."""
+        self.stops[place] = stop
+        if not self.open:  # one came meanwhile
+            with suppress(ProcessLookupError):
+                stop(signal.SIGTERM)
+        try:
+            yield
+        finally:
+            del self.stops[place]
+
+    async def _all(self, works: Sequence[Work], at_once: int, refresh: Callable[[], None]) -> None:
+        left_to_do = iter(works)
+
+        async def work_in(place: int) -> None:
+            while self.open and (work := next(left_to_do, None)) is not None:
+                try:
+                    await work(place)
+                except Exception:
+                    self.open = False  # before another one begins
+                    raise
+
+        left = {asyncio.create_task(work_in(place + 1)) for place in range(at_once)}
+        try:
+            while left:
+                done, left = await asyncio.wait(
+                    left, timeout=POLL, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+                refresh()
+        finally:
+            if left:
+                self._end(signal.SIGTERM)
+                await asyncio.wait(left)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        seen: list[signal.Signals] = []
+
+        def handle(number: int, frame: object) -> None:
+            seen.append(signal.Signals(number))
+            if len(seen) > 2:  # someone means it
+                self._end(signal.Signals(getattr(signal, "SIGKILL", signal.SIGTERM)))
+                raise KeyboardInterrupt
+            self.stopped = seen[0].name
+            self._end(seen[-1])
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, handle) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: signal.Signals) -> None:
+        self.open = False
+        for stop in list(self.stops.values()):
+            with suppress(ProcessLookupError):  # it has just ended
+                stop(number)
+
+
+async def run_process(
+    pool: Pool, place: int, words: Sequence[str], variables: dict[str, str], *,
+    log: Path | None = None, name: str | None = None,
+) -> int:  # fmt: skip
+    """Run `python -m WORDS` as a work of the pool; its exit code, negative if a signal killed it.
+
+    What it prints is added to the log; without one, stderr comes out here, each line after the name
+    if there is one, and stdout is dropped.
+    """
+    output = DEVNULL if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    errors = (PIPE if name else None) if log is None else STDOUT
+    try:
+        # A group of its own: Ctrl-C reaches this process alone, which passes it on once. Its stdin
+        # ends with this process, however that dies.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *words, env={**os.environ, **variables}, process_group=0,
+            stdin=PIPE, stdout=output, stderr=errors,
+        )  # fmt: skip
+    finally:
+        if log is not None:
+            os.close(output)
+    with pool.ending_by(place, process.send_signal):
+        if process.stderr is not None:
+            async for line in process.stderr:
+                print(f"{name}: {line.decode(errors='replace')}", end="", file=sys.stderr)
+        return await process.wait()
