@@ -18,7 +18,7 @@ from energan.data.facts import Fact
 from energan.data.sources.csv_text import read_csv
 from energan.data.sources.folder_facts import ImagePart
 from energan.data.sources.layout import Layout
-from energan.io.text import printable
+from energan.io.text import agree, plural, printable
 
 COLUMNS = ("file", "label")
 
@@ -113,8 +113,12 @@ def match_labels(path: Path, layout: Layout, part: ImagePart) -> Labels:
     numbers = torch.full((len(part.files),), -1, dtype=torch.int64)
     for row, line in said.items():
         numbers[row] = number[line.label]
-    text = f"{len(said):,} of {len(part.files):,} images have one of {len(classes)}, by {path.name}"
-    text += f"; {others:,} of its lines are about files of no image here" if others else ""
+    text = (
+        f"{len(said):,} of {plural(len(part.files), 'image')} have one, of {len(classes)} classes, "
+        f"by {printable(path.name)}"
+    )
+    if others:
+        text += f"; {plural(others, 'line')} of it {agree(others, 'are')} about other files"
     return Labels(numbers, tuple(classes), (Fact("labels", text), *facts))
 
 

@@ -1,5 +1,6 @@
 """Which mask belongs to which image, by their names."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +17,9 @@ def masks_beside(names: Sequence[str]) -> dict[str, str]:
 
     Mask -> image, by their names.
     """
-    marked = [(name, found[1]) for name in names if (found := _MASK.fullmatch(PurePath(name).stem))]
-    if not marked:
-        return {}
-    images = {PurePath(name).stem: name for name in names}
-    return {name: images[stem] for name, stem in marked if stem in images}
+    stems = {os.path.splitext(name)[0]: name for name in names}
+    marked = [(name, found[1]) for stem, name in stems.items() if (found := _MASK.fullmatch(stem))]
+    return {name: stems[stem] for name, stem in marked if stem in stems}
 
 
 def index_masks(trees: Sequence[Tree]) -> dict[Key, Path]:

@@ -1,5 +1,6 @@
 """A user's own labels: a CSV beside a folder of images, class folders beside an unlabelled one."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,48 @@ def test_gathered_conditions_tell_who_has_none(tmp_path: Path) -> None:
     found = data.gather(torch.arange(len(data)), conditions=True).condition
     assert found is not None
     assert int((found == -1).sum()) == 32
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_match_however_they_are_written(tmp_path: Path, forms: tuple[str, str]) -> None:
+    on_disk, in_csv = ([unicodedata.normalize(form, name) for name in ("Bär/ü.png", "é.png")]
+                       for form in forms)  # fmt: skip
+    folder = draw(tmp_path / "images", (*on_disk, "c.png"))
+    (tmp_path / "l.csv").write_text(f"file,label\n{in_csv[0]},Käse\n{in_csv[1]},cat\n")
+    data = opened(folder, tmp_path / "l.csv")
+    assert data.class_names == ("Käse", "cat")
+    assert told(data) == {0: "Käse", 1: "cat", 2: None}
+    both = "\n".join(
+        f"{n}.png,{unicodedata.normalize(f, 'Käse')}" for n, f in zip("cé", forms, strict=True)
+    )
+    (tmp_path / "l.csv").write_text(f"file,label\n{in_csv[0]},cat\n{both}\n")
+    assert opened(folder, tmp_path / "l.csv").class_names == ("Käse", "cat")
+
+
+@pytest.mark.parametrize("pair", [("Cat", "cat"), ("01", "1"), ("1", "1.0"), ("two w", "two  w")])
+def test_labels_that_may_be_one_class_are_a_question(tmp_path: Path, pair: tuple[str, str]) -> None:
+    folder = draw(tmp_path / "images")
+    csv = tmp_path / "l.csv"
+    csv.write_text(f"file,label\na.png,{pair[0]}\nb.png,{pair[1]}\nx/d.png,other\n")
+    with pytest.raises(DataError, match=r"one class\? If so, write it alike in all lines; if not"):
+        opened(folder, csv)
+    assert opened(folder, csv, classes=pair).class_names == pair
+
+
+def test_lines_of_files_that_are_no_images_are_counted(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "images")
+    (folder / "z.heic").write_bytes(b"x")
+    csv = tmp_path / "l.csv"
+    csv.write_text("file,label\na.png,cat\nb.png,dog\nz.heic,dog\n")
+    (fact,) = (fact for fact in opened(folder, csv).facts if fact.subject == "labels")
+    assert fact.text == (
+        "2 of 6 images have one, of 2 classes, by l.csv; 1 line of it is about other files"
+    )
+
+
+def test_a_quote_that_is_left_open_loses_no_line(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "images")
+    csv = tmp_path / "l.csv"
+    csv.write_text('file,label\na.png,"cat\nb.png,dog"\nx/d.png,dog\n')
+    with pytest.raises(DataError, match="line 3: a quote is opened in a line before it"):
+        opened(folder, csv)

@@ -291,7 +291,9 @@ def test_images_beside_classes_are_labelled_by_a_csv(tmp_path: Path) -> None:
     assert data.labels is not None
     assert (len(data), data.class_names) == (13, ("cat", "owl"))
     assert sorted(data.labels.tolist()) == [-1] * 11 + [0, 1]
-    assert "labels: 2 of 13 images have one of 2, by l.csv" in facts(tmp_path, labels="l.csv")
+    assert "labels: 2 of 13 images have one, of 2 classes, by l.csv" in facts(
+        tmp_path, labels="l.csv"
+    )
 
 
 def test_one_class_in_two_spellings_of_its_accents(tmp_path: Path) -> None:
