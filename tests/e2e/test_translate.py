@@ -231,3 +231,48 @@ def test_a_folder_does_not_become_an_image(
     said = refused(capsys, "translate", negative, pairs, tmp_path / "x.png")
     assert "name a folder" in said
     assert not (tmp_path / "x.png").exists()
+
+
+def test_label_maps_as_sources_from_training_to_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plane for each of 12 classes, kept for the test part, for other pairs and for files, and
+    shown in colours."""
+    data = tmp_path / "pairs"
+    generator, palette = np.random.default_rng(0), np.arange(768, dtype=np.uint8).reshape(256, 3)
+    for split, count, most in (("train", 24, 12), ("test", 4, 5)):
+        for side in "AB":
+            (data / split / side).mkdir(parents=True)
+        for i in range(count):
+            fields = generator.integers(0, most, (4, 4), np.uint8).repeat(5, 0).repeat(5, 1)
+            fields[:5, :5] = most - 1
+            Image.fromarray(fields).save(data / split / "A" / f"{i}.png")
+            Image.fromarray(palette[fields]).save(data / split / "B" / f"{i}.png")
+    out, test = tmp_path / "run", data / "test"
+    words = ("train", "--model", "pix2pix", "--data", data, "--data.size", SIDE, "--out", out)
+    assert run(*map(str, words), "--steps", "4", *SMALL[:2], *SMALL[4:]) == 0
+    assert "images: 16x16, 12 -> 3 channels" in capsys.readouterr().err
+    loaded = energan.load(out)
+    assert loaded.given == (12, SIDE, SIDE)
+    assert loaded.domain.label_map is not None
+    assert loaded.domain.label_map.values == tuple(range(12))
+    made = tmp_path / "made"
+    assert run("translate", out, test / "A", made, "--size", "16") == 0
+    fields = np.asarray(Image.open(test / "A" / "0.png"))
+    taken = ((np.arange(SIDE) + 0.5) * 20 / SIDE).astype(int)  # the nearest pixel of each
+    planes = torch.nn.functional.one_hot(torch.from_numpy(fields[taken][:, taken]).long(), 12)
+    source = 2.0 * planes.permute(2, 0, 1)[None] - 1
+    expected = ((loaded.sample(1, 0, source)[0] + 1) * 127.5).round().permute(1, 2, 0)
+    assert np.abs(pixels(made / "0.png") - expected.numpy()).max() <= 1
+    strip = tmp_path / "strip.png"
+    assert run("translate", out, test / "A" / "0.png", strip, "--size", "nearest", "--strip") == 0
+    shown = pixels(strip)[:, : fields.shape[1]]
+    assert np.array_equal(shown, np.array(loaded.domain.label_map.colours)[fields])
+    assert run("evaluate", out, "--resamples", "10") == 0
+    assert run("evaluate", out, "--resamples", "10", "--reference", test) == 0
+    assert run("data", "show", data, "--direction", "left-to-right", "--size", "16") == 0
+    assert "label maps of 12 classes (values 0 to 11), taken one-hot" in capsys.readouterr().out
+    assert run("resume", out, "--steps", "6") == 0
+    Image.fromarray(np.full((16, 16), 12, np.uint8)).save(tmp_path / "new.png")
+    said = refused(capsys, "translate", out, tmp_path / "new.png", tmp_path / "x.png")
+    assert "its label 12 is none of the 12 known ones" in said

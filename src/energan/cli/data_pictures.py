@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from energan.data import DataSet, PairSet
 from energan.errors import DataError
-from energan.io.pictures import grid, is_image, scatter, strips
+from energan.io.pictures import grid, is_image, scatter, show_condition, strips
 
 MOST_CLASSES = 20
 """Classes that get a row of their own."""
@@ -41,7 +41,8 @@ def _pairs(data: PairSet, count: int) -> Image.Image:
     """Each source before its target."""
     batch = data.gather(_spread(torch.arange(len(data)), count))
     assert batch.condition is not None
-    x, domain = strips([batch.condition, batch.x], data.domain)
+    source = show_condition(batch.condition, data.domain)
+    x, domain = strips([source, batch.x], data.domain)
     return grid(x, domain, 2 * math.ceil(math.sqrt(len(batch.x) / 2)))
 
 

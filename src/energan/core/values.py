@@ -14,6 +14,19 @@ State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
+class LabelMap:
+    """What an image of labels means: where its value is values[k] there is class k, which pictures
+    show in colours[k], red, green and blue from 0 to 255.
+
+    one_hot: whether networks are given a plane for each class, or the picture in these colours.
+    """
+
+    values: tuple[int, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    one_hot: bool = True
+
+
+@dataclass(frozen=True)
 class Domain:
     """What a data set holds.
 
@@ -27,6 +40,7 @@ class Domain:
         as many.
     shown: of images with more bands than a picture has, those drawn as red, green and blue, or one
         as grey, counted from 0; () for the first three.
+    label_map: what conditions mean that are made of images of labels; None of pictures.
     """
 
     shape: tuple[int, ...]
@@ -37,6 +51,7 @@ class Domain:
     condition_shape: tuple[int, ...] | None = None
     depth: int = field(default=8, compare=False)
     shown: tuple[int, ...] = field(default=(), compare=False)
+    label_map: LabelMap | None = None
 
     @property
     def paired(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from energan.core import DataError
+from energan.core import DataError, LabelMap
 from energan.data.facts import Fact
 from energan.data.images.decoding import Decoding
 from energan.data.images.survey import resolve
@@ -15,18 +15,23 @@ Sides = tuple[Source, Source]
 
 
 def resolve_sides(
-    sides: Sides, how: Decoding, scale_of: Callable[[], Sides] | None = None
+    sides: Sides,
+    how: Decoding,
+    scale_of: Callable[[], Sides] | None = None,
+    labels: LabelMap | None = None,
 ) -> tuple[tuple[Decoding, Decoding], tuple[Fact, ...]]:
     """`how` for sources and for targets, as `resolve` gives it for each of the two.
 
     A window (data.intensity, or what was measured) holds for both, but for a side of 8 bits beside
     a deeper one, which has its own range. scale_of: gives the sides by which floats are scaled, of
-    a test part. Raises DataError for sides that have no window together.
+    a test part. labels: what sources mean that are label maps. Raises DataError for sides that have
+    no window together.
     """
     found, facts = [], []
     for number, side in enumerate(sides):
         other = None if scale_of is None else _side_of(scale_of, number)
-        own, told = resolve(side, how, torch.arange(side.count), other)
+        asked = how if number else replace(how, label_map=labels)
+        own, told = resolve(side, asked, torch.arange(side.count), other)
         found.append(own)
         name = ("sources", "targets")[number]
         facts += [replace(fact, subject=f"{fact.subject} of {name}") for fact in told]

@@ -10,12 +10,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from energan.core import Batch, DataError, Domain, describe
+from energan.core import Batch, DataError, Domain, LabelMap, describe
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet, mean_event, rescale
 from energan.data.facts import Fact
 from energan.data.images.decoded import Decoded
 from energan.data.images.decoding import Decoding
+from energan.data.images.label_maps import about_targets, resolve_labels
 from energan.data.images.reading import size_of
 from energan.data.images.store import decode_source
 from energan.data.pair_ranges import Sides, resolve_sides
@@ -33,8 +34,9 @@ class PairSet(DataSet):
 
     sources: a set of as many images, of the same sides as the targets; the i-th is the i-th
         target's. Of it only the stored images count: the range and the augmentation are the
-        targets', so that the two images of a pair are always cut and mirrored alike.
-    domain: the targets', with the sources' shape as `condition_shape`.
+        targets', so that the two images of a pair are always cut and mirrored alike. Label maps
+        are stored as numbers of classes.
+    domain: the targets', with the conditions' shape as `condition_shape`.
 
     Raises DataError if the two do not fit together.
     """
@@ -46,7 +48,7 @@ class PairSet(DataSet):
         if self.sources is None or len(self.sources) != len(self):
             count = "no" if self.sources is None else len(self.sources)
             raise DataError(f"{self.name}: {count} sources for {len(self)} targets")
-        if self.sources.domain.shape != self.domain.condition_shape:
+        if _condition_shape(self.sources, self.domain.label_map) != self.domain.condition_shape:
             raise DataError(
                 f"{self.name}: sources of shape {self.sources.domain.shape} do not fit a domain "
                 f"with conditions of shape {self.domain.condition_shape}"
@@ -75,10 +77,11 @@ class PairSet(DataSet):
         targets = self.take(flat)
         sources = self.sources.take(flat).to(targets.device)  # one may fit on a GPU alone
         flat_draws = None if draws is None else draws.reshape(-1, 3)
-        x, condition = (
-            rescale(self.augment(part, flat_draws).to(self.device), self.domain, dtype)
-            for part in (targets, sources)
+        targets, sources = (
+            self.augment(part, flat_draws).to(self.device) for part in (targets, sources)
         )
+        x = rescale(targets, self.domain, dtype)
+        condition = as_condition(sources, self.domain, dtype)
         return Batch(x.unflatten(0, indices.shape), condition.unflatten(0, indices.shape))
 
     def to(self, device: torch.device | str) -> "PairSet":
@@ -90,9 +93,32 @@ class PairSet(DataSet):
     def fingerprint(self) -> str:
         """sha256 (hex) of what training sees: targets, sources, augmentation."""
         assert self.sources is not None
-        return hashlib.sha256(
-            f"{super().fingerprint} {self.sources.fingerprint}".encode()
-        ).hexdigest()
+        told = f"{super().fingerprint} {self.sources.fingerprint}"
+        if self.domain.label_map is not None:
+            told += f" {self.domain.label_map}"
+        return hashlib.sha256(told.encode()).hexdigest()
+
+
+def as_condition(raw: Tensor, domain: Domain, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Sources (B, C, H, W) as they are stored, as conditions in the domain's range.
+
+    Of one-hot label maps a plane for each class: its high end where the class is, else the low.
+    """
+    labels = domain.label_map
+    if labels is None or not labels.one_hot:
+        return rescale(raw, domain, dtype)
+    assert domain.low is not None
+    assert domain.high is not None
+    made = torch.full(
+        (len(raw), len(labels.values), *raw.shape[2:]), domain.low, dtype=dtype, device=raw.device
+    )
+    return made.scatter_(1, raw.long(), domain.high)
+
+
+def _condition_shape(sources: DataSet, labels: LabelMap | None) -> tuple[int, ...]:
+    shape = sources.domain.shape
+    one_hot = labels is not None and labels.one_hot
+    return (len(labels.values), *shape[1:]) if labels is not None and one_hot else shape
 
 
 def _sides(shape: torch.Size) -> str:
@@ -168,7 +194,13 @@ class _Opener:
         if how is None:
             asked = replace(settings.decoding, size=self._size())
             scale_of = None if scale is None else lambda: self._directed(scale)
-            how, self.facts = resolve_sides(self.sides, asked, scale_of)
+            resized = asked.size is not None
+            labelled = self.sides[0] if scale is None else self._directed(scale)[0]
+            labels, told = resolve_labels(
+                labelled, settings.label_maps, settings.label_values, resized=resized
+            )
+            how, facts = resolve_sides(self.sides, asked, scale_of, labels)
+            self.facts = told + about_targets(self.sides[1], resized=resized) + facts
         self.how = how
 
     def like(self, pairs: Pairs) -> "_Opener":
@@ -197,7 +229,8 @@ class _Opener:
         rows = rows[torch.isin(rows, found[0].rows) & torch.isin(rows, found[1].rows)]
         if not len(rows):
             raise DataError(f"{self.pairs.left.name} holds no pair of which both can be read")
-        return _join(*(self._set(rows, each, augment) for each in found))
+        sources, targets = (self._set(rows, each, augment) for each in found)
+        return _join(sources, targets, self.how[0].label_map)
 
     def _set(self, rows: Tensor, found: Decoded, augment: Augment) -> DataSet:
         shape = tuple(augment(found.events[:0], None).shape[1:])
@@ -219,12 +252,14 @@ class _Opener:
         return width
 
 
-def _join(sources: DataSet, targets: DataSet) -> PairSet:
+def _join(sources: DataSet, targets: DataSet, labels: LabelMap | None) -> PairSet:
     skipped = tuple(dict.fromkeys((*targets.skipped, *sources.skipped)))
     facts = tuple(dict.fromkeys((*sources.facts, *targets.facts)))
     return PairSet(
         targets.name, targets.events,
-        replace(targets.domain, condition_shape=sources.domain.shape),
+        replace(
+            targets.domain, condition_shape=_condition_shape(sources, labels), label_map=labels
+        ),
         rows=targets.rows, augment=targets.augment, skipped=skipped, digest=targets.digest,
         path=targets.path, release=targets.release, sources=sources, facts=facts,
         intensity=targets.intensity or sources.intensity,

@@ -7,6 +7,8 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from energan.core import Config
 from energan.data.images.decoding import Channels, Decoding, Fit, Window
+from energan.data.images.label_maps import MOST as MOST_LABELS
+from energan.data.images.label_maps import Asked as LabelMaps
 from energan.data.images.values import MOST_BANDS
 
 Layouts = Literal["auto", "splits", "classes", "flat", "table"]
@@ -66,6 +68,16 @@ class DataSettings(Config):
         None,
         description="of pairs of images, side by side in one file or in two folders: from which "
         "side to which",
+    )
+    label_maps: LabelMaps = Field(
+        "auto",
+        description="of pairs whose sources are label maps (of indices, or a few dark values): a "
+        "plane for each class (one-hot, auto), the colours of their palette, or a picture (image)",
+    )
+    label_values: tuple[Annotated[int, Field(ge=0, lt=2**24)], ...] = Field(
+        (),
+        max_length=MOST_LABELS,
+        description="of label maps: the value of each class; those that there are if not set",
     )
     jitter: bool = Field(
         False, description="of pairs: enlarge by 286/256, cut a random window of the size"

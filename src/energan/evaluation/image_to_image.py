@@ -13,6 +13,7 @@ from energan.evaluation.inputs import EvaluationRequest
 from energan.evaluation.reference import Reference, Split, View, open_judged_part
 from energan.evaluation.results import EvaluationScores, Result, with_interval
 from energan.inference.run import Run
+from energan.io.pictures import show_condition
 from energan.metrics.bootstrap import mean_interval
 from energan.metrics.catalogue import better_of
 from energan.metrics.images import WINDOW, l1, psnr, ssim
@@ -103,7 +104,8 @@ def _compare(
         assert batch.condition is not None
         real = view(batch.x)
         made = view(run.sample(len(rows), seed + int(rows[0]), batch.condition))
-        same = _with_channels(view(batch.condition), real.shape[1])
+        source = show_condition(batch.condition, reference.judged.domain)
+        same = _with_channels(view(source), real.shape[1])
         for name in names:
             for into, x in zip(parts[name], (made, same, mean.expand_as(real)), strict=True):
                 into.append(METRICS[name](x, real))

@@ -1,9 +1,10 @@
 """What a run's folder keeps of its training: config.json, and how it ended."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from energan.core import CheckpointError, Domain, Model, RunError, SettingError, describe
+from energan.core import CheckpointError, Domain, LabelMap, Model, RunError, SettingError, describe
 from energan.data import DataSet
 from energan.data.facts import as_records
 from energan.data.few_label_batches import labelled_events
@@ -49,6 +50,7 @@ def resolved_of(
             "shape": domain.shape, "low": domain.low, "high": domain.high,
             "classes": domain.classes, "condition_shape": domain.condition_shape,
             "depth": domain.depth, "shown": list(domain.shown),
+            "label_map": None if domain.label_map is None else asdict(domain.label_map),
         },
         "parameters": {
             name: sum(p.numel() for p in loop.networks[name].parameters())
@@ -126,6 +128,9 @@ def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
         job = job.resolved({"model": {"margin": margin["margin"]}})
     if intensity := resolved["data"].get("intensity"):
         job = job.resolved({"data": {"intensity": intensity}})
+    if labels := resolved["domain"].get("label_map"):
+        kind = "one-hot" if labels["one_hot"] else "palette"
+        job = job.resolved({"data": {"label_maps": kind, "label_values": labels["values"]}})
     return job, resolved
 
 
@@ -142,9 +147,17 @@ def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
         condition_shape=None if conditions is None else tuple(conditions),
         depth=stored.get("depth", 8),
         shown=tuple(stored.get("shown", ())),
+        label_map=_label_map(stored.get("label_map")),
     )
     _check_parameters(folder, job, domain, resolved.get("parameters", {}))
     return job, domain, build(job, domain, job.settings.seed)
+
+
+def _label_map(stored: dict[str, Any] | None) -> LabelMap | None:
+    if stored is None:
+        return None
+    colours = tuple((red, green, blue) for red, green, blue in stored["colours"])
+    return LabelMap(tuple(stored["values"]), colours, stored["one_hot"])
 
 
 def _check_parameters(folder: RunFolder, job: Job, domain: Domain, trained: dict[str, int]) -> None:

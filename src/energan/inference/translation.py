@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from energan.core import DataError, SettingError, describe
@@ -16,12 +17,13 @@ from energan.data.images.decoding import Decoding, decode
 from energan.data.images.reading import header_of, size_of
 from energan.data.images.values import Unreadable
 from energan.data.inference import channels_of
+from energan.data.pairs import as_condition
 from energan.data.source import Half, Piece
 from energan.data.sources.tree import find_images
 from energan.inference.run import Run
 from energan.io.console import progress
 from energan.io.files import aside
-from energan.io.pictures import Array, resize, to_integers, write_image
+from energan.io.pictures import Array, resize, show_condition, to_integers, write_image
 from energan.samplers.translator import Translator
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -158,8 +160,6 @@ def _sides_of(file: Path, pairs: bool) -> tuple[int, int] | None:
 
 def _open(run: Run, file: Path, size: Size, pairs: bool) -> _Sides:
     """Raises Unreadable."""
-    shape = run.domain.condition_shape
-    assert shape is not None
     settings = run.job.settings.data
     how = replace(settings.decoding, crop=None, size=size if isinstance(size, int) else None)
     try:
@@ -167,11 +167,20 @@ def _open(run: Run, file: Path, size: Size, pairs: bool) -> _Sides:
     except OSError as error:
         raise Unreadable(describe(error)) from None
     if not pairs:
-        return _Sides(_decode(run, Piece(raw), how, shape), None)
+        return _Sides(_decode_source(run, Piece(raw), how), None)
     left: tuple[Half, Half] = (0, 1)
     first, second = left if settings.direction == "left-to-right" else left[::-1]
     target = _decode(run, Piece(raw, half=second), how, run.domain.shape)
-    return _Sides(_decode(run, Piece(raw, half=first), how, shape), target)
+    return _Sides(_decode_source(run, Piece(raw, half=first), how), target)
+
+
+def _decode_source(run: Run, piece: Piece, how: Decoding) -> torch.Tensor:
+    labels, shape = run.domain.label_map, run.domain.condition_shape
+    assert shape is not None
+    if labels is None:
+        return _decode(run, piece, how, shape)
+    pixels = torch.from_numpy(decode(piece, replace(how, label_map=labels)))
+    return as_condition(pixels.unsqueeze(0), run.domain)
 
 
 def _decode(run: Run, piece: Piece, how: Decoding, shape: Sequence[int]) -> torch.Tensor:
@@ -195,7 +204,9 @@ def _picture(run: Run, sides: _Sides, seed: int, strip: bool, *, whole: bool) ->
     assert isinstance(run.sampler, Translator)
     height, width = sides.source.shape[2:]
     given = sides.source
-    if whole:
+    if whole and run.domain.label_map is not None:
+        given = F.interpolate(given, run.sampler.nearest(height, width), mode="nearest-exact")
+    elif whole:
         across, down = run.sampler.nearest(height, width)[::-1]
         resized = resize(_integers(run, given), (across, down), LANCZOS)
         given = rescale(torch.from_numpy(resized.copy()).permute(2, 0, 1)[None], run.domain,
@@ -203,7 +214,7 @@ def _picture(run: Run, sides: _Sides, seed: int, strip: bool, *, whole: bool) ->
     made = _integers(run, run.sample(1, seed, given))
     if made.shape[:2] != (height, width):
         made = resize(made, (width, height), LANCZOS)
-    beside = [sides.source, sides.target] if strip else []
+    beside = [show_condition(sides.source, run.domain), sides.target] if strip else []
     parts = [*(_integers(run, part) for part in beside if part is not None), made]
     channels = max(part.shape[2] for part in parts)
     return np.concatenate([np.broadcast_to(p, (*p.shape[:2], channels)) for p in parts], 1)

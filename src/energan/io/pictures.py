@@ -64,6 +64,18 @@ def show_bands(x: Tensor, domain: Domain) -> Tensor:
     return x[:, list(shown)]
 
 
+def show_condition(x: Tensor, domain: Domain) -> Tensor:
+    """Conditions (N, C, H, W) as pictures: one-hot label maps in the colours of their classes."""
+    labels = domain.label_map
+    if labels is None or not labels.one_hot:
+        return x
+    assert domain.low is not None
+    assert domain.high is not None
+    colours = torch.tensor(labels.colours, device=x.device) / 255
+    unit = colours[x.argmax(1)].permute(0, 3, 1, 2)  # (N, 3, H, W)
+    return unit * (domain.high - domain.low) + domain.low
+
+
 IN_A_ROW, MOST_ROWS = 8, 20
 GAP, SIDE = 2, 64
 """Pixels between the images of a grid, and that a small image is enlarged to at most."""

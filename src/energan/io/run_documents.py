@@ -19,6 +19,7 @@ MOST_SIDE, MOST_NUMBERS = 2**20, 2**28
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Step = Annotated[int, Field(ge=0, le=10**9)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Byte = Annotated[int, Field(ge=0, le=255)]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Shape = Annotated[
     list[Annotated[int, Field(ge=1, le=MOST_SIDE)]], Field(min_length=1, max_length=4)
@@ -26,6 +27,20 @@ Shape = Annotated[
 
 
 # --- config.json ----------------------------------------------------------------------------------
+
+
+class StoredLabelMap(Document):
+    """`core.LabelMap` of the sources of pairs."""
+
+    values: list[Annotated[int, Field(ge=0, lt=2**24)]] = Field(min_length=1, max_length=64)
+    colours: list[Annotated[list[Byte], Field(min_length=3, max_length=3)]]
+    one_hot: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.colours) != len(self.values):
+            raise ValueError("resolved.domain.label_map: a colour for each value")
+        return self
 
 
 class StoredDomain(Document):
@@ -38,6 +53,7 @@ class StoredDomain(Document):
     condition_shape: Shape | None = None
     depth: Literal[8, 16] = 8
     shown: list[Annotated[int, Field(ge=0, lt=MOST_BANDS)]] = Field([])
+    label_map: StoredLabelMap | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from energan.core import DataError
-from energan.data.images.reading import header_of, read_image
+from energan.core import DataError, LabelMap
+from energan.data.images.reading import header_of, read_image, read_labels
 from energan.data.images.values import RawImage, Unreadable
 from energan.data.source import Encoded, piece_of
 from energan.io.pictures import resize
@@ -49,6 +49,8 @@ class Decoding:
         images' own type of integers.
     depth: the type that they are stored as.
     bounds: the range of those stored as float32.
+    label_map: what the values of label maps mean, which are stored as numbers of classes, or in
+        their colours.
     """
 
     crop: tuple[int, int, int, int] | None = None
@@ -59,6 +61,7 @@ class Decoding:
     intensity: Window | None = None
     depth: Depth = "uint8"
     bounds: Window = (0.0, 1.0)
+    label_map: LabelMap | None = None
 
     @property
     def bits(self) -> int:
@@ -82,8 +85,27 @@ def decode(encoded: Encoded, how: Decoding, notes: Notes | None = None) -> Pixel
     one, a crop outside of it, or values and bands that `how` has no rule for.
     """
     with _alone_if_large(encoded):
+        if how.label_map is not None:
+            return _decode_labels(encoded, how, how.label_map, Notes() if notes is None else notes)
         picture = read_image(encoded, how.size if how.crop is None else None)
         return prepare(picture, how, Notes() if notes is None else notes)
+
+
+def _decode_labels(encoded: Encoded, how: Decoding, labels: LabelMap, notes: Notes) -> Pixels:
+    """A label map as numbers of classes (1, H, W), or in their colours (3, H, W)."""
+    image = read_labels(encoded).values
+    found = (image if how.crop is None else _crop(image, how.crop)).pixels
+    order = np.argsort(labels.values)
+    known = np.array(labels.values)[order]
+    places = np.searchsorted(known, found).clip(max=len(known) - 1)
+    if (strange := found[known[places] != found]).size:
+        raise Unreadable(f"its label {strange[0]} is none of the {len(known)} known ones")
+    numbers = order[places].astype(np.uint8)
+    if how.size is not None:
+        numbers = _resize(numbers, how.size, how.fit, notes, Image.Resampling.NEAREST)
+    if not labels.one_hot:
+        numbers = np.array(labels.colours, np.uint8)[numbers[..., 0]]
+    return np.ascontiguousarray(np.moveaxis(numbers, -1, 0))
 
 
 _one_large = threading.Lock()
@@ -249,7 +271,13 @@ def _with_channels(pixels: Pixels, channels: Channels, notes: Notes) -> Pixels:
 # --- size -----------------------------------------------------------------------------------------
 
 
-def _resize(pixels: Pixels, side: int, fit: Fit, notes: Notes) -> Pixels:
+def _resize(
+    pixels: Pixels,
+    side: int,
+    fit: Fit,
+    notes: Notes,
+    filter_: Image.Resampling = Image.Resampling.LANCZOS,
+) -> Pixels:
     height, width, bands = pixels.shape
     if (width, height) == (side, side):
         return pixels
@@ -262,7 +290,7 @@ def _resize(pixels: Pixels, side: int, fit: Fit, notes: Notes) -> Pixels:
     elif fit == "pad":
         zoom = side / max(width, height)
         size = max(1, round(width * zoom)), max(1, round(height * zoom))
-    resized = resize(pixels, size, Image.Resampling.LANCZOS, box, gap=3.0)
+    resized = resize(pixels, size, filter_, box, gap=3.0)
     if fit != "pad":
         return resized
     padded = np.zeros((side, side, bands), resized.dtype)

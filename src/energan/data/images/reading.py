@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from energan.data.images.values import RawImage, Unreadable
 from energan.data.source import Encoded, piece_of
 
 Array = NDArray[Any]
+Colour = tuple[int, int, int]
+Kind = Literal["index", "grey", "colour"]
 ORIENTATION, FIRST_ACROSS = 0x0112, 5
 """EXIF's tag, and the first of its values that lay a picture on its side."""
 GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -76,6 +78,27 @@ class Header:
     pages: int
 
 
+@dataclass(frozen=True)
+class LabelImage:
+    """An image as numbers of classes.
+
+    values: (H, W, 1): the indices of a palette, grey values, or colours as 65,536 red + 256 green +
+    blue. kind: which. palette: (colours, 3), of indices.
+    """
+
+    values: RawImage
+    kind: Kind
+    palette: Array | None = None
+
+    def colour_of(self, value: int) -> Colour:
+        if self.kind == "grey":
+            return value, value, value
+        if self.palette is None:
+            return value >> 16, value >> 8 & 255, value & 255
+        red, green, blue = self.palette[value].tolist()
+        return red, green, blue
+
+
 @contextmanager
 def _refusing() -> Iterator[None]:
     """Whatever a reader stumbles over becomes Unreadable."""
@@ -116,6 +139,33 @@ def _read(raw: bytes, number: int, side: int | None) -> RawImage:
         kind = _deep_png(raw)
         found = _load(image) if kind is None else _deep_colours(raw, kind)
     return found.turned(turn).of(len(pages))
+
+
+def read_labels(encoded: Encoded) -> LabelImage:
+    """An image as numbers of classes, upright. Raises Unreadable as `read_image`, and for values
+    that are no whole numbers, or have no colour."""
+    piece = piece_of(encoded)
+    with _refusing(), _quiet, _opened(piece.raw) as image:
+        if image is None or image.mode == "F":
+            raise Unreadable("it is no label map")
+        image.seek(_pages(image, piece.raw)[piece.page or 0])
+        turn = image.getexif().get(ORIENTATION, 1)
+        image.load()
+        palette = None
+        if image.mode == "P" and _coloured(image):
+            palette = np.zeros((256, 3), np.uint8)
+            known = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+            palette[: len(known)] = known
+            values = np.asarray(image)
+        elif _coloured(image):
+            red, green, blue = np.asarray(image.convert("RGB"), np.int32).transpose(2, 0, 1)
+            values = red << 16 | green << 8 | blue
+        else:
+            plain = image.mode in ("1", "L", "I") or image.mode.startswith("I;16")
+            values = np.asarray(image if plain else image.convert("L")).astype(np.int32)
+        kind: Kind = "index" if palette is not None else "colour" if _coloured(image) else "grey"
+        upright = RawImage(values[..., None]).turned(turn).cut(piece.half)
+        return LabelImage(upright, kind, palette)
 
 
 def header_of(encoded: Encoded) -> Header | None:

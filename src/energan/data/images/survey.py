@@ -22,7 +22,7 @@ from energan.data.images.decoder import Block, over_parts, select_parts
 from energan.data.images.decoding import LEVELS, Channels, Decoding, Depth, Window, has_range
 from energan.data.images.reading import Header, header_of, read_image
 from energan.data.images.values import Unreadable
-from energan.data.source import Part, Source
+from energan.data.source import Encoded, Part, Source
 from energan.io.files import write_atomically
 from energan.io.text import plural
 
@@ -52,17 +52,19 @@ class Measured:
         return sum(self.types.values())
 
 
-def look(all_parts: Sequence[Part]) -> Iterator[Header]:
-    """Headers of images spread over the parts; those that can be read."""
+def spread(all_parts: Sequence[Part]) -> Iterator[Encoded]:
+    """Images spread over the parts."""
     # Parts are read whole: a few of them, and some images of each.
     wanted = max([PARTS, *(LOOKED_AT // part.count for part in all_parts[:1])])
     parts = all_parts[:: max(1, len(all_parts) // wanted)]
     for part in parts:
         raws = part.read()
-        for raw in raws[:: max(1, len(raws) * len(parts) // LOOKED_AT)]:
-            header = None if raw is None else header_of(raw)
-            if header is not None:
-                yield header
+        yield from filter(None, raws[:: max(1, len(raws) * len(parts) // LOOKED_AT)])
+
+
+def look(parts: Sequence[Part]) -> Iterator[Header]:
+    """Headers of images spread over the parts; those that can be read."""
+    yield from filter(None, map(header_of, spread(parts)))
 
 
 def resolve_channels(source: Source, how: Decoding) -> Decoding:
@@ -98,7 +100,7 @@ def resolve(
     cache.
     Raises DataError for images that have no range together.
     """
-    if how.depth != "uint8":
+    if how.depth != "uint8" or how.label_map is not None:
         return how, ()
     wanted = [part for part, _ in select_parts(source, rows)]
     headers = list(look(source.parts if how.channels == "auto" else wanted))

@@ -109,7 +109,9 @@ class SampleGrids(Preview):
             most = SHOWN_PAIRS if domain.paired else SHOWN_POINTS
             found = kept.gather(torch.arange(min(most, len(kept))), loop.engine.dtype)
             assert found.condition is not None
-            shown = [found.condition, found.x] if domain.paired else None
+            shown = None
+            if domain.paired:
+                shown = [pictures.show_condition(found.condition, domain), found.x]
             columns = PAIRS_IN_A_ROW * 3 if domain.paired else None
             return found.condition.to(device), columns, shown
         if not loop.conditional or not domain.classes:

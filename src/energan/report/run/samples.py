@@ -40,7 +40,8 @@ def draw_translations(run: Run, data: DataSet, about: str) -> list[Picture]:
     batch = kept.gather(torch.arange(min(TRANSLATED, len(kept))))
     assert batch.condition is not None
     made = run.sample(len(batch.x), condition=batch.condition)
-    x, domain = pictures.strips([batch.condition, batch.x, made], run.domain)
+    source = pictures.show_condition(batch.condition, run.domain)
+    x, domain = pictures.strips([source, batch.x, made], run.domain)
     caption = (
         f"Source, target and result of the first {len(made)} held-out pairs, none chosen ({about})."
     )
