@@ -80,6 +80,15 @@ def test_a_dry_run_needs_no_data_and_refuses_what_training_would(
     assert "holds a test part and no folder train" in said
 
 
+def test_a_dry_run_tells_of_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in "AB":
+        (tmp_path / side).mkdir()
+        Image.fromarray(noise(1)[0]).save(tmp_path / side / "a.png")
+    assert run("train", "pix2pix-facades", "--data", tmp_path, "--dry-run") == 0
+    (fact,) = json.loads(capsys.readouterr().out)["resolved"]["data"]["facts"]
+    assert fact["text"] == "1 pair, left in A/, right in B/"
+
+
 def test_a_score_of_an_ambiguous_folder_has_the_option_that_chooses(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,6 @@
 """Pairs of images: a source, and the target that is to be made of it."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +12,20 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain, LabelMap, describe
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet, mean_event, rescale
-from energan.data.facts import Fact
 from energan.data.images.decoded import Decoded
 from energan.data.images.decoding import Decoding
 from energan.data.images.label_maps import about_targets, resolve_labels
-from energan.data.images.reading import size_of
 from energan.data.images.store import decode_source
 from energan.data.pair_ranges import Sides, resolve_sides
+from energan.data.pair_sizes import check_while_read
+from energan.data.preparation import image_size
 from energan.data.selection import select
 from energan.data.settings import DataSettings
-from energan.data.source import Source
 from energan.data.sources.named import NAMED, require_folder
 from energan.data.sources.pair_files import Pairs, find_pairs
+from energan.data.sources.pair_layout import read_pair_layout
 from energan.data.sources.splits import Split, no_test_part
+from energan.io.text import printable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,8 +127,6 @@ def _sides(shape: torch.Size) -> str:
 
 ENLARGED = 286 / 256
 """What jitter cuts its windows of (Isola et al. 2016, appendix 6.2)."""
-LOOKED_AT = 64
-"""Pairs of which the sides are compared before anything is decoded."""
 
 
 def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
@@ -140,17 +138,18 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
     """
     _check(settings)
     try:
-        folder, name = _folder(settings.source)
+        path, name = _folder(settings.source)
+        layout, where = read_pair_layout(path, settings.layout), printable(path)
         if split == "test":
-            test = find_pairs(folder, "test", name) or find_pairs(folder, "val", name)
+            test = find_pairs(layout, "test", name) or find_pairs(layout, "val", name)
             if test is None:
-                raise no_test_part(folder)
-            opener = _Opener(settings, test, scale=find_pairs(folder, "train", name))
+                raise no_test_part(where)
+            opener = _Opener(settings, test, scale=find_pairs(layout, "train", name))
             return opener.open(torch.arange(test.left.count), training=False)
-        pairs = find_pairs(folder, "train", name)
+        pairs = find_pairs(layout, "train", name)
         if pairs is None:
-            raise DataError(f"{folder} holds no pairs to train on: name the folder with train/")
-        kept = find_pairs(folder, "val", name) if settings.held_out is None else None
+            raise DataError(f"{where} holds no pairs to train on: name the folder with train/")
+        kept = find_pairs(layout, "val", name) if settings.held_out is None else None
         return _training(settings, pairs, kept)
     except OSError as error:
         raise DataError(f"{settings.source} cannot be read: {describe(error)}") from error
@@ -188,9 +187,10 @@ class _Opener:
     ) -> None:
         self.settings, self.pairs = settings, pairs
         self.sides = self._directed(pairs)
-        self.facts: tuple[Fact, ...] = ()
-        if not pairs.joint and settings.crop is None:
-            _check_sides(self.sides, settings)
+        self.facts = pairs.facts
+        stretched = settings.size is not None and settings.fit == "stretch"
+        if not pairs.joint and settings.crop is None and not stretched:
+            self.sides = check_while_read(self.sides, settings)
         if how is None:
             asked = replace(settings.decoding, size=self._size())
             scale_of = None if scale is None else lambda: self._directed(scale)
@@ -200,7 +200,7 @@ class _Opener:
                 labelled, settings.label_maps, settings.label_values, resized=resized
             )
             how, facts = resolve_sides(self.sides, asked, scale_of, labels)
-            self.facts = told + about_targets(self.sides[1], resized=resized) + facts
+            self.facts += told + about_targets(self.sides[1], resized=resized) + facts
         self.how = how
 
     def like(self, pairs: Pairs) -> "_Opener":
@@ -246,7 +246,7 @@ class _Opener:
         """The side that all images are brought to; None to leave them as they are."""
         if self.settings.size is not None or not self.settings.jitter:
             return self.settings.size
-        width, height = next(filter(None, _sizes(self.sides[1])), (0, 1))
+        width, height = image_size(self.sides[1]) or (0, 1)
         if width != height or self.settings.crop is not None:
             raise DataError("data.jitter enlarges images from a size: set data.size")
         return width
@@ -291,36 +291,12 @@ def _check(settings: DataSettings) -> None:
         if getattr(settings, name):
             remedy = "; jitter cuts both alike" if name == "random_crop" else ""
             raise DataError(f"data.{name} is not for pairs of images: leave it unset{remedy}")
+    if settings.layout not in ("auto", "flat"):
+        raise DataError(
+            f"data.layout {settings.layout} is not for pairs of images: flat takes each file for a "
+            "pair side by side; or leave it unset"
+        )
     if settings.pages == "all":
         raise DataError("data.pages all is not for pairs of images: leave it unset")
     if settings.storage == "stream":
         raise DataError("data.storage stream is not for pairs of images: use auto")
-
-
-def _check_sides(sides: tuple[Source, ...], settings: DataSettings) -> None:
-    """Raise DataError if the two images of a pair differ in size where that would bring them out
-    of step: where they stay as they are, or where a square is cut out of their middle."""
-    if settings.size is not None and settings.fit == "stretch":
-        return
-    for first, second in zip(_sizes(sides[0]), _sizes(sides[1]), strict=False):
-        if first is None or second is None:
-            continue
-        (w, h), (v, k) = first, second
-        # to the pixel that rounding costs
-        alike = first == second if settings.size is None else abs(w * k - h * v) <= max(w, h, v, k)
-        if not alike:
-            raise DataError(
-                f"{sides[0].name}: the images of a pair differ in size ({w}x{h} and {v}x{k}): set "
-                "the size that both are brought to (--data.size), and --data.fit stretch if their "
-                "proportions differ"
-            )
-
-
-def _sizes(side: Source) -> Iterator[tuple[int, int] | None]:
-    """Width and height of some images; None for one that cannot be read."""
-    left = LOOKED_AT
-    for part in side.parts:
-        yield from (size_of(raw) if raw else None for raw in part.read()[:left])
-        left -= part.count
-        if left <= 0:
-            return

@@ -39,12 +39,12 @@ class RawImage:
         return replace(self, pages=pages)
 
     def cut(self, half: Half | None) -> "RawImage":
-        """A half of it. Raises Unreadable if it is too narrow."""
+        """A half of it. Raises Unreadable for one that is not wider than high, which is no pair."""
         if half is None:
             return self
         width = self.size[0] // 2
-        if not width:
-            raise Unreadable("it holds no pair")
+        if self.size[0] <= self.size[1]:
+            raise Unreadable(f"it is {self.size[0]}x{self.size[1]}, so no pair side by side")
         part = slice(0, width) if half == 0 else slice(self.size[0] - width, None)
         alpha = None if self.alpha is None else self.alpha[:, part]
         return replace(self, pixels=self.pixels[:, part], alpha=alpha)

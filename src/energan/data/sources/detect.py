@@ -17,6 +17,7 @@ from energan.data.sources.layout import read_layout
 from energan.data.sources.mat import read_mat
 from energan.data.sources.named import NAMED, open_named
 from energan.data.sources.pages import with_all_pages
+from energan.data.sources.pair_layout import read_pair_layout
 from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.table_files import (
     HUB,
@@ -104,6 +105,8 @@ def folder_facts(settings: DataSettings) -> tuple[Fact, ...]:
     if settings.source in NAMED or not path.is_dir():
         return ()
     try:
+        if settings.direction is not None:
+            return read_pair_layout(path, settings.layout).facts
         layout = read_layout(path, settings.layout, settings.labels is not None)
         return layout.facts if layout.form else open_layout(layout, "train", settings).facts
     except OSError as error:

@@ -1,9 +1,12 @@
 """What folders are by their names: parts, masks, images without labels, or anything else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from energan.core import DataError
 from energan.data.sources.splits import SPLITS, split_of
 from energan.data.sources.tree import Tree
+from energan.io.text import printable
 
 UNLABELLED = ("unlabelled", "unlabeled")
 """Names, in any case, of the folder whose images have no class, beside the folders of classes."""
@@ -55,3 +58,15 @@ def kinds_of(tree: Tree) -> Kinds:
     sure = found.parts["train"] or any(f.name.lower() in PICTURES for f in found.plain)
     (found.masks if sure else found.plain).extend(maybe)
     return found
+
+
+def only_folder(trees: Sequence[Tree]) -> Tree:
+    """The one folder of a part. Raises DataError if two hold images."""
+    full = [tree for tree in trees if tree.count] or trees
+    if len(full) > 1:
+        raise DataError(
+            f"{printable(full[0].path.parent)} holds {printable(full[0].name)} and "
+            f"{printable(full[1].name)}, which may both be the same part: rename one of them, or "
+            "move it elsewhere"
+        )
+    return full[0]

@@ -17,7 +17,7 @@ from energan.data.sources.folder_facts import (
     left_out,
     listed,
 )
-from energan.data.sources.folder_kinds import UNLABELLED, Kinds, kinds_of
+from energan.data.sources.folder_kinds import UNLABELLED, Kinds, kinds_of, only_folder
 from energan.data.sources.forms import CLEARLY, Form, find_form
 from energan.data.sources.masks import index_masks, masks_beside, match_masks
 from energan.data.sources.splits import Split, no_test_part
@@ -146,7 +146,7 @@ class _Reader:
 
     def _held(self, kinds: Kinds) -> Tree:
         """The test part: a folder test, or else of validation; further ones are left out."""
-        held = [self._only(kinds.parts["test"])] if kinds.parts["test"] else []
+        held = [only_folder(kinds.parts["test"])] if kinds.parts["test"] else []
         for val in sorted(kinds.parts["val"], key=lambda val: not val.count):
             if held:
                 self._leave(val, f"since {self._name(held[0])} is the test part")
@@ -155,7 +155,7 @@ class _Reader:
         return held[0]
 
     def _split(self, base: Tree, kinds: Kinds) -> tuple[ImagePart, ImagePart | None]:
-        tree = self._only(kinds.parts["train"])
+        tree = only_folder(kinds.parts["train"])
         train = self._part(tree, beside=kinds.unlabelled)
         name = self._name(tree)
         for other in kinds.plain:
@@ -165,16 +165,6 @@ class _Reader:
         if not kinds.together:
             return train, None
         return train, self._part(self._held(kinds), train.classes or ())
-
-    def _only(self, trees: Sequence[Tree]) -> Tree:
-        """The one folder of a part."""
-        full = [tree for tree in trees if tree.count] or trees
-        if len(full) > 1:
-            raise DataError(
-                f"{printable(full[0].path.parent)} holds {full[0].name} and {full[1].name}, which "
-                "may both be the same part: rename one of them, or move it elsewhere"
-            )
-        return full[0]
 
     def _check_nested(self, base: Tree, plain: Sequence[Tree]) -> None:
         nested = [folder for folder in plain if kinds_of(folder).together]
