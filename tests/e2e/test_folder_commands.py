@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
             Image.fromarray(image).save(tmp_path / "parts" / name / f"{i}{end}.png")
     for name, image in zip(NAMES, noise(3, 8, 8), strict=True):
         Image.fromarray(image).save(tmp_path / "parts" / "test" / "good" / name)
-    (tmp_path / "parts" / "test" / "crack" / "9.heic").write_bytes(b"x")
+    (tmp_path / "parts" / "test" / "crack" / "9.jxl").write_bytes(b"x")
     os.mkfifo(tmp_path / "parts" / "train" / "good" / "pipe.png")
     return tmp_path / "parts"
 
@@ -35,7 +35,7 @@ TOLD = [
     "train: 12 images in train/ (good 12)",
     "test: 10 images in test/, of 2 classes (crack 3, good 7)",
     "masks: 3 in ground_truth/, of 3 images",
-    "left out: 1 .heic file (test/crack/9.heic)",
+    "left out: 1 .jxl file (test/crack/9.jxl)",
     "left out: 1 named pipe (train/good/pipe.png)",
 ]
 

@@ -56,20 +56,30 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
         rows = _put_labelled_first(rows, loose)
         kept = min(kept, int(loose[rows].sum()))
     held_out = kept if settings.held_out is None else settings.held_out
-    left = len(rows) - held_out
+    left, together = len(rows) - held_out, ""
+    if source.groups is not None and 0 < left < len(rows):
+        left = _between_groups(source.groups[rows], left)
+        together = ", since those of one file stay together"
     if left < 1:
         raise DataError(
             f"{source.name} has {plural(len(rows), 'event')}: holding out {held_out:,} leaves none "
-            "to train "
-            "on; lower data.held_out"
+            f"to train on{together}; lower data.held_out"
         )
     if settings.limit is not None and settings.limit > left:
         raise DataError(
-            f"{source.name} has {plural(left, 'training event')} beside {held_out:,} held out: "
+            f"{source.name} has {plural(left, 'training event')} beside {len(rows) - left:,} held "
+            f"out: "
             f"data.limit {settings.limit:,} is too large"
         )
     training = rows[:left] if loose is None else _put_labelled_first(rows[:left], loose)
     return Selection(training[: settings.limit or left], rows[left:], labels, names)
+
+
+def _between_groups(groups: Tensor, place: int) -> int:
+    """The last place up to `place` at which a group begins."""
+    while place and groups[place - 1] == groups[place]:
+        place -= 1
+    return place
 
 
 def _put_labelled_first(rows: Tensor, loose: Tensor) -> Tensor:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from energan.data.facts import Fact
@@ -18,12 +19,13 @@ Half = Literal[0, 1]
 class Piece:
     """One of the images of a file that holds several.
 
+    raw: the file's bytes, or the image itself, (H, W, C), where its file was read in part.
     page: counted from 0; None for the first one, of a file that is taken for one image. half: 0 for
         the left, 1 for the right half of the upright image; the middle column of an odd width
         belongs to neither.
     """
 
-    raw: bytes
+    raw: bytes | NDArray[Any]
     page: int | None = None
     half: Half | None = None
 
@@ -73,6 +75,8 @@ class Source:
     masks: the mask of each image, None where it has none; None where there are no masks.
     content: the sha256 (hex) of what the images' files hold, by which a cache is keyed; it may take
         a while, and is asked for only where a cache is used.
+    groups: int64 (N,): rows of one number stand together in `order`, and are held out together;
+        None where each is for itself.
     facts: what was understood of the folder or file, and what of it was left out.
     """
 
@@ -94,6 +98,7 @@ class Source:
     base: Path | None = None
     masks: tuple[Path | None, ...] | None = field(default=None, repr=False)
     content: Callable[[], str] = field(default=str, repr=False)
+    groups: Tensor | None = None
     facts: tuple[Fact, ...] = ()
 
     @property

@@ -124,6 +124,7 @@ def _alone_if_large(encoded: Encoded) -> Iterator[None]:
 
 def prepare(picture: RawImage, how: Decoding, notes: Notes) -> Pixels:
     """A picture cropped, laid on its background, scaled, in its channels and resized: (C, H, W)."""
+    notes.update(f"told {line}" for line in picture.told)
     if picture.pages > 1:
         notes[f"pages {picture.pages}"] += 1
     if how.crop is not None:

@@ -11,6 +11,7 @@ def facts_of(notes: Notes, asked: Decoding, how: Decoding, count: int) -> tuple[
     """Facts of `count` images that were decoded as `how`. asked: the same before it was resolved,
     since nobody needs to be told what he asked for."""
     return (
+        *_told(notes, count),
         *_pages(notes),
         *_transparency(notes, how, count),
         *_channels(notes, asked, how, count),
@@ -28,6 +29,16 @@ def _numbers(notes: Notes, kind: str) -> dict[int, int]:
 def _between(numbers: Iterable[int]) -> str:
     low, high = min(found := list(numbers)), max(found)
     return str(low) if low == high else f"{low} to {high}"
+
+
+def _told(notes: Notes, count: int) -> list[Fact]:
+    """What readers of formats did."""
+    facts = []
+    for key, found in sorted(notes.items()):
+        if key.startswith("told "):
+            subject, _, text = key.removeprefix("told ").partition(": ")
+            facts.append(Fact(subject, f"{found} of {plural(count, 'image')}: {text}"))
+    return facts
 
 
 def _pages(notes: Notes) -> list[Fact]:

@@ -2,7 +2,7 @@
 
 The one place that knows formats. 8-bit images are read by Pillow; 16-bit PNGs and PNMs, of which
 Pillow keeps 8 bits, and TIFFs of other types or bands than it knows are read so that nothing of
-them is lost.
+them is lost. Those that it does not know at all have readers in `formats`.
 """
 
 import io
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from energan.data.images.formats.table import format_of
 from energan.data.images.tiff import is_plain, is_tiff, own_pages, read_tiff
 from energan.data.images.values import RawImage, Unreadable
-from energan.data.source import Encoded, piece_of
+from energan.data.source import Encoded, Piece, piece_of
 
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
@@ -125,7 +126,11 @@ def read_image(encoded: Encoded, side: int | None = None) -> RawImage:
         return whole.cut(piece.half).of(whole.pages if piece.page is None else 1)
 
 
-def _read(raw: bytes, number: int, side: int | None) -> RawImage:
+def _read(raw: bytes | Array, number: int, side: int | None) -> RawImage:
+    if isinstance(raw, np.ndarray):
+        return RawImage(raw)
+    if form := format_of(raw):
+        return form.read(raw, number)
     if deep := _deep_pnm(raw):
         return deep
     with _opened(raw) as image:
@@ -173,10 +178,14 @@ def header_of(encoded: Encoded) -> Header | None:
     piece = piece_of(encoded)
     raw, number = piece.raw, piece.page or 0
     try:
+        if isinstance(raw, np.ndarray):
+            return _header(RawImage(raw), piece)
+        if form := format_of(raw):
+            with _quiet:
+                return _header(form.read(raw, number, decode=False), piece)
         with _quiet, _opened(raw) as image:
             if image is None:
-                found = read_tiff(raw, number, decode=False).cut(piece.half)
-                return Header(found.size, found.bands, found.pixels.dtype != np.uint8, found.pages)
+                return _header(read_tiff(raw, number, decode=False), piece)
             pages = _pages(image, raw)
             image.seek(pages[number])
             width, height = image.size
@@ -188,6 +197,11 @@ def header_of(encoded: Encoded) -> Header | None:
             return Header((width, height), 1 if grey else 3, deep, len(pages))
     except Exception:
         return None
+
+
+def _header(found: RawImage, piece: Piece) -> Header:
+    found = found.cut(piece.half)
+    return Header(found.size, found.bands, found.pixels.dtype != np.uint8, found.pages)
 
 
 def size_of(encoded: Encoded) -> tuple[int, int] | None:

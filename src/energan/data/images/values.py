@@ -19,12 +19,13 @@ class Unreadable(Exception):
 @dataclass(frozen=True)
 class RawImage:
     """pixels: (H, W, C), of any number type. alpha: (H, W), of the same; None where all is opaque.
-    pages: how many images the file holds.
+    pages: how many images the file holds. told: "subject: text" of what its reader did, for facts.
     """
 
     pixels: Array
     alpha: Array | None = None
     pages: int = 1
+    told: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:

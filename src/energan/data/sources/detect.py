@@ -27,7 +27,7 @@ from energan.data.sources.table_files import (
     pick_parquet,
 )
 from energan.data.sources.tables import from_table
-from energan.data.sources.tree import SUFFIXES
+from energan.data.sources.tree import SUFFIXES, suffix_of
 
 PHOTOS = "PHOTOS"
 """What stands for the user's own images in a recipe."""
@@ -135,7 +135,7 @@ def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
 
 def _file(path: Path, settings: DataSettings, split: Split) -> Source:
     _check_no_labels(settings)
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path.name)
     if split == "test" and suffix != ".mat":
         raise no_test_part(path)
     if suffix in READERS:
@@ -153,7 +153,7 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Source:
 
 def holds_many(path: Path) -> bool:
     """Whether a file's form is one of many events, so that it is no image."""
-    return path.suffix.lower() in READERS or _is_packed(path) or is_idx(path)
+    return suffix_of(path.name) in READERS or _is_packed(path) or is_idx(path)
 
 
 def _is_packed(path: Path) -> bool:

@@ -10,8 +10,8 @@ from energan.data.sources.tree import SPECIAL, LeftOut, Tree, suffix_of
 from energan.io.text import agree, plural, printable
 
 PICTURES = {
-    ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".exr", ".hdr",
-    ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".dcm", ".nii", ".ico",
+    ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".exr", ".hdr",
+    ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".ico",
     ".mp4", ".mov", ".avi", ".mkv", ".webm",
 }  # fmt: skip
 """Suffixes of pictures and films that are not read: their owner will miss them."""

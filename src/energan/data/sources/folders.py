@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from energan.data.images.checksums import content_of
+from energan.data.images.formats.table import files_at_once
 from energan.data.settings import DataSettings
 from energan.data.source import Encoded, Part, Source
 from energan.data.sources.class_names import check_alike
 from energan.data.sources.label_csv import find_csv, match_labels
 from energan.data.sources.layout import Layout, read_layout
 from energan.data.sources.splits import Split, fixed_order, held_out
+from energan.data.sources.tree import suffix_of
 from energan.io.files import open_regular
 from energan.io.text import printable
 
@@ -90,7 +92,8 @@ def file_parts(
     read: Callable[[Path], Encoded | None] = read_bytes,
     size: int = FILES_A_PART,
 ) -> tuple[Part, ...]:
-    """Parts of `size` files each. read: file -> its encoded image."""
+    """Parts of `size` files each, or fewer of large ones. read: file -> its encoded image."""
+    size = min(size, files_at_once(frozenset(suffix_of(file.name) for file in files)))
 
     def part(start: int) -> Part:
         chosen = files[start : start + size]

@@ -17,18 +17,12 @@ PAGE = "#page="
 
 
 def with_all_pages(source: Source) -> Source:
-    """The source with a row for each page of its files; as it is if all hold one image.
-
-    The pages of a file stay together, with its label, and are held out together.
-    """
+    """The source with a row for each page of its files; as it is if all hold one image."""
     counts = _count_pages(source)
     files = int((counts > 1).sum())
     if not files:
         return source
     starts = [0, *accumulate(counts.tolist())]
-    file_of = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    order = torch.arange(len(counts)) if source.order is None else source.order
-    held_out = counts[order[len(order) - source.held_out :]].sum()
 
     def part(old: Part) -> Part:
         own = counts[old.start : old.start + old.count].tolist()
@@ -39,27 +33,45 @@ def with_all_pages(source: Source) -> Source:
 
         return Part(starts[old.start], sum(own), read)
 
+    pages = int(counts[counts > 1].sum())
+    text = f"{plural(pages, 'page')} of {plural(files, 'file')}, each an image of its own"
+    found = spread(source, counts, tuple(map(part, source.parts)), PAGE)
+    return replace(
+        found,
+        content=lambda: f"{source.content()} pages",
+        facts=(*source.facts, Fact("pages", text)),
+    )
+
+
+def spread(source: Source, counts: Tensor, parts: tuple[Part, ...], mark: str) -> Source:
+    """The source with `counts` rows, int64, for each of its own, read from `parts`.
+
+    Those of a file stay together, with its label, and are held out together. mark: between the
+    name of a file that has several and their numbers.
+    """
+    starts = [0, *accumulate(counts.tolist())]
+    file_of = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    order = torch.arange(len(counts)) if source.order is None else source.order
+    held_out = counts[order[len(order) - source.held_out :]].sum()
+
     def where(row: int) -> str:
         file = int(file_of[row])
         name = source.where(file)
-        return name if counts[file] == 1 else f"{name}{PAGE}{row - starts[file] + 1}"
+        return name if counts[file] == 1 else f"{name}{mark}{row - starts[file] + 1}"
 
     def of_files(values: Tensor | None) -> Tensor | None:
         return None if values is None else values[file_of]
 
-    pages = int(counts[counts > 1].sum())
-    text = f"{plural(pages, 'page')} of {plural(files, 'file')}, each an image of its own"
     return replace(
         source,
-        parts=tuple(map(part, source.parts)),
+        parts=parts,
         labels=of_files(source.labels),
         attributes=of_files(source.attributes),
         masks=None if source.masks is None else tuple(source.masks[f] for f in file_of.tolist()),
         order=torch.cat([torch.arange(starts[file], starts[file + 1]) for file in order.tolist()]),
         held_out=int(held_out) if source.held_out else 0,
+        groups=file_of,
         where=where,
-        content=lambda: f"{source.content()} pages",
-        facts=(*source.facts, Fact("pages", text)),
     )
 
 

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from energan.data.images.formats.table import SUFFIXES as FORMATS
 from energan.io.console import ProgressDisplay
 from energan.io.text import printable
 
 SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
-    ".pgm", ".pbm", ".pnm", ".tga", ".avif",
+    ".pgm", ".pbm", ".pnm", ".tga", ".avif", *FORMATS,
 }  # fmt: skip
 """Of images that are read, in lower case."""
 SYSTEM = {
@@ -78,7 +79,8 @@ class Tree:
 
 
 def suffix_of(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+    lower = name.lower()
+    return ".nii.gz" if lower.endswith(".nii.gz") else os.path.splitext(lower)[1]
 
 
 def scan(root: Path) -> Tree:

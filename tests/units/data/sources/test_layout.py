@@ -387,18 +387,18 @@ def test_a_picture_beside_many_tables_is_left_out(tmp_path: Path) -> None:
 def test_other_suffixes_are_counted(tmp_path: Path) -> None:
     fill(tmp_path, 4)
     for i in range(6):
-        (tmp_path / f"{i}.HEIC").write_bytes(b"x")
+        (tmp_path / f"{i}.JXL").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "README").write_text("hello")
     told = {str(fact): fact.warning for fact in read(tmp_path).facts}
-    assert told["left out: 6 .heic files (as 0.HEIC)"]
+    assert told["left out: 6 .jxl files (as 0.JXL)"]
     assert not told["left out: 1 .txt file (notes.txt)"]
     assert not told["left out: 1 suffixless file (README)"]
 
 
 def test_what_is_there_instead_of_images_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.heic").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"holds no image .*left out: 1 \.heic file \(a\.heic\)"):
+    (tmp_path / "a.jxl").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds no image .*left out: 1 \.jxl file \(a\.jxl\)"):
         read(tmp_path)
 
 
@@ -447,7 +447,7 @@ def test_names_that_are_no_utf8_can_be_printed_and_stored(tmp_path: Path) -> Non
 
 NAMES = st.sampled_from(
     ["train", "test", "val", "images", "masks", "ground_truth", "cat", "dog", "unlabelled", ".git",
-     "__MACOSX", "0.png", "1.png", "1_mask.png", "a.heic", "b.txt", "c"]
+     "__MACOSX", "0.png", "1.png", "1_mask.png", "a.jxl", "b.txt", "c"]
 )  # fmt: skip
 
 
