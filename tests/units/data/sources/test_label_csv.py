@@ -235,9 +235,9 @@ def test_labels_that_may_be_one_class_are_a_question(tmp_path: Path, pair: tuple
 
 def test_lines_of_files_that_are_no_images_are_counted(tmp_path: Path) -> None:
     folder = draw(tmp_path / "images")
-    (folder / "z.heic").write_bytes(b"x")
+    (folder / "z.jxl").write_bytes(b"x")
     csv = tmp_path / "l.csv"
-    csv.write_text("file,label\na.png,cat\nb.png,dog\nz.heic,dog\n")
+    csv.write_text("file,label\na.png,cat\nb.png,dog\nz.jxl,dog\n")
     (fact,) = (fact for fact in opened(folder, csv).facts if fact.subject == "labels")
     assert fact.text == (
         "2 of 6 images have one, of 2 classes, by l.csv; 1 line of it is about other files"
