@@ -150,10 +150,13 @@ def read_labels(encoded: Encoded) -> LabelImage:
     """An image as numbers of classes, upright. Raises Unreadable as `read_image`, and for values
     that are no whole numbers, or have no colour."""
     piece = piece_of(encoded)
-    with _refusing(), _quiet, _opened(piece.raw) as image:
+    raw = piece.raw
+    if isinstance(raw, np.ndarray):
+        raise Unreadable("it is no label map")
+    with _refusing(), _quiet, _opened(raw) as image:
         if image is None or image.mode == "F":
             raise Unreadable("it is no label map")
-        image.seek(_pages(image, piece.raw)[piece.page or 0])
+        image.seek(_pages(image, raw)[piece.page or 0])
         turn = image.getexif().get(ORIENTATION, 1)
         image.load()
         palette = None

@@ -76,8 +76,10 @@ def _values(found: Any, number: int, kind: str) -> NDArray[Any]:
     """As they are stored; colours as red, green and blue."""
     pixels = library("pydicom.pixels", "dicom", "DICOM")
     try:
-        values = pixels.pixel_array(found, index=number)
-        return pixels.apply_color_lut(values, found) if kind == "PALETTE COLOR" else values
+        values: NDArray[Any] = pixels.pixel_array(found, index=number)
+        if kind == "PALETTE COLOR":
+            values = pixels.apply_color_lut(values, found)
+        return values
     except Exception as error:
         syntax = found.file_meta.TransferSyntaxUID
         text = " ".join(str(error).split()) or type(error).__name__
