@@ -11,6 +11,7 @@ from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, par
 from energan.cli.run_options import class_number, provenance
 from energan.core import SettingError
 from energan.inference import latents
+from energan.inference.conditions import check_room
 from energan.inference.run import Run
 from energan.io import pictures
 from energan.io.text import plural
@@ -42,6 +43,7 @@ def interpolate(args: list[str]) -> int:
     if n < 1 or steps < 2:
         raise SettingError("--n is at least 1, and --steps at least 2")
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    check_room(n * steps, run.domain.size, "samples")
     z = latents.draw(run, 2 * n, seed)
     if run.given:
         raise SettingError(

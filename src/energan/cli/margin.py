@@ -12,6 +12,7 @@ from energan.cli.options import without_options
 from energan.cli.settings_options import parse_recipe
 from energan.data import open_data
 from energan.errors import EnerganError
+from energan.experiment.feasibility import check_fits, check_size
 from energan.experiment.margin import estimate
 from energan.io.console import show, table_of
 from energan.io.files import write_atomically
@@ -34,7 +35,9 @@ def margin(args: list[str]) -> int:
     if options.most_steps < 1:
         raise EnerganError(f"--most-steps {options.most_steps}: train at least one")
     device = choose(job.settings.engine)
+    check_size(job, device)
     data = open_data(job.settings.data).to(device.device)
+    check_fits(job, data.domain, device)
     most = min(options.most_steps, job.settings.training.steps)
     found = estimate(job, data, device, most, progress=True)
     table = table_of("step", "U of held-out data")

@@ -20,6 +20,7 @@ from energan.experiment.callbacks import (
 from energan.experiment.callbacks.progress import CohortMean, ProgressBar
 from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.compatibility import check_jobs
+from energan.experiment.feasibility import check_fits, check_size
 from energan.experiment.folders import absolute_paths, check_free, claim, endings, locked
 from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate, with_any_margin
 from energan.experiment.run_records import (
@@ -67,7 +68,9 @@ def start(
     engine = choose(asked[0].settings.engine)
     ranks = join(engine.device)
     ranks.first(lambda: check_free(folders or ()))
+    check_size(asked[0], engine)
     data = open_first(asked[0], ranks)
+    check_fits(asked[0], data.domain, engine)
     metric = checkpoint_metric_of(asked[0], data, checkpoint_metric, ranks)
     say = console.say if progress and ranks.writes else console.silent
     found = _estimates(asked, data, engine, ranks, progress, say)

@@ -21,7 +21,7 @@ from energan.inference.chain_rules import (
     uses_metropolis,
 )
 from energan.inference.composition import TrainedEnergy, check_alike, classes_of, runs_of
-from energan.inference.conditions import classes_in_turn
+from energan.inference.conditions import check_room, classes_in_turn
 from energan.io.console import progress
 from energan.samplers.chains import Dynamics, chains_at_once
 from energan.samplers.dynamics import Chains
@@ -116,6 +116,7 @@ def _parts(
         raise SettingError(f"the number of chains is at least 1, not {count}")
     if snapshots < 2:
         raise SettingError(f"snapshots are at least 2, the start and the end, not {snapshots}")
+    check_room(count, (snapshots + 1) * parts[0].domain.size, "chains")
     check_alike(runs_of(parts))
     return parts
 

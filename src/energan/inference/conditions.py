@@ -9,6 +9,7 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain, Scored, SettingError, describe
 from energan.data import DataSet
 from energan.io.console import progress
+from energan.io.memory import check_memory
 
 AT_ONCE = 500
 """Examples that are computed together."""
@@ -77,6 +78,12 @@ class Conditions:
 def classes_in_turn(count: int, classes: int) -> Tensor:
     """The labels (count,) of samples for which none are given."""
     return torch.arange(count) % classes
+
+
+def check_room(count: int, size: int, what: str) -> None:
+    """Raise SettingError if `count` of them, of `size` numbers each, fit in no memory together."""
+    needed = 2 * 4 * count * size  # as they are made, and joined
+    check_memory(needed, f"{count:,} {what}", "ask for fewer at a time", error=SettingError)
 
 
 def examples_at_once(conditions: Tensor | None) -> int:

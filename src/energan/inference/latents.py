@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from energan.core import Randomness, attach, through
+from energan.inference.conditions import check_room
 from energan.inference.run import Run
 from energan.samplers.generator import Generator, latent
 
@@ -14,6 +15,7 @@ def draw(run: Run, count: int, seed: int = 0) -> Tensor | None:
     """z (count, L) from the generator's prior; None if the sampler is no generator."""
     if not isinstance(run.sampler, Generator):
         return None
+    check_room(count, run.sampler.latent_size + run.domain.size, "latents, with what they give,")
     randomness = Randomness([seed], run.engine.device).at("report", "latents")
     return latent(randomness, run.sampler.prior, count, run.sampler.latent_size)
 

@@ -31,7 +31,7 @@ from energan.experiment.run_records import networks_of
 from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
 from energan.inference.classification import ClassProbabilities, classify, classify_data, joined
 from energan.inference.composition import TrainedEnergy
-from energan.inference.conditions import AT_ONCE, Conditions, collect, examples_at_once
+from energan.inference.conditions import AT_ONCE, Conditions, check_room, collect, examples_at_once
 from energan.io.console import warn
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential
@@ -140,6 +140,7 @@ class Run(TrainedEnergy):
         """
         if count < 1:
             raise SettingError(f"the number of samples is at least 1, not {count}")
+        check_room(count, self.domain.size, "samples")
         conditions = self.conditions.check(count, condition)
         randomness = PerSample(seed, self.domain.shape, self.engine.device)
         attach(self.sampler, randomness)

@@ -38,7 +38,8 @@ def check_memory(
     what: takes them, as "a batch of 64". free: of another memory than this machine's.
     """
     if needed > (least := free_memory() if free is None else free):
-        raise error(f"{what} takes {size_text(needed)}, and {size_text(least)} are free: {remedy}")
+        sizes = f"{size_text(needed)}, and {size_text(least)} are free"
+        raise error(f"{what} would take {sizes}: {remedy}")
 
 
 def _available(root: Path) -> int | None:

@@ -12,6 +12,7 @@ from energan.core import Config, SettingError
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
 from energan.io.environment import whole_number
+from energan.io.memory import free_memory
 
 Network = TypeVar("Network", bound=nn.Module)
 Precision = Literal["auto", "bf16", "32", "64"]
@@ -57,6 +58,12 @@ class Device:
         """
         network.to(self.device, self.dtype)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def free_memory(self) -> int:
+        """Bytes that the device still has."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self.device)[0])
+        return free_memory()
 
     def describe(self) -> dict[str, object]:
         return {"device": str(self.device), "precision": self.precision, "threads": self.threads}

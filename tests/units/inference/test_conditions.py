@@ -1,9 +1,14 @@
 """What a model takes beside its events."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from energan.cli.main import main
 from energan.core import DataError, Domain, SettingError
+from energan.inference import latents
+from energan.inference.chains import sample_chains
 from energan.inference.conditions import (
     AT_ONCE,
     NUMBERS_AT_ONCE,
@@ -11,6 +16,8 @@ from energan.inference.conditions import (
     check_examples,
     examples_at_once,
 )
+from energan.inference.run import Run
+from energan.io import memory
 
 
 def test_labels_are_the_classes_in_turn_unless_they_are_given() -> None:
@@ -67,3 +74,31 @@ def test_events_are_of_the_datas_shape_and_type() -> None:
     for wrong in (torch.zeros(2, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.int64)):
         with pytest.raises(DataError, match=r"float events of shape \(1, 4, 4\)"):
             check_examples(wrong, domain)
+
+
+def test_more_than_memory_holds_is_refused_before_it_is_made(
+    runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs["ebgan"]
+    monkeypatch.setattr(memory, "free_memory", lambda: 2 * 4 * 64 * 100)
+    assert run.sample(100).shape == (100, 1, 8, 8)
+    with pytest.raises(
+        SettingError, match="101 samples would take 51,712 bytes, and 51,200 bytes are"
+    ):
+        run.sample(101)
+    with pytest.raises(SettingError, match="10 chains would take"):
+        sample_chains(run, 10, steps=1)
+    with pytest.raises(SettingError, match="100 latents, with what they give, would take"):
+        latents.draw(run, 100)
+
+
+@pytest.mark.parametrize("command", ["sample RUN -n", "sample RUN --steps 1 --chains",
+                                     "interpolate RUN -n", "neighbours RUN -n"])  # fmt: skip
+def test_a_hundred_million_are_refused_at_once(
+    command: str, runs: dict[str, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command.replace("RUN", str(runs["ebgan"].path)).split()
+    assert main([*words, str(10**9), "--out", str(tmp_path / "a.png")]) == 2
+    said = capsys.readouterr().err
+    assert "are free: ask for fewer at a time" in said
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,80 @@
+"""Whether the machine can do what a job asks for, before data is opened and training begins."""
+
+import torch
+
+from energan.core import Domain, SettingError
+from energan.experiment.build import build
+from energan.experiment.settings import Job
+from energan.io.memory import check_memory
+from energan.training.device import Device
+from energan.training.step_cost import META, count_step
+
+COPIES = 3
+"""Numbers for each parameter: itself, its gradient and its average, whatever an optimiser keeps."""
+SURE = 0.8
+"""Share of the memory that is reckoned which is taken for certain."""
+ENOUGH = 10_000
+"""Times a batch in memory, more than which no networks keep of it for a backward pass."""
+SIDES = (32, 64, 128, 256)
+"""Sides of images that one model or another takes."""
+
+
+class _TooLarge(SettingError):
+    """What fits in no memory."""
+
+
+def check_size(job: Job, engine: Device) -> None:
+    """Raise SettingError if the job's networks take no images of the size that it asks for, or
+    take more memory for them than there is: before any is read."""
+    data = job.settings.data
+    side = data.random_crop or data.pad or data.size
+    if side is None:
+        return
+    try:
+        check_fits(job, _images_of(job, side), engine)
+    except _TooLarge:
+        raise
+    except SettingError:
+        if any(_takes(job, other) for other in SIDES):
+            raise  # else it is not the size that they do not take
+
+
+def check_fits(job: Job, domain: Domain, engine: Device) -> None:
+    """Raise SettingError if a training step on data of `domain` fits in no memory of the device, or
+    as `build` does."""
+    batch, free = job.settings.training.batch_size, engine.free_memory()
+    width = 8 if job.settings.engine.precision == "64" else 4
+    try:
+        with META:
+            model = build(job, domain, job.settings.seed)
+        networks = (model.energy, model.sampler)
+        parameters = sum(p.numel() for network in networks for p in network.parameters())
+        needed = COPIES * width * parameters
+        if needed + ENOUGH * width * batch * domain.size > free:
+            needed += int(width * count_step(model, domain, batch)[1] / 4)
+    except (NotImplementedError, RuntimeError) as error:
+        if "overflow" not in str(error):  # its build looks at numbers
+            return
+        raise _TooLarge("networks of these sizes fit in no memory: lower those of model") from None
+    shape = "x".join(map(str, domain.shape))
+    what = f"a training step, with batches of {batch} of {shape},"
+    remedy = "lower training.batch_size, data.size, or the sizes of model"
+    check_memory(int(SURE * needed), what, remedy, free=free, error=_TooLarge)
+
+
+def _takes(job: Job, side: int) -> bool:
+    try:
+        with META:
+            build(job, _images_of(job, side), job.settings.seed)
+    except Exception:  # whatever it stumbles over on this way
+        return False
+    return True
+
+
+def _images_of(job: Job, side: int) -> Domain:
+    """Images as they may turn out to be."""
+    shape = (1 if job.settings.data.channels == "grey" else 3, side, side)
+    paired = job.settings.data.direction is not None
+    low = -1.0 if job.settings.data.range == "signed" else 0.0
+    mean = torch.empty(shape, device=META)
+    return Domain(shape, low, 1.0, 10, mean, shape if paired else None)
