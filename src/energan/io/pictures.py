@@ -79,6 +79,8 @@ def show_condition(x: Tensor, domain: Domain) -> Tensor:
 IN_A_ROW, MOST_ROWS = 8, 20
 GAP, SIDE = 2, 64
 """Pixels between the images of a grid, and that a small image is enlarged to at most."""
+STRIP = 2**20
+"""Pixels of a large image that are copied at a time."""
 DARK = 96 / 255
 """How light the gaps are."""
 
@@ -147,8 +149,15 @@ def resize(
 
 
 def to_image(pixels: Array) -> Image.Image:
-    """uint8 (H, W, 1 or 3)."""
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    """uint8 (H, W, 1 or 3), copied some rows at a time: a large one fits memory once."""
+    plain = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    rows = max(1, STRIP // plain.shape[1])
+    if len(plain) <= rows:
+        return Image.fromarray(plain)
+    made = Image.new("L" if plain.ndim == 2 else "RGB", plain.shape[1::-1])
+    for top in range(0, len(plain), rows):
+        made.paste(Image.fromarray(plain[top : top + rows]), (0, top))
+    return made
 
 
 def cells(sheet: Image.Image, shape: Sequence[int]) -> list[Image.Image]:

@@ -15,7 +15,7 @@ from energan.core import DataError, LabelMap
 from energan.data.images.reading import header_of, read_image, read_labels
 from energan.data.images.values import RawImage, Unreadable
 from energan.data.source import Encoded, piece_of
-from energan.io.pictures import resize
+from energan.io.pictures import STRIP, resize
 
 Channels = Literal["auto", "grey", "colour", "all"]
 Fit = Literal["crop", "pad", "stretch"]
@@ -31,8 +31,6 @@ CUT = 0.1
 """The share of an image that may be cut off without a word."""
 LARGE, LARGE_FILE = 2**24, 2**14
 """Pixels of an image that is decoded alone, and bytes that one of them takes at least."""
-STRIP = 2**20
-"""Pixels of which the background is filled in at a time."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +83,12 @@ def decode(encoded: Encoded, how: Decoding, notes: Notes | None = None) -> Pixel
     one, a crop outside of it, or values and bands that `how` has no rule for.
     """
     with _alone_if_large(encoded):
+        counted = Notes() if notes is None else notes
         if how.label_map is not None:
-            return _decode_labels(encoded, how, how.label_map, Notes() if notes is None else notes)
-        picture = read_image(encoded, how.size if how.crop is None else None)
-        return prepare(picture, how, Notes() if notes is None else notes)
+            return _decode_labels(encoded, how, how.label_map, counted)
+        side = how.size if how.crop is None else None
+        # what is read is handed over, so that it can be let go of on the way
+        return prepare(read_image(encoded, side), how, counted)
 
 
 def _decode_labels(encoded: Encoded, how: Decoding, labels: LabelMap, notes: Notes) -> Pixels:
@@ -130,11 +130,15 @@ def prepare(picture: RawImage, how: Decoding, notes: Notes) -> Pixels:
     if how.crop is not None:
         picture = _crop(picture, how.crop)
     pixels = picture.pixels if picture.alpha is None else _lay(picture, how.background, notes)
+    del picture
     if pixels.dtype != np.uint8 or how.depth != "uint8" or how.intensity is not None:
         pixels = _scale(pixels, how, notes)
     pixels = _with_channels(pixels, how.channels, notes)
     if how.size is not None:
         pixels = _resize(pixels, how.size, how.fit, notes)
+    if how.channels == "colour" and pixels.shape[2] == 1:
+        notes["grey"] += 1
+        pixels = np.repeat(pixels, 3, 2)
     return _store(np.moveaxis(pixels, -1, 0), how)
 
 
@@ -180,7 +184,7 @@ def _lay(picture: RawImage, background: str, notes: Notes) -> Pixels:
         behind = np.array(colour[: pixels.shape[2]]) * (opaque / 255)
         made = pixels * share + behind * (1 - share)
         made = (np.rint(made) if integer else made).astype(pixels.dtype)
-    notes["blank"] += bool((made == made[0, 0]).all())
+    notes["blank"] += all(band.min() == band.max() for band in np.moveaxis(made, -1, 0))
     return made
 
 
@@ -250,19 +254,17 @@ def _store(pixels: Pixels, how: Decoding) -> Pixels:
 
 
 def _with_channels(pixels: Pixels, channels: Channels, notes: Notes) -> Pixels:
+    """In grey where that is asked for; grey ones stay, to be coloured once they are small."""
     bands = pixels.shape[2]
     wanted = {"grey": 1, "colour": 3}.get(channels, bands)
-    if wanted == bands:
+    if bands in (1, wanted):
         return pixels
-    if bands not in (1, 3):
+    if bands != 3:
         raise Unreadable(
             f"it has {bands} bands, of which neither grey nor colour can be made: set "
             "--data.channels all, and give images of as many bands"
         )
-    if wanted == 3:
-        notes["grey"] += 1
-        return np.repeat(pixels, 3, 2)
-    notes["colour"] += bool((pixels != pixels[..., :1]).any())
+    notes["colour"] += any((pixels[..., band] != pixels[..., 0]).any() for band in (1, 2))
     if pixels.dtype == np.uint8:
         return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
     weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601-2, as Pillow's

@@ -22,6 +22,7 @@ from energan.data.images.formats.table import format_of
 from energan.data.images.tiff import is_plain, is_tiff, own_pages, read_tiff
 from energan.data.images.values import RawImage, Unreadable
 from energan.data.source import Encoded, Piece, piece_of
+from energan.io.pictures import STRIP
 
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
@@ -248,10 +249,20 @@ def _load(image: Image.Image) -> RawImage:
         return RawImage(_deep_grey(image)[..., None])
     kind = "RGB" if _coloured(image) else "L"
     if image.has_transparency_data:
-        values = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
+        values = _bytes(image, "RGBA")
         return RawImage(values[..., : 3 if kind == "RGB" else 1], values[..., 3])
-    values = np.asarray(image if image.mode == kind else image.convert(kind))
-    return RawImage(values if values.ndim == 3 else values[..., None])
+    return RawImage(_bytes(image, kind))
+
+
+def _bytes(image: Image.Image, kind: str) -> NDArray[np.uint8]:
+    """(H, W, C) in a mode of 8 bits, copied some rows at a time: a large one fits memory once."""
+    values = np.empty((image.height, image.width, len(kind)), np.uint8)
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+        pixels = np.asarray(part if part.mode == kind else part.convert(kind))
+        values[top : top + rows] = pixels.reshape(*pixels.shape[:2], len(kind))
+    return values
 
 
 def _deep_grey(image: Image.Image) -> Array:
