@@ -50,11 +50,11 @@ def small_data(domain: Domain, count: int = 96) -> DataSet:
     return DataSet("images", events, domain, labels)
 
 
-def model_case(name: str) -> tuple[Case, DataSet]:
-    """A model of the listing at its tiny settings, on the first domain that it accepts."""
+def model_case(name: str, domains: Sequence[Domain] = DOMAINS) -> tuple[Case, DataSet]:
+    """A model of the listing at its tiny settings, on the first of `domains` that it accepts."""
     found = models.find(name)
     config = found.config.tiny()  # type: ignore[attr-defined]
-    for domain in DOMAINS:
+    for domain in domains:
         data = small_data(domain)
         try:
             found.build(config, domain)
@@ -67,7 +67,7 @@ def model_case(name: str) -> tuple[Case, DataSet]:
                 return found.build(config, domain)
 
         return case, data
-    raise AssertionError(f"{name}.Config.tiny() builds on none of {DOMAINS}")
+    raise AssertionError(f"{name}.Config.tiny() builds on none of {domains}")
 
 
 def make_loop(

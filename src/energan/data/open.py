@@ -8,6 +8,7 @@ from torch import Tensor
 from energan.core import DataError, Domain, NoTestPart
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet, mean_event, shape_of
+from energan.data.facts import Fact
 from energan.data.images.decoded import Decoded
 from energan.data.pairs import open_pairs
 from energan.data.preparation import pad, prepare
@@ -76,6 +77,23 @@ def _check_pad(found: Decoded, settings: DataSettings, name: str) -> None:
         )
 
 
+def _about_bands(name: str, shape: tuple[int, ...], settings: DataSettings) -> tuple[Fact, ...]:
+    """Which bands pictures show, of images that have more than a picture. Raises DataError for
+    bands that are not there."""
+    if len(shape) != 3:
+        return ()
+    bands, shown = shape[0], settings.show_bands
+    if max(shown or (), default=0) > bands:
+        raise DataError(
+            f"data.show_bands names band {max(shown or ())}, and the images of {name} have {bands}"
+        )
+    if bands in (1, 3):
+        return ()
+    first = shown or ((1, 2, 3) if bands > 3 else (1,))
+    text = f"{bands} of each image; pictures show {', '.join(map(str, first))} (--data.show-bands)"
+    return (Fact("bands", text),)
+
+
 def _data_set(
     source: Source,
     settings: DataSettings,
@@ -85,6 +103,7 @@ def _data_set(
 ) -> DataSet:
     augment = Augment(settings.random_crop, settings.mirror)
     shape = shape_of(source.name, tuple(found.events.shape[1:]), augment)
+    bands = _about_bands(source.name, shape, settings)
     low, high = settings.bounds if source.holds_images else (None, None)
     classes = None
     if chosen.labels is not None:
@@ -105,7 +124,7 @@ def _data_set(
             attribute_names=source.attribute_names,
             augment=augment, skipped=found.skipped, digest=digest, path=found.path,
             release=found.release, labelled=settings.labelled,
-            stacked_digits=source.stacked_digits, facts=source.facts + found.facts,
+            stacked_digits=source.stacked_digits, facts=source.facts + found.facts + bands,
             intensity=found.intensity,
         )  # fmt: skip
 

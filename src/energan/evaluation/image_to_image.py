@@ -135,7 +135,7 @@ def _result(name: str, figures: list[Figures], request: EvaluationRequest) -> Re
 
 
 def _with_channels(x: Tensor, channels: int) -> Tensor:
-    """Images with as many channels: grey ones in colour, or the mean of the colours."""
+    """Images with as many channels: grey ones in each, or the mean of all."""
     if x.shape[1] == channels:
         return x
-    return x.expand(-1, channels, -1, -1) if x.shape[1] == 1 else x.mean(1, keepdim=True)
+    return x.mean(1, keepdim=True).expand(-1, channels, -1, -1)

@@ -86,7 +86,7 @@ class StoredData(Document):
     class_names: list[str] | None = None
     labelled: Count = 0
     facts: list[StoredFact] = Field(default_factory=list)
-    intensity: tuple[FiniteFloat, FiniteFloat] | None = None
+    intensity: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)] | None = None
 
 
 class StoredMargin(Document):

@@ -1,5 +1,6 @@
 """Pictures are written from the data's range."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from PIL import Image
 
 from energan.core import DataError, Domain
-from energan.io.pictures import drawable, grid, save_samples, scatter, to_uint8
+from energan.data.images.reading import read_image
+from energan.io.pictures import drawable, grid, pixels, save_samples, scatter, strips, to_uint8
 
 SIGNED, UNIT = Domain((1, 4, 4), -1.0, 1.0), Domain((3, 4, 4), 0.0, 1.0)
 
@@ -62,3 +64,44 @@ def test_points_of_one_number_are_counted_over_the_data(tmp_path: Path) -> None:
     save_samples(tmp_path / "line.png", x, line, reference=real)
     save_samples(tmp_path / "alone.png", torch.zeros(3, 1), line)  # all alike, and no data
     assert (tmp_path / "alone.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_run_of_16_bits_writes_pictures_of_16(bands: int, tmp_path: Path) -> None:
+    deep = Domain((bands, 70, 70), 0.0, 1.0, depth=16)
+    x = torch.rand(3, *deep.shape)
+    exact = np.rint(x.permute(0, 2, 3, 1).numpy().astype(np.float64) * 65535)
+    save_samples(tmp_path / "folder", x, deep, about={"seed": 7})
+    path = tmp_path / "folder" / "2.png"
+    read = read_image(path.read_bytes()).pixels
+    assert read.dtype == np.uint16
+    assert np.abs(read - exact[2]).max() <= 1
+    with Image.open(path) as image:
+        assert image.info["seed"] == "7"
+    save_samples(tmp_path / "grid.png", x, deep, columns=2)
+    sheet = read_image((tmp_path / "grid.png").read_bytes()).pixels
+    assert sheet.shape == (146, 146, bands)
+    assert np.abs(sheet[2:72, 74:144] - exact[1]).max() <= 1
+    assert (sheet[0] == round(96 / 255 * 65535)).all()
+    shown = pixels(tmp_path / "grid.png")
+    assert shown.dtype == np.uint8
+    assert np.abs(shown[2:72, 74:144, 0] - exact[1][..., 0] / 257).max() <= 1.01
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("bands", [2, 4, 5, 16])
+def test_images_of_many_bands_are_tiffs_and_show_some(
+    bands: int, depth: int, tmp_path: Path
+) -> None:
+    domain = Domain((bands, 8, 8), -1.0, 1.0, depth=depth)
+    x = torch.rand(3, *domain.shape) * 2 - 1
+    save_samples(tmp_path / "folder", x, domain)
+    read = read_image((tmp_path / "folder" / "0.tif").read_bytes()).pixels
+    assert read.dtype == (np.uint8 if depth == 8 else np.uint16)
+    most = 2**depth - 1
+    assert np.abs(read / most - (x[0].permute(1, 2, 0).numpy() + 1) / 2).max() <= 1 / most
+    plain = Domain((3 if bands > 2 else 1, 8, 8), -1.0, 1.0)
+    assert np.array_equal(to_uint8(x, domain), to_uint8(x[:, : plain.shape[0]], plain))
+    chosen = replace(domain, shown=(1, 0, 1))
+    assert np.array_equal(to_uint8(x, chosen), to_uint8(x[:, [1, 0, 1]], plain))
+    assert strips([x, x], domain)[0].shape == (6, *plain.shape)

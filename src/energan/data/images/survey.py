@@ -132,7 +132,7 @@ def resolve_range(
     told = f"{', '.join(sorted(found.types))} values from {found.low:g} to {found.high:g}"
     if how.intensity is not None:
         low, high = how.intensity
-        facts = (Fact("intensity", f"{told}; {low:g} to {high:g} are kept, as asked"),)
+        facts = (Fact("intensity", f"{told}; {low:g} to {high:g} become the range"),)
         return replace(how, depth=_depth(found, how.intensity)), facts
     if 0 < unbounded < found.count:
         raise DataError(

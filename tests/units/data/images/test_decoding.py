@@ -1,5 +1,7 @@
 import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from energan.data.images import decoding, reading
 from energan.data.images.decoding import Decoding, decode, prepare_array
 from energan.data.images.reading import size_of
 from energan.data.images.survey import resolve_channels
-from energan.data.images.values import Unreadable
+from energan.data.images.values import RawImage, Unreadable
 from energan.data.source import Part, Source
+from energan.io import pictures
 from support.image_files import encoded, huge_png, noise, smooth
 
 COLOUR, GREY = Decoding(channels="colour"), Decoding(channels="grey")
@@ -239,3 +243,40 @@ def test_the_size_is_told_by_the_header() -> None:
 def test_decoded_images_fit_a_tensor() -> None:
     made = torch.from_numpy(decode(encoded(smooth(3, 5)), COLOUR))
     assert made.shape == (3, 3, 5)
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, most = 0, 0
+
+    def watched(raw: bytes, side: int | None) -> RawImage:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.01)
+        inside -= 1
+        return RawImage(smooth(4, 4))
+
+    monkeypatch.setattr(decoding, "read_image", watched)
+    raw = encoded(smooth(40, 40))
+    for large, side_by_side in ((1600, 1), (1601, 2)):
+        monkeypatch.setattr(decoding, "LARGE", large)
+        monkeypatch.setattr(decoding, "LARGE_FILE", 0)
+        inside = most = 0
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: decode(raw, COLOUR), range(8)))
+        assert (most == 1) == (side_by_side == 1)
+
+
+def test_a_large_image_becomes_what_pillow_makes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is copied some rows at a time, transparent or not."""
+    pixels = np.dstack([smooth(60, 50), smooth(60, 50)[..., 0]])
+    image = Image.fromarray(pixels)
+    white = Image.new("RGBA", image.size, "white")
+    laid = Image.alpha_composite(white, image).convert("RGB")
+    expected = chw(np.asarray(laid.resize((20, 20), Image.Resampling.LANCZOS, (0, 5, 50, 55),
+                                          reducing_gap=3.0)))  # fmt: skip
+    for module in (decoding, reading, pictures):
+        monkeypatch.setattr(module, "STRIP", 350)
+    how = Decoding(size=20, channels="colour")
+    assert np.array_equal(decode(encoded(image), how), expected)
+    assert np.array_equal(decode(encoded(laid), how), expected)
