@@ -89,6 +89,26 @@ def test_a_dry_run_tells_of_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert fact["text"] == "1 pair, left in A/, right in B/"
 
 
+def test_features_take_tags_from_a_csv(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", folder / "train", "--data.size", "8", "--steps", "2", *SMALL]
+    assert run("train", "ebgan-folder", *words, "--out", tmp_path / "run") == 0
+    lines = [f"{i}.png;{'round;' if i % 2 else ''}{'dark' if i % 3 else 'light'}" for i in range(9)]
+    (tmp_path / "tags.csv").write_text("sep=;\nfile;tag;tag\n" + "\n".join(lines))
+    asked = ["features", folder / "train" / "good", "--with", tmp_path / "run"]
+    capsys.readouterr()
+    made = tmp_path / "f.npz"
+    assert run(*asked, "--tags", tmp_path / "tags.csv", "--held-out", "0", "--out", made) == 0
+    assert "12 images, 0 of them held out" in capsys.readouterr().out
+    with np.load(made) as found:
+        assert found["names"].tolist() == ["dark", "light", "round"]
+        assert found["tags"].sum(0).tolist() == [6, 3, 4]
+    (tmp_path / "bad.csv").write_text("file,tag\nz.png,sea\n")
+    bad = ["--tags", tmp_path / "bad.csv", "--out", tmp_path / "g.npz"]
+    assert "no image z.png" in refused(capsys, *asked, *bad)
+
+
 def test_a_score_of_an_ambiguous_folder_has_the_option_that_chooses(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

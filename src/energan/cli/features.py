@@ -26,6 +26,8 @@ class Features:
     an auto-encoder (its encoder's code), or a features file: as its own were made"""
     out: Path
     """a .npz to write"""
+    tags: str | None = None
+    """of a folder of images: a CSV of file,tag,tag,… with their tags"""
     size: int | None = None
     """with the classifier: bring images to a square of this side"""
     limit: int | None = None
@@ -39,8 +41,9 @@ def features(args: list[str]) -> int:
     options = parse(Features, args, "energan features")
     check_file(options.out, ".npz")
     set_threads(options.threads)
-    given = {"source": options.source, "size": options.size, "limit": options.limit}
-    settings = checked(DataSettings, {**given, "held_out": options.held_out})
+    given = {"source": options.source, "tags": options.tags, "size": options.size}
+    more = {"limit": options.limit, "held_out": options.held_out}
+    settings = checked(DataSettings, given | more)
     made = make_tag_file(feature_network(options.made_by, settings), settings, options.out)
     made.write()
     count, size = made.features.shape

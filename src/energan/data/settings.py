@@ -101,6 +101,12 @@ class DataSettings(Config):
         description="of a folder of images: a CSV of `file,label` with the labels of some; the "
         "others are unlabelled",
     )
+    tags: str | None = Field(
+        None,
+        min_length=1,
+        description="of a folder of images: a CSV of `file,tag,tag,…` with the tags of some, which "
+        "are their attributes",
+    )
     labelled: int | None = Field(
         None,
         ge=2,
@@ -129,7 +135,7 @@ class DataSettings(Config):
         """What prepares another source alike; what concerns this one alone is as by default."""
         fields = type(self).model_fields
         own = (
-            "layout", "classes", "limit", "held_out", "labels", "labelled", "image_column",
+            "layout", "classes", "limit", "held_out", "labels", "tags", "labelled", "image_column",
             "label_column", "attributes",
         )  # fmt: skip
         return self.model_copy(

@@ -142,8 +142,9 @@ def settings_for(network: FeatureNetwork, settings: DataSettings) -> DataSetting
                 )
     elif not own:
         asked = asked.model_copy(update={"held_out": settings.held_out, "limit": settings.limit})
-    stream = {"storage": "auto"} if asked.storage == "stream" else {}
-    return resolve_settings(asked, network.domain).model_copy(update={"mirror": False, **stream})
+    given = {"storage": "auto"} if asked.storage == "stream" else {}
+    given |= {} if settings.tags is None else {"tags": settings.tags}
+    return resolve_settings(asked, network.domain).model_copy(update={"mirror": False, **given})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from energan.core import DataError, describe
 
 
-def check_alike(names: Sequence[str], chosen: Sequence[str], where: str, remedy: str) -> None:
+def check_alike(
+    names: Sequence[str], chosen: Sequence[str], where: str, remedy: str, noun: str = "class"
+) -> None:
     """Raise DataError, as a question, for two names that differ in case, zeros or spaces alone.
 
     chosen: classes that the user names; of two that he names both are meant. remedy: how to say
@@ -16,10 +18,12 @@ def check_alike(names: Sequence[str], chosen: Sequence[str], where: str, remedy:
     found: dict[str, str] = {}
     for name in names:
         other = found.setdefault(_key(name), name)
+        two = f"name both, as in --data.classes {other} {name}"
+        two = two if noun == "class" else "rename one of them"
         if other != name and not {name, other} <= set(chosen):
             raise DataError(
-                f"{where}: are {describe(other)} and {describe(name)} one class? If so, {remedy}; "
-                f"if not, name both, as in --data.classes {other} {name}"
+                f"{where}: are {describe(other)} and {describe(name)} one {noun}? If so, {remedy}; "
+                f"if not, {two}"
             )
 
 

@@ -26,11 +26,12 @@ class Cells:
 
 @dataclass(frozen=True)
 class CsvText:
-    """head: the line of columns as it stands in the file; columns: in lower case. facts: how the
-    file was read, where that had to be guessed."""
+    """head: the line of columns as it stands in the file, names: its cells; columns: these in lower
+    case. facts: how the file was read, where that had to be guessed."""
 
     path: Path
     head: str
+    names: list[str]
     columns: list[str]
     rows: list[Cells]
     facts: tuple[Fact, ...]
@@ -50,7 +51,8 @@ def read_csv(path: Path, *, ragged: bool = False) -> CsvText:
     head = next((line for line in re.split(r"[\r\n]", body) if line.strip()), "")
     separator = told[1] if told else max(SEPARATORS, key=head.count)
     rows = list(_rows(path, body, separator, skipped))
-    columns = [name.lower() for name in _trimmed(rows[0].cells)] if rows else []
+    names = _trimmed(rows[0].cells) if rows else []
+    columns = [name.lower() for name in names]
     found = [
         Cells(row.number, _trimmed(row.cells, 0 if ragged else len(columns))) for row in rows[1:]
     ]
@@ -60,7 +62,7 @@ def read_csv(path: Path, *, ragged: bool = False) -> CsvText:
                 f"{path}, line {row.number}: {len(row.cells)} fields for {len(columns)} columns; "
                 "put what holds a comma into quotes"
             )
-    return CsvText(path, head.strip(), columns, found, facts)
+    return CsvText(path, head.strip(), names, columns, found, facts)
 
 
 def _trimmed(cells: list[str], least: int = 0) -> list[str]:

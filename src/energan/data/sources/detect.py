@@ -87,7 +87,7 @@ def _open(settings: DataSettings, split: Split) -> Source:
 
 
 def _check_no_labels(settings: DataSettings) -> None:
-    for name in ("labels", "layout"):
+    for name in _ABOUT:
         if getattr(settings, name) != type(settings).model_fields[name].default:
             raise DataError(
                 f"data.{name} tells {_ABOUT[name]} of a folder of image files, and "
@@ -95,7 +95,7 @@ def _check_no_labels(settings: DataSettings) -> None:
             )
 
 
-_ABOUT = {"labels": "the labels", "layout": "the parts"}
+_ABOUT = {"labels": "the labels", "tags": "the tags", "layout": "the parts"}
 
 
 def folder_facts(settings: DataSettings) -> tuple[Fact, ...]:

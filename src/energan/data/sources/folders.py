@@ -15,6 +15,7 @@ from energan.data.sources.class_names import check_alike
 from energan.data.sources.label_csv import find_csv, match_labels
 from energan.data.sources.layout import Layout, read_layout
 from energan.data.sources.splits import Split, fixed_order, held_out
+from energan.data.sources.tag_csv import match_tags
 from energan.data.sources.tree import suffix_of
 from energan.io.files import open_regular
 from energan.io.text import printable
@@ -36,7 +37,7 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
 
     `settings.labels` names a CSV of `file,label`, which alone then tells the classes; other images
     have label -1. Of a split that it names no image of, folders that are called as its classes tell
-    them.
+    them. `settings.tags` names one of `file,tag,tag,…`, and these are the attributes.
 
     Raises DataError if there is no image, and as `match_labels` does.
     """
@@ -55,12 +56,18 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
     elif classes is not None and part.folders is not None:
         check_alike(classes, settings.classes, where, "put the images into one folder")
         numbers = _number(part.folders, classes)
+    tags = None
+    if settings.tags is not None:
+        tags = match_tags(find_csv(settings.tags, folder, "data.tags"), layout, part)
+        facts += () if tags is None else tags.facts
     name = printable(folder.resolve().name) or where
     return replace(
         from_files(name, part.files, part.names),
         base=part.root,
         labels=numbers,
         class_names=classes,
+        attributes=None if tags is None else tags.marks,
+        attribute_names=None if tags is None else tags.names,
         masks=part.masks,
         held_out=held_out(len(part.files)) if split == "train" else 0,
         order=fixed_order(len(part.files)),
