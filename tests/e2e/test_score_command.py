@@ -35,6 +35,52 @@ def fresh(trained: Path) -> Path:
     return trained
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four in colour, of 20x30 pixels, as two classes."""
+    for i in range(4):
+        folder = tmp_path / "photos" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "photos"
+
+
+FITTED = (
+    "channels: 4 of 4 images in colour, made grey",
+    "cut off: 4 of 4 images are not square, and 33% of them is cut off",
+    "size: 4 of 4 images shrunk to 8x8, from 20 pixels a side",
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score", "RUN", "PHOTOS"),
+        ("restore", "RUN", "PHOTOS", "--mask", "left", "--steps", "2", "--out", "OUT/r.png"),
+        ("features", "PHOTOS", "--with", "RUN", "--held-out", "1", "--out", "OUT/f.npz"),
+        ("evaluate", "RUN", "--reference", "PHOTOS", "--metrics", "sliced_wasserstein"),
+    ],
+)
+def test_what_fits_images_to_the_run_is_told(
+    trained: Path, photos: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"RUN": str(trained), "PHOTOS": str(photos)}
+    given = [places.get(word, word.replace("OUT", str(photos.parent))) for word in words]
+    run(*given)  # whether four images are enough for it or not
+    said = capsys.readouterr()
+    for fact in FITTED:
+        assert fact in said.out + said.err
+
+
+def test_a_training_tells_that_it_enlarges(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", photos, "--data.held-out", "0", "--steps", "1", "--out", tmp_path / "run"]
+    assert run("train", "few-labels", *words, "--threads", "1") == 0
+    assert "size: 4 of 4 images enlarged to 28x28, from 20 pixels" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """25 digits, and 5 of them in negative; one file is torn."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
-from energan.cli.run_options import print_changes, print_facts, print_skipped
+from energan.cli.run_options import print_facts, print_skipped
 from energan.inference.classification import Predictions, predict
 from energan.inference.run import Run
 from energan.io.console import show, table_of
@@ -51,7 +51,6 @@ def _print(run: Run, found: Predictions) -> None:
     )
     print(f"{found.what}: {len(found):,} classified")
     print_skipped(found.skipped)
-    print_changes(group.changes for group in found.groups)
     print_facts(found.groups)
     table = table_of("class", "images", "mean probability")
     for name, count, probability in found.counts:

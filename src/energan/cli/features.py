@@ -46,6 +46,8 @@ def features(args: list[str]) -> int:
     settings = checked(DataSettings, given | more)
     made = make_tag_file(feature_network(options.made_by, settings), settings, options.out)
     made.write()
+    for fact in made.facts:
+        print(fact)
     count, size = made.features.shape
     kept = 0 if made.held_out is None else int(made.held_out.sum())
     tags = plural(len(made.names), "tag") if made.names else "no tags: for energan tag --features"

@@ -21,7 +21,7 @@ from energan.cli.run_options import (
     chain_rule,
     class_number,
     open_run_at,
-    print_changes,
+    print_facts,
     provenance,
     warn_skipped,
 )
@@ -146,7 +146,7 @@ def _read(run: Run, options: Restore) -> tuple[list[str], Tensor]:
     """Names and events of the first n images, in the run's range."""
     found, skipped = open_images(options.images, run.job.settings.data, run.domain)
     warn_skipped(skipped)
-    print_changes(part.changes for part in found)
+    print_facts(found)
     names, x = list[str](), list[Tensor]()
     for part in found:
         count = min(len(part), options.n)

@@ -1,6 +1,5 @@
 """What commands about runs share: opening a run, where a result is from, classes, threads."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import torch
 from energan.cli.options import Checkpoint, Weights
 from energan.core import SettingError, StepRule
 from energan.data import DataSet, open_data
-from energan.data.image_changes import changes_text
 from energan.data.inference import PredictSet
 from energan.inference.chain_rules import change_rule
 from energan.inference.composition import TrainedEnergy
@@ -119,14 +117,9 @@ def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
         print(f"    … {len(skipped) - SHOWN:,} more")
 
 
-def print_changes(changes: Iterable[Counter[str]]) -> None:
-    """How many images were made grey, shrunk or enlarged, if any were. changes: of each source."""
-    if text := changes_text(changes):
-        print(f"  to fit the run: {text}")
-
-
 def print_facts(groups: Sequence[PredictSet]) -> None:
-    """What each source was taken for: other parts of it, masks, and what is left out."""
+    """What each source was taken for: other parts of it, masks, and what is left out; and what was
+    done to its images, since nobody asked for it here."""
     for group in groups:
         source = f"{group.source}: " if len(groups) > 1 else ""
         for fact in group.data.facts:

@@ -10,7 +10,7 @@ from energan.anomaly.detection import Wanted
 from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
-from energan.cli.run_options import print_changes, print_facts, print_skipped
+from energan.cli.run_options import print_facts, print_skipped
 from energan.data.settings import Layouts
 from energan.errors import SettingError
 from energan.inference.run import Run
@@ -129,7 +129,6 @@ def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
     if table.overlaps(calibration):
         print("  the threshold was set on the normal ones among them: it fits them by design")
     print_skipped(table.skipped)
-    print_changes(group.changes for group in table.groups)
     print_facts(table.groups)
     _print_detection(table)
     _print_worst(table)

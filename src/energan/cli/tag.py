@@ -10,7 +10,7 @@ import tyro
 from torch import Tensor
 
 from energan.cli.options import Checkpoint, RunPath, Threads, Weights, check_file, parse
-from energan.cli.run_options import print_changes, set_threads, warn_skipped
+from energan.cli.run_options import print_facts, set_threads, warn_skipped
 from energan.data import TagSet
 from energan.data.sources.tag_files import read_tag_file
 from energan.errors import SettingError
@@ -94,7 +94,7 @@ def _features(options: Tag, data: TagSet) -> tuple[list[str], Tensor]:
         return names, data.scaling(torch.from_numpy(file.features))
     found = features_of_images(network_of_file(data.file), options.images)
     warn_skipped(found.skipped)
-    print_changes(found.changes)
+    print_facts(found.groups)
     return found.names, data.scaling(torch.from_numpy(found.features))
 
 

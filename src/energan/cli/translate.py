@@ -49,6 +49,8 @@ def translate(args: list[str]) -> int:
         size=size, pairs=options.pairs, strip=options.strip, seed=options.seed,
     )  # fmt: skip
     warn_skipped(made.skipped)
+    for fact in made.facts:
+        print(fact)
     where = made.written[0] if options.source.is_file() else options.out
     images = plural(len(made.written), "image")
     print(f"{images} by step {run.step} ({run.weights} weights, seed {options.seed}): {where}")

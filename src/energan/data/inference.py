@@ -1,8 +1,7 @@
 """Images that a run is asked about: files, folders and data sources, prepared as its own data."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,6 @@ from energan.core import (
 )
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet
-from energan.data.image_changes import count_changes
 from energan.data.images.decoding import Channels
 from energan.data.open import SOURCES
 from energan.data.preparation import image_size, pad, prepare
@@ -40,8 +38,7 @@ class PredictSet:
     """Events in the order of their source.
 
     names: a path, or source:row, of each event. part: which of the source's events they are.
-    own: whether the run was trained on this source. changes: what was done to images of others so
-    that they fit the run; see `count_changes`.
+    own: whether the run was trained on this source.
     """
 
     data: DataSet
@@ -49,7 +46,6 @@ class PredictSet:
     source: str
     part: Part
     own: bool
-    changes: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -151,7 +147,7 @@ def _open_files(words: Sequence[str], settings: DataSettings, domain: Domain) ->
     data, rows = prepare_like(source, settings, domain, torch.arange(source.count))
     said = words[0] if len(words) == 1 else f"{len(words)} files"
     names = tuple(map(source.where, rows.tolist()))
-    return PredictSet(data, names, said, "all", False, count_changes(source, rows, settings))
+    return PredictSet(data, names, said, "all", False)
 
 
 def _open_source(
@@ -171,11 +167,7 @@ def _open_source(
     names = (
         f"{name}:{row}" if base is None else f"{joint}{source.where(row)}" for row in rows.tolist()
     )
-    data = replace(data, name=name, skipped=skipped)
-    changes = Counter[str]()
-    if source.holds_images and not own:
-        changes = count_changes(source, rows, asked)
-    return PredictSet(data, tuple(names), name, part, own, changes)
+    return PredictSet(replace(data, name=name, skipped=skipped), tuple(names), name, part, own)
 
 
 def _open_part(settings: DataSettings, whole: bool) -> tuple[Source, Part]:

@@ -155,6 +155,7 @@ def _score_samples(request: EvaluationRequest) -> EvaluationScores:
     run, samples = request.run, request.samples
     try:
         reference = reference_for(run.job.settings.data, run.domain, request.reference)
+        reference.tell(request.say)
     except DataError as error:
         if request.reference is not None:
             raise

@@ -4,7 +4,6 @@ The network is the encoder of a run, or the classifier of a data source. What it
 stays apart: the images held out of a features file are those that neither has seen.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from energan.core import DataError, Domain, SettingError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.inference import is_same_source, open_images, resolve_settings
+from energan.data.inference import PredictSet, is_same_source, open_images, resolve_settings
 from energan.data.sources.tag_files import TagFile, read_tag_file
 from energan.evaluation.attributes import attribute_classifier, traits_of
 from energan.experiment.settings import checked
@@ -126,7 +125,10 @@ def make_tag_file(network: FeatureNetwork, settings: DataSettings, out: Path) ->
     features = np.concatenate([network(part) for part in parts])
     about = network.record(asked.source, data.fingerprint)
     order = _order(parts)
-    return TagFile(out, features[order], tags[order], names, held_out=held_out[order], about=about)
+    return TagFile(
+        out, features[order], tags[order], names,
+        held_out=held_out[order], about=about, facts=data.facts,
+    )  # fmt: skip
 
 
 def settings_for(network: FeatureNetwork, settings: DataSettings) -> DataSettings:
@@ -150,12 +152,12 @@ def settings_for(network: FeatureNetwork, settings: DataSettings) -> DataSetting
 @dataclass(frozen=True)
 class ImageFeatures:
     """features: (N, F), of the images of these names; skipped: (where, why) of the unreadable;
-    changes: of each source, what was done so that its images fit."""
+    groups: the sources."""
 
     names: list[str]
     features: NDArray[np.float32]
     skipped: list[tuple[str, str]]
-    changes: list[Counter[str]]
+    groups: list[PredictSet]
 
 
 def features_of_images(network: FeatureNetwork, words: list[str]) -> ImageFeatures:
@@ -166,7 +168,7 @@ def features_of_images(network: FeatureNetwork, words: list[str]) -> ImageFeatur
     groups, skipped = open_images(words, network.settings, network.domain)
     names = [name for group in groups for name in group.names]
     features = np.concatenate([network(group.data) for group in groups])
-    return ImageFeatures(names, features, skipped, [group.changes for group in groups])
+    return ImageFeatures(names, features, skipped, groups)
 
 
 def _encoder_of(run: Run) -> FeatureNetwork:

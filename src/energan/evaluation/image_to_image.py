@@ -77,6 +77,7 @@ def score_pairs(request: EvaluationRequest) -> EvaluationScores:
             f"scored by {', '.join(METRICS)}"
         )
     reference = pair_reference(request.run.job.settings.data, request.reference)
+    reference.tell(request.say)
     count = min(request.samples, len(reference.judged))
     request.say(f"making {count:,} images of {request.about}")
     names = list(request.metrics or METRICS)

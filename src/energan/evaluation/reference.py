@@ -4,6 +4,7 @@ Runs of one data set may train on it padded or in [-1, 1]; their samples are bro
 they are judged, so that one classifier and one reference judge all of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +76,11 @@ class Reference:
         """The first `count` events, float32 (N, *event)."""
         rows = torch.arange(min(count, len(data)))
         return torch.cat([data.gather(part).x for part in rows.split(AT_ONCE)])
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Say what was understood of a source that the user named, and done to its images."""
+        for fact in self.judged.facts if self.named else ():
+            say(f"{self.judged.name}: {fact}")
 
     def record(self) -> dict[str, object]:
         return {

@@ -16,6 +16,7 @@ from energan.core import Domain, Energy, SettingError, StepRule, Sum
 from energan.data import DataSet
 from energan.data.given import Images, is_examples, open_given
 from energan.inference.conditions import Conditions, batches, check_examples, examples_at_once
+from energan.io.console import say
 from energan.samplers.dynamics import Function, potential
 from energan.training.device import Device
 
@@ -48,7 +49,11 @@ class TrainedEnergy(ABC):
 
         Raises DataError for what cannot be read, and for what does not fit the run.
         """
-        return open_given(x, runs_of([self])[0].job.settings.data, self.domain)
+        found = open_given(x, runs_of([self])[0].job.settings.data, self.domain)
+        for fact in dict.fromkeys(fact for data in found for fact in data.facts):
+            if fact.subject != "train":  # that is what was given
+                say(str(fact))
+        return found
 
     def prepare(self, x: Images) -> Tensor:
         """The same as float examples (B, *event) in the data's range; such as they are.

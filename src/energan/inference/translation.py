@@ -13,7 +13,9 @@ from PIL import Image
 
 from energan.core import DataError, SettingError, describe
 from energan.data.dataset import rescale
-from energan.data.images.decoding import Decoding, decode
+from energan.data.facts import Fact
+from energan.data.images.decoding import Decoding, Notes, decode
+from energan.data.images.notes import facts_of
 from energan.data.images.reading import header_of, size_of
 from energan.data.images.values import Unreadable
 from energan.data.inference import channels_of
@@ -33,10 +35,12 @@ WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class Translation:
-    """written: the files; skipped: (file, why) of those that could not be read."""
+    """written: the files; skipped: (file, why) of those that could not be read; facts: what was
+    done to the others."""
 
     written: list[Path]
     skipped: list[tuple[Path, str]]
+    facts: tuple[Fact, ...]
 
 
 def translate(
@@ -71,10 +75,11 @@ def translate(
         _check(run.sampler, file, size, pairs)
     written: list[Path] = []
     skipped: list[tuple[Path, str]] = []
+    notes = Notes()
     with progress("translating", len(targets)) as advance:
         for file, target in targets.items():
             try:
-                sides = _open(run, file, size, pairs)
+                sides = _open(run, file, size, pairs, notes)
             except Unreadable as error:
                 skipped.append((file, str(error)))
             else:
@@ -86,7 +91,8 @@ def translate(
     if not written:
         more = f", nor any of {len(skipped) - 1} more" if len(skipped) > 1 else ""
         raise DataError(f"{skipped[0][0]} cannot be read ({skipped[0][1]}){more}")
-    return Translation(written, skipped)
+    how = _decoding(run, size)
+    return Translation(written, skipped, facts_of(notes, how, how, len(written)))
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -158,32 +164,38 @@ def _sides_of(file: Path, pairs: bool) -> tuple[int, int] | None:
         return None
 
 
-def _open(run: Run, file: Path, size: Size, pairs: bool) -> _Sides:
-    """Raises Unreadable."""
-    settings = run.job.settings.data
-    how = replace(settings.decoding, crop=None, size=size if isinstance(size, int) else None)
+def _decoding(run: Run, size: Size) -> Decoding:
+    how = run.job.settings.data.decoding
+    return replace(how, crop=None, size=size if isinstance(size, int) else None)
+
+
+def _open(run: Run, file: Path, size: Size, pairs: bool, notes: Notes) -> _Sides:
+    """notes: counts what was done to the source. Raises Unreadable."""
+    how = _decoding(run, size)
     try:
         raw = file.read_bytes()
     except OSError as error:
         raise Unreadable(describe(error)) from None
     if not pairs:
-        return _Sides(_decode_source(run, Piece(raw), how), None)
+        return _Sides(_decode_source(run, Piece(raw), how, notes), None)
     left: tuple[Half, Half] = (0, 1)
-    first, second = left if settings.direction == "left-to-right" else left[::-1]
-    target = _decode(run, Piece(raw, half=second), how, run.domain.shape)
-    return _Sides(_decode_source(run, Piece(raw, half=first), how), target)
+    first, second = left if run.job.settings.data.direction == "left-to-right" else left[::-1]
+    target = _decode(run, Piece(raw, half=second), how, run.domain.shape, Notes())
+    return _Sides(_decode_source(run, Piece(raw, half=first), how, notes), target)
 
 
-def _decode_source(run: Run, piece: Piece, how: Decoding) -> torch.Tensor:
+def _decode_source(run: Run, piece: Piece, how: Decoding, notes: Notes) -> torch.Tensor:
     labels, shape = run.domain.label_map, run.domain.condition_shape
     assert shape is not None
     if labels is None:
-        return _decode(run, piece, how, shape)
-    pixels = torch.from_numpy(decode(piece, replace(how, label_map=labels)))
+        return _decode(run, piece, how, shape, notes)
+    pixels = torch.from_numpy(decode(piece, replace(how, label_map=labels), notes))
     return as_condition(pixels.unsqueeze(0), run.domain)
 
 
-def _decode(run: Run, piece: Piece, how: Decoding, shape: Sequence[int]) -> torch.Tensor:
+def _decode(
+    run: Run, piece: Piece, how: Decoding, shape: Sequence[int], notes: Notes
+) -> torch.Tensor:
     header = header_of(piece)
     deep = header is not None and header.deep
     how = replace(
@@ -192,7 +204,8 @@ def _decode(run: Run, piece: Piece, how: Decoding, shape: Sequence[int]) -> torc
         depth="float32" if deep else "uint8",
         intensity=how.intensity if deep else None,
     )
-    pixels = torch.from_numpy(decode(piece, how).copy())  # Pillow's own memory may be read-only
+    # a copy, since Pillow's own memory may be read-only
+    pixels = torch.from_numpy(decode(piece, how, notes).copy())
     return rescale(pixels.unsqueeze(0), run.domain, torch.float32)
 
 

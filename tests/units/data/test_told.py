@@ -29,8 +29,9 @@ def opened(source: Path, **settings: object) -> DataSet:
 
 
 def told(data: DataSet) -> dict[str, tuple[str, bool]]:
-    """What was done to the images, beside what was understood of the folder."""
-    folder = ("train", "test", "classes", "left out")
+    """What was done to the images, beside what was understood of the folder; that they were resized
+    has tests of its own."""
+    folder = ("train", "test", "classes", "left out", "size")
     found = {fact.subject: (fact.text, fact.warning) for fact in data.facts}
     return {subject: text for subject, text in found.items() if subject not in folder}
 

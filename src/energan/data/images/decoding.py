@@ -94,7 +94,8 @@ def decode(encoded: Encoded, how: Decoding, notes: Notes | None = None) -> Pixel
 def _decode_labels(encoded: Encoded, how: Decoding, labels: LabelMap, notes: Notes) -> Pixels:
     """A label map as numbers of classes (1, H, W), or in their colours (3, H, W)."""
     image = read_labels(encoded).values
-    found = (image if how.crop is None else _crop(image, how.crop)).pixels
+    image = image if how.crop is None else _crop(image, how.crop)
+    found = image.pixels
     order = np.argsort(labels.values)
     known = np.array(labels.values)[order]
     places = np.searchsorted(known, found).clip(max=len(known) - 1)
@@ -102,6 +103,7 @@ def _decode_labels(encoded: Encoded, how: Decoding, labels: LabelMap, notes: Not
         raise Unreadable(f"its label {strange[0]} is none of the {len(known)} known ones")
     numbers = order[places].astype(np.uint8)
     if how.size is not None:
+        _note_size(image, how.size, how.fit, notes)
         numbers = _resize(numbers, how.size, how.fit, notes, Image.Resampling.NEAREST)
     if not labels.one_hot:
         numbers = np.array(labels.colours, np.uint8)[numbers[..., 0]]
@@ -129,6 +131,8 @@ def prepare(picture: RawImage, how: Decoding, notes: Notes) -> Pixels:
         notes[f"pages {picture.pages}"] += 1
     if how.crop is not None:
         picture = _crop(picture, how.crop)
+    if how.size is not None:
+        _note_size(picture, how.size, how.fit, notes)
     pixels = picture.pixels if picture.alpha is None else _lay(picture, how.background, notes)
     del picture
     if pixels.dtype != np.uint8 or how.depth != "uint8" or how.intensity is not None:
@@ -272,6 +276,13 @@ def _with_channels(pixels: Pixels, channels: Channels, notes: Notes) -> Pixels:
 
 
 # --- size -----------------------------------------------------------------------------------------
+
+
+def _note_size(image: RawImage, side: int, fit: Fit, notes: Notes) -> None:
+    """Count an image that is enlarged or shrunk, by the side of it that becomes `side`."""
+    found = round((max if fit == "pad" else min)(image.size) * image.reduced)
+    if found != side:
+        notes[f"{'enlarged' if found < side else 'shrunk'} {found}"] += 1
 
 
 def _resize(

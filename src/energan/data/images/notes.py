@@ -4,7 +4,11 @@ from collections.abc import Iterable
 
 from energan.data.facts import Fact
 from energan.data.images.decoding import Decoding, Notes
-from energan.io.text import plural
+from energan.io.text import agree, plural
+
+ENLARGED, SHRUNK = 1.2, 2.0
+"""How many times images are enlarged or shrunk at most without a warning: by less a recipe of pairs
+enlarges them, to cut windows out of them."""
 
 
 def facts_of(notes: Notes, asked: Decoding, how: Decoding, count: int) -> tuple[Fact, ...]:
@@ -17,6 +21,7 @@ def facts_of(notes: Notes, asked: Decoding, how: Decoding, count: int) -> tuple[
         *_channels(notes, asked, how, count),
         *_depth(notes, how, count),
         *_cut(notes, count),
+        *_size(notes, how, count),
     )
 
 
@@ -94,8 +99,24 @@ def _cut(notes: Notes, count: int) -> list[Fact]:
     found = _numbers(notes, "cut")
     if not found:
         return []
+    many = sum(found.values())
+    them = "it" if many == 1 else "them"
     text = (
-        f"{sum(found.values())} of {plural(count, 'image')} are not square, and {_between(found)}% "
-        "of them is cut off to make them so: --data.fit pad or stretch keeps all"
+        f"{many:,} of {plural(count, 'image')} {agree(many, 'are')} not square, and "
+        f"{_between(found)}% of {them} is cut off to make {them} so: --data.fit pad or stretch "
+        "keeps all"
     )
     return [Fact("cut off", text, warning=True)]
+
+
+def _size(notes: Notes, how: Decoding, count: int) -> list[Fact]:
+    facts, side = [], how.size or 0
+    for kind in ("enlarged", "shrunk"):
+        if found := _numbers(notes, kind):
+            text = (
+                f"{sum(found.values()):,} of {plural(count, 'image')} {kind} to {side}x{side}, "
+                f"from {_between(found)} pixels a side (data.size)"
+            )
+            much = side > ENLARGED * min(found) or max(found) >= SHRUNK * side
+            facts.append(Fact("size", text, warning=much))
+    return facts

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -139,12 +139,14 @@ def _read(raw: bytes | Array, number: int, side: int | None) -> RawImage:
             return read_tiff(raw, number)
         pages = _pages(image, raw)
         image.seek(pages[number])
+        width = image.width
         if side is not None:
             image.draft(None, (2 * side, 2 * side))
+        reduced = width / image.width
         turn = image.getexif().get(ORIENTATION, 1)
         kind = _deep_png(raw)
         found = _load(image) if kind is None else _deep_colours(raw, kind)
-    return found.turned(turn).of(len(pages))
+    return replace(found.turned(turn), pages=len(pages), reduced=reduced)
 
 
 def read_labels(encoded: Encoded) -> LabelImage:

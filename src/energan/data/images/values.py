@@ -20,12 +20,14 @@ class Unreadable(Exception):
 class RawImage:
     """pixels: (H, W, C), of any number type. alpha: (H, W), of the same; None where all is opaque.
     pages: how many images the file holds. told: "subject: text" of what its reader did, for facts.
+    reduced: how many times wider the file's image is, of which no finer one was decoded.
     """
 
     pixels: Array
     alpha: Array | None = None
     pages: int = 1
     told: tuple[str, ...] = ()
+    reduced: float = 1.0
 
     @property
     def size(self) -> tuple[int, int]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.core import DataError
+from energan.data.facts import Fact
 from energan.data.sources.array_files import Array, load_arrays
 from energan.io.files import aside, open_regular
 
@@ -28,7 +29,8 @@ from energan.io.files import aside, open_regular
 class TagFile:
     """The arrays of one file, checked; tags (N, 0) and names () of one with features alone.
 
-    about: what made the features, {} where nothing tells.
+    about: what made the features, {} where nothing tells. facts: what was done to the images, where
+    they were made here.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class TagFile:
     vectors: NDArray[np.float64] | None = None
     held_out: NDArray[np.bool_] | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    facts: tuple[Fact, ...] = ()
 
     @property
     def maker(self) -> str | None:
