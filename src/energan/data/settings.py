@@ -21,8 +21,8 @@ class DataSettings(Config):
         "digits",
         min_length=1,
         description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder of "
-        "images, a Parquet or Arrow file or folder, .npy, .npz (also of tagged features), .mat or "
-        "IDX",
+        "images, a Parquet or Arrow file or folder, .npy, .npz (also of tagged features), .mat, "
+        "HDF5, a video, or IDX",
     )
     range: Literal["signed", "unit"] = Field(
         "signed", description="images in [-1, 1] (signed) or [0, 1] (unit); points are left alone"
@@ -54,6 +54,7 @@ class DataSettings(Config):
     pages: Literal["first", "all"] = Field(
         "first", description="of files of several pages: the first, or all, each as an image"
     )
+    frames_every: int = Field(1, ge=1, le=2**31 - 1, description="of videos: one frame in so many")
     background: str = Field(
         "white", description="what transparent parts are laid on: a colour, as black or #808080"
     )
@@ -113,8 +114,12 @@ class DataSettings(Config):
         description="for learning from few labels: keep those of so many events, of each class "
         "alike, chosen by the seed; all that there are if not set",
     )
-    image_column: str | None = Field(None, description="of a table: the column of images")
-    label_column: str | None = Field(None, description="of a table: the column of classes")
+    image_column: str | None = Field(
+        None, description="of a table or an HDF5 file: the column of images"
+    )
+    label_column: str | None = Field(
+        None, description="of a table or an HDF5 file: the column of classes"
+    )
     attributes: tuple[str, ...] = Field(
         (), description="of a table: columns of yes and no; all of truth values if not set"
     )

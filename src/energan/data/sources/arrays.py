@@ -86,26 +86,34 @@ def _points(x: Array, path: Path) -> Tensor:
 
 def to_images(x: Array, path: Path) -> Tensor:
     """(N, C, H, W) of whichever layout x has. Raises DataError if it has none of images."""
-    if x.ndim == 3:
-        _check_several(x.shape, path)
-        x = x[:, None]
-    elif x.ndim == 4:
-        first, last = (x.shape[axis] in (1, 3) for axis in (1, 3))
-        if not first and not last:
-            first, last = (x.shape[axis] <= MOST_BANDS for axis in (1, 3))
-        if first == last:
-            raise DataError(
-                f"{path} has shape {x.shape}, where "
-                + ("two axes" if first else "no axis")
-                + " could be the channels: save images with 1 or 3 channels, first or last, "
-                f"or with up to {MOST_BANDS} of more pixels a side"
-            )
-        x = x if first else x.transpose(0, 3, 1, 2)
-    else:
-        raise DataError(f"{path} has shape {x.shape}: save {SHAPES}")
+    axis = bands_axis(x.shape, path)
+    x = x[:, None] if axis is None else x if axis == 1 else x.transpose(0, 3, 1, 2)
     if x.dtype.kind in "ui":
         return torch.from_numpy(np.ascontiguousarray(x, x.dtype.newbyteorder("=")))
     return _finite(x, path)
+
+
+def bands_axis(shape: tuple[int, ...], path: Path) -> int | None:
+    """Which axis of an array of images is that of bands, 1 or 3; None of (N, H, W).
+
+    Raises DataError for a shape that is none of images.
+    """
+    if len(shape) == 3:
+        _check_several(shape, path)
+        return None
+    if len(shape) != 4:
+        raise DataError(f"{path} has shape {shape}: save {SHAPES}")
+    first, last = (shape[axis] in (1, 3) for axis in (1, 3))
+    if not first and not last:
+        first, last = (shape[axis] <= MOST_BANDS for axis in (1, 3))
+    if first == last:
+        raise DataError(
+            f"{path} has shape {shape}, where "
+            + ("two axes" if first else "no axis")
+            + " could be the channels: save images with 1 or 3 channels, first or last, "
+            f"or with up to {MOST_BANDS} of more pixels a side"
+        )
+    return 1 if first else 3
 
 
 def _check_several(shape: tuple[int, ...], path: Path) -> None:

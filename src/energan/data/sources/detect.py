@@ -11,6 +11,7 @@ from energan.data.facts import Fact
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.arrays import read_arrays
+from energan.data.sources.containers import CONTAINERS, open_container
 from energan.data.sources.folders import from_files, open_layout
 from energan.data.sources.idx import is_idx, open_idx_file, open_idx_folder
 from energan.data.sources.layout import read_layout
@@ -44,6 +45,7 @@ READERS: dict[str, Callable[[Path, DataSettings, Split], Source]] = {
     ".arrow": lambda path, settings, split: from_table(
         open_arrow(path, split, path.name), settings, split
     ),
+    **dict.fromkeys(CONTAINERS, lambda path, settings, _: open_container(path, settings)),
 }
 """Endings of files that hold many events. Of these .mat alone may have a test part in it."""
 

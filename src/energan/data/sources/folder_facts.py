@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energan.data.facts import Fact
+from energan.data.sources.containers import CONTAINERS
 from energan.data.sources.tree import SPECIAL, LeftOut, Tree, suffix_of
 from energan.io.text import agree, plural, printable
 
 PICTURES = {
     ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".exr", ".hdr",
     ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".ico",
-    ".mp4", ".mov", ".avi", ".mkv", ".webm",
 }  # fmt: skip
-"""Suffixes of pictures and films that are not read: their owner will miss them."""
-SOURCES = {".parquet", ".arrow", ".mat", ".npy", ".npz"}
+"""Suffixes of pictures that are not read: their owner will miss them."""
+SOURCES = {".parquet", ".arrow", ".mat", ".npy", ".npz", *CONTAINERS}
 """Suffixes of other kinds of source, which a folder of images is not read with."""
 NAMED = 8
 """Folders that are named in a line."""
@@ -40,7 +40,7 @@ class ImagePart:
 
 def about_part(subject: str, part: ImagePart, tree: Tree) -> Fact:
     """How many images a part of the folder `tree` has, and in which of its folders."""
-    text = plural(len(part.files), "image")
+    text = plural(len(part.files), tree.noun)
     text += "" if part.root == tree.path else f" in {inside(part.root, tree)}"
     if part.folders is not None:
         known = part.classes or ()

@@ -12,6 +12,7 @@ from energan.data.images.formats.table import files_at_once
 from energan.data.settings import DataSettings
 from energan.data.source import Encoded, Part, Source
 from energan.data.sources.class_names import check_alike
+from energan.data.sources.containers import CONTAINERS, with_their_images
 from energan.data.sources.label_csv import find_csv, match_labels
 from energan.data.sources.layout import Layout, read_layout
 from energan.data.sources.splits import Split, fixed_order, held_out
@@ -61,7 +62,7 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
         tags = match_tags(find_csv(settings.tags, folder, "data.tags"), layout, part)
         facts += () if tags is None else tags.facts
     name = printable(folder.resolve().name) or where
-    return replace(
+    found = replace(
         from_files(name, part.files, part.names),
         base=part.root,
         labels=numbers,
@@ -73,6 +74,9 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
         order=fixed_order(len(part.files)),
         facts=facts,
     )
+    if suffix_of(part.files[0].name) in CONTAINERS:
+        return with_their_images(found, part.files, settings)
+    return found
 
 
 def from_files(name: str, files: Sequence[Path], names: Sequence[str]) -> Source:

@@ -19,6 +19,7 @@ from energan.data.sources.folder_facts import (
 )
 from energan.data.sources.folder_kinds import UNLABELLED, Kinds, kinds_of, only_folder
 from energan.data.sources.forms import CLEARLY, Form, find_form
+from energan.data.sources.instead import take_instead
 from energan.data.sources.masks import index_masks, masks_beside, match_masks
 from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.tree import SUFFIXES, Tree, list_images, scan
@@ -67,7 +68,9 @@ def read_layout(folder: Path, choice: Layouts = "auto", own_labels: bool = False
     tree = scan(folder)
     form = find_form(tree, choice)
     if form is None:
-        return _Reader(tree, choice, own_labels).read()
+        instead = () if tree.count else take_instead(tree)
+        found = _Reader(tree, choice, own_labels).read()
+        return replace(found, facts=instead + found.facts)
     facts = [Fact("source", str(form))]
     if tree.count:
         text = f"{plural(tree.count, 'image')}, beside {form}; --data.layout flat reads them"

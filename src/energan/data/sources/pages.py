@@ -43,11 +43,13 @@ def with_all_pages(source: Source) -> Source:
     )
 
 
-def spread(source: Source, counts: Tensor, parts: tuple[Part, ...], mark: str) -> Source:
+def spread(
+    source: Source, counts: Tensor, parts: tuple[Part, ...], mark: str, step: int = 1
+) -> Source:
     """The source with `counts` rows, int64, for each of its own, read from `parts`.
 
     Those of a file stay together, with its label, and are held out together. mark: between the
-    name of a file that has several and their numbers.
+    name of a file that has several and their numbers, which count by `step`.
     """
     starts = [0, *accumulate(counts.tolist())]
     file_of = torch.repeat_interleave(torch.arange(len(counts)), counts)
@@ -57,7 +59,7 @@ def spread(source: Source, counts: Tensor, parts: tuple[Part, ...], mark: str) -
     def where(row: int) -> str:
         file = int(file_of[row])
         name = source.where(file)
-        return name if counts[file] == 1 else f"{name}{mark}{row - starts[file] + 1}"
+        return name if counts[file] == 1 else f"{name}{mark}{(row - starts[file]) * step + 1}"
 
     def of_files(values: Tensor | None) -> Tensor | None:
         return None if values is None else values[file_of]

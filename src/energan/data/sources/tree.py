@@ -44,7 +44,7 @@ class Tree:
     """A folder. images, others: names of its regular files, sorted; folders: sorted by name.
 
     count: of images in it and below. left_out: kind -> what is never read, of the whole walk.
-    error: why this folder cannot be read.
+    error: why this folder cannot be read. noun: what its images are called.
     """
 
     path: Path
@@ -54,6 +54,7 @@ class Tree:
     left_out: dict[str, LeftOut] = field(default_factory=dict)
     error: OSError | None = None
     count: int = 0
+    noun: str = "image"
 
     @property
     def name(self) -> str:
