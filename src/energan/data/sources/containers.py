@@ -65,7 +65,8 @@ def with_their_images(source: Source, files: Sequence[Path], settings: DataSetti
             text = f"{printable(source.where(row))} cannot be read: {why}"
             facts.append(Fact("left out", text, warning=True))
     if not any(found.count for found in opened):
-        raise NoReadableImage(f"{source.name}: {facts[0].text}")
+        name = "" if len(files) == 1 else f"{source.name} holds no image that can be read: "
+        raise NoReadableImage(f"{name}{facts[0].text}")
     counts = torch.tensor([found.count for found in opened])
     film = suffix_of(files[0].name) in films.SUFFIXES
     every = settings.frames_every if film else 1

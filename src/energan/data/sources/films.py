@@ -21,7 +21,11 @@ DEEP = 8
 def open_film(path: Path, settings: DataSettings) -> Container:
     """One frame in `settings.frames_every`. Raises Unreadable, or whatever the library stumbles
     over."""
-    film = _Film(path)
+    av = _av()
+    try:
+        film = _Film(path)
+    except av.FFmpegError as error:
+        raise Unreadable(f"it is damaged, or no video ({error.strerror})") from None
     every = settings.frames_every
     return Container(-(-film.count // every), lambda first, n: film.read(first, n, every))
 
