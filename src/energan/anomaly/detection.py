@@ -1,6 +1,7 @@
 """How well an energy tells anomalous events from normal ones, where labels say which are which."""
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -125,6 +126,7 @@ def _numbers(words: Sequence[str], classes: Sequence[str], by_number: bool = Tru
     """Of the classes that `words` name, those that there are."""
     found = set()
     for word in words:
+        word = unicodedata.normalize("NFC", word)  # as the names of folders and CSVs are
         if word in classes:
             found.add(list(classes).index(word))
         elif by_number and word.isdigit() and int(word) < len(classes):

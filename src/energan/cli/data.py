@@ -213,7 +213,7 @@ def _parse(command: type[Options], args: list[str], verb: str) -> tuple[Options,
     source, rest = take_positional(args)
     if source is None and not {"-h", "--help"} & set(args):
         raise EnerganError(f"name a source: `energan data {verb} mnist`; `energan data` lists them")
-    defaults = DataSettings(source=source or "digits")
+    defaults = checked(DataSettings, {"source": source or "digits"})
     prog = f"energan data {verb} SOURCE"
     options, changes = parse_with_settings(command, defaults, rest, prog)
     return options, checked(DataSettings, {**defaults.model_dump(), **changes})

@@ -1,6 +1,7 @@
 """Which of a source's events are used: the wanted classes, the held-out part, the limit."""
 
 import difflib
+import unicodedata
 from dataclasses import dataclass
 
 import torch
@@ -102,6 +103,7 @@ def _renumber(source: Source, wanted: tuple[str, ...]) -> tuple[Tensor, tuple[st
 
 
 def _number(source: str, wanted: str, names: tuple[str, ...]) -> int:
+    wanted = unicodedata.normalize("NFC", wanted)  # as the names of folders and CSVs are
     if wanted in names:
         return names.index(wanted)
     if wanted.isdigit() and int(wanted) < len(names):

@@ -25,7 +25,7 @@ from energan.data.sources.table_files import (
     open_arrow,
     open_hub,
     open_parquet,
-    pick_parquet,
+    open_parquet_part,
 )
 from energan.data.sources.tables import from_table
 from energan.data.sources.tree import SUFFIXES, suffix_of
@@ -128,10 +128,10 @@ def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
     elif form.kind == "mat":
         found = read_mat(form.files[0], split)
     else:
-        files = pick_parquet(path, form.files, split)
-        if not files:
+        table = open_parquet_part(path, form.files, split)
+        if table is None:
             raise no_test_part(path)
-        found = from_table(open_parquet(files, path.name), settings, split)
+        found = from_table(table, settings, split)
     return replace(found, facts=layout.facts + found.facts)
 
 

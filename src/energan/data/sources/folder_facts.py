@@ -71,7 +71,7 @@ def about_masks(
         text += f"; {plural(lacking, 'image')} beside those {agree(lacking, 'have')} none"
     if total > used:
         text += f"; {total - used:,} of no image that is read"
-    return Fact("masks", text, warning=bool(lacking))
+    return Fact("masks", text, warning=bool(lacking) or not used)
 
 
 def left_out(tree: Tree, used: Sequence[Path] = ()) -> list[Fact]:

@@ -1,6 +1,6 @@
 """What folders are by their names: parts, masks, images without labels, or anything else."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from energan.core import DataError
@@ -10,9 +10,11 @@ from energan.io.text import printable
 
 UNLABELLED = ("unlabelled", "unlabeled")
 """Names, in any case, of the folder whose images have no class, beside the folders of classes."""
-MASKS = ("ground_truth", "groundtruth", "ground-truth", "gt")
+MASKS = ("ground_truth", "groundtruth", "ground-truth")
 """Names of folders of masks, wherever they stand."""
-MAYBE_MASKS = ("mask", "masks", "label", "labels", "segmentation", "segmentations", "annotations")
+MAYBE_MASKS = (
+    "gt", "mask", "masks", "label", "labels", "segmentation", "segmentations", "annotations",
+)  # fmt: skip
 """The same beside folders of parts, or beside a folder of images; elsewhere they may be classes."""
 PICTURES = ("images", "image", "imgs", "img", "jpegimages")
 
@@ -58,6 +60,18 @@ def kinds_of(tree: Tree) -> Kinds:
     sure = found.parts["train"] or any(f.name.lower() in PICTURES for f in found.plain)
     (found.masks if sure else found.plain).extend(maybe)
     return found
+
+
+def mask_folders(tree: Tree, without: Collection[Tree] = ()) -> list[Tree]:
+    """The folders of masks in a folder and below."""
+    found: list[Tree] = []
+    waiting = [tree]
+    while waiting:
+        folder = waiting.pop()
+        masks = kinds_of(folder).masks
+        found += [mask for mask in masks if mask not in without]
+        waiting += [below for below in folder.folders if below not in (*masks, *without)]
+    return sorted(found, key=lambda mask: mask.path)
 
 
 def only_folder(trees: Sequence[Tree]) -> Tree:

@@ -17,7 +17,7 @@ from energan.data.sources.folder_facts import (
     left_out,
     listed,
 )
-from energan.data.sources.folder_kinds import UNLABELLED, Kinds, kinds_of, only_folder
+from energan.data.sources.folder_kinds import UNLABELLED, Kinds, kinds_of, mask_folders, only_folder
 from energan.data.sources.forms import CLEARLY, Form, find_form
 from energan.data.sources.instead import take_instead
 from energan.data.sources.masks import index_masks, masks_beside, match_masks
@@ -133,7 +133,8 @@ class _Reader:
         if len(kinds.plain) != 1 or tree.images or any(kinds.parts.values()):
             return tree
         inner = kinds.plain[0]
-        if kinds_of(inner).together or (kinds.masks and kinds.only_pictures):
+        below = kinds_of(inner)
+        if below.together or below.masks or (kinds.masks and kinds.only_pictures):
             self.masks += kinds.masks
             return self._descend(inner)
         return tree
@@ -195,14 +196,13 @@ class _Reader:
         known: of a test part, the classes of the training part, which keep their numbers.
         """
         if self.choice not in ("flat", "classes"):
-            inner = kinds_of(root)
+            masks, inner = mask_folders(root, without), kinds_of(root)
             if inner.masks and inner.only_pictures:
                 if root.images:
                     self._leave_images(root, f"beside {self._name(inner.plain[0])}")
                 root = inner.plain[0]
-            else:
-                without = (*without, *inner.masks)
-            self.masks += [tree for tree in inner.masks if tree not in self.masks]
+            without = (*without, *masks)
+            self.masks += [tree for tree in masks if tree not in self.masks]
         files = self._images(root, without)
         folders = [f for f in root.folders if f.count and f not in without]
         classes = self._classes(root, folders, known) if by_class else None

@@ -15,10 +15,10 @@ from energan.data.sources.folders import from_files, open_image_folder
 from energan.data.sources.idx import open_idx_folder, stacked_mnist
 from energan.data.sources.mat import read_mat
 from energan.data.sources.splits import Split, fixed_order, held_out, no_test_part
-from energan.data.sources.table_files import find_parquet, open_parquet
+from energan.data.sources.table_files import open_parquet_part
 from energan.data.sources.tables import from_table
 from energan.data.sources.toys import TOYS, digits
-from energan.data.sources.tree import find_images
+from energan.data.sources.tree import find_images, scan
 
 Opener = Callable[[Path, DataSettings, Split], Source]
 
@@ -92,10 +92,11 @@ def _toy(name: str) -> Opener:
 
 
 def _table(folder: Path, settings: DataSettings, split: Split) -> Source | None:
-    files = find_parquet(folder, split)
-    if files:
-        return from_table(open_parquet(files, folder.name), settings, split)
-    if find_parquet(folder, "train"):
+    files = scan(folder).files(".parquet")
+    table = open_parquet_part(folder, files, split)
+    if table is not None:
+        return from_table(table, settings, split)
+    if split == "test" and files:
         raise NoTestPart(f"{folder} has no test part among its Parquet files")
     return None
 

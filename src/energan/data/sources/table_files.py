@@ -7,7 +7,7 @@ of it to disk once more, as Arrow without compression, and anew whenever a file'
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -47,6 +47,7 @@ class Table:
     features: Any
     content: Callable[[], str]
     beside: Path | None = None  # where paths in the table start from
+    train: "Callable[[], Table] | None" = None  # of a test part, the training part's
 
     @cached_property
     def starts(self) -> list[int]:
@@ -158,7 +159,7 @@ def open_arrow(path: Path, split: str, name: str) -> Table:
                 f"{path} cannot be read as Arrow data ({describe(error)}): save it again with "
                 "datasets' save_to_disk"
             ) from error
-    return _from_dataset(pick_split(found, split, name), name)
+    return _split_table(found, split, name)
 
 
 def open_hub(name: str, split: str, download: bool) -> Table:
@@ -180,7 +181,7 @@ def open_hub(name: str, split: str, download: bool) -> Table:
                 else "it was not downloaded before; --data.download lets energan fetch it"
             )
             raise DataError(f"the hub's data set {name} cannot be had: {how}") from error
-    return _from_dataset(pick_split(found, split, name), name)
+    return _split_table(found, split, name)
 
 
 def split_hub_name(name: str) -> tuple[str, str | None]:
@@ -203,6 +204,13 @@ def pick_split(found: Any, split: str, name: str) -> Any:
             return found[key]
     error = NoTestPart if split == "test" else DataError
     raise error(f"{name} has no {split} part; it has {', '.join(found)}")
+
+
+def _split_table(found: Any, split: str, name: str) -> Table:
+    table = _from_dataset(pick_split(found, split, name), name)
+    if split == "train" or not isinstance(found, dict) or not {*SPLITS["train"]} & set(found):
+        return table
+    return replace(table, train=lambda: _from_dataset(pick_split(found, "train", name), name))
 
 
 def _from_dataset(found: Any, name: str) -> Table:
@@ -240,6 +248,17 @@ _IN_NAMES = {
     key: re.compile(rf"(^|[-_./])({'|'.join(names)})([-_.]|$)", re.I)
     for key, names in SPLITS.items()
 }
+
+
+def open_parquet_part(folder: Path, files: Sequence[Path], split: str) -> Table | None:
+    """The split's part of the Parquet files below `folder`; None if it has none."""
+    chosen, train = (pick_parquet(folder, files, part) for part in (split, "train"))
+    if not chosen:
+        return None
+    table = open_parquet(chosen, folder.name)
+    if split == "train" or not train:
+        return table
+    return replace(table, train=lambda: open_parquet(train, folder.name))
 
 
 def find_parquet(folder: Path, split: str) -> list[Path]:

@@ -197,6 +197,11 @@ def _classes(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] 
             "write one of them, or name another column with data.label_column"
         )
     classes = sorted(set(values))
+    if table.train is not None and column in table.train().features:
+        kind = type(classes[0])
+        first = sorted({v for v in table.train().values(column) if isinstance(v, kind)})
+        if set(first) & set(classes):  # classes have the numbers that they have in training
+            classes = [*first, *(c for c in classes if c not in first)]
     if len(classes) > MOST_CLASSES:
         raise _NoClasses(
             f"data.label_column: {column} of {table.name} holds {len(classes)} different values: "

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from energan.data import DataSet, DataSettings, open_data
 from energan.data.sources.detect import open_source
 from energan.data.sources.layout import read_layout
 from energan.data.sources.tree import scan
+from support.image_files import encoded, noise
 
 
 def fill(folder: Path, count: int = 4, name: str = "{}.png") -> Path:
@@ -248,6 +251,21 @@ def test_images_beside_masks_without_parts(tmp_path: Path) -> None:
     assert "masks: 5 in masks/, of 5 images" in facts(tmp_path)
 
 
+def test_masks_further_down_are_no_images(tmp_path: Path) -> None:
+    make(tmp_path / "a", data__images__good=4, data__images__bad=2, data__masks__bad=2)
+    assert read(tmp_path / "a").class_names == ("bad", "good")
+    assert facts(tmp_path / "a")[1] == "masks: 2 in data/masks/, of 2 images"
+    for name in ("nut", "pcb"):
+        make(tmp_path / "b" / name, images=3, masks=3)
+    assert read(tmp_path / "b").class_names == ("nut", "pcb")
+    assert len(read(tmp_path / "b")) == 6
+
+
+def test_classes_may_have_names_of_masks(tmp_path: Path) -> None:
+    make(tmp_path, gt=3, suv=3)
+    assert read(tmp_path).class_names == ("gt", "suv")
+
+
 @pytest.mark.parametrize("beside", ["masks", "labels"])
 def test_masks_within_the_parts(tmp_path: Path, beside: str) -> None:
     for part in ("train", "test"):
@@ -313,6 +331,29 @@ def test_classes_that_may_be_one_are_a_question(tmp_path: Path, pair: tuple[str,
     with pytest.raises(DataError, match=said):
         read(tmp_path)
     assert read(tmp_path, classes=pair).class_names == pair
+
+
+def test_classes_are_named_however_accents_are_written(tmp_path: Path) -> None:
+    make(tmp_path, **{unicodedata.normalize("NFD", "Bär"): 3, "dog": 3})
+    for form in ("NFC", "NFD"):
+        wanted = unicodedata.normalize(form, "Bär")
+        assert read(tmp_path, classes=(wanted,)).class_names == ("Bär",)
+
+
+@pytest.mark.parametrize("labels", [["b", "a", "c", "d"], [7, 5, 9, 11]])
+def test_classes_of_a_table_keep_the_numbers_of_training(tmp_path: Path, labels: list) -> None:
+    cells = [encoded(image) for image in noise(4)]
+    table = pa.table({"image": cells, "label": labels})
+    pq.write_table(table.slice(0, 3), tmp_path / "train.parquet")
+    pq.write_table(table.slice(2, 2), tmp_path / "test.parquet")
+    test = read(tmp_path, "test")
+    assert test.class_names == tuple(map(str, [*sorted(labels[:3]), labels[3]]))
+    assert test.labels is not None
+    assert sorted(test.labels.tolist()) == [2, 3]
+    chosen = read(tmp_path, "test", classes=(str(labels[2]),))
+    assert (len(chosen), chosen.class_names) == (1, (str(labels[2]),))
+    with pytest.raises(NoTestPart, match="no image of 0"):  # not the next one
+        read(tmp_path, "test", classes=("0",))
 
 
 def test_a_test_part_is_numbered_as_the_training_part(tmp_path: Path) -> None:
