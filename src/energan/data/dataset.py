@@ -43,7 +43,7 @@ class DataSet:
     skipped: (where, reason) of images that could not be read and are left out.
     facts: what was understood of the source and done to its images, for the user.
     intensity: the values of the source that became the ends of the range, where its type does not
-        tell them.
+        tell them; of pairs the targets'.
     digest: sha256 of the events, where it is known without reading them.
     path, release: of the cache where the images lie in one; see Decoded.
     device: where gathered batches go; the events may stay in the memory of the CPU.

@@ -60,6 +60,11 @@ class PairSet(DataSet):
                 f"{_sides(sides[1])}: set the size that both are brought to (data.size)"
             )
 
+    @property
+    def source_intensity(self) -> tuple[float, float] | None:
+        """`intensity` of the sources."""
+        return None if self.sources is None else self.sources.intensity
+
     def gather(
         self,
         indices: Tensor,
@@ -262,7 +267,7 @@ def _join(sources: DataSet, targets: DataSet, labels: LabelMap | None) -> PairSe
         ),
         rows=targets.rows, augment=targets.augment, skipped=skipped, digest=targets.digest,
         path=targets.path, release=targets.release, sources=sources, facts=facts,
-        intensity=targets.intensity or sources.intensity,
+        intensity=targets.intensity,
     )  # fmt: skip
 
 

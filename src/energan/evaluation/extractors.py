@@ -96,6 +96,12 @@ def extractor_for(name: str | None, reference: Reference) -> Extractor:
     if len(reference.judged.domain.shape) != 3:
         raise SettingError(f"{reference.judged.name} holds points: leave --extractor unset")
     if name.endswith(".safetensors"):
+        if (bands := reference.judged.domain.shape[0]) not in (1, 3):
+            raise SettingError(
+                f"--extractor {name}: an Inception network takes images in grey or colour, and "
+                f"these have {bands} bands: leave --extractor unset, or name your own as "
+                "package.module:callable"
+            )
         return _inception(Path(name))
     if Path(name).suffix in (".pt", ".pth", ".ts", ".pkl"):
         return _torchscript(Path(name))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.core import CheckpointError, Domain, LabelMap, Model, RunError, SettingError, describe
-from energan.data import DataSet
+from energan.data import DataSet, PairSet
 from energan.data.facts import as_records
 from energan.data.few_label_batches import labelled_events
 from energan.experiment.build import build, build_on_meta
@@ -43,6 +43,7 @@ def resolved_of(
             "skipped": len(data.skipped),
             "facts": as_records(data.facts),
             "intensity": data.intensity,
+            "source_intensity": data.source_intensity if isinstance(data, PairSet) else None,
             "class_names": None if data.class_names is None else list(data.class_names),
             "labelled": labelled_events(data),
         },
@@ -126,7 +127,8 @@ def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
     job = load(str(folder.config))
     if margin := resolved.get("margin"):
         job = job.resolved({"model": {"margin": margin["margin"]}})
-    if intensity := resolved["data"].get("intensity"):
+    data = resolved["data"]
+    if intensity := data.get("intensity") or data.get("source_intensity"):
         job = job.resolved({"data": {"intensity": intensity}})
     if labels := resolved["domain"].get("label_map"):
         kind = "one-hot" if labels["one_hot"] else "palette"

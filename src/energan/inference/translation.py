@@ -171,17 +171,21 @@ def _decoding(run: Run, size: Size) -> Decoding:
 
 def _open(run: Run, file: Path, size: Size, pairs: bool, notes: Notes) -> _Sides:
     """notes: counts what was done to the source. Raises Unreadable."""
-    how = _decoding(run, size)
+    how, known = _decoding(run, size), run.config["resolved"]["data"]
+    source_how, target_how = (
+        replace(how, intensity=window and (window[0], window[1]))
+        for window in (known.get("source_intensity"), known.get("intensity"))
+    )
     try:
         raw = file.read_bytes()
     except OSError as error:
         raise Unreadable(describe(error)) from None
     if not pairs:
-        return _Sides(_decode_source(run, Piece(raw), how, notes), None)
+        return _Sides(_decode_source(run, Piece(raw), source_how, notes), None)
     left: tuple[Half, Half] = (0, 1)
     first, second = left if run.job.settings.data.direction == "left-to-right" else left[::-1]
-    target = _decode(run, Piece(raw, half=second), how, run.domain.shape, Notes())
-    return _Sides(_decode_source(run, Piece(raw, half=first), how, notes), target)
+    target = _decode(run, Piece(raw, half=second), target_how, run.domain.shape, Notes())
+    return _Sides(_decode_source(run, Piece(raw, half=first), source_how, notes), target)
 
 
 def _decode_source(run: Run, piece: Piece, how: Decoding, notes: Notes) -> torch.Tensor:
@@ -202,7 +206,6 @@ def _decode(
         how,
         channels=channels_of(shape),
         depth="float32" if deep else "uint8",
-        intensity=how.intensity if deep else None,
     )
     # a copy, since Pillow's own memory may be read-only
     pixels = torch.from_numpy(decode(piece, how, notes).copy())

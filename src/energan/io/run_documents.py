@@ -26,6 +26,9 @@ Shape = Annotated[
 ]
 
 
+Window = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+
+
 # --- config.json ----------------------------------------------------------------------------------
 
 
@@ -86,7 +89,8 @@ class StoredData(Document):
     class_names: list[str] | None = None
     labelled: Count = 0
     facts: list[StoredFact] = Field(default_factory=list)
-    intensity: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)] | None = None
+    intensity: Window | None = None
+    source_intensity: Window | None = None
 
 
 class StoredMargin(Document):

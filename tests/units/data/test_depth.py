@@ -319,6 +319,37 @@ def test_pairs_have_each_side_at_its_own_depth(tmp_path: Path) -> None:
     assert torch.equal(again.gather(torch.arange(12)).condition, batch.condition)
 
 
+def test_a_window_is_for_the_side_whose_type_tells_no_range(tmp_path: Path) -> None:
+    wide = RANDOM.integers(0, 65536, (12, 8, 8, 4), np.uint16)
+    far = RANDOM.random((12, 8, 8)).astype(np.float32) * 80
+    folder_of(tmp_path / "a", lambda n: tiff(wide[n]))
+    folder_of(tmp_path / "b", lambda n: tiff(far[n]))
+    order = np.argsort(order_of(12))
+    settings = DataSettings(source=str(tmp_path), direction="left-to-right", held_out=0)
+    for window in (None, (0, 100)):
+        data = open_data(settings.model_copy(update={"intensity": window}))
+        low, high = window or (far.min(), far.max())
+        assert data.intensity == pytest.approx((low, high))
+        batch = data.gather(torch.arange(12))
+        assert batch.condition is not None
+        sources, targets = ((x[order] + 1) / 2 for x in (batch.condition, batch.x))
+        assert np.allclose(sources, wide.transpose(0, 3, 1, 2) / 65535, atol=1e-6)
+        assert np.allclose(targets[:, 0], (far - low) / (high - low), atol=1e-6)
+
+
+def test_two_sides_of_floats_have_one_window(tmp_path: Path) -> None:
+    near, far = (RANDOM.random((12, 8, 8)).astype(np.float32) * top for top in (10, 80))
+    folder_of(tmp_path / "a", lambda n: tiff(near[n]))
+    folder_of(tmp_path / "b", lambda n: tiff(far[n]))
+    data = open_data(DataSettings(source=str(tmp_path), direction="left-to-right", held_out=0))
+    low, high = min(near.min(), far.min()), far.max()
+    assert data.intensity == pytest.approx((low, high))
+    batch = data.gather(torch.arange(12))
+    assert batch.condition is not None
+    found = (batch.condition[np.argsort(order_of(12)), 0] + 1) / 2
+    assert np.allclose(found, (near - low) / (high - low), atol=1e-6)
+
+
 def test_halves_of_deep_files_keep_their_depth(tmp_path: Path) -> None:
     images = RANDOM.integers(0, 65536, (12, 6, 12), np.uint16)
     source = folder_of(tmp_path, lambda n: encoded(Image.fromarray(images[n])), suffix="png")

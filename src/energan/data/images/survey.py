@@ -100,14 +100,23 @@ def resolve(
     cache.
     Raises DataError for images that have no range together.
     """
-    if how.depth != "uint8" or how.label_map is not None:
+    how, found = resolve_kind(source, how, rows, remember=remember)
+    if found is None:
         return how, ()
+    return resolve_range(source.name, found, how, lambda: range_of(scale_of))
+
+
+def resolve_kind(
+    source: Source, how: Decoding, rows: Tensor, *, remember: bool = False
+) -> tuple[Decoding, Measured | None]:
+    """`how` with the channels that the images have, and their values; None if they have 8 bits, or
+    `how` is resolved already."""
+    if how.depth != "uint8" or how.label_map is not None:
+        return how, None
     wanted = [part for part, _ in select_parts(source, rows)]
     headers = list(look(source.parts if how.channels == "auto" else wanted))
-    how = resolve_headers(headers, how)
-    if not any(header.deep for header in headers):
-        return how, ()
-    return resolve_range(source.name, _measured(source, remember), how, lambda: range_of(scale_of))
+    deep = any(header.deep for header in headers)
+    return resolve_headers(headers, how), _measured(source, remember) if deep else None
 
 
 def range_of(scale_of: Callable[[], Source] | None) -> Window | None:
