@@ -25,6 +25,10 @@ class NoReadableImage(DataError):
     """A source none of whose images can be read."""
 
 
+class MixedSizes(DataError):
+    """Images of different sizes, where no size was set that all are brought to."""
+
+
 class NothingHeldOut(DataError):
     """A source all of whose events were trained on."""
 

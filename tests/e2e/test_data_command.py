@@ -134,3 +134,18 @@ def test_a_run_finds_its_data_from_any_folder_and_where_they_were_moved_to(
     np.savez(moved, x=rng.uniform(0, 1, (30, 12, 12)).astype(np.float32))
     assert cli.main(["resume", str(tmp_path / "run"), "--steps", "5", "--data", str(moved)]) == 2
     assert "27 events now, 36 then" in capsys.readouterr().err
+
+
+def test_show_tells_of_a_folder_whose_images_have_no_common_size(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name, width in (("a/1.png", 8), ("a/2.png", 9), ("b/3.png", 8)):
+        (tmp_path / "parts" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (width, 8)).save(tmp_path / "parts" / name)
+    said = run(capsys, "show", tmp_path / "parts")
+    assert "train: 3 images" in said
+    assert "8x8, and a/2.png is 9x8" in said
+    assert "--data.size" in said
+    said = run(capsys, "show", tmp_path / "parts", "--data.size", "4")
+    assert said == run(capsys, "show", tmp_path / "parts", "--size", "4")
+    run(capsys, "show", tmp_path / "parts", "--out", tmp_path / "x.png", code=2)

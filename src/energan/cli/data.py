@@ -13,9 +13,9 @@ from energan.cli.settings_options import parse_with_settings
 from energan.core import Domain
 from energan.data import DataSet, DataSettings, TagSet, open_data
 from energan.data.few_label_batches import choose_labelled
-from energan.data.sources.detect import open_source
+from energan.data.sources.detect import folder_facts, open_source
 from energan.data.sources.named import NAMED, folder_of
-from energan.errors import DataError, EnerganError
+from energan.errors import DataError, EnerganError, MixedSizes
 from energan.experiment.settings import checked
 from energan.io.console import show, table_of
 from energan.io.files import aside
@@ -30,6 +30,7 @@ USAGE = """usage: energan data [COMMAND] ...
   prepare SOURCE     decode into the cache beforehand, as with --size 64
 
 SOURCE is a name of the list, hub:OWNER/NAME, or a path; `energan data show --help` lists options.
+They may be written as for training: --data.size is --size.
 """
 
 
@@ -96,7 +97,13 @@ def _show(args: list[str]) -> int:
     check_file(options.out, ".png")
     if options.n < 1:
         raise EnerganError(f"-n {options.n}: draw at least one")
-    found = open_data(settings)
+    try:
+        found = open_data(settings)
+    except MixedSizes as error:
+        if options.out is not None or not (facts := folder_facts(settings)):
+            raise
+        print("\n".join([*map(str, facts), f"shape: none yet: {error}"]))
+        return 0
     for line in _about(found, settings):
         print(line)
     if options.out is not None:
@@ -213,6 +220,10 @@ def _parse(command: type[Options], args: list[str], verb: str) -> tuple[Options,
     source, rest = take_positional(args)
     if source is None and not {"-h", "--help"} & set(args):
         raise EnerganError(f"name a source: `energan data {verb} mnist`; `energan data` lists them")
+    # messages, which training gives too, name settings in full: --data.size
+    rest = [
+        f"--{word.removeprefix('--data.')}" if word.startswith("--data.") else word for word in rest
+    ]
     defaults = checked(DataSettings, {"source": source or "digits"})
     prog = f"energan data {verb} SOURCE"
     options, changes = parse_with_settings(command, defaults, rest, prog)

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from energan.core import DataError
+from energan.core import DataError, MixedSizes
 from energan.data.images.decoding import Decoding, Notes, Pixels, decode
 from energan.data.images.values import Unreadable
 from energan.data.source import Encoded, Part, Source
@@ -118,7 +118,7 @@ class Decoder:
                 f"{bands}: keep those of one kind, or set --data.channels grey or colour where all "
                 "have 1 or 3"
             )
-        raise DataError(
+        raise MixedSizes(
             f"{self.source.name} holds images of different sizes "
             f"({self.shape[2]}x{self.shape[1]}, and {found} {width}x{height}): set the size that "
             "all are brought to, as with --data.size 64"
