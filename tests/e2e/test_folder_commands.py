@@ -89,6 +89,16 @@ def test_a_dry_run_tells_of_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert fact["text"] == "1 pair, left in A/, right in B/"
 
 
+@pytest.mark.parametrize("command", ["data show", "train ebgan-folder --data"])
+def test_a_source_whose_name_is_no_utf8_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    folder = tmp_path / os.fsdecode(b"b\xe4r")
+    folder.mkdir()
+    said = refused(capsys, *command.split(), folder)
+    assert "b\\xe4r is no UTF-8, and a run could not keep it: rename it" in said
+
+
 def test_features_take_tags_from_a_csv(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

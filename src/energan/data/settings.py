@@ -3,13 +3,14 @@
 from typing import Annotated, Literal, Self
 
 from PIL import ImageColor
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from energan.core import Config
 from energan.data.images.decoding import Channels, Decoding, Fit, Window
 from energan.data.images.label_maps import MOST as MOST_LABELS
 from energan.data.images.label_maps import Asked as LabelMaps
 from energan.data.images.values import MOST_BANDS
+from energan.io.text import printable
 
 Layouts = Literal["auto", "splits", "classes", "flat", "table"]
 
@@ -163,6 +164,17 @@ class DataSettings(Config):
     def bounds(self) -> Window:
         """The lowest and the highest value that a pixel has."""
         return (-1.0 if self.range == "signed" else 0.0), 1.0
+
+    @field_validator("source", "labels", "tags", mode="before")
+    @classmethod
+    def _check_text(cls, value: object) -> object:
+        """A run keeps these as text."""
+        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+            raise ValueError(
+                f"the name {printable(value)} is no UTF-8, and a run could not keep it: rename it, "
+                "or name a link to it"
+            )
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -21,7 +21,8 @@ from energan.data.images.values import Unreadable
 from energan.data.inference import channels_of
 from energan.data.pairs import as_condition
 from energan.data.source import Half, Piece
-from energan.data.sources.tree import find_images
+from energan.data.sources.folder_facts import left_out
+from energan.data.sources.tree import Tree, list_images, scan
 from energan.inference.run import Run
 from energan.io.console import progress
 from energan.io.files import aside
@@ -70,7 +71,8 @@ def translate(
             f"{run.path}: the model {run.job.model} makes no images of images; train one that does "
             "(energan train pix2pix-facades --data FOLDER)"
         )
-    targets = _targets(source, out)
+    tree = scan(source) if source.is_dir() else None
+    targets = _targets(source, out, tree)
     for file in targets:
         _check(run.sampler, file, size, pairs)
     written: list[Path] = []
@@ -92,13 +94,14 @@ def translate(
         more = f", nor any of {len(skipped) - 1} more" if len(skipped) > 1 else ""
         raise DataError(f"{skipped[0][0]} cannot be read ({skipped[0][1]}){more}")
     how = _decoding(run, size)
-    return Translation(written, skipped, facts_of(notes, how, how, len(written)))
+    facts = facts_of(notes, how, how, len(written)) + tuple(left_out(tree) if tree else ())
+    return Translation(written, skipped, facts)
 
 
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _targets(source: Path, out: Path) -> dict[Path, Path]:
+def _targets(source: Path, out: Path, tree: Tree | None) -> dict[Path, Path]:
     """Image file -> where its translation goes."""
     if not source.exists():
         raise DataError(f"{source} does not exist: name an image file or a folder of them")
@@ -113,7 +116,7 @@ def _targets(source: Path, out: Path) -> dict[Path, Path]:
         return {source: out}
     if out.suffix.lower() in WRITTEN:
         raise DataError(f"{source} is a folder and {out} the name of an image: name a folder")
-    files = find_images(source)
+    files = [] if tree is None else list_images(tree)
     if not files:
         raise DataError(f"{source} holds no image: name an image file or a folder of them")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
