@@ -57,6 +57,8 @@ FITTED = (
     "words",
     [
         ("score", "RUN", "PHOTOS"),
+        ("score", "RUN", "digits", "--calibrate", "PHOTOS", "--fpr", "0.5"),
+        ("evaluate", "RUN", "--ood", "PHOTOS"),
         ("restore", "RUN", "PHOTOS", "--mask", "left", "--steps", "2", "--out", "OUT/r.png"),
         ("features", "PHOTOS", "--with", "RUN", "--held-out", "1", "--out", "OUT/f.npz"),
         ("evaluate", "RUN", "--reference", "PHOTOS", "--metrics", "sliced_wasserstein"),

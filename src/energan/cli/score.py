@@ -93,7 +93,10 @@ def _calibration(run: Run, normal: str | None, fpr: float | None, wanted: Wanted
     """The run's calibration, made or changed as asked for."""
     if normal is not None:
         data = normal_images(normal, run.job.settings.data, run.domain, wanted)
-        return run.calibrate(data, FPR if fpr is None else fpr)
+        made = run.calibrate(data, FPR if fpr is None else fpr)
+        for fact in data.facts:
+            print(f"{normal}: {fact}")
+        return made
     kept = run.calibration
     if kept is None:
         say("not calibrated yet: calibrating on the run's own held-out part")

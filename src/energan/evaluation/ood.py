@@ -241,6 +241,9 @@ def _source_row(
 ) -> dict[str, Any]:
     rows = _draw_rows(len(found), samples, seed, name)
     say(f"{len(rows):,} events of {name} ({found.part})")
+    for fact in found.data.facts:
+        if fact.subject != "train":
+            say(f"{name}: {fact}")
     other = _energies(run, name, _batches(found.data, rows), len(rows))
     about = {"made": False, "part": found.part, "of": len(found)}
     if found.data.skipped:
