@@ -193,7 +193,7 @@ def open_stream(settings: DataSettings, split: Split = "train") -> StreamedSet:
     facts = facts_of(notes, asked, how, len(head) + len(held))
     augment = Augment(settings.random_crop, settings.mirror)
     shape = shape_of(name, tuple(head.shape[1:]), augment)
-    domain = Domain(shape, *settings.bounds)
+    domain = Domain(shape, *settings.bounds, depth=how.bits, shown=settings.shown)
     whole = DataSet(name, head, domain, augment=augment)
     domain = replace(domain, mean=mean_event(whole))
     kept = DataSet(name, held, domain, augment=augment) if len(held) else None
@@ -207,6 +207,7 @@ def _first(stream: Stream, how: Decoding, notes: Notes) -> tuple[Tensor, Tensor]
     """The first training images, and the first that are held out, decoded: (N, C, H, W)."""
     head: list[Pixels] = []
     held: list[Pixels] = []
+    reason = ""
     for raw in stream.images(None):
         if len(head) >= HEAD and (len(held) >= SHOWN or len(held) * 20 >= len(head)):
             break
@@ -215,10 +216,11 @@ def _first(stream: Stream, how: Decoding, notes: Notes) -> tuple[Tensor, Tensor]
             continue
         try:
             chosen.append(decode(raw, how, notes))
-        except Unreadable:
+        except Unreadable as error:
+            reason = reason or f" (the first: {error})"
             continue
     if not head:
-        raise DataError(f"{stream.table.name} holds no image that can be read")
+        raise DataError(f"{stream.table.name} holds no image that can be read{reason}")
     if len({p.shape for p in head + held}) > 1:
         raise DataError(
             f"{stream.table.name} holds images of different sizes: set the size that all are "

@@ -10,6 +10,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
+from energan.data.images import survey
 from energan.data.inference import open_images
 from energan.data.sources.splits import fixed_order
 from support.image_files import deep_png, encoded, smooth, tiff
@@ -196,6 +197,39 @@ def test_8_bits_among_16_have_each_their_own_range(tmp_path: Path) -> None:
     assert data.events.dtype == torch.uint16
     assert np.allclose(in_order(data)[:, 0], small / 255, atol=1e-6)
     assert "255 of uint8" in facts(data, "intensity")[0]
+
+
+def test_rare_deep_images_among_8_bits_are_told(tmp_path: Path) -> None:
+    small = RANDOM.integers(0, 256, (703, 6, 6), np.uint8)
+    made = {700: encoded(small[700].astype(np.uint16) * 257), 701: tiff(small[701] / 255)}
+    data = opened(folder_of(tmp_path, lambda n: made.get(n, encoded(small[n])), 703, "png"))
+    assert data.events.dtype == torch.uint8
+    assert warned(data) == [
+        "1 of 702 images with more than 8 bits, stored with 8 as the others are"
+    ]
+    ((where, reason),) = data.skipped
+    assert where == "701.png"
+    assert "float64 values among 8-bit images: set --data.intensity" in reason
+    at = int((torch.as_tensor(data.rows) == 700).nonzero()) if data.rows is not None else 700
+    assert torch.equal(data.raw(slice(at, at + 1))[0, 0], torch.from_numpy(small[700]))
+
+
+def test_what_was_measured_is_remembered_with_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path / "cache"))
+    images = RANDOM.random((12, 6, 6)).astype(np.float32)
+    source = folder_of(tmp_path / "images", lambda n: tiff(images[n]))
+    first = opened(source, storage="cache")
+
+    def fail(source: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(survey, "measure", fail)
+    again = opened(source, storage="cache")
+    assert again.intensity == first.intensity
+    assert again.facts == first.facts
+    assert again.fingerprint == first.fingerprint
 
 
 def test_8_bits_are_windowed_too(tmp_path: Path) -> None:

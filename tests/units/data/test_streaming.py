@@ -13,6 +13,7 @@ from PIL import Image
 from energan.core import DataError
 from energan.data import DataSettings, open_data
 from energan.data.streaming import StreamedSet, is_held_out
+from support.image_files import tiff
 
 ROWS, GROUP = 120, 20
 
@@ -160,3 +161,25 @@ def test_the_fingerprint_tells_the_files_and_the_preparation(tmp_path: Path) -> 
     assert opened(a).fingerprint == opened(a).fingerprint
     assert opened(a).fingerprint != opened(b).fingerprint
     assert opened(a).fingerprint != opened(a, mirror=True).fingerprint
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float32", "window"])
+def test_deep_images_are_streamed_at_their_depth(kind: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    dtype = "uint16" if kind == "uint16" else "float32"
+    values = np.linspace(0, 60000, ROWS).astype(dtype)
+    cells = [{"bytes": tiff(np.full((4, 4), value)), "path": None} for value in values]
+    (tmp_path / "deep").mkdir()
+    pq.write_table(pa.table({"image": cells}), tmp_path / "deep" / "train.parquet")
+    if kind == "float32":
+        with pytest.raises(DataError, match=r"float32 values.*set --data.intensity"):
+            opened(tmp_path / "deep")
+        return
+    window = None if kind == "uint16" else (0, 60000)
+    found = opened(tmp_path / "deep", intensity=window)
+    x = found.feed([0], 8)(0).x[:, 0, 0, 0]
+    known = torch.from_numpy(values / (65535 if window is None else 60000)) * 2 - 1
+    assert all((known - value).abs().min() < 1e-4 for value in x)
+    assert len(x.unique()) > 4

@@ -90,7 +90,10 @@ def _depth(notes: Notes, how: Decoding, count: int) -> list[Fact]:
         )
         facts.append(Fact("intensity", text, warning=True))
     if found := notes["shallow"]:
-        text = f"{found} of {plural(count, 'image')} have more than 8 bits, as the others: made 8"
+        text = (
+            f"{found} of {plural(count, 'image')} with more than 8 bits, stored with 8 as the "
+            "others are"
+        )
         facts.append(Fact("depth", text, warning=True))
     return facts
 

@@ -258,6 +258,9 @@ def _load(image: Image.Image) -> RawImage:
 
 def _bytes(image: Image.Image, kind: str) -> NDArray[np.uint8]:
     """(H, W, C) in a mode of 8 bits, copied some rows at a time: a large one fits memory once."""
+    if image.height * image.width <= STRIP:
+        pixels = np.asarray(image if image.mode == kind else image.convert(kind))
+        return pixels.reshape(*pixels.shape[:2], len(kind))
     values = np.empty((image.height, image.width, len(kind)), np.uint8)
     rows = max(1, STRIP // image.width)
     for top in range(0, image.height, rows):
