@@ -1,9 +1,10 @@
 """How trials, scores and times are written in a line. Nothing here needs torch."""
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
+
+from energan.errors import printable as printable
 
 
 def varying(values: Sequence[dict[str, Any]]) -> list[str]:
@@ -112,17 +113,3 @@ def weights_text(weights: Any) -> str:
 
 def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def printable(name: object) -> str:
-    """A file's name as it can be printed and stored: bytes that are no UTF-8, and control
-    characters, as escapes."""
-    text = str(name)
-    return text if text.isprintable() else "".join(map(_escaped, text))
-
-
-def _escaped(char: str) -> str:
-    if "\udc80" <= char <= "\udcff":  # how Python keeps a byte that is no UTF-8
-        return f"\\x{ord(char) - 0xDC00:02x}"
-    odd = unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
-    return char.encode("unicode_escape").decode() if odd else char

@@ -393,3 +393,10 @@ def test_halves_of_deep_files_keep_their_depth(tmp_path: Path) -> None:
     order = np.argsort(order_of(12))
     assert np.allclose((batch.x[order, 0] + 1) / 2, images[..., :6] / 65535, atol=1e-6)
     assert np.allclose((batch.condition[order, 0] + 1) / 2, images[..., 6:] / 65535, atol=1e-6)
+
+
+def test_deep_images_none_of_which_can_be_read_are_refused(tmp_path: Path) -> None:
+    values = RANDOM.normal(size=(9, 8)).astype(np.float32)
+    folder = folder_of(tmp_path / "torn", lambda n: tiff(values)[:-200], 3)
+    with pytest.raises(DataError, match="holds no image that can be read"):
+        opened(folder)

@@ -101,7 +101,7 @@ def resolve(
     Raises DataError for images that have no range together.
     """
     how, found = resolve_kind(source, how, rows, remember=remember)
-    if found is None:
+    if found is None or not found.count:  # that none can be read whoever decodes them says
         return how, ()
     return resolve_range(source.name, found, how, lambda: range_of(scale_of))
 
@@ -127,7 +127,7 @@ def range_of(scale_of: Callable[[], Source] | None) -> Window | None:
     if other.events is None and not any(header.deep for header in look(other.parts)):
         return None
     found = _measured(other, remember=False)
-    return (found.low, found.high) if found.unbounded == found.count else None
+    return (found.low, found.high) if found.unbounded == found.count > 0 else None
 
 
 def resolve_range(

@@ -42,9 +42,10 @@ def load_arrays(
         raise
     except Exception as error:
         # numpy and zipfile raise whatever they stumble over: KeyError, OverflowError, zlib.error
+        reason = getattr(error, "strerror", None) or describe(error) or type(error).__name__
         raise DataError(
-            f"{path} cannot be read as {what} ({describe(error) or type(error).__name__}): save it "
-            "again with numpy.save or numpy.savez, without objects"
+            f"{path} cannot be read as {what} ({reason}): save it again with numpy.save or "
+            "numpy.savez, without objects"
         ) from error
 
 

@@ -12,6 +12,7 @@ from energan.data.facts import Fact
 from energan.data.source import MOST_CLASSES, Source
 from energan.data.sources.array_files import Array
 from energan.data.sources.arrays import BYTES, float_range, to_images
+from energan.data.sources.mat_elements import check_elements
 from energan.data.sources.splits import Split, fixed_order, no_test_part
 from energan.io.files import open_regular
 from energan.io.memory import check_memory
@@ -66,18 +67,23 @@ def _load(path: Path) -> tuple[dict[str, Array], str, list[str]]:
                     f"{path} is a MATLAB 7.3 file, or empty: save it again in MATLAB with -v7"
                 )
             file.seek(0)
+            complex_ones = check_elements(file)
+            file.seek(0)
             shapes = {n: (tuple(shape), kind) for n, shape, kind in whosmat(file)}
             name = _choose(shapes, path)
             beside = [n for n in (*LABELS, "folds") if n in shapes and n != name]
-            wanted = [n for n in beside if shapes[n][1] in NUMBERS]
+            if name in complex_ones:
+                raise DataError(
+                    f"{path}: {name} holds complex numbers: save their size, or real part"
+                )
+            wanted = [n for n in beside if shapes[n][1] in NUMBERS and n not in complex_ones]
             file.seek(0)
             found = loadmat(file, variable_names=[name, *wanted])
     except DataError:
         raise
     except Exception as error:  # scipy's reader raises whatever it stumbles over
-        raise DataError(f"{path} cannot be read as a .mat file ({describe(error)})") from error
-    if found[name].dtype.kind not in "uifb":
-        raise DataError(f"{path}: {name} holds complex numbers: save their size, or real part")
+        reason = getattr(error, "strerror", None) or describe(error)
+        raise DataError(f"{path} cannot be read as a .mat file ({reason})") from error
     arrays = {n: np.asarray(found[n]) for n in (name, *wanted)}
     return arrays, name, [n for n in shapes if n not in arrays]
 

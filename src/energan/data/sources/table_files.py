@@ -64,7 +64,6 @@ class Table:
 
 def open_parquet(files: Sequence[Path], name: str) -> Table:
     """Parquet files as one table; nothing but their footers is read before it is asked for."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     shards: list[Shard] = []
@@ -75,7 +74,7 @@ def open_parquet(files: Sequence[Path], name: str) -> Table:
                 groups = [opened.metadata.row_group(i).num_rows
                           for i in range(opened.metadata.num_row_groups)]  # fmt: skip
                 own = opened.schema_arrow
-        except (OSError, pa.ArrowException) as error:
+        except Exception as error:  # Arrow raises whatever it stumbles over
             raise DataError(
                 f"{file} cannot be read as Parquet ({describe(error)}): fetch it again"
             ) from error
@@ -99,16 +98,19 @@ def open_parquet(files: Sequence[Path], name: str) -> Table:
 
 def _row_group(file: Path, index: int, count: int) -> Callable[[str], Any]:
     def column(name: str) -> Any:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             with pq.ParquetFile(file) as opened:
-                _check_group(opened.metadata.row_group(index), name, file)
+                size = opened.metadata.row_group(index).total_byte_size
+                what = f"a row group of {file}"
+                check_memory(size, what, "write it anew with smaller row groups")
                 found = opened.read_row_group(index, columns=[name])[name]
             if len(found) != count:
                 raise OSError(f"it holds {len(found)} rows, and says {count}")
-        except (OSError, KeyError, pa.ArrowException) as error:
+        except DataError:
+            raise
+        except Exception as error:
             raise DataError(
                 f"{file} is torn: its part {index} cannot be read ({describe(error)}); fetch it "
                 "again"
@@ -116,14 +118,6 @@ def _row_group(file: Path, index: int, count: int) -> Callable[[str], Any]:
         return found
 
     return column
-
-
-def _check_group(group: Any, name: str, file: Path) -> None:
-    """Raise DataError if a column of a row group fits in no memory."""
-    chunks = [group.column(i) for i in range(group.num_columns)]
-    own = [c for c in chunks if c.path_in_schema == name or c.path_in_schema.startswith(f"{name}.")]
-    size = sum(chunk.total_uncompressed_size for chunk in own)
-    check_memory(size, f"a row group of {file}", "write it anew with smaller row groups")
 
 
 def _features(schema: Any) -> Any:

@@ -131,6 +131,9 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
         "a.mat", matlab(images=scipy.sparse.eye(16).tocsc()), "images is .* kind sparse"),
     "MATLAB's single number": ("a.mat", matlab(images=5), "images is a single number"),
     "MATLAB's empty array": ("a.mat", matlab(images=np.zeros((0, 4, 4))), r"images is \(0, 4, 4\)"),
+    "MATLAB's numbers of no type": (
+        "a.mat", matlab(images=GREY).replace(b"images\0\0\2\0\0\0", b"images\0\0\xff\xff\0\0"),
+        "numbers of the type 65535, which there is not"),
     "labels alone": ("a.mat", matlab(labels=np.arange(20)), "holds no array of images"),
     "a header of MATLAB's alone": ("a.mat", matlab()[:128], "holds no array of images"),
     "two columns of images": (
@@ -241,7 +244,6 @@ def test_what_a_table_is_read_for_is_told(tmp_path: Path) -> None:
         (np.arange(7), "holds 7 values for 20 images"),
         (np.arange(20) - 1, "some of it is negative"),
         (np.full(20, np.nan), "others than real numbers"),
-        (np.full(20, 1j), "others than real numbers"),
     ],
 )
 def test_labels_of_matlab_that_are_left_out_are_told(
@@ -257,10 +259,11 @@ def test_labels_of_matlab_that_are_left_out_are_told(
 
 
 def test_labels_of_matlab_that_are_texts_are_told(tmp_path: Path) -> None:
-    (tmp_path / "a.mat").write_bytes(matlab(images=GREY, labels=CELL, folds={"a": 1}))
+    labels = {"labels": CELL, "y": np.full(20, 1j)}
+    (tmp_path / "a.mat").write_bytes(matlab(images=GREY, folds={"a": 1}, **labels))
     data = opened(tmp_path / "a.mat")
     assert data.labels is None
-    assert [str(fact) for fact in data.facts] == ["left out: all but images: labels, folds"]
+    assert [str(fact) for fact in data.facts] == ["left out: all but images: folds, labels, y"]
 
 
 NAMES = ("a.npy", "a.npz", "a.mat", "a.parquet", "a.arrow", "a.png", "train-images-idx3-ubyte")
