@@ -136,9 +136,9 @@ def resize(
     """
     whole = pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3)
     kind = np.uint8 if pixels.dtype == np.uint8 else np.float32
-    bands = [to_image(pixels)] if whole else [
-        Image.fromarray(band) for band in np.moveaxis(pixels.astype(kind), -1, 0)
-    ]  # fmt: skip
+    bands = [to_image(pixels)] if whole else (
+        Image.fromarray(band.astype(kind)) for band in np.moveaxis(pixels, -1, 0)
+    )  # fmt: skip
     made = [np.asarray(band.resize(size, how, box, reducing_gap=gap)) for band in bands]
     resized: Array = np.stack(made, -1) if made[0].ndim == 2 else made[0]
     if pixels.dtype == np.uint8:

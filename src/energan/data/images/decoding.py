@@ -212,17 +212,20 @@ def _lay_bytes(pixels: Pixels, alpha: Pixels, colour: tuple[int, ...]) -> Pixels
 def _scale(pixels: Pixels, how: Decoding, notes: Notes) -> Pixels:
     """Values as 0 to 255 where 8 bits are stored, else as float32 from 0 to 1."""
     low, high = _window(pixels, how)
-    unit = (pixels.astype(np.float64) - low) / (high - low)
+    small = how.depth == "uint8"
+    made = np.empty(pixels.shape, np.uint8 if small else np.float32)
+    outside, rows = 0, max(1, STRIP // pixels.shape[1])
+    for top in range(0, len(pixels), rows):  # a large image fits memory once, not as float64
+        unit = (pixels[top : top + rows].astype(np.float64) - low) / (high - low)
+        outside += int(((unit < 0) | (unit > 1)).sum())
+        unit = unit.clip(0, 1, out=unit)
+        made[top : top + rows] = np.rint(unit * LEVELS["uint8"]) if small else unit
     if how.intensity is not None:
-        outside = int(((unit < 0) | (unit > 1)).sum())
-        notes["values"] += unit.size
+        notes["values"] += pixels.size
         notes["clipped values"] += outside
         notes["clipped"] += outside > 0
-    unit = unit.clip(0, 1)
-    if how.depth != "uint8":
-        return unit.astype(np.float32)
-    notes["shallow"] += pixels.dtype != np.uint8
-    return np.rint(unit * LEVELS["uint8"]).astype(np.uint8)
+    notes["shallow"] += small and pixels.dtype != np.uint8
+    return made
 
 
 def has_range(dtype: np.dtype[Any]) -> bool:
