@@ -14,6 +14,7 @@ from torch import Tensor
 from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings, open_data, open_test_part
 from energan.data.inference import channels_of
+from energan.io.memory import check_memory
 
 Split = Literal["test", "held-out", "training"]
 AT_ONCE = 1000
@@ -75,6 +76,8 @@ class Reference:
     def events(self, data: DataSet, count: int) -> Tensor:
         """The first `count` events, float32 (N, *event)."""
         rows = torch.arange(min(count, len(data)))
+        needed = 2 * 4 * len(rows) * data.domain.size  # in parts, and joined
+        check_memory(needed, f"{len(rows):,} events to judge by", "ask for fewer --samples")
         return torch.cat([data.gather(part).x for part in rows.split(AT_ONCE)])
 
     def tell(self, say: Callable[[str], None]) -> None:

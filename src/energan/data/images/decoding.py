@@ -15,6 +15,7 @@ from energan.core import DataError, LabelMap
 from energan.data.images.reading import header_of, read_image, read_labels
 from energan.data.images.values import RawImage, Unreadable
 from energan.data.source import Encoded, piece_of
+from energan.io.memory import check_memory
 from energan.io.pictures import STRIP, resize
 
 Channels = Literal["auto", "grey", "colour", "all"]
@@ -150,6 +151,9 @@ def prepare_array(images: Pixels, how: Decoding, name: str, notes: Notes | None 
     """The same for images (N, C, H, W) that are arrays already. Raises DataError for a crop outside
     of them, and for bands of which neither grey nor colour can be made."""
     counted = Notes() if notes is None else notes
+    if how.size is not None:  # each, and all of them together
+        needed = 2 * len(images) * images.shape[1] * how.size**2 * images.dtype.itemsize
+        check_memory(needed, f"{name}, at {how.size}x{how.size},", "lower data.size or data.limit")
     try:
         return np.stack([prepare(RawImage(np.moveaxis(x, 0, -1)), how, counted) for x in images])
     except Unreadable as error:

@@ -26,6 +26,7 @@ from energan.data.images.survey import resolve
 from energan.data.images.values import Unreadable
 from energan.data.source import Source
 from energan.io.environment import whole_number
+from energan.io.memory import check_memory
 from energan.io.text import agree
 
 Storage = Literal["auto", "memory", "cache"]
@@ -61,6 +62,8 @@ def decode_source(
     if storage == "cache" or (storage == "auto" and size > cache_above()):
         found, notes = cache.open_cache(source, how, rows, shape)
     else:
+        remedy = "lower data.size or data.limit, or set data.storage to cache"
+        check_memory(size, f"decoded, {source.name}", remedy)
         found, notes = _in_memory(source, how, rows, shape)
     facts += facts_of(notes, asked, how, len(found.rows))
     return replace(found, facts=facts, intensity=how.intensity, depth=how.bits)

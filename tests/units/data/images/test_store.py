@@ -163,7 +163,7 @@ def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("above", "mapped"), [("0", True), ("1", False), ("lots", False)])
+@pytest.mark.parametrize(("above", "mapped"), [("0", True), ("1", False), ("", False)])
 def test_the_environment_sets_where_the_cache_begins(
     above: str, mapped: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -313,3 +313,16 @@ def test_what_fits_in_no_memory_is_told_beforehand(
     monkeypatch.setattr(memory, "free_memory", lambda: 10)
     with pytest.raises(DataError, match="bytes, and 10 bytes are free: "):
         opened(tmp_path / name)
+
+
+def test_what_fits_in_no_memory_decoded_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i, cell in enumerate(CELLS):
+        (tmp_path / f"{i}.png").write_bytes(cell)
+    monkeypatch.setattr(memory, "free_memory", lambda: 6 * 3 * 64)
+    assert len(opened(tmp_path, size=8)) == 6
+    with pytest.raises(DataError, match=r"would take 1,458 bytes, and 1,152 bytes are free: lower"):
+        opened(tmp_path, size=9)
+    with pytest.raises(DataError, match=r"digits, at 8192x8192, would take 241.2 GB, and"):
+        open_data(DataSettings(source="digits", size=8192))
