@@ -21,8 +21,8 @@ class DataSettings(Config):
     source: str = Field(
         "digits",
         min_length=1,
-        description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder of "
-        "images, a Parquet or Arrow file or folder, .npy, .npz (also of tagged features), .mat, "
+        description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder or "
+        "archive of images, a Parquet or Arrow file or folder, .npy, .npz (also of tagged features), .mat, "
         "HDF5, a video, or IDX",
     )
     range: Literal["signed", "unit"] = Field(

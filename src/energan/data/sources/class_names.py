@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from energan.core import DataError, describe
 
@@ -25,6 +25,13 @@ def check_alike(
                 f"{where}: are {describe(other)} and {describe(name)} one {noun}? If so, {remedy}; "
                 f"if not, {two}"
             )
+
+
+def order_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """In the order of their numbers: of their names, or as numbers if all are whole numbers."""
+    found = set(names)
+    whole = all(re.fullmatch(r"-?\d{1,18}", name, re.ASCII) for name in found)
+    return tuple(sorted(found, key=lambda name: (int(name) if whole else 0, name)))
 
 
 def _key(name: str) -> str:

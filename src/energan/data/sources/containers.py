@@ -104,6 +104,8 @@ def _about(source: Source, files: int, film: bool, every: int) -> Fact:
         f"{source.count:,} of {plural(files, 'video')}{rate}; those of a video are trained on, or "
         "held out, together"
     )
-    if not source.held_out:
+    if files == 1:
+        text += ", so nothing of a single one is held out"
+    elif not source.held_out:
         text += "; none is held out unless --data.held-out says how many"
     return Fact("frames", text)

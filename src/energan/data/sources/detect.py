@@ -10,11 +10,12 @@ from energan.core import DataError, describe
 from energan.data.facts import Fact
 from energan.data.settings import DataSettings
 from energan.data.source import Source
+from energan.data.sources.archives import is_archive
 from energan.data.sources.arrays import read_arrays
 from energan.data.sources.containers import CONTAINERS, open_container
 from energan.data.sources.folders import from_files, open_layout
 from energan.data.sources.idx import is_idx, open_idx_file, open_idx_folder
-from energan.data.sources.layout import read_layout
+from energan.data.sources.layout import Layout, read_archive, read_layout
 from energan.data.sources.mat import read_mat
 from energan.data.sources.named import NAMED, open_named
 from energan.data.sources.pages import with_all_pages
@@ -34,7 +35,7 @@ PHOTOS = "PHOTOS"
 """What stands for the user's own images in a recipe."""
 FEATURES = "FEATURES.npz"
 """The same for features and tags."""
-PACKED = {".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
+PACKED = {".bz2", ".xz", ".7z", ".rar", ".zst"}
 READERS: dict[str, Callable[[Path, DataSettings, Split], Source]] = {
     ".mat": lambda path, _, split: read_mat(path, split),
     ".npy": lambda path, *_: read_arrays(path),
@@ -83,6 +84,8 @@ def _open(settings: DataSettings, split: Split) -> Source:
             raise DataError(
                 f"{describe(source)} does not exist" if looks_like_a_path else _unknown(source)
             )
+        if is_archive(path):
+            return open_layout(_archive(path, settings), split, settings)
         return _file(path, settings, split)
     except (OSError, RuntimeError) as error:  # RuntimeError: a ~user that does not exist
         raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
@@ -104,15 +107,21 @@ def folder_facts(settings: DataSettings) -> tuple[Fact, ...]:
     """What the folder `settings.source` is taken for, and what of it is left out; () for a source
     that is none. Nothing is decoded. Raises DataError as `open_source` does."""
     path = Path(os.path.expanduser(settings.source))
-    if settings.source in NAMED or not path.is_dir():
+    if settings.source in NAMED or not (path.is_dir() or (is_archive(path) and path.exists())):
         return ()
     try:
+        if not path.is_dir():
+            return _archive(path, settings).facts
         if settings.direction is not None:
             return read_pair_layout(path, settings.layout).facts
         layout = read_layout(path, settings.layout, settings.labels is not None)
         return layout.facts if layout.form else open_layout(layout, "train", settings).facts
     except OSError as error:
         raise DataError(f"{describe(settings.source)} cannot be read: {describe(error)}") from error
+
+
+def _archive(path: Path, settings: DataSettings) -> Layout:
+    return read_archive(path, settings.layout, settings.labels is not None)
 
 
 def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
@@ -144,22 +153,22 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Source:
         return READERS[suffix](path, settings, split)
     if suffix in SUFFIXES:
         return from_files(path.name, [path], [path.name])
-    if _is_packed(path):
+    if suffix in PACKED:
         raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
     if path.is_file() and is_idx(path):
         return open_idx_file(path)
     raise DataError(
-        f"{path} is of no form that is known: a folder of images, {', '.join(READERS)} or IDX"
+        f"{path} is of no form that is known: a folder of images, .zip, .tar, "
+        f"{', '.join(READERS)} or IDX"
     )
 
 
 def holds_many(path: Path) -> bool:
     """Whether a file's form is one of many events, so that it is no image."""
-    return suffix_of(path.name) in READERS or _is_packed(path) or is_idx(path)
-
-
-def _is_packed(path: Path) -> bool:
-    return path.suffix.lower() in PACKED or path.name.lower().endswith(".tar.gz")
+    suffix = suffix_of(path.name)
+    if suffix in SUFFIXES:
+        return False
+    return suffix in READERS or suffix in PACKED or is_archive(path) or is_idx(path)
 
 
 def _unknown(source: str) -> str:

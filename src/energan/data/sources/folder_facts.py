@@ -15,7 +15,7 @@ PICTURES = {
     ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".ico",
 }  # fmt: skip
 """Suffixes of pictures that are not read: their owner will miss them."""
-SOURCES = {".parquet", ".arrow", ".mat", ".npy", ".npz", *CONTAINERS}
+SOURCES = {".parquet", ".arrow", ".mat", ".npy", ".npz", ".zip", ".tar", ".tgz", *CONTAINERS}
 """Suffixes of other kinds of source, which a folder of images is not read with."""
 NAMED = 8
 """Folders that are named in a line."""
@@ -97,10 +97,10 @@ def left_out(tree: Tree, used: Sequence[Path] = ()) -> list[Fact]:
 
 
 def _line(suffix: str, what: LeftOut, tree: Tree) -> Fact:
-    remedy = ""
-    if suffix in SOURCES:
+    remedy, alone = "", tree.path.is_dir()  # nothing in an archive can be named
+    if alone and suffix in SOURCES:
         remedy = f"; --data {printable(tree.path)}/{what.example} reads it"
-    elif suffix == ".csv":
+    elif alone and suffix == ".csv":
         remedy = f"; --data.labels {what.example} takes labels from it"
     many = what.count > tree.count and suffix not in (".txt", ".xml", ".json")
     kind = f"{printable(suffix)} file" if suffix else "suffixless file"

@@ -1,5 +1,6 @@
 """A folder of images, with or without folders for classes and splits."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ from energan.data.images.checksums import content_of
 from energan.data.images.formats.table import files_at_once
 from energan.data.settings import DataSettings
 from energan.data.source import Encoded, Part, Source
-from energan.data.sources.class_names import check_alike
+from energan.data.sources.archives import Archive
+from energan.data.sources.class_names import check_alike, order_classes
 from energan.data.sources.containers import CONTAINERS, with_their_images
 from energan.data.sources.label_csv import find_csv, match_labels
 from energan.data.sources.layout import Layout, read_layout
@@ -43,7 +45,7 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
     Raises DataError if there is no image, and as `match_labels` does.
     """
     part = layout.part(split)
-    folder, facts = layout.tree.path, layout.facts
+    folder, facts = layout.path, layout.facts
     classes, numbers = part.classes, None
     where = printable(folder)
     if settings.labels is not None:
@@ -54,6 +56,11 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
         if split == "test" and not bool((numbers >= 0).any()):
             numbers = None if part.folders is None else _number(part.folders, classes)
             classes = None if part.folders is None else classes
+    elif layout.archive is not None and layout.archive.labels:
+        told_by = layout.archive.labels
+        classes = order_classes(told_by.values())
+        check_alike(classes, settings.classes, where, "write it alike everywhere")
+        numbers = _number([told_by.get(file, "") for file in part.files], classes)
     elif classes is not None and part.folders is not None:
         check_alike(classes, settings.classes, where, "put the images into one folder")
         numbers = _number(part.folders, classes)
@@ -63,7 +70,7 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
         facts += () if tags is None else tags.facts
     name = printable(folder.resolve().name) or where
     found = replace(
-        from_files(name, part.files, part.names),
+        from_files(name, part.files, part.names, layout.archive),
         base=part.root,
         labels=numbers,
         class_names=classes,
@@ -74,18 +81,28 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
         order=fixed_order(len(part.files)),
         facts=facts,
     )
-    if suffix_of(part.files[0].name) in CONTAINERS:
+    if layout.archive is None and suffix_of(part.files[0].name) in CONTAINERS:
         return with_their_images(found, part.files, settings)
     return found
 
 
-def from_files(name: str, files: Sequence[Path], names: Sequence[str]) -> Source:
-    """The images in `files`, which messages, and the key of a cache, know by `names`."""
+def from_files(
+    name: str, files: Sequence[Path], names: Sequence[str], archive: Archive | None = None
+) -> Source:
+    """The images in `files`, which messages, and the key of a cache, know by `names`. archive: that
+    they lie in, if they are no files."""
+
+    def content() -> str:
+        if archive is None:
+            return content_of(files, names)
+        told = "\n".join(names).encode("utf8", "surrogateescape")
+        return f"{content_of([archive.path], [''])} {hashlib.sha256(told).hexdigest()}"
+
     return Source(
         name,
-        parts=file_parts(files),
+        parts=file_parts(files, read_bytes if archive is None else archive.read),
         where=lambda row: printable(names[row]),
-        content=lambda: content_of(files, names),
+        content=content,
     )
 
 

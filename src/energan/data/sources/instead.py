@@ -32,14 +32,9 @@ def take_instead(tree: Tree) -> tuple[Fact, ...]:
             f"{printable(tree.path)} holds {plural(counts[first], first)} and "
             f"{plural(counts[second], second)}: name a folder that holds one kind, or one file"
         )
-    _take(tree, KINDS[first])
+    for folder in reversed(list(tree.below())):  # those below come first
+        folder.images = [name for name in folder.others if suffix_of(name) in KINDS[first]]
+        folder.others = [name for name in folder.others if suffix_of(name) not in KINDS[first]]
+        folder.count = len(folder.images) + sum(below.count for below in folder.folders)
     tree.noun = first
     return (Fact("source", f"{plural(counts[first], first)}, {MEANING[first]}"),)
-
-
-def _take(tree: Tree, suffixes: tuple[str, ...]) -> None:
-    for folder in tree.folders:
-        _take(folder, suffixes)
-    tree.images = [name for name in tree.others if suffix_of(name) in suffixes]
-    tree.others = [name for name in tree.others if suffix_of(name) not in suffixes]
-    tree.count = len(tree.images) + sum(folder.count for folder in tree.folders)

@@ -1,7 +1,6 @@
 """A user's own labels of some images of a folder: a CSV of `file,label`."""
 
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from energan.core import DataError, describe
 from energan.data.facts import Fact
+from energan.data.sources.class_names import order_classes
 from energan.data.sources.csv_text import read_csv
 from energan.data.sources.folder_facts import ImagePart
 from energan.data.sources.layout import Layout
@@ -106,9 +106,7 @@ def match_labels(path: Path, layout: Layout, part: ImagePart) -> Labels:
                 f"{path}: {describe(line.file)} is {describe(before.label)} in line "
                 f"{before.number} and {describe(line.label)} in line {line.number}: keep one"
             )
-    names = {line.label for line in lines}
-    whole = all(re.fullmatch(r"-?\d{1,18}", name, re.ASCII) for name in names)
-    classes = sorted(names, key=lambda name: (int(name) if whole else 0, name))
+    classes = order_classes(line.label for line in lines)
     number = {name: i for i, name in enumerate(classes)}
     numbers = torch.full((len(part.files),), -1, dtype=torch.int64)
     for row, line in said.items():
@@ -119,7 +117,7 @@ def match_labels(path: Path, layout: Layout, part: ImagePart) -> Labels:
     )
     if others:
         text += f"; {plural(others, 'line')} of it {agree(others, 'are')} about other files"
-    return Labels(numbers, tuple(classes), (Fact("labels", text), *facts))
+    return Labels(numbers, classes, (Fact("labels", text), *facts))
 
 
 def match_lines(
@@ -156,7 +154,7 @@ class _Places:
 
     def __init__(self, path: Path, layout: Layout, part: ImagePart) -> None:
         self.path, self.layout, self.files = path, layout, part.files
-        self._bases = list(dict.fromkeys([layout.tree.path, part.root, path.parent]))
+        self._bases = list(dict.fromkeys([layout.path, layout.tree.path, part.root, path.parent]))
         self._real = lru_cache(maxsize=None)(os.path.realpath)  # of folders, of which there are few
         self._row = {self._at(str(file)): row for row, file in enumerate(part.files)}
         names = [_nfc(file.name) for file in part.files]

@@ -9,6 +9,7 @@ from pathlib import Path
 from energan.core import DataError
 from energan.data.facts import Fact
 from energan.data.settings import Layouts
+from energan.data.sources.archives import Archive, open_archive
 from energan.data.sources.folder_facts import (
     ImagePart,
     about_masks,
@@ -28,13 +29,20 @@ from energan.io.text import plural, printable
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What a folder holds. form: what it is read as if it is no folder of images."""
+    """What a folder holds. form: what it is read as if it is no folder of images. archive: that it
+    is, if it is none."""
 
     tree: Tree
     form: Form | None = None
     train: ImagePart | None = None
     test: ImagePart | None = None
     facts: tuple[Fact, ...] = ()
+    archive: Archive | None = None
+
+    @property
+    def path(self) -> Path:
+        """Of the folder, or of the archive."""
+        return self.tree.path if self.archive is None else self.archive.path
 
     def part(self, split: Split) -> ImagePart:
         """Raises NoTestPart, or DataError for a part without images."""
@@ -76,6 +84,18 @@ def read_layout(folder: Path, choice: Layouts = "auto", own_labels: bool = False
         text = f"{plural(tree.count, 'image')}, beside {form}; --data.layout flat reads them"
         facts.append(Fact("left out", text, warning=True))
     return Layout(tree, form, facts=(*facts, *left_out(tree, form.files)))
+
+
+def read_archive(path: Path, choice: Layouts = "auto", own_labels: bool = False) -> Layout:
+    """The same of an archive, of which only images are read."""
+    archive = open_archive(path)
+    found = _Reader(archive.tree, choice, own_labels or bool(archive.labels)).read()
+    facts = archive.facts + found.facts
+    if any(part is not None and part.masks for part in (found.train, found.test)):
+        text = "not read in an archive: unpack it, and name the folder"
+        facts = (*facts, Fact("masks", text, warning=True))
+    train, test = (p and replace(p, masks=None) for p in (found.train, found.test))
+    return replace(found, train=train, test=test, facts=facts, archive=archive)
 
 
 def class_name(name: str) -> str:

@@ -65,7 +65,7 @@ def test_every_frame_is_an_image(suffix: str, tmp_path: Path) -> None:
     assert data.held_out is None
     (text,) = facts(data, "frames")
     assert text.startswith("150 of 1 video; those of a video are trained on, or held out, together")
-    assert text.endswith("--data.held-out says how many")
+    assert text.endswith("together, so nothing of a single one is held out")
 
 
 def test_one_frame_in_so_many(tmp_path: Path) -> None:
