@@ -21,9 +21,9 @@ class DataSettings(Config):
     source: str = Field(
         "digits",
         min_length=1,
-        description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder or "
-        "archive of images, a Parquet or Arrow file or folder, .npy, .npz (also of tagged features), .mat, "
-        "HDF5, a video, or IDX",
+        description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder, .zip "
+        "or .tar of images, a Parquet or Arrow file or folder, .npy, .npz (also of tagged "
+        "features), .mat, HDF5, a video, or IDX",
     )
     range: Literal["signed", "unit"] = Field(
         "signed", description="images in [-1, 1] (signed) or [0, 1] (unit); points are left alone"
