@@ -83,8 +83,9 @@ def test_12_bits_in_16_warn_with_the_window_that_fits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "fits"), [(0, 255, "0 255"), (3, 900, "0 1023"), (30000, 31000, "30000 31000")]
-)
+    ("low", "high", "fits"), [(0, 255, "0 255"), (3, 900, "0 1023"), (30000, 31000, "30000 31000"),
+     (500, 500, "0 511"), (0, 0, "0 1")],
+)  # fmt: skip
 def test_the_window_that_fits_is_that_of_so_many_bits_or_what_is_there(
     low: int, high: int, fits: str, tmp_path: Path
 ) -> None:

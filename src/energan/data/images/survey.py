@@ -195,8 +195,8 @@ def _about_types(found: Measured, told: str) -> tuple[Fact, ...]:
 
 def _fitting(found: Measured) -> str:
     """The window that fits: of integers from near 0 that of so many bits."""
-    if not _floats(found) and 0 <= found.low <= found.high / 2:
-        return f"0 {2 ** int(found.high).bit_length() - 1}"
+    if not _floats(found) and (0 <= found.low <= found.high / 2 or found.low == found.high):
+        return f"0 {2 ** max(1, int(found.high).bit_length()) - 1}"
     return f"{found.low:g} {found.high:g}"
 
 

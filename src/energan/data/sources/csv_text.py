@@ -10,6 +10,7 @@ from pathlib import Path
 
 from energan.core import DataError, describe
 from energan.data.facts import Fact
+from energan.io.text import plural
 
 SEPARATORS = ",;\t"
 _SEP = re.compile(r'"?sep=(.)"?[ ,;\t]*', re.I)
@@ -59,8 +60,8 @@ def read_csv(path: Path, *, ragged: bool = False) -> CsvText:
     for row in found:
         if len(row.cells) != len(columns) and not ragged:
             raise DataError(
-                f"{path}, line {row.number}: {len(row.cells)} fields for {len(columns)} columns; "
-                "put what holds a comma into quotes"
+                f"{path}, line {row.number}: {plural(len(row.cells), 'field')} for "
+                f"{plural(len(columns), 'column')}; put what holds a comma into quotes"
             )
     return CsvText(path, head.strip(), names, columns, found, facts)
 
@@ -92,10 +93,12 @@ def _decode(path: Path) -> tuple[str, tuple[Fact, ...]]:
                     warning=True,
                 ),
             )
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text: {describe(error)}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {describe(error)}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no text: save the table as CSV, in UTF-8") from None
     if "\0" in text:
-        raise DataError(f"{path} cannot be read as UTF-8 text: it holds zero bytes; save it anew")
+        raise DataError(f"{path} is no text, for it holds zero bytes: save it as CSV, in UTF-8")
     return unicodedata.normalize("NFC", text), facts
 
 
@@ -110,6 +113,7 @@ def _rows(path: Path, text: str, separator: str, skipped: int) -> Iterator[Cells
             if any(cells):
                 yield Cells(rows.line_num + skipped, cells)
     except csv.Error as error:
+        why = "a quote is not closed" if "end of data" in str(error) else str(error)
         raise DataError(
-            f"{path}, line {begun + 1 + skipped}: {error}; write a quote within quotes twice"
+            f"{path}, line {begun + 1 + skipped}: {why}; write a quote within quotes twice"
         ) from None

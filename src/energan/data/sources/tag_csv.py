@@ -47,8 +47,13 @@ def read_tags(path: Path) -> tuple[list[TagLine], tuple[Fact, ...]]:
             f"{path}: its first line must begin with file, as file,tag,tag does, and is "
             f"{describe(text.head) or 'empty'}"
         )
-    marks = {cell.lower() for row in text.rows for cell in row.cells[1:]}
-    lines = list(_marked(text) if marks and marks <= TRUE | FALSE else _listed(text))
+    cells = [cell.lower() for row in text.rows for cell in row.cells[1:]]
+    marks = sum(cell in TRUE | FALSE for cell in cells)
+    if len(set(text.columns)) == len(text.columns) > 2:  # one odd mark makes no tags of the others
+        marked = 2 * marks > len(cells)
+    else:
+        marked = 0 < marks == len(cells)
+    lines = list(_marked(text) if marked else _listed(text))
     if not any(line.tags for line in lines):
         raise DataError(f"{path} tells no tag: write lines as beach.jpg,sea,sky below file,tag,tag")
     return lines, text.facts
@@ -80,7 +85,13 @@ def _marked(text: CsvText) -> Iterator[TagLine]:
                 f"{text.path}, line {row.number}: {len(row.cells)} fields for {len(names) + 1} "
                 "columns"
             )
-        pairs = zip(names, row.cells[1:], strict=False)
+        pairs = list(zip(names, row.cells[1:], strict=False))
+        for name, cell in pairs:
+            if cell.lower() not in TRUE | FALSE:
+                raise DataError(
+                    f"{text.path}, line {row.number}: {describe(cell)} is neither yes nor no to "
+                    f"{describe(name)}: write 1 or 0"
+                )
         yield TagLine(
             row.number, row.cells[0], "", tuple(n for n, cell in pairs if cell.lower() in TRUE)
         )

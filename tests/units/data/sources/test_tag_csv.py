@@ -78,6 +78,10 @@ def test_tags_of_parts(tmp_path: Path) -> None:
         ("file,tag\n,sea\n", "line 2: tags without a file"),
         ("file,sea,sea\na.png,1,0\n", "must name each tag once"),
         ("file,sea\na.png,1,0\n", "line 2: 3 fields for 2 columns"),
+        (
+            "file,sea,sky\na.png,1,0\nb.png,true,x\n",
+            "line 3: x is neither yes nor no to sky: write",
+        ),
         ("file,tag\na.png,sea\nz.png,sky\n", r"line 3: .* holds no image z\.png"),
         ("file,tag\na.png,Sky\nb.png,sky\n", r"are Sky and sky one tag\? .*; if not, rename one"),
         ('file,tag\na.png,"sea\nb.png"\n', "line 3: a quote is opened in a line before it"),
