@@ -163,7 +163,8 @@ def score_memorisation(inputs: EvaluationInputs) -> list[Result]:
     reference = inputs.reference
     training = reference.events(reference.training, len(reference.training))
     fake, held_out = inputs.samples[:CHECKED], inputs.real_events[:CHECKED]
-    grain = 1 / 510 if inputs.is_image else 0.0  # half a grey level: rounding makes no original
+    levels = 2**reference.training.domain.depth - 1
+    grain = 0.5 / levels if inputs.is_image else 0.0  # half a level: rounding makes no original
     found = memorisation(fake, training, held_out, grain)
     details = {
         "share_nearer_than_1_percent_of_held_out": found.share_below_first_percentile,

@@ -23,6 +23,7 @@ from energan.data.images import cache, decoder, store
 from energan.data.images.checksums import content_of
 from energan.data.images.decoding import Decoding, Notes
 from energan.data.sources.folders import open_image_folder
+from support.image_files import encoded, noise
 
 HOW = Decoding(size=8)
 
@@ -142,7 +143,9 @@ def test_a_damaged_cache_is_built_anew(
 def test_an_interrupted_build_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = open_image_folder(pictures(tmp_path / "p", 600, (300,)))
+    folder = pictures(tmp_path / "p", 600, (300,))
+    (folder / "00005.png").write_bytes(encoded(noise(1, 8, 40)[0]))  # of which much is cut off
+    source = open_image_folder(folder)
     whole = store.decode_source(source, HOW, storage="memory")
     calls = counted(monkeypatch)
     finish = cache._finish
@@ -165,6 +168,8 @@ def test_an_interrupted_build_goes_on_where_it_was(
     assert after.slots is not None
     assert torch.equal(after.events[after.slots], whole.events)
     assert after.skipped == whole.skipped
+    assert after.facts == whole.facts
+    assert "1 of 599 images" in {fact.subject: fact.text for fact in after.facts}["cut off"]
 
 
 BUILD = """
