@@ -84,7 +84,8 @@ def read_tiff(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
         if page.dtype is None or page.dtype.kind not in "buif":
             raise Unreadable(f"it holds {page.dtype or 'values of a type that is not known'}")
         if not decode:
-            values: NDArray[Any] = np.broadcast_to(np.zeros((), page.dtype), (height, width, bands))
+            kind = "u1" if page.dtype.kind == "b" else page.dtype
+            values: NDArray[Any] = np.broadcast_to(np.zeros((), kind), (height, width, bands))
         else:
             values = _values(page, (height, width, bands))
         found = _split_alpha(values, bands, page, alpha)
