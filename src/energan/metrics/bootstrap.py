@@ -1,6 +1,6 @@
 """Intervals: by resampling what a score is made of, and over seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -163,6 +163,25 @@ def _weights(count: int, resamples: int, seed: int) -> Any:
     while left:
         r = min(left, max(1, BLOCK // count))
         yield generator.multinomial(count, np.full(count, 1 / count), size=r).astype(np.float64)
+        left -= r
+
+
+def resample_weights(
+    groups: NDArray[np.bool_], resamples: int, seed: int
+) -> Iterator[NDArray[np.float64]]:
+    """How often each of N is drawn in each resample, (r, N), some resamples at a time; those of
+    each of the two `groups`, bool (N,), among themselves."""
+    generator = np.random.default_rng(seed)
+    left, places = resamples, [np.flatnonzero(groups == one) for one in (False, True)]
+    while left:
+        r = min(left, 64)
+        weights = np.zeros((r, len(groups)))
+        for rows in places:
+            if len(rows):
+                weights[:, rows] = generator.multinomial(
+                    len(rows), np.full(len(rows), 1 / len(rows)), size=r
+                )
+        yield weights
         left -= r
 
 
