@@ -4,9 +4,12 @@ import unicodedata
 
 
 class EnerganError(Exception):
-    """Something went wrong that the user can mend; the message says what and how."""
+    """Something went wrong that the user can mend; the message says what and how, on one line."""
 
     exit_code = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))  # names of files, columns and arrays may hold anything
 
 
 class SettingError(EnerganError):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from energan.errors import printable
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -16,6 +18,9 @@ class Fact:
     subject: str
     text: str
     warning: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", printable(self.text))  # names may hold anything
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.text}"

@@ -326,3 +326,11 @@ def test_what_fits_in_no_memory_decoded_is_told_beforehand(
         opened(tmp_path, size=9)
     with pytest.raises(DataError, match=r"digits, at 8192x8192, would take 241.2 GB, and"):
         open_data(DataSettings(source="digits", size=8192))
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31mb", "a\u2028b"])
+def test_names_of_arrays_stay_on_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.npz").write_bytes(saved(**{name: GREY, "other": GREY}))
+    with pytest.raises(DataError, match=r"holds a\\.*b, other: name") as raised:
+        opened(tmp_path / "a.npz")
+    assert str(raised.value).isprintable()
