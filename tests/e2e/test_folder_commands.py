@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 TOLD = [
     "train: 12 images in train/ (good 12)",
     "test: 10 images in test/, of 2 classes (crack 3, good 7)",
-    "masks: 3 in ground_truth/, of 3 images",
+    "masks: 3 in ground_truth/, for 3 images",
     "left out: 1 .jxl file (test/crack/9.jxl)",
     "left out: 1 named pipe (train/good/pipe.png)",
 ]

@@ -87,7 +87,7 @@ def _decode(path: Path) -> tuple[str, tuple[Fact, ...]]:
             text = raw.decode("cp1252")
             facts = (
                 Fact(
-                    "labels",
+                    "CSV",
                     f"{path.name} is not UTF-8: read as Windows-1252 (Latin-1); save it as UTF-8 "
                     "if letters are wrong",
                     warning=True,

@@ -66,11 +66,11 @@ def about_masks(
         used += of.total()
     total = len(beside) + sum(folder.count for folder in trees)
     where = ", ".join(dict.fromkeys(inside(folder.path, tree) for folder in trees))
-    text = f"{total:,}{f' in {where}' if where else ''}, of {plural(used, 'image')}"
+    text = f"{total:,}{f' in {where}' if where else ''}, for {plural(used, 'image')}"
     if lacking:
         text += f"; {plural(lacking, 'image')} beside those {agree(lacking, 'have')} none"
     if total > used:
-        text += f"; {total - used:,} of no image that is read"
+        text += f"; {total - used:,} for no image that is read"
     return Fact("masks", text, warning=bool(lacking) or not used)
 
 
@@ -98,10 +98,11 @@ def left_out(tree: Tree, used: Sequence[Path] = ()) -> list[Fact]:
 
 def _line(suffix: str, what: LeftOut, tree: Tree) -> Fact:
     remedy, alone = "", tree.path.is_dir()  # nothing in an archive can be named
+    it = "it" if what.count == 1 else "that"
     if alone and suffix in SOURCES:
         remedy = f"; --data {printable(tree.path)}/{what.example} reads it"
     elif alone and suffix == ".csv":
-        remedy = f"; --data.labels {what.example} takes labels from it"
+        remedy = f"; --data.labels {what.example} takes labels from {it}"
     many = what.count > tree.count and suffix not in (".txt", ".xml", ".json")
     kind = f"{printable(suffix)} file" if suffix else "suffixless file"
     return _fact(what, kind, remedy, warning=many or suffix in PICTURES | SOURCES)

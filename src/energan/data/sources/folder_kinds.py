@@ -37,7 +37,16 @@ class Kinds:
     def only_pictures(self) -> bool:
         """Whether all images but those of masks lie in one folder that is called images."""
         others = any(self.parts.values()) or self.unlabelled
-        return not others and len(self.plain) == 1 and self.plain[0].name.lower() in PICTURES
+        return not others and self._called_pictures
+
+    @property
+    def pictures_beside_test(self) -> bool:
+        """Whether a folder that is called images stands beside test parts alone."""
+        return not self.parts["train"] and self._called_pictures
+
+    @property
+    def _called_pictures(self) -> bool:
+        return len(self.plain) == 1 and self.plain[0].name.lower() in PICTURES
 
 
 def kinds_of(tree: Tree) -> Kinds:

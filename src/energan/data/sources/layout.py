@@ -138,6 +138,12 @@ class _Reader:
             raise DataError(f"data.layout splits: {printable(base.path)} holds no folder train")
         if held and not kinds.plain:
             return self._test_alone(base, kinds)
+        if held and kinds.pictures_beside_test:
+            raise DataError(
+                f"{printable(base.path)} holds {listed(kinds.plain)} and {listed(held)}, and no "
+                f"folder train: name the one to train on, as --data "
+                f"{printable(kinds.plain[0].path)}, or set --data.layout classes"
+            )
         self._check_nested(base, kinds.plain)
         for part in (*train, *held):
             if part.count and kinds.plain:
@@ -149,15 +155,17 @@ class _Reader:
     def _descend(self, tree: Tree) -> Tree:
         """The folder in which the parts stand, which may be the only one, or that of the images
         beside one of masks."""
+        base, masks = tree, list[Tree]()
         kinds = kinds_of(tree)
-        if len(kinds.plain) != 1 or tree.images or any(kinds.parts.values()):
-            return tree
-        inner = kinds.plain[0]
-        below = kinds_of(inner)
-        if below.together or below.masks or (kinds.masks and kinds.only_pictures):
-            self.masks += kinds.masks
-            return self._descend(inner)
-        return tree
+        while len(kinds.plain) == 1 and not tree.images and not any(kinds.parts.values()):
+            tree, around = kinds.plain[0], kinds
+            masks += around.masks
+            kinds = kinds_of(tree)
+            if kinds.together or kinds.masks or (around.masks and around.only_pictures):
+                base = tree
+                self.masks += masks
+                masks.clear()
+        return base
 
     def _test_alone(self, base: Tree, kinds: Kinds) -> tuple[ImagePart | None, ImagePart]:
         """Images that lie beside test parts are what is trained on."""

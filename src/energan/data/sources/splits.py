@@ -17,14 +17,15 @@ SPLITS = {
 }
 """The names, in lower case, that folders and files of a part have, the likeliest first."""
 _FOLDER = {
-    split: re.compile(rf"({'|'.join(names)})([-_ ]?(set|data|images|imgs|split))?", re.I)
+    split: re.compile(rf"({'|'.join(names)})([-_ ]?(set|data|images|imgs|split|\d{{4}}))?", re.I)
     for split, names in SPLITS.items()
 }
 MOST_HELD_OUT = 10_000
 
 
 def split_of(name: str) -> str | None:
-    """Which part a folder of that name is, train, val or test: so are train and training_set."""
+    """Which part a folder of that name is, train, val or test: so are train, training_set and
+    train2017."""
     return next((split for split, found in _FOLDER.items() if found.fullmatch(name)), None)
 
 

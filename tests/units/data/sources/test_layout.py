@@ -54,7 +54,7 @@ def facts(folder: Path, **options: object) -> list[str]:
 
 # --- parts ----------------------------------------------------------------------------------------
 
-TRAIN = ["train", "Training", "training_set", "train-set", "TRAIN_IMAGES"]
+TRAIN = ["train", "train2017", "Training", "training_set", "train-set", "TRAIN_IMAGES"]
 HELD = ["test", "testing", "test_set", "val", "valid", "Validation", "dev", "eval", "holdout"]
 
 
@@ -176,6 +176,18 @@ def test_parts_one_folder_down_are_found_and_many_such_folders_refused(tmp_path:
     assert read(tmp_path / "b", layout="classes").class_names == ("bottle", "cable")
 
 
+def test_images_beside_a_test_part_are_a_question(tmp_path: Path) -> None:
+    make(tmp_path, images=4, masks=4, test_images=2)
+    with pytest.raises(DataError, match="holds images and test_images, and no folder train: name"):
+        read(tmp_path)
+
+
+def test_parts_many_folders_down_are_found(tmp_path: Path) -> None:
+    make(tmp_path, a__b__c__images__train=3, a__b__c__images__dev=2, a__b__c__masks__train=3)
+    assert (len(read(tmp_path)), len(read(tmp_path, "test"))) == (3, 2)
+    assert facts(tmp_path)[2] == "masks: 3 in a/b/c/masks/, for 3 images"
+
+
 def test_a_layout_that_is_not_there_is_refused(tmp_path: Path) -> None:
     fill(tmp_path)
     for layout in ("splits", "classes", "table"):
@@ -213,7 +225,7 @@ def test_the_layout_of_inspection_data_sets(tmp_path: Path, mask: str) -> None:
     said = facts(folder)
     assert said[0] == "train: 6 images in train/ (good 6)"
     assert said[1] == "test: 9 images in test/, of 3 classes (crack 4, good 3, hole 2)"
-    assert said[2] == "masks: 6 in ground_truth/, of 6 images"
+    assert said[2] == "masks: 6 in ground_truth/, for 6 images"
     assert not any(fact.warning for fact in data.facts)
 
 
@@ -224,7 +236,8 @@ def test_masks_that_lack_or_belong_to_nothing_are_told(tmp_path: Path) -> None:
     (told,) = (fact for fact in read(folder).facts if fact.subject == "masks")
     assert told.warning
     assert told.text == (
-        "6 in ground_truth/, of 5 images; 1 image beside those has none; 1 of no image that is read"
+        "6 in ground_truth/, for 5 images; 1 image beside those has none; 1 for no image that is "
+        "read"
     )
 
 
@@ -234,7 +247,7 @@ def test_masks_beside_their_images_are_masks(tmp_path: Path) -> None:
     fill(tmp_path / "good", 5)
     data = read(tmp_path)
     assert (len(data), data.class_names) == (8, ("bad", "good"))
-    assert "masks: 3, of 3 images" in facts(tmp_path)
+    assert "masks: 3, for 3 images" in facts(tmp_path)
     assert len(read(tmp_path, layout="flat")) == 11
     fill(tmp_path / "good", 1, "face_mask.png")  # nothing is called face: an image like others
     assert len(read(tmp_path)) == 9
@@ -248,13 +261,13 @@ def test_a_class_may_be_called_mask(tmp_path: Path) -> None:
 def test_images_beside_masks_without_parts(tmp_path: Path) -> None:
     make(tmp_path, images=5, masks=5)
     assert names(tmp_path) == [f"{i}.png" for i in range(5)]
-    assert "masks: 5 in masks/, of 5 images" in facts(tmp_path)
+    assert "masks: 5 in masks/, for 5 images" in facts(tmp_path)
 
 
 def test_masks_further_down_are_no_images(tmp_path: Path) -> None:
     make(tmp_path / "a", data__images__good=4, data__images__bad=2, data__masks__bad=2)
     assert read(tmp_path / "a").class_names == ("bad", "good")
-    assert facts(tmp_path / "a")[1] == "masks: 2 in data/masks/, of 2 images"
+    assert facts(tmp_path / "a")[1] == "masks: 2 in data/masks/, for 2 images"
     for name in ("nut", "pcb"):
         make(tmp_path / "b" / name, images=3, masks=3)
     assert read(tmp_path / "b").class_names == ("nut", "pcb")
