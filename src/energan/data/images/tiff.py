@@ -81,11 +81,12 @@ def read_tiff(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
             alpha = None
         if bands - (alpha is not None) > MOST_BANDS:
             raise Unreadable(f"it has {bands} bands; {MOST_BANDS} are the most that are read")
+        if page.bitspersample < 8 and bands > 1:  # which the library does not get right
+            raise Unreadable(f"it holds {page.bitspersample} bits in {bands} bands: save it with 8")
         if page.dtype is None or page.dtype.kind not in "buif":
             raise Unreadable(f"it holds {page.dtype or 'values of a type that is not known'}")
         if not decode:
-            kind = "u1" if page.dtype.kind == "b" else page.dtype
-            values: NDArray[Any] = np.broadcast_to(np.zeros((), kind), (height, width, bands))
+            values: NDArray[Any] = np.broadcast_to(np.zeros((), page.dtype), (height, width, bands))
         else:
             values = _values(page, (height, width, bands))
         found = _split_alpha(values, bands, page, alpha)
