@@ -1,16 +1,11 @@
-"""Zip and tar archives, read in place: their entries are a folder's files.
+"""Zip and tar archives, read in place: their entries are a folder's files."""
 
-In archives as webdataset writes them, the files beside an image that are called as it tell its
-class: key.jpg with key.cls, key.json or key.txt.
-"""
-
-import json
 import re
 import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,21 +21,23 @@ PACKED_TARS = (".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 LARGE, RATIO, MOST = 2**26, 200, 2**31
 """Bytes that a bomb has at least, how many times more than it takes, and the most of an image."""
 LABELS = (".cls", ".json", ".txt")
-FIELDS = ("cls", "label", "class")
-"""Of a .json file, whichever comes first."""
-MOST_LABEL = 2**20
+"""Suffixes of files that may tell the class of an image that is called as they are."""
 Read = Callable[[Path], bytes | None]
 
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """tree: its entries as if it were a folder. read: a file of the tree -> its bytes, None if they
+    """One archive, or the shards of one. path: of it, or of their folder; files: these.
+
+    tree: its entries as if it were a folder. read: a file of the tree -> its bytes, None if they
     cannot be read. labels: the class of each image of which it tells one.
     """
 
     path: Path
+    files: tuple[Path, ...]
     tree: Tree
     read: Read
+    entries: int
     facts: tuple[Fact, ...] = ()
     labels: dict[Path, str] = field(default_factory=dict)
 
@@ -61,8 +58,10 @@ def is_archive(path: Path) -> bool:
 
 def open_archive(path: Path) -> Archive:
     """What `path` holds. Raises DataError for an archive that is damaged, encrypted, or a bomb."""
+    with open_regular(path) as file:
+        is_zip = file.read(2) == b"PK"
     try:
-        entries, read = _open_zip(path) if zipfile.is_zipfile(path) else _open_tar(path)
+        entries, read = _open_zip(path) if is_zip else _open_tar(path)
         found = _as_tree(path, entries)
     except (DataError, OSError):
         raise
@@ -71,8 +70,9 @@ def open_archive(path: Path) -> Archive:
             f"{path} cannot be read as an archive ({describe(error)}): it is damaged, or cut short"
         ) from None
     text = f"an archive of {plural(len(entries), 'file')}, read in place"
-    archive = Archive(path, _without_wrapping(found), read, (Fact("source", text),))
-    return _with_labels(archive)
+    return Archive(
+        path, (path,), _without_wrapping(found), read, len(entries), (Fact("source", text),)
+    )
 
 
 def _plain(name: str) -> str:
@@ -146,7 +146,6 @@ def _without_wrapping(tree: Tree) -> Tree:
 
 
 def _open_zip(path: Path) -> tuple[list[_Entry], Read]:
-    open_regular(path).close()  # a pipe would be waited for
     packed = zipfile.ZipFile(path)
     infos = {_plain(info.filename.replace("\\", "/")): info for info in packed.infolist()}
     entries = []
@@ -227,42 +226,3 @@ def _unpacked(path: Path, size: int, changed: int) -> tuple[list[_Entry], dict[s
                 content = tar.extractfile(member)
                 kept[_plain(member.name)] = content.read() if content else b""
     return entries, kept
-
-
-# --- labels beside images -------------------------------------------------------------------------
-
-
-def _with_labels(archive: Archive) -> Archive:
-    """With the classes that files called as the images tell, of the first suffix that tells any."""
-    for suffix in LABELS:
-        told: dict[Path, str] = {}
-        files = 0
-        for folder in archive.tree.below():
-            keys = {_key(name): name for name in folder.others if suffix_of(name) == suffix}
-            of = {name: keys[_key(name)] for name in folder.images if _key(name) in keys}
-            files += len(of)
-            for image, name in of.items():
-                if (label := _label(archive.read(folder.path / name), suffix)) is not None:
-                    told[folder.path / image] = label
-        if told and (suffix != ".txt" or all(label.isdecimal() for label in told.values())):
-            text = f"of {plural(len(told), 'image')}, by the {suffix} files called as they are"
-            return replace(archive, labels=told, facts=(*archive.facts, Fact("labels", text)))
-    return archive
-
-
-def _key(name: str) -> str:
-    return name.partition(".")[0]
-
-
-def _label(raw: bytes | None, suffix: str) -> str | None:
-    if raw is None or len(raw) > MOST_LABEL:
-        return None
-    try:
-        text = raw.decode("utf8").strip()
-        if suffix != ".json":
-            return text or None
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    values = [found[name] for name in FIELDS if name in found] if isinstance(found, dict) else []
-    return str(values[0]) if values and type(values[0]) in (int, str) else None

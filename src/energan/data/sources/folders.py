@@ -96,7 +96,8 @@ def from_files(
         if archive is None:
             return content_of(files, names)
         told = "\n".join(names).encode("utf8", "surrogateescape")
-        return f"{content_of([archive.path], [''])} {hashlib.sha256(told).hexdigest()}"
+        inside = hashlib.sha256(told).hexdigest()
+        return f"{content_of(archive.files, [''] * len(archive.files))} {inside}"
 
     return Source(
         name,

@@ -31,11 +31,12 @@ def open_hdf5(path: Path, settings: DataSettings) -> Container:
         found = _data_sets(file)
         images = _pick(found, settings.image_column, path)
         data = found[images]
-        if data.external:
+        if data.external or data.is_virtual:
             raise DataError(f"{path}: {images} lies in other files, which are not read")
         axis = bands_axis(data.shape, path)
         labels = _labels(found, settings.label_column, len(data), path)
         count, size = len(data), max(1, data.nbytes // len(data))
+        stored = data.chunks[0] if data.chunks else 1
 
     def read(first: int, number: int) -> list[Array | None]:
         with _open(path) as file:
@@ -45,6 +46,8 @@ def open_hdf5(path: Path, settings: DataSettings) -> Container:
         return list(values[..., None] if axis is None else np.moveaxis(values, axis, -1))
 
     chunk = min(MOST_AT_ONCE, max(1, AT_ONCE // size))
+    if rows := chunk // stored * stored:  # no stored block is unpacked twice
+        chunk = rows
     return Container(count, read, labels, chunk)
 
 

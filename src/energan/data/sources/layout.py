@@ -9,6 +9,7 @@ from pathlib import Path
 from energan.core import DataError
 from energan.data.facts import Fact
 from energan.data.settings import Layouts
+from energan.data.sources.archive_labels import with_labels
 from energan.data.sources.archives import Archive, open_archive
 from energan.data.sources.folder_facts import (
     ImagePart,
@@ -22,6 +23,7 @@ from energan.data.sources.folder_kinds import UNLABELLED, Kinds, kinds_of, mask_
 from energan.data.sources.forms import CLEARLY, Form, find_form
 from energan.data.sources.instead import take_instead
 from energan.data.sources.masks import index_masks, masks_beside, match_masks
+from energan.data.sources.shards import read_shards
 from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.tree import SUFFIXES, Tree, list_images, scan
 from energan.io.text import plural, printable
@@ -77,6 +79,8 @@ def read_layout(folder: Path, choice: Layouts = "auto", own_labels: bool = False
     form = find_form(tree, choice)
     if form is None:
         instead = () if tree.count else take_instead(tree)
+        if not tree.count and (shards := read_shards(tree)) is not None:
+            return Layout(tree, None, shards.train, shards.test, shards.facts, shards.archive)
         found = _Reader(tree, choice, own_labels).read()
         return replace(found, facts=instead + found.facts)
     facts = [Fact("source", str(form))]
@@ -88,7 +92,7 @@ def read_layout(folder: Path, choice: Layouts = "auto", own_labels: bool = False
 
 def read_archive(path: Path, choice: Layouts = "auto", own_labels: bool = False) -> Layout:
     """The same of an archive, of which only images are read."""
-    archive = open_archive(path)
+    archive = with_labels(open_archive(path))
     found = _Reader(archive.tree, choice, own_labels or bool(archive.labels)).read()
     facts = archive.facts + found.facts
     if any(part is not None and part.masks for part in (found.train, found.test)):

@@ -212,6 +212,45 @@ def test_files_called_as_the_images_tell_the_classes(
         (n,) = (n for n in range(12) if (images[n] == pixels).all())
         assert int(data.class_names[label]) == (10, 2, 7)[n % 3]
     assert facts(data, "labels") == [f"of 12 images, by the .{suffix} files called as they are"]
+    assert not facts(data, "left out")
+
+
+def test_shards_in_a_folder_are_one(tmp_path: Path) -> None:
+    images = noise(24)
+    for shard in range(4):
+        files: dict[str, bytes] = {}
+        for n in range(6 * shard, 6 * shard + 6):
+            files[f"{n % 6:03}.png"] = encoded(images[n])
+            files[f"{n % 6:03}.cls"] = str(n % 2).encode()
+        pack(tmp_path / f"{'val' if shard == 3 else 'train'}-{shard:06}.tar", files)
+    data, test = opened(tmp_path, held_out=0), opened(tmp_path, "test")
+    assert (len(data), len(test)) == (18, 6)
+    for part in (data, test):
+        assert part.class_names == ("0", "1")
+        assert part.labels is not None
+        for pixels, label in zip(part.raw().numpy(), part.labels.tolist(), strict=True):
+            (n,) = (n for n in range(24) if (images[n].transpose(2, 0, 1) == pixels).all())
+            assert n % 2 == label
+    assert facts(data, "source") == ["4 archives of 48 files, read in place"]
+    assert facts(data, "train") == ["18 images in 3 archives"]
+    assert facts(data, "test") == ["6 images in 1 archive"]
+    assert opened(tmp_path, storage="cache").path == opened(tmp_path, storage="cache").path
+
+
+def test_archives_without_labels_in_a_folder_are_named(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        pack(tmp_path / f"{name}.zip", {"0.png": pngs(1)[0]})
+    with pytest.raises(
+        DataError, match=r"2 \.zip files \(as cat\.zip\); --data .*cat\.zip reads it"
+    ):
+        opened(tmp_path)
+
+
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = pack(tmp_path / "inner.zip", {"b.png": pngs(1)[0]}).read_bytes()
+    data = opened(pack(tmp_path / "set.tar", {"a.png": pngs(1)[0], "inner.zip": inner}))
+    assert len(data) == 1
+    assert facts(data, "left out") == ["1 .zip file (inner.zip)"]
 
 
 def test_captions_are_no_classes(tmp_path: Path) -> None:
