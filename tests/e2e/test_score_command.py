@@ -245,6 +245,20 @@ def test_anomaly_tables_the_classes_left_out(
     assert "holds points" in refused(capsys, "anomaly", trained, "--data", "ring")
 
 
+def test_what_needs_no_training_stands_beside_the_energy(
+    fresh: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert run("score", fresh, "digits") == 0  # 8 and 9 were left out
+    said = capsys.readouterr().out
+    assert "baselines, fitted to 1,2" in said
+    assert "training images at 8x8" in said
+    assert "nearest neighbour (0." in said  # better than a network of 40 steps
+    assert "is better than this energy (0." in said
+    assert run("score", fresh, pictures / "good") == 0  # without labels there is no AUROC
+    assert "baseline" not in capsys.readouterr().out
+
+
 def test_energies_without_reconstruction_get_saliency(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

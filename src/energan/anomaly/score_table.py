@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from energan.anomaly import baselines as simple
 from energan.anomaly.calibration import Calibration, Scores, make_finite
 from energan.anomaly.detection import (
     ANOMALOUS,
@@ -128,6 +129,21 @@ class ScoreTable:
             if calibration.part == "given" and calibration.source == group.source:
                 return True
         return False
+
+    def compare(self, baselines: simple.Baselines) -> list[simple.BaselineComparison]:
+        """The energy beside baselines, on at most JUDGED normal and anomalous events each."""
+        assert self.energy is not None
+        chosen = []
+        for side in (NORMAL, ANOMALOUS):
+            there = (self.side == side).nonzero().flatten()
+            count = min(len(there), simple.JUDGED)
+            chosen.append(there[torch.arange(count) * len(there) // count])
+        rows = torch.cat(chosen)
+        made = [
+            baselines.energies(self.events(part.tolist())) for part in rows.split(simple.AT_ONCE)
+        ]
+        scores = {name: torch.cat([part[name] for part in made]) for name in made[0]}
+        return simple.compare(self.energy[rows], scores, self.side[rows] == ANOMALOUS)
 
     # --- one by one -------------------------------------------------------------------------------
 

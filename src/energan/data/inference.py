@@ -101,6 +101,17 @@ def open_images(
     return found, skipped
 
 
+def open_training_images(settings: DataSettings, domain: Domain, most: int) -> tuple[DataSet, int]:
+    """What a run with these settings was trained on, prepared as `open_images` does, and how many
+    images that are: of more than `most` that many, spread over them, are opened."""
+    settings = resolve_settings(settings, domain)
+    source = open_source(settings, "train")
+    rows = select(source, settings, "train").training
+    count = min(len(rows), most)
+    chosen = rows[torch.arange(count) * len(rows) // count].sort().values
+    return prepare_like(source, settings, domain, chosen)[0], len(rows)
+
+
 def resolve_settings(settings: DataSettings, domain: Domain) -> DataSettings:
     """The settings with channels and size as they turned out for the run's images."""
     size = settings.size

@@ -57,6 +57,52 @@ def auroc_interval(
     return Interval(max(0.0, middle - half), min(1.0, middle + half))
 
 
+def auroc_difference_interval(
+    scores: Values,
+    others: Values,
+    anomalous: Values,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    paired: bool = False,
+) -> Interval:
+    """The bootstrap interval (percentiles) of auroc(scores) − auroc(others), of the same events.
+
+    Normal and anomalous events are resampled apart, and with each both its scores; or, `paired`,
+    the i-th anomalous one, which is made of the i-th normal one, along with that.
+    Raises ValueError for what `auroc` refuses, a level outside (0, 1), or no resamples.
+    """
+    (s, a), (o, _) = _labelled(scores, anomalous), _labelled(others, anomalous)
+    n, m = int((~a).sum()), int(a.sum())
+    if paired and n != m:
+        raise ValueError(f"{n} normal and {m} anomalous events are not in pairs")
+    if resamples < 1 or not 0 < level < 1:
+        raise ValueError("resamples must be at least 1, and level in (0, 1)")
+    ranks = [np.unique(values, return_inverse=True)[1] for values in (s, o)]
+    rng, found = np.random.default_rng(seed), np.empty(resamples)
+    for i in range(resamples):
+        normal = rng.multinomial(n, np.full(n, 1 / n))  # how often each is drawn
+        other = normal if paired else rng.multinomial(m, np.full(m, 1 / m))
+        own, theirs = (_weighted_auroc(r[~a], r[a], normal, other) for r in ranks)
+        found[i] = own - theirs
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def _weighted_auroc(
+    normal: NDArray[np.intp],
+    other: NDArray[np.intp],
+    normal_weights: NDArray[np.int64],
+    other_weights: NDArray[np.int64],
+) -> float:
+    """Of ranks, whole numbers from 0, each counted so many times."""
+    levels = 1 + max(int(normal.max()), int(other.max()))
+    there = np.bincount(normal, normal_weights, levels)
+    below = np.cumsum(there) - there / 2
+    return float(other_weights @ below[other] / (normal_weights.sum() * other_weights.sum()))
+
+
 def _share_below(reference: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each x the share of `reference`, ascending, that is lower, equal ones counted half."""
     sides = np.searchsorted(reference, x, "left") + np.searchsorted(reference, x, "right")

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from energan.metrics import (
     auroc,
+    auroc_difference_interval,
     auroc_interval,
     average_precision,
     calibrated_threshold,
@@ -194,3 +195,43 @@ def test_the_interval_of_pairs_covers_where_both_vary_together(correlation: floa
             covered[paired] += ends.low <= truth <= ends.high
     assert covered[True] / trials >= 0.92
     assert (covered[False] / trials < 0.92) == (correlation < 0)
+
+
+def test_the_interval_of_a_difference_is_that_of_its_resamples() -> None:
+    """With ties; each resample by a function that takes weights."""
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(3)
+    a = rng.random(80) < 0.4
+    s, o = (rng.integers(0, 9, 80) + 2 * a * k for k in (1, 2))
+    found = auroc_difference_interval(s, o, a, resamples=50, seed=7)
+    draws, differences = np.random.default_rng(7), []
+    for _ in range(50):
+        weights = np.empty(80)
+        for kind in (~a, a):
+            weights[kind] = draws.multinomial(kind.sum(), np.full(kind.sum(), 1 / kind.sum()))
+        one, other = (roc_auc_score(a, v, sample_weight=weights) for v in (s, o))
+        differences.append(one - other)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
+
+
+def test_differences_know_that_events_are_the_same() -> None:
+    rng = np.random.default_rng(5)
+    a = np.repeat([False, True], 150)
+    shared = rng.normal(size=300) + a
+    s, o = (shared + 0.2 * rng.normal(size=300) for _ in range(2))
+    found, alone = auroc_difference_interval(s, o, a), auroc_interval(s, a)
+    assert found.high - found.low < 0.5 * (alone.high - alone.low)
+    same = auroc_difference_interval(s, s, a)
+    assert (same.low, same.high) == (0, 0)
+    # anomalous events that rise and fall with the normal ones that they are made of
+    base = rng.normal(size=150)
+    pairs = np.r_[base, base + 0.5]
+    flat = rng.normal(size=300)
+    wide = auroc_difference_interval(pairs, flat, a)
+    tied = auroc_difference_interval(pairs, flat, a, paired=True)
+    assert tied.high - tied.low < wide.high - wide.low
+    with pytest.raises(ValueError, match="not in pairs"):
+        auroc_difference_interval(s[1:], o[1:], a[1:], paired=True)
+    with pytest.raises(ValueError, match="level in"):
+        auroc_difference_interval(s, o, a, level=1)
