@@ -157,14 +157,15 @@ def prepare_array(images: Pixels, how: Decoding, name: str, notes: Notes | None 
     try:
         return np.stack([prepare(RawImage(np.moveaxis(x, 0, -1)), how, counted) for x in images])
     except Unreadable as error:
-        raise DataError(f"{name}: {error}") from None
+        setting = "data.crop: " if "crop box" in str(error) else ""
+        raise DataError(f"{setting}{name}: {error}") from None
 
 
 def _crop(picture: RawImage, box: tuple[int, int, int, int]) -> RawImage:
     left, top, right, bottom = box
     width, height = picture.size
     if right > width or bottom > height:
-        raise Unreadable(f"its {width}x{height} pixels do not hold the crop box {box} (data.crop)")
+        raise Unreadable(f"its {width}x{height} pixels do not hold the crop box {box}")
     part = slice(top, bottom), slice(left, right)
     return RawImage(picture.pixels[part], None if picture.alpha is None else picture.alpha[part])
 
