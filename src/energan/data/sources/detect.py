@@ -15,6 +15,7 @@ from energan.data.sources.arrays import read_arrays
 from energan.data.sources.containers import CONTAINERS, open_container
 from energan.data.sources.folders import from_files, open_layout
 from energan.data.sources.idx import is_idx, open_idx_file, open_idx_folder
+from energan.data.sources.label_csv import find_csv
 from energan.data.sources.layout import Layout, read_archive, read_layout
 from energan.data.sources.mat import read_mat
 from energan.data.sources.named import NAMED, open_named
@@ -114,7 +115,7 @@ def folder_facts(settings: DataSettings) -> tuple[Fact, ...]:
             return _archive(path, settings).facts
         if settings.direction is not None:
             return read_pair_layout(path, settings.layout).facts
-        layout = read_layout(path, settings.layout, settings.labels is not None)
+        layout = _read(path, settings)
         return layout.facts if layout.form else open_layout(layout, "train", settings).facts
     except OSError as error:
         raise DataError(f"{describe(settings.source)} cannot be read: {describe(error)}") from error
@@ -124,8 +125,15 @@ def _archive(path: Path, settings: DataSettings) -> Layout:
     return read_archive(path, settings.layout, settings.labels is not None)
 
 
+def _read(path: Path, settings: DataSettings) -> Layout:
+    csvs = {"data.labels": settings.labels, "data.tags": settings.tags}
+    used = [find_csv(word, path, name) for name, word in csvs.items() if word is not None]
+    inside = [path / os.path.relpath(csv, path) for csv in used]
+    return read_layout(path, settings.layout, settings.labels is not None, inside)
+
+
 def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
-    layout = read_layout(path, settings.layout, settings.labels is not None)
+    layout = _read(path, settings)
     form = layout.form
     if form is None:
         return open_layout(layout, split, settings)

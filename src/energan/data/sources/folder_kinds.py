@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from energan.core import DataError
-from energan.data.sources.splits import SPLITS, split_of
+from energan.data.sources.splits import SPLITS, splits_among
 from energan.data.sources.tree import Tree
 from energan.io.text import printable
 
@@ -14,8 +14,10 @@ MASKS = ("ground_truth", "groundtruth", "ground-truth")
 """Names of folders of masks, wherever they stand."""
 MAYBE_MASKS = (
     "gt", "mask", "masks", "label", "labels", "segmentation", "segmentations", "annotations",
+    "segmentationclass", "segmentationclassaug", "segmentationobject", "trimaps",
 )  # fmt: skip
-"""The same beside folders of parts, or beside a folder of images; elsewhere they may be classes."""
+"""The same beside folders of parts, beside a folder of images, or beside as many images; elsewhere
+they may be classes."""
 PICTURES = ("images", "image", "imgs", "img", "jpegimages")
 
 
@@ -52,9 +54,10 @@ class Kinds:
 def kinds_of(tree: Tree) -> Kinds:
     found = Kinds()
     maybe: list[Tree] = []
+    splits = splits_among([folder.name for folder in tree.folders])
     for folder in tree.folders:
         name = folder.name.lower()
-        if split := split_of(name):
+        if split := splits.get(folder.name):
             found.parts[split].append(folder)
         elif not folder.count:
             continue
@@ -67,7 +70,9 @@ def kinds_of(tree: Tree) -> Kinds:
         else:
             found.plain.append(folder)
     sure = found.parts["train"] or any(f.name.lower() in PICTURES for f in found.plain)
-    (found.masks if sure else found.plain).extend(maybe)
+    for folder in maybe:
+        of_images = sure or len(tree.images) >= folder.count
+        (found.masks if of_images else found.plain).append(folder)
     return found
 
 

@@ -19,7 +19,14 @@ from energan.data.sources.folder_facts import (
     left_out,
     listed,
 )
-from energan.data.sources.folder_kinds import UNLABELLED, Kinds, kinds_of, mask_folders, only_folder
+from energan.data.sources.folder_kinds import (
+    MAYBE_MASKS,
+    UNLABELLED,
+    Kinds,
+    kinds_of,
+    mask_folders,
+    only_folder,
+)
 from energan.data.sources.forms import CLEARLY, Form, find_form
 from energan.data.sources.instead import take_instead
 from energan.data.sources.masks import index_masks, masks_beside, match_masks
@@ -67,11 +74,16 @@ class Layout:
         return found
 
 
-def read_layout(folder: Path, choice: Layouts = "auto", own_labels: bool = False) -> Layout:
+def read_layout(
+    folder: Path,
+    choice: Layouts = "auto",
+    own_labels: bool = False,
+    used: Sequence[Path] = (),
+) -> Layout:
     """What `folder` holds, found in one walk; no file is opened.
 
     choice: as `data.layout`. own_labels: whether a CSV tells the labels, so that images beside
-    folders of classes are as good as those in them.
+    folders of classes are as good as those in them. used: files that are read beside the images.
 
     Raises DataError where two readings are possible, naming both and what chooses.
     """
@@ -81,7 +93,7 @@ def read_layout(folder: Path, choice: Layouts = "auto", own_labels: bool = False
         instead = () if tree.count else take_instead(tree)
         if not tree.count and (shards := read_shards(tree)) is not None:
             return Layout(tree, None, shards.train, shards.test, shards.facts, shards.archive)
-        found = _Reader(tree, choice, own_labels).read()
+        found = _Reader(tree, choice, own_labels, used).read()
         return replace(found, facts=instead + found.facts)
     facts = [Fact("source", str(form))]
     if tree.count:
@@ -110,8 +122,10 @@ def class_name(name: str) -> str:
 class _Reader:
     """Reads a folder of images, and notes what it understands on the way."""
 
-    def __init__(self, tree: Tree, choice: Layouts, own_labels: bool) -> None:
-        self.tree, self.choice, self.own_labels = tree, choice, own_labels
+    def __init__(
+        self, tree: Tree, choice: Layouts, own_labels: bool, used: Sequence[Path] = ()
+    ) -> None:
+        self.tree, self.choice, self.own_labels, self.used = tree, choice, own_labels, used
         self.facts: list[Fact] = []
         self.masks: list[Tree] = []
         self.own_masks: dict[Path, Path] = {}  # image -> its mask in the same folder
@@ -121,10 +135,10 @@ class _Reader:
         parts = {name: part for name, part in found.items() if part is not None}
         told = [about_part(name, part, self.tree) for name, part in parts.items()]
         if self.masks or self.own_masks:
-            known = index_masks(self.masks)
-            parts = {name: self._with_masks(part, known) for name, part in parts.items()}
+            roots = {part.root for part in parts.values()} - {self.tree.path}
+            parts = {name: self._with_masks(part, roots) for name, part in parts.items()}
             told.append(about_masks(list(parts.values()), self.masks, self.own_masks, self.tree))
-        facts = (*told, *self.facts, *left_out(self.tree))
+        facts = (*told, *self.facts, *left_out(self.tree, self.used))
         return Layout(self.tree, None, parts.get("train"), parts.get("test"), facts)
 
     # --- which folders are the parts --------------------------------------------------------------
@@ -154,6 +168,10 @@ class _Reader:
                 more = "; --data.layout splits makes it the training part" if part in train else ""
                 text = f"{self._name(part)} is taken for one, as the folders beside it{more}"
                 self.facts.append(Fact("classes", text, warning=True))
+        for folder in kinds.plain:
+            if folder.name.lower() in MAYBE_MASKS and len(kinds.plain) > 1:
+                text = f"{self._name(folder)} is taken for one; move it elsewhere if it holds masks"
+                self.facts.append(Fact("classes", text))
         return self._part(base, without=kinds.masks), None
 
     def _descend(self, tree: Tree) -> Tree:
@@ -276,9 +294,8 @@ class _Reader:
                 f"data.layout classes: the images of {printable(root.path)} lie in no two folders "
                 "that would be classes"
             )
-        if classes is None and len(names) == 1 and not loose and root.path == self.tree.path:
-            text = f"none: all images lie in one folder; --data {printable(folders[0].path)} takes "
-            self.facts.append(Fact("classes", f"{text}the folders in it as classes"))
+        if classes is None and len(names) == 1 and not loose and not self.own_labels:
+            self._hint(root, folders[0])
         if classes is None or not loose:
             return classes
         if self.own_labels:
@@ -298,6 +315,18 @@ class _Reader:
             "without classes"
         )
 
+    def _hint(self, root: Tree, only: Tree) -> None:
+        """Tell of folders that would be classes, were they not in the only folder of a part."""
+        while len(below := [f for f in only.folders if f.count]) == 1 and not only.images:
+            only = below[0]
+        if len(below) < 2 or only.images:
+            return
+        if root.path == self.tree.path:
+            how = f"--data {printable(only.path)} takes the folders in it as classes"
+        else:
+            how = f"move the folders in it to {self._name(root)} to make them classes"
+        self.facts.append(Fact("classes", f"none: all images lie in {self._name(only)}; {how}"))
+
     def _leave(self, tree: Tree, why: str, warning: bool = False) -> None:
         if tree.count:
             text = f"{self._name(tree)}, {plural(tree.count, 'image')}, {why}"
@@ -310,8 +339,11 @@ class _Reader:
     def _name(self, tree: Tree) -> str:
         return inside(tree.path, self.tree)
 
-    def _with_masks(self, part: ImagePart, known: dict[tuple[str, ...], Path]) -> ImagePart:
-        found = match_masks(part.names, part.root.name, known)
+    def _with_masks(self, part: ImagePart, roots: set[Path]) -> ImagePart:
+        """roots: of the parts; masks in one of these are of no other part."""
+        of_others = roots - {part.root}
+        masks = [tree for tree in self.masks if of_others.isdisjoint(tree.path.parents)]
+        found = match_masks(part.names, part.root.name, index_masks(masks))
         pairs = zip(part.files, found, strict=True)
-        masks = tuple(self.own_masks.get(file, mask) for file, mask in pairs)
-        return replace(part, masks=masks) if any(masks) else part
+        own = tuple(self.own_masks.get(file, mask) for file, mask in pairs)
+        return replace(part, masks=own) if any(own) else part

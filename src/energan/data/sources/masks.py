@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from energan.data.sources.tree import Tree, list_images
 
-_MASK = re.compile(r"(.+?)[-_. ](?:mask|masks|gt|seg)", re.I)
+_MASK = re.compile(r"(.+?)[-_. ](?:masks?|gt|seg|labels?|ground_?truth)", re.I)
 Key = tuple[str, ...]
 
 

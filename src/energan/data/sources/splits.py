@@ -1,6 +1,7 @@
 """How sources are split: the names of the parts, the order of the events, how many are held out."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,9 +17,14 @@ SPLITS = {
     "test": ("test", "testing"),
 }
 """The names, in lower case, that folders and files of a part have, the likeliest first."""
+_WORDS = {split: "|".join(names) for split, names in SPLITS.items()}
+_WORDS["train"] += "|train[-_ ]?val"
 _FOLDER = {
-    split: re.compile(rf"({'|'.join(names)})([-_ ]?(set|data|images|imgs|split|\d{{4}}))?", re.I)
-    for split, names in SPLITS.items()
+    split: re.compile(rf"({words})([-_ ]?(set|data|images|imgs|split|\d{{4}}))?", re.I)
+    for split, words in _WORDS.items()
+}
+_WITHIN = {
+    split: re.compile(rf"(?<![a-z])({words})(?![a-z])", re.I) for split, words in _WORDS.items()
 }
 MOST_HELD_OUT = 10_000
 
@@ -27,6 +33,24 @@ def split_of(name: str) -> str | None:
     """Which part a folder of that name is, train, val or test: so are train, training_set and
     train2017."""
     return next((split for split, found in _FOLDER.items() if found.fullmatch(name)), None)
+
+
+def splits_among(names: Sequence[str]) -> dict[str, str]:
+    """Which folders of those side by side are parts, and which ones: those that `split_of` knows,
+    or else those that are called alike but for that word, as train2017 and val2017 are."""
+    if known := {name: split for name in names if (split := split_of(name))}:
+        return known
+    alike: dict[str, dict[str, str]] = {}
+    for name in names:
+        for split, word in _WITHIN.items():
+            if word.search(name):
+                alike.setdefault(word.sub("/", name).lower(), {})[name] = split
+    return {
+        name: split
+        for found in alike.values()
+        if {"train"} < {*found.values()}
+        for name, split in found.items()
+    }
 
 
 def no_test_part(name: object) -> NoTestPart:

@@ -103,6 +103,17 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, said: st
     assert "l.csv" in str(raised.value)
 
 
+def test_a_csv_that_is_used_is_not_left_out(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "images")
+    for name in ("l.csv", "other.csv"):
+        (folder / name).write_text("file,label\na.png,cat\nb.png,dog\n")
+    for word in ("l.csv", str(folder / "l.csv")):
+        told = [str(fact) for fact in opened(folder, word).facts if fact.subject == "left out"]
+        assert told == [
+            "left out: 1 .csv file (other.csv); --data.labels other.csv takes labels from it"
+        ]
+
+
 def test_a_csv_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     folder = draw(tmp_path / "images")
     with pytest.raises(DataError, match=r"no file gone\.csv"):

@@ -74,6 +74,48 @@ def test_parts_together_win_over_whatever_stands_beside_them(
     assert test.labels.tolist() == [1, 1]  # numbered as in training
 
 
+@pytest.mark.parametrize(
+    ("train", "held"),
+    [("train2017", "val2017"), ("images_train", "images_val"), ("seg_train", "seg_test"),
+     ("Set Train (1)", "set test (1)"), ("trainval", "test"), ("ds/ds/train", "ds/ds/test")],
+)  # fmt: skip
+def test_parts_by_names_that_differ_in_one_word(tmp_path: Path, train: str, held: str) -> None:
+    make(tmp_path, **{f"{train}/cat": 3, f"{train}/dog": 3, f"{held}/dog": 2})
+    data, test = read(tmp_path), read(tmp_path, "test")
+    assert (len(data), data.class_names) == (6, ("cat", "dog"))
+    assert (len(test), test.class_names) == (2, ("cat", "dog"))
+
+
+@pytest.mark.parametrize("classes", [("bullet_train", "bus"), ("train_a", "test_b"), ("x", "x1")])
+def test_classes_whose_names_hold_the_word_of_a_part(
+    tmp_path: Path, classes: tuple[str, str]
+) -> None:
+    make(tmp_path, **dict.fromkeys(classes, 3))
+    assert read(tmp_path).class_names == tuple(sorted(classes))
+
+
+def test_parts_of_two_sets_are_asked_about(tmp_path: Path) -> None:
+    make(tmp_path, a_train=3, a_test=2, b_train=3, b_test=2)
+    with pytest.raises(DataError, match="a_train and b_train, which may both be the same part"):
+        read(tmp_path)
+    assert len(read(tmp_path, layout="classes").class_names or ()) == 4
+
+
+def test_folders_that_would_be_classes_are_pointed_to(tmp_path: Path) -> None:
+    make(tmp_path / "a", x__y__cat=3, x__y__dog=3)
+    assert (
+        f"classes: none: all images lie in x/y/; --data {tmp_path / 'a'}/x/y takes the folders in "
+        "it as classes"
+    ) in facts(tmp_path / "a")
+    make(tmp_path / "b", train__y__cat=3, train__y__dog=3, test__cat=2)
+    assert (
+        "classes: none: all images lie in train/y/; move the folders in it to train/ to make them "
+        "classes"
+    ) in facts(tmp_path / "b")
+    make(tmp_path / "c", good=3)
+    assert not any(fact.startswith("classes") for fact in facts(tmp_path / "c"))
+
+
 EMPTY = [".ipynb_checkpoints", "__MACOSX", ".cache", "masks", "@eaDir", ".thumbnails", "anything"]
 
 
@@ -253,9 +295,29 @@ def test_masks_beside_their_images_are_masks(tmp_path: Path) -> None:
     assert len(read(tmp_path)) == 9
 
 
+@pytest.mark.parametrize("mask", ["{}_label.png", "{}_GT.bmp", "{}-groundtruth.png"])
+def test_masks_in_a_folder_beside_the_images_of_a_part(tmp_path: Path, mask: str) -> None:
+    make(tmp_path, Train=8, Test=4)
+    fill(tmp_path / "Train" / "Label", 3, mask)
+    fill(tmp_path / "Test" / "Label", 2, mask)
+    for part, count, masked in (("Train", 8, 3), ("Test", 4, 2)):
+        expected = [tmp_path / part / "Label" / mask.format(i) for i in range(masked)]
+        source = open_source(DataSettings(source=str(tmp_path)), part.lower())  # type: ignore[arg-type]
+        assert source.masks == (*expected, *(count - masked) * [None])
+    assert facts(tmp_path)[2] == (
+        "masks: 5 in Train/Label/, Test/Label/, for 5 images; 7 images beside those have none"
+    )
+
+
+def test_folders_of_segmentation_are_masks_beside_pictures(tmp_path: Path) -> None:
+    make(tmp_path, JPEGImages=6, SegmentationClass=3, SegmentationObject=3)
+    assert (len(read(tmp_path)), read(tmp_path).class_names) == (6, None)
+
+
 def test_a_class_may_be_called_mask(tmp_path: Path) -> None:
     make(tmp_path, mask=3, no_mask=3)
     assert read(tmp_path).class_names == ("mask", "no_mask")
+    assert "classes: mask/ is taken for one; move it elsewhere if it holds masks" in facts(tmp_path)
 
 
 def test_images_beside_masks_without_parts(tmp_path: Path) -> None:
