@@ -82,7 +82,9 @@ def test_settings_that_do_not_suit_the_source_are_refused(
     "settings",
     [
         {"crop": [5, 0, 5, 9]}, {"crop": [-1, 0, 5, 9]}, {"crop": [1, 2, 3]}, {"size": 0},
-        {"size": 8, "random_crop": 9}, {"channels": "rgb"}, {"storage": "disk"}, {"fit": "pad"},
+        {"size": 8, "random_crop": 9}, {"channels": "rgb"}, {"storage": "disk"}, {"fit": "zoom"},
+        {"intensity": [5, 5]}, {"background": "plaid"}, {"show_bands": [1, 2]},
+        {"show_bands": [0]}, {"pages": "second"},
     ],
 )  # fmt: skip
 def test_settings_out_of_bounds_are_refused(settings: dict[str, object]) -> None:
