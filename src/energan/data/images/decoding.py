@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -135,9 +135,10 @@ def prepare(picture: RawImage, how: Decoding, notes: Notes) -> Pixels:
     if how.size is not None:
         _note_size(picture, how.size, how.fit, notes)
     pixels = picture.pixels if picture.alpha is None else _lay(picture, how.background, notes)
+    bits = picture.bits
     del picture
     if pixels.dtype != np.uint8 or how.depth != "uint8" or how.intensity is not None:
-        pixels = _scale(pixels, how, notes)
+        pixels = _scale(pixels, how, notes, bits)
     pixels = _with_channels(pixels, how.channels, notes)
     if how.size is not None:
         pixels = _resize(pixels, how.size, how.fit, notes)
@@ -167,7 +168,8 @@ def _crop(picture: RawImage, box: tuple[int, int, int, int]) -> RawImage:
     if right > width or bottom > height:
         raise Unreadable(f"its {width}x{height} pixels do not hold the crop box {box}")
     part = slice(top, bottom), slice(left, right)
-    return RawImage(picture.pixels[part], None if picture.alpha is None else picture.alpha[part])
+    alpha = None if picture.alpha is None else picture.alpha[part]
+    return replace(picture, pixels=picture.pixels[part], alpha=alpha)
 
 
 # --- transparency ---------------------------------------------------------------------------------
@@ -214,9 +216,9 @@ def _lay_bytes(pixels: Pixels, alpha: Pixels, colour: tuple[int, ...]) -> Pixels
 # --- range ----------------------------------------------------------------------------------------
 
 
-def _scale(pixels: Pixels, how: Decoding, notes: Notes) -> Pixels:
+def _scale(pixels: Pixels, how: Decoding, notes: Notes, bits: int | None) -> Pixels:
     """Values as 0 to 255 where 8 bits are stored, else as float32 from 0 to 1."""
-    low, high = _window(pixels, how)
+    low, high = _window(pixels, how, bits)
     small = how.depth == "uint8"
     made = np.empty(pixels.shape, np.uint8 if small else np.float32)
     outside, rows = 0, max(1, STRIP // pixels.shape[1])
@@ -238,7 +240,7 @@ def has_range(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "ui" and dtype.itemsize <= BYTES
 
 
-def _window(pixels: Pixels, how: Decoding) -> Window:
+def _window(pixels: Pixels, how: Decoding, bits: int | None) -> Window:
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise Unreadable("it holds values that are NaN or infinite")
     if how.intensity is not None:
@@ -250,7 +252,7 @@ def _window(pixels: Pixels, how: Decoding) -> Window:
         )
     if pixels.dtype.kind == "i" and pixels.min(initial=0) < 0:
         raise Unreadable("it holds values below 0: set --data.intensity to what they reach")
-    return 0.0, float(np.iinfo(pixels.dtype).max)
+    return 0.0, float(np.iinfo(pixels.dtype).max if bits is None else 2**bits - 1)
 
 
 def _store(pixels: Pixels, how: Decoding) -> Pixels:

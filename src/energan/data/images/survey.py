@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from energan.data.images.checksums import cache_folder
 from energan.data.images.decoder import Block, over_parts, select_parts
 from energan.data.images.decoding import LEVELS, Channels, Decoding, Depth, Window, has_range
 from energan.data.images.reading import Header, header_of, read_image
-from energan.data.images.values import Unreadable
+from energan.data.images.values import RawImage, Unreadable
 from energan.data.source import Encoded, Part, Source
 from energan.io.files import write_atomically
 from energan.io.text import plural
@@ -45,7 +46,7 @@ class Measured:
     @property
     def unbounded(self) -> int:
         """How many are of types that tell no range."""
-        return sum(n for name, n in self.types.items() if not has_range(np.dtype(name)))
+        return sum(n for name, n in self.types.items() if not has_range(_type(name)))
 
     @property
     def count(self) -> int:
@@ -170,8 +171,18 @@ def resolve_range(
     return how, (Fact("intensity", text),)
 
 
+def _type(kind: str) -> np.dtype[Any]:
+    """Of a `RawImage.kind`."""
+    return np.dtype(kind.split()[-1])
+
+
+def _greatest(kind: str) -> int:
+    bits, apart, _ = kind.partition("-bit ")
+    return 2 ** int(bits) - 1 if apart else int(np.iinfo(kind).max)
+
+
 def _floats(found: Measured) -> bool:
-    return any(np.dtype(name).kind == "f" for name in found.types)
+    return any(_type(name).kind == "f" for name in found.types)
 
 
 def _depth(found: Measured, window: Window) -> Depth:
@@ -181,7 +192,7 @@ def _depth(found: Measured, window: Window) -> Depth:
 
 def _about_types(found: Measured, told: str) -> tuple[Fact, ...]:
     """How integers are scaled: by the range of their types."""
-    most = {name: np.iinfo(name).max for name in sorted(found.types)}
+    most = {name: _greatest(name) for name in sorted(found.types)}
     ends = " and ".join(f"0 to {high:,} of {name}" for name, high in most.items())
     share = (found.high - found.low) / max(most.values())
     if share * LITTLE >= 1:
@@ -234,14 +245,15 @@ def measure(source: Source) -> Measured:
         nonlocal low, high
         for _, raw in block:
             try:
-                pixels = read_image(raw).pixels if raw is not None else np.zeros(0)
+                found = read_image(raw) if raw is not None else RawImage(np.zeros((0, 0, 1)))
             except Unreadable:
                 continue
+            pixels = found.pixels
             if not pixels.size or not np.isfinite(pixels).all():
                 continue
             with lock:
                 low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
-                types[pixels.dtype.name] += 1
+                types[found.kind] += 1
 
     rows = torch.arange(source.count)
     parts = list(select_parts(source, rows))

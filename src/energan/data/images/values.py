@@ -21,6 +21,7 @@ class RawImage:
     """pixels: (H, W, C), of any number type. alpha: (H, W), of the same; None where all is opaque.
     pages: how many images the file holds. told: "subject: text" of what its reader did, for facts.
     reduced: how many times wider the file's image is, of which no finer one was decoded.
+    bits: that the file says its numbers use, where these are fewer than their type has.
     """
 
     pixels: Array
@@ -28,11 +29,18 @@ class RawImage:
     pages: int = 1
     told: tuple[str, ...] = ()
     reduced: float = 1.0
+    bits: int | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def kind(self) -> str:
+        """The type of its numbers: uint16, or 12-bit uint16."""
+        name = self.pixels.dtype.name
+        return name if self.bits is None else f"{self.bits}-bit {name}"
 
     @property
     def bands(self) -> int:

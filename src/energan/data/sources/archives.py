@@ -66,8 +66,9 @@ def open_archive(path: Path) -> Archive:
     except (DataError, OSError):
         raise
     except Exception as error:  # zipfile and tarfile raise whatever they stumble over
+        why = "no tar archive" if isinstance(error, tarfile.ReadError) else describe(error)
         raise DataError(
-            f"{path} cannot be read as an archive ({describe(error)}): it is damaged, or cut short"
+            f"{path} cannot be read as an archive ({why}): it is damaged, or cut short"
         ) from None
     text = f"an archive of {plural(len(entries), 'file')}, read in place"
     return Archive(
@@ -189,9 +190,12 @@ def _open_tar(path: Path) -> tuple[list[_Entry], Read]:
 
     def read(file: Path) -> bytes | None:
         start, size = places[file.relative_to(path).as_posix()]
-        with open_regular(path) as opened:
-            opened.seek(start)
-            found = opened.read(size)
+        try:
+            with open_regular(path) as opened:
+                opened.seek(start)
+                found = opened.read(size)
+        except OSError:
+            return None
         return found if len(found) == size else None
 
     return [entry for _, entry in members], read

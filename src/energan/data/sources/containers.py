@@ -93,7 +93,11 @@ def _parts(opened: Sequence[Container]) -> list[Part]:
 
 
 def _read(found: Container, first: int, number: int) -> list[Encoded | None]:
-    return [None if one is None else Piece(one) for one in found.read(first, number)]
+    try:
+        images = found.read(first, number)
+    except Exception:  # of a part of the file that is damaged, or a file that is gone
+        return [None] * number
+    return [None if one is None else Piece(one) for one in images]
 
 
 def _about(source: Source, files: int, film: bool, every: int) -> Fact:

@@ -229,6 +229,23 @@ def test_ct_is_windowed_as_asked_and_refused_unasked(tmp_path: Path) -> None:
     assert facts(data, "rescaled")
 
 
+def test_the_bits_that_are_stored_are_the_range(tmp_path: Path) -> None:
+    films = [RANDOM.integers(0, 4096, (8, 8), np.uint16) for _ in range(12)]
+    folder = folder_of(tmp_path / "xray", [dicom(x, BitsStored=12) for x in films], "dcm")
+    data = opened(folder)
+    np.testing.assert_allclose(in_order(data)[:, 0], np.stack(films) / 4095, atol=1e-5)
+    (text,) = facts(data, "intensity")
+    assert text.startswith("12-bit uint16 values from ")
+    assert text.endswith("; 0 to 4,095 of 12-bit uint16 become the range")
+    assert not any(fact.warning for fact in data.facts)
+    data = opened(folder, crop=(1, 0, 8, 7))
+    wanted = np.stack(films)[:, :7, 1:] / 4095
+    np.testing.assert_allclose(in_order(data)[:, 0], wanted, atol=1e-5)
+    data = opened(folder, intensity=(1000.0, 2000.0))
+    wanted = ((np.stack(films) - 1000.0) / 1000).clip(0, 1)
+    np.testing.assert_allclose(in_order(data)[:, 0], wanted, atol=1e-5)
+
+
 # --- NIfTI ----------------------------------------------------------------------------------------
 
 

@@ -201,6 +201,19 @@ def test_a_folder_of_volumes_keeps_each_together(tmp_path: Path) -> None:
     assert not set(np.unique(stored(data))) & set(np.unique(stored(data.held_out)))
 
 
+def test_rows_of_a_damaged_block_are_skipped(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("x", data=noise(600), chunks=(10, 6, 6, 3), compression="gzip")
+        place = data.id.get_chunk_info(50).byte_offset
+        file.flush()
+    raw = bytearray((tmp_path / "a.h5").read_bytes())
+    raw[place : place + 40] = bytes(40)
+    (tmp_path / "a.h5").write_bytes(raw)
+    data = opened(tmp_path / "a.h5", held_out=0)
+    assert len(data) + len(data.skipped) == 600
+    assert 10 <= len(data.skipped) <= 256
+
+
 def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds x \(4,\): images are"):
         opened(hdf5(tmp_path / "a.h5", x=np.zeros(4)))

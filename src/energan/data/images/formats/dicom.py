@@ -58,7 +58,10 @@ def read_dicom(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
         told.append("rescaled: to the values that slope and intercept of the files tell")
     if high == 1:
         values = values.astype(np.uint8) * 255
-    return RawImage(values.astype(dtype).reshape(height, width, bands), None, pages, tuple(told))
+    pixels = values.astype(dtype).reshape(height, width, bands)
+    bits = int(found.BitsStored)
+    own = grey and scale == (1, 0) and dtype == np.uint16 and bits < 8 * dtype.itemsize
+    return RawImage(pixels, None, pages, tuple(told), bits=bits if own else None)
 
 
 @lru_cache(maxsize=2)
@@ -81,10 +84,16 @@ def _values(found: Any, number: int, kind: str) -> NDArray[Any]:
             values = pixels.apply_color_lut(values, found)
         return values
     except Exception as error:
-        syntax = found.file_meta.TransferSyntaxUID
         text = " ".join(str(error).split()) or type(error).__name__
-        how = f"packed as {syntax.name}, " if syntax.is_compressed else ""
-        raise Unreadable(f"its pixels, {how}cannot be read: {text}") from None
+        raise Unreadable(f"its pixels{_packing(found)} cannot be read: {text}") from None
+
+
+def _packing(found: Any) -> str:
+    try:
+        syntax = found.file_meta.TransferSyntaxUID
+        return f", packed as {syntax.name}," if syntax.is_compressed else ""
+    except (AttributeError, ValueError):  # none is told, or none that is known
+        return ""
 
 
 def _stored(found: Any) -> tuple[int, int]:
