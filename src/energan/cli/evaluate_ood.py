@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from energan.anomaly.baselines import JUDGED, BaselineComparison, verdict
 from energan.cli.run_options import print_notes
 from energan.errors import SettingError
 from energan.evaluation.ood import OodScores, out_of_distribution
@@ -34,6 +35,29 @@ def _draw(made: OodScores, path: Path) -> None:
     print(f"  drawn: {path}")
 
 
+def _print_baselines(made: OodScores) -> None:
+    """AUROC of what needs no training, and where the best of it is not beaten."""
+    compared = {
+        row["name"]: [BaselineComparison(**one) for one in row["baselines"]]
+        for row in made.sets
+        if "baselines" in row
+    }
+    if not compared:
+        return
+    print(
+        f"baselines, {made.record['baselines']}; AUROC among at most {JUDGED:,} events of each set:"
+    )
+    first = next(iter(compared.values()))
+    table = table_of("other data", "energy", *(one.name for one in first))
+    for name, found in compared.items():
+        figures = (found[0].energy_auroc, *(one.auroc for one in found))
+        table.add_row(name, *(f"{value:.4f}" for value in figures))
+    show(table)
+    for name, found in compared.items():
+        if (said := verdict(found)) is not None:
+            print(f"  {name}: {said}")
+
+
 def _print(run: Run, made: OodScores) -> None:
     record = made.record
     own = record["held_out"]
@@ -56,6 +80,7 @@ def _print(run: Run, made: OodScores) -> None:
         )  # fmt: skip
     show(table)
     print_notes((row["name"], row["note"]) for row in made.sets if "note" in row)
+    _print_baselines(made)
     for row in made.sets:
         if "not_finite" in row:
             strange = plural(row["not_finite"], "energy")

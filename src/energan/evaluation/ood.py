@@ -8,13 +8,15 @@ images.
 import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from energan.anomaly.baselines import JUDGED, Baselines, compare, fit_baselines
 from energan.anomaly.calibration import make_finite
 from energan.core import DataError, SettingError, describe, place_seed
 from energan.data import SOURCES, DataSet
@@ -97,27 +99,30 @@ def out_of_distribution(
     data, split = _open_held_out(run)
     chosen = _draw_rows(len(data), samples, seed, "held-out")
     say(f"energies of {len(chosen):,} {split} events of {data.name}")
-    own = _energies(run, data.name, _batches(data, chosen), len(chosen))
+    baselines = _fit_baselines(run, split, say)
+    score = partial(_energies, run, baselines)
+    own = score(data.name, _batches(data, chosen), len(chosen))
     if not bool(own.energy.isfinite().all()):
         raise DataError(
             f"{run.path}: energies of its own data are not finite: it is no judge of others"
         )
     rows = [
-        *(_synthetic_row(run, name, data, chosen, own.energy, seed, say) for name in kinds),
-        *(_source_row(run, name, opened[name], own.energy, samples, seed, say) for name in sources),
+        *(_synthetic_row(score, name, data, chosen, own, seed, say) for name in kinds),
+        *(_source_row(score, name, opened[name], own, samples, seed, say) for name in sources),
     ]
     held_out = {
         "source": data.name, "split": split, "events": len(chosen), "of": len(data),
         "sha256": own.sha256, "mean_energy": float(own.energy.mean()),
         "energies": _quantiles(own.energy), "note": SEEN if split == "training" else None,
     }  # fmt: skip
-    record = {
+    record = as_record({
         **about_run(run, seed, samples),
         "interval": INTERVAL,
         "shares": list(SHARES),
+        "baselines": None if baselines is None else baselines.about,
         "held_out": as_record(held_out),
         "sets": rows,
-    }
+    })  # fmt: skip
     return OodScores(write_ood(run, record), (*kinds, *sources))
 
 
@@ -184,20 +189,43 @@ def _check_source(word: str, run: Run, fitting: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class _Energies:
-    """energy: float32 (N,); sha256: of the events that have them."""
+    """energy: float32 (N,); sha256: of the events that have them; baselines: what these say of the
+    first JUDGED of them, by name."""
 
     energy: Tensor
     sha256: str
+    baselines: dict[str, Tensor]
 
 
-def _energies(run: Run, name: str, batches: Iterator[Tensor], count: int) -> _Energies:
-    digest, parts = hashlib.sha256(), []
+Score = Callable[[str, Iterator[Tensor], int], _Energies]
+"""A set's name, its batches and their events, counted -> their energies."""
+
+
+def _energies(
+    run: Run, baselines: Baselines | None, name: str, batches: Iterator[Tensor], count: int
+) -> _Energies:
+    digest, parts, simple, done = hashlib.sha256(), [], [], 0
     with progress(name, count) as advance:
         for x in batches:
             digest.update(x.contiguous().numpy().data)
             parts.append(run.energy(x))
+            if baselines is not None and done < JUDGED:
+                simple.append(baselines.energies(x[: JUDGED - done]))
+            done += len(x)
             advance(len(x))
-    return _Energies(torch.cat(parts), digest.hexdigest())
+    said = {n: torch.cat([part[n] for part in simple]) for n in (simple[0] if simple else ())}
+    return _Energies(torch.cat(parts), digest.hexdigest(), said)
+
+
+def _fit_baselines(run: Run, split: Split, say: Say) -> Baselines | None:
+    """None if what they would judge is what they are fitted to, or it cannot be opened."""
+    if split == "training":
+        return None
+    try:
+        return fit_baselines(run.job.settings.data, run.domain)
+    except DataError as error:
+        say(f"no baselines: {error}")
+        return None
 
 
 def _open_held_out(run: Run) -> tuple[DataSet, Split]:
@@ -228,23 +256,23 @@ def _batches(data: DataSet, rows: Tensor) -> Iterator[Tensor]:
 
 
 def _synthetic_row(
-    run: Run, kind: str, data: DataSet, rows: Tensor, own: Tensor, seed: int, say: Say
+    score: Score, kind: str, data: DataSet, rows: Tensor, own: _Energies, seed: int, say: Say
 ) -> dict[str, Any]:
-    what = KINDS[kind].about(run.domain)
+    what = KINDS[kind].about(data.domain)
     say(f"{kind}: {what}")
-    other = _energies(run, kind, _synthetic(kind, data, rows, seed), len(rows))
+    other = score(kind, _synthetic(kind, data, rows, seed), len(rows))
     return _row(kind, own, other, {"made": True, "what": what}, paired=kind in PAIRED)
 
 
 def _source_row(
-    run: Run, name: str, found: PredictSet, own: Tensor, samples: int, seed: int, say: Say
+    score: Score, name: str, found: PredictSet, own: _Energies, samples: int, seed: int, say: Say
 ) -> dict[str, Any]:
     rows = _draw_rows(len(found), samples, seed, name)
     say(f"{len(rows):,} events of {name} ({found.part})")
     for fact in found.data.facts:
         if fact.subject != "train":
             say(f"{name}: {fact}")
-    other = _energies(run, name, _batches(found.data, rows), len(rows))
+    other = score(name, _batches(found.data, rows), len(rows))
     about = {"made": False, "part": found.part, "of": len(found)}
     if found.data.skipped:
         about["unreadable"] = len(found.data.skipped)
@@ -261,12 +289,12 @@ def _synthetic(kind: str, data: DataSet, rows: Tensor, seed: int) -> Iterator[Te
 
 
 def _row(
-    name: str, own: Tensor, other: _Energies, about: dict[str, Any], *, paired: bool = False
+    name: str, own: _Energies, other: _Energies, about: dict[str, Any], *, paired: bool = False
 ) -> dict[str, Any]:
     """One set, as metrics.json takes it; its events are the positives."""
     energy = make_finite(other.energy)
-    scores = torch.cat([own.double(), energy])
-    outside = torch.cat([torch.zeros(len(own)), torch.ones(len(energy))])
+    scores = torch.cat([own.energy.double(), energy])
+    outside = torch.cat([torch.zeros(len(own.energy)), torch.ones(len(energy))])
     value, ends = auroc(scores, outside), auroc_interval(scores, outside, paired=paired)
     there = other.energy[other.energy.isfinite()]
     note = MORE_LIKE if ends.high < 0.5 else NO_ORDER if ends.low <= 0.5 else None
@@ -278,7 +306,17 @@ def _row(
         "mean_energy": float(there.mean()) if len(there) else None,
         "not_finite": len(energy) - len(there) or None,
         "energies": _quantiles(there), "note": note,
+        "baselines": _compare(own, other, paired) or None,
     })  # fmt: skip
+
+
+def _compare(own: _Energies, other: _Energies, paired: bool) -> list[dict[str, Any]]:
+    """The energy beside each baseline, on the events that both judged."""
+    n, m = (min(len(those.energy), JUDGED) for those in (own, other))
+    energy = torch.cat([own.energy[:n], other.energy[:m]])
+    scores = {name: torch.cat([u, other.baselines[name]]) for name, u in own.baselines.items()}
+    found = compare(energy, scores, torch.arange(n + m) >= n, paired=paired)
+    return [asdict(one) for one in found]
 
 
 def _quantiles(energy: Tensor) -> list[float] | None:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 import energan
+from energan.cli.evaluate_ood import score_ood
 from energan.core import DataError, SettingError
 from energan.evaluation import metrics_file, ood
 from energan.evaluation.ood import MORE_LIKE, NO_ORDER, out_of_distribution
@@ -172,6 +173,37 @@ def test_what_makes_no_sense_is_said(ring: Run, digits: Run) -> None:
         out_of_distribution(ring, ["noise"], samples=1)
     with pytest.raises(SettingError, match="a seed is not negative"):
         out_of_distribution(ring, ["noise"], seed=-1)
+
+
+def test_baselines_stand_beside_each_set(
+    digits: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the scorers say of the same events; in the file, on the terminal and on the page."""
+    names = ["mean image", "PCA", "nearest neighbour"]
+    monkeypatch.setattr(digits, "energy", bright)
+    monkeypatch.setattr(ood, "JUDGED", 45)
+    found = score_ood(digits, ["noise", "shuffled"], 70, 0, None)
+    assert "training images at 8x8" in found.record["baselines"]
+    for row in found.sets:
+        assert [one["name"] for one in row["baselines"]] == names
+        for one in row["baselines"]:
+            assert one["difference"] == pytest.approx(one["energy_auroc"] - one["auroc"], abs=1e-6)
+            assert one["low"] <= one["difference"] <= one["high"]
+    assert found.sets[0]["baselines"][2]["auroc"] > 0.99  # noise is near to no digit
+    said = capsys.readouterr().out
+    best = max(found.sets[1]["baselines"], key=lambda one: one["auroc"])
+    assert f"shuffled: {best['name']} ({best['auroc']:.3f}) is better than this energy (0.5" in said
+    stored = [e for e in metrics_file.read(digits.path).outside if e["samples"] == 70]
+    assert stored[0]["sets"] == found.sets
+    page = write_report([digits.path], digits.path / "b.html", data=False).read_text()
+    assert f"({best['name']})<small>−0." in page
+
+
+def test_no_baselines_of_what_they_are_fitted_to(tmp_path: Path) -> None:
+    run = trained("ebgan-digits", tmp_path / "all", model=SMALL, data={"held_out": 0})
+    found = out_of_distribution(run, ["noise"], samples=30)
+    assert "baselines" not in found.record
+    assert "baselines" not in found.sets[0]
 
 
 def test_energies_that_are_no_numbers(digits: Run, monkeypatch: pytest.MonkeyPatch) -> None:

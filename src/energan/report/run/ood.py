@@ -15,7 +15,9 @@ TITLE = "Energy of other data"
 INTRO = (
     "Other data among held-out data, ranked by energy. AUROC is the probability that an event of "
     "the set has the higher energy: 1 tells all apart, 0.5 none; below 0.5 the energy takes the "
-    "set for more like the data than held-out data, as likelihood models do with simpler images."
+    "set for more like the data than held-out data, as likelihood models do with simpler images. "
+    "Baselines (distance to the mean image, PCA, nearest neighbour) need no training: below theirs "
+    "stands the energy's AUROC less theirs."
 )
 BINS = 60
 WIDE = 6.0
@@ -60,7 +62,7 @@ def _ranking(entry: dict[str, Any]) -> EnergyRanking:
             str(s.get("name")), number(s["auroc"]),
             range_text(s.get("low"), s.get("high")),
             number(s.get("average_precision")), number(s.get("fpr_at_95_tpr")),
-            number(s.get("mean_energy")), number(s.get("events")),
+            number(s.get("mean_energy")), number(s.get("events")), *_best_baseline(s),
         )
         for s in entry["sets"]
     ]  # fmt: skip
@@ -71,6 +73,23 @@ def _ranking(entry: dict[str, Any]) -> EnergyRanking:
     )
     column = f"Step {number(entry.get('step'))}, {weights_text(entry.get('weights'))} weights"
     return EnergyRanking(column, rows, caption)
+
+
+def _best_baseline(found: dict[str, Any]) -> tuple[str, str]:
+    """Its AUROC with its name, and the energy's less that with the ends of its interval."""
+    there = found.get("baselines")
+    known = [
+        one for one in (there if isinstance(there, list) else ())
+        if isinstance(one, dict) and is_number(one.get("auroc"))
+    ]  # fmt: skip
+    if not known:
+        return "–", ""
+    best = max(known, key=lambda one: one["auroc"])
+    ends = range_text(best.get("low"), best.get("high"))
+    return (
+        f"{number(best['auroc'])} ({best.get('name')})",
+        f"{number(best.get('difference'))}: {ends}",
+    )
 
 
 def draw_energies(entry: dict[str, Any]) -> Picture | None:
