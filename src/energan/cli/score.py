@@ -16,7 +16,7 @@ from energan.data.settings import Layouts
 from energan.errors import DataError, SettingError
 from energan.inference.run import Run
 from energan.io.console import progress, say, show, table_of
-from energan.io.text import plural
+from energan.io.text import plural, printable
 
 SHOWN = 10
 """Images that are listed on the terminal, the worst first."""
@@ -125,7 +125,8 @@ def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
     )
     flagged = int(table.scores.anomalous.sum())
     print(
-        f"{table.what}: {len(table):,} scored, {flagged:,} anomalous ({flagged / len(table):.1%})"
+        f"{printable(table.what)}: {len(table):,} scored, {flagged:,} anomalous "
+        f"({flagged / len(table):.1%})"
     )
     strange = int((~table.scores.energy.isfinite()).sum())
     if strange:

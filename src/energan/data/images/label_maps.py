@@ -21,6 +21,8 @@ from energan.io.text import plural
 Asked = Literal["auto", "one-hot", "palette", "image"]
 MOST = 64
 """Classes of a label map; and grey values of one that nobody asked for are below it."""
+VOID = 255
+"""By this value greys say that a pixel has no class, or is between two."""
 BLENDED = 3
 """So many values at least has a map whose resizing is told of: two are a drawing."""
 
@@ -59,11 +61,12 @@ class Survey:
     @property
     def are_numbers(self) -> bool:
         """Whether nobody would take the images for pictures: indices of one palette, or greys of
-        which every other from 0 up to the greatest, below MOST, is there."""
+        which every other from 0 up to the greatest, below MOST, is there, and perhaps VOID."""
         if not self.few or len(self.colours) < 2:
             return False
-        most = max(self.colours)
-        dense = most < MOST and 2 * len(self.colours) > most
+        numbers = self.colours.keys() - {VOID}
+        most = max(numbers)
+        dense = len(numbers) > 1 and most < MOST and 2 * len(numbers) > most
         return self.kinds == {"index"} or (self.kinds == {"grey"} and dense)
 
     @property

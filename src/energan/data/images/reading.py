@@ -6,6 +6,7 @@ them is lost. Those that it does not know at all have readers in `formats`.
 """
 
 import io
+import logging
 import re
 import threading
 import warnings
@@ -24,6 +25,7 @@ from energan.data.images.values import RawImage, Unreadable
 from energan.data.source import Encoded, Piece, piece_of
 from energan.io.pictures import STRIP
 
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it cannot read is told by the row
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
 Kind = Literal["index", "grey", "colour"]
@@ -113,7 +115,8 @@ def _refusing() -> Iterator[None]:
     except Exception as error:
         # Pillow's readers raise whatever they stumble over: struct.error, KeyError, SyntaxError
         text = " ".join(str(error).split()) or type(error).__name__
-        raise Unreadable(text) from None
+        plain = isinstance(error, OSError | ValueError | Image.DecompressionBombWarning)
+        raise Unreadable(text if plain else f"it is damaged ({text})") from None
 
 
 def read_image(encoded: Encoded, side: int | None = None) -> RawImage:

@@ -13,12 +13,15 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 from energan.data.images.values import MOST_BANDS, RawImage, Unreadable
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it cannot read is told by the row
-BITS, PHOTOMETRIC_TAG, ORIENTATION, SAMPLES, EXTRA, FORMAT = 258, 262, 274, 277, 338, 339
+BITS, PACKING, PHOTOMETRIC_TAG, ORIENTATION = 258, 259, 262, 274
+SAMPLES, EXTRA, FORMAT = 277, 338, 339
 BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}
 """Bands of TIFF's photometric interpretations."""
 ALPHA = (1, 2)
 """Of extra samples: premultiplied, and not."""
 UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
+UNPACKED_ELSEWHERE = (50001,)
+"""Compressions that Pillow has no decoder for, but says so only as it decodes: WebP."""
 DEEP = {(12, UNSIGNED), (16, UNSIGNED), (16, SIGNED), (32, SIGNED), (32, FLOAT)}
 """Bits and formats of single bands that Pillow keeps."""
 
@@ -33,6 +36,8 @@ def is_plain(tags: Mapping[int, Any]) -> bool:
     form = _several(tags.get(FORMAT, UNSIGNED))[0]
     extra = _several(tags.get(EXTRA, ()))
     kind, samples = tags.get(PHOTOMETRIC_TAG, 1), tags.get(SAMPLES, 1)
+    if tags.get(PACKING, 1) in UNPACKED_ELSEWHERE:
+        return False
     if max(bits) > 8:
         return samples == 1 and kind == 1 and (bits[0], form) in DEEP
     alphas = [sample in ALPHA for sample in extra]

@@ -99,6 +99,15 @@ def test_values_with_gaps_are_classes_in_their_order(tmp_path: Path) -> None:
     assert "12 classes (12 values from 0 to 255)" in told(data)
 
 
+def test_greys_with_255_for_void_are_a_label_map(tmp_path: Path) -> None:
+    values = numbers(0, 5)
+    values[values == 4] = 255
+    data = opened(pairs(tmp_path, [grey(values)]), size=18)
+    assert data.domain.label_map is not None
+    assert data.domain.label_map.values == (0, 1, 2, 3, 255)
+    assert "5 classes (5 values from 0 to 255)" in told(data)
+
+
 def test_a_class_that_one_image_alone_has_counts(tmp_path: Path) -> None:
     few = [grey(numbers(0, 3)) for _ in range(100)]
     data = opened(pairs(tmp_path, [*few, grey(numbers(0))]))
@@ -156,6 +165,7 @@ def test_images_stay_images_where_that_is_asked_for(tmp_path: Path) -> None:
         [coloured(numbers(0))],
         [grey(numbers(0, 1))],  # of one value
         [grey(10 * numbers(0, 5))],  # dark ones far apart
+        [grey(np.full((9, 9), 255, np.uint8)), grey(np.zeros((9, 9), np.uint8))],
     ],
 )
 def test_pictures_are_no_label_maps(tmp_path: Path, maps: list[Image.Image]) -> None:

@@ -159,6 +159,20 @@ def test_white_is_zero_files_are_turned_round() -> None:
     assert np.array_equal(found.pixels[..., 0], 65535 - pixels)
 
 
+def test_tiffs_of_webp_are_read_and_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    pixels = values((64, 64, 3), "uint8")
+    raw = tiff(pixels, compression="webp", compressionargs={"lossless": True}, photometric="rgb")
+    assert np.array_equal(read_image(raw).pixels, pixels)
+    with pytest.raises(Unreadable, match="17 bands"):
+        read_image(tiff(values((4, 4, 17), "uint8")))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_torn_header_is_told_as_damage() -> None:
+    with pytest.raises(Unreadable, match=r"^it is damaged \("):
+        read_image(b"II*\0")
+
+
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
 def test_torn_tiffs_are_unreadable(share: float) -> None:
     raw = tiff(values((40, 40, 5), "uint16"))
