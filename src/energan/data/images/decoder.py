@@ -10,6 +10,7 @@ from torch import Tensor
 
 from energan.core import DataError, MixedSizes
 from energan.data.images.decoding import Decoding, Notes, Pixels, decode
+from energan.data.images.formats.table import forget
 from energan.data.images.values import Unreadable
 from energan.data.source import Encoded, Part, Source
 from energan.io.console import progress
@@ -63,6 +64,7 @@ def over_parts(
                     finish()
             while waiting:
                 finish()
+            forget()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

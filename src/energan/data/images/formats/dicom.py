@@ -27,7 +27,7 @@ def read_dicom(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
     """The frame `number`, rescaled by its slope and intercept; MONOCHROME1, where 0 is white,
     inverted. Without `decode` of zeros."""
     try:
-        found = _dataset(raw) if decode else _parse(raw, pixels=False)
+        found = dataset(raw) if decode else _parse(raw, pixels=False)
         height, width = int(found.Rows), int(found.Columns)
         pages = int(found.get("NumberOfFrames") or 1)
         scale = _scale(found, number)
@@ -65,7 +65,7 @@ def read_dicom(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
 
 
 @lru_cache(maxsize=2)
-def _dataset(raw: bytes) -> Any:
+def dataset(raw: bytes) -> Any:
     """The whole file, once for all its frames."""
     return _parse(raw, pixels=True)
 

@@ -44,7 +44,7 @@ def read_nifti(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
     nibabel = library("nibabel", "nifti", "NIfTI")
     unpacked = raw
     if raw.startswith(GZIP):
-        unpacked = _unpacked(raw) if decode else _begin(raw)
+        unpacked = unpack(raw) if decode else _begin(raw)
     size = int.from_bytes(unpacked[:4], "little")
     kind = (
         nibabel.Nifti2Image if 540 in (size, int.from_bytes(unpacked[:4])) else nibabel.Nifti1Image
@@ -96,13 +96,13 @@ def _begin(raw: bytes) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _unpacked(raw: bytes) -> bytes:
+def unpack(raw: bytes) -> bytes:
     """All of it, once for all its slices."""
     size = int.from_bytes(raw[-4:], "little")
     if size > min(free_memory() // 2, STRETCH * len(raw)):
         raise Unreadable(f"it claims to be {size_text(size)} unpacked")
-    unpack = zlib.decompressobj(31)
-    found = unpack.decompress(raw, size + 1)
-    if not unpack.eof or len(found) != size:
+    stream = zlib.decompressobj(31)
+    found = stream.decompress(raw, size + 1)
+    if not stream.eof or len(found) != size:
         raise Unreadable("it is truncated, or longer than it says")
     return found

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from energan.data.images.formats.array import is_array, read_array
-from energan.data.images.formats.dicom import is_dicom, read_dicom
+from energan.data.images.formats.dicom import dataset, is_dicom, read_dicom
 from energan.data.images.formats.heic import is_heic, read_heic
-from energan.data.images.formats.nifti import is_nifti, read_nifti
+from energan.data.images.formats.nifti import is_nifti, read_nifti, unpack
 from energan.data.images.values import RawImage
 
 
@@ -44,6 +44,12 @@ SUFFIXES = frozenset(suffix for form in FORMATS for suffix in form.suffixes)
 def format_of(raw: bytes) -> Format | None:
     """The format of a file's bytes; None of those that Pillow reads."""
     return next((form for form in FORMATS if form.is_mine(raw)), None)
+
+
+def forget() -> None:
+    """Let go of the files that were kept for their further pages."""
+    dataset.cache_clear()
+    unpack.cache_clear()
 
 
 def files_at_once(suffixes: frozenset[str]) -> int:
