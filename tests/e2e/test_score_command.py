@@ -283,3 +283,33 @@ def test_points_are_scored_without_pictures(
     assert run("score", out, "ring", "--out", tmp_path / "s.csv") == 0
     assert len(rows(tmp_path / "s.csv")) == 10_000
     assert "which have no pictures" in refused(capsys, "score", out, "ring", "--heatmaps", tmp_path)
+
+
+def test_masks_give_pixel_metrics_by_kind(
+    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, level in (("test/good", 0), ("test/dent", 90), ("ground_truth/dent", 255)):
+        (tmp_path / "parts" / folder).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.random.default_rng(i).integers(0, 80, (8, 8)).astype(np.uint8)
+            if folder.startswith("ground"):
+                pixels[:] = 0
+            pixels[2:5, i : i + 3] += np.uint8(level)
+            Image.fromarray(pixels).save(tmp_path / "parts" / folder / f"{i}.png")
+    assert run("score", fresh, tmp_path / "parts") == 0
+    told = capsys.readouterr().out
+    assert "defects by masks, beside all normal images [95% over images]:" in told
+    rows = {line.split()[0]: line.split() for line in told.splitlines() if line.startswith("dent ")}
+    assert rows["dent"][1] == "3"
+    assert rows["dent"][-1] == "3"
+    (tmp_path / "parts/ground_truth").rename(tmp_path / "masks")
+    assert run("score", fresh, tmp_path / "parts") == 0
+    assert "defects by masks" not in capsys.readouterr().out
+    words = ("score", fresh, tmp_path / "parts", "--masks", tmp_path / "masks")
+    assert run(*words) == 0
+    assert capsys.readouterr().out.split("defects by masks")[1] == told.split("defects by masks")[1]
+    Image.new("L", (9, 8), 255).save(tmp_path / "masks/dent/1.png")
+    assert "is 9x8, and its image dent/1.png 8x8" in refused(capsys, *words)
+    (tmp_path / "masks").rename(tmp_path / "parts/ground_truth")
+    assert run("score", fresh, tmp_path / "parts") == 0
+    assert "no pixel metrics: the mask" in capsys.readouterr().out

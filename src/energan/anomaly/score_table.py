@@ -25,6 +25,7 @@ from energan.anomaly.detection import (
 )
 from energan.core import Domain, SettingError
 from energan.data import DataSet, DataSettings
+from energan.data.defect_masks import Defects
 from energan.data.inference import PredictSet, open_images
 from energan.data.settings import Layouts
 from energan.io.files import write_csv
@@ -64,6 +65,11 @@ class ScoreTable:
         assert self.energy is not None
         assert self.calibration is not None
         return self.calibration.scores(self.energy)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The row of the first event of each group, and the count of all."""
+        return [0, *accumulate(map(len, self.groups))]
 
     @cached_property
     def names(self) -> list[str]:
@@ -179,12 +185,18 @@ class ScoreTable:
 
     def events(self, rows: Sequence[int]) -> Tensor:
         """The events at `rows`, float (n, *event)."""
-        parts, starts = [], [0, *accumulate(map(len, self.groups))]
+        parts = []
         for row in rows:
-            which = bisect_right(starts, row) - 1
-            local = torch.tensor([row - starts[which]])
+            which = bisect_right(self._starts, row) - 1
+            local = torch.tensor([row - self._starts[which]])
             parts.append(self.groups[which].data.gather(local).x)
         return torch.cat(parts)
+
+    def defects(self, row: int) -> Defects | None:
+        """Of the event at `row`; None if it has no mask."""
+        which = bisect_right(self._starts, row) - 1
+        masks = self.groups[which].masks
+        return None if masks is None else masks.defects(row - self._starts[which])
 
     def write_csv(self, path: Path) -> Path:
         """Every event, in the order given."""
@@ -199,14 +211,15 @@ def open_score_table(
     domain: Domain,
     wanted: Wanted = NOTHING,
     layout: Layouts = "auto",
+    masks: Path | None = None,
 ) -> ScoreTable:
     """What `sources` hold, for a run with these settings of data, before it is scored.
 
-    layout: how folders among them are read, as `data.layout`.
+    layout: how folders among them are read, as `data.layout`. masks: a folder of masks.
 
     Raises DataError as `open_images` does, SettingError for classes that are not there.
     """
-    groups, skipped = open_images(sources, settings, domain, layout=layout)
+    groups, skipped = open_images(sources, settings, domain, layout=layout, masks=masks)
     if wanted != NOTHING:
         check_classes(groups, wanted)
     sides = []

@@ -10,6 +10,7 @@ from energan.anomaly.calibration import FPR, Calibration
 from energan.anomaly.detection import Wanted
 from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
+from energan.cli.localisation import print_localisation
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
 from energan.cli.run_options import print_facts, print_skipped
 from energan.data.settings import Layouts
@@ -47,6 +48,9 @@ class Score:
     """labelled images: classes that are anomalous, by name or number"""
     normal: tuple[str, ...] = ()
     """labelled images: classes that are normal"""
+    masks: Path | None = None
+    """a folder of masks of defects, called as their images: pixel AUROC and AUPRO of the heat maps,
+    by kind of defect; the folder ground_truth of an inspection data set if not set"""
     layout: Layouts = "auto"
     """of a folder that can be read in two ways: its first folders are the classes (classes), or all
     images in it are scored (flat); as --data.layout of a training"""
@@ -65,11 +69,12 @@ def score(args: list[str]) -> int:
             f"--heatmaps: {run.path} was trained on points, which have no pictures: leave it out"
         )
     table = open_score_table(
-        options.images, run.job.settings.data, run.domain, wanted, options.layout
+        options.images, run.job.settings.data, run.domain, wanted, options.layout, options.masks
     )
     calibration = _calibration(run, options.calibrate, options.fpr, wanted)
     table = table.score(run.energies, calibration)
     _print(run, table, calibration)
+    print_localisation(run, table, required=options.masks is not None)
     if options.out is not None:
         table.write_csv(options.out)
         print(f"written: {options.out}")

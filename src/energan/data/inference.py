@@ -19,6 +19,13 @@ from energan.core import (
 )
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet
+from energan.data.defect_masks import (
+    DefectMasks,
+    KnownMasks,
+    check_masks,
+    find_masks,
+    index_folder,
+)
 from energan.data.images.decoding import Channels
 from energan.data.open import SOURCES
 from energan.data.preparation import image_size, pad, prepare
@@ -38,7 +45,7 @@ class PredictSet:
     """Events in the order of their source.
 
     names: a path, or source:row, of each event. part: which of the source's events they are.
-    own: whether the run was trained on this source.
+    own: whether the run was trained on this source. masks: of defects, where there are some.
     """
 
     data: DataSet
@@ -46,6 +53,7 @@ class PredictSet:
     source: str
     part: Part
     own: bool
+    masks: DefectMasks | None = None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -66,6 +74,7 @@ def open_images(
     trained_on: bool = False,
     labels: str | None = None,
     layout: Layouts = "auto",
+    masks: Path | None = None,
 ) -> tuple[list[PredictSet], list[tuple[str, str]]]:
     """The events of `sources` for a run with these settings of data, and (where, reason) of those
     that cannot be read.
@@ -73,7 +82,8 @@ def open_images(
     A source is an image file, or anything that `data.source` takes: its test part where it has one.
     Where it has none, a name (or the run's own source) gives what is held out, a path all.
     trained_on: the run's own source, where it is a path, gives all too. labels: a CSV of
-    `file,label` for sources that are folders; layout: how these are read, as `data.layout`.
+    `file,label` for sources that are folders; layout: how these are read, as `data.layout`. masks:
+    a folder of masks, instead of those that a source has itself.
 
     Raises DataError if a source does not exist or does not fit the run, or none can be read.
     """
@@ -81,6 +91,7 @@ def open_images(
         settings = resolve_settings(settings, domain)
     told = {"labels": labels, "layout": None if layout == "auto" else layout}
     given = {name: value for name, value in told.items() if value is not None}
+    known = None if masks is None else index_folder(masks)
     found: list[PredictSet] = []
     skipped: list[tuple[str, str]] = []
     refused: list[DataError] = []
@@ -89,15 +100,18 @@ def open_images(
         for one in [words] if loose else [[word] for word in words]:
             try:
                 if loose:
-                    found.append(_open_files(one, settings, domain))
+                    found.append(_open_files(one, settings, domain, known))
                 else:
-                    found.append(_open_source(one[0], settings, domain, trained_on, given))
+                    opened = _open_source(one[0], settings, domain, trained_on, given, known)
+                    found.append(opened)
                 skipped += found[-1].data.skipped
             except NoReadableImage as error:
                 refused.append(error)
                 skipped += [(word, "no image there can be read") for word in one]
     if not found:
         raise refused[0] if refused else DataError("name images: files, folders, or a data source")
+    if masks is not None:
+        check_masks([group.masks for group in found], masks)
     return found, skipped
 
 
@@ -150,7 +164,9 @@ def _is_image_file(source: str) -> bool:
     return source not in SOURCES and path.is_file() and not holds_many(path)
 
 
-def _open_files(words: Sequence[str], settings: DataSettings, domain: Domain) -> PredictSet:
+def _open_files(
+    words: Sequence[str], settings: DataSettings, domain: Domain, known: KnownMasks
+) -> PredictSet:
     name = words[0] if len(words) == 1 else f"{words[0]} and {len(words) - 1} more"
     source = from_files(name, [Path(word).expanduser() for word in words], words)
     if settings.pages == "all":
@@ -158,12 +174,14 @@ def _open_files(words: Sequence[str], settings: DataSettings, domain: Domain) ->
     data, rows = prepare_like(source, settings, domain, torch.arange(source.count))
     said = words[0] if len(words) == 1 else f"{len(words)} files"
     names = tuple(map(source.where, rows.tolist()))
-    return PredictSet(data, names, said, "all", False)
+    masks = find_masks(source, rows, settings, known)
+    return PredictSet(data, names, said, "all", False, masks)
 
 
 def _open_source(
-    name: str, settings: DataSettings, domain: Domain, trained_on: bool, given: dict[str, str]
-) -> PredictSet:
+    name: str, settings: DataSettings, domain: Domain, trained_on: bool, given: dict[str, str],
+    known: KnownMasks,
+) -> PredictSet:  # fmt: skip
     own = is_same_source(name, settings.source)
     asked = (settings if own else settings.for_source(name)).model_copy(update=given)
     source, part = _open_part(asked, whole=name not in SOURCES and (trained_on or not own))
@@ -178,7 +196,9 @@ def _open_source(
     names = (
         f"{name}:{row}" if base is None else f"{joint}{source.where(row)}" for row in rows.tolist()
     )
-    return PredictSet(replace(data, name=name, skipped=skipped), tuple(names), name, part, own)
+    masks = find_masks(source, rows, asked, known)
+    data = replace(data, name=name, skipped=skipped)
+    return PredictSet(data, tuple(names), name, part, own, masks)
 
 
 def _open_part(settings: DataSettings, whole: bool) -> tuple[Source, Part]:

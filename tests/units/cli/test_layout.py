@@ -16,7 +16,10 @@ OPTIONAL = {"energan.sweep.executors"}
 """Where packages are needed that not everyone installs (Ray)."""
 SHARED = {"options", "outcome", "run_options", "settings_options"}
 """Files that any command may import."""
-PARTS = {"options": {"parser_errors"}, "resume": {"seeds"}, "train": {"seeds"}}
+PARTS = {
+    "evaluate": {"localisation"}, "options": {"parser_errors"}, "resume": {"seeds"},
+    "score": {"localisation"}, "train": {"seeds"},
+}  # fmt: skip
 """Of some files. Other parts of a command are named after it, as `evaluate_ood`."""
 
 

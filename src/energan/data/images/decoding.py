@@ -111,6 +111,24 @@ def _decode_labels(encoded: Encoded, how: Decoding, labels: LabelMap, notes: Not
     return np.ascontiguousarray(np.moveaxis(numbers, -1, 0))
 
 
+def place_numbers(
+    numbers: NDArray[np.int32], how: Decoding
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Numbers (H, W) of an image's pixels, cropped and resized as it is, by nearest neighbour; and
+    what is not cut off of them, before it is resized."""
+    image = RawImage(numbers[..., None])
+    pixels = image.pixels if how.crop is None else _crop(image, how.crop).pixels
+    height, width = pixels.shape[:2]
+    whole = how.size is None or how.fit != "crop"
+    left, top, right, bottom = map(
+        round, (0, 0, width, height) if whole else _middle(width, height)
+    )
+    kept = pixels[top:bottom, left:right, 0]
+    if how.size is not None:
+        pixels = _resize(pixels, how.size, how.fit, Notes(), Image.Resampling.NEAREST)
+    return np.ascontiguousarray(pixels[..., 0]), kept
+
+
 _one_large = threading.Lock()
 
 

@@ -1,0 +1,46 @@
+"""The table of how well a run's heat maps find the pixels of defects."""
+
+from energan.anomaly.localisation import KindScores, Localisation, localise
+from energan.anomaly.score_table import ScoreTable
+from energan.errors import DataError
+from energan.inference.run import Run
+from energan.io.console import progress, show, table_of
+from energan.metrics.bootstrap import Interval
+
+
+def print_localisation(run: Run, table: ScoreTable, *, required: bool) -> Localisation | None:
+    """By kind of defect; nothing if there are no masks. required: whether the user named them, so
+    that masks which do not fit are an error, and not a line."""
+    try:
+        with progress("heat maps beside masks", len(table)) as advance:
+            found = localise(table, run.heatmap, advance=advance)
+    except DataError as error:
+        if required:
+            raise
+        print(f"  no pixel metrics: {error}")
+        return None
+    if found is None:
+        return None
+    print("defects by masks, beside all normal images [95% over images]:")
+    listed = table_of("kind", "images", "image AUROC", "pixel AUROC", "AUPRO (FPR 30%)", "defects")
+    for row in found.kinds:
+        listed.add_row(*_row(row))
+    show(listed)
+    for note in found.notes:
+        print(f"  {note}")
+    return found
+
+
+def _row(row: KindScores) -> tuple[str, ...]:
+    pixels = row.pixels
+    return (
+        row.kind, f"{row.images:,}", _figure(row.auroc, row.interval),
+        _figure(pixels.auroc, pixels.auroc_interval), _figure(pixels.aupro, pixels.aupro_interval),
+        f"{pixels.defects:,}",
+    )  # fmt: skip
+
+
+def _figure(value: float | None, ends: Interval | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" + ("" if ends is None else f" [{ends.low:.4f}, {ends.high:.4f}]")
