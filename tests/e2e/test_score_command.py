@@ -236,10 +236,14 @@ def test_anomaly_tables_the_classes_left_out(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("anomaly", trained, trained, "--out", tmp_path / "t.json") == 0
-    assert "8, 9" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "8, 9: nearest neighbour (0." in said
     written = json.loads((tmp_path / "t.json").read_text())
     assert [row["anomaly"] for row in written["table"]] == ["8, 9", "8, 9", "mean"]
     assert written["runs"][0]["step"] == 40
+    beside = {one["name"]: one for one in written["runs"][1]["baselines"]}
+    assert f"8, 9: nearest neighbour ({beside['nearest neighbour']['auroc']:.3f}) is better" in said
+    assert beside["PCA"]["energy_auroc"] == pytest.approx(written["table"][1]["auroc"])
     assert run("anomaly", trained, "--out", tmp_path / "t.csv") == 0
     assert float(rows(tmp_path / "t.csv")[0]["auroc"]) == written["table"][0]["auroc"]
     assert "holds points" in refused(capsys, "anomaly", trained, "--data", "ring")

@@ -10,6 +10,7 @@ import tyro
 from energan.anomaly.detection import detection_table
 from energan.anomaly.score_table import detect_left_out
 from energan.cli.options import Checkpoint, Weights, parse
+from energan.cli.run_options import judge_baselines, print_baselines
 from energan.errors import SettingError
 from energan.inference.run import Run
 from energan.io.console import show, table_of
@@ -41,18 +42,24 @@ def anomaly(args: list[str]) -> int:
     ]
     for run in runs:
         run.check_judges()
-    rows, about = [], []
+    rows, about, compared = [], [], []
     for run in runs:
         sheet, found = detect_left_out(
             run.energies, run.job.settings.data, run.domain, options.data
         )
         rows.append((sheet.anomalous_classes, found))
+        fitted, beside = judge_baselines(run, sheet)
+        compared += [(sheet.anomalous_classes, beside)] if beside else []
         about.append(
             {"run": str(run.path), "hash": run.config["hash"], "seed": run.job.settings.seed,
-             "data": sheet.what, **asdict(run.network), "energan": __version__}
+             "data": sheet.what, **asdict(run.network), "energan": __version__,
+             "fitted": fitted, "baselines": [asdict(one) for one in beside]}
         )  # fmt: skip
     table = detection_table(rows)
     _print(table, [record["data"] for record in about])
+    if compared:
+        print("baselines, fitted to the training images of each run; AUROC:")
+        print_baselines("anomaly", compared)
     if options.out is not None:
         _write(options.out, table, about)
         print(f"written: {options.out}")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from energan.anomaly.baselines import JUDGED, BaselineComparison, verdict
-from energan.cli.run_options import print_notes
+from energan.anomaly.baselines import JUDGED, BaselineComparison
+from energan.cli.run_options import print_baselines, print_notes
 from energan.errors import SettingError
 from energan.evaluation.ood import OodScores, out_of_distribution
 from energan.inference.run import Run
@@ -37,25 +37,15 @@ def _draw(made: OodScores, path: Path) -> None:
 
 def _print_baselines(made: OodScores) -> None:
     """AUROC of what needs no training, and where the best of it is not beaten."""
-    compared = {
-        row["name"]: [BaselineComparison(**one) for one in row["baselines"]]
+    compared = [
+        (row["name"], [BaselineComparison(**one) for one in row["baselines"]])
         for row in made.sets
         if "baselines" in row
-    }
-    if not compared:
-        return
-    print(
-        f"baselines, {made.record['baselines']}; AUROC among at most {JUDGED:,} events of each set:"
-    )
-    first = next(iter(compared.values()))
-    table = table_of("other data", "energy", *(one.name for one in first))
-    for name, found in compared.items():
-        figures = (found[0].energy_auroc, *(one.auroc for one in found))
-        table.add_row(name, *(f"{value:.4f}" for value in figures))
-    show(table)
-    for name, found in compared.items():
-        if (said := verdict(found)) is not None:
-            print(f"  {name}: {said}")
+    ]
+    if compared:
+        about = made.record["baselines"]
+        print(f"baselines, {about}; AUROC among at most {JUDGED:,} events of each set:")
+        print_baselines("other data", compared)
 
 
 def _print(run: Run, made: OodScores) -> None:

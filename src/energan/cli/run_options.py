@@ -6,14 +6,16 @@ from typing import Any
 
 import torch
 
+from energan.anomaly.baselines import BaselineComparison, fit_baselines, verdict
+from energan.anomaly.score_table import ScoreTable
 from energan.cli.options import Checkpoint, Weights
-from energan.core import SettingError, StepRule
+from energan.core import DataError, SettingError, StepRule
 from energan.data import DataSet, open_data
 from energan.data.inference import PredictSet
 from energan.inference.chain_rules import change_rule
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
-from energan.io.console import warn
+from energan.io.console import show, table_of, warn
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
 from energan.version import __version__
@@ -125,6 +127,31 @@ def print_facts(groups: Sequence[PredictSet]) -> None:
         for fact in group.data.facts:
             if fact.subject != "train" or group.part == "test":  # else it is what is listed
                 print(f"  {source}{fact}")
+
+
+def judge_baselines(run: Run, table: ScoreTable) -> tuple[str, list[BaselineComparison]]:
+    """What baselines were fitted to, and the energy of a labelled table beside each; none of
+    points, or, with a line, where the images that were trained on cannot be opened."""
+    try:
+        baselines = fit_baselines(run.job.settings.data, run.domain)
+    except DataError as error:  # the images to be judged may be all that is there
+        print(f"  no baselines beside {run.path}: {error}")
+        return "", []
+    return ("", []) if baselines is None else (baselines.about, table.compare(baselines))
+
+
+def print_baselines(
+    what: str, compared: Sequence[tuple[str, Sequence[BaselineComparison]]]
+) -> None:
+    """AUROC of the energy and of baselines, and where the best is not beaten. what: the names."""
+    table = table_of(what, "energy", *(one.name for one in compared[0][1]))
+    for name, found in compared:
+        figures = (found[0].energy_auroc, *(one.auroc for one in found))
+        table.add_row(name, *(f"{value:.4f}" for value in figures))
+    show(table)
+    for name, found in compared:
+        if (said := verdict(found)) is not None:
+            print(f"  {name}: {said}")
 
 
 def print_notes(noted: Iterable[tuple[str, str]]) -> None:

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Literal
 
 from energan.anomaly import heatmaps
-from energan.anomaly.baselines import fit_baselines, verdict
+from energan.anomaly.baselines import verdict
 from energan.anomaly.calibration import FPR, Calibration
 from energan.anomaly.detection import Wanted
 from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.localisation import print_localisation
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
-from energan.cli.run_options import print_facts, print_skipped
+from energan.cli.run_options import judge_baselines, print_facts, print_skipped
 from energan.data.settings import Layouts
-from energan.errors import DataError, SettingError
+from energan.errors import SettingError
 from energan.inference.run import Run
 from energan.io.console import progress, say, show, table_of
 from energan.io.text import plural, printable
@@ -164,15 +164,10 @@ def _print_detection(table: ScoreTable) -> None:
 
 def _print_baselines(run: Run, table: ScoreTable) -> None:
     """AUROC of what needs no training, and which of it is not beaten."""
-    try:
-        baselines = fit_baselines(run.job.settings.data, run.domain)
-    except DataError as error:  # the images to be judged may be all that is there
-        print(f"  no baselines beside it: {error}")
+    about, found = judge_baselines(run, table)
+    if not found:
         return
-    if baselines is None:
-        return
-    found = table.compare(baselines)
-    print(f"baselines, {baselines.about}:")
+    print(f"baselines, {about}:")
     listed = table_of("baseline", "AUROC", "the energy's less it [95%]")
     for one in found:
         difference = f"{one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from energan.report.page import write_report
+from energan.version import __version__
 from support.pages import Page, assert_stands_alone
 
 
@@ -58,7 +59,7 @@ def test_a_page_of_images_has_every_section_and_stands_alone(run: Path) -> None:
 def test_the_header_says_what_the_run_is(run: Path) -> None:
     words = Page(write_report([run], data=False)).words()
     config = json.loads((run / "config.json").read_text())
-    for said in ("ebgan-digits", "finished", "30 of 30", config["hash"], "energan 0.1.0",
+    for said in ("ebgan-digits", "finished", "30 of 30", config["hash"], f"energan {__version__}",
                  "1 × 8 × 8", "step 30, averaged (EMA) weights", "linear(2.5, 1, 30)",
                  "model.energy_optimiser.lr"):  # fmt: skip
         assert said in words
