@@ -174,6 +174,21 @@ def test_what_is_not_finite_or_all_alike_is_told(tmp_path: Path) -> None:
         opened(flat)
 
 
+def test_8_bits_among_deep_ones_are_not_made_black_in_silence(tmp_path: Path) -> None:
+    types = [np.uint8 if n % 2 else np.uint16 for n in range(12)]
+    source = folder_of(
+        tmp_path, lambda n: encoded(np.full((4, 4), 200 + n % 2, types[n])), suffix="png"
+    )
+    (said,) = warned(opened(source))
+    assert "--data.intensity" not in said
+    assert said.endswith(
+        "almost of one shade where their type is the larger one: keep those of one type"
+    )
+    (said,) = warned(opened(source, intensity=(0, 4095)))
+    assert said.endswith("6 images of uint8 will be almost black, keep those of one type")
+    assert not warned(opened(source, intensity=(0, 255)))
+
+
 def test_types_without_a_range_together_are_refused_with_the_window(tmp_path: Path) -> None:
     images = RANDOM.integers(0, 1000, (12, 6, 6))
     images[0, 0, :2] = 0, 1000

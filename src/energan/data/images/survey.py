@@ -142,12 +142,18 @@ def resolve_range(
     told = f"{', '.join(sorted(found.types))} values from {found.low:g} to {found.high:g}"
     if how.intensity is not None:
         low, high = how.intensity
-        facts = (Fact("intensity", f"{told}; {low:g} to {high:g} become the range"),)
+        text = f"{told}; {low:g} to {high:g} become the range"
+        dark = "uint8" in found.types and len(found.types) > 1 and high - low > LITTLE * 255
+        if dark:
+            count = plural(found.types["uint8"], "image")
+            text += f" of all types: {count} of uint8 will be almost black, keep those of one type"
+        facts = (Fact("intensity", text, warning=dark),)
         return replace(how, depth=_depth(found, how.intensity)), facts
     if 0 < unbounded < found.count:
         raise DataError(
             f"{name} holds {plural(found.count, 'image')} of {', '.join(sorted(found.types))}, "
-            f"which have no range together: set --data.intensity {_fitting(found)}"
+            f"which have no range together: set --data.intensity {_fitting(found)} if a value "
+            "means the same in all of them, or keep those of one type"
         )
     if found.low < 0 and not _floats(found):
         raise DataError(
@@ -197,9 +203,11 @@ def _about_types(found: Measured, told: str) -> tuple[Fact, ...]:
     share = (found.high - found.low) / max(most.values())
     if share * LITTLE >= 1:
         return (Fact("intensity", f"{told}; {ends} become the range"),)
+    remedy = f"unless --data.intensity {_fitting(found)} spreads them"
+    if len(most) > 1:  # which would make those of the smaller type black
+        remedy = "where their type is the larger one: keep those of one type"
     text = (
-        f"{told} use {share:.2%} of the range, {ends}: images will be almost of one shade unless "
-        f"--data.intensity {_fitting(found)} spreads them"
+        f"{told} use {share:.2%} of the range, {ends}: images will be almost of one shade {remedy}"
     )
     return (Fact("intensity", text, warning=True),)
 

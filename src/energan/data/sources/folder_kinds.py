@@ -11,7 +11,7 @@ from energan.io.text import printable
 UNLABELLED = ("unlabelled", "unlabeled")
 """Names, in any case, of the folder whose images have no class, beside the folders of classes."""
 MASKS = ("ground_truth", "groundtruth", "ground-truth")
-"""Names of folders of masks, wherever they stand."""
+"""How names of folders of masks end, wherever they stand."""
 MAYBE_MASKS = (
     "gt", "mask", "masks", "label", "labels", "segmentation", "segmentations", "annotations",
     "segmentationclass", "segmentationclassaug", "segmentationobject", "trimaps",
@@ -63,7 +63,7 @@ def kinds_of(tree: Tree) -> Kinds:
             continue
         elif name in UNLABELLED:
             found.unlabelled.append(folder)
-        elif name in MASKS:
+        elif name.endswith(MASKS):
             found.masks.append(folder)
         elif name in MAYBE_MASKS:
             maybe.append(folder)

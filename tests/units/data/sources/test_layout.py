@@ -310,8 +310,10 @@ def test_masks_in_a_folder_beside_the_images_of_a_part(tmp_path: Path, mask: str
 
 
 def test_folders_of_segmentation_are_masks_beside_pictures(tmp_path: Path) -> None:
-    make(tmp_path, JPEGImages=6, SegmentationClass=3, SegmentationObject=3)
-    assert (len(read(tmp_path)), read(tmp_path).class_names) == (6, None)
+    make(tmp_path / "a", JPEGImages=6, SegmentationClass=3, SegmentationObject=3)
+    make(tmp_path / "b", Task1_Input=6, Task1_GroundTruth=6)
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        assert (len(read(folder)), read(folder).class_names) == (6, None)
 
 
 def test_a_class_may_be_called_mask(tmp_path: Path) -> None:
