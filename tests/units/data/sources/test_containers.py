@@ -1,5 +1,6 @@
 """Videos, HDF5 files, and folders of .npy: every frame and row as it was written, in groups."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -238,6 +239,13 @@ def test_a_library_that_is_not_installed_is_named(
     for source in (tmp_path, tmp_path / f"a.{suffix}"):
         with pytest.raises(DataError, match=rf"pip install 'energan\[{extra}\]'"):
             opened(source)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "h5", "zip", "tar"])
+def test_pipes_are_not_waited_for(suffix: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"a.{suffix}")
+    with pytest.raises(DataError, match="it is not a regular file"):
+        opened(tmp_path / f"a.{suffix}")
 
 
 # --- folders of .npy ------------------------------------------------------------------------------
