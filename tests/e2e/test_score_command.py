@@ -306,6 +306,7 @@ def test_masks_give_pixel_metrics_by_kind(
     rows = {line.split()[0]: line.split() for line in told.splitlines() if line.startswith("dent ")}
     assert rows["dent"][1] == "3"
     assert rows["dent"][-1] == "3"
+    _evaluate_alike(fresh, tmp_path, told.split("defects by masks")[1], capsys)
     (tmp_path / "parts/ground_truth").rename(tmp_path / "masks")
     assert run("score", fresh, tmp_path / "parts") == 0
     assert "defects by masks" not in capsys.readouterr().out
@@ -317,3 +318,27 @@ def test_masks_give_pixel_metrics_by_kind(
     (tmp_path / "masks").rename(tmp_path / "parts/ground_truth")
     assert run("score", fresh, tmp_path / "parts") == 0
     assert "no pixel metrics: the mask" in capsys.readouterr().out
+
+
+def _evaluate_alike(
+    trained: Path, folder: Path, table: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same table from evaluate, in metrics.json too, where a second time changes nothing."""
+    words = ("evaluate", trained, "--defects", folder / "parts", "--threads", "1")
+    assert run(*words, "--out", folder / "all.json") == 0
+    assert capsys.readouterr().out.split("defects by masks")[1].startswith(table.rstrip())
+    file = trained / "metrics.json"
+    (entry,) = json.loads(file.read_text())["defects"]
+    assert [row["kind"] for row in entry["kinds"]] == ["all", "dent"]
+    assert entry["kinds"][1]["pixels"]["defects"] == 3
+    assert json.loads((folder / "all.json").read_text())["runs"][0]["defects"] == entry
+    before = file.read_text()
+    assert run(*words) == 0
+    assert file.read_text() == before
+    file.unlink()
+    no_masks = ("evaluate", trained, "--defects", "digits")
+    assert "--defects digits: there are no masks" in refused(capsys, *no_masks)
+    alone = ("evaluate", trained, "--masks", folder)
+    assert "--masks are of the images of --defects" in refused(capsys, *alone)
+    both = (*words, "--reference", "digits")
+    assert "--defects alone makes none" in refused(capsys, *both)

@@ -14,15 +14,17 @@ from energan.cli.evaluate_classes import (
     score_classes,
     wants_classes,
 )
+from energan.cli.evaluate_defects import score_defects
 from energan.cli.evaluate_ood import score_ood
 from energan.cli.options import Checkpoint, Threads, Weights, check_file, parse
 from energan.cli.run_options import print_notes, set_threads
 from energan.core import SettingError
 from energan.evaluation import over_seeds
 from energan.evaluation.classification import ClassificationScores
+from energan.evaluation.defects import DefectScores
 from energan.evaluation.evaluate import Evaluation, parse_metrics
 from energan.evaluation.evaluate import evaluate as evaluate_run
-from energan.evaluation.metrics_file import CLASSES, OUTSIDE
+from energan.evaluation.metrics_file import CLASSES, DEFECTS, OUTSIDE
 from energan.evaluation.ood import OodScores
 from energan.evaluation.over_seeds import OverSeeds
 from energan.evaluation.results import Result
@@ -58,6 +60,11 @@ class Evaluate:
     """classifier (the default: trained on the data's labels, once, and kept), pixels, a
     .safetensors file of Inception weights, a TorchScript file, or package.module:callable"""
     ood: Annotated[tuple[str, ...], tyro.conf.arg(help=OOD)] = ()
+    defects: str | None = None
+    """labelled images with masks of defects: a folder, as of train/good, test/KIND and
+    ground_truth/KIND; without --metrics nothing else is scored"""
+    masks: Path | None = None
+    """of --defects: the folder of masks, if they lie elsewhere"""
     ood_picture: Path | None = None
     """draw histograms of these energies into this .png"""
     weights: Weights = None
@@ -73,18 +80,20 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class RunScores:
-    """A run and what was made of it: scores of samples, of other data, of its classes."""
+    """A run and what was made of it: of samples, of other data, of its classes, of defects."""
 
     run: Run
     samples: Evaluation | None
     ood: OodScores | None
     classes: ClassificationScores | None
+    defects: DefectScores | None
 
     @property
     def results(self) -> list[Result]:
         """Those that are compared over seeds."""
         of_samples = self.samples.results if self.samples else []
-        return [*of_samples, *(self.ood.results if self.ood else [])]
+        others = [made.results for made in (self.ood, self.defects) if made]
+        return [*of_samples, *(result for results in others for result in results)]
 
     @property
     def record(self) -> dict[str, Any]:
@@ -97,6 +106,7 @@ class RunScores:
             **(self.samples.record if self.samples else {}),
             **({OUTSIDE: self.ood.record} if self.ood else {}),
             **({CLASSES: self.classes.record} if self.classes else {}),
+            **({DEFECTS: self.defects.record} if self.defects else {}),
         }
 
 
@@ -109,7 +119,7 @@ def evaluate(args: list[str]) -> int:
     runs = [
         Run(path, checkpoint=options.checkpoint, weights=options.weights) for path in options.runs
     ]
-    every = "all" in options.metrics or not (options.metrics or options.ood)
+    every = "all" in options.metrics or not (options.metrics or options.ood or options.defects)
     wanted = [wants_classes(run, options.metrics, options.labels, every) for run in runs]
     scored = [
         _scored(run, options, of_samples, classify)
@@ -135,20 +145,27 @@ def _check(options: Evaluate) -> None:
     check_file(options.ood_picture, ".png", "--ood-picture")
     if options.ood_picture is not None and len(options.runs) > 1:
         raise SettingError("--ood-picture draws one run: name one, or leave it out")
-    if options.ood and not options.metrics:
+    if options.masks is not None and options.defects is None:
+        raise SettingError("--masks are of the images of --defects: name these too")
+    if (options.ood or options.defects) and not options.metrics:
+        alone = "--ood" if options.ood else "--defects"
         for option in ("reference", "extractor"):
             if getattr(options, option) is not None:
                 raise SettingError(
-                    f"--{option} is for metrics, and --ood alone makes none: leave it out, or "
+                    f"--{option} is for metrics, and {alone} alone makes none: leave it out, or "
                     "name them by --metrics"
                 )
 
 
 def _scored(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool) -> RunScores:
     """Score a run and print it. metrics: those of samples that were named."""
-    ood, classes, samples = None, None, None
+    ood, classes, samples, defects = None, None, None, None
     if options.ood:
         ood = score_ood(run, options.ood, options.samples, options.seed, options.ood_picture)
+    if options.defects is not None:
+        defects = score_defects(
+            run, options.defects, options.masks, options.seed, options.resamples
+        )
     if classify:
         classes = score_classes(run, options.reference, options.labels)
     if _wants_samples(run, options, metrics, classify):
@@ -163,14 +180,14 @@ def _scored(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool)
             say=lambda text: say(f"  {text}"),
         )
         _print(run, samples)
-    return RunScores(run, samples, ood, classes)
+    return RunScores(run, samples, ood, classes, defects)
 
 
 def _wants_samples(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool) -> bool:
     """Whether samples are to be scored: if named, or if nothing is and the run makes some."""
     if options.metrics and "all" not in options.metrics:
         return bool(metrics)
-    return not options.ood and (run.makes_samples or not classify)
+    return not (options.ood or options.defects) and (run.makes_samples or not classify)
 
 
 def _over_seeds(scored: Sequence[RunScores]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from energan.io.console import progress, show, table_of
 from energan.metrics.bootstrap import Interval
 
 
-def print_localisation(run: Run, table: ScoreTable, *, required: bool) -> Localisation | None:
+def print_localisation(run: Run, table: ScoreTable, *, required: bool) -> None:
     """By kind of defect; nothing if there are no masks. required: whether the user named them, so
     that masks which do not fit are an error, and not a line."""
     try:
@@ -18,9 +18,13 @@ def print_localisation(run: Run, table: ScoreTable, *, required: bool) -> Locali
         if required:
             raise
         print(f"  no pixel metrics: {error}")
-        return None
-    if found is None:
-        return None
+        return
+    if found is not None:
+        print_kinds(found)
+
+
+def print_kinds(found: Localisation) -> None:
+    """The table, and what did not count."""
     print("defects by masks, beside all normal images [95% over images]:")
     listed = table_of("kind", "images", "image AUROC", "pixel AUROC", "AUPRO (FPR 30%)", "defects")
     for row in found.kinds:
@@ -28,7 +32,6 @@ def print_localisation(run: Run, table: ScoreTable, *, required: bool) -> Locali
     show(listed)
     for note in found.notes:
         print(f"  {note}")
-    return found
 
 
 def _row(row: KindScores) -> tuple[str, ...]:

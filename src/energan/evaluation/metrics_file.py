@@ -1,9 +1,9 @@
-"""A run's metrics.json: evaluations, how its energy ranks other data, and how well it classifies,
-with protocols."""
+"""A run's metrics.json: evaluations, how its energy ranks other data, how well it classifies and
+finds defects, with protocols."""
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from energan.version import __version__
 NAME, FORMAT = "metrics.json", 2
 """Of format 1 are files whose intervals were resampled by other draws; they are read alike."""
 EVALUATIONS, OUTSIDE, CLASSES = "evaluations", "out_of_distribution", "classification"
-"""The three lists of entries: what each entry scores stands in it as "metrics", as "sets", and as
-"confusion" with the rest."""
+DEFECTS = "defects"
+"""The four lists of entries: what each entry scores stands in it as "metrics", as "sets", as
+"confusion" with the rest, and as "kinds"."""
 REMEDY = "evaluate anew, which keeps this file as metrics.json.damaged"
 
 
@@ -82,6 +83,14 @@ class _Outside(_Entry):
     held_out: dict[str, Any] | None = None
 
 
+class _Kind(Document):
+    kind: str
+
+
+class _Defects(_Entry):
+    kinds: list[_Kind]
+
+
 class _Classes(_Entry):
     confusion: list[Any]
 
@@ -94,6 +103,7 @@ class Stored:
     outside: list[dict[str, Any]]
     classes: list[dict[str, Any]]
     faults: list[str]
+    defects: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read(path: Path) -> Stored:
@@ -111,7 +121,8 @@ def read(path: Path) -> Stored:
     evaluations = _usable(whole, EVALUATIONS, _Evaluation, file, faults)
     outside = _usable(whole, OUTSIDE, _Outside, file, faults)
     classes = _usable(whole, CLASSES, _Classes, file, faults)
-    return Stored(evaluations, outside, classes, faults)
+    defects = _usable(whole, DEFECTS, _Defects, file, faults)
+    return Stored(evaluations, outside, classes, faults, defects)
 
 
 def _usable(
@@ -138,6 +149,14 @@ def write_classification(run: Run, record: dict[str, Any]) -> None:
     own = _classes_protocol(record)
     rest = [e for e in read(run.path).classes if _classes_protocol(e) != own]
     _write(run, CLASSES, [*rest, record], _classes_protocol)
+
+
+def write_defects(run: Run, record: dict[str, Any]) -> None:
+    """Write the `record` of how well a run finds defects, in place of the one by the same
+    protocol."""
+    own = _defects_protocol(record)
+    rest = [e for e in read(run.path).defects if _defects_protocol(e) != own]
+    _write(run, DEFECTS, [*rest, record], _defects_protocol)
 
 
 def write_evaluation(run: Run, record: dict[str, Any]) -> None:
@@ -202,6 +221,12 @@ def _classes_protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
     return *(entry.get(name) for name in names), (entry.get("data") or {}).get("sha256")
 
 
+def _defects_protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
+    data = entry.get("data") or {}
+    names = (*_NAMES, "resamples", *_MACHINE)
+    return *(entry.get(name) for name in names), data.get("sha256"), data.get("masks")
+
+
 def _extractor(entry: dict[str, Any]) -> Any:
     return (entry.get("extractor") or {}).get("sha256")
 
@@ -221,7 +246,10 @@ def _write(
     """Write the file with these entries in the list of this name; the others stay as they are."""
     file = run.path / NAME
     stored = read(run.path)
-    lists = {EVALUATIONS: stored.evaluations, OUTSIDE: stored.outside, CLASSES: stored.classes}
+    lists = {
+        EVALUATIONS: stored.evaluations, OUTSIDE: stored.outside, CLASSES: stored.classes,
+        DEFECTS: stored.defects,
+    }  # fmt: skip
     lists[name] = sorted(entries, key=lambda e: [str(part).zfill(12) for part in order(e)])
     if stored.faults:
         file.replace(file.with_suffix(".json.damaged"))  # nothing written is lost

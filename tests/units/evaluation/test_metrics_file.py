@@ -28,6 +28,7 @@ GOOD = {"step": 10, "metrics": [SCORE]}
         ({"evaluations": [{"metrics": [{**SCORE, "value": "x"}]}]}, r"metrics\.0\.value"),
         ({"out_of_distribution": [{"sets": ["x"]}]}, r"out_of_distribution\.0: sets\.0"),
         ({"classification": [{"confusion": 3}]}, r"classification\.0: confusion"),
+        ({"defects": [{"kinds": ["x"]}]}, r"defects\.0: kinds\.0"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_the_remedy(
