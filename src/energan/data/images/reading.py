@@ -31,6 +31,8 @@ Colour = tuple[int, int, int]
 Kind = Literal["index", "grey", "colour"]
 ORIENTATION, FIRST_ACROSS = 0x0112, 5
 """EXIF's tag, and the first of its values that lay a picture on its side."""
+PNG_TEXTS = (b"Raw profile type", b"XML:com.adobe.xmp")
+"""Names of the texts in which a PNG may have EXIF, where it has no chunk of its own."""
 GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes without colour."""
 PNG_COLOURS = {2: "RGB", 6: "RGBA"}
@@ -146,7 +148,7 @@ def _read(raw: bytes | Array, number: int, side: int | None) -> RawImage:
         if side is not None:
             image.draft(None, (2 * side, 2 * side))
         reduced = width / image.width
-        turn = image.getexif().get(ORIENTATION, 1)
+        turn = _orientation(image, raw)
         kind = _deep_png(raw)
         found = _load(image) if kind is None else _deep_colours(raw, kind)
     return replace(found.turned(turn), pages=len(pages), reduced=reduced)
@@ -163,7 +165,7 @@ def read_labels(encoded: Encoded) -> LabelImage:
         if image is None or image.mode == "F":
             raise Unreadable("it is no label map")
         image.seek(_pages(image, raw)[piece.page or 0])
-        turn = image.getexif().get(ORIENTATION, 1)
+        turn = _orientation(image, raw)
         image.load()
         palette = None
         if image.mode == "P" and _coloured(image):
@@ -198,7 +200,7 @@ def header_of(encoded: Encoded) -> Header | None:
             pages = _pages(image, raw)
             image.seek(pages[number])
             width, height = image.size
-            if image.getexif().get(ORIENTATION, 1) >= FIRST_ACROSS:
+            if _orientation(image, raw) >= FIRST_ACROSS:
                 width, height = height, width
             width = width if piece.half is None else width // 2
             deep = image.mode.startswith(("I", "F")) or _deep_png(raw) is not None or _is_deep(raw)
@@ -231,6 +233,25 @@ def _opened(raw: bytes) -> Iterator[Image.Image | None]:
         return
     with image:
         yield None if image.format == "TIFF" and not is_plain(image.tag_v2) else image  # type: ignore[attr-defined]
+
+
+def _orientation(image: Image.Image, raw: bytes) -> int:
+    """How the picture lies, as EXIF counts it. Of a PNG without any word of it nothing is asked:
+    Pillow would decode the picture, since it may stand at the end."""
+    if image.format == "PNG" and not _png_has_exif(raw):
+        return 1
+    turn: int = image.getexif().get(ORIENTATION, 1)
+    return turn
+
+
+def _png_has_exif(raw: bytes) -> bool:
+    at = 8
+    while at + 8 <= len(raw):
+        kind = raw[at + 4 : at + 8]
+        if kind == b"eXIf" or (kind[1:] in (b"EXt", b"TXt") and raw.startswith(PNG_TEXTS, at + 8)):
+            return True
+        at += 12 + int.from_bytes(raw[at : at + 4])
+    return False
 
 
 def _pages(image: Image.Image, raw: bytes) -> Sequence[int]:

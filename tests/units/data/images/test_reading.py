@@ -1,11 +1,12 @@
 """What a file holds comes out of it as it is: types, bands, alpha, pages, all ways of lying."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
 from energan.data.images.reading import header_of, read_image
 from energan.data.images.values import Unreadable
@@ -197,3 +198,27 @@ def test_single_bits_are_8_bit_black_and_white_and_those_of_several_bands_are_re
     assert not header.deep
     with pytest.raises(Unreadable, match="1 bits in 4 bands: save it with 8"):
         read_image(tiff(bits, **black_is_zero))
+
+
+@pytest.mark.parametrize("where", ["eXIf", "late eXIf", "xmp"])
+def test_pngs_lie_as_their_exif_says_wherever_it_stands(where: str) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    plain = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3))
+    info = PngImagePlugin.PngInfo()
+    if where == "xmp":
+        info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    out = io.BytesIO()
+    plain.save(out, "PNG", pnginfo=info, **({"exif": exif} if where == "eXIf" else {}))
+    raw = out.getvalue()
+    if where == "late eXIf":
+        chunk = b"eXIf" + exif.tobytes()[6:]
+        whole = (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+        raw = raw[:-12] + whole + raw[-12:]  # before IEND
+    with Image.open(io.BytesIO(raw)) as opened:
+        right = np.asarray(ImageOps.exif_transpose(opened))
+    assert right.shape == (4, 6, 3)
+    np.testing.assert_array_equal(read_image(raw).pixels, right)
+    header = header_of(raw)
+    assert header is not None
+    assert header.size == (6, 4)
