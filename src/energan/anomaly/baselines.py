@@ -17,7 +17,7 @@ from energan.data.inference import open_training_images
 from energan.metrics.detection import auroc, auroc_difference_interval
 
 SIDE = 64
-FITTED, JUDGED = 5_000, 2_000
+FITTED, JUDGED = 5_000, 1_000
 """Training images that they are fitted to, and normal and anomalous ones each that they judge, at
 most: spread over all there are."""
 COMPONENTS = 100

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from energan.anomaly.baselines import JUDGED
 from energan.anomaly.detection import detection_table
 from energan.anomaly.score_table import detect_left_out
 from energan.cli.options import Checkpoint, Weights, parse
@@ -58,7 +59,10 @@ def anomaly(args: list[str]) -> int:
     table = detection_table(rows)
     _print(table, [record["data"] for record in about])
     if compared:
-        print("baselines, fitted to the training images of each run; AUROC:")
+        print(
+            "baselines, fitted to the training images of each run; AUROC among at most "
+            f"{JUDGED:,} images of a side:"
+        )
         print_baselines("anomaly", compared)
     if options.out is not None:
         _write(options.out, table, about)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from energan.anomaly import heatmaps
-from energan.anomaly.baselines import verdict
+from energan.anomaly.baselines import JUDGED, verdict
 from energan.anomaly.calibration import FPR, Calibration
-from energan.anomaly.detection import Wanted
+from energan.anomaly.detection import ANOMALOUS, NORMAL, Wanted
 from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.localisation import print_localisation
@@ -167,7 +167,9 @@ def _print_baselines(run: Run, table: ScoreTable) -> None:
     about, found = judge_baselines(run, table)
     if not found:
         return
-    print(f"baselines, {about}:")
+    counts = [int((table.side == side).sum()) for side in (NORMAL, ANOMALOUS)]
+    most = f"; on {JUDGED:,} images of a side at most" if max(counts) > JUDGED else ""
+    print(f"baselines, {about}{most}:")
     listed = table_of("baseline", "AUROC", "the energy's less it [95%]")
     for one in found:
         difference = f"{one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
