@@ -35,7 +35,7 @@ from energan.data.source import Source
 from energan.data.sources.detect import holds_many, open_source
 from energan.data.sources.folders import from_files
 from energan.data.sources.pages import with_all_pages
-from energan.io.text import printable
+from energan.io.text import plural, printable
 
 Part = Literal["test", "held-out", "all"]
 
@@ -222,6 +222,11 @@ def prepare_like(
     if augment.random_crop is not None and min(shape[1:]) >= augment.random_crop:
         shape = tuple(augment(events[:1], None).shape[1:])
     if shape != domain.shape:
+        if shape[1:] == domain.shape[1:]:
+            raise DataError(
+                f"{describe(source.name)} has images of {plural(shape[0], 'band')}, and the run "
+                f"takes {domain.shape[0]}: give it images of as many"
+            )
         raise DataError(
             f"{describe(source.name)}: prepared as the run's data were, its events have shape "
             f"{shape}, and the run takes {domain.shape}: bring them to the size of its training "

@@ -80,3 +80,11 @@ def test_images_of_another_shape_than_the_runs_are_refused(tmp_path: Path, pad: 
     run = DataSettings(source=str(tmp_path / "gone"), pad=pad, random_crop=None)
     with pytest.raises(DataError, match=r"have shape \(3, 6, 7\), and the run takes \(3, 9, 8\)"):
         open_images([str(tmp_path / "a.npy")], run, Domain((3, 9, 8), -1.0, 1.0))
+
+
+def test_images_of_other_bands_are_refused_by_their_number(tmp_path: Path) -> None:
+    trained = DataSettings(source=str(tmp_path / "five.npy"), channels="all")
+    np.save(tmp_path / "five.npy", np.zeros((12, 40, 40, 5), np.uint8))
+    np.save(tmp_path / "three.npy", noise(12, 40, 40))
+    with pytest.raises(DataError, match="has images of 3 bands, and the run takes 5"):
+        open_images([str(tmp_path / "three.npy")], trained, open_data(trained).domain)

@@ -65,7 +65,9 @@ class Layout:
                 "set --data.layout flat to train on all images"
             )
         if not found.files:
-            others = "".join(f"; {fact}" for fact in self.facts if fact.subject == "left out")
+            others = "".join(
+                f"; {fact}" for fact in self.facts if fact.subject in ("left out", "masks")
+            )
             raise DataError(
                 f"{printable(found.root)} holds no image (looked for "
                 f"{' '.join(sorted(SUFFIXES))}, also in the folders below{others}): name the "

@@ -12,7 +12,7 @@ from energan.data.settings import Layouts
 from energan.data.sources.folder_facts import inside, left_out
 from energan.data.sources.folder_kinds import only_folder
 from energan.data.sources.forms import CLEARLY
-from energan.data.sources.splits import split_of
+from energan.data.sources.splits import split_of, splits_among
 from energan.data.sources.tree import Tree, scan
 from energan.io.text import plural, printable
 
@@ -67,6 +67,11 @@ class _PairReader:
             self._leave_others(tree, [f for found in lettered.values() for f in found])
             ordered = {s: sorted(found, key=lambda f: f.name[-1]) for s, found in lettered.items()}
             return {s: (found[0], found[1]) for s, found in ordered.items() if len(found) == 2}
+        alike = splits_among([folder.name for folder in tree.folders if folder.count])
+        if alike:
+            found = _by_split([(alike.get(f.name), f) for f in tree.folders])
+            self._leave_others(tree, [f for folders in found.values() for f in folders])
+            return {split: self._sides(only_folder(folders)) for split, folders in found.items()}
         sides = self._sides(tree)
         return self._inner_parts(*sides) if isinstance(sides, tuple) else {"train": sides}
 

@@ -316,6 +316,12 @@ def test_folders_of_segmentation_are_masks_beside_pictures(tmp_path: Path) -> No
         assert (len(read(folder)), read(folder).class_names) == (6, None)
 
 
+def test_a_folder_of_nothing_but_masks_says_so(tmp_path: Path) -> None:
+    make(tmp_path, ground_truth=3)
+    with pytest.raises(DataError, match=r"holds no image .*; masks: 3 in ground_truth/"):
+        read(tmp_path)
+
+
 def test_a_class_may_be_called_mask(tmp_path: Path) -> None:
     make(tmp_path, mask=3, no_mask=3)
     assert read(tmp_path).class_names == ("mask", "no_mask")

@@ -102,6 +102,14 @@ def test_two_folders_of_one_part_are_refused(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_parts_that_are_called_alike_are_no_sides(tmp_path: Path) -> None:
+    for name, count in (("images_train", 12), ("images_val", 5)):
+        draw(tmp_path / name, count, width=16)
+    data = opened(tmp_path, held_out=None)
+    assert len(data) == 12
+    assert "val: 5 files of two images side by side in images_val/" in told(tmp_path)
+
+
 def test_other_names_of_parts(tmp_path: Path) -> None:
     draw(tmp_path / "training_set", width=16)
     draw(tmp_path / "dev", 3, width=16)
