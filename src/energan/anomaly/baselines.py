@@ -136,7 +136,7 @@ class BaselineComparison:
 def verdict(found: Sequence[BaselineComparison]) -> str | None:
     """A sentence on the best baseline, if the energy does not beat it beyond doubt."""
     best = max(found, key=lambda one: one.auroc)
-    if best.low > 0:
+    if best.low > 0 or best.energy_auroc == 1:  # which nothing can beat
         return None
     said = "is better than" if best.high < 0 else "is not beaten by"
     return (

@@ -115,6 +115,7 @@ def test_what_is_not_beaten_is_said() -> None:
     beaten = compare(good, {"PCA": bad}, anomalous)
     assert beaten[0].low > 0
     assert verdict(beaten) is None
+    assert verdict(compare(10 * anomalous + good, {"PCA": 10 * anomalous + bad}, anomalous)) is None
     [lost] = compare(bad, {"PCA": good}, anomalous)
     assert lost.difference == pytest.approx(float(auroc(bad, anomalous) - auroc(good, anomalous)))
     assert (verdict([lost]) or "").startswith(f"PCA ({lost.auroc:.3f}) is better than this energy")
