@@ -226,8 +226,9 @@ def test_the_python_names(tmp_path: Path) -> None:
     assert loaded.events("step")
     with pytest.raises(energan.EnerganError, match="shape"):
         loaded.energy(torch.zeros(2, 3))
-    with pytest.raises(energan.EnerganError, match="needs a tensor"):
-        loaded.energy(x.numpy())  # type: ignore[arg-type]
+    assert torch.equal(loaded.energy(x.numpy()), energies)
+    with pytest.raises(energan.EnerganError, match="of type dict are no images"):
+        loaded.energy({"x": x})  # type: ignore[arg-type]
     with pytest.raises(energan.EnerganError, match="settings come in groups"):
         energan.train("ebgan-digits", step=5)  # type: ignore[arg-type]
     with pytest.raises(energan.EnerganError, match="no condition"):
