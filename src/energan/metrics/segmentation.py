@@ -131,13 +131,18 @@ def _both(maps: Values, masks: Values) -> tuple[float, float]:
     values, marks = array(maps), array(masks)
     if values.shape != marks.shape or values.ndim != 3 or not values.size:
         raise ValueError(f"maps {values.shape} and masks {marks.shape} must be (N, h, w)")
+    regions, most = np.zeros(values.shape, np.int64), 0
+    for numbers, mask in zip(regions, marks, strict=True):
+        found = find_regions(mask)
+        numbers[found > 0] = found[found > 0] + most
+        most = max(most, int(numbers.max()))
+    # as one image: a bin for each value, of each of many images, would fill memory
     counts = PixelCounts(values)
-    for heat, mask in zip(values, marks, strict=True):
-        counts.add(heat, find_regions(mask))
-    found = counts.scores(resamples=1)
-    if found.auroc is None or found.aupro is None:
+    counts.add(values, regions)
+    scores = counts.scores(resamples=1)
+    if scores.auroc is None or scores.aupro is None:
         raise ValueError("there must be both normal pixels and pixels of defects")
-    return found.auroc, found.aupro
+    return scores.auroc, scores.aupro
 
 
 def _finite(values: Values) -> NDArray[np.float64]:

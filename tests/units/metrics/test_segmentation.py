@@ -1,5 +1,6 @@
 """Pixel metrics against brute force over every threshold, scikit-learn, and cases by hand."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -146,3 +147,17 @@ def test_normal_images_count_and_without_a_defect_there_is_nothing_to_find() -> 
         pixel_auroc(maps, masks[:, :3])
     with pytest.raises(ValueError, match=r"regions \(3, 3\) do not fit a map of \(9, 7\)"):
         counts.add(maps[0], np.zeros((3, 3)))
+
+
+def test_exact_metrics_of_many_maps_hold_each_value_once() -> None:
+    """A million values that all differ: counted apart for each of 100 maps they would be 1.2 GB."""
+    rng = np.random.default_rng(0)
+    maps = rng.permutation(1_000_000).reshape(100, 100, 100)
+    masks = np.zeros(maps.shape, bool)
+    masks[::2, :50, :50] = True
+    tracemalloc.start()
+    found = pixel_auroc(maps, masks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()), abs=1e-6)
+    assert peak < 300e6
