@@ -174,6 +174,24 @@ def test_what_is_not_finite_or_all_alike_is_told(tmp_path: Path) -> None:
         opened(flat)
 
 
+def test_a_few_values_that_take_most_of_the_range_are_told(tmp_path: Path) -> None:
+    heights = RANDOM.random((12, 32, 32)).astype(np.float32)
+    heights[3, 0, :5] = -9999  # no data
+    (said,) = warned(opened(folder_of(tmp_path / "floats", lambda n: tiff(heights[n]))))
+    assert "of the range: images will be almost of one shade unless --data.intensity" in said
+    low, high = (float(word) for word in (said.split()[6], said.split()[8].rstrip(",")))
+    assert 0 <= low < 0.05
+    assert 0.95 < high <= 1
+    shots = RANDOM.integers(0, 4096, (12, 32, 32), np.uint16)
+    shots[7, 4, 4] = 65535  # a hot pixel
+    (said,) = warned(opened(folder_of(tmp_path / "shots", lambda n: tiff(shots[n]))))
+    assert "98% of all values lie between" in said
+    np.save(tmp_path / "heights.npy", heights)
+    assert any("98% of all values" in text for text in warned(opened(tmp_path / "heights.npy")))
+    heights[3, 0, :5] = 0
+    assert not warned(opened(folder_of(tmp_path / "clean", lambda n: tiff(heights[n]))))
+
+
 def test_8_bits_among_deep_ones_are_not_made_black_in_silence(tmp_path: Path) -> None:
     types = [np.uint8 if n % 2 else np.uint16 for n in range(12)]
     source = folder_of(

@@ -22,7 +22,7 @@ from energan.data.images.checksums import cache_folder
 from energan.data.images.decoder import Block, over_parts, select_parts
 from energan.data.images.decoding import LEVELS, Channels, Decoding, Depth, Window, has_range
 from energan.data.images.reading import Header, header_of, read_image
-from energan.data.images.values import RawImage, Unreadable
+from energan.data.images.values import Array, RawImage, Unreadable
 from energan.data.source import Encoded, Part, Source
 from energan.io.files import write_atomically
 from energan.io.text import plural
@@ -32,16 +32,20 @@ LOOKED_AT = 64
 PARTS = 8
 """Parts that they are taken from."""
 LITTLE = 8
-"""One part in so many of a type's range is little to use of it."""
+"""One part in so many of a range is little to use of it."""
+BULK, DRAWN = (0.01, 0.99), 64
+"""Quantiles between which most values lie, estimated by so many values of each image."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The values of all images: least and greatest, and how many images there are of each type."""
+    """The values of all images: least and greatest, how many images there are of each type, and
+    between which values most lie."""
 
     low: float
     high: float
     types: dict[str, int] = field(default_factory=dict)
+    bulk: Window | None = None
 
     @property
     def unbounded(self) -> int:
@@ -174,7 +178,7 @@ def resolve_range(
     text = f"{told}, measured over {plural(found.count, 'image')}, become the range"
     window = found.low, found.high
     how = replace(how, intensity=window, depth=_depth(found, window))
-    return how, (Fact("intensity", text),)
+    return how, (Fact("intensity", text), *_about_outliers(found, found.high - found.low))
 
 
 def _type(kind: str) -> np.dtype[Any]:
@@ -202,12 +206,29 @@ def _about_types(found: Measured, told: str) -> tuple[Fact, ...]:
     ends = " and ".join(f"0 to {high:,} of {name}" for name, high in most.items())
     share = (found.high - found.low) / max(most.values())
     if share * LITTLE >= 1:
-        return (Fact("intensity", f"{told}; {ends} become the range"),)
+        outliers = _about_outliers(found, max(most.values()))
+        return (Fact("intensity", f"{told}; {ends} become the range"), *outliers)
     remedy = f"unless --data.intensity {_fitting(found)} spreads them"
     if len(most) > 1:  # which would make those of the smaller type black
         remedy = "where their type is the larger one: keep those of one type"
     text = (
         f"{told} use {share:.2%} of the range, {ends}: images will be almost of one shade {remedy}"
+    )
+    return (Fact("intensity", text, warning=True),)
+
+
+def _about_outliers(found: Measured, width: float) -> tuple[Fact, ...]:
+    """A few values far from the others (a hot pixel, a number that stands for "no data") that take
+    most of a range of that width."""
+    if found.bulk is None:
+        return ()
+    low, high = found.bulk
+    if (high - low) * LITTLE >= width:
+        return ()
+    text = (
+        f"98% of all values lie between {low:g} and {high:g}, {(high - low) / width:.2%} of the "
+        "range: images will be almost of one shade unless --data.intensity LOW HIGH spreads the "
+        "values that matter, and clips the others"
     )
     return (Fact("intensity", text, warning=True),)
 
@@ -240,13 +261,21 @@ def _measured(source: Source, remember: bool) -> Measured:
 def measure_array(events: Tensor) -> Measured:
     """Of images that are an array already."""
     values = events.numpy()
-    return Measured(float(values.min()), float(values.max()), {values.dtype.name: len(values)})
+    drawn = values.reshape(-1)[:: max(1, values.size // (DRAWN * len(values)))]
+    types = {values.dtype.name: len(values)}
+    return Measured(float(values.min()), float(values.max()), types, _bulk([drawn]))
+
+
+def _bulk(drawn: Sequence[Array]) -> Window:
+    low, high = np.quantile(np.concatenate(drawn), BULK).tolist()
+    return low, high
 
 
 def measure(source: Source) -> Measured:
     """Read all images; those that cannot be read, or hold what is not finite, count for nothing."""
     low, high = np.inf, -np.inf
     types: Counter[str] = Counter()
+    drawn: list[Array] = []
     lock = threading.Lock()
 
     def look_at(block: Block) -> None:
@@ -262,10 +291,17 @@ def measure(source: Source) -> Measured:
             with lock:
                 low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
                 types[found.kind] += 1
+                drawn.append(_spread_over(pixels))
 
     rows = torch.arange(source.count)
     parts = list(select_parts(source, rows))
     over_parts(f"measuring {source.name}", parts, look_at, lambda part, rows, made: None)
     if not types:
         return Measured(0.0, 0.0)
-    return Measured(low, high, dict(types))
+    return Measured(low, high, dict(types), _bulk(drawn))
+
+
+def _spread_over(pixels: Array) -> Array:
+    """DRAWN of the values of an image (H, W, C), spread over it, float32."""
+    places = np.random.default_rng(0).integers(0, pixels.size, DRAWN)
+    return pixels.reshape(-1)[places].astype(np.float32)
