@@ -20,8 +20,8 @@ from energan.data.images.values import Unreadable
 from energan.data.preparation import pad
 from energan.data.settings import DataSettings
 from energan.data.source import Source
-from energan.data.sources.folders import read_bytes
-from energan.data.sources.masks import Key, index_masks, match_masks
+from energan.data.sources.folders.images import read_bytes
+from energan.data.sources.folders.masks import Key, index_masks, match_masks
 from energan.data.sources.tree import scan
 from energan.io.text import printable
 from energan.metrics.segmentation import find_regions

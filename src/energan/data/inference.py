@@ -32,9 +32,9 @@ from energan.data.preparation import image_size, pad, prepare
 from energan.data.selection import select
 from energan.data.settings import DataSettings, Layouts
 from energan.data.source import Source
+from energan.data.sources.containers.pages import with_all_pages
 from energan.data.sources.detect import holds_many, open_source
-from energan.data.sources.folders import from_files
-from energan.data.sources.pages import with_all_pages
+from energan.data.sources.folders.images import from_files
 from energan.io.text import plural, printable
 
 Part = Literal["test", "held-out", "all"]

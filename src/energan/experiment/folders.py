@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.data import SOURCES, DataSettings
-from energan.data.sources.label_csv import find_csv
+from energan.data.sources.folders.label_csv import find_csv
 from energan.errors import RunError
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder

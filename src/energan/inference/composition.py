@@ -14,7 +14,7 @@ from torch import Tensor
 
 from energan.core import Domain, Energy, SettingError, StepRule, Sum
 from energan.data import DataSet
-from energan.data.given import Images, is_examples, open_given
+from energan.data.from_python import Images, is_examples, open_given
 from energan.inference.conditions import Conditions, batches, check_examples, examples_at_once
 from energan.io.console import say
 from energan.samplers.dynamics import Function, potential

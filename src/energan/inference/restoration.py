@@ -14,7 +14,7 @@ from torch import Tensor
 
 from energan.core import DataError, Domain, PerSample, SettingError, StepRule
 from energan.data import DataSettings, open_data
-from energan.data.given import Images
+from energan.data.from_python import Images
 from energan.data.inference import open_images
 from energan.inference.chain_rules import ChainSchedule, check_finite, move_chains
 from energan.inference.chains import start_noise

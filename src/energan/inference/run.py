@@ -25,7 +25,7 @@ from energan.core import (
 )
 from energan.core.schedules import parse
 from energan.data import DataSet
-from energan.data.given import Images, is_examples
+from energan.data.from_python import Images, is_examples
 from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.experiment.run_records import networks_of
 from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
@@ -47,7 +47,7 @@ class Run(TrainedEnergy):
     """A trained run: its samples and its energy, in the range of its data.
 
     What it is asked about are examples in that range, float (B, *event), or images as a user has
-    them: paths, folders, pictures, uint8 arrays, a data set (`energan.data.given.Images`).
+    them: paths, folders, pictures, uint8 arrays, a data set (`energan.data.from_python.Images`).
 
     checkpoint: "last" (the newest that verifies), "best" (by its own scores) or a step.
     weights: "ema" for the averaged ones, "raw"; by default averaged where there are any.

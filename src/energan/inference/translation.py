@@ -21,7 +21,7 @@ from energan.data.images.values import Unreadable
 from energan.data.inference import channels_of
 from energan.data.pairs import as_condition
 from energan.data.source import Half, Piece
-from energan.data.sources.folder_facts import left_out
+from energan.data.sources.folders.descriptions import left_out
 from energan.data.sources.tree import Tree, list_images, scan
 from energan.inference.run import Run
 from energan.io.console import progress

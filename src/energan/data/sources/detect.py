@@ -11,15 +11,15 @@ from energan.data.facts import Fact
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.archives import is_archive
-from energan.data.sources.arrays import read_arrays
-from energan.data.sources.containers import CONTAINERS, open_container
-from energan.data.sources.folders import from_files, open_layout
-from energan.data.sources.idx import is_idx, open_idx_file, open_idx_folder
-from energan.data.sources.label_csv import find_csv
-from energan.data.sources.layout import Layout, read_archive, read_layout
-from energan.data.sources.mat import read_mat
+from energan.data.sources.arrays.arrays import read_arrays
+from energan.data.sources.arrays.idx import is_idx, open_idx_file, open_idx_folder
+from energan.data.sources.arrays.mat import read_mat
+from energan.data.sources.containers.frames import CONTAINERS, open_container
+from energan.data.sources.containers.pages import with_all_pages
+from energan.data.sources.folders.images import from_files, open_layout
+from energan.data.sources.folders.label_csv import find_csv
+from energan.data.sources.folders.layout import Layout, read_archive, read_layout
 from energan.data.sources.named import NAMED, open_named
-from energan.data.sources.pages import with_all_pages
 from energan.data.sources.pair_layout import read_pair_layout
 from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.table_files import (

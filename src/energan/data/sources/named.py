@@ -11,9 +11,9 @@ import torch
 from energan.core import DataError, NoTestPart
 from energan.data.settings import DataSettings
 from energan.data.source import Source
-from energan.data.sources.folders import from_files, open_image_folder
-from energan.data.sources.idx import open_idx_folder, stacked_mnist
-from energan.data.sources.mat import read_mat
+from energan.data.sources.arrays.idx import open_idx_folder, stacked_mnist
+from energan.data.sources.arrays.mat import read_mat
+from energan.data.sources.folders.images import from_files, open_image_folder
 from energan.data.sources.splits import Split, fixed_order, held_out, no_test_part
 from energan.data.sources.table_files import open_parquet_part
 from energan.data.sources.tables import from_table

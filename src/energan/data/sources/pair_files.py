@@ -12,7 +12,7 @@ from energan.data.facts import Fact
 from energan.data.images.checksums import content_of
 from energan.data.images.reading import size_of
 from energan.data.source import Half, Part, Piece, Source
-from energan.data.sources.folders import file_parts, read_bytes
+from energan.data.sources.folders.images import file_parts, read_bytes
 from energan.data.sources.pair_layout import PairLayout
 from energan.data.sources.splits import fixed_order, held_out
 from energan.data.sources.tree import SUFFIXES, Tree, list_images

@@ -9,9 +9,9 @@ from pathlib import Path
 from energan.core import DataError
 from energan.data.facts import Fact
 from energan.data.settings import Layouts
-from energan.data.sources.folder_facts import inside, left_out
-from energan.data.sources.folder_kinds import only_folder
-from energan.data.sources.forms import CLEARLY
+from energan.data.sources.folders.descriptions import inside, left_out
+from energan.data.sources.folders.forms import CLEARLY
+from energan.data.sources.folders.kinds import only_folder
 from energan.data.sources.splits import split_of, splits_among
 from energan.data.sources.tree import Tree, scan
 from energan.io.text import plural, printable

@@ -15,7 +15,7 @@ from energan.data.facts import Fact
 from energan.data.images.checksums import content_of
 from energan.data.settings import DataSettings
 from energan.data.source import MOST_CLASSES, Part, Source
-from energan.data.sources.folders import read_bytes
+from energan.data.sources.folders.images import read_bytes
 from energan.data.sources.splits import fixed_order, held_out
 from energan.data.sources.table_files import Table
 from energan.io.memory import check_memory

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from energan.core import DataError
 from energan.data.facts import Fact
-from energan.data.sources.array_files import Array, load_arrays
+from energan.data.sources.arrays.numpy_files import Array, load_arrays
 from energan.io.files import aside, open_regular
 
 

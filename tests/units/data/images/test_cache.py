@@ -22,7 +22,7 @@ from energan.data import DataSettings, open_data
 from energan.data.images import cache, decoder, store
 from energan.data.images.checksums import content_of
 from energan.data.images.decoding import Decoding, Notes
-from energan.data.sources.folders import open_image_folder
+from energan.data.sources.folders.images import open_image_folder
 from support.image_files import encoded, noise
 
 HOW = Decoding(size=8)
@@ -178,7 +178,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from energan.data.images import store
 from energan.data.images.decoding import Decoding, Notes
-from energan.data.sources.folders import open_image_folder
+from energan.data.sources.folders.images import open_image_folder
 made = store.decode_source(open_image_folder(Path(sys.argv[1])), Decoding(size=64), storage="cache")
 print(made.digest)
 """

@@ -19,7 +19,9 @@ import scipy.sparse
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources import array_files, idx, mat, tables
+from energan.data.sources import tables
+from energan.data.sources.arrays import idx, mat
+from energan.data.sources.arrays import numpy_files as array_files
 from energan.io import memory
 from support.image_files import encoded, noise
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.tag_csv import read_tags
+from energan.data.sources.folders.tag_csv import read_tags
 
 
 def folder_of(

@@ -7,7 +7,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.folders import FILES_A_PART, open_image_folder
+from energan.data.sources.folders.images import FILES_A_PART, open_image_folder
 from energan.data.sources.tree import find_images
 from support.image_files import READABLE, UNREADABLE, encoded, odd_folder, smooth
 

@@ -13,12 +13,12 @@ from energan.data.images.formats.table import files_at_once
 from energan.data.settings import DataSettings
 from energan.data.source import Encoded, Part, Source
 from energan.data.sources.archives import Archive
-from energan.data.sources.class_names import check_alike, order_classes
-from energan.data.sources.containers import CONTAINERS, with_their_images
-from energan.data.sources.label_csv import find_csv, match_labels
-from energan.data.sources.layout import Layout, read_layout
+from energan.data.sources.containers.frames import CONTAINERS, with_their_images
+from energan.data.sources.folders.class_names import check_alike, order_classes
+from energan.data.sources.folders.label_csv import find_csv, match_labels
+from energan.data.sources.folders.layout import Layout, read_layout
+from energan.data.sources.folders.tag_csv import match_tags
 from energan.data.sources.splits import Split, fixed_order, held_out
-from energan.data.sources.tag_csv import match_tags
 from energan.data.sources.tree import suffix_of
 from energan.io.files import open_regular
 from energan.io.text import printable

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from energan.core import DataError
 from energan.data import DataSettings, open_data
-from energan.data.sources.idx import IMAGES, LABELS, open_idx_folder, read_idx
+from energan.data.sources.arrays.idx import IMAGES, LABELS, open_idx_folder, read_idx
 
 
 def idx(array: np.ndarray, kind: int = 8) -> bytes:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from energan.data.facts import Fact
-from energan.data.sources.archive_labels import with_labels
 from energan.data.sources.archives import Archive, is_archive, open_archive
-from energan.data.sources.folder_facts import ImagePart, left_out
+from energan.data.sources.folders.archive_labels import with_labels
+from energan.data.sources.folders.descriptions import ImagePart, left_out
 from energan.data.sources.splits import split_of
 from energan.data.sources.tree import LeftOut, Tree, list_images
 from energan.io.text import plural, printable

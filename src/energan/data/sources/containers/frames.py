@@ -14,15 +14,15 @@ from energan.data.images.checksums import content_of
 from energan.data.images.values import Unreadable
 from energan.data.settings import DataSettings
 from energan.data.source import Encoded, Part, Piece, Source
-from energan.data.sources import films, hdf5
-from energan.data.sources.container import Container
-from energan.data.sources.pages import spread
+from energan.data.sources.containers import hdf5, video
+from energan.data.sources.containers.container import Container
+from energan.data.sources.containers.pages import spread
 from energan.data.sources.splits import fixed_order, held_out
 from energan.data.sources.tree import suffix_of
 from energan.io.text import plural, printable
 
 CONTAINERS: dict[str, Callable[[Path, DataSettings], Container]] = {
-    **dict.fromkeys(films.SUFFIXES, films.open_film),
+    **dict.fromkeys(video.SUFFIXES, video.open_video),
     **dict.fromkeys(hdf5.SUFFIXES, hdf5.open_hdf5),
 }
 FRAME, ROW = "#frame=", "#row="
@@ -41,7 +41,7 @@ def open_container(path: Path, settings: DataSettings) -> Source:
         content=lambda: content_of([path], [path.name]),
     )
     found = with_their_images(file, [path], settings)
-    if suffix_of(path.name) in films.SUFFIXES:
+    if suffix_of(path.name) in video.SUFFIXES:
         return found
     count = found.count
     return replace(found, order=fixed_order(count), held_out=held_out(count), groups=None)
@@ -68,7 +68,7 @@ def with_their_images(source: Source, files: Sequence[Path], settings: DataSetti
         name = "" if len(files) == 1 else f"{source.name} holds no image that can be read: "
         raise NoReadableImage(f"{name}{facts[0].text}")
     counts = torch.tensor([found.count for found in opened])
-    film = suffix_of(files[0].name) in films.SUFFIXES
+    film = suffix_of(files[0].name) in video.SUFFIXES
     every = settings.frames_every if film else 1
     found = spread(source, counts, tuple(_parts(opened)), FRAME if film else ROW, every)
     labels = [one.labels for one in opened if one.count]

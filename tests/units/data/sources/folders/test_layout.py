@@ -20,7 +20,7 @@ from scipy.io import savemat
 from energan.core import DataError, NoTestPart
 from energan.data import DataSet, DataSettings, open_data
 from energan.data.sources.detect import open_source
-from energan.data.sources.layout import read_layout
+from energan.data.sources.folders.layout import read_layout
 from energan.data.sources.tree import scan
 from support.image_files import encoded, noise
 

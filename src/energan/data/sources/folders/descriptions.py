@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energan.data.facts import Fact
-from energan.data.sources.containers import CONTAINERS
+from energan.data.sources.containers.frames import CONTAINERS
 from energan.data.sources.tree import SPECIAL, LeftOut, Tree, suffix_of
 from energan.io.text import agree, plural, printable
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from energan.core import DataError, describe
 from energan.data.facts import Fact
-from energan.data.sources.class_names import check_alike
-from energan.data.sources.csv_text import CsvText, read_csv
-from energan.data.sources.folder_facts import ImagePart
-from energan.data.sources.label_csv import Line, match_lines
-from energan.data.sources.layout import Layout
+from energan.data.sources.folders.class_names import check_alike
+from energan.data.sources.folders.csv_text import CsvText, read_csv
+from energan.data.sources.folders.descriptions import ImagePart
+from energan.data.sources.folders.label_csv import Line, match_lines
+from energan.data.sources.folders.layout import Layout
 from energan.io.text import agree, plural, printable
 
 TRUE, FALSE = {"1", "yes", "true"}, {"0", "-1", "no", "false", ""}

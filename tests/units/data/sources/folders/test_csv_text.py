@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energan.core import DataError
-from energan.data.sources.csv_text import read_csv
+from energan.data.sources.folders.csv_text import read_csv
 
 ROWS = [["a.png", "cat"], ["ü 1.png", "Bär"], ["c.png", "dog; or, not"]]
 PLAIN = 'file;label\na.png;cat\nü 1.png;Bär\nc.png;"dog; or, not"\n'

@@ -11,8 +11,8 @@ from energan.core import DataError
 from energan.data.images.formats.library import library
 from energan.data.settings import DataSettings
 from energan.data.source import MOST_CLASSES
-from energan.data.sources.arrays import LABELS, bands_axis
-from energan.data.sources.container import Array, Container
+from energan.data.sources.arrays.arrays import LABELS, bands_axis
+from energan.data.sources.containers.container import Array, Container
 from energan.io.files import open_regular
 from energan.io.text import printable
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from energan.core import DataError
 from energan.data.facts import Fact
 from energan.data.settings import Layouts
-from energan.data.sources.archive_labels import with_labels
 from energan.data.sources.archives import Archive, open_archive
-from energan.data.sources.folder_facts import (
+from energan.data.sources.folders.archive_labels import with_labels
+from energan.data.sources.folders.descriptions import (
     ImagePart,
     about_masks,
     about_part,
@@ -19,7 +19,8 @@ from energan.data.sources.folder_facts import (
     left_out,
     listed,
 )
-from energan.data.sources.folder_kinds import (
+from energan.data.sources.folders.forms import CLEARLY, Form, find_form
+from energan.data.sources.folders.kinds import (
     MAYBE_MASKS,
     UNLABELLED,
     Kinds,
@@ -27,10 +28,9 @@ from energan.data.sources.folder_kinds import (
     mask_folders,
     only_folder,
 )
-from energan.data.sources.forms import CLEARLY, Form, find_form
-from energan.data.sources.instead import take_instead
-from energan.data.sources.masks import index_masks, masks_beside, match_masks
-from energan.data.sources.shards import read_shards
+from energan.data.sources.folders.masks import index_masks, masks_beside, match_masks
+from energan.data.sources.folders.other_files import take_instead
+from energan.data.sources.folders.shards import read_shards
 from energan.data.sources.splits import Split, no_test_part
 from energan.data.sources.tree import SUFFIXES, Tree, list_images, scan
 from energan.io.text import plural, printable

@@ -16,7 +16,7 @@ from energan.data.dataset import DataSet
 from energan.data.inference import open_images, prepare_like, resolve_settings
 from energan.data.settings import DataSettings
 from energan.data.source import Part, Source
-from energan.data.sources.arrays import from_arrays
+from energan.data.sources.arrays.arrays import from_arrays
 
 One = str | Path | Image.Image | NDArray[Any] | Tensor | DataSet
 Images = One | Sequence[One]

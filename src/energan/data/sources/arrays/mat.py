@@ -10,9 +10,9 @@ import torch
 from energan.core import DataError, describe
 from energan.data.facts import Fact
 from energan.data.source import MOST_CLASSES, Source
-from energan.data.sources.array_files import Array
-from energan.data.sources.arrays import BYTES, float_range, to_images
-from energan.data.sources.mat_elements import check_elements
+from energan.data.sources.arrays.arrays import BYTES, float_range, to_images
+from energan.data.sources.arrays.mat_elements import check_elements
+from energan.data.sources.arrays.numpy_files import Array
 from energan.data.sources.splits import Split, fixed_order, no_test_part
 from energan.io.files import open_regular
 from energan.io.memory import check_memory

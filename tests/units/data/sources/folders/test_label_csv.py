@@ -9,7 +9,7 @@ from PIL import Image
 
 from energan.core import DataError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.sources.label_csv import read_labels
+from energan.data.sources.folders.label_csv import read_labels
 
 FILES = ("a.png", "b.png", "x/c 1.png", "x/d.png", "y/d.png", "y/ü,e.png")
 

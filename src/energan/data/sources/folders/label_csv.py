@@ -14,10 +14,10 @@ from torch import Tensor
 
 from energan.core import DataError, describe
 from energan.data.facts import Fact
-from energan.data.sources.class_names import order_classes
-from energan.data.sources.csv_text import read_csv
-from energan.data.sources.folder_facts import ImagePart
-from energan.data.sources.layout import Layout
+from energan.data.sources.folders.class_names import order_classes
+from energan.data.sources.folders.csv_text import read_csv
+from energan.data.sources.folders.descriptions import ImagePart
+from energan.data.sources.folders.layout import Layout
 from energan.io.text import agree, plural, printable
 
 COLUMNS = ("file", "label")

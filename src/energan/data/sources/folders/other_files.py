@@ -2,14 +2,14 @@
 
 from energan.core import DataError
 from energan.data.facts import Fact
-from energan.data.sources import films, hdf5
-from energan.data.sources.forms import CLEARLY
+from energan.data.sources.containers import hdf5, video
+from energan.data.sources.folders.forms import CLEARLY
 from energan.data.sources.tree import Tree, suffix_of
 from energan.io.text import plural, printable
 
 KINDS = {
     ".npy file": (".npy",),
-    "video": films.SUFFIXES,
+    "video": video.SUFFIXES,
     "HDF5 file": hdf5.SUFFIXES,
 }
 MEANING = {".npy file": "each one image", "video": "each frame an image", "HDF5 file": "of images"}

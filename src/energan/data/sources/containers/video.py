@@ -10,7 +10,7 @@ import numpy as np
 from energan.data.images.formats.library import library
 from energan.data.images.values import Unreadable
 from energan.data.settings import DataSettings
-from energan.data.sources.container import Array, Container
+from energan.data.sources.containers.container import Array, Container
 from energan.io.files import open_regular
 
 SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -18,7 +18,7 @@ DEEP = 8
 """Bits beyond which frames are read with 16."""
 
 
-def open_film(path: Path, settings: DataSettings) -> Container:
+def open_video(path: Path, settings: DataSettings) -> Container:
     """One frame in `settings.frames_every`. Raises Unreadable, or whatever the library stumbles
     over."""
     av = _av()

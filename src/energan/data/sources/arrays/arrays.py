@@ -10,7 +10,7 @@ from torch import Tensor
 from energan.core import DataError
 from energan.data.images.values import MOST_BANDS
 from energan.data.source import MOST_CLASSES, Source
-from energan.data.sources.array_files import Array, load_arrays
+from energan.data.sources.arrays.numpy_files import Array, load_arrays
 from energan.data.sources.splits import fixed_order
 
 EVENTS = ("x", "images", "data", "arr_0")
