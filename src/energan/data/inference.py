@@ -213,7 +213,10 @@ def prepare_like(
     source: Source, settings: DataSettings, domain: Domain, rows: Tensor
 ) -> tuple[DataSet, Tensor]:
     """Those of `rows` that can be read, as events of the run's domain, and which these are."""
-    found = prepare(source, settings.model_copy(update={"storage": "auto"}), rows)
+    # energies of images that each call scales by a range of its own could not be compared
+    own_range = domain.depth > 8 or settings.intensity is not None
+    in_memory = settings.model_copy(update={"storage": "auto"})
+    found = prepare(source, in_memory, rows, measure=own_range)
     rows, places, _ = found.place(rows)
     events, encoded = pad(found.events, settings), source.events is None
     # that arrays are marked otherwise shows in their fingerprint alone, which scores record

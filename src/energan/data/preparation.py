@@ -28,12 +28,15 @@ def prepare(
     settings: DataSettings,
     rows: Tensor,
     scale_of: Callable[[], Source] | None = None,
+    *,
+    measure: bool = True,
 ) -> Decoded:
     """The events of `source` at `rows` (int64, ascending), without a border yet.
 
     Arrays for which nothing is to be done stay whole, whatever the rows. scale_of: gives the source
-    by whose range floats are scaled, if it is another one. Raises DataError for images that cannot
-    be read, and settings that do not fit.
+    by whose range floats are scaled, if it is another one. measure: whether files of more than 8
+    bits may have a range of their own. Raises DataError for images that cannot be read, and
+    settings that do not fit.
     """
     if source.events is not None:
         return _prepare_arrays(source, source.events, settings, rows, scale_of)
@@ -41,7 +44,9 @@ def prepare(
     if how.crop is None:
         how = replace(how, crop=_default_crop(source))
     assert settings.storage != "stream"
-    return decode_source(source, how, rows, storage=settings.storage, scale_of=scale_of)
+    return decode_source(
+        source, how, rows, storage=settings.storage, scale_of=scale_of, measure=measure
+    )
 
 
 def image_size(source: Source) -> tuple[int, int] | None:

@@ -243,7 +243,7 @@ def test_rare_deep_images_among_8_bits_are_told(tmp_path: Path) -> None:
     ]
     ((where, reason),) = data.skipped
     assert where == "701.png"
-    assert "float64 values among 8-bit images: set --data.intensity" in reason
+    assert "it holds float64 values, and the others, or those trained on, have 8 bits" in reason
     at = int((torch.as_tensor(data.rows) == 700).nonzero()) if data.rows is not None else 700
     assert torch.equal(data.raw(slice(at, at + 1))[0, 0], torch.from_numpy(small[700]))
 
@@ -434,3 +434,20 @@ def test_deep_images_none_of_which_can_be_read_are_refused(tmp_path: Path) -> No
     folder = folder_of(tmp_path / "torn", lambda n: tiff(values)[:-200], 3)
     with pytest.raises(DataError, match="holds no image that can be read"):
         opened(folder)
+
+
+def test_what_an_8_bit_run_is_asked_about_gets_no_range_of_its_own(tmp_path: Path) -> None:
+    small = RANDOM.integers(0, 256, (12, 6, 6), np.uint8)
+    train = opened(folder_of(tmp_path / "train", lambda n: encoded(small[n]), suffix="png"))
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    (asked / "a.png").write_bytes(encoded(small[0]))
+    (asked / "b.png").write_bytes(encoded(small[1].astype(np.uint16) * 257))
+    (asked / "c.tif").write_bytes(tiff(small[2].astype(np.float32)))
+    settings = DataSettings(source=str(tmp_path / "train"))
+    (found,), skipped = open_images([str(asked)], settings, train.domain)
+    x = (found.data.gather(torch.arange(2)).x[:, 0] + 1) * 127.5
+    assert torch.allclose(x, torch.from_numpy(small[:2]).float(), atol=1e-4)
+    ((where, reason),) = skipped
+    assert where.endswith("c.tif")
+    assert "float32 values, and the others, or those trained on, have 8 bits" in reason

@@ -265,8 +265,8 @@ def _window(pixels: Pixels, how: Decoding, bits: int | None) -> Window:
         return how.intensity
     if not has_range(pixels.dtype):
         raise Unreadable(
-            f"it holds {pixels.dtype.name} values among 8-bit images: set --data.intensity to the "
-            "values that become the range of all"
+            f"it holds {pixels.dtype.name} values, and the others, or those trained on, have 8 "
+            "bits: make it an 8-bit image, or train with --data.intensity LOW HIGH"
         )
     if pixels.dtype.kind == "i" and pixels.min(initial=0) < 0:
         raise Unreadable("it holds values below 0: set --data.intensity to what they reach")

@@ -47,16 +47,19 @@ def decode_source(
     *,
     storage: Storage = "auto",
     scale_of: Callable[[], Source] | None = None,
+    measure: bool = True,
 ) -> Decoded:
     """The images of `source` at `rows` (int64, ascending; None for all), each decoded once.
 
-    Images that cannot be read are left out and listed. scale_of: as `resolve` takes it. Raises
-    NoReadableImage if none can be, or DataError if sizes differ and `how` sets none, or if the
-    images have no range together.
+    Images that cannot be read are left out and listed. scale_of, measure: as `resolve` takes them.
+    Raises NoReadableImage if none can be, or DataError if sizes differ and `how` sets none, or if
+    the images have no range together.
     """
     rows = torch.arange(source.count) if rows is None else rows
     asked = how
-    how, facts = resolve(source, how, rows, scale_of, remember=storage == "cache")
+    how, facts = resolve(
+        source, how, rows, scale_of, measure_range=measure, remember=storage == "cache"
+    )
     shape = _shape(source, how, rows)
     size = len(rows) * torch.Size(shape).numel() * np.dtype(how.depth).itemsize
     if storage == "cache" or (storage == "auto" and size > cache_above()):

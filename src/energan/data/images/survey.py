@@ -95,16 +95,20 @@ def resolve(
     rows: Tensor,
     scale_of: Callable[[], Source] | None = None,
     *,
+    measure_range: bool = True,
     remember: bool = False,
 ) -> tuple[Decoding, tuple[Fact, ...]]:
     """`how` with the channels that the images have, and the range and depth that they are stored
     with; and what the user is to know of these.
 
     rows: that are wanted. scale_of: gives the source by whose range floats are scaled, where it is
-    another one: that of a test part is its training part. remember: keep what was measured in the
-    cache.
+    another one: that of a test part is its training part. measure_range: whether images of more
+    than 8 bits give the set a range; if not, each is made 8 bits, if its type tells how. remember:
+    keep what was measured in the cache.
     Raises DataError for images that have no range together.
     """
+    if not measure_range and how.depth == "uint8" and how.label_map is None:
+        return resolve_channels(source, how), ()
     how, found = resolve_kind(source, how, rows, remember=remember)
     if found is None or not found.count:  # that none can be read whoever decodes them says
         return how, ()
