@@ -122,11 +122,15 @@ def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
 def print_facts(groups: Sequence[PredictSet]) -> None:
     """What each source was taken for: other parts of it, masks, and what is left out; and what was
     done to its images, since nobody asked for it here."""
-    for group in groups:
-        source = f"{group.source}: " if len(groups) > 1 else ""
-        for fact in group.data.facts:
-            if fact.subject != "train" or group.part == "test":  # else it is what is listed
-                print(f"  {source}{fact}")
+    lines = [
+        f"  {f'{group.source}: ' if len(groups) > 1 else ''}{fact}"
+        for group in groups
+        for fact in group.data.facts
+        if fact.subject != "train" or group.part == "test"  # else it is what is listed
+    ]
+    if any("--data." in line for line in lines):
+        lines.append("  (images are prepared as in training: --data settings are those of train)")
+    print("".join(f"{line}\n" for line in lines), end="")
 
 
 def judge_baselines(run: Run, table: ScoreTable) -> tuple[str, list[BaselineComparison]]:
