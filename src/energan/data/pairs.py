@@ -21,6 +21,7 @@ from energan.data.pair_sizes import check_while_read
 from energan.data.preparation import image_size
 from energan.data.selection import select
 from energan.data.settings import DataSettings
+from energan.data.sources.archives import is_archive
 from energan.data.sources.named import NAMED, require_folder
 from energan.data.sources.pair_files import Pairs, find_pairs
 from energan.data.sources.pair_layout import read_pair_layout
@@ -279,6 +280,10 @@ def _folder(source: str) -> tuple[Path, str | None]:
         path = Path(source).expanduser()
     except RuntimeError as error:  # a ~user that does not exist
         raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
+    if path.is_file() and is_archive(path):
+        raise DataError(
+            f"pairs are not read in an archive: unpack {describe(source)}, and name the folder"
+        )
     if not path.is_dir():
         raise DataError(
             f"data.direction is for a folder of pairs, and {describe(source)} is none: name a "

@@ -1,6 +1,8 @@
 """Sets of pairs: both images of a pair are cut and mirrored alike, in the orders of the seeds."""
 
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energan.core import DataError, Domain
+from energan.data import DataSettings, open_data
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet
 from energan.data.pairs import PairSet
@@ -148,3 +151,11 @@ SMALLER = Domain((3, 6, 6), -1.0, 1.0)
 def test_parts_that_do_not_fit_are_refused(parts: dict[str, object], said: str) -> None:
     with pytest.raises(DataError, match=said):
         replace(pairs(), **parts)  # type: ignore[arg-type]
+
+
+def test_an_archive_of_pairs_is_to_be_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as archive:
+        archive.writestr("A/1.png", b"")
+    asked = DataSettings(source=str(tmp_path / "pairs.zip"), direction="left-to-right")
+    with pytest.raises(DataError, match=r"unpack .*pairs.zip, and name the folder"):
+        open_data(asked)
