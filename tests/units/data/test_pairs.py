@@ -157,5 +157,5 @@ def test_an_archive_of_pairs_is_to_be_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as archive:
         archive.writestr("A/1.png", b"")
     asked = DataSettings(source=str(tmp_path / "pairs.zip"), direction="left-to-right")
-    with pytest.raises(DataError, match=r"unpack .*pairs.zip, and name the folder"):
+    with pytest.raises(DataError, match=r"pairs are not read in an archive: unpack .*, and name"):
         open_data(asked)
