@@ -153,13 +153,8 @@ class SweepFolder:
 
     def definition(self) -> Definition | None:
         """sweep.json, None if there is none. Raises RunError if it is damaged."""
-        path = self.path / DEFINITION
-        if not path.exists():
-            return None
         remedy = "remove it, and ask for the sweep again"
-        found: Definition = read_json(path, remedy=remedy)
-        as_document(found, SweepDefinition, path, remedy=remedy)
-        return found
+        return _checked(self.path / DEFINITION, SweepDefinition, remedy)
 
     def check(self, asked: Definition, id_of: Callable[[Values], str]) -> None:
         """Raise RunError if the folder holds what does not belong together with what is asked.
@@ -213,13 +208,8 @@ class SweepFolder:
 
     def read(self, trial: str) -> Record | None:
         """A trial's record; None if it has none. Raises RunError if it is damaged."""
-        path = self.results / f"{trial}.json"
-        if not path.exists():
-            return None
         remedy = "remove it, and the trial runs again"
-        record: Record = read_json(path, remedy=remedy)
-        as_document(record, TrialRecord, path, remedy=remedy)
-        return record
+        return _checked(self.results / f"{trial}.json", TrialRecord, remedy)
 
     def records(self, trials: Iterable[str] | None = None) -> list[Record]:
         """The records there are, of these trials or of all, in the order of their ids."""
@@ -316,3 +306,12 @@ def best_of(records: Iterable[Record]) -> Record | None:
     """The record of the best score, of equal ones that of the lowest id; None if there is none."""
     ranked = [(score, r["id"], r) for r in records if (score := score_of(r)) is not None]
     return min(ranked, key=lambda one: (-one[0], one[1]))[2] if ranked else None
+
+
+def _checked(path: Path, kind: type[Document], remedy: str) -> dict[str, Any] | None:
+    """What a file holds, once it fits its document; None if it is not there."""
+    if not path.exists():
+        return None
+    found: dict[str, Any] = read_json(path, remedy=remedy)
+    as_document(found, kind, path, remedy=remedy)
+    return found

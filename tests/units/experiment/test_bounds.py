@@ -54,7 +54,7 @@ def test_the_largest_number_is_taken_and_told() -> None:
 
 def test_every_recipe_keeps_the_bounds() -> None:
     for name in recipes.RECIPES:
-        load(name)
+        assert load(name).recipe == name
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from energan.data.images.formats.library import library
+from energan.data.images.formats.optional import import_optional
 from energan.data.images.values import RawImage, Unreadable
 
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # it quotes what headers hold
@@ -71,13 +71,13 @@ def dataset(raw: bytes) -> Any:
 
 
 def _parse(raw: bytes, pixels: bool) -> Any:
-    pydicom = library("pydicom", "dicom", "DICOM")
+    pydicom = import_optional("pydicom", "dicom", "DICOM")
     return pydicom.dcmread(io.BytesIO(raw), stop_before_pixels=not pixels)
 
 
 def _values(found: Any, number: int, kind: str) -> NDArray[Any]:
     """As they are stored; colours as red, green and blue."""
-    pixels = library("pydicom.pixels", "dicom", "DICOM")
+    pixels = import_optional("pydicom.pixels", "dicom", "DICOM")
     try:
         values: NDArray[Any] = pixels.pixel_array(found, index=number)
         if kind == "PALETTE COLOR":

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from energan.data.images.formats.library import library
+from energan.data.images.formats.optional import import_optional
 from energan.data.images.values import RawImage, Unreadable
 
 BRANDS = (
@@ -24,7 +24,7 @@ def is_heic(raw: bytes) -> bool:
 def read_heic(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
     """The image `number`, its main one first; 10 and 12 bits as uint16. Without `decode` of
     zeros."""
-    heif = library("pillow_heif", "heic", "HEIC")
+    heif = import_optional("pillow_heif", "heic", "HEIC")
     file = heif.open_heif(io.BytesIO(raw), convert_hdr_to_8bit=False)
     first = file.primary_index
     image = file[[first, *(n for n in range(len(file)) if n != first)][number]]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from energan.data.images.formats.library import library
+from energan.data.images.formats.optional import import_optional
 from energan.data.images.values import RawImage, Unreadable
 from energan.io.memory import free_memory
 from energan.io.text import size_text
@@ -41,7 +41,7 @@ def is_nifti(raw: bytes) -> bool:
 def read_nifti(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
     """The slice `number`, its rows those of the first axis, scaled as the header says; further
     axes, as of time, go over all slices again. Without `decode` of zeros."""
-    nibabel = library("nibabel", "nifti", "NIfTI")
+    nibabel = import_optional("nibabel", "nifti", "NIfTI")
     unpacked = raw
     if raw.startswith(GZIP):
         unpacked = unpack(raw) if decode else _begin(raw)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError
-from energan.data.images.formats.library import library
+from energan.data.images.formats.optional import import_optional
 from energan.data.settings import DataSettings
 from energan.data.source import MOST_CLASSES
 from energan.data.sources.arrays.arrays import LABELS, bands_axis
@@ -53,7 +53,7 @@ def open_hdf5(path: Path, settings: DataSettings) -> Container:
 
 def _open(path: Path) -> Any:
     open_regular(path).close()  # a pipe would be waited for
-    return library("h5py", "hdf5", "HDF5").File(path, "r")
+    return import_optional("h5py", "hdf5", "HDF5").File(path, "r")
 
 
 def _data_sets(file: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from energan.data.images.formats.library import library
+from energan.data.images.formats.optional import import_optional
 from energan.data.images.values import Unreadable
 from energan.data.settings import DataSettings
 from energan.data.sources.containers.container import Array, Container
@@ -91,7 +91,7 @@ class _Film:
 
 
 def _av() -> Any:
-    return library("av", "video", "a video")
+    return import_optional("av", "video", "a video")
 
 
 def _pixels(frame: Any) -> Array:

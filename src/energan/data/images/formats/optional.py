@@ -6,7 +6,7 @@ from typing import Any
 from energan.data.images.values import Unreadable
 
 
-def library(name: str, extra: str, what: str) -> Any:
+def import_optional(name: str, extra: str, what: str) -> Any:
     """The module `name`. Raises Unreadable, with how to install it, if it is not there.
 
     extra: of energan's that brings it. what: needs it, in a message.
