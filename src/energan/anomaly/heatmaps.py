@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from energan.core import Domain, SettingError
@@ -35,6 +36,12 @@ def saliency(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(energy(x).sum(), x)
     found: Tensor = torch.linalg.vector_norm(gradient, dim=1).cpu()
     return found
+
+
+def energy_map(cells: Tensor, height: int, width: int) -> Tensor:
+    """The energies of cells (B, h, w) at each pixel, (B, H, W): bilinear between their centres."""
+    resized = F.interpolate(cells[:, None], (height, width), mode="bilinear", align_corners=False)
+    return resized[:, 0]
 
 
 def heatmap(

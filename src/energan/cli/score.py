@@ -196,7 +196,7 @@ def _draw(run: Run, table: ScoreTable, folder: Path, limit: int, shared: bool) -
     rows = table.worst(limit)
     x = table.events(rows)
     shown = heatmaps.Pictures(
-        x, run.heatmap(x), "squared error" if run.reconstructs else "saliency",
+        x, run.heatmap(x), run.heatmap_kind,
         [table.line(row) for row in rows], [bool(table.scores.anomalous[row]) for row in rows],
         run.reconstruct(x) if run.reconstructs else None,
     )  # fmt: skip
@@ -205,5 +205,5 @@ def _draw(run: Run, table: ScoreTable, folder: Path, limit: int, shared: bool) -
         heatmaps.write(folder, names, shown, run.domain, shared=shared, advance=advance)
     left = "" if len(rows) == len(table) else f" of {len(table):,}, those of the highest energy"
     print(f"heat maps: {len(rows):,}{left} ({shown.kind}): {folder}")
-    if not run.reconstructs:
+    if run.heatmap_kind == "saliency":
         print("  the energy has no reconstruction: the maps show its gradient, |dU/dx|")

@@ -75,19 +75,25 @@ class Batch:
 
 @dataclass(frozen=True)
 class Draw:
-    """What the sampler made: x (B, *event), the condition it was made for, chain diagnostics."""
+    """What the sampler made: x (B, *event), the condition it was made for, chain diagnostics.
+
+    mask: (B, H, W) in [0, 1], where images of x differ from data: 1 within a synthetic defect. None
+        where x differs as a whole.
+    """
 
     x: Tensor
     condition: Tensor | None = None
     info: Mapping[str, Tensor] = field(default_factory=dict)
+    mask: Tensor | None = None
 
     def detach(self) -> "Draw":
         """The same draw, cut from the sampler's graph."""
-        condition = self.condition
+        condition, mask = self.condition, self.mask
         return Draw(
             self.x.detach(),
             condition if condition is None else condition.detach(),
             {name: value.detach() for name, value in self.info.items()},
+            mask if mask is None else mask.detach(),
         )
 
 
@@ -99,12 +105,15 @@ class Scored:
     code: (B, S), the encoder's output with feature maps flattened, where there is an encoder.
     reconstruction: (B, *event), where the energy reconstructs.
     logits: (B, K), where the energy also classifies.
+    map: (B, h, w), the value of each cell where the energy of an image is pooled from a map of
+        cells, in the energy's units: a cell above a threshold on the energy is a reason for it.
     """
 
     energy: Tensor
     code: Tensor | None = None
     reconstruction: Tensor | None = None
     logits: Tensor | None = None
+    map: Tensor | None = None
 
 
 @dataclass(frozen=True)

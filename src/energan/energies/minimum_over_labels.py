@@ -9,7 +9,7 @@ from energan.core import Energy, Scored, Stream
 class MinimumOverLabels(Energy):
     """U(x | y) where a label is given, else min over y of U(x | y): is x plausible as anything?
 
-    Code, reconstruction and logits are those under the label that is found.
+    Code, reconstruction, logits and map are those under the label that is found.
     """
 
     def __init__(self, energy: Energy, classes: int) -> None:
@@ -45,6 +45,7 @@ def _lower(a: Scored, b: Scored) -> Scored:
         chosen(a.code, b.code),
         chosen(a.reconstruction, b.reconstruction),
         chosen(a.logits, b.logits),
+        chosen(a.map, b.map),
     )
 
 

@@ -65,7 +65,7 @@ def evaluate_defects(
     record = {
         **about_run(run, seed, len(table), resamples),
         "interval": INTERVAL,
-        "map": "squared error" if run.reconstructs else "saliency",
+        "map": run.heatmap_kind,
         "data": data,
         "kinds": [as_record(row.record) for row in found.kinds],
         "notes": list(found.notes),

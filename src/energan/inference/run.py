@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from energan.anomaly import calibration as calibrations
 from energan.anomaly.calibration import FPR, Calibration, Network, Scores
-from energan.anomaly.heatmaps import heatmap
+from energan.anomaly.heatmaps import energy_map, heatmap
 from energan.anomaly.normal_data import normal_events
 from energan.core import (
     Context,
@@ -39,6 +39,7 @@ from energan.training import checkpoint_folder
 from energan.training.checkpoint import check_like, select
 from energan.training.device import EngineSettings, choose
 
+HeatmapKind = Literal["energy map", "squared error", "saliency"]
 CHAIN_STEPS = 60
 """K of an energy that was trained without chains: the published one."""
 
@@ -258,24 +259,36 @@ class Run(TrainedEnergy):
         return calibrations.read_for(self.path, self.network).scores(self.energy(x))
 
     def heatmap(self, x: Images) -> Tensor:
-        """Where the energy of images x (B, C, H, W) comes from, float (B, H, W) ≥ 0.
-
-        The squared error of the reconstruction, summed over channels; for an energy without one
-        the saliency, the norm over channels of its gradient. SettingError for points.
+        """Where the energy of images x (B, C, H, W) comes from, float (B, H, W), as `heatmap_kind`
+        says: the energy's own map, resized to the image and in its units; else, both ≥ 0, the
+        squared error of the reconstruction, summed over channels, or the saliency, the norm over
+        channels of the energy's gradient. SettingError for points.
         """
         events = self.prepare(x)
+        if self.heatmap_kind == "energy map":
+            return energy_map(collect(self._score, events, lambda s: s.map), *events.shape[2:])
         made = self.reconstruct(events) if self.reconstructs else None
         u = potential(self.energy_network)
         return heatmap(events.to(self.engine.device), u, made, AT_ONCE)
 
+    @cached_property
+    def heatmap_kind(self) -> HeatmapKind:
+        """What `heatmap` shows: the energy's map where it has one, else what it can be made of."""
+        if not self.given and self._outputs.map is not None:
+            return "energy map"
+        return "squared error" if self.reconstructs else "saliency"
+
     # --- what the energy makes beside -------------------------------------------------------------
 
     @cached_property
+    def _outputs(self) -> Scored:
+        """What the energy gives beside its value, of an example without a condition."""
+        return self._score(torch.zeros(1, *self.domain.shape))
+
+    @property
     def reconstructs(self) -> bool:
         """Whether the energy is of a reconstruction."""
-        if self.given:
-            return False
-        return self._score(torch.zeros(1, *self.domain.shape)).reconstruction is not None
+        return not self.given and self._outputs.reconstruction is not None
 
     def reconstruct(self, x: Images) -> Tensor:
         """Dec(Enc(x)), float (B, *event). SettingError if the energy has no reconstruction."""
@@ -290,7 +303,7 @@ class Run(TrainedEnergy):
         """Raise SettingError if the energy has no encoder whose code of an example stands alone."""
         if self.given:
             lacking = "its energy is of an event and the condition that it comes with"
-        elif self._score(torch.zeros(1, *self.domain.shape)).code is None:
+        elif self._outputs.code is None:
             lacking = "its energy has no encoder"
         else:
             return

@@ -344,6 +344,15 @@ def test_saliency_is_the_norm_of_the_gradient() -> None:
     torch.testing.assert_close(found, x.square().sum(1).sqrt())
 
 
+def test_an_energy_map_is_linear_between_the_centres_of_cells() -> None:
+    cells = torch.tensor([[[0.0, 4.0, -4.0]], [[1.0, 1.0, 1.0]]])  # (2, 1, 3), centres 4 px apart
+    found = heatmaps.energy_map(cells, 4, 12)
+    assert found.shape == (2, 4, 12)
+    expected = torch.tensor([0.5, 1.5, 2.5, 3.5, 3.0, 1.0, -1.0, -3.0])  # of pixels 2 to 9
+    torch.testing.assert_close(found[0, :, 2:10], expected.expand(4, 8))
+    torch.testing.assert_close(found[1], torch.ones(4, 12))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_heat_maps_are_written_with_one_scale(tmp_path: Path, channels: int) -> None:
     x = torch.rand(2, channels, 8, 8) * 2 - 1

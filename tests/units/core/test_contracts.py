@@ -217,14 +217,15 @@ def test_domain_size_is_the_number_of_values():
 
 
 def test_a_detached_draw_is_the_same_draw():
-    """Cut from the graph, with its condition and diagnostics."""
+    """Cut from the graph, with its condition, diagnostics and mask."""
     x = torch.randn(3, requires_grad=True) * 2
-    draw = Draw(x, x * 3, {"slope": x.norm()})
+    draw = Draw(x, x * 3, {"slope": x.norm()}, x * 5)
     cut = draw.detach()
     assert torch.equal(cut.x, x)
     assert torch.equal(cut.condition, x * 3)
     assert torch.equal(cut.info["slope"], x.norm())
-    assert not any(t.requires_grad for t in (cut.x, cut.condition, cut.info["slope"]))
+    assert torch.equal(cut.mask, x * 5)
+    assert not any(t.requires_grad for t in (cut.x, cut.condition, cut.info["slope"], cut.mask))
     assert draw.x.requires_grad
 
 

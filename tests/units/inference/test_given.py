@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 import energan
+from energan.core import Energy, Scored, Stream
 from energan.data import open_data
 from energan.errors import DataError
 from energan.inference.run import Run
@@ -71,6 +72,25 @@ def test_all_ways_to_give_images_are_one(
     assert torch.allclose(run.heatmap(given), run.heatmap(x), atol=1e-5)
     assert torch.allclose(run.code(given), run.code(x), atol=1e-5)
     assert torch.allclose((run + runs["other"]).energy(given), (run + runs["other"]).energy(x))
+
+
+class Halves(Energy):
+    """The mean of each half of an image as a map, the larger one as the energy."""
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
+        cells = x.unflatten(-1, (2, -1)).mean((1, 2, 4))[:, None]  # (B, 1, 2)
+        return Scored(cells.amax((1, 2)), map=cells)
+
+
+def test_an_energy_with_a_map_is_its_own_heat_map(runs: dict[str, Run], raw: Tensor) -> None:
+    run = energan.load(runs["ebgan"].path)
+    assert run.heatmap_kind == "squared error"
+    run = energan.load(runs["ebgan"].path)
+    run.energy_network = Halves()
+    assert run.heatmap_kind == "energy map"
+    found = run.heatmap(raw)
+    assert found.shape == (COUNT, 8, 8)
+    assert torch.allclose(found.amax((1, 2)), run.energy(raw), atol=1e-6)
 
 
 def test_one_image_alone(runs: dict[str, Run], raw: Tensor, folder: Path) -> None:

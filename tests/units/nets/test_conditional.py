@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import Tensor
 
-from energan.core import Domain, SettingError
+from energan.core import Domain, Energy, Scored, SettingError, Stream
 from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.energies.reconstruction import Reconstruction
 from energan.models import cebgan, cgan
@@ -94,6 +95,23 @@ def test_without_a_label_the_energy_is_the_least_over_all() -> None:
     assert torch.equal(
         any_label(x, labels, stream="eval").energy, energy(x, labels, stream="eval").energy
     )
+
+
+class Cells(Energy):
+    """Of label y the largest value of y·x, and y·x as the map."""
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
+        assert condition is not None
+        cells = condition.view(-1, 1, 1) * x.sum(1)
+        return Scored(cells.amax((1, 2)), map=cells)
+
+
+def test_without_a_label_the_map_is_that_of_the_least_energy() -> None:
+    positive = torch.rand(3, 2, 4, 4) + 1
+    x = torch.cat([positive, -positive])
+    found = MinimumOverLabels(Cells(), 3)(x, stream="eval")
+    assert found.map is not None
+    torch.testing.assert_close(found.map, torch.cat([0 * x[:3].sum(1), 2 * x[3:].sum(1)]))
 
 
 @pytest.mark.parametrize("model", [cgan, cebgan])
