@@ -185,6 +185,7 @@ def _about_classes(found: DataSet) -> list[str]:
             found.labels, classes, found.labelled, 0, found.class_names
         )  # raises if too few
         line += f"; {found.labelled} of them kept, of each class alike, chosen by the seed"
+        line += "" if found.groups is None else ", of as few groups as it takes"
     return [*lines, line]
 
 

@@ -49,6 +49,8 @@ class DataSet:
     device: where gathered batches go; the events may stay in the memory of the CPU.
     stacked_digits: whether each image is three digits a, b, c as its colours, of the class
         100a + 10b + c.
+    groups: int64 (N,): events of one number belong together, as those of a patient, and are no
+        evidence independent of each other; None where each is for itself.
 
     Raises DataError if the parts do not fit together.
     """
@@ -74,6 +76,7 @@ class DataSet:
     stacked_digits: bool = False
     facts: tuple[Fact, ...] = ()
     intensity: tuple[float, float] | None = None
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         held = self.augment(self.events[:0], None) if self.events.dim() == 4 else self.events
@@ -87,6 +90,8 @@ class DataSet:
             raise DataError(f"{self.name}: {self.events.dtype} events need a domain with a range")
         if self.labels is not None and len(self.labels) != len(self):
             raise DataError(f"{self.name}: {len(self.labels)} labels for {len(self)} events")
+        if self.groups is not None and len(self.groups) != len(self):
+            raise DataError(f"{self.name}: {len(self.groups)} groups for {len(self)} events")
         if self.attributes is not None and len(self.attributes) != len(self):
             raise DataError(
                 f"{self.name}: {len(self.attributes)} rows of attributes for {len(self)} events"
@@ -180,6 +185,7 @@ class DataSet:
             self,
             rows=chosen if self.rows is None else self.rows[chosen],
             labels=None if self.labels is None else self.labels[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
             attributes=None, attribute_names=None, digest=None,
         )  # fmt: skip
 

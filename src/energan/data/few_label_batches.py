@@ -21,12 +21,15 @@ def choose_labelled(
     count: int | None,
     seed: int,
     names: Sequence[str] | None = None,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """Rows of the events that keep their labels, int64, ascending: a function of labels and seed.
 
     labels: int64 (N,), -1 where there is none. As many of each class as `count` allows; of what
     remains one more of some classes. More labels of the same seed are these and others. None keeps
-    all that there are. names: of the classes, for messages.
+    all that there are. names: of the classes, for messages. groups: int64 (N,), of events that
+    belong together: these are then taken in an order of their groups, the same for all classes, so
+    that the labels are of few groups, each of them whole but for the last of a class.
 
     Raises DataError, naming the class, if a class has no label, or fewer than are wanted.
     """
@@ -47,7 +50,10 @@ def choose_labelled(
         )
     each, over = divmod(count, classes)
     more = set(_shuffled(seed, "extra", classes)[:over].tolist())
-    rows = []
+    rows, place = [], None
+    if groups is not None:
+        kinds, numbers = groups.cpu().unique(return_inverse=True)
+        place = _shuffled(seed, "groups", len(kinds))[numbers]
     for k in range(classes):
         wanted = each + (k in more)
         if there[k] < wanted:
@@ -57,7 +63,10 @@ def choose_labelled(
                 "lower data.labelled"
             )
         own = (labels == k).nonzero().flatten()
-        rows.append(own[_shuffled(seed, k, len(own))[:wanted]])
+        order = _shuffled(seed, k, len(own))
+        if place is not None:
+            order = order[place[own[order]].argsort(stable=True)]
+        rows.append(own[order[:wanted]])
     return torch.cat(rows).sort().values
 
 
@@ -95,7 +104,9 @@ class ClassFeed(Feed):
         assert data.domain.classes
         labels, self.classes = data.labels.cpu(), data.domain.classes
         self.rows = [
-            choose_labelled(labels, self.classes, data.labelled, seed, data.class_names)
+            choose_labelled(
+                labels, self.classes, data.labelled, seed, data.class_names, data.groups
+            )
             for seed in seeds
         ]
         self._of_class = [

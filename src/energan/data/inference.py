@@ -29,7 +29,7 @@ from energan.data.defect_masks import (
 from energan.data.images.decoding import Channels
 from energan.data.open import SOURCES
 from energan.data.preparation import image_size, pad, prepare
-from energan.data.selection import select
+from energan.data.selection import groups_of, select
 from energan.data.settings import DataSettings, Layouts
 from energan.data.source import Source
 from energan.data.sources.containers.pages import with_all_pages
@@ -245,7 +245,7 @@ def prepare_like(
         rows=places, class_names=source.class_names, augment=augment, skipped=found.skipped,
         digest=found.digest, path=found.path, release=found.release,
         labelled=None if encoded else settings.labelled, stacked_digits=source.stacked_digits,
-        facts=source.facts + found.facts,
+        facts=source.facts + found.facts, groups=groups_of(source, settings, rows),
     ), rows  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from energan.data.facts import Fact
 from energan.data.images.decoded import Decoded
 from energan.data.pairs import open_pairs
 from energan.data.preparation import pad, prepare
-from energan.data.selection import Selection, select
+from energan.data.selection import Selection, groups_of, select
 from energan.data.settings import DataSettings
 from energan.data.source import Source
 from energan.data.sources.detect import open_source
@@ -21,6 +21,7 @@ from energan.data.sources.splits import Split
 from energan.data.sources.tag_files import is_tag_file
 from energan.data.streaming import open_stream
 from energan.data.tagged import open_tags
+from energan.io.text import plural
 
 SOURCES: dict[str, str] = {name: found.about for name, found in NAMED.items()}
 """The names that `data.source` knows, each with a line about it."""
@@ -94,6 +95,15 @@ def _about_bands(name: str, shape: tuple[int, ...], settings: DataSettings) -> t
     return (Fact("bands", text),)
 
 
+def _about_groups(source: Source, settings: DataSettings, chosen: Selection) -> tuple[Fact, ...]:
+    """How many groups are on each side."""
+    if settings.groups is None or source.groups is None:
+        return ()
+    counts = [len(source.groups[part].unique()) for part in (chosen.training, chosen.held_out)]
+    text = f"{counts[0]:,} for training, {counts[1]:,} held out"
+    return (Fact("groups", f"{text} ({plural(len(chosen.held_out), 'image')})"),)
+
+
 def _data_set(
     source: Source,
     settings: DataSettings,
@@ -104,6 +114,7 @@ def _data_set(
     augment = Augment(settings.random_crop, settings.mirror)
     shape = shape_of(source.name, tuple(found.events.shape[1:]), augment)
     bands = _about_bands(source.name, shape, settings)
+    split_facts = _about_groups(source, settings, chosen) if split == "train" else ()
     low, high = settings.bounds if source.holds_images else (None, None)
     classes = None
     if chosen.labels is not None:
@@ -124,8 +135,9 @@ def _data_set(
             attribute_names=source.attribute_names,
             augment=augment, skipped=found.skipped, digest=digest, path=found.path,
             release=found.release, labelled=settings.labelled,
-            stacked_digits=source.stacked_digits, facts=source.facts + found.facts + bands,
-            intensity=found.intensity,
+            stacked_digits=source.stacked_digits,
+            facts=source.facts + split_facts + found.facts + bands,
+            intensity=found.intensity, groups=groups_of(source, settings, rows),
         )  # fmt: skip
 
     whole = part(chosen.training)

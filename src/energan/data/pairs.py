@@ -294,8 +294,8 @@ def _folder(source: str) -> tuple[Path, str | None]:
 
 def _check(settings: DataSettings) -> None:
     unfit = (
-        "pad", "random_crop", "classes", "labels", "tags", "labelled", "image_column",
-        "label_column", "attributes",
+        "pad", "random_crop", "classes", "labels", "tags", "groups", "labelled",
+        "image_column", "label_column", "attributes",
     )  # fmt: skip
     for name in unfit:
         if getattr(settings, name):

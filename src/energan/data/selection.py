@@ -34,7 +34,7 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
 
     Where only some events have labels, these stand first, so that data.limit keeps them, and are
     not among those held out unless data.held_out asks for some: a user's few labels are to learn
-    from.
+    from. A group stays together in this too: it is as one event that has a label if any of it has.
 
     Raises DataError for classes that are not there, and numbers that the source cannot meet.
     """
@@ -54,13 +54,15 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
     if split == "test":
         return Selection(rows, rows[:0], labels, names)
     if loose is not None and settings.held_out is None:
-        rows = _put_labelled_first(rows, loose)
-        kept = min(kept, int(loose[rows].sum()))
+        bare = loose if source.groups is None else _bare_groups(source.groups, loose)
+        rows = _put_labelled_first(rows, bare)
+        kept = min(kept, int(bare[rows].sum()))
     held_out = kept if settings.held_out is None else settings.held_out
     left, together = len(rows) - held_out, ""
     if source.groups is not None and 0 < left < len(rows):
         left = _between_groups(source.groups[rows], left)
-        together = ", since those of one file stay together"
+        what = "file" if settings.groups is None else "group"
+        together = f", since those of one {what} stay together"
     if left < 1:
         raise DataError(
             f"{source.name} has {plural(len(rows), 'event')}: holding out {held_out:,} leaves none "
@@ -76,11 +78,21 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
     return Selection(training[: settings.limit or left], rows[left:], labels, names)
 
 
+def groups_of(source: Source, settings: DataSettings, rows: Tensor) -> Tensor | None:
+    """Of the events at `rows`, where the user says that there are some (`data.groups`)."""
+    return None if settings.groups is None or source.groups is None else source.groups[rows]
+
+
 def _between_groups(groups: Tensor, place: int) -> int:
     """The last place up to `place` at which a group begins."""
     while place and groups[place - 1] == groups[place]:
         place -= 1
     return place
+
+
+def _bare_groups(groups: Tensor, loose: Tensor) -> Tensor:
+    """Of each event, bool (N,), whether no event of its group has a label."""
+    return ~torch.isin(groups, groups[~loose])
 
 
 def _put_labelled_first(rows: Tensor, loose: Tensor) -> Tensor:

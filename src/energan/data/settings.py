@@ -109,6 +109,13 @@ class DataSettings(Config):
         description="of a folder of images: a CSV of `file,tag,tag,…` with the tags of some, which "
         "are their attributes",
     )
+    groups: str | None = Field(
+        None,
+        min_length=1,
+        description="of a folder of images: which belong together, as those of a patient or of a "
+        "video, and are trained on, or held out, together: their folder (folder), what a regular "
+        r"expression finds in their paths, as '(patient\d+)', or a CSV of `file,group`",
+    )
     labelled: int | None = Field(
         None,
         ge=2,
@@ -141,12 +148,20 @@ class DataSettings(Config):
         """What prepares another source alike; what concerns this one alone is as by default."""
         fields = type(self).model_fields
         own = (
-            "layout", "classes", "limit", "held_out", "labels", "tags", "labelled", "image_column",
-            "label_column", "attributes",
+            "layout", "classes", "limit", "held_out", "labels", "tags", "groups", "labelled",
+            "image_column", "label_column", "attributes",
         )  # fmt: skip
         return self.model_copy(
             update={"source": source, **{name: fields[name].default for name in own}}
         )
+
+    @property
+    def csvs(self) -> dict[str, str]:
+        """The settings that name a CSV, which may lie in the folder of the data."""
+        named = {"labels": self.labels, "tags": self.tags}
+        if self.groups is not None and self.groups.lower().endswith(".csv"):
+            named["groups"] = self.groups
+        return {name: word for name, word in named.items() if word is not None}
 
     @property
     def decoding(self) -> Decoding:
@@ -165,7 +180,7 @@ class DataSettings(Config):
         """The lowest and the highest value that a pixel has."""
         return (-1.0 if self.range == "signed" else 0.0), 1.0
 
-    @field_validator("source", "labels", "tags", mode="before")
+    @field_validator("source", "labels", "tags", "groups", mode="before")
     @classmethod
     def _check_text(cls, value: object) -> object:
         """A run keeps these as text."""

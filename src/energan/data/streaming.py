@@ -174,7 +174,7 @@ def open_stream(settings: DataSettings, split: Split = "train") -> StreamedSet:
 
     Raises DataError for other sources, and for settings that a stream cannot serve.
     """
-    for name in ("classes", "limit", "held_out", "pad", "labels", "tags", "labelled"):
+    for name in ("classes", "limit", "held_out", "pad", "labels", "tags", "groups", "labelled"):
         if getattr(settings, name):
             raise DataError(f"data.{name} cannot be had of a stream: set data.storage to cache")
     if settings.pages == "all":

@@ -192,7 +192,7 @@ def _check(settings: DataSettings, path: Path) -> None:
     blank = DataSettings()
     names = (
         "crop", "size", "pad", "random_crop", "mirror", "jitter", "direction", "classes", "labels",
-        "labelled", "tags", "layout",
+        "labelled", "tags", "groups", "layout",
     )  # fmt: skip
     for name in names:
         if getattr(settings, name) != getattr(blank, name):

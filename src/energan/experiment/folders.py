@@ -14,9 +14,6 @@ from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
 from energan.training.distributed import Distributed
 
-CSVS = ("labels", "tags")
-"""Settings that name a CSV, which may lie in the folder of the data."""
-
 
 def absolute_path(source: str) -> str:
     """A path from the root; a name as it is."""
@@ -30,8 +27,8 @@ def absolute_paths(data: DataSettings) -> dict[str, Any]:
     """The settings that name files, with paths from the root."""
     named: dict[str, Any] = {"source": absolute_path(data.source)}
     folder = Path(named["source"]).expanduser()
-    for name in CSVS:
-        if (word := getattr(data, name)) is not None and folder.is_dir():
+    for name, word in data.csvs.items():
+        if folder.is_dir():
             named[name] = str(find_csv(word, folder, f"data.{name}").resolve())
     return named
 
@@ -39,8 +36,8 @@ def absolute_paths(data: DataSettings) -> dict[str, Any]:
 def moved_data(data: DataSettings, source: str) -> dict[str, Any]:
     """The same for data that is elsewhere now, with the CSVs that lay in its folder."""
     named: dict[str, Any] = {"source": absolute_path(source)}
-    for name in CSVS:
-        if (word := getattr(data, name)) is not None and Path(word).is_relative_to(data.source):
+    for name, word in data.csvs.items():
+        if Path(word).is_relative_to(data.source):
             named[name] = str(Path(named["source"]) / Path(word).relative_to(data.source))
     return named
 

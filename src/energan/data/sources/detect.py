@@ -101,7 +101,9 @@ def _check_no_labels(settings: DataSettings) -> None:
             )
 
 
-_ABOUT = {"labels": "the labels", "tags": "the tags", "layout": "the parts"}
+_ABOUT = {
+    "labels": "the labels", "tags": "the tags", "groups": "the groups", "layout": "the parts",
+}  # fmt: skip
 
 
 def folder_facts(settings: DataSettings) -> tuple[Fact, ...]:
@@ -126,8 +128,7 @@ def _archive(path: Path, settings: DataSettings) -> Layout:
 
 
 def _read(path: Path, settings: DataSettings) -> Layout:
-    csvs = {"data.labels": settings.labels, "data.tags": settings.tags}
-    used = [find_csv(word, path, name) for name, word in csvs.items() if word is not None]
+    used = [find_csv(word, path, f"data.{name}") for name, word in settings.csvs.items()]
     inside = [path / os.path.relpath(csv, path) for csv in used]
     return read_layout(path, settings.layout, settings.labels is not None, inside)
 

@@ -67,3 +67,11 @@ def fixed_order(size: int) -> Tensor:
     """A shuffle of `size` events that never changes, int64 (size,)."""
     # RandomState: numpy promises that its streams stay as they are in every later version.
     return torch.from_numpy(np.random.RandomState(0).permutation(size).astype(np.int64))
+
+
+def group_order(groups: Tensor) -> Tensor:
+    """A shuffle of groups that never changes: a permutation of their events, of which `groups`
+    (N,) tells the numbers, in which those of a group stand together."""
+    names, numbers = groups.unique(return_inverse=True)
+    place = fixed_order(len(names)).argsort()
+    return place[numbers].argsort(stable=True)

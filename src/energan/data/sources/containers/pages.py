@@ -72,7 +72,7 @@ def spread(
         masks=None if source.masks is None else tuple(source.masks[f] for f in file_of.tolist()),
         order=torch.cat([torch.arange(starts[file], starts[file + 1]) for file in order.tolist()]),
         held_out=int(held_out) if source.held_out else 0,
-        groups=file_of,
+        groups=file_of if source.groups is None else source.groups[file_of],
         where=where,
     )
 

@@ -15,10 +15,11 @@ from energan.data.source import Encoded, Part, Source
 from energan.data.sources.archives import Archive
 from energan.data.sources.containers.frames import CONTAINERS, with_their_images
 from energan.data.sources.folders.class_names import check_alike, order_classes
+from energan.data.sources.folders.groups import match_groups
 from energan.data.sources.folders.label_csv import find_csv, match_labels
 from energan.data.sources.folders.layout import Layout, read_layout
 from energan.data.sources.folders.tag_csv import match_tags
-from energan.data.sources.splits import Split, fixed_order, held_out
+from energan.data.sources.splits import Split, fixed_order, group_order, held_out
 from energan.data.sources.tree import suffix_of
 from energan.io.files import open_regular
 from energan.io.text import printable
@@ -41,6 +42,7 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
     `settings.labels` names a CSV of `file,label`, which alone then tells the classes; other images
     have label -1. Of a split that it names no image of, folders that are called as its classes tell
     them. `settings.tags` names one of `file,tag,tag,…`, and these are the attributes.
+    `settings.groups` tells which images are held out together.
 
     Raises DataError if there is no image, and as `match_labels` does.
     """
@@ -64,6 +66,10 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
     elif classes is not None and part.folders is not None:
         check_alike(classes, settings.classes, where, "put the images into one folder")
         numbers = _number(part.folders, classes)
+    groups = None
+    if settings.groups is not None:
+        groups = match_groups(settings.groups, layout, split, "groups" in settings.csvs)
+        facts += () if groups is None else groups.facts
     tags = None
     if settings.tags is not None:
         tags = match_tags(find_csv(settings.tags, folder, "data.tags"), layout, part)
@@ -78,7 +84,8 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
         attribute_names=None if tags is None else tags.names,
         masks=part.masks,
         held_out=held_out(len(part.files)) if split == "train" else 0,
-        order=fixed_order(len(part.files)),
+        order=fixed_order(len(part.files)) if groups is None else group_order(groups.numbers),
+        groups=None if groups is None else groups.numbers,
         facts=facts,
     )
     if layout.archive is None and suffix_of(part.files[0].name) in CONTAINERS:

@@ -20,8 +20,6 @@ from energan.data.sources.folders.descriptions import ImagePart
 from energan.data.sources.folders.layout import Layout
 from energan.io.text import agree, plural, printable
 
-COLUMNS = ("file", "label")
-
 
 @dataclass(frozen=True)
 class Line:
@@ -57,31 +55,38 @@ def find_csv(word: str, folder: Path, setting: str = "data.labels") -> Path:
 
 
 def read_labels(path: Path) -> tuple[list[Line], tuple[Fact, ...]]:
-    """The lines that tell a label. The first line names the columns, `file` and `label` among them.
+    """The lines that tell a label, as `read_lines` gives them; DataError for one label alone."""
+    lines, facts = read_lines(path, "label", "cat1.jpg,cat")
+    names = {line.label for line in lines}
+    if len(names) == 1:
+        raise DataError(f"{path}: every label is {describe(*names)}: name two classes")
+    return lines, facts
+
+
+def read_lines(path: Path, column: str, example: str) -> tuple[list[Line], tuple[Fact, ...]]:
+    """The lines that tell a `column` of a file: the first names the columns, `file` among them.
 
     Columns stand in any order between commas, semicolons or tabs, others beside them are left
-    alone, and a line without a label says nothing. Raises DataError, naming the file and the line.
+    alone, and a line with an empty cell says nothing. Raises DataError, naming the file and the
+    line, and with an `example` if no line tells anything.
     """
-    text = read_csv(path)
-    if any(text.columns.count(name) != 1 for name in COLUMNS):
+    text, columns = read_csv(path), ("file", column)
+    if any(text.columns.count(name) != 1 for name in columns):
         raise DataError(
-            f"{path}: its first line must name the columns, as file,label does, and is "
+            f"{path}: its first line must name the columns, as file,{column} does, and is "
             f"{describe(text.head) or 'empty'}"
         )
     lines: list[Line] = []
     for row in text.rows:
-        file, label = (row.cells[text.columns.index(name)] for name in COLUMNS)
+        file, label = (row.cells[text.columns.index(name)] for name in columns)
         if "\n" in file + label or "\r" in file + label:
             raise DataError(f"{path}, line {row.number}: a quote is opened in a line before it")
         if label and not file:
-            raise DataError(f"{path}, line {row.number}: a label without a file")
+            raise DataError(f"{path}, line {row.number}: a {column} without a file")
         if label:
             lines.append(Line(row.number, file, label))
-    names = {line.label for line in lines}
-    if not names:
-        raise DataError(f"{path} tells no label: write lines as cat1.jpg,cat below file,label")
-    if len(names) == 1:
-        raise DataError(f"{path}: every label is {describe(*names)}: name two classes")
+    if not lines:
+        raise DataError(f"{path} tells no {column}: write lines as {example} below file,{column}")
     return lines, text.facts
 
 
@@ -97,6 +102,26 @@ def match_labels(path: Path, layout: Layout, part: ImagePart) -> Labels:
     or that has another label in another line.
     """
     lines, facts = read_labels(path)
+    said, others = match_values(path, layout, part, lines)
+    classes = order_classes(line.label for line in lines)
+    number = {name: i for i, name in enumerate(classes)}
+    numbers = torch.full((len(part.files),), -1, dtype=torch.int64)
+    for row, label in said.items():
+        numbers[row] = number[label]
+    text = (
+        f"{len(said):,} of {plural(len(part.files), 'image')} have one, of {len(classes)} classes, "
+        f"by {printable(path.name)}"
+    )
+    if others:
+        text += f"; {plural(others, 'line')} of it {agree(others, 'are')} about other files"
+    return Labels(numbers, classes, (Fact("labels", text), *facts))
+
+
+def match_values(
+    path: Path, layout: Layout, part: ImagePart, lines: Sequence[Line]
+) -> tuple[dict[int, str], int]:
+    """What the lines tell of images of the part, by their rows, and how many are about other files
+    there. Raises DataError as `match_labels` does."""
     said: dict[int, Line] = {}
     found, others = match_lines(path, layout, part, lines)
     for row, line in found:
@@ -106,18 +131,7 @@ def match_labels(path: Path, layout: Layout, part: ImagePart) -> Labels:
                 f"{path}: {describe(line.file)} is {describe(before.label)} in line "
                 f"{before.number} and {describe(line.label)} in line {line.number}: keep one"
             )
-    classes = order_classes(line.label for line in lines)
-    number = {name: i for i, name in enumerate(classes)}
-    numbers = torch.full((len(part.files),), -1, dtype=torch.int64)
-    for row, line in said.items():
-        numbers[row] = number[line.label]
-    text = (
-        f"{len(said):,} of {plural(len(part.files), 'image')} have one, of {len(classes)} classes, "
-        f"by {printable(path.name)}"
-    )
-    if others:
-        text += f"; {plural(others, 'line')} of it {agree(others, 'are')} about other files"
-    return Labels(numbers, classes, (Fact("labels", text), *facts))
+    return {row: line.label for row, line in said.items()}, others
 
 
 def match_lines(
