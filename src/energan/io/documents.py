@@ -5,6 +5,7 @@ versions write them.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,23 @@ from energan.errors import EnerganError, RunError, describe, printable
 from energan.io.files import open_regular
 
 MOST_BYTES = 256 * 2**20
+PLAIN = {
+    ", unable to parse.*": "",
+    ".* should be ": "must be ",
+    ".* should have ": "must have ",
+    " after validation, not .*": "",
+    "a valid (tuple|list)": "a list",
+    "a valid dictionary": "an object of names and values",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+}
+"""What pydantic says of a value, as a pattern, and what is said to a user."""
 
 
 class Document(BaseModel):
@@ -104,5 +122,8 @@ def explain(error: ValidationError) -> str:
             said.append(e["msg"].removeprefix("Value error, "))  # of a group: it names its settings
         else:
             message = e["msg"].removeprefix("Value error, ")
+            if e["type"] != "value_error":
+                for pattern, words in PLAIN.items():
+                    message = re.sub(pattern, words, message)
             said.append(f"{name}: {message} (given: {describe(e['input'])})".removeprefix(": "))
     return "; ".join(dict.fromkeys(said))

@@ -21,12 +21,12 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import combinations, product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, ValidationError
 
 from energan.errors import SettingError, describe
-from energan.io.documents import Document, as_document, read_bytes
+from energan.io.documents import Document, read_bytes
 from energan.recipes import RECIPES
 from energan.sweep import SWEEPS
 from energan.sweep.grid import Sweep, Values
@@ -56,27 +56,34 @@ def find(word: str) -> Sweep:
 
 
 class JsonPart(Document):
-    """A part of a sweep's JSON, which has no other keys."""
+    """A part of a sweep's JSON, which has no other keys. Each field's description is its remedy."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _check_keys(cls, read: Any) -> Any:
+    def read(cls, values: Any, place: str) -> Self:
+        """The part that stands in this place. Raises SettingError with the place and the field."""
         known = ", ".join(cls.model_fields)
-        if not isinstance(read, dict):
-            raise ValueError(f"it must be an object with {known}")
-        if odd := [key for key in read if key not in cls.model_fields]:
-            raise ValueError(f"it has no {odd[0]!r}, only {known}")
-        return read
+        if not isinstance(values, dict):
+            raise SettingError(f"{place}: write an object with {known} (given: {describe(values)})")
+        if odd := [key for key in values if key not in cls.model_fields]:
+            raise SettingError(f"{place}: there is no {odd[0]!r}: write {known}")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            wanted = f"write {cls.model_fields[name].description}"
+            if name not in values:
+                raise SettingError(f"{place}: {name} is missing: {wanted}") from None
+            given = describe(values[name])
+            raise SettingError(f"{place}: {name}: {wanted} (given: {given})") from None
 
 
 class JsonAxis(JsonPart):
     """settings: which get the values, unless these have names, and say themselves what they set."""
 
-    values: Annotated[
-        Annotated[list[Any], Tag("list")] | Annotated[dict[str, dict[str, Any]], Tag("named")],
-        Discriminator(lambda values: "named" if isinstance(values, dict) else "list"),
-    ]
-    settings: list[str] = Field(default_factory=list)
+    values: list[Any] | dict[str, dict[str, Any]] = Field(
+        description='a list, or names with what each changes, as {"small": {"model.latent": 8}}'
+    )
+    settings: list[str] = Field([], description="a list of the settings that get the values")
 
     def changes(self, value: Any) -> dict[str, Any]:
         """The settings that one of the values changes."""
@@ -88,12 +95,14 @@ class JsonAxis(JsonPart):
 class JsonSweep(JsonPart):
     """The whole."""
 
-    recipe: str
-    axes: dict[str, Any]
-    name: str = ""
-    summary: str = ""
-    metrics: list[str] = Field(default_factory=list)
-    base: dict[str, Any] = Field(default_factory=dict)
+    recipe: str = Field(description="a recipe's name, or a settings file")
+    axes: dict[str, Any] = Field(description='settings and values, as {"model.margin": [1, 2]}')
+    name: str = Field("", description="the sweep's name in quotes")
+    summary: str = Field("", description="a sentence in quotes")
+    metrics: list[str] = Field([], description="a list of metrics, the first of which ranks trials")
+    base: dict[str, Any] = Field(
+        {}, description='what all trials change, as {"training.steps": 2000}'
+    )
 
 
 def _from_json(path: Path) -> Sweep:
@@ -102,7 +111,7 @@ def _from_json(path: Path) -> Sweep:
         read = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise SettingError(f"{path} is not JSON: {error}") from None
-    whole = as_document(read, JsonSweep, path, error=SettingError, remedy="correct it")
+    whole = JsonSweep.read(read, str(path))
     axes = {name: _axis(name, axis, path) for name, axis in whole.axes.items()}
     places = {"base": set(whole.base)}
     for name, axis in axes.items():
@@ -128,7 +137,7 @@ def _from_json(path: Path) -> Sweep:
 def _axis(name: str, read: Any, path: Path) -> JsonAxis:
     place = f"{path}: axis {name}"
     values = read if isinstance(read, dict) else {"values": read}
-    axis = as_document(values, JsonAxis, place, error=SettingError, remedy="correct it")
+    axis = JsonAxis.read(values, place)
     if isinstance(axis.values, list):
         return axis.model_copy(update={"settings": axis.settings or [name]})
     if axis.settings:

@@ -81,10 +81,28 @@ def _job(sweep: Sweep, values: Values) -> Job:
     try:
         return sweep.job(values)
     except SettingError as error:
-        raise SettingError(f"{trial}: {error}") from None
+        place = _place(sweep, values, str(error)) or trial
+        said = str(error).removeprefix(f"{place.removeprefix('axis ')}: ")
+        raise SettingError(f"{place}: {said}") from None
     except Exception as error:  # `settings` of a user's file may raise anything
         reason = f"{type(error).__name__}: {error}"
         raise SettingError(f"{trial}: {describe(reason)}") from error
+
+
+def _place(sweep: Sweep, values: Values, error: str) -> str | None:
+    """The part of the definition that gives this error alone, None if it takes several.
+
+    A user's function of the values may fail on a part of them, and then tells nothing.
+    """
+    parts: dict[str, Values] = {"base": {}}
+    parts |= {f"axis {axis}": {axis: value} for axis, value in values.items()}
+    for place, part in parts.items():
+        try:
+            sweep.job(part)
+        except Exception as alone:
+            if str(alone) == error:
+                return place
+    return None
 
 
 def _identity(job: Job) -> str:

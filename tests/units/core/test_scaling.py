@@ -155,7 +155,7 @@ def test_what_the_user_gives_is_taken_as_written() -> None:
 
 
 def test_a_length_out_of_bounds_names_the_scale_and_the_setting() -> None:
-    with pytest.raises(SettingError, match=r"^scale 100000: training\.steps: Input should be less"):
+    with pytest.raises(SettingError, match=r"^scale 100000: training\.steps: must be at most"):
         load("ladder-mnist-100").scaled(100_000)
     assert load("ladder-mnist-100").scaled("1e-9").settings.training.steps == 1
 

@@ -37,12 +37,15 @@ def test_a_document_is_read_with_the_keys_that_it_does_not_name(tmp_path: Path) 
     ("content", "says"),
     [
         ('{"name": "a"}', "part is missing"),
-        ('{"name": 1, "part": {"count": 1}}', r"name: .*string \(given: 1\)"),
-        ('{"name": "a", "part": {"count": true}}', r"part\.count: .*integer \(given: True\)"),
-        ('{"name": "a", "part": {"count": "3"}}', r"part\.count: .*integer"),
-        ('{"name": "a", "part": {"count": 11}}', r"part\.count: .*less than or equal to 10"),
+        ('{"name": 1, "part": {"count": 1}}', r"name: must be text \(given: 1\)"),
+        (
+            '{"name": "a", "part": {"count": true}}',
+            r"part\.count: must be a whole .*\(given: True\)",
+        ),
+        ('{"name": "a", "part": {"count": "3"}}', r"part\.count: must be a whole number"),
+        ('{"name": "a", "part": {"count": 11}}', r"part\.count: must be at most 10"),
         ('{"name": "a", "part": {"count": 1e999}}', r"part\.count"),
-        ("[]", "a valid dictionary"),
+        ("[]", "must be "),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, content: str, says: str) -> None:
