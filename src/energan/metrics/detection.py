@@ -27,9 +27,10 @@ def auroc_interval(
     """Wilson's interval of `auroc`, of as many trials as would have its variance.
 
     The variance is that of DeLong et al. 1988, which holds for any two distributions, of n normal
-    and m anomalous events. At most 4nm/(n + m) trials, which is what Hanley and McNeil 1982 come
-    to near 0 and 1: there too few events speak for an estimate. Of scores that separate all
-    events, or none, it is 0; the trials are then the min(n, m) pairs that are independent.
+    and m anomalous events. At most 4nm/(n + m) trials, the harmonic mean of the 2m near 1 and of
+    the 2n near 0 of Hanley and McNeil 1982: there too few events speak for an estimate. Of
+    scores that separate all events, or none, it is 0; the trials are then the min(n, m) pairs that
+    are independent.
     paired: the i-th anomalous event is made of the i-th normal one, so that both vary together.
     Raises ValueError for what `auroc` refuses, fewer than two of either kind, or another level.
     """
