@@ -342,3 +342,25 @@ def _evaluate_alike(
     assert "--masks are of the images of --defects" in refused(capsys, *alone)
     both = (*words, "--reference", "digits")
     assert "--defects alone makes none" in refused(capsys, *both)
+
+
+def test_the_promise_is_for_new_groups(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        folder = tmp_path / f"patient{i % 20}"
+        folder.mkdir(exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    words = ("score", trained, tmp_path, "--layout", "flat", "--calibrate", tmp_path, "--groups")
+    assert run(*words, r"(patient\d+)") == 0
+    said = capsys.readouterr().out
+    assert "calibrated on 40 normal events of 20 groups" in said
+    assert "which at most 5 % of the normal images of new groups exceed" in said
+    assert r"groups: 20 of 40 images, by (patient\d+)" in said
+    made = energan.Run(trained)
+    assert made.calibration is not None
+    assert made.calibration.groups == 20
+    said = refused(capsys, *words, "(patient.)")
+    assert "needs at least 19 groups of normal events, and there are 10: give more" in said

@@ -2,6 +2,8 @@
 
 Split-conformal: of n normal energies the ⌈(n + 1)(1 − fpr)⌉-th smallest is the threshold, so that
 a new normal event that is exchangeable with them exceeds it with a probability of at most fpr.
+Of events of K groups those of a group share a weight of 1, and the promise is for an event of a new
+group (hierarchical conformal prediction, Lee, Barber and Willett 2023).
 """
 
 import json
@@ -20,7 +22,7 @@ from energan.io.documents import Document, read_document
 from energan.io.files import write_atomically
 from energan.io.run_documents import Step
 from energan.io.text import agree, plural
-from energan.metrics.detection import calibrated_threshold, percentile_of
+from energan.metrics.detection import calibrated_threshold, group_weights, percentile_of
 from energan.version import __version__
 
 NAME, FORMAT = "calibration.json", 1
@@ -63,7 +65,9 @@ class Calibration:
     threshold: energies above it are anomalous. fpr: the share of new normal events that exceeds it,
     at most. count: how many normal events; energies: theirs in ascending order, float32, thinned
     out to MOST_KEPT. part: "held-out" for the run's own held-out part, "given" for what the user
-    named. source, fingerprint: the events' name, and the sha256 of what they hold.
+    named. source, fingerprint: the events' name, and the sha256 of what they hold. weights: of the
+    energies, float64, of events of groups: those of a group have 1 together; None where each event
+    is for itself.
     """
 
     threshold: float
@@ -75,20 +79,36 @@ class Calibration:
     fingerprint: str
     energies: Tensor = field(repr=False)
     energan: str = __version__
+    weights: Tensor | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         whose = "the run's held-out part of " if self.part == "held-out" else ""
-        return f"{self.count:,} normal events: {whose}{self.source}"
+        of = "" if self.groups is None else f" of {plural(self.groups, 'group')}"
+        return f"{self.count:,} normal events{of}: {whose}{self.source}"
+
+    @property
+    def groups(self) -> int | None:
+        """How many the events are of; None where each is for itself."""
+        return None if self.weights is None else round(float(self.weights.sum()))
+
+    @property
+    def promise(self) -> str:
+        """What holds of the threshold."""
+        share = f"at most {100 * self.fpr:.3g} %"
+        if self.groups is None:
+            return f"{share} of new normal images exceed"
+        return f"{share} of the normal images of new groups exceed, each group counted alike"
 
     def at(self, fpr: float) -> "Calibration":
         """The same energies at another rate."""
-        return replace(self, fpr=fpr, threshold=threshold_of(self.energies, fpr))
+        return replace(self, fpr=fpr, threshold=threshold_of(self.energies, fpr, self.weights))
 
     def scores(self, energy: Tensor) -> Scores:
         """Verdicts on events with these energies (B,)."""
         if not len(energy):
             return Scores(energy, energy.double(), energy.bool())
-        percentile = torch.as_tensor(percentile_of(make_finite(energy), self.energies))
+        shares = percentile_of(make_finite(energy), self.energies, weights=self.weights)
+        percentile = torch.as_tensor(shares)
         # an energy that is not a number is no evidence of a normal event
         return Scores(energy, percentile, ~(energy <= self.threshold))
 
@@ -97,18 +117,28 @@ class Calibration:
         # nine digits give a float32 back exactly
         energies = [float(f"{value:.9g}") for value in self.energies.tolist()]
         record = {"format": FORMAT, **vars(self), "network": asdict(self.network)}
-        text = json.dumps({**record, "energies": energies}, ensure_ascii=False)
+        weights = record.pop("weights")
+        record |= {"energies": energies} | (
+            {} if weights is None else {"weights": weights.tolist()}
+        )
+        text = json.dumps(record, ensure_ascii=False)
         write_atomically(run / NAME, text + "\n")
         return run / NAME
 
 
 def calibrate(
-    energies: Tensor, fpr: float, network: Network, part: Part, source: str, fingerprint: str
+    energies: Tensor,
+    fpr: float,
+    network: Network,
+    part: Part,
+    source: str,
+    fingerprint: str,
+    groups: Tensor | None = None,
 ) -> Calibration:
-    """From the energies (n,) of normal events, in any order.
+    """From the energies (n,) of normal events, in any order. groups (n,): which belong together.
 
-    Raises SettingError for an fpr outside (0, 1), or one that n events are too few for, and
-    DataError for an energy that is not finite.
+    Raises SettingError for an fpr outside (0, 1), or one that n events, or their groups, are too
+    few for, and DataError for an energy that is not finite.
     """
     if not bool(energies.isfinite().all()):
         strange = int((~energies.isfinite()).sum())
@@ -116,9 +146,14 @@ def calibrate(
             f"{source}: {strange} of {plural(len(energies), 'energy')} {agree(strange, 'are')} not "
             "finite: the run is no judge of these events; calibrate on others, or train anew"
         )
-    kept = thin(energies.float().sort().values)
-    threshold = threshold_of(kept, fpr)
-    return Calibration(threshold, fpr, len(energies), network, part, source, fingerprint, kept)
+    ascending, order = energies.float().sort()
+    kept, weights = thin(ascending), None
+    if groups is not None:
+        weights = thin_weights(torch.from_numpy(group_weights(groups))[order.cpu()])
+    threshold = threshold_of(kept, fpr, weights)
+    return Calibration(
+        threshold, fpr, len(energies), network, part, source, fingerprint, kept, weights=weights
+    )
 
 
 def make_finite(energy: Tensor) -> Tensor:
@@ -133,25 +168,36 @@ def thin(ascending: Tensor, most: int = MOST_KEPT) -> Tensor:
     Rounding the ranks up keeps the promise: the conformal rank among the kept ones is at least the
     conformal rank among all.
     """
-    n = len(ascending)
-    if n <= most:
-        return ascending
-    ranks = -(-torch.arange(1, most + 1) * n // most)
-    return ascending[ranks - 1]
+    return ascending if len(ascending) <= most else ascending[_ranks(len(ascending), most) - 1]
 
 
-def threshold_of(energies: Tensor, fpr: float) -> float:
+def thin_weights(weights: Tensor, most: int = MOST_KEPT) -> Tensor:
+    """Those of the energies that `thin` keeps, each with those of the lower ones that it stands
+    for, which keeps the promise likewise."""
+    if len(weights) <= most:
+        return weights
+    sums = weights.cumsum(0)[_ranks(len(weights), most) - 1]
+    return sums.diff(prepend=sums.new_zeros(1))
+
+
+def _ranks(n: int, most: int) -> Tensor:
+    return -(-torch.arange(1, most + 1) * n // most)
+
+
+def threshold_of(energies: Tensor, fpr: float, weights: Tensor | None = None) -> float:
     """The conformal threshold; SettingError where there can be none."""
     if not 0 < fpr < 1:
         raise SettingError(f"fpr {fpr:g}: the false positive rate lies between 0 and 1, as 0.05")
     try:
-        return float(calibrated_threshold(energies, fpr))
+        return float(calibrated_threshold(energies, fpr, weights=weights))
     except ValueError:
         needed = math.ceil(round((1 - fpr) / fpr, 9))
+        count = len(energies) if weights is None else round(float(weights.sum()))
+        what = "normal events" if weights is None else "groups of normal events"
         raise SettingError(
-            f"a false positive rate of {fpr:g} needs at least {needed:,} normal events, and there "
-            f"are {len(energies):,}: give more, or allow a rate of at least "
-            f"{_ceil(1 / (len(energies) + 1)):g}"
+            f"a false positive rate of {fpr:g} needs at least {needed:,} {what}, and there "
+            f"{agree(count, 'are')} {count:,}: give more, or allow a rate of at least "
+            f"{_ceil(1 / (count + 1)):g}"
         ) from None
 
 
@@ -180,11 +226,16 @@ class _Stored(Document):
     fingerprint: str
     energies: Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_KEPT)]
     energan: str
+    weights: Annotated[list[FiniteFloat], Field(max_length=MOST_KEPT)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if any(a > b for a, b in pairwise(self.energies)):
             raise ValueError("energies are not in ascending order")
+        if self.weights is None:
+            return self
+        if len(self.weights) != len(self.energies) or min(self.weights) <= 0:
+            raise ValueError("weights are not one for each energy, above 0")
         return self
 
 
@@ -198,6 +249,8 @@ def read(run: Path) -> Calibration | None:
     del named["format"]
     named["network"] = Network(**found.network.model_dump())
     named["energies"] = torch.tensor(found.energies, dtype=torch.float32)
+    if found.weights is not None:
+        named["weights"] = torch.tensor(found.weights, dtype=torch.float64)
     return Calibration(**named)
 
 

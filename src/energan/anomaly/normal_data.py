@@ -1,7 +1,10 @@
 """Normal events, that a run is calibrated on."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from energan.anomaly.detection import NORMAL, NOTHING, Wanted, sides_of
@@ -11,18 +14,32 @@ from energan.data.inference import open_images
 
 Normal = Tensor | DataSet | str | Path
 """Events (B, *event) in the data's range, a data set, or a source."""
+Groups = str | Sequence[int] | Tensor
+"""Which events belong together: of a source as `data.groups` says it, else a number for each."""
 
 
-def normal_events(x: Normal | None, settings: DataSettings, domain: Domain) -> DataSet:
+def normal_events(
+    x: Normal | None, settings: DataSettings, domain: Domain, groups: Groups | None = None
+) -> DataSet:
     """x as a data set; None for the held-out part of what `settings` describes.
 
-    Raises SettingError if nothing was held out, DataError for a source that does not fit.
+    Raises SettingError if nothing was held out, or groups do not suit x, DataError for a source
+    that does not fit.
     """
     if x is None:
+        if groups is not None:
+            raise SettingError(
+                "groups of the held-out part are those that it was held out by: train with "
+                "data.groups"
+            )
         return _held_out(settings)
+    if isinstance(x, str | Path) and (groups is None or isinstance(groups, str)):
+        return normal_images(str(x), settings, domain, groups=groups)
+    if isinstance(x, str | Path) or isinstance(groups, str):
+        raise SettingError("groups are a word for a source, and a number for each of other events")
     if isinstance(x, Tensor):
-        return DataSet(f"a tensor of {len(x)} events", x.cpu(), domain)
-    return x if isinstance(x, DataSet) else normal_images(str(x), settings, domain)
+        x = DataSet(f"a tensor of {len(x)} events", x.cpu(), domain)
+    return x if groups is None else replace(x, groups=torch.as_tensor(groups))
 
 
 def _held_out(settings: DataSettings) -> DataSet:
@@ -41,14 +58,19 @@ def _held_out(settings: DataSettings) -> DataSet:
 
 
 def normal_images(
-    source: str, settings: DataSettings, domain: Domain, wanted: Wanted = NOTHING
+    source: str,
+    settings: DataSettings,
+    domain: Domain,
+    wanted: Wanted = NOTHING,
+    groups: str | None = None,
 ) -> DataSet:
     """What a run is calibrated on: of a labelled source only the normal ones, where they are known.
 
+    groups: which of them belong together, as `data.groups`.
+
     Raises DataError as `open_images` does, and if the source holds no normal one.
     """
-    groups, _ = open_images([source], settings, domain)
-    judged = groups[0]
+    (judged,), _ = open_images([source], settings, domain, groups=groups)
     sides = sides_of(judged, settings.classes, wanted)
     if sides is None or bool((sides == NORMAL).all()):
         return judged.data

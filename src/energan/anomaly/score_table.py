@@ -212,22 +212,26 @@ def open_score_table(
     wanted: Wanted = NOTHING,
     layout: Layouts = "auto",
     masks: Path | None = None,
+    groups: str | None = None,
 ) -> ScoreTable:
     """What `sources` hold, for a run with these settings of data, before it is scored.
 
     layout: how folders among them are read, as `data.layout`. masks: a folder of masks.
+    groups: which images of a folder belong together, as `data.groups`.
 
     Raises DataError as `open_images` does, SettingError for classes that are not there.
     """
-    groups, skipped = open_images(sources, settings, domain, layout=layout, masks=masks)
+    found, skipped = open_images(
+        sources, settings, domain, layout=layout, masks=masks, groups=groups
+    )
     if wanted != NOTHING:
-        check_classes(groups, wanted)
+        check_classes(found, wanted)
     sides = []
-    for group in groups:
+    for group in found:
         known = sides_of(group, settings.classes, wanted)
         blank = torch.full((len(group),), NEITHER, dtype=torch.int8)
         sides.append(blank if known is None else known)
-    return ScoreTable(tuple(groups), tuple(skipped), torch.cat(sides))
+    return ScoreTable(tuple(found), tuple(skipped), torch.cat(sides))
 
 
 def detect_left_out(

@@ -46,6 +46,9 @@ class Score:
     """one colour scale for all, so that they compare, or each its own"""
     anomaly: tuple[str, ...] = ()
     """labelled images: classes that are anomalous, by name or number"""
+    groups: str | None = None
+    """which images of a folder belong together, as --data.groups of a training: of those to score,
+    and of --calibrate, where --fpr then is the share of images of new groups"""
     normal: tuple[str, ...] = ()
     """labelled images: classes that are normal"""
     masks: Path | None = None
@@ -69,9 +72,10 @@ def score(args: list[str]) -> int:
             f"--heatmaps: {run.path} was trained on points, which have no pictures: leave it out"
         )
     table = open_score_table(
-        options.images, run.job.settings.data, run.domain, wanted, options.layout, options.masks
-    )
-    calibration = _calibration(run, options.calibrate, options.fpr, wanted)
+        options.images, run.job.settings.data, run.domain, wanted, options.layout, options.masks,
+        options.groups,
+    )  # fmt: skip
+    calibration = _calibration(run, options, wanted)
     table = table.score(run.energies, calibration)
     _print(run, table, calibration)
     print_localisation(run, table, required=options.masks is not None)
@@ -95,13 +99,20 @@ def _check(options: Score) -> None:
         raise SettingError(f"--limit-heatmaps {options.limit_heatmaps}: draw at least one")
 
 
-def _calibration(run: Run, normal: str | None, fpr: float | None, wanted: Wanted) -> Calibration:
+def _calibration(run: Run, options: Score, wanted: Wanted) -> Calibration:
     """The run's calibration, made or changed as asked for."""
+    normal, fpr = options.calibrate, options.fpr
     if normal is not None:
-        data = normal_images(normal, run.job.settings.data, run.domain, wanted)
+        settings = run.job.settings.data
+        data = normal_images(normal, settings, run.domain, wanted, options.groups)
         made = run.calibrate(data, FPR if fpr is None else fpr)
         for fact in data.facts:
             print(f"{normal}: {fact}")
+        if data.groups is None and settings.groups is not None:
+            print(
+                f"{normal}: each image counts for itself, though the run was trained by groups: "
+                "--groups says which belong together"
+            )
         return made
     kept = run.calibration
     if kept is None:
@@ -123,11 +134,7 @@ def _calibration(run: Run, normal: str | None, fpr: float | None, wanted: Wanted
 
 def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
     print(f"{run.path}: {calibration.network}, calibrated on {calibration}")
-    share = f"{100 * calibration.fpr:.3g} %"
-    print(
-        f"threshold: energy {calibration.threshold:.5g}, which at most {share} of new normal "
-        "images exceed"
-    )
+    print(f"threshold: energy {calibration.threshold:.5g}, which {calibration.promise}")
     flagged = int(table.scores.anomalous.sum())
     print(
         f"{printable(table.what)}: {len(table):,} scored, {flagged:,} anomalous "

@@ -75,6 +75,7 @@ def open_images(
     labels: str | None = None,
     layout: Layouts = "auto",
     masks: Path | None = None,
+    groups: str | None = None,
 ) -> tuple[list[PredictSet], list[tuple[str, str]]]:
     """The events of `sources` for a run with these settings of data, and (where, reason) of those
     that cannot be read.
@@ -83,13 +84,16 @@ def open_images(
     Where it has none, a name (or the run's own source) gives what is held out, a path all.
     trained_on: the run's own source, where it is a path, gives all too. labels: a CSV of
     `file,label` for sources that are folders; layout: how these are read, as `data.layout`. masks:
-    a folder of masks, instead of those that a source has itself.
+    a folder of masks, instead of those that a source has itself. groups: of folders, as
+    `data.groups`.
 
     Raises DataError if a source does not exist or does not fit the run, or none can be read.
     """
     if len(domain.shape) == 3:
         settings = resolve_settings(settings, domain)
-    told = {"labels": labels, "layout": None if layout == "auto" else layout}
+    told = {
+        "labels": labels, "layout": None if layout == "auto" else layout, "groups": groups,
+    }  # fmt: skip
     given = {name: value for name, value in told.items() if value is not None}
     known = None if masks is None else index_folder(masks)
     found: list[PredictSet] = []

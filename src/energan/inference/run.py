@@ -11,7 +11,7 @@ from torch import Tensor
 from energan.anomaly import calibration as calibrations
 from energan.anomaly.calibration import FPR, Calibration, Network, Scores
 from energan.anomaly.heatmaps import energy_map, heatmap
-from energan.anomaly.normal_data import normal_events
+from energan.anomaly.normal_data import Groups, normal_events
 from energan.core import (
     Context,
     Energy,
@@ -233,20 +233,24 @@ class Run(TrainedEnergy):
                 "use a run without conditions"
             )
 
-    def calibrate(self, x: Images | None = None, fpr: float = FPR) -> Calibration:
+    def calibrate(
+        self, x: Images | None = None, fpr: float = FPR, *, groups: Groups | None = None
+    ) -> Calibration:
         """Set the threshold that at most a share `fpr` of new normal examples exceeds, and keep it.
 
         x: normal examples that were not trained on: float (B, *event) in the data's range, a data
         set, or a source (of a labelled one, those of the classes that were trained on); None for
-        the run's own held-out part. Raises SettingError if they are too few for this fpr.
+        the run's own held-out part. groups: which of x belong together, as those of a patient: a
+        number for each, or of a source what `data.groups` takes; the share then is of examples of
+        new groups. Raises SettingError if they are too few for this fpr.
         """
         self.check_judges()
         normal = x if x is None or isinstance(x, DataSet | str | Path) else self.prepare(x)
-        data = normal_events(normal, self.job.settings.data, self.domain)
+        data = normal_events(normal, self.job.settings.data, self.domain, groups)
         part: calibrations.Part = "held-out" if x is None else "given"
         energies = self.energies(data, f"calibrating on {data.name}")
         made = calibrations.calibrate(
-            energies, fpr, self.network, part, data.name, data.fingerprint
+            energies, fpr, self.network, part, data.name, data.fingerprint, data.groups
         )
         made.save(self.path)
         return made

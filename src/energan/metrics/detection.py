@@ -132,31 +132,69 @@ def fpr_at_tpr(scores: Values, anomalous: Values, tpr: float = 0.95) -> float:
     return float(false[np.argmax(true >= tpr)])
 
 
-def calibrated_threshold(normal_scores: Values, fpr: float = 0.05) -> float:
+def calibrated_threshold(
+    normal_scores: Values, fpr: float = 0.05, *, weights: Values | None = None
+) -> float:
     """The threshold that a new normal event exceeds with a probability of at most fpr.
 
     The ⌈(n + 1)(1 − fpr)⌉-th smallest of the n normal scores: the guarantee of split conformal
     prediction, for any distribution, if new normal events are exchangeable with these.
-    Raises ValueError if n is too small for this fpr, saying how many are needed.
+    weights (n,): of events of K groups, as `group_weights` gives them; the least score up to which
+    these have a weight of (K + 1)(1 − fpr) together: the guarantee then is for an event of a new
+    group, if groups are exchangeable, whatever events of one have to do with each other
+    (hierarchical conformal prediction: Lee, Barber and Willett 2023).
+    Raises ValueError if n, or K, is too small for this fpr, saying how many are needed.
     """
     s = _scores(normal_scores)
     if not 0 < fpr < 1:
         raise ValueError(f"fpr must be in (0, 1), not {fpr}")
-    place = ceil((len(s) + 1) * (1 - fpr) - 1e-9)  # rounding must not move it up
-    if place > len(s):
-        needed = ceil(1 / fpr - 1e-9) - 1
+    w = _weights_of(s, weights)
+    count = round(float(w.sum()))
+    needed = (count + 1) * (1 - fpr) - 1e-9  # rounding must not move it up
+    if needed > count:
+        least = ceil(1 / fpr - 1e-9) - 1
+        what = "events" if weights is None else "groups"
         raise ValueError(
-            f"a false-positive rate of {fpr:g} needs at least {needed} normal events: there are "
-            f"{len(s)}"
+            f"a false-positive rate of {fpr:g} needs at least {least} normal {what}: there are "
+            f"{count}"
         )
-    return float(np.sort(s)[place - 1])
+    order = np.argsort(s, kind="stable")
+    place = int(np.searchsorted(np.cumsum(w[order]), needed))
+    return float(s[order[min(place, len(s) - 1)]])
 
 
-def percentile_of(scores: Values, normal_scores: Values) -> NDArray[np.float64]:
-    """For each score (N,), the share of normal ones that are as low or lower, in [0, 100]."""
-    normal = np.sort(_scores(normal_scores))
-    below = np.searchsorted(normal, _scores(scores), side="right")
-    return below.astype(np.float64) * (100.0 / len(normal))
+def group_weights(groups: Values) -> NDArray[np.float64]:
+    """The weight of each event (N,) of these groups, any numbers: 1/n of one of the n events of its
+    group, so that those of a group have 1 together."""
+    _, numbers, counts = np.unique(array(groups), return_inverse=True, return_counts=True)
+    found: NDArray[np.float64] = 1.0 / counts[numbers]
+    return found
+
+
+def percentile_of(
+    scores: Values, normal_scores: Values, *, weights: Values | None = None
+) -> NDArray[np.float64]:
+    """For each score (N,), the share of normal ones that are as low or lower, in [0, 100].
+
+    weights: of the normal ones, if they do not count alike.
+    """
+    found = _scores(normal_scores)
+    order = np.argsort(found, kind="stable")
+    below = np.searchsorted(found[order], _scores(scores), side="right")
+    if weights is None:
+        return below.astype(np.float64) * (100.0 / len(found))
+    sums = np.r_[0.0, np.cumsum(_weights_of(found, weights)[order])]
+    shares: NDArray[np.float64] = sums[below] * (100.0 / sums[-1])
+    return shares
+
+
+def _weights_of(scores: NDArray[np.float64], weights: Values | None) -> NDArray[np.float64]:
+    if weights is None:
+        return np.ones(len(scores))
+    found = array(weights)
+    if found.shape != scores.shape or not np.isfinite(found).all() or not (found > 0).all():
+        raise ValueError(f"weights must be {scores.shape}, finite and above 0")
+    return found
 
 
 def _scores(values: Values) -> NDArray[np.float64]:

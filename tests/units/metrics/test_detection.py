@@ -1,5 +1,7 @@
 """Detection against its definitions, and the guarantee of a calibrated threshold."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from energan.metrics import (
     average_precision,
     calibrated_threshold,
     fpr_at_tpr,
+    group_weights,
     percentile_of,
 )
 
@@ -158,6 +161,32 @@ def test_percentiles_count_what_is_as_low(seed: int) -> None:
     s, normal = rng.integers(0, 9, 20), rng.integers(0, 9, 30)
     expected = [100 * np.mean(normal <= x) for x in s]
     assert percentile_of(s, normal) == pytest.approx(expected)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.1, 0.25, 0.4]))
+def test_with_groups_the_threshold_is_a_quantile_of_their_mixture(seed: int, fpr: float) -> None:
+    """Σ_k Σ_i δ(s_ki)/((K + 1) n_k) + δ(∞)/(K + 1), its quantile at 1 − fpr, by its definition."""
+    rng = np.random.default_rng(seed)
+    groups = np.r_[np.arange(9), rng.integers(0, 9, 30)]
+    s = rng.integers(0, 15, len(groups)).astype(float)
+    counts = np.bincount(groups)
+    mass = [(x, Fraction(1, 10 * int(counts[g]))) for x, g in zip(s, groups, strict=True)]
+    wanted = 1 - Fraction(str(fpr))
+    expected = next(
+        x for x in [*sorted(set(s)), np.inf] if sum(m for v, m in mass if v <= x) >= wanted
+    )
+    weights = group_weights(groups * 7 - 3)
+    assert calibrated_threshold(s, fpr, weights=weights) == expected
+    shares = [float(sum(m for v, m in mass if v <= x) * Fraction(1000, 9)) for x in range(15)]
+    assert percentile_of(np.arange(15), s, weights=weights) == pytest.approx(shares)
+
+
+def test_weights_that_are_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="needs at least 3 normal groups: there are 2"):
+        calibrated_threshold(np.arange(6), 0.25, weights=group_weights([0, 0, 0, 0, 0, 1]))
+    for weights in ([1.0, 1.0], [1.0, 0.0, 1.0], [1.0, np.nan, 1.0]):
+        with pytest.raises(ValueError, match="weights must be"):
+            percentile_of([1.0], [1.0, 2.0, 3.0], weights=weights)
 
 
 def test_what_is_refused() -> None:
