@@ -214,6 +214,8 @@ def test_users_errors(
         "have no labels": [good, "--normal", "good"],
         "is a file: name a folder": [good, "--heatmaps", torn],
         "at least one": [good, "--heatmaps", tmp_path, "--limit-heatmaps", "0"],
+        "--overlays": [good, "--overlays", torn],
+        "--smooth -1: pixels": [good, "--smooth", "-1"],
     }
     for message, words in wrong.items():
         assert message in refused(capsys, "score", fresh, *words)
@@ -261,6 +263,66 @@ def test_what_needs_no_training_stands_beside_the_energy(
     assert "is better than this energy (0." in said
     assert run("score", fresh, pictures / "good") == 0  # without labels there is no AUROC
     assert "baseline" not in capsys.readouterr().out
+
+
+def scales(folder: Path) -> set[str]:
+    found = set()
+    for path in sorted(folder.iterdir()):
+        with Image.open(path) as image:
+            found.add(image.text["scale"])  # type: ignore[attr-defined]
+    return found
+
+
+def test_overlays_have_the_image_s_size_and_the_threshold_s_colours(
+    fresh: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("score", fresh, pictures, "--heatmap-files", "good/0[12].png", "negative/03.png")
+    over, maps = tmp_path / "over", tmp_path / "maps"
+    assert run(*words, "--overlays", over, "--heatmaps", maps) == 0
+    assert "heat maps: 3 of 30, those of --heatmap-files (squared error)" in capsys.readouterr().out
+    names = sorted(path.name for path in over.iterdir())
+    assert names == sorted(path.name for path in maps.iterdir())
+    assert sorted(name[4:] for name in names) == ["01.png", "02.png", "03.png"]
+    for path in over.iterdir():
+        with Image.open(path) as image:
+            assert image.size == (32, 32)
+            assert image.mode == "RGB"
+    kept = json.loads((fresh / "calibration.json").read_text())
+    middle, end = (f"{x * kept['map_threshold']:.6g}" for x in (1, 2))
+    assert scales(over) == {f"0 to {end}, threshold {middle}"}
+    assert scales(maps) == {f"0 to {end}, threshold {middle}, shared by all"}
+    other = tmp_path / "other"
+    one = ("score", fresh, pictures / "good" / "05.png", "--overlays", other)
+    assert run(*one) == 0
+    assert scales(other) == scales(over)  # of any images
+    assert run(*one, "--heatmap-scale", "own") == 0
+    assert scales(other) != scales(over)
+    assert "no image that is scored is called rust" in refused(
+        capsys, *words, "rust/*.png", "--overlays", over
+    )
+    nothing = "--heatmap-files says which images"
+    assert nothing in refused(capsys, *words)
+
+
+def test_smoothed_maps_have_a_threshold_of_their_own(
+    fresh: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("score", fresh, pictures / "good", "--overlays", tmp_path, "--limit-heatmaps", "1")
+    assert run(*words) == 0
+    plain = json.loads((fresh / "calibration.json").read_text())
+    capsys.readouterr()
+    assert run(*words, "--smooth", "1") == 0
+    said = capsys.readouterr()
+    assert "calibrated without such heat maps: calibrating anew" in said.err
+    assert "smoothed by 1 pixels" in said.out
+    smooth = json.loads((fresh / "calibration.json").read_text())
+    assert (plain["map_smoothing"], smooth["map_smoothing"]) == (0, 1)
+    assert smooth["map_threshold"] < plain["map_threshold"]
+    assert smooth["energies"] == plain["energies"]
+    given = (*words, "--calibrate", pictures / "good")
+    assert run(*given, "--fpr", "0.04") == 0  # of 25 images no threshold could be lower
+    assert run(*words, "--smooth", "1") == 0
+    assert "the calibration has no threshold of such maps" in capsys.readouterr().out
 
 
 def test_energies_without_reconstruction_get_saliency(
@@ -331,10 +393,21 @@ def _evaluate_alike(
     (entry,) = json.loads(file.read_text())["defects"]
     assert [row["kind"] for row in entry["kinds"]] == ["all", "dent"]
     assert entry["kinds"][1]["pixels"]["defects"] == 3
+    counts = [(one["kind"], one["images"]) for one in entry["threshold"]["counts"]]
+    assert counts == [("good", 3), ("dent", 3)]
+    assert entry["roc"][0]["name"] == "energy"
+    assert [one["kind"] for one in entry["pictures"]] == ["good"] * 3 + ["dent"] * 3
+    for one in entry["pictures"]:
+        with Image.open(trained / one["file"]) as image:
+            assert image.size == (8, 8)
     assert json.loads((folder / "all.json").read_text())["runs"][0]["defects"] == entry
     before = file.read_text()
     assert run(*words) == 0
     assert file.read_text() == before
+    assert run("report", trained, "--no-data") == 0
+    page = (trained / "report.html").read_text()
+    for told in ("Is this part normal?", "dent, ", "False alarms", "Beside baselines"):
+        assert told in page
     file.unlink()
     no_masks = ("evaluate", trained, "--defects", "digits")
     assert "--defects digits: there are no masks" in refused(capsys, *no_masks)

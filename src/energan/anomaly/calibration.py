@@ -68,6 +68,13 @@ class Calibration:
     named. source, fingerprint: the events' name, and the sha256 of what they hold. weights: of the
     energies, float64, of events of groups: those of a group have 1 together; None where each event
     is for itself.
+
+    map_threshold: a value that the heat maps of at most a share fpr of new normal images reach
+    anywhere, by the same rule; None of points, and where the images are too few for it. map_maxima:
+    what it is the quantile of, the maxima of normal images' maps in ascending order; None where the
+    maps are those of the energy itself, whose threshold is theirs too. map_weights: as weights.
+    map_smoothing: the standard deviation of the Gaussian that the maps were smoothed with, in
+    pixels.
     """
 
     threshold: float
@@ -80,6 +87,10 @@ class Calibration:
     energies: Tensor = field(repr=False)
     energan: str = __version__
     weights: Tensor | None = field(default=None, repr=False)
+    map_threshold: float | None = None
+    map_maxima: Tensor | None = field(default=None, repr=False)
+    map_weights: Tensor | None = field(default=None, repr=False)
+    map_smoothing: float = 0.0
 
     def __str__(self) -> str:
         whose = "the run's held-out part of " if self.part == "held-out" else ""
@@ -101,7 +112,38 @@ class Calibration:
 
     def at(self, fpr: float) -> "Calibration":
         """The same energies at another rate."""
-        return replace(self, fpr=fpr, threshold=threshold_of(self.energies, fpr, self.weights))
+        threshold = threshold_of(self.energies, fpr, self.weights)
+        return replace(self, fpr=fpr, threshold=threshold)._with_map_threshold()
+
+    def with_maps(
+        self, maxima: Tensor, smoothing: float, groups: Tensor | None = None
+    ) -> "Calibration":
+        """With a threshold of maps, from the maxima (m,) of the maps of normal images; without one
+        where a maximum is not finite. groups (m,): which images belong together."""
+        if not bool(maxima.isfinite().all()):
+            return self
+        ascending, order = maxima.float().sort()
+        weights = None if groups is None else torch.from_numpy(group_weights(groups))[order.cpu()]
+        made = replace(self, map_maxima=ascending, map_weights=weights, map_smoothing=smoothing)
+        return made._with_map_threshold()
+
+    def with_energy_maps(self) -> "Calibration":
+        """With the energy's own threshold as that of its maps, whose maximum it is."""
+        return replace(self, map_threshold=self.threshold)
+
+    def _with_map_threshold(self) -> "Calibration":
+        """With that of its rate."""
+        if self.map_maxima is None:
+            return self if self.map_threshold is None else self.with_energy_maps()
+        try:
+            found = calibrated_threshold(self.map_maxima, self.fpr, weights=self.map_weights)
+        except ValueError:  # they are too few
+            return replace(self, map_threshold=None)
+        return replace(self, map_threshold=float(found))
+
+    def judges_maps(self, smoothing: float) -> bool:
+        """Whether it has a threshold of maps that are smoothed so."""
+        return self.map_threshold is not None and self.map_smoothing == smoothing
 
     def scores(self, energy: Tensor) -> Scores:
         """Verdicts on events with these energies (B,)."""
@@ -114,13 +156,15 @@ class Calibration:
 
     def save(self, run: Path) -> Path:
         """Write it into the run's folder."""
-        # nine digits give a float32 back exactly
-        energies = [float(f"{value:.9g}") for value in self.energies.tolist()]
         record = {"format": FORMAT, **vars(self), "network": asdict(self.network)}
-        weights = record.pop("weights")
-        record |= {"energies": energies} | (
-            {} if weights is None else {"weights": weights.tolist()}
-        )
+        record |= {
+            name: _numbers(values) if values.dtype == torch.float32 else values.tolist()
+            for name, values in vars(self).items()
+            if isinstance(values, Tensor)
+        }
+        if self.map_threshold is None and self.map_maxima is None:
+            del record["map_smoothing"]
+        record = {name: value for name, value in record.items() if value is not None}
         text = json.dumps(record, ensure_ascii=False)
         write_atomically(run / NAME, text + "\n")
         return run / NAME
@@ -154,6 +198,11 @@ def calibrate(
     return Calibration(
         threshold, fpr, len(energies), network, part, source, fingerprint, kept, weights=weights
     )
+
+
+def _numbers(values: Tensor) -> list[float]:
+    """As JSON takes them; nine digits give a float32 back exactly."""
+    return [float(f"{value:.9g}") for value in values.tolist()]
 
 
 def make_finite(energy: Tensor) -> Tensor:
@@ -227,15 +276,21 @@ class _Stored(Document):
     energies: Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_KEPT)]
     energan: str
     weights: Annotated[list[FiniteFloat], Field(max_length=MOST_KEPT)] | None = None
+    map_threshold: FiniteFloat | None = None
+    map_maxima: Annotated[list[FiniteFloat], Field(min_length=1)] | None = None
+    map_weights: list[FiniteFloat] | None = None
+    map_smoothing: Annotated[FiniteFloat, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if any(a > b for a, b in pairwise(self.energies)):
-            raise ValueError("energies are not in ascending order")
-        if self.weights is None:
-            return self
-        if len(self.weights) != len(self.energies) or min(self.weights) <= 0:
-            raise ValueError("weights are not one for each energy, above 0")
+        for name, one, weights in (
+            ("energies", "energy", self.weights), ("map_maxima", "maximum", self.map_weights),
+        ):  # fmt: skip
+            values = getattr(self, name) or []
+            if any(a > b for a, b in pairwise(values)):
+                raise ValueError(f"{name} are not in ascending order")
+            if weights is not None and (len(weights) != len(values) or min(weights) <= 0):
+                raise ValueError(f"weights are not one for each {one}, above 0")
         return self
 
 
@@ -249,8 +304,10 @@ def read(run: Path) -> Calibration | None:
     del named["format"]
     named["network"] = Network(**found.network.model_dump())
     named["energies"] = torch.tensor(found.energies, dtype=torch.float32)
-    if found.weights is not None:
-        named["weights"] = torch.tensor(found.weights, dtype=torch.float64)
+    for name in ("weights", "map_maxima", "map_weights"):
+        if named[name] is not None:
+            kind = torch.float32 if name == "map_maxima" else torch.float64
+            named[name] = torch.tensor(named[name], dtype=kind)
     return Calibration(**named)
 
 

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from energan.anomaly.calibration import Calibration
 from energan.core import Domain, SettingError
+from energan.data import DataSet
+from energan.data.defect_masks import Mask
+from energan.io.console import progress
 from energan.io.files import aside
 from energan.io.pictures import to_uint8
 
@@ -21,6 +26,10 @@ if TYPE_CHECKING:
 COLOURS, BRIGHTEST = "inferno", 0.998
 """The colour map, and the share of all pixels below the scale's end: one spark is not the scale."""
 NORMAL, ANOMALOUS = "#1a7f37", "#b42318"
+CONTOUR, TRUTH = "#ff4b33", "#2fd6f5"
+"""Around what lies above the threshold, and around defects by their masks."""
+ENERGY_MAP = "energy map"
+AT_ONCE = 50
 
 
 def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
@@ -44,6 +53,28 @@ def energy_map(cells: Tensor, height: int, width: int) -> Tensor:
     return resized[:, 0]
 
 
+def check_smoothing(sigma: float, kind: str) -> None:
+    """Raise SettingError for what is no standard deviation in pixels, and for maps of a kind that
+    are not to be smoothed."""
+    if not 0 <= sigma <= 100:
+        raise SettingError(f"--smooth {sigma:g}: pixels, from 0 to 100, as 1.5")
+    if sigma and kind == ENERGY_MAP:
+        raise SettingError(
+            "--smooth: the maps of this run are its energy's own, and as smooth as its threshold "
+            "supposes: leave it out"
+        )
+
+
+def smoothed(maps: Tensor, sigma: float) -> Tensor:
+    """Maps (B, H, W) after a Gaussian filter of standard deviation sigma, in pixels; 0 leaves them.
+    At the edges they are mirrored, so that a constant map stays constant."""
+    if sigma == 0:
+        return maps
+    from scipy.ndimage import gaussian_filter
+
+    return torch.from_numpy(gaussian_filter(maps.numpy(), sigma, axes=(1, 2)))
+
+
 def heatmap(
     x: Tensor, energy: Callable[[Tensor], Tensor], reconstruction: Tensor | None, at_once: int
 ) -> Tensor:
@@ -61,10 +92,63 @@ def heatmap(
     return torch.cat([saliency(energy, part) for part in x.split(at_once)])
 
 
+def map_maxima(heatmap: Callable[[Tensor], Tensor], data: DataSet) -> Tensor:
+    """The maximum (N,) of the map of each event. heatmap: x (B, C, H, W) -> (B, H, W)."""
+    found = []
+    with progress(f"heat maps of {data.name}", len(data)) as advance:
+        for rows in torch.arange(len(data)).split(AT_ONCE):
+            found.append(heatmap(data.gather(rows).x.float().cpu()).flatten(1).amax(1))
+            advance(len(rows))
+    return torch.cat(found)
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """The values of the first and of the last colour. threshold: the value of the middle one, above
+    which no more than a share fpr of normal images reaches anywhere; None where it is not known."""
+
+    low: float
+    high: float
+    threshold: float | None = None
+
+    def __str__(self) -> str:
+        ends = f"{self.low:.6g} to {self.high:.6g}"
+        return ends if self.threshold is None else f"{ends}, threshold {self.threshold:.6g}"
+
+
+def threshold_scale(calibration: Calibration, kind: str) -> ColourScale | None:
+    """With the threshold in the middle, so that pictures of all sets compare; None where the
+    calibration has no threshold of maps.
+
+    From 0 to twice the threshold; of an energy's own map, which may be negative, as far to both
+    sides as four times the distance between the threshold and the median of normal energies.
+    """
+    threshold = calibration.map_threshold
+    if threshold is None:
+        return None
+    reach = threshold
+    if kind == ENERGY_MAP:
+        reach = 4 * (calibration.threshold - float(calibration.energies.median()))
+    if not reach > 0:  # all normal maps are flat
+        return None
+    return ColourScale(threshold - reach, threshold + reach, threshold)
+
+
+def scale_of(maps: Tensor, kind: str) -> ColourScale:
+    """Of these maps alone: from 0, or the lowest value of energies, to their 99.8th percentile."""
+    values = maps.flatten()
+    values = values[:: len(values) // 2**22 + 1]  # torch.quantile takes no more than 2²⁴
+    values = values[values.isfinite()]
+    low = float(values.min()) if len(values) and kind == ENERGY_MAP else 0.0
+    high = float(values.quantile(BRIGHTEST)) if len(values) else low
+    return ColourScale(low, high if high > low else low + 1.0)
+
+
 @dataclass(frozen=True)
 class Pictures:
     """What is drawn of N images: x (N, C, H, W), maps (N, H, W) named by `kind`, a line and a
-    verdict on each, and the reconstructions where there are any."""
+    verdict on each, the reconstructions where there are any, and masks (H, W) of their defects
+    where these are known."""
 
     x: Tensor
     maps: Tensor
@@ -72,53 +156,62 @@ class Pictures:
     lines: Sequence[str]
     anomalous: Sequence[bool]
     reconstruction: Tensor | None = None
-
-
-def scale_of(maps: Tensor) -> float:
-    """The end of the colour scale for these maps; never 0."""
-    values = maps.flatten()
-    values = values[:: len(values) // 2**22 + 1]  # torch.quantile takes no more than 2²⁴
-    values = values[values.isfinite()]
-    found = float(values.quantile(BRIGHTEST)) if len(values) else 0.0
-    return found if found > 0 else 1.0
+    defects: Sequence[Mask | None] = ()
 
 
 def write(
     folder: Path, names: Sequence[str], shown: Pictures, domain: Domain, *,
-    shared: bool = True, advance: Callable[[], None] = lambda: None,
+    scale: ColourScale | None = None, advance: Callable[[], None] = lambda: None,
 ) -> list[Path]:  # fmt: skip
-    """One PNG an image: it, its reconstruction, its heat map with the scale beside it.
+    """One PNG an image: it, its reconstruction, its heat map with the scale beside it; contours of
+    the threshold and of the defects on the first and the last.
 
-    names: file names without suffix. shared: one colour scale for all, so that pictures compare;
-    else each has its own.
+    names: file names without suffix. scale: of all, so that pictures compare; None for own ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
     panels = [("image", shown.x)]
     if shown.reconstruction is not None:
         panels.append(("reconstruction", shown.reconstruction))
     pictures = {title: to_uint8(images, domain) for title, images in panels}
-    end = scale_of(shown.maps)
-    figure, drawn, title = _draw_panels([*pictures], shown, end)
+    figure, drawn, title = _draw_panels([*pictures], shown, scale)
     paths = []
     for i, name in enumerate(names):
         for axis, images in zip(drawn, pictures.values(), strict=False):
             axis.set_data(_plain(images[i]))
-        drawn[-1].set_data(shown.maps[i].numpy())
-        if not shared:
-            drawn[-1].set_clim(0, scale_of(shown.maps[i]))
+        heat = shown.maps[i].numpy()
+        own = scale_of(shown.maps[i], shown.kind) if scale is None else scale
+        drawn[-1].set_data(heat)
+        drawn[-1].set_clim(own.low, own.high)
+        lines = _contours([drawn[0].axes, drawn[-1].axes], heat, own.threshold, CONTOUR)
+        if shown.defects and (mask := shown.defects[i]) is not None:
+            lines += _contours([drawn[0].axes, drawn[-1].axes], mask.astype(float), 0.5, TRUTH)
         title.set_text(shown.lines[i])
         title.set_color(ANOMALOUS if shown.anomalous[i] else NORMAL)
         paths.append(folder / f"{name}.png")
-        scale = f"0 to {drawn[-1].get_clim()[1]:.6g}, {'shared by all' if shared else 'its own'}"
-        text = {"Description": shown.lines[i], "map": shown.kind, "scale": scale}
+        text = {
+            "Description": shown.lines[i], "map": shown.kind,
+            "scale": f"{own}, {'its own' if scale is None else 'shared by all'}",
+        }  # fmt: skip
         with aside(paths[-1]) as made:
             figure.savefig(made, dpi=100, metadata=text)
+        for line in lines:
+            line.remove()
         advance()
     return paths
 
 
+def _contours(all_axes: Sequence[Any], values: Any, level: float | None, colour: str) -> list[Any]:
+    """Where values (H, W) reach a level, on each of the axes; none where all or none do."""
+    inside = None if level is None else np.nan_to_num(values, nan=np.inf) > level
+    if inside is None or inside.all() or not inside.any():
+        return []
+    return [
+        axes.contour(values, levels=[level], colors=[colour], linewidths=1.2) for axes in all_axes
+    ]
+
+
 def _draw_panels(
-    titles: Sequence[str], shown: Pictures, end: float
+    titles: Sequence[str], shown: Pictures, scale: ColourScale | None
 ) -> tuple["Figure", list["AxesImage"], Any]:
     """A figure that is filled once for every image: its panels, the map last, and its title."""
     from matplotlib.figure import Figure
@@ -134,12 +227,15 @@ def _draw_panels(
     for axis, name in zip(axes, [*titles, shown.kind], strict=True):
         axis.set_title(name, fontsize=10)
         axis.set_axis_off()
-        last = name == shown.kind
-        colours = {"cmap": COLOURS, "vmin": 0, "vmax": end} if last else _GREY
+        colours = {"cmap": COLOURS, "vmin": 0, "vmax": 1} if name == shown.kind else _GREY
         smooth = "nearest" if max(height, width) < 128 else "antialiased"
         drawn.append(axis.imshow(blank, interpolation=smooth, **colours))
     bar = figure.colorbar(drawn[-1], ax=list(axes), fraction=0.05, pad=0.01, extend="max")
     bar.ax.tick_params(labelsize=8)
+    if scale is not None and scale.threshold is not None:
+        drawn[-1].set_clim(scale.low, scale.high)
+        bar.ax.axhline(scale.threshold, color=CONTOUR, linewidth=2)
+        bar.set_label(f"{shown.kind}; red: the threshold", fontsize=8)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # where all stands is worked out once
     return figure, drawn, title

@@ -14,6 +14,8 @@ from energan.data.inference import open_images
 
 Normal = Tensor | DataSet | str | Path
 """Events (B, *event) in the data's range, a data set, or a source."""
+MAPPED = 1_000
+"""Normal images whose heat maps set a threshold, at most."""
 Groups = str | Sequence[int] | Tensor
 """Which events belong together: of a source as `data.groups` says it, else a number for each."""
 
@@ -40,6 +42,13 @@ def normal_events(
     if isinstance(x, Tensor):
         x = DataSet(f"a tensor of {len(x)} events", x.cpu(), domain)
     return x if groups is None else replace(x, groups=torch.as_tensor(groups))
+
+
+def spread(data: DataSet, most: int = MAPPED) -> DataSet:
+    """The data, or of more than `most` events that many, spread over all."""
+    if len(data) <= most:
+        return data
+    return data.subset(torch.arange(most) * len(data) // most)
 
 
 def _held_out(settings: DataSettings) -> DataSet:

@@ -1,11 +1,11 @@
 """All events that are judged together: what they are called, what they scored, what labels say."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
 from torch import Tensor
@@ -25,8 +25,9 @@ from energan.anomaly.detection import (
 )
 from energan.core import Domain, SettingError
 from energan.data import DataSet, DataSettings
-from energan.data.defect_masks import Defects
+from energan.data.defect_masks import Defects, Mask
 from energan.data.inference import PredictSet, open_images
+from energan.data.originals import Original
 from energan.data.settings import Layouts
 from energan.io.files import write_csv
 
@@ -136,9 +137,9 @@ class ScoreTable:
                 return True
         return False
 
-    def compare(self, baselines: simple.Baselines) -> list[simple.BaselineComparison]:
-        """The energy beside baselines, on at most JUDGED normal and anomalous events each."""
-        assert self.energy is not None
+    def baseline_scores(self, baselines: simple.Baselines) -> tuple[Tensor, dict[str, Tensor]]:
+        """Rows of at most JUDGED normal and anomalous events each, and what each baseline says of
+        them."""
         chosen = []
         for side in (NORMAL, ANOMALOUS):
             there = (self.side == side).nonzero().flatten()
@@ -148,7 +149,12 @@ class ScoreTable:
         made = [
             baselines.energies(self.events(part.tolist())) for part in rows.split(simple.AT_ONCE)
         ]
-        scores = {name: torch.cat([part[name] for part in made]) for name in made[0]}
+        return rows, {name: torch.cat([part[name] for part in made]) for name in made[0]}
+
+    def compare(self, baselines: simple.Baselines) -> list[simple.BaselineComparison]:
+        """The energy beside baselines."""
+        assert self.energy is not None
+        rows, scores = self.baseline_scores(baselines)
         return simple.compare(self.energy[rows], scores, self.side[rows] == ANOMALOUS)
 
     # --- one by one -------------------------------------------------------------------------------
@@ -159,6 +165,23 @@ class ScoreTable:
         ranked = make_finite(self.energy)
         order: list[int] = ranked.argsort(descending=True, stable=True)[:count].tolist()
         return order
+
+    def matching(self, patterns: Sequence[str]) -> list[int]:
+        """Events whose names end as one of the patterns, as `crack/*.png`. Raises SettingError for
+        a pattern that is of none."""
+        found = set[int]()
+        for pattern in patterns:
+            rows = [
+                row for row, name in enumerate(self.names)
+                if name == pattern or PurePath(name).match(pattern)
+            ]  # fmt: skip
+            if not rows:
+                raise SettingError(
+                    f"no image that is scored is called {pattern}: name one as the CSV of --out "
+                    "does, by the end of its path, or by a pattern such as crack/*.png"
+                )
+            found.update(rows)
+        return sorted(found)
 
     def record(self, row: int) -> dict[str, str]:
         """A line of the table."""
@@ -197,6 +220,21 @@ class ScoreTable:
         which = bisect_right(self._starts, row) - 1
         masks = self.groups[which].masks
         return None if masks is None else masks.defects(row - self._starts[which])
+
+    def originals(self, rows: Sequence[int], domain: Domain) -> Iterator[tuple[int, Original]]:
+        """The images that the events at `rows` are made of, in any order; those that can no longer
+        be read are left out."""
+        for start, group in zip(self._starts, self.groups, strict=False):
+            local = [row - start for row in rows if 0 <= row - start < len(group)]
+            if local and group.originals is not None:
+                for i, original in group.originals.read(local, domain):
+                    yield start + i, original
+
+    def mask(self, row: int) -> Mask | None:
+        """Which pixels of the image at `row` itself are of a defect; None if it has no mask."""
+        which = bisect_right(self._starts, row) - 1
+        masks = self.groups[which].masks
+        return None if masks is None else masks.mask(row - self._starts[which])
 
     def write_csv(self, path: Path) -> Path:
         """Every event, in the order given."""

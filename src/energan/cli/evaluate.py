@@ -65,6 +65,8 @@ class Evaluate:
     ground_truth/KIND; without --metrics nothing else is scored"""
     masks: Path | None = None
     """of --defects: the folder of masks, if they lie elsewhere"""
+    smooth: float = 0.0
+    """of --defects: smooth heat maps by a Gaussian of this standard deviation, in pixels"""
     ood_picture: Path | None = None
     """draw histograms of these energies into this .png"""
     weights: Weights = None
@@ -147,6 +149,8 @@ def _check(options: Evaluate) -> None:
         raise SettingError("--ood-picture draws one run: name one, or leave it out")
     if options.masks is not None and options.defects is None:
         raise SettingError("--masks are of the images of --defects: name these too")
+    if options.smooth and options.defects is None:
+        raise SettingError("--smooth is of the heat maps of --defects: name images for it")
     if (options.ood or options.defects) and not options.metrics:
         alone = "--ood" if options.ood else "--defects"
         for option in ("reference", "extractor"):
@@ -164,7 +168,7 @@ def _scored(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool)
         ood = score_ood(run, options.ood, options.samples, options.seed, options.ood_picture)
     if options.defects is not None:
         defects = score_defects(
-            run, options.defects, options.masks, options.seed, options.resamples
+            run, options.defects, options.masks, options.smooth, options.seed, options.resamples
         )
     if classify:
         classes = score_classes(run, options.reference, options.labels)

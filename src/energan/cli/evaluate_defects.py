@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from energan.cli.localisation import print_kinds
+from energan.cli.run_options import print_baselines
 from energan.evaluation.defects import DefectScores, evaluate_defects
 from energan.inference.run import Run
 
 
 def score_defects(
-    run: Run, source: str, masks: Path | None, seed: int, resamples: int
+    run: Run, source: str, masks: Path | None, smooth: float, seed: int, resamples: int
 ) -> DefectScores:
     """What `evaluate_defects` makes, printed."""
-    made = evaluate_defects(run, source, masks, resamples=resamples, seed=seed)
+    made = evaluate_defects(run, source, masks, smooth=smooth, resamples=resamples, seed=seed)
     data = made.record["data"]
     print(
         f"\n{run.path}: step {run.step}, {run.weights} weights, {data['source']}: "
@@ -19,5 +20,28 @@ def score_defects(
         f"(seed {seed})"
     )
     print_kinds(made.found)
-    print(f"  written: {run.path / 'metrics.json'}")
+    _print_threshold(made)
+    if why := made.record.get("baselines", {}).get("missing"):
+        print(f"  no baselines beside {run.path}: {why}")
+    if made.baselines:
+        print_baselines("AUROC of", [(data["source"], made.baselines)])
+    print(
+        f"  written: {run.path / 'metrics.json'}, and pictures of the worst images; energan report "
+        f"{run.path} shows them"
+    )
     return made
+
+
+def _print_threshold(made: DefectScores) -> None:
+    found = made.record.get("threshold")
+    if found is None:
+        print("  no threshold: nothing was held out to calibrate on; energan score --calibrate")
+        return
+    told = [
+        f"{one['flagged']:,} of {one['images']:,} {one['kind'] or 'images'}"
+        for one in found["counts"]
+    ]
+    print(
+        f"called anomalous at the threshold {found['energy']:.5g} (at most {found['fpr']:.3g} of "
+        f"new normal images; {found['calibrated_on']}): {', '.join(told)}"
+    )

@@ -1,19 +1,24 @@
 """The table of how well a run's heat maps find the pixels of defects."""
 
+from collections.abc import Callable
+
+from torch import Tensor
+
 from energan.anomaly.localisation import KindScores, Localisation, localise
 from energan.anomaly.score_table import ScoreTable
 from energan.errors import DataError
-from energan.inference.run import Run
 from energan.io.console import progress, show, table_of
 from energan.metrics.bootstrap import Interval
 
 
-def print_localisation(run: Run, table: ScoreTable, *, required: bool) -> None:
-    """By kind of defect; nothing if there are no masks. required: whether the user named them, so
-    that masks which do not fit are an error, and not a line."""
+def print_localisation(
+    table: ScoreTable, heatmap: Callable[[Tensor], Tensor], *, required: bool
+) -> None:
+    """By kind of defect; nothing if there are no masks. heatmap: as `localise` takes it. required:
+    whether the user named the masks, so that some which do not fit are an error, and not a line."""
     try:
         with progress("heat maps beside masks", len(table)) as advance:
-            found = localise(table, run.heatmap, advance=advance)
+            found = localise(table, heatmap, advance=advance)
     except DataError as error:
         if required:
             raise

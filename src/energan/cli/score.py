@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from energan.anomaly import heatmaps
 from energan.anomaly.baselines import JUDGED, verdict
 from energan.anomaly.calibration import FPR, Calibration
 from energan.anomaly.detection import ANOMALOUS, NORMAL, Wanted
@@ -13,10 +11,11 @@ from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.localisation import print_localisation
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
 from energan.cli.run_options import judge_baselines, print_facts, print_skipped
+from energan.cli.score_heatmaps import HeatmapOptions, HeatmapScale, draw_heatmaps
 from energan.data.settings import Layouts
 from energan.errors import SettingError
 from energan.inference.run import Run
-from energan.io.console import progress, say, show, table_of
+from energan.io.console import say, show, table_of
 from energan.io.text import plural, printable
 
 SHOWN = 10
@@ -39,11 +38,19 @@ class Score:
     out: Path | None = None
     """write all scores to this .csv"""
     heatmaps: Path | None = None
-    """a folder for pictures of where each image's energy comes from, the worst first"""
+    """a folder for pictures of where each image's energy comes from, the worst first: the image as
+    the run sees it, its reconstruction, the map"""
+    overlays: Path | None = None
+    """a folder for the maps laid on the images themselves, at their own size"""
     limit_heatmaps: int = 100
-    """how many of them, at most"""
-    heatmap_scale: Literal["shared", "own"] = "shared"
-    """one colour scale for all, so that they compare, or each its own"""
+    """how many of either, at most"""
+    heatmap_files: tuple[str, ...] = ()
+    """draw these instead of the worst: names, ends of paths, or patterns such as 'crack/*.png'"""
+    heatmap_scale: HeatmapScale = "threshold"
+    """colours by the calibrated threshold, the same in every call; one scale for the images of
+    this one (shared); or each its own"""
+    smooth: float = 0.0
+    """smooth the maps by a Gaussian of this standard deviation, in pixels that the run sees"""
     anomaly: tuple[str, ...] = ()
     """labelled images: classes that are anomalous, by name or number"""
     groups: str | None = None
@@ -64,27 +71,29 @@ class Score:
 def score(args: list[str]) -> int:
     options = parse(Score, args, "energan score")
     _check(options)
+    drawing = HeatmapOptions(
+        options.heatmaps, options.overlays, options.limit_heatmaps, options.heatmap_files,
+        options.heatmap_scale, options.smooth,
+    )  # fmt: skip
+    drawing.check()
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     run.check_judges()
     wanted = Wanted(options.anomaly, options.normal)
-    if options.heatmaps is not None and len(run.domain.shape) != 3:
-        raise SettingError(
-            f"--heatmaps: {run.path} was trained on points, which have no pictures: leave it out"
-        )
+    drawing.check_fits(run)
     table = open_score_table(
         options.images, run.job.settings.data, run.domain, wanted, options.layout, options.masks,
         options.groups,
     )  # fmt: skip
-    calibration = _calibration(run, options, wanted)
+    drawing.choose(table)  # a file that is not there is told before anything is scored
+    calibration = _calibration(run, options, wanted, drawing)
     table = table.score(run.energies, calibration)
     _print(run, table, calibration)
-    print_localisation(run, table, required=options.masks is not None)
+    print_localisation(table, drawing.heatmap(run), required=options.masks is not None)
     if options.out is not None:
         table.write_csv(options.out)
         print(f"written: {options.out}")
-    if options.heatmaps is not None:
-        shared = options.heatmap_scale == "shared"
-        _draw(run, table, options.heatmaps, options.limit_heatmaps, shared)
+    if drawing.wanted:
+        draw_heatmaps(run, table, calibration, drawing)
     return 0
 
 
@@ -92,20 +101,15 @@ def _check(options: Score) -> None:
     if options.fpr is not None and not 0 < options.fpr < 1:
         raise SettingError(f"--fpr {options.fpr:g}: it lies between 0 and 1, as 0.05")
     check_file(options.out, ".csv")
-    folder = options.heatmaps
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise SettingError(f"--heatmaps {folder} is a file: name a folder")
-    if options.limit_heatmaps < 1:
-        raise SettingError(f"--limit-heatmaps {options.limit_heatmaps}: draw at least one")
 
 
-def _calibration(run: Run, options: Score, wanted: Wanted) -> Calibration:
+def _calibration(run: Run, options: Score, wanted: Wanted, drawing: HeatmapOptions) -> Calibration:
     """The run's calibration, made or changed as asked for."""
-    normal, fpr = options.calibrate, options.fpr
+    normal, fpr, smooth = options.calibrate, options.fpr, options.smooth
     if normal is not None:
         settings = run.job.settings.data
         data = normal_images(normal, settings, run.domain, wanted, options.groups)
-        made = run.calibrate(data, FPR if fpr is None else fpr)
+        made = run.calibrate(data, FPR if fpr is None else fpr, smooth=smooth)
         for fact in data.facts:
             print(f"{normal}: {fact}")
         if data.groups is None and settings.groups is not None:
@@ -117,7 +121,8 @@ def _calibration(run: Run, options: Score, wanted: Wanted) -> Calibration:
     kept = run.calibration
     if kept is None:
         say("not calibrated yet: calibrating on the run's own held-out part")
-        return run.calibrate(None, FPR if fpr is None else fpr)
+        return run.calibrate(None, FPR if fpr is None else fpr, smooth=smooth)
+    rate = kept.fpr if fpr is None else fpr
     if kept.network != run.network:
         if kept.part == "given":
             raise SettingError(
@@ -125,9 +130,12 @@ def _calibration(run: Run, options: Score, wanted: Wanted) -> Calibration:
                 f"{run.network}: calibrate anew, with --calibrate {kept.source}"
             )
         say(f"calibrated at {kept.network}, and this is {run.network}: calibrating anew")
-        return run.calibrate(None, kept.fpr if fpr is None else fpr)
-    if fpr is not None and fpr != kept.fpr:
-        kept = kept.at(fpr)
+        return run.calibrate(None, rate, smooth=smooth)
+    if drawing.needs_threshold and kept.part == "held-out" and not kept.judges_maps(smooth):
+        say("calibrated without such heat maps: calibrating anew on the run's own held-out part")
+        return run.calibrate(None, rate, smooth=smooth)
+    if rate != kept.fpr:
+        kept = kept.at(rate)
         kept.save(run.path)
     return kept
 
@@ -197,20 +205,3 @@ def _print_worst(table: ScoreTable) -> None:
         record = table.record(row)
         listed.add_row(*(record[column] for column in columns))
     show(listed)
-
-
-def _draw(run: Run, table: ScoreTable, folder: Path, limit: int, shared: bool) -> None:
-    rows = table.worst(limit)
-    x = table.events(rows)
-    shown = heatmaps.Pictures(
-        x, run.heatmap(x), run.heatmap_kind,
-        [table.line(row) for row in rows], [bool(table.scores.anomalous[row]) for row in rows],
-        run.reconstruct(x) if run.reconstructs else None,
-    )  # fmt: skip
-    names = heatmaps.file_names([table.names[row] for row in rows])
-    with progress("drawing heat maps", len(rows)) as advance:
-        heatmaps.write(folder, names, shown, run.domain, shared=shared, advance=advance)
-    left = "" if len(rows) == len(table) else f" of {len(table):,}, those of the highest energy"
-    print(f"heat maps: {len(rows):,}{left} ({shown.kind}): {folder}")
-    if run.heatmap_kind == "saliency":
-        print("  the energy has no reconstruction: the maps show its gradient, |dU/dx|")

@@ -26,6 +26,7 @@ from energan.data.sources.tree import scan
 from energan.io.text import printable
 from energan.metrics.segmentation import find_regions
 
+Mask = NDArray[np.bool_]
 KnownMasks = Mapping[Key, Path] | None
 """Masks by what their images may be called; None for those that a source has itself."""
 
@@ -80,6 +81,11 @@ class DefectMasks:
         parts = list(select_parts(self.source, torch.tensor(sorted(of), dtype=torch.int64)))
         over_parts(f"masks of {self.source.name}", parts, look_at, lambda part, rows, made: None)
         return True
+
+    def mask(self, i: int) -> Mask | None:
+        """Which pixels of the i-th image itself are of a defect, (H, W); None if it has no mask."""
+        path = self.paths[i]
+        return None if path is None else _is_defect(_read(path))
 
     def defects(self, i: int) -> Defects | None:
         """Of the i-th image; None if it has no mask. They are brought to its place by nearest
@@ -151,12 +157,12 @@ def _read(path: Path) -> LabelImage:
         raise DataError(f"the mask {printable(path)} cannot be read: {error}") from None
 
 
-def _is_defect(mask: LabelImage) -> NDArray[np.bool_]:
+def _is_defect(mask: LabelImage) -> Mask:
     """(H, W): what is brighter than half of the brightest value; of a mask of indices, or of values
     as low as numbers of classes are, all that is not 0."""
     values = mask.values.pixels[..., 0]
     if mask.kind == "colour":
         values = np.maximum(np.maximum(values >> 16, values >> 8 & 255), values & 255)
     top = int(values.max(initial=0))
-    found: NDArray[np.bool_] = values > (0 if mask.kind == "index" or top < MOST else top / 2)
+    found: Mask = values > (0 if mask.kind == "index" or top < MOST else top / 2)
     return found

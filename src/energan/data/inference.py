@@ -28,6 +28,7 @@ from energan.data.defect_masks import (
 )
 from energan.data.images.decoding import Channels
 from energan.data.open import SOURCES
+from energan.data.originals import OriginalImages
 from energan.data.preparation import image_size, pad, prepare
 from energan.data.selection import groups_of, select
 from energan.data.settings import DataSettings, Layouts
@@ -46,6 +47,7 @@ class PredictSet:
 
     names: a path, or source:row, of each event. part: which of the source's events they are.
     own: whether the run was trained on this source. masks: of defects, where there are some.
+    originals: what the events are made of.
     """
 
     data: DataSet
@@ -54,6 +56,7 @@ class PredictSet:
     part: Part
     own: bool
     masks: DefectMasks | None = None
+    originals: OriginalImages | None = None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -179,7 +182,8 @@ def _open_files(
     said = words[0] if len(words) == 1 else f"{len(words)} files"
     names = tuple(map(source.where, rows.tolist()))
     masks = find_masks(source, rows, settings, known)
-    return PredictSet(data, names, said, "all", False, masks)
+    originals = OriginalImages(source, rows, settings)
+    return PredictSet(data, names, said, "all", False, masks, originals)
 
 
 def _open_source(
@@ -202,7 +206,8 @@ def _open_source(
     )
     masks = find_masks(source, rows, asked, known)
     data = replace(data, name=name, skipped=skipped)
-    return PredictSet(data, tuple(names), name, part, own, masks)
+    originals = OriginalImages(source, rows, asked)
+    return PredictSet(data, tuple(names), name, part, own, masks, originals)
 
 
 def _open_part(settings: DataSettings, whole: bool) -> tuple[Source, Part]:

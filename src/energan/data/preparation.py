@@ -40,13 +40,19 @@ def prepare(
     """
     if source.events is not None:
         return _prepare_arrays(source, source.events, settings, rows, scale_of)
-    how = settings.decoding
-    if how.crop is None:
-        how = replace(how, crop=_default_crop(source))
+    how = decoding_of(source, settings)
     assert settings.storage != "stream"
     return decode_source(
         source, how, rows, storage=settings.storage, scale_of=scale_of, measure=measure
     )
+
+
+def decoding_of(source: Source, settings: DataSettings) -> Decoding:
+    """How the files of a source are decoded: with the box that is cut out of a named set's images
+    unless the user names one."""
+    how = settings.decoding
+    crop = _default_crop(source) if how.crop is None and source.events is None else how.crop
+    return replace(how, crop=crop)
 
 
 def image_size(source: Source) -> tuple[int, int] | None:

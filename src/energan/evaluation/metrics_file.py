@@ -224,7 +224,8 @@ def _classes_protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
 def _defects_protocol(entry: dict[str, Any]) -> tuple[Any, ...]:
     data = entry.get("data") or {}
     names = (*_NAMES, "resamples", *_MACHINE)
-    return *(entry.get(name) for name in names), data.get("sha256"), data.get("masks")
+    told = data.get("sha256"), data.get("masks"), entry.get("map")
+    return *(entry.get(name) for name in names), *told
 
 
 def _extractor(entry: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """A run on disk, as the user holds it."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from energan.anomaly import calibration as calibrations
 from energan.anomaly.calibration import FPR, Calibration, Network, Scores
-from energan.anomaly.heatmaps import energy_map, heatmap
-from energan.anomaly.normal_data import Groups, normal_events
+from energan.anomaly.heatmaps import energy_map, heatmap, map_maxima, smoothed
+from energan.anomaly.normal_data import Groups, normal_events, spread
 from energan.core import (
     Context,
     Energy,
@@ -234,15 +234,23 @@ class Run(TrainedEnergy):
             )
 
     def calibrate(
-        self, x: Images | None = None, fpr: float = FPR, *, groups: Groups | None = None
+        self,
+        x: Images | None = None,
+        fpr: float = FPR,
+        *,
+        groups: Groups | None = None,
+        smooth: float = 0.0,
+        keep: bool = True,
     ) -> Calibration:
-        """Set the threshold that at most a share `fpr` of new normal examples exceeds, and keep it.
+        """Set the threshold that at most a share `fpr` of new normal examples exceeds, and keep it;
+        of images also that of their heat maps, from at most 1,000 of them.
 
         x: normal examples that were not trained on: float (B, *event) in the data's range, a data
         set, or a source (of a labelled one, those of the classes that were trained on); None for
         the run's own held-out part. groups: which of x belong together, as those of a patient: a
         number for each, or of a source what `data.groups` takes; the share then is of examples of
-        new groups. Raises SettingError if they are too few for this fpr.
+        new groups. smooth: as of `heatmap`. keep: whether it is kept in the run's folder. Raises
+        SettingError if they are too few for this fpr.
         """
         self.check_judges()
         normal = x if x is None or isinstance(x, DataSet | str | Path) else self.prepare(x)
@@ -252,7 +260,14 @@ class Run(TrainedEnergy):
         made = calibrations.calibrate(
             energies, fpr, self.network, part, data.name, data.fingerprint, data.groups
         )
-        made.save(self.path)
+        if len(self.domain.shape) == 3 and self.heatmap_kind == "energy map":
+            made = made.with_energy_maps()
+        elif len(self.domain.shape) == 3:
+            some = spread(data)
+            maxima = map_maxima(partial(self.heatmap, smooth=smooth), some)
+            made = made.with_maps(maxima, smooth, some.groups)
+        if keep:
+            made.save(self.path)
         return made
 
     def score(self, x: Images) -> Scores:
@@ -262,18 +277,20 @@ class Run(TrainedEnergy):
         """
         return calibrations.read_for(self.path, self.network).scores(self.energy(x))
 
-    def heatmap(self, x: Images) -> Tensor:
+    def heatmap(self, x: Images, *, smooth: float = 0.0) -> Tensor:
         """Where the energy of images x (B, C, H, W) comes from, float (B, H, W), as `heatmap_kind`
         says: the energy's own map, resized to the image and in its units; else, both ≥ 0, the
         squared error of the reconstruction, summed over channels, or the saliency, the norm over
-        channels of the energy's gradient. SettingError for points.
+        channels of the energy's gradient. smooth: the standard deviation in pixels of a Gaussian
+        that the latter two are smoothed with. SettingError for points.
         """
         events = self.prepare(x)
         if self.heatmap_kind == "energy map":
             return energy_map(collect(self._score, events, lambda s: s.map), *events.shape[2:])
         made = self.reconstruct(events) if self.reconstructs else None
         u = potential(self.energy_network)
-        return heatmap(events.to(self.engine.device), u, made, AT_ONCE)
+        maps = heatmap(events.to(self.engine.device), u, made, AT_ONCE)
+        return smoothed(maps, smooth)
 
     @cached_property
     def heatmap_kind(self) -> HeatmapKind:

@@ -6,6 +6,7 @@ runs/NAME/
     samples/step-000500.png
     reconstructions/step-000500.png  of energies that learn from noisy events
     landscapes/step-000500.npz     of points in the plane
+    defects/                       images on which `energan evaluate --defects` found a run wrong
     checkpoints/step-000500/       weights.safetensors, state.safetensors, state.json
 """
 
@@ -41,6 +42,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.reconstructions = self.path / "reconstructions"
         self.landscapes = self.path / "landscapes"
+        self.defects = self.path / "defects"
         self.checkpoints = self.path / "checkpoints"
 
     def exists(self) -> bool:

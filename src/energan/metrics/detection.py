@@ -110,6 +110,26 @@ def _share_below(reference: NDArray[np.float64], x: NDArray[np.float64]) -> NDAr
     return sides / (2 * len(reference))
 
 
+def roc_points(
+    scores: Values, anomalous: Values, most: int = 200
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ROC curve: false and true positive rates, ascending, (p,) each, from (0, 0) to (1, 1).
+
+    Of more than `most` points, that many of them, evenly over the curve's length in steps of either
+    rate. As `auroc`.
+    """
+    from sklearn.metrics import roc_curve
+
+    s, a = _labelled(scores, anomalous)
+    false, true, _ = roc_curve(a, s)
+    if len(false) > most:
+        length = false + true
+        kept = np.searchsorted(length, np.linspace(0, 2, most)).clip(max=len(false) - 1)
+        kept[-1] = len(false) - 1
+        false, true = false[np.unique(kept)], true[np.unique(kept)]
+    return false, true
+
+
 def average_precision(scores: Values, anomalous: Values) -> float:
     """The mean precision over recalls of the anomalous, Σ (R_n − R_{n−1}) P_n, in [0, 1]."""
     from sklearn.metrics import average_precision_score

@@ -4,7 +4,7 @@ import io
 import re
 import warnings
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,19 @@ class Picture:
     @property
     def dark_uri(self) -> str | None:
         return None if self.dark is None else data_uri(self.dark)
+
+
+Cell = str | tuple[str, str]
+"""A text, or one with a smaller one below it."""
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table of the page: the first cell of each row is its head. caption: below it."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
 
 
 def data_uri(png: bytes) -> str:

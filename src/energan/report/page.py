@@ -15,8 +15,8 @@ from energan.io.files import write_atomically
 from energan.io.pictures import is_image
 from energan.io.text import weights_text
 from energan.report import html
-from energan.report.html import Picture
-from energan.report.run import classification, curves, facts, ood, points, samples, scores
+from energan.report.html import PageTable, Picture
+from energan.report.run import classification, curves, defects, facts, ood, points, samples, scores
 from energan.report.run.contents import RunContents, read_runs
 
 Say = Callable[[str], None]
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 class Section:
     """shared: pictures of all runs together. runs: the pictures of each; thumbnails are small.
 
-    rankings, errors: tables, and rows of one, above the pictures of each run.
+    tables: above the pictures of each run.
     """
 
     title: str
@@ -34,11 +34,10 @@ class Section:
     runs: list[list[Picture]]
     shared: list[Picture] = field(default_factory=list)
     thumbnails: bool = False
-    rankings: list[list[ood.EnergyRanking]] = field(default_factory=list)
-    errors: list[list[tuple[str, ...]]] = field(default_factory=list)
+    tables: list[list[PageTable]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.shared) or any(self.runs)
+        return bool(self.shared) or any(self.runs) or any(self.tables)
 
 
 def write_report(
@@ -126,14 +125,18 @@ def _sections(runs: Sequence[RunContents], say: Say) -> list[Section]:
     def attempt(what: str, draw: Callable[[RunContents], list[Any]]) -> list[list[Any]]:
         return [c.attempt(what, partial(draw, c)) or [] for c in runs]
 
-    for title, intro, draw, tables in (
+    for title, intro, draw, tabulate in (
+        (defects.TITLE, defects.INTRO, defects.draw_newest, defects.tabulate),
+        (defects.WORST, defects.WORST_INTRO, defects.show_worst, None),
         ("Classification", classification.INTRO, classification.draw_newest,
-         {"errors": classification.tabulate}),
-        (ood.TITLE, ood.INTRO, ood.draw_newest, {"rankings": ood.tabulate}),
-        ("Class coverage", "", scores.draw_class_coverage, {}),
+         classification.tabulate),
+        (ood.TITLE, ood.INTRO, ood.draw_newest, ood.tabulate),
+        ("Class coverage", "", scores.draw_class_coverage, None),
     ):  # fmt: skip
-        made: dict[str, Any] = {n: attempt(title.lower(), make) for n, make in tables.items()}
-        sections.append(Section(title, intro, attempt(title.lower(), draw), **made))
+        what = title.lower()
+        tables = [] if tabulate is None else attempt(what, tabulate)
+        small = title == defects.WORST
+        sections.append(Section(title, intro, attempt(what, draw), [], small, tables))
     return [_drop_repeated_captions(section) for section in sections if section]
 
 

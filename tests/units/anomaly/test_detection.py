@@ -361,13 +361,15 @@ def test_heat_maps_are_written_with_one_scale(tmp_path: Path, channels: int) -> 
     names = heatmaps.file_names(["a/b c.png", "digits:12"])
     assert names == ["001-b-c", "002-digits-12"]
     domain = Domain((channels, 8, 8), -1.0, 1.0)
-    paths = heatmaps.write(tmp_path, names, shown, domain)
+    paths = heatmaps.write(
+        tmp_path, names, shown, domain, scale=heatmaps.scale_of(maps, shown.kind)
+    )
     scales = []
     for path in paths:
         with Image.open(path) as image:
             scales.append(image.text["scale"])  # type: ignore[attr-defined]
             assert image.width > 2 * image.height
     assert scales == ["0 to 2, shared by all"] * 2
-    paths = heatmaps.write(tmp_path, names, shown, domain, shared=False)
+    paths = heatmaps.write(tmp_path, names, shown, domain)
     with Image.open(paths[0]) as image:
         assert image.text["scale"] == "0 to 0.5, its own"  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from energan.metrics import (
     group_weights,
     percentile_of,
 )
+from energan.metrics.detection import roc_points
 
 cases = st.integers(0, 10**6).map(
     lambda seed: (
@@ -264,3 +265,19 @@ def test_differences_know_that_events_are_the_same() -> None:
         auroc_difference_interval(s[1:], o[1:], a[1:], paired=True)
     with pytest.raises(ValueError, match="level in"):
         auroc_difference_interval(s, o, a, level=1)
+
+
+def test_a_roc_curve_encloses_the_auroc_also_where_it_is_thinned_out() -> None:
+    rng = np.random.default_rng(0)
+    marks = rng.random(5000) < 0.3
+    scores = rng.normal(size=5000) + marks
+    for most in (200, 10_000):
+        false, true = roc_points(scores, marks, most)
+        assert len(false) <= most
+        assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+        assert (np.diff(false) >= 0).all()
+        assert (np.diff(true) >= 0).all()
+        assert np.trapezoid(true, false) == pytest.approx(auroc(scores, marks), abs=2e-3)
+    false, true = roc_points([3.0, 2.0, 2.0, 1.0], [1, 1, 0, 0])
+    assert false.tolist() == [0, 0, 0.5, 1]
+    assert true.tolist() == [0, 0.5, 1, 1]

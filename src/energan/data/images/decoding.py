@@ -121,7 +121,7 @@ def place_numbers(
     height, width = pixels.shape[:2]
     whole = how.size is None or how.fit != "crop"
     left, top, right, bottom = map(
-        round, (0, 0, width, height) if whole else _middle(width, height)
+        round, (0, 0, width, height) if whole else middle_box(width, height)
     )
     kept = pixels[top:bottom, left:right, 0]
     if how.size is not None:
@@ -328,7 +328,7 @@ def _resize(
         notes[f"cut {cut:.0%}"] += 1
     size, box = (side, side), None
     if fit == "crop":
-        box = _middle(width, height)
+        box = middle_box(width, height)
     elif fit == "pad":
         zoom = side / max(width, height)
         size = max(1, round(width * zoom)), max(1, round(height * zoom))
@@ -341,7 +341,8 @@ def _resize(
     return padded
 
 
-def _middle(width: int, height: int) -> tuple[float, float, float, float]:
+def middle_box(width: int, height: int) -> tuple[float, float, float, float]:
+    """The largest square in the middle of an image: left, top, right, bottom."""
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side

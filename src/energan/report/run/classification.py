@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energan.io.text import agree, is_number, number, weights_text
-from energan.report.html import Picture, Theme, draw_figure, safe_label
+from energan.report.html import PageTable, Picture, Theme, draw_figure, safe_label
 from energan.report.run.contents import RunContents
 
 INTRO = (
@@ -14,14 +14,18 @@ INTRO = (
     "wrong events: it tells of the chance in which events were drawn, and nothing of the seed."
 )
 
+COLUMNS = (
+    "Checkpoint", "On", "Events", "Error, %", "Interval, %", "Calibration error, %"
+)  # fmt: skip
 CONFUSION, RELIABILITY = "Confusion", "Reliability"
 COUNTED, NAMED = 16, 40
 """Classes up to which each cell has its count, and each row its name."""
 
 
-def tabulate(contents: RunContents) -> list[tuple[str, ...]]:
-    """The rows of the page's table, as texts: one for each entry of the run's metrics.json."""
-    return [_row(entry) for entry in _entries(contents)]
+def tabulate(contents: RunContents) -> list[PageTable]:
+    """One table with a row for each entry of the run's metrics.json; none without entries."""
+    rows = [_row(entry) for entry in _entries(contents)]
+    return [PageTable(COLUMNS, rows)] if rows else []
 
 
 def draw_newest(contents: RunContents) -> list[Picture]:

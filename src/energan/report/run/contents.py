@@ -50,8 +50,8 @@ class RunContents:
 
     @property
     def has_scores(self) -> bool:
-        """Whether it has scores of its samples, or of its classes."""
-        return bool(self.scores.evaluations or self.scores.classes)
+        """Whether it has scores of its samples, of its classes, or of defects."""
+        return bool(self.scores.evaluations or self.scores.classes or self.scores.defects)
 
     @property
     def shell_path(self) -> str:

@@ -1,14 +1,13 @@
 """How the energy ranks other data: a table and histograms, from what metrics.json keeps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from energan.io.text import is_number, number, range_text, weights_text
-from energan.report.html import Picture, Theme, draw_figure, safe_label
+from energan.report.html import PageTable, Picture, Theme, draw_figure, safe_label
 from energan.report.run.contents import RunContents
 
 TITLE = "Energy of other data"
@@ -19,22 +18,16 @@ INTRO = (
     "Baselines (distance to the mean image, PCA, nearest neighbour) need no training: below theirs "
     "stands the energy's AUROC less theirs."
 )
+COLUMNS = (
+    "AUROC", "Average precision", "FPR at 95% TPR", "Mean energy", "Events", "Best baseline"
+)  # fmt: skip
 BINS = 60
 WIDE = 6.0
 """Extent of all energies over that of the held-out ones beyond which the axis is compressed."""
 Values = NDArray[np.float64]
 
 
-@dataclass
-class EnergyRanking:
-    """The rows of one entry. column: which checkpoint; rows: one a set, as texts; caption: how."""
-
-    column: str
-    rows: Sequence[tuple[str, ...]]
-    caption: str
-
-
-def tabulate(contents: RunContents) -> list[EnergyRanking]:
+def tabulate(contents: RunContents) -> list[PageTable]:
     """A table for each entry that can be shown."""
     return [_ranking(entry) for entry in _entries(contents)]
 
@@ -55,14 +48,13 @@ def _entries(contents: RunContents) -> list[dict[str, Any]]:
     return whole
 
 
-def _ranking(entry: dict[str, Any]) -> EnergyRanking:
+def _ranking(entry: dict[str, Any]) -> PageTable:
     own = entry["held_out"]
     rows = [
         (
-            str(s.get("name")), number(s["auroc"]),
-            range_text(s.get("low"), s.get("high")),
+            str(s.get("name")), (number(s["auroc"]), range_text(s.get("low"), s.get("high"))),
             number(s.get("average_precision")), number(s.get("fpr_at_95_tpr")),
-            number(s.get("mean_energy")), number(s.get("events")), *_best_baseline(s),
+            number(s.get("mean_energy")), number(s.get("events")), _best_baseline(s),
         )
         for s in entry["sets"]
     ]  # fmt: skip
@@ -72,7 +64,7 @@ def _ranking(entry: dict[str, Any]) -> EnergyRanking:
         f"{entry.get('interval')}; energan {entry.get('energan')}."
     )
     column = f"Step {number(entry.get('step'))}, {weights_text(entry.get('weights'))} weights"
-    return EnergyRanking(column, rows, caption)
+    return PageTable((column, *COLUMNS), rows, caption)
 
 
 def _best_baseline(found: dict[str, Any]) -> tuple[str, str]:
