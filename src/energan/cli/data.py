@@ -11,8 +11,10 @@ from energan.cli.data_pictures import thumbnails
 from energan.cli.options import Options, check_file, parse, take_positional
 from energan.cli.settings_options import parse_with_settings
 from energan.core import Domain
-from energan.data import DataSet, DataSettings, TagSet, open_data
+from energan.data import DataSet, DataSettings, TagSet, open_data, open_test_part
 from energan.data.few_label_batches import choose_labelled
+from energan.data.near_duplicates import MOST as MOST_COMPARED
+from energan.data.near_duplicates import is_comparable, near_duplicates
 from energan.data.sources.detect import folder_facts, open_source
 from energan.data.sources.named import NAMED, folder_of
 from energan.errors import DataError, EnerganError, MixedSizes
@@ -104,7 +106,7 @@ def _show(args: list[str]) -> int:
             raise
         print("\n".join([*map(str, facts), f"shape: none yet: {error}"]))
         return 0
-    for line in _about(found, settings):
+    for line in (*_about(found, settings), *_about_near_duplicates(found, settings)):
         print(line)
     if options.out is not None:
         with aside(options.out) as made:
@@ -145,6 +147,29 @@ def _about(found: DataSet, settings: DataSettings) -> list[str]:
         f"storage: {size:.1f} MiB in {place}",
         f"fingerprint: {found.fingerprint[:16]}",
     ]
+
+
+def _about_near_duplicates(found: DataSet, settings: DataSettings) -> list[str]:
+    """Of how many images that are not trained on nearly the same is."""
+    if len(found.domain.shape) != 3 or found.domain.paired or settings.storage == "stream":
+        return []
+    if not is_comparable(found):
+        return [f"near-duplicates: not looked for, of more than {MOST_COMPARED:,} large images"]
+    try:
+        test = open_test_part(settings)
+    except DataError as error:
+        return [f"near-duplicates: not looked for: {error}"]
+    parts, counts = {"held out": found.held_out, "of the test part": test}, []
+    for name, part in parts.items():
+        if part is not None and is_comparable(part):
+            near = int((near_duplicates(found, part) >= 0).sum())
+            counts.append(f"{near:,} of {plural(len(part), 'image')} {name}")
+    if not counts:
+        return []
+    line = f"near-duplicates of training images: {', '.join(counts)}"
+    if any(not count.startswith("0 ") for count in counts):
+        line += "; scores of these are too good (--data.groups keeps together what is alike)"
+    return [line]
 
 
 def _shape(domain: Domain) -> str:
