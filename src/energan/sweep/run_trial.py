@@ -84,9 +84,9 @@ def _end_with_stdin() -> None:
 def work(folder: SweepFolder, ids: Sequence[str], ending: Ending) -> str | None:
     """Train and score those of the trials that have no record; as a cohort if there are several.
 
-    What another process has in hand is waited for. A trial's error is recorded, never raised; one
-    of the machine (no memory, a full disk) is raised, since another attempt may succeed. Returns
-    the name of the signal that stopped it, None if nothing did.
+    What another process has in hand, or takes meanwhile, is waited for. A trial's error is
+    recorded, never raised; one of the machine (no memory, a full disk) is raised, since another
+    attempt may succeed. Returns the name of the signal that stopped it, None if nothing did.
     """
     with ExitStack() as stack:
         for trial in sorted(ids):
@@ -97,7 +97,9 @@ def work(folder: SweepFolder, ids: Sequence[str], ending: Ending) -> str | None:
                 continue
             found = [folder.begin(trial, socket.gethostname()) for trial in left]
             worker = _Worker(folder, found[0][1], ending)
-            return worker.train_and_score([Trial.of(record) for record, _ in found])
+            stopped = worker.train_and_score([Trial.of(record) for record, _ in found])
+            if stopped is not None:
+                return stopped
     return None
 
 
@@ -106,7 +108,10 @@ class _Worker:
         self.folder, self.options, self.ending = folder, options, ending
 
     def train_and_score(self, trials: Sequence[Trial]) -> str | None:
-        """The name of the signal that stopped it, None if nothing did."""
+        """The name of the signal that stopped it, None if nothing did.
+
+        A trial that another process has begun to train meanwhile stays without a record.
+        """
         try:
             try:
                 stopped = self._train(trials)
@@ -118,6 +123,8 @@ class _Worker:
         except KeyboardInterrupt:
             return signal.SIGINT.name
         except Exception as error:
+            if any(self.folder.run(trial.id).locked() for trial in trials):
+                return None  # someone resumes it by hand since it was begun: no failure of its own
             if len(trials) == 1:
                 self._fail(trials[0], error)
                 return None

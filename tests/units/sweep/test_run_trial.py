@@ -5,7 +5,9 @@ import shutil
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -241,6 +243,30 @@ def test_a_trial_that_a_resume_by_hand_trains_is_waited_for(
         assert folder.done() == set()
     thread.join()
     assert folder.done() == {trial.id}
+
+
+def test_a_resume_by_hand_that_begins_before_training_does_is_waited_for(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trial,) = trials({"model.margin": (2,)})
+    run, start, by_hand = folder.run(trial.id), run_trial.start, ExitStack()
+
+    def taken(*given: Any, **how: Any) -> list[RunFolder]:
+        monkeypatch.setattr(run_trial, "start", start)
+        run.path.mkdir()
+        by_hand.enter_context(run.lock())
+        return start(*given, **how)
+
+    def wait(seconds: float) -> None:
+        assert folder.done() == set()
+        by_hand.close()
+
+    clock = SimpleNamespace(sleep=wait, time=time.time, perf_counter=time.perf_counter)
+    monkeypatch.setattr(run_trial, "start", taken)
+    monkeypatch.setattr(run_trial, "time", clock)
+    assert work(folder, [trial], OPTIONS) is None
+    (record,) = folder.records()
+    assert (record["state"], record["attempts"]) == ("done", 2)
 
 
 def test_a_trial_whose_record_was_removed_is_trained_again(folder: SweepFolder) -> None:
