@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from energan.core.schedules import parse
@@ -16,13 +17,13 @@ from energan.samplers.none import NoSampler
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are saved."""
     found: list[Figure] = []
-    save = Figure.savefig
+    save = FigureCanvasAgg.print_png
 
-    def keep(figure: Figure, *given: Any, **how: Any) -> None:
-        found.append(figure)
-        save(figure, *given, **how)
+    def keep(canvas: FigureCanvasAgg, *given: Any, **how: Any) -> None:
+        found.append(canvas.figure)
+        save(canvas, *given, **how)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", keep)
     return found
 
 

@@ -64,11 +64,13 @@ def save_curves(
 
     margin: at each step, drawn among the energies. changes: what `phases` found, as vertical lines.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     lines = {title: _lines(events, wanted) for title, wanted in PANELS.items()}
     shown = {title: found for title, found in lines.items() if found} or {ENERGIES: {}}
-    figure = Figure(figsize=(WIDTH * max(len(shown), 2), HEIGHT))
+    figure = Figure(figsize=(WIDTH * max(len(shown), 2), HEIGHT), dpi=100)
+    canvas = FigureCanvasAgg(figure)
     for i, (title, found) in enumerate(shown.items(), 1):
         axes = figure.add_subplot(1, len(shown), i, title=title, xlabel="step")
         for name, points in found.items():
@@ -89,7 +91,8 @@ def save_curves(
         axes.locator_params(axis="x", nbins=4)
     figure.tight_layout()
     with aside(path) as made:
-        figure.savefig(made, dpi=100)
+        # `savefig` would draw it twice
+        canvas.print_png(made)  # type: ignore[no-untyped-call]
     return path
 
 
