@@ -41,6 +41,7 @@ def normal_events(
         raise SettingError("groups are a word for a source, and a number for each of other events")
     if isinstance(x, Tensor):
         x = DataSet(f"a tensor of {len(x)} events", x.cpu(), domain)
+    x = x.whole
     return x if groups is None else replace(x, groups=torch.as_tensor(groups))
 
 
@@ -63,7 +64,7 @@ def _held_out(settings: DataSettings) -> DataSet:
             f"nothing was held out of {settings.source} (data.held_out 0): calibrate on normal "
             "events of your own, as with --calibrate NORMAL"
         )
-    return held_out
+    return held_out.whole
 
 
 def normal_images(

@@ -46,7 +46,7 @@ def anomaly(args: list[str]) -> int:
     rows, about, compared = [], [], []
     for run in runs:
         sheet, found = detect_left_out(
-            run.energies, run.job.settings.data, run.domain, options.data
+            run.energies, run.job.settings.data, run.domain.whole, options.data
         )
         rows.append((sheet.anomalous_classes, found))
         fitted, beside = judge_baselines(run, sheet)

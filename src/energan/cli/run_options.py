@@ -137,7 +137,7 @@ def judge_baselines(run: Run, table: ScoreTable) -> tuple[str, list[BaselineComp
     """What baselines were fitted to, and the energy of a labelled table beside each; none of
     points, or, with a line, where the images that were trained on cannot be opened."""
     try:
-        baselines = fit_baselines(run.job.settings.data, run.domain)
+        baselines = fit_baselines(run.job.settings.data, run.domain.whole)
     except DataError as error:  # the images to be judged may be all that is there
         print(f"  no baselines beside {run.path}: {error}")
         return "", []

@@ -81,8 +81,8 @@ def score(args: list[str]) -> int:
     wanted = Wanted(options.anomaly, options.normal)
     drawing.check_fits(run)
     table = open_score_table(
-        options.images, run.job.settings.data, run.domain, wanted, options.layout, options.masks,
-        options.groups,
+        options.images, run.job.settings.data, run.domain.whole, wanted, options.layout,
+        options.masks, options.groups,
     )  # fmt: skip
     drawing.choose(table)  # a file that is not there is told before anything is scored
     calibration = _calibration(run, options, wanted, drawing)
@@ -108,7 +108,7 @@ def _calibration(run: Run, options: Score, wanted: Wanted, drawing: HeatmapOptio
     normal, fpr, smooth = options.calibrate, options.fpr, options.smooth
     if normal is not None:
         settings = run.job.settings.data
-        data = normal_images(normal, settings, run.domain, wanted, options.groups)
+        data = normal_images(normal, settings, run.domain.whole, wanted, options.groups)
         made = run.calibrate(data, FPR if fpr is None else fpr, smooth=smooth)
         for fact in data.facts:
             print(f"{normal}: {fact}")
@@ -143,6 +143,8 @@ def _calibration(run: Run, options: Score, wanted: Wanted, drawing: HeatmapOptio
 def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
     print(f"{run.path}: {calibration.network}, calibrated on {calibration}")
     print(f"threshold: energy {calibration.threshold:.5g}, which {calibration.promise}")
+    if run.judged is not None:
+        print(f"energy of an image: {run.judged}")
     flagged = int(table.scores.anomalous.sum())
     print(
         f"{printable(table.what)}: {len(table):,} scored, {flagged:,} anomalous "

@@ -20,6 +20,8 @@ class Energy(nn.Module, ABC):
     denoises: bool = False
     """Whether it reconstructs noisy examples in training and clean ones in stream "eval", so that U
     lies lower there."""
+    fully_convolutional: bool = False
+    """Whether it takes images of any size: one trained on windows judges a whole image at once."""
 
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:

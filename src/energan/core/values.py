@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ class Domain:
     shown: of images with more bands than a picture has, those drawn as red, green and blue, or one
         as grey, counted from 0; () for the first three.
     label_map: what conditions mean that are made of images of labels; None of pictures.
+    image_shape: of the images that examples are windows of, (C, H, W); None of whole ones.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +53,14 @@ class Domain:
     depth: int = field(default=8, compare=False)
     shown: tuple[int, ...] = field(default=(), compare=False)
     label_map: LabelMap | None = None
+    image_shape: tuple[int, ...] | None = field(default=None, repr=False)
+
+    @property
+    def whole(self) -> "Domain":
+        """That of the whole images, which a run judges; itself unless examples are windows."""
+        if self.image_shape is None:
+            return self
+        return replace(self, shape=self.image_shape, image_shape=None, mean=None)
 
     @property
     def paired(self) -> bool:

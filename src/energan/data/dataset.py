@@ -13,6 +13,7 @@ from energan.core import Batch, DataError, Domain
 from energan.data.augment import PLAIN, Augment
 from energan.data.batches import Feed
 from energan.data.facts import Fact
+from energan.data.settings import DataSettings
 from energan.io.text import plural
 
 CHUNK, MEAN_OF = 2**24, 50_000
@@ -189,6 +190,15 @@ class DataSet:
             attributes=None, attribute_names=None, digest=None,
         )  # fmt: skip
 
+    @property
+    def whole(self) -> "DataSet":
+        """The same images whole, where training sees windows of them."""
+        if self.domain.image_shape is None:
+            return self
+        held_out = None if self.held_out is None else self.held_out.whole
+        augment = replace(self.augment, random_crop=None)
+        return replace(self, domain=self.domain.whole, augment=augment, held_out=held_out)
+
     def to(self, device: torch.device | str) -> "DataSet":
         """The same data with its batches on `device`; the domain's mean stays put.
 
@@ -274,14 +284,26 @@ def mean_event(data: DataSet) -> Tensor:
     return (total / len(chosen)).float()
 
 
-def shape_of(name: str, shape: tuple[int, ...], augment: Augment) -> tuple[int, ...]:
+def shape_of(name: str, shape: tuple[int, ...], settings: DataSettings) -> tuple[int, ...]:
     """The shape of an event after augmentation; DataError if the images are too small for it."""
-    side = augment.random_crop
+    side = settings.augment.random_crop
     if side is None or len(shape) != 3:
         return shape
     if side > min(shape[1:]):
+        setting = "random_crop" if settings.tile is None else "tile"
         raise DataError(
-            f"data.random_crop {side} is larger than the images of {name}, {shape[2]}x{shape[1]}: "
+            f"data.{setting} {side} is larger than the images of {name}, {shape[2]}x{shape[1]}: "
             "set data.size to a larger side"
         )
     return shape[0], side, side
+
+
+def describe_windows(
+    shape: tuple[int, ...], image_shape: tuple[int, ...], settings: DataSettings
+) -> tuple[tuple[int, ...] | None, tuple[Fact, ...]]:
+    """`Domain.image_shape` of events of `shape` that are cut out of images, and a line on it."""
+    if settings.tile is None or shape == image_shape:
+        return None, ()
+    (height, width), side = image_shape[1:], settings.tile
+    text = f"training sees random windows of {side}x{side} of images of {width}x{height}"
+    return image_shape, (Fact("tiles", text),)

@@ -17,7 +17,6 @@ from energan.core import (
     NothingHeldOut,
     describe,
 )
-from energan.data.augment import Augment
 from energan.data.dataset import DataSet
 from energan.data.defect_masks import (
     DefectMasks,
@@ -26,6 +25,7 @@ from energan.data.defect_masks import (
     find_masks,
     index_folder,
 )
+from energan.data.facts import Fact
 from energan.data.images.decoding import Channels
 from energan.data.open import SOURCES
 from energan.data.originals import OriginalImages
@@ -138,10 +138,10 @@ def resolve_settings(settings: DataSettings, domain: Domain) -> DataSettings:
     size = settings.size
     if size is None:
         if settings.pad is None and settings.random_crop is None:
-            height, width = domain.shape[1:]
+            height, width = domain.whole.shape[1:]
         else:
             width, height = _trained_size(settings)
-        size = height if height == width and height else None
+        size = height if height == width and height else None  # those of others must be alike
     return settings.model_copy(update={"channels": channels_of(domain.shape), "size": size})
 
 
@@ -229,7 +229,13 @@ def prepare_like(
     rows, places, _ = found.place(rows)
     events, encoded = pad(found.events, settings), source.events is None
     # that arrays are marked otherwise shows in their fingerprint alone, which scores record
-    augment = Augment(settings.random_crop, settings.mirror and encoded)
+    augment = replace(settings.augment, mirror=settings.mirror and encoded)
+    facts = source.facts + found.facts
+    if settings.tile is not None and domain.image_shape is None:
+        augment = replace(augment, random_crop=None)  # the images are asked for whole
+    elif settings.tile is not None:
+        text = f"the middle {settings.tile}x{settings.tile} of each image, as large as in training"
+        facts = (*facts, Fact("tiles", text, warning=True))
     shape = tuple(events.shape[1:])
     if augment.random_crop is not None and min(shape[1:]) >= augment.random_crop:
         shape = tuple(augment(events[:1], None).shape[1:])
@@ -254,7 +260,7 @@ def prepare_like(
         rows=places, class_names=source.class_names, augment=augment, skipped=found.skipped,
         digest=found.digest, path=found.path, release=found.release,
         labelled=None if encoded else settings.labelled, stacked_digits=source.stacked_digits,
-        facts=source.facts + found.facts, groups=groups_of(source, settings, rows),
+        facts=facts, groups=groups_of(source, settings, rows),
     ), rows  # fmt: skip
 
 

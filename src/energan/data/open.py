@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from energan.core import DataError, Domain, NoTestPart
-from energan.data.augment import Augment
-from energan.data.dataset import DataSet, mean_event, shape_of
+from energan.data.dataset import DataSet, describe_windows, mean_event, shape_of
 from energan.data.facts import Fact
 from energan.data.images.decoded import Decoded
 from energan.data.pairs import open_pairs
@@ -111,15 +110,17 @@ def _data_set(
     chosen: Selection,
     found: Decoded,
 ) -> DataSet:
-    augment = Augment(settings.random_crop, settings.mirror)
-    shape = shape_of(source.name, tuple(found.events.shape[1:]), augment)
+    augment = settings.augment
+    shape = shape_of(source.name, tuple(found.events.shape[1:]), settings)
+    image_shape, tiles = describe_windows(shape, tuple(found.events.shape[1:]), settings)
     bands = _about_bands(source.name, shape, settings)
     split_facts = _about_groups(source, settings, chosen) if split == "train" else ()
     low, high = settings.bounds if source.holds_images else (None, None)
     classes = None
     if chosen.labels is not None:
         classes = len(chosen.class_names or ()) or int(chosen.labels.max()) + 1
-    domain = Domain(shape, low, high, classes, depth=found.depth, shown=settings.shown)
+    domain = Domain(shape, low, high, classes, depth=found.depth, shown=settings.shown,
+                    image_shape=image_shape)  # fmt: skip
     modes = source.modes
     if modes is not None and settings.classes and chosen.class_names:
         modes = modes[[int(name) for name in chosen.class_names]]  # label k still means mode k
@@ -136,7 +137,7 @@ def _data_set(
             augment=augment, skipped=found.skipped, digest=digest, path=found.path,
             release=found.release, labelled=settings.labelled,
             stacked_digits=source.stacked_digits,
-            facts=source.facts + split_facts + found.facts + bands,
+            facts=source.facts + split_facts + found.facts + bands + tiles,
             intensity=found.intensity, groups=groups_of(source, settings, rows),
         )  # fmt: skip
 

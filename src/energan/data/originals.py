@@ -11,7 +11,7 @@ from torch import Tensor
 
 from energan.core import Domain
 from energan.data.images.decoder import select_parts
-from energan.data.images.decoding import Decoding, Fit, Notes, Window, middle_box
+from energan.data.images.decoding import Decoding, Fit, Notes, Window, middle_box, width_and_height
 from energan.data.images.decoding import prepare as prepare_image
 from energan.data.images.reading import read_image
 from energan.data.images.values import RawImage, Unreadable
@@ -118,7 +118,8 @@ def visible_region(size: Size, settings: DataSettings, how: Decoding) -> Visible
         crop = right - left, bottom - top
         region, size = region.window(size, (left, top), crop), crop
     if how.size is not None:
-        region, size = _resized(region, size, how.size, how.fit), (how.size, how.size)
+        sides = width_and_height(how.size)
+        region, size = _resized(region, size, sides, how.fit), sides
     if settings.pad is not None and size[0] == size[1] < settings.pad:
         before, bordered = (settings.pad - size[0]) // 2, (settings.pad, settings.pad)
         region, size = region.window(size, (-before, -before), bordered), bordered
@@ -128,17 +129,16 @@ def visible_region(size: Size, settings: DataSettings, how: Decoding) -> Visible
     return region
 
 
-def _resized(region: VisibleRegion, size: Size, side: int, fit: Fit) -> VisibleRegion:
+def _resized(region: VisibleRegion, size: Size, sides: Size, fit: Fit) -> VisibleRegion:
     wide, high = size
     if fit == "crop":
-        left, top, right, bottom = middle_box(wide, high)
+        left, top, right, bottom = middle_box(wide, high, *sides)
         return region.window(size, (left, top), (right - left, bottom - top))
     if fit == "pad":
-        zoom = side / max(size)
+        zoom = min(sides[0] / wide, sides[1] / high)
         inner = max(1, round(wide * zoom)), max(1, round(high * zoom))
-        return region.window(
-            inner, (-((side - inner[0]) // 2), -((side - inner[1]) // 2)), (side, side)
-        )
+        before = (sides[0] - inner[0]) // 2, (sides[1] - inner[1]) // 2
+        return region.window(inner, (-before[0], -before[1]), sides)
     return region
 
 

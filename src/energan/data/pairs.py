@@ -13,7 +13,7 @@ from energan.core import Batch, DataError, Domain, LabelMap, describe
 from energan.data.augment import Augment
 from energan.data.dataset import DataSet, mean_event, rescale
 from energan.data.images.decoded import Decoded
-from energan.data.images.decoding import Decoding
+from energan.data.images.decoding import Decoding, Size
 from energan.data.images.label_maps import about_targets, resolve_labels
 from energan.data.images.store import decode_source
 from energan.data.pair_ranges import Sides, resolve_sides
@@ -223,7 +223,7 @@ class _Opener:
         size = self.how[0].size
         augment = Augment(None, training and settings.mirror)
         if training and settings.jitter:
-            assert size is not None
+            assert isinstance(size, int)
             augment = replace(augment, random_crop=size)
             size = round(size * ENLARGED)
         ascending = rows.sort().values
@@ -248,8 +248,8 @@ class _Opener:
             release=found.release, facts=self.facts + found.facts, intensity=found.intensity,
         )  # fmt: skip
 
-    def _size(self) -> int | None:
-        """The side that all images are brought to; None to leave them as they are."""
+    def _size(self) -> Size | None:
+        """What all images are brought to; None to leave them as they are."""
         if self.settings.size is not None or not self.settings.jitter:
             return self.settings.size
         width, height = image_size(self.sides[1]) or (0, 1)
@@ -294,12 +294,12 @@ def _folder(source: str) -> tuple[Path, str | None]:
 
 def _check(settings: DataSettings) -> None:
     unfit = (
-        "pad", "random_crop", "classes", "labels", "tags", "groups", "labelled",
+        "pad", "random_crop", "tile", "classes", "labels", "tags", "groups", "labelled",
         "image_column", "label_column", "attributes",
     )  # fmt: skip
     for name in unfit:
         if getattr(settings, name):
-            remedy = "; jitter cuts both alike" if name == "random_crop" else ""
+            remedy = "; jitter cuts both alike" if name in ("random_crop", "tile") else ""
             raise DataError(f"data.{name} is not for pairs of images: leave it unset{remedy}")
     if settings.layout not in ("auto", "flat"):
         raise DataError(

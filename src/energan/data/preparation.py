@@ -13,7 +13,7 @@ from torch import Tensor
 from energan.core import DataError
 from energan.data.facts import Fact
 from energan.data.images.decoded import Decoded
-from energan.data.images.decoding import Decoding, Notes, prepare_array
+from energan.data.images.decoding import Decoding, Notes, prepare_array, width_and_height
 from energan.data.images.notes import facts_of
 from energan.data.images.reading import size_of
 from energan.data.images.store import decode_source
@@ -148,13 +148,12 @@ def _is_done(events: Tensor, how: Decoding) -> bool:
     """Whether the images already are as asked for."""
     channels, height, width = events.shape[1:]
     as_asked = channels == {"grey": 1, "colour": 3}.get(how.channels, channels)
-    return (
-        as_asked and how.crop is None and how.size in (None, height) and how.size in (None, width)
-    )
+    sized = how.size is None or width_and_height(how.size) == (width, height)
+    return as_asked and how.crop is None and sized
 
 
 def _check_points(name: str, settings: DataSettings) -> None:
-    for setting in ("crop", "size", "pad", "random_crop", "mirror"):
+    for setting in ("crop", "size", "pad", "random_crop", "tile", "mirror"):
         if getattr(settings, setting):
             raise DataError(
                 f"{name} holds points, not images: leave data.{setting} unset, or set what a "

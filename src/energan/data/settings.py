@@ -6,12 +6,15 @@ from PIL import ImageColor
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from energan.core import Config
-from energan.data.images.decoding import Channels, Decoding, Fit, Window
+from energan.data.augment import Augment
+from energan.data.images.decoding import Channels, Decoding, Fit, Size, Window, width_and_height
 from energan.data.images.label_maps import MOST as MOST_LABELS
 from energan.data.images.label_maps import Asked as LabelMaps
 from energan.data.images.values import MOST_BANDS
 from energan.io.text import printable
 
+LARGEST = 8192
+"""Pixels of a side that images are brought to."""
 Layouts = Literal["auto", "splits", "classes", "flat", "table"]
 
 
@@ -31,12 +34,13 @@ class DataSettings(Config):
     crop: tuple[int, int, int, int] | None = Field(
         None, description="cut this box out of each image: left top right bottom, in pixels"
     )
-    size: int | None = Field(
-        None, ge=1, le=8192, description="resize images to this side, antialiased, to a square"
+    size: Size | None = Field(
+        None,
+        description="resize images, antialiased, to a square of this side, or a width and height",
     )
     fit: Fit = Field(
         "crop",
-        description="how they become square: cut the middle (crop), fill up with the lowest value "
+        description="how they get this shape: cut the middle (crop), fill up with the lowest value "
         "(pad), or scale both sides (stretch)",
     )
     channels: Channels = Field(
@@ -64,6 +68,18 @@ class DataSettings(Config):
     )
     random_crop: int | None = Field(
         None, ge=1, description="cut a square of this side at a random place, each time anew"
+    )
+    tile: int | None = Field(
+        None,
+        ge=1,
+        description="train on windows of this side, cut at random places; whole images are judged "
+        "by all their windows (an image's energy is the maximum of its map)",
+    )
+    overlap: int | None = Field(
+        None,
+        ge=0,
+        description="pixels that neighbouring windows of data.tile share when images are judged, "
+        "at least; a quarter of the side if not set",
     )
     mirror: bool = Field(False, description="flip every other image left to right, at random")
     direction: Literal["left-to-right", "right-to-left"] | None = Field(
@@ -171,6 +187,16 @@ class DataSettings(Config):
         )  # fmt: skip
 
     @property
+    def augment(self) -> Augment:
+        """How images change each time training sees them."""
+        return Augment(self.tile or self.random_crop, self.mirror)
+
+    @property
+    def window_overlap(self) -> int:
+        """`overlap`, or a quarter of the side of a window; 0 without windows."""
+        return (self.tile or 0) // 4 if self.overlap is None else self.overlap
+
+    @property
     def shown(self) -> tuple[int, ...]:
         """`show_bands` counted from 0."""
         return tuple(band - 1 for band in self.show_bands or ())
@@ -179,6 +205,21 @@ class DataSettings(Config):
     def bounds(self) -> Window:
         """The lowest and the highest value that a pixel has."""
         return (-1.0 if self.range == "signed" else 0.0), 1.0
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _check_sides(cls, value: object) -> object:
+        """A square is one number, however it is written."""
+        sides = tuple(value) if isinstance(value, list | tuple) else (value,)
+        if value is None:
+            return None
+        if len(sides) not in (1, 2) or any(
+            type(n) is not int or not 1 <= n <= LARGEST for n in sides
+        ):
+            raise ValueError(
+                f"give the side of a square, or width and height, of 1 to {LARGEST} pixels"
+            )
+        return sides if len(set(sides)) == 2 else sides[0]
 
     @field_validator("source", "labels", "tags", "groups", mode="before")
     @classmethod
@@ -210,10 +251,32 @@ class DataSettings(Config):
             raise ValueError(
                 f"data.background {self.background!r} is no colour: write white, black or #808080"
             ) from None
-        if self.random_crop is not None and self.size is not None and self.random_crop > self.size:
-            raise ValueError(
-                f"data.random_crop {self.random_crop} is larger than data.size {self.size}"
-            )
+        for name in ("random_crop", "tile"):
+            side = getattr(self, name)
+            if side and self.size is not None and side > min(width_and_height(self.size)):
+                raise ValueError(f"data.{name} {side} is larger than data.size {self.size}")
+        self._check_tile()
         if self.jitter and self.direction is None:
             raise ValueError("data.jitter is for pairs of images: set data.direction, or leave it")
+        if self.jitter and isinstance(self.size, tuple):
+            raise ValueError(
+                "data.jitter cuts squares: set data.size to one side, or leave data.jitter unset"
+            )
         return self
+
+    def _check_tile(self) -> None:
+        """Raise ValueError if windows cannot be cut as asked for."""
+        if self.tile is None:
+            if self.overlap is not None:
+                raise ValueError("data.overlap is that of windows: set data.tile too, or leave it")
+            return
+        if self.random_crop is not None:
+            raise ValueError(
+                "data.tile and data.random_crop both cut windows: leave one (a run with "
+                "random_crop judges the middle of each image, one with tile the whole)"
+            )
+        if self.overlap is not None and self.overlap >= self.tile:
+            raise ValueError(
+                f"data.overlap {self.overlap}: windows of {self.tile} pixels share less than their "
+                "side"
+            )

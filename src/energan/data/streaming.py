@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from energan.core import Batch, DataError, Domain, place_seed
-from energan.data.augment import Augment
 from energan.data.batches import Feed
-from energan.data.dataset import DataSet, mean_event, shape_of
+from energan.data.dataset import DataSet, describe_windows, mean_event, shape_of
 from energan.data.images.decoding import Decoding, Notes, Pixels, decode
 from energan.data.images.notes import facts_of
 from energan.data.images.reading import header_of
@@ -191,15 +190,17 @@ def open_stream(settings: DataSettings, split: Split = "train") -> StreamedSet:
     notes = Notes()
     head, held = _first(stream, how, notes)
     facts = facts_of(notes, asked, how, len(head) + len(held))
-    augment = Augment(settings.random_crop, settings.mirror)
-    shape = shape_of(name, tuple(head.shape[1:]), augment)
-    domain = Domain(shape, *settings.bounds, depth=how.bits, shown=settings.shown)
+    augment = settings.augment
+    shape = shape_of(name, tuple(head.shape[1:]), settings)
+    image_shape, tiles = describe_windows(shape, tuple(head.shape[1:]), settings)
+    domain = Domain(shape, *settings.bounds, depth=how.bits, shown=settings.shown,
+                    image_shape=image_shape)  # fmt: skip
     whole = DataSet(name, head, domain, augment=augment)
     domain = replace(domain, mean=mean_event(whole))
     kept = DataSet(name, held, domain, augment=augment) if len(held) else None
     return StreamedSet(
         name, head, domain, held_out=kept, augment=augment, stream=stream, how=how,
-        content=stream.table.content(), facts=facts,
+        content=stream.table.content(), facts=facts + tiles,
     )  # fmt: skip
 
 

@@ -191,8 +191,8 @@ def _check(settings: DataSettings, path: Path) -> None:
     """Raise DataError for settings of images."""
     blank = DataSettings()
     names = (
-        "crop", "size", "pad", "random_crop", "mirror", "jitter", "direction", "classes", "labels",
-        "labelled", "tags", "groups", "layout",
+        "crop", "size", "pad", "random_crop", "tile", "mirror", "jitter", "direction", "classes",
+        "labels", "labelled", "tags", "groups", "layout",
     )  # fmt: skip
     for name in names:
         if getattr(settings, name) != getattr(blank, name):

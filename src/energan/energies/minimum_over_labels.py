@@ -16,6 +16,7 @@ class MinimumOverLabels(Energy):
         super().__init__()
         self.energy, self.classes = energy, classes
         self.nonnegative = energy.nonnegative
+        self.fully_convolutional = energy.fully_convolutional
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
         """x (B, *event), condition int64 (B,) or None."""

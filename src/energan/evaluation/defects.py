@@ -67,7 +67,7 @@ def evaluate_defects(
     """
     run.check_judges()
     check_smoothing(smooth, run.heatmap_kind)
-    table = open_score_table([source], run.job.settings.data, run.domain, masks=masks)
+    table = open_score_table([source], run.job.settings.data, run.domain.whole, masks=masks)
     (group,) = table.groups
     if group.masks is None:
         raise SettingError(
@@ -155,7 +155,7 @@ def _beside_baselines(
     record: dict[str, Any] = {"detection": as_record(asdict(table.detection))}
     compared: list[BaselineComparison] = []
     try:
-        baselines = fit_baselines(run.job.settings.data, run.domain)
+        baselines = fit_baselines(run.job.settings.data, run.domain.whole)
     except DataError as error:  # the images to be judged may be all that is there
         baselines, record["baselines"] = None, {"missing": str(error)}
     if baselines is not None:

@@ -155,7 +155,7 @@ def open_set(source: str, run: Run) -> PredictSet:
     """
     settings = run.job.settings.data.model_copy(update={"crop": None})  # the box is of its own data
     try:
-        groups, _ = open_images([source], settings, run.domain)
+        groups, _ = open_images([source], settings, run.domain.whole)
     except DataError as error:
         raise DataError(f"--ood {describe(source)}: {error}") from error
     if len(groups[0]) < 2:
@@ -222,7 +222,7 @@ def _fit_baselines(run: Run, split: Split, say: Say) -> Baselines | None:
     if split == "training":
         return None
     try:
-        return fit_baselines(run.job.settings.data, run.domain)
+        return fit_baselines(run.job.settings.data, run.domain.whole)
     except DataError as error:
         say(f"no baselines: {error}")
         return None
@@ -233,10 +233,11 @@ def _open_held_out(run: Run) -> tuple[DataSet, Split]:
     if settings.storage == "stream":
         settings = settings.model_copy(update={"storage": "auto"})
     data, split = open_judged_part(settings)
-    if data.domain.shape != run.domain.shape:
+    data = data.whole
+    if data.domain.shape != run.domain.whole.shape:
         raise DataError(
             f"{data.name} has events of shape {data.domain.shape} now, and the run takes "
-            f"{run.domain.shape}"
+            f"{run.domain.whole.shape}"
         )
     if len(data) < 2:
         raise DataError(f"{data.name}: its {split} part has too few events to rank others among")

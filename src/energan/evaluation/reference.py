@@ -106,7 +106,8 @@ def reference_for(settings: DataSettings, domain: Domain, source: str | None = N
     if source is not None:
         settings = settings.for_source(source)
         if len(domain.shape) == 3 and settings.size is None and settings.pad is None:
-            changes["size"] = domain.shape[1]
+            height, width = domain.whole.shape[1:]
+            changes["size"] = width if width == height else (width, height)
             changes["channels"] = channels_of(domain.shape)
     chosen = settings.model_copy(update=changes)
     training = open_data(chosen)

@@ -10,6 +10,7 @@ from energan import models
 from energan.core import Calibrated, Config, Domain, Model, SettingError, place_seed
 from energan.data import DataSet
 from energan.data.few_label_batches import LabelledFeed
+from energan.energies.tiled import describe_judge
 from energan.experiment.settings import Job
 from energan.io.text import agree, plural
 from energan.training.batch_statistics import CHUNK
@@ -30,6 +31,9 @@ def build(job: Job, domain: Domain, seed: int) -> Model:
         raise SettingError(
             f"model {job.model}: build gave {type(built).__name__}, not an energan.core.Model"
         )
+    overlap = job.settings.data.window_overlap
+    if (judged := describe_judge(built.energy, domain, overlap)) is not None:
+        built.chosen["energy of an image"] = judged
     return built
 
 
@@ -164,6 +168,11 @@ def _check_labelled(data: DataSet, model: Model) -> None:
         raise SettingError(
             f"a model that learns from few labels takes no conditions, and those of {data.name} "
             "or the model's own are some: use images with classes"
+        )
+    if data.domain.image_shape is not None:
+        raise SettingError(
+            "data.tile: a model that learns classes learns those of whole images: leave data.tile "
+            "unset, and set data.size"
         )
     classes = data.domain.classes
     if data.labels is None or not classes or not int((data.labels >= 0).sum()):

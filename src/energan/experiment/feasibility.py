@@ -3,6 +3,7 @@
 import torch
 
 from energan.core import Domain, SettingError
+from energan.data.images.decoding import Size, width_and_height
 from energan.experiment.build import build
 from energan.experiment.settings import Job
 from energan.io.memory import check_memory
@@ -27,11 +28,11 @@ def check_size(job: Job, engine: Device) -> None:
     """Raise SettingError if the job's networks take no images of the size that it asks for, or
     take more memory for them than there is: before any is read."""
     data = job.settings.data
-    side = data.random_crop or data.pad or data.size
-    if side is None:
+    size = data.tile or data.random_crop or data.pad or data.size
+    if size is None:
         return
     try:
-        check_fits(job, _images_of(job, side), engine)
+        check_fits(job, _images_of(job, size), engine)
     except _TooLarge:
         raise
     except SettingError:
@@ -71,9 +72,10 @@ def _takes(job: Job, side: int) -> bool:
     return True
 
 
-def _images_of(job: Job, side: int) -> Domain:
+def _images_of(job: Job, size: Size) -> Domain:
     """Images as they may turn out to be."""
-    shape = (1 if job.settings.data.channels == "grey" else 3, side, side)
+    width, height = width_and_height(size)
+    shape = (1 if job.settings.data.channels == "grey" else 3, height, width)
     paired = job.settings.data.direction is not None
     low = -1.0 if job.settings.data.range == "signed" else 0.0
     mean = torch.empty(shape, device=META)

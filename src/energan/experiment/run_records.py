@@ -51,6 +51,7 @@ def resolved_of(
             "shape": domain.shape, "low": domain.low, "high": domain.high,
             "classes": domain.classes, "condition_shape": domain.condition_shape,
             "depth": domain.depth, "shown": list(domain.shown),
+            "image_shape": domain.image_shape,
             "label_map": None if domain.label_map is None else asdict(domain.label_map),
         },
         "parameters": {
@@ -150,6 +151,7 @@ def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
         depth=stored.get("depth", 8),
         shown=tuple(stored.get("shown", ())),
         label_map=_label_map(stored.get("label_map")),
+        image_shape=None if (whole := stored.get("image_shape")) is None else tuple(whole),
     )
     _check_parameters(folder, job, domain, resolved.get("parameters", {}))
     return job, domain, build(job, domain, job.settings.seed)

@@ -93,11 +93,12 @@ def generator_part(run: Run) -> ExportedNetwork:
 
 
 def energy_part(run: Run) -> ExportedNetwork:
-    """A run's energy: of x under the condition that is given, never the least over all labels."""
-    whole = run.energy_network
+    """A run's energy of whole images: under the condition that is given, never the least over all
+    labels; of a run on windows they are cut inside."""
+    whole = run.judge
     energy = _plain_copy(whole.energy if isinstance(whole, MinimumOverLabels) else whole)
     beside, conditions = _condition(run)
-    shape = run.domain.shape
+    shape = run.domain.whole.shape
 
     def draw(count: int) -> tuple[Tensor, ...]:
         return (_values(run, shape, count, "export"), *conditions(count))

@@ -28,6 +28,8 @@ class TrainedEnergy(ABC):
     conditions: Conditions
     engine: Device
     energy_network: Energy
+    judge: Energy
+    """The energy of whole images; the same unless it was trained on windows of them."""
 
     @property
     @abstractmethod
@@ -49,7 +51,7 @@ class TrainedEnergy(ABC):
 
         Raises DataError for what cannot be read, and for what does not fit the run.
         """
-        found = open_given(x, runs_of([self])[0].job.settings.data, self.domain)
+        found = open_given(x, runs_of([self])[0].job.settings.data, self.domain.whole)
         for fact in dict.fromkeys(fact for data in found for fact in data.facts):
             if fact.subject != "train":  # that is what was given
                 say(str(fact))
@@ -70,6 +72,8 @@ class TrainedEnergy(ABC):
     def energy(self, x: Images, condition: Tensor | None = None) -> Tensor:
         """U(x), float (B,), of x (B, *event) in the data's range; lower is more like the data.
 
+        Of a run on windows (`data.tile`) x are windows, or whole images, as `domain.whole` has
+        them, whose energy is the maximum of their map.
         x may also be paths, folders, pictures, arrays of images or a data set: see `Images`.
         condition: as `Run.sample` takes it. Without labels U is the least over all of them;
             conditions that examples come with must be given.
@@ -85,13 +89,17 @@ class TrainedEnergy(ABC):
                 f"sources of {tuple(condition.shape[2:])} do not belong to images of "
                 f"{tuple(x.shape[2:])}: their sides must be the same"
             )
-        chunk, device = examples_at_once(condition), self.engine.device
+        chunk, device = examples_at_once(condition, x[:1].numel() or 1), self.engine.device
         parts = []
         for i, part in enumerate(x.split(chunk)):
             given = None if condition is None else condition[i * chunk :][: len(part)].to(device)
-            u = potential(self.energy_network, given)
+            u = potential(self.network_for(part), given)
             parts.append(u(part.to(device, torch.float32)).float().cpu())
         return torch.cat(parts)
+
+    def network_for(self, x: Tensor) -> Energy:
+        """The energy of examples, or of whole images where examples are windows of them."""
+        return self.energy_network if x.shape[1:] == self.domain.shape else self.judge
 
     def energies(self, data: DataSet, told: str = "energies") -> Tensor:
         """U of a data set's examples, float (N,), in chunks; a bar tells how far it is."""
@@ -144,6 +152,7 @@ class RunSum(TrainedEnergy):
         self.domain, self.engine = runs[0].domain, runs[0].engine
         self.conditions = Conditions(runs[0].conditions.model, classes_of(runs))
         self.energy_network = Sum(tuple((weight, run.energy_network) for weight, run in terms))
+        self.judge = Sum(tuple((weight, run.judge) for weight, run in terms))
 
     def __repr__(self) -> str:
         return " + ".join(f"{weight:g}·{run!r}" for weight, run in self._terms)
@@ -194,11 +203,14 @@ def classes_of(parts: Sequence[TrainedEnergy]) -> int | None:
     return next(iter(found), None)
 
 
-def _range(domain: Domain) -> tuple[tuple[int, ...], float | None, float | None]:
-    return domain.shape, domain.low, domain.high
+def _range(domain: Domain) -> tuple[tuple[int, ...], tuple[int, ...], float | None, float | None]:
+    return domain.shape, domain.whole.shape, domain.low, domain.high
 
 
 def _described(domain: Domain) -> str:
+    shape = f"{domain.shape}"
+    if domain.image_shape is not None:
+        shape += f" (windows of {domain.image_shape})"
     if domain.low is None or domain.high is None:
-        return f"of shape {domain.shape}"
-    return f"of shape {domain.shape} in [{domain.low:g}, {domain.high:g}]"
+        return f"of shape {shape}"
+    return f"of shape {shape} in [{domain.low:g}, {domain.high:g}]"

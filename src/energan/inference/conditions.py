@@ -13,8 +13,8 @@ from energan.io.memory import check_memory
 
 AT_ONCE = 500
 """Examples that are computed together."""
-NUMBERS_AT_ONCE = 2**21
-"""Of their conditions, where those are tensors."""
+NUMBERS_AT_ONCE, EXAMPLE_NUMBERS_AT_ONCE = 2**21, 2**24
+"""Of their conditions, where those are tensors, and of their own, at most."""
 Score = Callable[[Tensor], Scored]
 """x (B, *event), as a run scores it."""
 
@@ -86,17 +86,19 @@ def check_room(count: int, size: int, what: str) -> None:
     check_memory(needed, f"{count:,} {what}", "ask for fewer at a time", error=SettingError)
 
 
-def examples_at_once(conditions: Tensor | None) -> int:
-    """Examples that are computed together: fewer where their conditions (B, ...) are large."""
+def examples_at_once(conditions: Tensor | None, size: int = 1) -> int:
+    """Examples of `size` numbers that are computed together: fewer where they, or their conditions
+    (B, ...), are large."""
+    most = min(AT_ONCE, max(1, EXAMPLE_NUMBERS_AT_ONCE // size))
     if conditions is None or conditions.dim() < 2:
-        return AT_ONCE
-    return min(AT_ONCE, max(1, NUMBERS_AT_ONCE // conditions[0].numel()))
+        return most
+    return min(most, max(1, NUMBERS_AT_ONCE // conditions[0].numel()))
 
 
 def batches(data: DataSet, told: str) -> Iterator[Batch]:
     """A data set in order, some examples at a time; a bar, called `told`, tells how far it is."""
     with progress(told, len(data)) as advance:
-        for rows in torch.arange(len(data)).split(AT_ONCE):
+        for rows in torch.arange(len(data)).split(examples_at_once(None, data.domain.size)):
             yield data.gather(rows)
             advance(len(rows))
 
@@ -107,7 +109,8 @@ def collect(score: Score, x: Tensor, output: Callable[[Scored], Tensor | None]) 
 
     output: what of `Scored`; the energy must have it.
     """
-    parts = [output(score(part)) for part in x.split(AT_ONCE)]
+    at_once = examples_at_once(None, x[:1].numel() or 1)
+    parts = [output(score(part)) for part in x.split(at_once)]
     return torch.cat([part.float().cpu() for part in parts if part is not None])
 
 
@@ -115,9 +118,11 @@ def check_examples(x: object, domain: Domain) -> Tensor:
     """x; DataError if it is not of the shape or the type of the data's examples."""
     if not isinstance(x, Tensor):
         raise DataError(f"energy needs a tensor, not {type(x).__name__}: use torch.as_tensor")
-    if x.shape[1:] != torch.Size(domain.shape) or not x.is_floating_point():
+    shapes = {torch.Size(domain.shape), torch.Size(domain.whole.shape)}
+    if x.shape[1:] not in shapes or not x.is_floating_point():
+        whole = "" if domain.image_shape is None else f", or whole images of {domain.image_shape}"
         raise DataError(
-            f"energy needs float events of shape {domain.shape}, in [{domain.low}, "
+            f"energy needs float events of shape {domain.shape}{whole}, in [{domain.low}, "
             f"{domain.high}]: given {x.dtype}, {tuple(x.shape)}"
         )
     return x

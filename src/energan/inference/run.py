@@ -1,6 +1,6 @@
 """A run on disk, as the user holds it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,11 +27,19 @@ from energan.core.schedules import parse
 from energan.data import DataSet
 from energan.data.from_python import Images, is_examples
 from energan.energies.minimum_over_labels import MinimumOverLabels
+from energan.energies.tiled import describe_judge, judge_of
 from energan.experiment.run_records import networks_of
 from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
 from energan.inference.classification import ClassProbabilities, classify, classify_data, joined
 from energan.inference.composition import TrainedEnergy
-from energan.inference.conditions import AT_ONCE, Conditions, check_room, collect, examples_at_once
+from energan.inference.conditions import (
+    AT_ONCE,
+    Conditions,
+    check_examples,
+    check_room,
+    collect,
+    examples_at_once,
+)
 from energan.io.console import warn
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential
@@ -75,13 +83,8 @@ class Run(TrainedEnergy):
         keep_best = self.job.settings.output.keep_best
         stored, self.warnings = read_checkpoint(self.folder, checkpoint, keep_best)
         self.checkpoint, self._meta = stored.path, stored.meta
-        for warning in self.warnings:
-            warn(f"{warning}; using {self.checkpoint.name} instead")
-        if checkpoint == "best" and self.step == 0:
-            warn(
-                f"{path}: the best checkpoint is that of step 0, whose networks are untrained: no "
-                "later one scored better; take last, or train on"
-            )
+        untrained = checkpoint == "best" and self.step == 0
+        _tell(path, self.warnings, self.checkpoint.name, untrained=untrained)
         self.weights = load_networks(self.folder, stored, model.energy, model.sampler, weights)
         self._hyper = {
             name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
@@ -92,13 +95,14 @@ class Run(TrainedEnergy):
         self.conditions = Conditions(self.job.model, labels, self.given)
         energy = MinimumOverLabels(model.energy, self.classes) if self.classes else model.energy
         self.energy_network = self.engine.place(energy).requires_grad_(False).eval()
+        overlap = self.job.settings.data.window_overlap
+        self.judge = judge_of(self.energy_network, self.domain, overlap).eval()
+        self.judged = describe_judge(self.energy_network, self.domain, overlap)
         self.sampler = self.engine.place(model.sampler).requires_grad_(False).eval()
-        state = select(stored.state, "sampler.state.")
+        place, dtype = self.engine.device, self.engine.dtype
         self._state = {
-            name: value.to(
-                self.engine.device, self.engine.dtype if value.is_floating_point() else None
-            )
-            for name, value in state.items()
+            name: value.to(place, dtype if value.is_floating_point() else None)
+            for name, value in select(stored.state, "sampler.state.").items()
         }
         check_like(self.sampler.empty_state(), self._state, stored.path)
 
@@ -254,7 +258,7 @@ class Run(TrainedEnergy):
         """
         self.check_judges()
         normal = x if x is None or isinstance(x, DataSet | str | Path) else self.prepare(x)
-        data = normal_events(normal, self.job.settings.data, self.domain, groups)
+        data = normal_events(normal, self.job.settings.data, self.domain.whole, groups)
         part: calibrations.Part = "held-out" if x is None else "given"
         energies = self.energies(data, f"calibrating on {data.name}")
         made = calibrations.calibrate(
@@ -271,25 +275,27 @@ class Run(TrainedEnergy):
         return made
 
     def score(self, x: Images) -> Scores:
-        """Energy, percentile among normal examples, and verdict of x (B, *event).
+        """Energy, percentile among normal examples, and verdict of x (B, *event), whole images.
 
-        Raises SettingError if this checkpoint, with these weights, was not calibrated.
+        Raises SettingError if this checkpoint, with these weights, was not calibrated, DataError
+        for windows of images (`data.tile`), which have no verdict.
         """
+        if is_examples(x) and not self.given:
+            x = check_examples(torch.as_tensor(x), self.domain.whole)
         return calibrations.read_for(self.path, self.network).scores(self.energy(x))
 
     def heatmap(self, x: Images, *, smooth: float = 0.0) -> Tensor:
-        """Where the energy of images x (B, C, H, W) comes from, float (B, H, W), as `heatmap_kind`
-        says: the energy's own map, resized to the image and in its units; else, both ≥ 0, the
-        squared error of the reconstruction, summed over channels, or the saliency, the norm over
-        channels of the energy's gradient. smooth: the standard deviation in pixels of a Gaussian
-        that the latter two are smoothed with. SettingError for points.
+        """Where the energy of whole images x (B, C, H, W) comes from, float (B, H, W), as
+        `heatmap_kind` says: the energy's own map, resized to the image and in its units; else, both
+        ≥ 0, the squared error of the reconstruction, summed over channels, or the saliency, the
+        norm over channels of the energy's gradient. smooth: the standard deviation in pixels of a
+        Gaussian that the latter two are smoothed with. SettingError for points.
         """
-        events = self.prepare(x)
+        events = check_examples(self.prepare(x), self.domain.whole)
         if self.heatmap_kind == "energy map":
             return energy_map(collect(self._score, events, lambda s: s.map), *events.shape[2:])
         made = self.reconstruct(events) if self.reconstructs else None
-        u = potential(self.energy_network)
-        maps = heatmap(events.to(self.engine.device), u, made, AT_ONCE)
+        maps = heatmap(events.to(self.engine.device), potential(self.judge), made, AT_ONCE)
         return smoothed(maps, smooth)
 
     @cached_property
@@ -303,8 +309,8 @@ class Run(TrainedEnergy):
 
     @cached_property
     def _outputs(self) -> Scored:
-        """What the energy gives beside its value, of an example without a condition."""
-        return self._score(torch.zeros(1, *self.domain.shape))
+        """What the energy gives beside its value, of a whole image without a condition."""
+        return self._score(torch.zeros(1, *self.domain.whole.shape))
 
     @property
     def reconstructs(self) -> bool:
@@ -324,6 +330,8 @@ class Run(TrainedEnergy):
         """Raise SettingError if the energy has no encoder whose code of an example stands alone."""
         if self.given:
             lacking = "its energy is of an event and the condition that it comes with"
+        elif self.domain.image_shape is not None:
+            lacking = "its energy is of windows (data.tile), and not of whole images"
         elif self._outputs.code is None:
             lacking = "its energy has no encoder"
         else:
@@ -343,7 +351,18 @@ class Run(TrainedEnergy):
 
     def _score(self, x: Tensor) -> Scored:
         x = x.to(self.engine.device, torch.float32)
-        return self.energy_network(x, stream="eval")  # type: ignore[no-any-return]
+        return self.network_for(x)(x, stream="eval")  # type: ignore[no-any-return]
+
+
+def _tell(path: str | Path, warnings: Sequence[str], used: str, *, untrained: bool) -> None:
+    """Of each checkpoint that cannot be used, and of a best one that is of step 0."""
+    for warning in warnings:
+        warn(f"{warning}; using {used} instead")
+    if untrained:
+        warn(
+            f"{path}: the best checkpoint is that of step 0, whose networks are untrained: no "
+            "later one scored better; take last, or train on"
+        )
 
 
 def _draw(

@@ -60,9 +60,28 @@ def test_size_crop_channels_and_random_crop_serve_arrays_too() -> None:
     )
 
 
+def test_training_sees_windows_of_images_that_stay_whole_for_judging() -> None:
+    data, cropped = opened(size=16, tile=12, mirror=True), opened(size=16, random_crop=12)
+    assert data.domain.shape == (1, 12, 12)
+    assert data.domain.image_shape == (1, 16, 16)
+    windows = data.feed([3], 5)(7).x
+    crops = opened(size=16, random_crop=12, mirror=True).feed([3], 5)(7).x
+    assert torch.equal(windows, crops)
+    whole, plain = data.whole, opened(size=16)
+    assert whole.domain == plain.domain
+    assert whole.held_out is not None
+    assert whole.held_out.domain == plain.domain
+    rows = torch.arange(9)
+    assert torch.equal(whole.gather(rows).x, plain.gather(rows).x)
+    assert cropped.whole is cropped
+    assert opened(tile=8).domain.image_shape is None
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"tile": 9}, r"data\.tile 9 is larger than the images of digits, 8x8"),
+        ({"source": "ring", "tile": 1}, r"leave data\.tile unset"),
         ({"crop": [0, 0, 9, 9]}, r"data\.crop: digits: its 8x8 pixels do not hold"),
         ({"random_crop": 9}, r"data\.random_crop 9 is larger than the images of digits, 8x8"),
         ({"source": "ring", "size": 4}, r"points, not images: leave data\.size unset"),
@@ -84,7 +103,10 @@ def test_settings_that_do_not_suit_the_source_are_refused(
         {"crop": [5, 0, 5, 9]}, {"crop": [-1, 0, 5, 9]}, {"crop": [1, 2, 3]}, {"size": 0},
         {"size": 8, "random_crop": 9}, {"channels": "rgb"}, {"storage": "disk"}, {"fit": "zoom"},
         {"intensity": [5, 5]}, {"background": "plaid"}, {"show_bands": [1, 2]},
-        {"show_bands": [0]}, {"pages": "second"},
+        {"show_bands": [0]}, {"pages": "second"}, {"size": 8, "tile": 9}, {"overlap": 2},
+        {"size": [8, 0]}, {"size": [8, 8, 8]}, {"size": []}, {"size": True},
+        {"size": [9, 7], "tile": 8}, {"size": [9, 7], "direction": "left-to-right", "jitter": True},
+        {"tile": 8, "random_crop": 8}, {"tile": 8, "overlap": 8},
     ],
 )  # fmt: skip
 def test_settings_out_of_bounds_are_refused(settings: dict[str, object]) -> None:

@@ -22,7 +22,7 @@ DIGITS = Domain((1, 8, 8), -1.0, 1.0, 10, torch.zeros(1, 8, 8))
     [("ebgan-folder", 50), ("dcgan-celeba", 27), ("pix2pix-facades", 50), ("ebgan-folder", 7),
      ("ebgan-imagenet-128", 100), ("cdcgan-mnist", 31)],
 )  # fmt: skip
-@pytest.mark.parametrize("setting", ["size", "pad", "random_crop"])
+@pytest.mark.parametrize("setting", ["size", "pad", "random_crop", "tile"])
 def test_a_size_that_the_model_cannot_take_is_refused_before_data_is_opened(
     recipe: str, side: int, setting: str
 ) -> None:

@@ -22,6 +22,8 @@ Channels = Literal["auto", "grey", "colour", "all"]
 Fit = Literal["crop", "pad", "stretch"]
 Depth = Literal["uint8", "uint16", "float32"]
 Window = tuple[float, float]
+Size = int | tuple[int, int]
+"""One side of a square, or width and height."""
 Pixels = NDArray[Any]
 Notes = Counter[str]
 """What was done to images, by `NOTES` of `notes`, and of how many."""
@@ -39,9 +41,10 @@ class Decoding:
     """How an image becomes (C, H, W): turned as its EXIF says, then cropped, then resized.
 
     crop: a box (left, top, right, bottom) in pixels; None for the whole image.
-    size: side of the square that it is resized to, antialiased; None leaves its size.
-    fit: "crop" scales the shorter side to `size` and cuts the middle, "pad" scales the longer one
-        and fills up with the lowest value, "stretch" scales both.
+    size: what it is resized to, antialiased: the side of a square, or width and height; None leaves
+        its size.
+    fit: "crop" scales it until it covers `size` and cuts the middle, "pad" until it fits in and
+        fills up with the lowest value, "stretch" scales both sides.
     channels: "grey" 1, "colour" 3, "all" as many as there are, "auto" whichever the images are.
     background: a colour that transparent parts are laid on.
     intensity: the values that become the lowest and the highest of the range; None for those of the
@@ -53,7 +56,7 @@ class Decoding:
     """
 
     crop: tuple[int, int, int, int] | None = None
-    size: int | None = None
+    size: Size | None = None
     fit: Fit = "crop"
     channels: Channels = "auto"
     background: str = "white"
@@ -87,7 +90,7 @@ def decode(encoded: Encoded, how: Decoding, notes: Notes | None = None) -> Pixel
         counted = Notes() if notes is None else notes
         if how.label_map is not None:
             return _decode_labels(encoded, how, how.label_map, counted)
-        side = how.size if how.crop is None else None
+        side = max(width_and_height(how.size)) if how.size and how.crop is None else None
         # what is read is handed over, so that it can be let go of on the way
         return prepare(read_image(encoded, side), how, counted)
 
@@ -119,10 +122,10 @@ def place_numbers(
     image = RawImage(numbers[..., None])
     pixels = image.pixels if how.crop is None else _crop(image, how.crop).pixels
     height, width = pixels.shape[:2]
-    whole = how.size is None or how.fit != "crop"
-    left, top, right, bottom = map(
-        round, (0, 0, width, height) if whole else middle_box(width, height)
-    )
+    box: tuple[float, ...] = (0, 0, width, height)
+    if how.size is not None and how.fit == "crop":
+        box = middle_box(width, height, *width_and_height(how.size))
+    left, top, right, bottom = map(round, box)
     kept = pixels[top:bottom, left:right, 0]
     if how.size is not None:
         pixels = _resize(pixels, how.size, how.fit, Notes(), Image.Resampling.NEAREST)
@@ -171,8 +174,9 @@ def prepare_array(images: Pixels, how: Decoding, name: str, notes: Notes | None 
     of them, and for bands of which neither grey nor colour can be made."""
     counted = Notes() if notes is None else notes
     if how.size is not None:  # each, and all of them together
-        needed = 2 * len(images) * images.shape[1] * how.size**2 * images.dtype.itemsize
-        check_memory(needed, f"{name}, at {how.size}x{how.size},", "lower data.size or data.limit")
+        width, height = width_and_height(how.size)
+        needed = 2 * len(images) * images.shape[1] * width * height * images.dtype.itemsize
+        check_memory(needed, f"{name}, at {width}x{height},", "lower data.size or data.limit")
     try:
         return np.stack([prepare(RawImage(np.moveaxis(x, 0, -1)), how, counted) for x in images])
     except Unreadable as error:
@@ -306,43 +310,55 @@ def _with_channels(pixels: Pixels, channels: Channels, notes: Notes) -> Pixels:
 # --- size -----------------------------------------------------------------------------------------
 
 
-def _note_size(image: RawImage, side: int, fit: Fit, notes: Notes) -> None:
-    """Count an image that is enlarged or shrunk, by the side of it that becomes `side`."""
-    found = round((max if fit == "pad" else min)(image.size) * image.reduced)
-    if found != side:
-        notes[f"{'enlarged' if found < side else 'shrunk'} {found}"] += 1
+def width_and_height(size: Size) -> tuple[int, int]:
+    """Both sides; those of a square are the same."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def _note_size(image: RawImage, size: Size, fit: Fit, notes: Notes) -> None:
+    """Count an image that is enlarged or shrunk, by what of it becomes the width of `size`."""
+    width, height = width_and_height(size)
+    shares = image.size[0] / width, image.size[1] / height
+    found = round((max if fit == "pad" else min)(shares) * width * image.reduced)
+    if found != width:
+        notes[f"{'enlarged' if found < width else 'shrunk'} {found}"] += 1
 
 
 def _resize(
     pixels: Pixels,
-    side: int,
+    size: Size,
     fit: Fit,
     notes: Notes,
     filter_: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> Pixels:
     height, width, bands = pixels.shape
-    if (width, height) == (side, side):
+    wide, high = width_and_height(size)
+    if (width, height) == (wide, high):
         return pixels
-    cut = 1 - min(width, height) / max(width, height)
-    if fit == "crop" and cut > CUT:
-        notes[f"cut {cut:.0%}"] += 1
-    size, box = (side, side), None
+    scaled, box = (wide, high), None
     if fit == "crop":
-        box = middle_box(width, height)
+        box = middle_box(width, height, wide, high)
+        cut = 1 - min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
+        if cut > CUT:
+            notes[f"cut {cut:.0%}"] += 1
     elif fit == "pad":
-        zoom = side / max(width, height)
-        size = max(1, round(width * zoom)), max(1, round(height * zoom))
-    resized = resize(pixels, size, filter_, box, gap=3.0)
+        zoom = min(wide / width, high / height)
+        scaled = max(1, round(width * zoom)), max(1, round(height * zoom))
+    resized = resize(pixels, scaled, filter_, box, gap=3.0)
     if fit != "pad":
         return resized
-    padded = np.zeros((side, side, bands), resized.dtype)
-    top, left = (side - size[1]) // 2, (side - size[0]) // 2
-    padded[top : top + size[1], left : left + size[0]] = resized
+    padded = np.zeros((high, wide, bands), resized.dtype)
+    top, left = (high - scaled[1]) // 2, (wide - scaled[0]) // 2
+    padded[top : top + scaled[1], left : left + scaled[0]] = resized
     return padded
 
 
-def middle_box(width: int, height: int) -> tuple[float, float, float, float]:
-    """The largest square in the middle of an image: left, top, right, bottom."""
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
+def middle_box(width: int, height: int, wide: int, high: int) -> tuple[float, float, float, float]:
+    """The largest box in the middle of an image that has the proportions of wide x high: left, top,
+    right, bottom."""
+    across, down = (
+        (width, width * high / wide) if width * high <= height * wide
+        else (height * wide / high, height)
+    )  # fmt: skip
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from energan.data.facts import Fact
-from energan.data.images.decoding import Decoding, Notes
+from energan.data.images.decoding import Decoding, Notes, width_and_height
 from energan.io.text import agree, plural
 
 ENLARGED, SHRUNK = 1.2, 2.0
@@ -20,7 +20,7 @@ def facts_of(notes: Notes, asked: Decoding, how: Decoding, count: int) -> tuple[
         *_transparency(notes, how, count),
         *_channels(notes, asked, how, count),
         *_depth(notes, how, count),
-        *_cut(notes, count),
+        *_cut(notes, how, count),
         *_size(notes, how, count),
     )
 
@@ -98,14 +98,16 @@ def _depth(notes: Notes, how: Decoding, count: int) -> list[Fact]:
     return facts
 
 
-def _cut(notes: Notes, count: int) -> list[Fact]:
+def _cut(notes: Notes, how: Decoding, count: int) -> list[Fact]:
     found = _numbers(notes, "cut")
     if not found:
         return []
     many = sum(found.values())
     them = "it" if many == 1 else "them"
+    width, height = width_and_height(how.size or 1)
+    shape = "square" if width == height else f"of the proportions of {width}x{height}"
     text = (
-        f"{many:,} of {plural(count, 'image')} {agree(many, 'are')} not square, and "
+        f"{many:,} of {plural(count, 'image')} {agree(many, 'are')} not {shape}, and "
         f"{_between(found)}% of {them} is cut off to make {them} so: --data.fit pad or stretch "
         "keeps all"
     )
@@ -113,12 +115,13 @@ def _cut(notes: Notes, count: int) -> list[Fact]:
 
 
 def _size(notes: Notes, how: Decoding, count: int) -> list[Fact]:
-    facts, side = [], how.size or 0
+    facts, (side, height) = [], width_and_height(how.size or 0)
+    across = "a side" if side == height else "across"
     for kind in ("enlarged", "shrunk"):
         if found := _numbers(notes, kind):
             text = (
-                f"{sum(found.values()):,} of {plural(count, 'image')} {kind} to {side}x{side}, "
-                f"from {_between(found)} pixels a side (data.size)"
+                f"{sum(found.values()):,} of {plural(count, 'image')} {kind} to {side}x{height}, "
+                f"from {_between(found)} pixels {across} (data.size)"
             )
             much = side > ENLARGED * min(found) or max(found) >= SHRUNK * side
             facts.append(Fact("size", text, warning=much))

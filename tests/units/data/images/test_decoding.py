@@ -8,13 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from energan.data.images import decoding, reading
 from energan.data.images.decoding import Decoding, decode, prepare_array
 from energan.data.images.reading import size_of
 from energan.data.images.survey import resolve_channels
 from energan.data.images.values import RawImage, Unreadable
+from energan.data.settings import DataSettings
 from energan.data.source import Part, Source
 from energan.io import pictures
 from support.image_files import encoded, huge_png, noise, smooth
@@ -132,6 +133,35 @@ def test_crop_takes_the_middle_and_stretch_takes_all() -> None:
     assert (cut == np.array([0, 255, 0])[:, None, None]).all()
     whole = decode(encoded(pixels), Decoding(size=9, fit="stretch", channels="colour"))
     assert whole[:, 4, [1, 4, 7]].T.argmax(-1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("size", [(24, 9), (10, 30), (31, 40), (8, 8)])
+@pytest.mark.parametrize("shape", [(17, 40), (40, 17), (20, 20)])
+def test_a_rectangle_is_what_pillow_makes_of_it(
+    size: tuple[int, int], shape: tuple[int, int]
+) -> None:
+    image = Image.fromarray(smooth(*shape))
+    lanczos = Image.Resampling.LANCZOS
+    known = {
+        "crop": ImageOps.fit(image, size, lanczos),
+        "stretch": image.resize(size, lanczos),
+        "pad": ImageOps.contain(image, size, lanczos),
+    }
+    for fit in ("crop", "stretch", "pad"):
+        how = Decoding(size=size, fit=fit, channels="colour")  # type: ignore[arg-type]
+        made = decode(encoded(np.asarray(image)), how)
+        assert made.shape == (3, size[1], size[0])
+        right = chw(np.asarray(known[fit]))
+        top, left = ((a - b) // 2 for a, b in zip(made.shape[1:], right.shape[1:], strict=True))
+        inner = made[:, top : top + right.shape[1], left : left + right.shape[2]]
+        assert np.array_equal(inner, right)
+        assert made.sum() == inner.sum()
+
+
+def test_a_square_is_cached_under_the_key_that_it_always_had() -> None:
+    assert Decoding(size=64).key() == {"crop": None, "size": 64, "fit": "crop", "channels": "auto"}
+    assert DataSettings.model_validate({"size": [64, 64]}).size == 64
+    assert DataSettings.model_validate({"size": [64, 32]}).decoding.key()["size"] == (64, 32)
 
 
 def test_resizing_is_antialiased() -> None:

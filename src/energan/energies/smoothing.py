@@ -1,0 +1,20 @@
+"""Smoothing of maps, so that one noisy cell is no defect."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+REACH = 3
+"""Standard deviations that the Gaussian reaches."""
+
+
+def smooth(maps: Tensor, deviation: float) -> Tensor:
+    """Maps (B, H, W) after a Gaussian of that standard deviation, in cells; the border is repeated
+    beyond it."""
+    reach = int(REACH * deviation + 0.5)
+    at = torch.arange(-reach, reach + 1, device=maps.device, dtype=maps.dtype)
+    kernel = torch.exp(-0.5 * (at / deviation) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, -1)
+    found = F.pad(maps.unsqueeze(1), (reach, reach, reach, reach), mode="replicate")
+    found = F.conv2d(found, kernel.unsqueeze(2))
+    return F.conv2d(found, kernel.unsqueeze(3)).squeeze(1)
