@@ -7,8 +7,8 @@ from energan.core import SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.experiment import settings
 from energan.experiment.start import start
-from energan.inference.checkpoints import Weights
 from energan.inference.run import Run
+from energan.training.checkpoint_choice import Weights
 
 
 def train(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from energan import models
-from energan.core import Batch, Domain, Model, SettingError, place_seed
+from energan.core import Batch, Config, Domain, Model, SettingError, place_seed
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet
 from energan.data.few_label_batches import LabelledFeed
@@ -18,6 +18,7 @@ from energan.training.batch_statistics import CHUNK
 from energan.training.device import Device
 from energan.training.loop import Hook, Loop
 from energan.training.settings import TrainingSettings
+from support.feature_networks import tiny_onnx
 
 DOMAINS = [
     Domain((1, 8, 8), -1.0, 1.0, classes=10),
@@ -50,10 +51,18 @@ def small_data(domain: Domain, count: int = 96) -> DataSet:
     return DataSet("images", events, domain, labels)
 
 
+def tiny_settings(name: str) -> Config:
+    """A model's tiny settings, and for one on features of a network that network."""
+    tiny: Config = models.find(name).config.tiny()  # type: ignore[attr-defined]
+    if "features" not in type(tiny).model_fields:
+        return tiny
+    return tiny.model_copy(update={"features": str(tiny_onnx()), "mean": (0.5,), "std": (0.3,)})
+
+
 def model_case(name: str, domains: Sequence[Domain] = DOMAINS) -> tuple[Case, DataSet]:
     """A model of the listing at its tiny settings, on the first of `domains` that it accepts."""
     found = models.find(name)
-    config = found.config.tiny()  # type: ignore[attr-defined]
+    config = tiny_settings(name)
     for domain in domains:
         data = small_data(domain)
         try:

@@ -35,6 +35,8 @@ def _more(folder: RunFolder) -> str:
             "(--reference LABELLED, if nothing labelled is held out)"
         )
     given = resolved["domain"].get("condition_shape")
+    if resolved.get("makes_samples") is False:
+        return f"energan score {folder.path} IMAGES"
     if given is None:
         return f"energan sample {folder.path} -n 64 --out grid.png"
     if len(given) == 3:

@@ -17,7 +17,6 @@ from energan.cli.run_options import (
     provenance,
 )
 from energan.inference.chains import ChainSamples, sample_chains
-from energan.inference.checkpoints import Weights
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
 from energan.io import pictures
@@ -25,6 +24,7 @@ from energan.io.console import show, table_of, warn
 from energan.io.files import aside
 from energan.io.text import plural
 from energan.report.figures.chains import draw_paths, draw_strip
+from energan.training.checkpoint_choice import Weights
 
 IMAGES, POINTS = 10, 200
 """Snapshots of each chain."""

@@ -29,7 +29,15 @@ class Noisy(Streamed):
 
 
 class Calibrated(Streamed):
-    """A layer whose evaluation statistics are measured by `calibrating`, never in training."""
+    """A layer whose evaluation statistics are measured by `calibrating`, never in training.
+
+    at_rest: whether they stay as they are, those of a network that is frozen.
+    """
+
+    at_rest = False
+    reads_data = True
+    """Whether they are of batches that pass within `calibrating`; a layer that collects them in
+    training only adopts them there."""
 
     @abstractmethod
     def begin(self) -> None:
@@ -62,15 +70,16 @@ def attach(network: nn.Module, randomness: Randomness | None) -> None:
 def calibrating(network: nn.Module) -> Iterator[bool]:
     """Within it, passes with stream="eval" measure the statistics that "eval" uses afterwards.
 
-    Yields whether there is anything to measure. Batch norm's running averages follow weights that
-    have long changed, and mix real batches with fakes; a pass over data with the weights at rest
-    does not.
+    Yields whether there is anything to measure on data. Batch norm's running averages follow
+    weights that have long changed, and mix real batches with fakes; a pass over data with the
+    weights at rest does not.
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, Calibrated)]
+    calibrated = [layer for layer in network.modules() if isinstance(layer, Calibrated)]
+    layers = [layer for layer in calibrated if not layer.at_rest]
     for layer in layers:
         layer.begin()
     try:
-        yield bool(layers)
+        yield any(layer.reads_data for layer in layers)
     finally:
         for layer in layers:
             layer.end()

@@ -1,11 +1,11 @@
 """What a run's folder keeps of its training: config.json, and how it ended."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from energan.core import CheckpointError, Domain, LabelMap, Model, RunError, SettingError, describe
+from energan.core import CheckpointError, Domain, Model, RunError, SettingError, describe
 from energan.data import DataSet, PairSet
+from energan.data.domain_record import domain_of, record_of
 from energan.data.facts import as_records
 from energan.data.few_label_batches import labelled_events
 from energan.experiment.build import build, build_on_meta
@@ -32,7 +32,6 @@ def resolved_of(
 
     source: the run whose weights the loop starts from; it gets them here.
     """
-    domain = data.domain
     return {
         **loop.engine.describe(),
         "ranks": loop.ranks.count,
@@ -47,22 +46,17 @@ def resolved_of(
             "class_names": None if data.class_names is None else list(data.class_names),
             "labelled": labelled_events(data),
         },
-        "domain": {
-            "shape": domain.shape, "low": domain.low, "high": domain.high,
-            "classes": domain.classes, "condition_shape": domain.condition_shape,
-            "depth": domain.depth, "shown": list(domain.shown),
-            "image_shape": domain.image_shape,
-            "label_map": None if domain.label_map is None else asdict(domain.label_map),
-        },
+        "domain": record_of(data.domain),
         "parameters": {
             name: sum(p.numel() for p in loop.networks[name].parameters())
             for name in ("energy", "sampler")
         },
         "chosen": chosen,
         "labelled": loop.labelled,
+        "makes_samples": loop.sampler.makes_samples,
         "margin": found.record() if found else None,
         "from": load_weights(loop, RunFolder(source)) if source else None,
-    }  # fmt: skip
+    }
 
 
 def load_weights(loop: TrainState, source: RunFolder) -> dict[str, Any]:
@@ -140,28 +134,9 @@ def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
 def networks_of(folder: RunFolder) -> tuple[Job, Domain, Model]:
     """A run's job, domain and freshly built networks, without opening its data."""
     job, resolved = job_of(folder)
-    stored = resolved["domain"]
-    conditions = stored.get("condition_shape")
-    domain = Domain(
-        tuple(stored["shape"]),
-        stored["low"],
-        stored["high"],
-        stored["classes"],
-        condition_shape=None if conditions is None else tuple(conditions),
-        depth=stored.get("depth", 8),
-        shown=tuple(stored.get("shown", ())),
-        label_map=_label_map(stored.get("label_map")),
-        image_shape=None if (whole := stored.get("image_shape")) is None else tuple(whole),
-    )
+    domain = domain_of(resolved["domain"])
     _check_parameters(folder, job, domain, resolved.get("parameters", {}))
     return job, domain, build(job, domain, job.settings.seed)
-
-
-def _label_map(stored: dict[str, Any] | None) -> LabelMap | None:
-    if stored is None:
-        return None
-    colours = tuple((red, green, blue) for red, green, blue in stored["colours"])
-    return LabelMap(tuple(stored["values"]), colours, stored["one_hot"])
 
 
 def _check_parameters(folder: RunFolder, job: Job, domain: Domain, trained: dict[str, int]) -> None:

@@ -123,7 +123,9 @@ def settings_hash(
 ) -> str:
     """`Job.hash` of settings as config.json has them."""
     dump = {name: settings[name] for name in ("seed", "model", "training")}
-    untold = ("on_divergence", "rollbacks", "guard")
+    untold = ["on_divergence", "rollbacks", "guard"]
+    if dump["training"].get("epochs") is None:  # as runs of versions without it
+        untold.append("epochs")
     dump["training"] = {k: v for k, v in dump["training"].items() if k not in untold}
     what = [model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

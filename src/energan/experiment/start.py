@@ -1,5 +1,6 @@
 """Training from the beginning into new run folders: settings -> data, model, loop, hooks."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -70,6 +71,7 @@ def start(
     ranks.first(lambda: check_free(folders or ()))
     check_size(asked[0], engine)
     data = open_first(asked[0], ranks)
+    asked = [with_epochs(job, data, ranks.count) for job in asked]
     check_fits(asked[0], data.domain, engine)
     metric = checkpoint_metric_of(asked[0], data, checkpoint_metric, ranks)
     say = console.say if progress and ranks.writes else console.silent
@@ -105,6 +107,15 @@ def _check_different(jobs: Sequence[Job], folders: Sequence[str | Path] | None) 
 def open_first(job: Job, ranks: Distributed) -> DataSet:
     """The job's data; the first rank opens it first, so that what is decoded is decoded once."""
     return ranks.first(lambda: open_data(job.settings.data)) or open_data(job.settings.data)
+
+
+def with_epochs(job: Job, data: DataSet, ranks: int) -> Job:
+    """The job with as many steps as its training.epochs take, unless the user set the steps."""
+    training = job.settings.training
+    if training.epochs is None or "steps" in job.asked.get("training", {}):
+        return job
+    steps = math.ceil(training.epochs * len(data) / (training.batch_size * ranks))
+    return job.resolved({"training": {"steps": steps}})
 
 
 def _estimates(

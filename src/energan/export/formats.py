@@ -27,6 +27,9 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from energan.core import SettingError
+from energan.export.onnx_parts import translations
+from energan.nets.onnx_network import OnnxNetwork
 from energan.version import __version__
 
 BATCHES = (1, 5)
@@ -135,6 +138,7 @@ def _write_onnx(part: ExportedNetwork, path: Path) -> None:
             output_names=[part.output[0]],
             dynamic_shapes=tuple(batch for _ in part.inputs),
             external_data=False,
+            custom_translation_table=translations(),
             verbose=False,
         )
         assert program is not None
@@ -183,6 +187,8 @@ def _without_chatter() -> Iterator[None]:
 
 
 def _write_torchscript(part: ExportedNetwork, path: Path) -> None:
+    if any(isinstance(layer, OnnxNetwork) for layer in part.module.modules()):
+        raise SettingError("features of an ONNX file go into ONNX alone: use --format onnx")
     with warnings.catch_warnings(), torch.no_grad():  # gradients by hand are of no file format
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
         # of what depends on the batch: the check tells whether it does

@@ -184,6 +184,12 @@ def _about(
         "classes": run.domain.classes if run.classifies else run.classes,
         "data": {key: data[key] for key in ("name", "fingerprint") if key in data},
         "settings": run.job.settings.model_dump(
-            mode="json", exclude={"engine": True, "output": True, "data": {"source": True}}
+            mode="json",
+            exclude={
+                "engine": True,
+                "output": True,
+                "data": {"source": True},
+                "model": {"features": True},
+            },
         ),
     }

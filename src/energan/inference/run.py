@@ -29,7 +29,6 @@ from energan.data.from_python import Images, is_examples
 from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.energies.tiled import describe_judge, judge_of
 from energan.experiment.run_records import networks_of
-from energan.inference.checkpoints import Weights, load_networks, read_checkpoint
 from energan.inference.classification import ClassProbabilities, classify, classify_data, joined
 from energan.inference.composition import TrainedEnergy
 from energan.inference.conditions import (
@@ -45,6 +44,7 @@ from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule, potential
 from energan.training import checkpoint_folder
 from energan.training.checkpoint import check_like, select
+from energan.training.checkpoint_choice import Weights, load_networks, read_checkpoint
 from energan.training.device import EngineSettings, choose
 
 HeatmapKind = Literal["energy map", "squared error", "saliency"]

@@ -119,6 +119,7 @@ class Resolved(Document):
     parameters: dict[str, Count] = Field({})
     chosen: dict[str, str] = Field({})
     labelled: Count = 0
+    makes_samples: bool = True
     margin: StoredMargin | None = None
     origin: Origin | None = Field(alias="from")
 

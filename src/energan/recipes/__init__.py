@@ -7,6 +7,7 @@ from energan.recipes import (
     conditional,
     dcgan2015,
     ebgan2017,
+    features,
     gan2014,
     igebm2019,
     isola2016,
@@ -15,7 +16,17 @@ from energan.recipes import (
 )
 from energan.recipes.recipe import Recipe
 
-FILES = (ebgan2017, gan2014, dcgan2015, conditional, isola2016, igebm2019, ladder2017, tagging)
+FILES = (
+    ebgan2017,
+    gan2014,
+    dcgan2015,
+    conditional,
+    isola2016,
+    igebm2019,
+    ladder2017,
+    tagging,
+    features,
+)
 RECIPES: dict[str, Recipe] = {r.name: r for file in FILES for r in file.RECIPES}
 
 

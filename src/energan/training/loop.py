@@ -132,7 +132,8 @@ class Loop(TrainState):
     def _descend(self, network: str, loss: Loss, figures: dict[str, Tensor]) -> None:
         optimisers = self.optimisers[network]
         optimisers.zero()
-        loss.total.sum().backward()  # members share no parameter, so the sum keeps them apart
+        if loss.total.requires_grad:  # an energy that is fitted in closed form has no gradient
+            loss.total.sum().backward()  # members share no parameter, so the sum keeps them apart
         self.ranks.average(optimisers.gradients())
         if self.step % NORMS_EVERY == 0 and optimisers.gradients():
             figures[f"gradient_{network}"] = optimisers.norms()

@@ -1,17 +1,32 @@
 """What a user says about training."""
 
-from typing import Literal
+from fractions import Fraction
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from energan.core import Config
-from energan.core.schedules import Steps
+from energan.core.schedules import Scalable, Steps
+
+
+def _scaled_epochs(count: float | None, factor: Fraction) -> float | None:
+    return None if count is None else float(count * factor)
+
+
+Epochs = Annotated[float | None, Scalable(_scaled_epochs, lambda count: 0.0)]
 
 
 class TrainingSettings(Config):
     """How long, on how much, and what is averaged."""
 
     steps: Steps = Field(10_000, ge=1, le=10**9, description="steps, each with one sampler update")
+    epochs: Epochs = Field(
+        None,
+        gt=0,
+        le=10**6,
+        description="passes over the training data, which set the steps once it is open, unless "
+        "training.steps is set too",
+    )
     batch_size: int = Field(100, ge=1, le=65_536, description="real samples, and fakes, in a batch")
     ema: float = Field(
         0.999,

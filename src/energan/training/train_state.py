@@ -60,7 +60,7 @@ class TrainState(ABC):
         check_members(models)
         self.networks = nn.ModuleDict({"energy": self.energy, "sampler": self.sampler})
         self.ema: AveragedModel | None = None
-        if settings.ema:
+        if settings.ema and next(self.networks.parameters(), None) is not None:
             self.ema = AveragedModel(self.networks, multi_avg_fn=self._average)
             self.ema.requires_grad_(False).eval()
         self.randomness = Randomness(seeds, engine.device, engine.dtype, ranks.share)

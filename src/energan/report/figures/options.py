@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energan.core import RunError, SettingError
-from energan.inference.checkpoints import Weights
 from energan.inference.run import Run
 from energan.io import pictures
 from energan.io.nested import dotted
 from energan.io.text import value_text
 from energan.samplers.generator import Generator
+from energan.training.checkpoint_choice import Weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

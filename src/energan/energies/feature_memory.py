@@ -1,0 +1,133 @@
+"""The distance of features to the nearest ones in a memory: PatchCore (Roth et al. 2022)."""
+
+import torch
+from torch import Tensor
+
+from energan.core import Calibrated, Stream, full_precision
+
+KEPT = 0.8
+"""The share of the memory that a coreset fills, so that it need not be chosen anew at each batch.
+"""
+NUMBERS_AT_ONCE = 2**23
+"""Of the vectors that distances are taken between."""
+
+
+class NearestDistance(Calibrated):
+    """s(f) = (1 − exp‖f − m*‖ / Σ exp‖f − m‖) · ‖f − m*‖ ≥ 0, m* the vector of the memory nearest
+    to f, the sum over m* and the others nearest to m* (eqs 6 and 7), at each cell.
+
+    PatchCore takes the cell with the greatest ‖f − m*‖ and weights that one; here every cell is
+    weighted, so that the map has the unit of the energy.
+
+    size: numbers in a vector. capacity: vectors in the memory. neighbours: vectors in the sum, 1
+    for the distance alone, without a weight.
+
+    `observe` keeps a coreset: what lies farther from the memory than its radius is added, and a
+    memory that is full is thinned to KEPT of it by `farthest_first`, whose radius it has from then
+    on. As long as all fits all is kept.
+    """
+
+    reads_data = False
+    memory: Tensor
+    count: Tensor
+    radius: Tensor
+    near: Tensor
+
+    def __init__(self, size: int, capacity: int, neighbours: int) -> None:
+        super().__init__()
+        self.capacity, self.neighbours = capacity, neighbours
+        self.register_buffer("memory", torch.zeros(capacity, size))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("radius", torch.zeros(()))
+        near = torch.zeros(capacity, neighbours, dtype=torch.int64)
+        self.register_buffer("near", near)
+
+    @torch.no_grad()
+    def observe(self, features: Tensor) -> Tensor:
+        """Features (B, D, h, w) -> their mean distance from the memory before; 0 of the first."""
+        rows = features.flatten(2).mT.flatten(0, 1).to(self.memory.dtype)
+        count = int(self.count)
+        own = self.memory[:count]
+        told = self.radius.new_zeros(())
+        if count:
+            distance = torch.cat([self._nearest(part)[0] for part in self._parts(rows)])
+            told, rows = distance.mean(), rows[distance > self.radius]
+        own = torch.cat([own, rows])
+        if len(own) > self.capacity:
+            chosen, radius = farthest_first(own, max(int(KEPT * self.capacity), 1))
+            own = own[chosen]
+            self.radius.copy_(radius)
+        self.memory[: len(own)] = own
+        self.memory[len(own) :] = 0
+        self.count.fill_(len(own))
+        return told
+
+    def begin(self) -> None:
+        """Nothing is forgotten: what was observed stays."""
+
+    @torch.no_grad()
+    def end(self) -> None:
+        """Find the neighbours of each vector of the memory."""
+        count = int(self.count)
+        self.near.copy_(torch.arange(self.capacity, device=self.near.device).unsqueeze(1))
+        most = min(self.neighbours, count)
+        for start in range(0, count, 1024):
+            part = self.memory[start : min(start + 1024, count)]
+            far = torch.cdist(part, self.memory[:count])
+            here = torch.arange(len(part), device=far.device)
+            far[here, start + here] = -1  # itself is the first, whatever else equals it
+            self.near[start : start + len(part), :most] = far.topk(most, largest=False).indices
+
+    def forward(self, features: Tensor, stream: Stream) -> Tensor:
+        with full_precision(features):
+            batch, _, height, width = features.shape
+            rows = features.flatten(2).mT.flatten(0, 1)  # (B·h·w, D)
+            found = torch.cat([self._weighted(part) for part in self._parts(rows)])
+            return found.reshape(batch, height, width)
+
+    def _weighted(self, rows: Tensor) -> Tensor:
+        nearest, at = self._nearest(rows)
+        if self.neighbours == 1:
+            return nearest
+        beside = self.memory[self.near[at]]  # (N, b, D), m* first
+        distances = torch.linalg.vector_norm(rows.unsqueeze(1) - beside, dim=-1)
+        weighted: Tensor = (1 - distances.softmax(1)[:, 0]) * nearest
+        return weighted
+
+    def _nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The distance (N,) of each of rows (N, D) to the nearest of the memory, and where it is.
+
+        By the product, which is quick, it is found; its distance is of the difference, which is
+        exact where the two are close.
+        """
+        empty = torch.arange(self.capacity, device=rows.device) >= self.count.clamp_min(1)
+        squares = self.memory.square().sum(1).masked_fill(empty, torch.inf)
+        at = (squares - 2 * (rows @ self.memory.mT)).argmin(1)
+        distance: Tensor = torch.linalg.vector_norm(rows - self.memory[at], dim=1)
+        return distance, at
+
+    def _parts(self, rows: Tensor) -> tuple[Tensor, ...]:
+        if torch.compiler.is_exporting():  # how many there are is not known
+            return (rows,)
+        width = max(self.capacity, self.neighbours * rows.shape[1])
+        parts: tuple[Tensor, ...] = rows.split(max(1, NUMBERS_AT_ONCE // width))
+        return parts
+
+
+def farthest_first(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`count` of points (N, D), int64, and how far the farthest of the others is from them, ().
+
+    The first is the first of all, each next one the farthest from those chosen: no other choice of
+    as many has half that radius (Gonzalez 1985), the greedy coreset of PatchCore (algorithm 1).
+    """
+    chosen = points.new_zeros(count, dtype=torch.int64)
+    squares = points.square().sum(1)
+    distance = torch.full_like(squares, torch.inf)  # squared
+    for i in range(1, count + 1):
+        last = chosen[i - 1]
+        to_last = squares + squares[last] - 2 * (points @ points[last])
+        to_last[last] = 0
+        distance = torch.minimum(distance, to_last)
+        if i < count:
+            chosen[i] = distance.argmax()
+    return chosen, distance.max().clamp_min(0).sqrt()

@@ -1,0 +1,45 @@
+"""No descent: each batch of real data is taken in by an energy that is fitted in closed form."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from energan.core import Batch, Context, Draw, Energy, Loss, Objective, SettingError
+
+
+@runtime_checkable
+class Observing(Protocol):
+    """An energy that is fitted by what it is shown."""
+
+    def describe(self, x: Tensor) -> Tensor:
+        """What is taken in of examples x (B, *event): (B, *shape)."""
+
+    def observe(self, features: Tensor) -> Tensor:
+        """Take that in, and say how unlike those before they are: ()."""
+
+
+class Fit(Objective):
+    """The loss is how unlike those before a batch's examples are. It falls as the fit comes to know
+    the data, and nothing follows its gradient."""
+
+    equilibrium = (
+        "The loss is how unlike those before it each batch is: where it no longer falls, more "
+        "images of this kind would change little."
+    )
+
+    def check(self, energy: Energy) -> None:
+        if not isinstance(energy, Observing):
+            raise SettingError(
+                f"{type(energy).__name__} has no closed fit: use an objective that descends"
+            )
+
+    def energy_loss(
+        self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
+    ) -> Loss:
+        assert isinstance(energy, Observing)
+        described = energy.describe(batch.x)
+        rows = context.gather(
+            described.reshape(1, len(described), -1)
+        )  # of all that train together
+        told = energy.observe(rows.reshape(-1, *described.shape[1:]))
+        return Loss(told.detach().reshape(1))
