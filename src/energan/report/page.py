@@ -101,7 +101,23 @@ def _sections(runs: Sequence[RunContents], say: Say) -> list[Section]:
     own, progress = [curves.draw_run(c) for c in runs], curves.draw_scores(runs)
     single = len(runs) == 1
     shared = [] if single else curves.draw_overlays(runs) + progress
+
+    def attempt(what: str, draw: Callable[[RunContents], list[Any]]) -> list[list[Any]]:
+        return [c.attempt(what, partial(draw, c)) or [] for c in runs]
+
     sections = [
+        Section(
+            defects.TITLE,
+            defects.INTRO,
+            attempt(defects.TITLE.lower(), defects.draw_newest),
+            tables=attempt(defects.TITLE.lower(), defects.tabulate),
+        ),
+        Section(
+            defects.WORST,
+            defects.WORST_INTRO,
+            attempt(defects.WORST.lower(), defects.show_worst),
+            thumbnails=True,
+        ),
         Section("Curves", "", [own[0] + progress] if single else own, shared),
         Section(
             "Samples over time",
@@ -122,12 +138,7 @@ def _sections(runs: Sequence[RunContents], say: Say) -> list[Section]:
         intro = "Drawn from the checkpoint named above." if title == SAMPLES else ""
         sections.append(Section(title, intro, [pictures.get(title, []) for pictures in drawn]))
 
-    def attempt(what: str, draw: Callable[[RunContents], list[Any]]) -> list[list[Any]]:
-        return [c.attempt(what, partial(draw, c)) or [] for c in runs]
-
     for title, intro, draw, tabulate in (
-        (defects.TITLE, defects.INTRO, defects.draw_newest, defects.tabulate),
-        (defects.WORST, defects.WORST_INTRO, defects.show_worst, None),
         ("Classification", classification.INTRO, classification.draw_newest,
          classification.tabulate),
         (ood.TITLE, ood.INTRO, ood.draw_newest, ood.tabulate),
@@ -135,8 +146,7 @@ def _sections(runs: Sequence[RunContents], say: Say) -> list[Section]:
     ):  # fmt: skip
         what = title.lower()
         tables = [] if tabulate is None else attempt(what, tabulate)
-        small = title == defects.WORST
-        sections.append(Section(title, intro, attempt(what, draw), [], small, tables))
+        sections.append(Section(title, intro, attempt(what, draw), tables=tables))
     return [_drop_repeated_captions(section) for section in sections if section]
 
 

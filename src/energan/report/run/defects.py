@@ -123,7 +123,7 @@ def _baselines(entry: dict[str, Any]) -> PageTable | None:
     compared = found["compared"]
     rows: list[tuple[Cell, ...]] = [("this energy", number(compared[0]["energy_auroc"]), "")]
     for one in compared:
-        gap = (f"{one['difference']:+.4f}", range_text(one["low"], one["high"]))
+        gap = (number(one["difference"]), range_text(one["low"], one["high"]))
         rows.append((str(one["name"]), number(one["auroc"]), gap))
     best = max(compared, key=lambda one: one["auroc"])
     beaten = best["low"] > 0 or best["energy_auroc"] == 1

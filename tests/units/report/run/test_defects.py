@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from energan.io.text import range_text
+from energan.io.text import number, range_text
 from energan.report.run import defects
 
 COUNTS = [
@@ -52,7 +52,7 @@ def test_counts_at_the_threshold_are_caught_missed_and_false_alarms() -> None:
     assert kinds.rows[0][2] == ("0.8125", range_text(0.7, 0.9))
     assert kinds.rows[1][2][0] == "–"
     assert kinds.caption.startswith("Step 40, ")
-    assert beside.rows[1][2] == ("-0.0375", range_text(-0.06, 0.01))
+    assert beside.rows[1][2] == (number(-0.0375), range_text(-0.06, 0.01))
     assert "PCA is not beaten by this energy" in beside.caption
     assert "fits them by design" not in counts.caption
 
