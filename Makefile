@@ -8,6 +8,8 @@ BIN := .venv/bin
 # Tests that need real data look here; they skip, with a reason, where it is absent.
 ENERGAN_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export ENERGAN_DATA
+# Tests start Python often: what it has compiled is kept, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test test-fast fuzz check format bench clean
 .DELETE_ON_ERROR:

@@ -1,8 +1,6 @@
 """Chains that blow up where nothing overflows: the run ends as garbage, and with the guard not."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from safetensors.torch import load_file
 
 from energan.cli import main as cli
 from energan.io.run_folder import RunFolder
+from support.forks import run_ranks
 
 # docs/results/guard.md: 300 times the recipe's rate, large steps, and no move is refused
 WILD = [
@@ -86,12 +85,7 @@ def test_a_run_killed_after_a_rollback_goes_on_with_its_halved_rates(tmp_path: P
 def test_all_ranks_go_back_together(tmp_path: Path) -> None:
     out = tmp_path / "two"
     words = [*WILD, "--training.batch-size", "32", "--on-divergence", "rollback", "--out", str(out)]
-    launch = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-        "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "energan", *words,
-    ]  # fmt: skip
-    done = subprocess.run(launch, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    assert run_ranks(2, words, tmp_path / "said.txt") == [0, 0], (tmp_path / "said.txt").read_text()
     assert lines(out, "rollback")
     assert max(sizes(out)) < GARBAGE
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from energan.io.run_folder import RunFolder
+from support.forks import run_ranks
 from support.image_files import encoded, noise
 
 EXACT = ("--precision", "64", "--output.sample-every", "0", "--output.no-tensorboard")
@@ -24,19 +26,26 @@ SMALL = (
 TIMEOUT = 120
 
 
-def launch(ranks: int, *words: object) -> list[str]:
-    if ranks == 1:
-        return [sys.executable, "-m", "energan", *map(str, words)]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks)]
-    # a free port of its own: tests run side by side
-    return [*torchrun, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
+def torchrun(*words: object) -> list[str]:
+    """The command for two ranks, by a free port of its own: tests run side by side."""
+    return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+            "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
             "-m", "energan", *map(str, words)]  # fmt: skip
 
 
-def run(ranks: int, *words: object, code: int = 0) -> str:
-    done = subprocess.run(launch(ranks, *words), capture_output=True, text=True, timeout=TIMEOUT)
-    assert (done.returncode == 0) == (code == 0), done.stderr
-    return done.stdout + done.stderr
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., str]:
+    """Runs `energan WORDS` on so many ranks; what they say. The ranks are forks, to which this
+    process says what torchrun would."""
+
+    def run(ranks: int, *words: object, code: int = 0) -> str:
+        said = tmp_path / "said.txt"
+        said.unlink(missing_ok=True)
+        codes = run_ranks(ranks, list(map(str, words)), said, TIMEOUT)
+        assert codes == [code] * ranks, said.read_text()
+        return said.read_text()
+
+    return run
 
 
 def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -51,7 +60,7 @@ def assert_close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_two_ranks_of_b_are_one_of_2b_and_either_may_resume_the_other(
-    tmp_path: Path, dropout: float
+    run: Callable[..., str], tmp_path: Path, dropout: float
 ) -> None:
     common = ("ebgan-digits", *SMALL, *EXACT, "--model.no-norm", "--model.dropout", dropout,
               "--steps", 12, "--output.checkpoint-every", 6)  # fmt: skip
@@ -70,7 +79,9 @@ def test_two_ranks_of_b_are_one_of_2b_and_either_may_resume_the_other(
     assert_close(weights(one, 20), weights(two, 20))
 
 
-def test_resumed_with_the_same_ranks_equals_uninterrupted(tmp_path: Path) -> None:
+def test_resumed_with_the_same_ranks_equals_uninterrupted(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
     common = ("ebgan-digits", *SMALL, *EXACT, "--output.checkpoint-every", 5)
     run(2, "train", *common, "--steps", 10, "--out", tmp_path / "whole")
     run(2, "train", *common, "--steps", 5, "--out", tmp_path / "parts")
@@ -79,7 +90,9 @@ def test_resumed_with_the_same_ranks_equals_uninterrupted(tmp_path: Path) -> Non
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
 
 
-def test_noise_in_every_layer_and_maps_computed_again_on_two_ranks(tmp_path: Path) -> None:
+def test_noise_in_every_layer_and_maps_computed_again_on_two_ranks(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for number, pixels in enumerate(noise(12, 16, 16)):
@@ -95,7 +108,9 @@ def test_noise_in_every_layer_and_maps_computed_again_on_two_ranks(tmp_path: Pat
     assert all(v.isfinite().all() for v in weights(out, 3).values())
 
 
-def test_a_batch_that_the_ranks_cannot_share_is_refused(tmp_path: Path) -> None:
+def test_a_batch_that_the_ranks_cannot_share_is_refused(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
     common = ("ebgan-digits", *SMALL, *EXACT, "--steps", 2, "--training.batch-size", 5)
     run(1, "train", *common, "--out", tmp_path / "a")
     said = run(2, "resume", tmp_path / "a", "--steps", 4, code=2)
@@ -103,11 +118,13 @@ def test_a_batch_that_the_ranks_cannot_share_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_users_error_is_said_once_and_ends_all(tmp_path: Path) -> None:
-    said = run(2, "train", "ebgan-digits", "--data", tmp_path / "nothing", code=2)
-    assert said.count("nothing does not exist") == 1
+    words = torchrun("train", "ebgan-digits", "--data", tmp_path / "nothing")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode
+    assert (done.stdout + done.stderr).count("nothing does not exist") == 1
 
 
-def test_a_divergence_goes_back_on_all_ranks(tmp_path: Path) -> None:
+def test_a_divergence_goes_back_on_all_ranks(run: Callable[..., str], tmp_path: Path) -> None:
     said = run(
         2, "train", "ebgan-digits", *SMALL, *EXACT, "--steps", 40, "--out", tmp_path / "d",
         "--model.energy-optimiser.kind", "sgd", "--model.energy-optimiser.lr", "1e300",
@@ -119,8 +136,9 @@ def test_a_divergence_goes_back_on_all_ranks(tmp_path: Path) -> None:
 
 def test_sigterm_to_one_rank_stops_both_after_a_checkpoint(tmp_path: Path) -> None:
     out = tmp_path / "s"
-    words = ("train", "ebgan-digits", *SMALL, *EXACT, "--steps", 10**6, "--out", out)
-    with subprocess.Popen(launch(2, *words), stderr=subprocess.PIPE, text=True) as process:
+    words = ("train", "ebgan-digits", *SMALL, *EXACT, "--output.log-every", 5, "--steps", 10**6,
+             "--out", out)  # fmt: skip
+    with subprocess.Popen(torchrun(*words), stderr=subprocess.PIPE, text=True) as process:
         begun = time.monotonic()
         while not RunFolder(out).read("step"):
             assert time.monotonic() - begun < TIMEOUT

@@ -25,6 +25,7 @@ from energan.io.run_folder import RunFolder
 from energan.training import checkpoint_folder
 from energan.training.hooks import Checkpoints
 from energan.training.loop import Loop
+from support.forks import start as start_command
 from support.helpers import weight_files
 
 LADDER = {"hidden": (32, 16), "labelled": 20}
@@ -266,7 +267,7 @@ WORDS = [
 
 @pytest.mark.parametrize("way", ["cohort", "processes"])
 def test_three_seeds_by_the_command(
-    way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], forked: None
 ) -> None:
     threads = "3" if way == "processes" else "1"  # three at once
     words = [*WORDS, "--seeds", "3", "--together", way, "--threads", threads]
@@ -300,18 +301,18 @@ def test_a_model_without_a_member_axis_says_so(
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_signal_stops_all_processes_which_say_how_to_go_on(tmp_path: Path) -> None:
+def test_a_signal_stops_all_processes_which_say_how_to_go_on(tmp_path: Path, forked: None) -> None:
     words = [*WORDS, "--steps", "1000000", "--seeds", "3", "--together", "processes"]
-    command = [sys.executable, "-m", "energan", *words, "--threads", "2", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [*words, "--threads", "2", "--out", str(tmp_path)]
+    process = start_command(command, tmp_path / "said.txt", tmp_path / "errors.txt")
     folders = [RunFolder(tmp_path / f"s{seed}") for seed in (0, 1)]
     for _ in range(2000):
         if all(folder.read("step") for folder in folders):
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    said, errors = process.communicate(timeout=200)
-    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert process.wait(200) == 128 + signal.SIGTERM, (tmp_path / "errors.txt").read_text()
+    said = (tmp_path / "said.txt").read_text()
     assert [folder.state() for folder in folders] == ["stopped"] * 2
     assert not (tmp_path / "s2").exists()
     assert f"energan resume {folders[0].path} {folders[1].path}" in said

@@ -31,7 +31,7 @@ WORDS = ["--processes", "1", "--threads", "1", "--samples", "64"]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: None) -> Path:
     monkeypatch.chdir(tmp_path)
     define()
     return tmp_path

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from energan.io.run_folder import RunFolder
 from energan.sweep.executors.local import DEATHS
 from energan.sweep.store import SweepFolder
+from support import forks
 
 TRIALS, STEPS = 4, 300
 SWEEP = {
@@ -37,24 +39,24 @@ pytestmark = [
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Starts `energan sweep` on the one folder, each time as a process of its own session."""
+def begin(tmp_path: Path, forked: None) -> Iterator[Callable[..., Any]]:
+    """Starts `energan sweep` on the one folder, each time as a process group of its own.
+
+    It and its workers are forks, or with `python` Python is started, as for a user.
+    """
     definition = tmp_path / "small.json"
     definition.write_text(json.dumps(SWEEP))
     words = [
         "sweep", str(definition), "--out", str(tmp_path / "sweep"), "--processes", "2",
         "--threads", "1", "--samples", "64", "--together", "apart",
     ]  # fmt: skip
-    begun: list[subprocess.Popen[str]] = []
+    begun: list[Any] = []
 
-    def start(*more: str) -> "subprocess.Popen[str]":
-        with (tmp_path / f"said-{len(begun)}.txt").open("w") as said:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "energan", *words, *more],
-                stdout=said, stderr=said, text=True, start_new_session=True,
-            )  # fmt: skip
-        begun.append(process)
-        return process
+    def start(*more: str, python: bool = False) -> Any:
+        said = tmp_path / f"said-{len(begun)}.txt"
+        start = forks.start_python if python else forks.start
+        begun.append(start([*words, *more], said))
+        return begun[-1]
 
     yield start
     for process in begun:
@@ -65,12 +67,21 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 
 def workers(parent: int, trial: str = "") -> list[int]:
-    """The processes for trials that a sweep's process has, or for this trial."""
+    """The processes for trials that a sweep's process has, or for this trial.
+
+    A fork has the trial's id as its command, cut off.
+    """
     found = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True
-    )
-    lines = [line for line in found.stdout.splitlines() if "sweep.run_trial" in line]
-    return [int(line.split()[0]) for line in lines if trial in line]
+        ["ps", "-ww", "-o", "pid=,comm=,args=", "--ppid", str(parent)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    lines = [line.split(maxsplit=2) for line in found.stdout.splitlines()]
+    return [
+        int(process)
+        for process, command, args in lines
+        if (re.fullmatch("[0-9a-f]{15}", command) and (not trial or trial.startswith(command)))
+        or ("sweep.run_trial" in args and trial in args)
+    ]
 
 
 def kill(process: int, number: int = signal.SIGKILL) -> None:
@@ -80,7 +91,7 @@ def kill(process: int, number: int = signal.SIGKILL) -> None:
         return
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it took too long"
@@ -157,7 +168,7 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(
 
 def test_workers_of_a_killed_sweep_save_and_end(begin: Callable[..., Any], tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path / "sweep")
-    process = begin()
+    process = begin(python=True)
     wait_until(lambda: bool(training(folder)))
     orphans = workers(process.pid)
     kill(process.pid)

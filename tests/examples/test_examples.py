@@ -54,7 +54,9 @@ def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     sys.modules.pop("hinge_gan", None)
 
 
-def test_a_sweep_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], forked: None
+) -> None:
     words = ["sweep", str(EXAMPLES / "margins.py"), "--steps", "10", "--sample", "2"]
     code = main([*words, "--samples", "100", "--out", str(tmp_path / "sweep")])
     assert code == 0, capsys.readouterr().err
