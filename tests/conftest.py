@@ -16,8 +16,9 @@ from energan.io.files import aside
 from support.forks import forked  # noqa: F401, the fixture
 
 torch.set_num_threads(1)
-# how long an example takes says nothing on a machine that does other things too
-settings.register_profile("energan", deadline=None)
+# how long an example takes says nothing on a machine that does other things too; the examples are
+# the same each time, but for `make fuzz`
+settings.register_profile("energan", deadline=None, derandomize="ENERGAN_FUZZ" not in os.environ)
 settings.load_profile("energan")
 
 

@@ -17,4 +17,4 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
-settings.load_profile("fuzz")
+# not loaded here, which would hold for all tests that are imported later: the tests name it

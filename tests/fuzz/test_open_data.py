@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from energan.core import DataError, SettingError
 from energan.data import DataSet, DataSettings, open_data
 from support.fuzz_files import CONTAINERS, IMAGES, containers, images
 
+fuzz = examples.get_profile("fuzz")
 SECONDS = 30
 MOST = 2**30
 """Bytes that opening a few small files may add to a process."""
@@ -87,6 +89,7 @@ def fits_together(data: DataSet) -> None:
         assert "\n" not in told
 
 
+@fuzz
 @given(containers())
 def test_a_file_of_many(named: tuple[str, bytes]) -> None:
     name, content = named
@@ -104,6 +107,7 @@ def test_every_file_of_many_is_opened_when_it_is_whole(name: str) -> None:
             assert opened(root / name) is not None
 
 
+@fuzz
 @given(st.lists(images(), min_size=1, max_size=6), st.sampled_from([None, 8]))
 def test_images_that_are_damaged(given: list[tuple[str, bytes]], size: int | None) -> None:
     with folder() as root:
@@ -161,6 +165,7 @@ def grow(root: Path, entries: list[tuple[list[str], str]]) -> int:
     return count
 
 
+@fuzz
 @given(trees(), st.sampled_from(["train", "test"]))
 def test_folders_as_they_come(entries: list[tuple[list[str], str]], split: str) -> None:
     with folder() as root:
@@ -178,6 +183,7 @@ CELL = st.one_of(
 )  # fmt: skip
 
 
+@fuzz
 @given(
     st.lists(st.lists(CELL, max_size=4), max_size=8),
     st.sampled_from([",", ";", "\t", "|", " "]),
