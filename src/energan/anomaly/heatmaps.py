@@ -65,16 +65,6 @@ def check_smoothing(sigma: float, kind: str) -> None:
         )
 
 
-def smoothed(maps: Tensor, sigma: float) -> Tensor:
-    """Maps (B, H, W) after a Gaussian filter of standard deviation sigma, in pixels; 0 leaves them.
-    At the edges they are mirrored, so that a constant map stays constant."""
-    if sigma == 0:
-        return maps
-    from scipy.ndimage import gaussian_filter
-
-    return torch.from_numpy(gaussian_filter(maps.numpy(), sigma, axes=(1, 2)))
-
-
 def heatmap(
     x: Tensor, energy: Callable[[Tensor], Tensor], reconstruction: Tensor | None, at_once: int
 ) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from energan.anomaly import calibration as calibrations
 from energan.anomaly.calibration import FPR, Calibration, Network, Scores
-from energan.anomaly.heatmaps import energy_map, heatmap, map_maxima, smoothed
+from energan.anomaly.heatmaps import energy_map, heatmap, map_maxima
 from energan.anomaly.normal_data import Groups, normal_events, spread
 from energan.core import (
     Context,
@@ -27,6 +27,7 @@ from energan.core.schedules import parse
 from energan.data import DataSet
 from energan.data.from_python import Images, is_examples
 from energan.energies.minimum_over_labels import MinimumOverLabels
+from energan.energies.smoothing import smooth as smoothed
 from energan.energies.tiled import describe_judge, judge_of
 from energan.experiment.run_records import networks_of
 from energan.inference.classification import ClassProbabilities, classify, classify_data, joined
@@ -296,7 +297,7 @@ class Run(TrainedEnergy):
             return energy_map(collect(self._score, events, lambda s: s.map), *events.shape[2:])
         made = self.reconstruct(events) if self.reconstructs else None
         maps = heatmap(events.to(self.engine.device), potential(self.judge), made, AT_ONCE)
-        return smoothed(maps, smooth)
+        return smoothed(maps, smooth) if smooth else maps
 
     @cached_property
     def heatmap_kind(self) -> HeatmapKind:

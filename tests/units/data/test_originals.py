@@ -82,6 +82,9 @@ def test_the_box_is_in_pixels_of_the_image() -> None:
     assert box((40, 20), size=(10, 20), fit="pad") == (0, -28, 40, 52)  # 10x5, seven rows above
     assert box((40, 30), size=10, fit="stretch") == (0, 0, 40, 30)
     assert box((40, 20), size=10, fit="pad") == (0, -8, 40, 32)  # 10x5, two rows above, three below
+    assert box((40, 30), size=(20, 10)) == (0, 5, 40, 25)
+    # 7x10, six columns before and seven behind
+    assert box((20, 30), size=(20, 10), fit="pad") == pytest.approx((-120 / 7, 0, 40, 30))
     assert box((40, 30), size=10, crop=(4, 5, 24, 25)) == (4, 5, 24, 25)
     assert box((20, 20), size=10, pad=13) == (-2, -2, 24, 24)  # one pixel before, two behind
     assert box((20, 20), size=10, random_crop=7) == (2, 2, 16, 16)
