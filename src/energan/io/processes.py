@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +19,10 @@ STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SI
 it."""
 Work = Callable[[int], Awaitable[None]]
 """Takes the number of its place among those at once, from 1."""
+
+
+class DiedError(Exception):
+    """A process died: neither did it end by itself nor was it told to."""
 
 
 class Pool:
@@ -135,3 +141,26 @@ async def run_process(
             async for line in process.stderr:
                 print(f"{name}: {line.decode(errors='replace')}", end="", file=sys.stderr)
         return await process.wait()
+
+
+def run_until_it_ends(cwd: str, log: str, words: Sequence[str]) -> None:
+    """Run `python -m WORDS`, in the folder `cwd` where there is one; as a task on another machine.
+
+    What it prints is added to the log. An exception, such as Ctrl-C or Ray's cancellation, ends it
+    by SIGTERM. Raises DiedError if it dies.
+    """
+    with suppress(OSError):
+        os.chdir(cwd)  # a relative path of data means what it means at the one who asks
+    with open(log, "a") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words], process_group=0,
+            stdin=PIPE, stdout=output, stderr=STDOUT,
+        )  # fmt: skip
+    try:
+        while process.poll() is None:
+            time.sleep(POLL)  # a cancellation comes between two looks
+    finally:
+        process.terminate()
+        process.wait()
+    if process.returncode not in (0, *STOPPED):
+        raise DiedError(f"exit code {process.returncode}: see {log}")

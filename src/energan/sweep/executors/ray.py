@@ -6,16 +6,13 @@ Ray itself tries a task again whose node was lost or whose process died.
 import asyncio
 import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from energan.errors import RunError, SettingError, describe
-from energan.io.processes import POLL, STOPPED, Pool
+from energan.io.processes import POLL, DiedError, Pool, run_until_it_ends
 from energan.sweep.display import SweepDisplay
 from energan.sweep.executors import local
 from energan.sweep.executors.local import DEATHS, Package
@@ -25,10 +22,6 @@ FOLDERS = ("ENERGAN_DATA", "ENERGAN_CACHE")
 """Variables that name folders, which every node has under the same path."""
 AHEAD = 4
 """Tasks at Ray, for each that its CPUs have room for: so an autoscaler sees that room lacks."""
-
-
-class DiedError(Exception):
-    """A trial's process died. Ray tries its task again."""
 
 
 def run(
@@ -68,28 +61,9 @@ def run(
     with connected(address, cpus, gpus) as ray:
         task = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_retries=DEATHS - 1, retry_exceptions=[DiedError]
-        )(work)
+        )(run_until_it_ends)
         at_once = AHEAD * max(1, int(ray.cluster_resources()["CPU"] / cpus))
         return local.run_packages(pool, folder, packages, options, display, at_once, attempt)
-
-
-def work(cwd: str, log: str, words: Sequence[str]) -> None:
-    """On a node: the process of a package. Raises DiedError if it dies."""
-    with suppress(OSError):
-        os.chdir(cwd)  # a relative path of data means what it means at the driver
-    with open(log, "a") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *words], process_group=0,
-            stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    try:
-        while process.poll() is None:
-            time.sleep(POLL)  # a cancellation comes between two looks
-    finally:
-        process.terminate()
-        process.wait()
-    if process.returncode not in (0, *STOPPED):
-        raise DiedError(f"exit code {process.returncode}: see {log}")
 
 
 @contextmanager
