@@ -1,5 +1,6 @@
 """How the losses are formed: pure functions on energies, and the objectives made of them."""
 
+from energan.objectives.cells import CellwiseFocal, focal
 from energan.objectives.contrastive import Contrastive, MaximumLikelihood, contrastive, energy_l2
 from energan.objectives.few_labels import FewLabels
 from energan.objectives.logistic import Logistic, logistic, minimax, non_saturating
@@ -8,7 +9,7 @@ from energan.objectives.paired import PairedLogistic
 from energan.objectives.terms import absolute_difference, pull_away
 
 __all__ = [
-    "Contrastive", "FewLabels", "Hinge", "Log", "Logistic", "MaximumLikelihood", "PairedLogistic",
-    "SquareSquare", "absolute_difference", "contrastive", "energy_l2", "hinge", "log_loss",
-    "logistic", "minimax", "non_saturating", "pull_away", "square_square",
+    "CellwiseFocal", "Contrastive", "FewLabels", "Hinge", "Log", "Logistic", "MaximumLikelihood",
+    "PairedLogistic", "SquareSquare", "absolute_difference", "contrastive", "energy_l2", "focal",
+    "hinge", "log_loss", "logistic", "minimax", "non_saturating", "pull_away", "square_square",
 ]  # fmt: skip
