@@ -11,6 +11,7 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | CGAN | -logit(x given y) | generator(z, y) | logistic |
 | tagging | -logit(tag vector given features) | generator(z, features) | logistic |
 | pix2pix | -logit of each patch of (source, x) | U-Net(source) | logistic + w * L1 |
+| inspection | max of a map: each cell's log-odds | the batch with defects | focal, each cell |
 | LN | ladder reconstruction | none | reconstruction + classification |
 | EBGAN-LN | the same | generator(z), until a step | margin (to 0) + classification |
 | conditional EBGAN | ||Dec(Enc(x, y), y) - x|| | generator(z, y) | margin |

@@ -10,6 +10,7 @@ from energan.recipes import (
     features,
     gan2014,
     igebm2019,
+    inspection,
     isola2016,
     ladder2017,
     tagging,
@@ -26,6 +27,7 @@ FILES = (
     ladder2017,
     tagging,
     features,
+    inspection,
 )
 RECIPES: dict[str, Recipe] = {r.name: r for file in FILES for r in file.RECIPES}
 

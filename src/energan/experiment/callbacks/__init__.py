@@ -11,9 +11,11 @@ from energan.experiment.callbacks.landscapes import Landscapes, has_landscape
 from energan.experiment.callbacks.reconstructions import Reconstructions, denoises
 from energan.experiment.callbacks.samples import Preview, SampleGrids
 from energan.experiment.callbacks.scores import CheckpointMetric, Score
+from energan.experiment.callbacks.synthetic_defects import DefectGrids
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
 from energan.metrics.catalogue import METRICS
+from energan.samplers.synthetic_defects import SyntheticDefects
 from energan.training.distributed import Distributed
 from energan.training.divergence import Guard
 from energan.training.health import Health
@@ -65,7 +67,8 @@ def hooks_of(
     output, training = job.settings.output, job.settings.training
     log = Log(folder, output.log_every)
     score = Score(data, loop.engine, metric)
-    grids = SampleGrids(folder, output.sample_every, data)
+    made = DefectGrids if isinstance(loop.sampler, SyntheticDefects) else SampleGrids
+    grids = made(folder, output.sample_every, data)
     saving = Checkpoints(folder, output.checkpoint_every, output.keep, log, score, output.keep_best)
     hooks: list[Hook] = [log, saving, grids]
     shown: list[Preview] = [grids]

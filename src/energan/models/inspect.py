@@ -1,0 +1,74 @@
+"""An energy of cells, trained on synthetic defects: is this part normal, and where is it not?
+
+    x' , m = defects(x)                          images of the batch with defects, and their masks
+    s(x) = smooth(f(x))                          a map: f gives each cell its log-odds of a defect
+    U(x) = max over cells of s(x)
+    L = Σ −α_t (1 − p_t)^γ log p_t               over the cells of x (all normal) and x' (by m),
+                                                 p = sigmoid(f) (Lin et al. 2017, eq. 5)
+
+Synthetic defects as of DRAEM (Zavrtanik, Kristan & Skočaj 2021) and CutPaste (Li et al. 2021), and
+kinds of wear that inspection meets; f is a U-Net of cells without a decoder of images. f sees
+images as they are, and each place beside what is around it, since brightness differs from one
+photograph to the next. It is trained on windows or whole images, and judges images of any size.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from energan.core import Config as BaseConfig
+from energan.core import Domain, Model, Optimiser, SettingError
+from energan.energies.anomaly_map import AnomalyMap
+from energan.models.ebgan_conv import describe_sizes
+from energan.nets.conv import growing, image_shape
+from energan.nets.segmentation import CellLogits, LocalNorm
+from energan.objectives import CellwiseFocal
+from energan.samplers.synthetic_defects import DefectSettings, SyntheticDefects
+
+ADAM = Optimiser(lr="linear(0.002, 0.00002, 1500, 1500)", beta1=0.9, clip=1.0)
+
+
+class Config(BaseConfig):
+    """Settings of an energy of cells; the defaults are for photographs of some hundred pixels."""
+
+    defects: DefectSettings = Field(DefectSettings(), description="the synthetic defects")
+    width: int = Field(16, ge=1, description="maps of the finest scale; to eight times as many")
+    scales: int = Field(5, ge=2, le=8, description="each of half the sides of the one before")
+    cell: Literal[1, 2, 4] = Field(2, description="pixels along a side of a cell of the map")
+    window: int = Field(
+        64, ge=0, description="side, in pixels, of what a place is compared with; 0: with nothing"
+    )
+    smoothing: float = Field(1.0, ge=0, le=64, description="of the map: a Gaussian, in cells")
+    top: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="U is the mean over this share of the cells, the highest; 0: the maximum",
+    )
+    focus: float = Field(2.0, ge=0, description="γ of the focal loss; 0 for the logistic loss")
+    weight: float = Field(0.5, gt=0, lt=1, description="α: of anomalous cells in the loss")
+    share: float = Field(
+        0.3, gt=0, le=1, description="a cell is anomalous if this share of its pixels is"
+    )
+    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        return cls(width=4, scales=2, cell=1, window=4)
+
+
+def build(config: Config, domain: Domain) -> Model:
+    """The three choices, for images of `domain`."""
+    shape = image_shape(domain, "inspect")
+    if domain.low is None or domain.high is None:
+        raise SettingError("inspect makes defects within the range of images, and these have none")
+    widths = growing(config.width, config.scales)
+    before = LocalNorm(config.window, domain.low) if config.window else None
+    network = CellLogits(shape[0], widths, config.cell, before)
+    return Model(
+        energy=AnomalyMap(network, config.smoothing, config.top),
+        sampler=SyntheticDefects(config.defects, domain.low, domain.high),
+        objective=CellwiseFocal(config.focus, config.weight, config.share),
+        energy_optimiser=config.energy_optimiser,
+        chosen=describe_sizes(shape, scales=widths),
+    )

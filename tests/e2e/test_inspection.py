@@ -1,0 +1,100 @@
+"""`energan train inspect-folder` as a user runs it: parts with scratches, which it never saw."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import energan
+from support.commands import refused, run
+
+SIDE, GOOD = 48, 40
+SMALL = [
+    "--data.size", str(SIDE), "--model.width", "8", "--model.scales", "3", "--steps", "80",
+    "--model.energy-optimiser.lr", "linear(0.0003, 0.004, 30)", "--training.ema", "0",
+    "--output.checkpoint-every", "0", "--output.sample-every", "0", "--threads", "1",
+    "--data.held-out", "12",
+]  # fmt: skip
+
+
+def part(seed: int) -> np.ndarray:
+    """Brushed metal: stripes, noise, and a brightness of its own."""
+    g = np.random.default_rng(seed)
+    stripes = 20 * np.sin(np.arange(SIDE) * 0.7 + g.uniform(0, 6))
+    pixels = g.uniform(90, 150) + stripes[None] + g.normal(0, 6, (SIDE, SIDE))
+    return pixels.clip(1, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The layout of inspection data sets."""
+    root = tmp_path_factory.mktemp("parts")
+    for folder in ("train/good", "test/good", "test/scratch", "ground_truth/scratch"):
+        (root / folder).mkdir(parents=True)
+    for i in range(GOOD):
+        Image.fromarray(part(i)).save(root / "train" / "good" / f"{i:02d}.png")
+    for i in range(15):
+        Image.fromarray(part(100 + i)).save(root / "test" / "good" / f"{i:02d}.png")
+        pixels, mask = part(200 + i), np.zeros((SIDE, SIDE), np.uint8)
+        g = np.random.default_rng(i)
+        y, x, slope = g.integers(8, 20), g.integers(6, 18), g.uniform(0, 0.8)
+        for step in range(int(g.integers(12, 25))):
+            mask[y + int(slope * step) : y + int(slope * step) + 2, x + step] = 255
+        pixels[mask > 0] = (pixels[mask > 0] * 0.45).astype(np.uint8)
+        Image.fromarray(pixels).save(root / "test" / "scratch" / f"{i:02d}.png")
+        Image.fromarray(mask).save(root / "ground_truth" / "scratch" / f"{i:02d}_mask.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "parts"
+    assert run("train", "inspect-folder", "--data", parts, "--out", out, *SMALL) == 0
+    return out
+
+
+@pytest.mark.slow
+def test_scratches_that_were_never_seen_are_found_and_shown(
+    trained: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maps = tmp_path / "maps"
+    assert run("score", trained, parts, "--fpr", "0.1", "--heatmaps", maps) == 0
+    said = capsys.readouterr().out
+    assert "(energy map)" in said
+    assert "gradient" not in said
+    with Image.open(sorted(maps.iterdir())[0]) as image:
+        assert image.text["map"] == "energy map"  # type: ignore[attr-defined]
+    assert run("evaluate", trained, "--defects", parts) == 0
+    kept = json.loads((trained / "metrics.json").read_text())["defects"]
+    (kept,) = kept
+    (found,) = [kind for kind in kept["kinds"] if kind["kind"] == "all"]
+    assert kept["map"] == "energy map"
+    assert found["auroc"] > 0.9
+    assert found["pixels"]["auroc"] > 0.85
+
+
+@pytest.mark.slow
+def test_a_cell_above_the_threshold_is_the_reason_of_the_verdict(
+    trained: Path, parts: Path
+) -> None:
+    loaded = energan.load(trained)
+    loaded.calibrate(fpr=0.1)
+    x = loaded.prepare(parts / "test" / "scratch")
+    scored = loaded._score(x)
+    assert scored.map is not None
+    assert scored.map.shape == (15, 24, 24)
+    torch.testing.assert_close(scored.map.amax((1, 2)), loaded.energy(x))
+    assert loaded.heatmap(x).shape == (15, 48, 48)
+
+
+@pytest.mark.slow
+def test_a_picture_shows_the_defects_and_there_are_no_samples(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shown,) = (trained / "samples").iterdir()
+    with Image.open(shown) as image:
+        assert image.width > 3 * image.height  # twelve images, each above its mask and its map
+    assert "makes no samples" in refused(capsys, "sample", trained, "--out", tmp_path / "x.png")
