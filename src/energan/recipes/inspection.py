@@ -8,7 +8,7 @@ RECIPES = [
         "whether your own parts are normal (--data PARTS, of good ones), and where they are not",
         "inspect",
         {
-            "data": {"source": "PHOTOS", "size": 256, "fit": "pad", "mirror": True},
+            "data": {"source": "PARTS", "size": 256, "fit": "pad", "mirror": True},
             "training": {"steps": 3_000, "batch_size": 4, "ema": 0.99},
         },
     ),
