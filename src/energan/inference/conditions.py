@@ -13,7 +13,7 @@ from energan.io.memory import check_memory
 
 AT_ONCE = 500
 """Examples that are computed together."""
-NUMBERS_AT_ONCE, EXAMPLE_NUMBERS_AT_ONCE = 2**21, 2**24
+NUMBERS_AT_ONCE, EXAMPLE_NUMBERS_AT_ONCE = 2**21, 2**23
 """Of their conditions, where those are tensors, and of their own, at most."""
 Score = Callable[[Tensor], Scored]
 """x (B, *event), as a run scores it."""
