@@ -1,37 +1,57 @@
-"""U(x) = the maximum of a map: each cell's log-odds of belonging to a defect."""
+"""U(x) = the maximum of a map, each cell of which is its log-odds of belonging to a defect."""
 
 from torch import Tensor, nn
 
 from energan.core import Energy, Scored, Stream, exact
+from energan.energies.nearest_image import NearestImage
 from energan.energies.smoothing import smooth
 
 
 class AnomalyMap(Energy):
-    """The energy of an image (B, C, H, W) by a network of its cells.
+    """The energy of an image (B, C, H, W) by a network of its cells, and by images it knows.
 
-    network: x -> logits (B, h, w), of any sides. The map is the logits after a Gaussian of
-    `smoothing` cells (0 for none), so that no single cell decides; the energy is its maximum, or
-    with `top` the mean over that share of its cells, the highest.
+    network: x -> logits (B, h, w), of any sides. The map is
+
+        s(x) + weight · d(x),    U(x) its maximum
+
+    where s is the logits after a Gaussian of `smoothing` cells (0 for none), so that no single cell
+    decides, and d the standardised distance of x to the nearest training image, the same in all
+    cells; without `nearest` there is none. So a cell above a threshold is why U is.
     """
 
     fully_convolutional = True
 
-    def __init__(self, network: nn.Module, smoothing: float = 1.0, top: float = 0.0) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        smoothing: float = 1.0,
+        nearest: NearestImage | None = None,
+        weight: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.network, self.smoothing, self.top = network, smoothing, top
+        self.network, self.smoothing, self.weight = network, smoothing, weight
+        self.nearest = nearest
 
     def logits(self, x: Tensor, stream: Stream) -> Tensor:
         """(B, h, w), as they are trained: before smoothing."""
         return exact(self.network(x, stream))
 
     def score(self, logits: Tensor) -> Scored:
-        """What the energy says of images with these logits."""
+        """s and its maximum, of images with these logits."""
         cells = smooth(logits, self.smoothing) if self.smoothing else logits
-        flat = cells.flatten(1)
-        if self.top:
-            count = max(round(self.top * flat.shape[1]), 1)
-            return Scored(flat.topk(count, 1).values.mean(1), map=cells)
-        return Scored(flat.amax(1), map=cells)
+        return Scored(cells.flatten(1).amax(1), map=cells)
+
+    def describe(self, x: Tensor) -> Tensor:
+        """What `observe` takes in of images: their thumbnails, or nothing (B, 0)."""
+        return x.new_zeros(len(x), 0) if self.nearest is None else self.nearest.thumbnails(x)
+
+    def observe(self, described: Tensor) -> Tensor:
+        """Remember training images, by `describe`; how unlike the known ones they are, ()."""
+        return described.new_zeros(()) if self.nearest is None else self.nearest.observe(described)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
-        return self.score(self.logits(x, stream))
+        scored = self.score(self.logits(x, stream))
+        if self.nearest is None or scored.map is None:
+            return scored
+        added = self.weight * self.nearest(x, stream)
+        return Scored(scored.energy + added, map=scored.map + added.view(-1, 1, 1))

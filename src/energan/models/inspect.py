@@ -1,15 +1,21 @@
 """An energy of cells, trained on synthetic defects: is this part normal, and where is it not?
 
-    x' , m = defects(x)                          images of the batch with defects, and their masks
-    s(x) = smooth(f(x))                          a map: f gives each cell its log-odds of a defect
-    U(x) = max over cells of s(x)
-    L = Σ −α_t (1 − p_t)^γ log p_t               over the cells of x (all normal) and x' (by m),
-                                                 p = sigmoid(f) (Lin et al. 2017, eq. 5)
+    x', m = defects(x)                            images of the batch with defects, and their masks
+    s(x) = smooth(f(x))                           a map: f gives each cell its log-odds of a defect
+    map  = s(x) + w·d(x)
+    U(x) = max map
+    L    = α·E₊ + (1 − α)·E₋ + λ·E log(1 + exp(∓max s))
+
+E₊ and E₋ are the focal losses −(1 − p_t)^γ log p_t (Lin et al. 2017, eq. 4) of anomalous and normal
+cells, by m; ∓ is − for images with a defect. d(x) is the distance of x to the nearest training
+image, both as thumbnails, less the mean of such distances between training images, over their
+standard deviation.
 
 Synthetic defects as of DRAEM (Zavrtanik, Kristan & Skočaj 2021) and CutPaste (Li et al. 2021), and
 kinds of wear that inspection meets; f is a U-Net of cells without a decoder of images. f sees
-images as they are, and each place beside what is around it, since brightness differs from one
-photograph to the next. It is trained on windows or whole images, and judges images of any size.
+images as they are, beside their own mean, and each place beside what is around it, since brightness
+differs from one photograph to the next. It is trained on windows or whole images, and judges images
+of any size; where it is trained on windows there is no d.
 """
 
 from typing import Literal
@@ -19,13 +25,14 @@ from pydantic import Field
 from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.energies.anomaly_map import AnomalyMap
+from energan.energies.nearest_image import NearestImage
 from energan.models.ebgan_conv import describe_sizes
 from energan.nets.conv import growing, image_shape
 from energan.nets.segmentation import CellLogits, LocalNorm
 from energan.objectives import CellwiseFocal
 from energan.samplers.synthetic_defects import DefectSettings, SyntheticDefects
 
-ADAM = Optimiser(lr="linear(0.002, 0.00002, 1500, 1500)", beta1=0.9, clip=1.0)
+ADAM = Optimiser(lr="linear(0.0025, 0.00002, 1000, 1000)", beta1=0.9, clip=1.0)
 
 
 class Config(BaseConfig):
@@ -36,17 +43,17 @@ class Config(BaseConfig):
     scales: int = Field(5, ge=2, le=8, description="each of half the sides of the one before")
     cell: Literal[1, 2, 4] = Field(2, description="pixels along a side of a cell of the map")
     window: int = Field(
-        64, ge=0, description="side, in pixels, of what a place is compared with; 0: with nothing"
+        24, ge=0, description="side, in pixels, of what a place is compared with; 0: with nothing"
     )
     smoothing: float = Field(1.0, ge=0, le=64, description="of the map: a Gaussian, in cells")
-    top: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="U is the mean over this share of the cells, the highest; 0: the maximum",
+    nearest: float = Field(
+        1.5, ge=0, description="w: weight of the distance to the nearest training image; 0: none"
     )
-    focus: float = Field(2.0, ge=0, description="γ of the focal loss; 0 for the logistic loss")
-    weight: float = Field(0.5, gt=0, lt=1, description="α: of anomalous cells in the loss")
+    thumbnail: int = Field(8, ge=2, le=64, description="side of the thumbnails that it is of")
+    memory: int = Field(2048, ge=2, description="thumbnails that are kept, at most")
+    focus: float = Field(1.0, ge=0, description="γ of the focal loss; 0 for the logistic loss")
+    weight: float = Field(0.2, gt=0, lt=1, description="α: of anomalous cells in the loss")
+    image: float = Field(0.2, ge=0, description="λ: weight of the loss of the images' energies")
     share: float = Field(
         0.3, gt=0, le=1, description="a cell is anomalous if this share of its pixels is"
     )
@@ -65,10 +72,13 @@ def build(config: Config, domain: Domain) -> Model:
     widths = growing(config.width, config.scales)
     before = LocalNorm(config.window, domain.low) if config.window else None
     network = CellLogits(shape[0], widths, config.cell, before)
+    nearest = None
+    if config.nearest and domain.image_shape is None:  # a window is no thumbnail of the image
+        nearest = NearestImage(shape[0], config.thumbnail, config.memory)
     return Model(
-        energy=AnomalyMap(network, config.smoothing, config.top),
+        energy=AnomalyMap(network, config.smoothing, nearest, config.nearest),
         sampler=SyntheticDefects(config.defects, domain.low, domain.high),
-        objective=CellwiseFocal(config.focus, config.weight, config.share),
+        objective=CellwiseFocal(config.focus, config.weight, config.image, config.share),
         energy_optimiser=config.energy_optimiser,
         chosen=describe_sizes(shape, scales=widths),
     )

@@ -1,11 +1,11 @@
 """A network that gives each cell of an image one number, from several scales around it.
 
 A U-Net (Ronneberger, Fischer & Brox 2015) of 3×3 convolutions that keep the sides, with batch norm.
-It takes images of any size. By statistics at rest, as in stream "eval", what it says of a place
-depends on what is near it alone, so that it may be trained on windows and used on whole images.
+It takes images of any size, and in stream "eval" what it says of a place depends on what is near
+it alone but for the image's mean, so that it may be trained on windows and used on whole images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from energan.core import Stream, Streamed, exact
-from energan.nets.dense import BatchNorm, Sequential
+from energan.nets.dense import Sequential
 
 Cell = Literal[1, 2, 4]
 RARE = -3.0
@@ -23,13 +23,42 @@ GRID = 4
 """Pixels along a side that local means are worked out on."""
 
 
-class LocalNorm(nn.Module):
-    """Images (B, C, H, W) and what of them differs from around: (B, 2C, H, W).
+class RunningBatchNorm(Streamed):
+    """Batch normalisation of maps (B, C, H, W) by the statistics of the batch, in stream "eval" by
+    their running averages.
 
-    The second half is (x − μ)/(σ + ε), clamped to ±5, with the mean and the standard deviation over
-    a square of `window` pixels, of each channel. Pixels of the value `low` in all channels, as of a
-    frame, are left out of them and become 0.
+    All that passes in training are images of one kind, so the averages need no pass of their own
+    over the data, which takes minutes where images are large.
     """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, features: int, momentum: float = 0.05, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("variance", torch.ones(features))
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+        training = stream != "eval"
+        return F.batch_norm(
+            x, self.mean, self.variance, self.weight, self.bias, training, self.momentum, self.eps
+        )
+
+
+class LocalNorm(nn.Module):
+    """Images (B, C, H, W), and how they differ from their own mean and from what is around a place:
+    (B, 3C, H, W).
+
+    Behind the images stands (x − μ)/(σ + ε), clamped to ±5, with the mean and the standard
+    deviation of each channel over the whole image, then the same over a square of `window` pixels.
+    Pixels of the value `low` in all channels, as of a frame, are left out of them and become 0.
+    """
+
+    copies = 3
 
     def __init__(self, window: int, low: float, eps: float = 0.02, most: float = 5.0) -> None:
         super().__init__()
@@ -38,11 +67,15 @@ class LocalNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = exact(x)
         seen = (x > self.low).any(1, keepdim=True).to(x.dtype)
-        share = self._around(seen).clamp_min(1e-3)
-        mean = self._around(x * seen) / share
-        variance = self._around((x - mean).square() * seen) / share
+        whole, local = (self._normalise(x, seen, mean) for mean in (_everywhere, self._around))
+        return torch.cat([x, whole, local], 1)
+
+    def _normalise(self, x: Tensor, seen: Tensor, mean_of: Callable[[Tensor], Tensor]) -> Tensor:
+        share = mean_of(seen).clamp_min(1e-3)
+        mean = mean_of(x * seen) / share
+        variance = mean_of((x - mean).square() * seen) / share
         normal = (x - mean) / (variance.sqrt() + self.eps) * seen
-        return torch.cat([x, normal.clamp(-self.most, self.most)], 1)
+        return normal.clamp(-self.most, self.most)
 
     def _around(self, x: Tensor) -> Tensor:
         """The mean over the window, worked out on a grid and bilinear between its places."""
@@ -57,20 +90,24 @@ class LocalNorm(nn.Module):
         return large[..., :height, :width]
 
 
+def _everywhere(x: Tensor) -> Tensor:
+    return x.mean((2, 3), keepdim=True)
+
+
 class CellLogits(Streamed):
     """x (B, C, H, W) -> logits (B, ⌈H/cell⌉, ⌈W/cell⌉).
 
     widths: maps of the scales, from the finest; each has half the sides of the one before. The
     finest has those of the image, or with a cell of 2 or 4 half of them; with 4 the logits are of
-    the second scale. before: what the images pass first, and how often it repeats their channels.
+    the second scale. before: what the images pass first, if anything.
     """
 
     def __init__(
-        self, channels: int, widths: Sequence[int], cell: Cell, before: nn.Module | None = None
+        self, channels: int, widths: Sequence[int], cell: Cell, before: LocalNorm | None = None
     ) -> None:
         super().__init__()
         self.before = nn.Identity() if before is None else before
-        inputs = channels if before is None else 2 * channels
+        inputs = channels * (1 if before is None else before.copies)
         first = widths[0]
         self.stem = nn.Sequential(
             nn.Conv2d(inputs, first, 5, stride=1 if cell == 1 else 2, padding=2), nn.ReLU()
@@ -106,5 +143,5 @@ def _block(inputs: int, outputs: int) -> Sequential:
     layers: list[nn.Module] = []
     for before in (inputs, outputs):
         convolution = nn.Conv2d(before, outputs, 3, padding=1, bias=False)
-        layers += [convolution, BatchNorm(outputs), nn.ReLU()]
+        layers += [convolution, RunningBatchNorm(outputs), nn.ReLU()]
     return Sequential(*layers)

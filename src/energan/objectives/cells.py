@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from energan.core import Batch, Context, Draw, Energy, Loss, Objective, Scored, SettingError, Stream
+from energan.objectives.fit import Observing, take_in
 
 
 @runtime_checkable
@@ -18,16 +19,15 @@ class CellEnergy(Protocol):
     def score(self, logits: Tensor) -> Scored: ...
 
 
-def focal(logits: Tensor, anomalous: Tensor, focus: float, weight: float = 0.5) -> Tensor:
-    """−α_t (1 − p_t)^γ log p_t of each cell (Lin et al. 2017, eq. 5), all of one shape.
+def focal(logits: Tensor, anomalous: Tensor, focus: float) -> Tensor:
+    """−(1 − p_t)^γ log p_t of each cell (Lin et al. 2017, eq. 4), all of one shape.
 
     anomalous: 0 or 1; p_t is the probability given to what the cell is, by p = sigmoid(logit).
-    focus: γ; at 0 it is the logistic loss times α_t. weight: α of anomalous cells, 1 − α of others.
+    focus: γ; at 0 it is the logistic loss.
     """
     toward = torch.where(anomalous > 0, logits, -logits)
-    alpha = torch.where(anomalous > 0, weight, 1 - weight)
     crossed = F.softplus(-toward)  # −log p_t
-    return alpha * torch.sigmoid(-toward).pow(focus) * crossed if focus else alpha * crossed
+    return torch.sigmoid(-toward).pow(focus) * crossed if focus else crossed
 
 
 def mark_cells(mask: Tensor, height: int, width: int, share: float) -> Tensor:
@@ -38,12 +38,14 @@ def mark_cells(mask: Tensor, height: int, width: int, share: float) -> Tensor:
 
 
 class CellwiseFocal(Objective):
-    """The focal loss of the cells of data, all normal, and of draws, by their masks.
+    """The focal loss of the cells of data, all normal, and of draws, by their masks, balanced.
 
-        L = Σ focal / √(N · max(N₊, 1))
+        L = α·E₊ + (1 − α)·E₋ + λ·E log(1 + exp(∓U))
 
-    over all cells of both batches, N of them and N₊ anomalous: between the mean over all cells and
-    that of Lin et al., over the anomalous ones. share: see `mark_cells`.
+    E₊ is the mean over images with a defect of the mean over their anomalous cells, E₋ that over
+    all images of their normal cells, so that a crack counts as much as a region; the last term is
+    the logistic loss of the images' energies. weight: α. image: λ. share: see `mark_cells`.
+    An energy that remembers training images (`observe`) is shown the data.
     """
 
     equilibrium = (
@@ -51,8 +53,10 @@ class CellwiseFocal(Objective):
         "ones can, it does not say."
     )
 
-    def __init__(self, focus: float = 2.0, weight: float = 0.5, share: float = 0.3) -> None:
-        self.focus, self.weight, self.share = focus, weight, share
+    def __init__(
+        self, focus: float = 1.0, weight: float = 0.2, image: float = 0.2, share: float = 0.3
+    ) -> None:
+        self.focus, self.weight, self.image, self.share = focus, weight, image, share
 
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, CellEnergy):
@@ -67,17 +71,26 @@ class CellwiseFocal(Objective):
         assert isinstance(energy, CellEnergy)
         assert draw is not None
         assert draw.mask is not None  # the sampler says where its defects are
+        if isinstance(energy, Observing):
+            take_in(energy, batch.x, context)
         # in one pass: batch norm would tell the two by their own statistics
-        real, fake = energy.logits(torch.cat([batch.x, draw.x]), "real").tensor_split(2)
-        anomalous = mark_cells(draw.mask, fake.shape[-2], fake.shape[-1], self.share)
-        losses = (
-            focal(real, torch.zeros_like(real), self.focus, self.weight),
-            focal(fake, anomalous, self.focus, self.weight),
-        )
-        count = real.numel() + fake.numel()
-        total = sum(loss.sum() for loss in losses) / (count * anomalous.sum().clamp_min(1)).sqrt()
-        means = {
-            name: context.rows(energy.score(logits.detach()).energy).mean(-1)
-            for name, logits in (("energy_real", real), ("energy_fake", fake))
-        }
+        logits = energy.logits(torch.cat([batch.x, draw.x]), "real")
+        masked = mark_cells(draw.mask, logits.shape[-2], logits.shape[-1], self.share)
+        anomalous = torch.cat([torch.zeros_like(masked), masked])
+        u, defective = energy.score(logits).energy, anomalous.flatten(1).any(1)
+        total = balanced(focal(logits, anomalous, self.focus), anomalous, self.weight)
+        total = total + self.image * F.softplus(torch.where(defective, -u, u)).mean()
+        halves = zip(("energy_real", "energy_fake"), u.detach().tensor_split(2), strict=True)
+        means = {name: context.rows(half).mean(-1) for name, half in halves}
         return Loss(total.reshape(1), means)
+
+
+def balanced(losses: Tensor, anomalous: Tensor, weight: float) -> Tensor:
+    """weight · the mean over images of the mean over their anomalous cells, + (1 − weight) · that
+    of their normal cells, without images that have none. losses, anomalous: (B, h, w) -> ()."""
+    means = []
+    for marks in (anomalous, 1 - anomalous):
+        counts = marks.sum((1, 2))
+        each = (losses * marks).sum((1, 2)) / counts.clamp_min(1)
+        means.append(each.sum() / (counts > 0).sum().clamp_min(1))
+    return weight * means[0] + (1 - weight) * means[1]

@@ -37,9 +37,12 @@ class Fit(Objective):
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
         assert isinstance(energy, Observing)
-        described = energy.describe(batch.x)
-        rows = context.gather(
-            described.reshape(1, len(described), -1)
-        )  # of all that train together
-        told = energy.observe(rows.reshape(-1, *described.shape[1:]))
-        return Loss(told.detach().reshape(1))
+        return Loss(take_in(energy, batch.x, context).detach().reshape(1))
+
+
+def take_in(energy: Observing, x: Tensor, context: Context) -> Tensor:
+    """Show an energy examples x (B, *event), of all processes that train together; what `observe`
+    says of them."""
+    described = energy.describe(x)
+    rows = context.gather(described.reshape(1, len(described), -1))
+    return energy.observe(rows.reshape(rows.shape[1], *described.shape[1:]))

@@ -7,7 +7,6 @@ from energan.recipes import (
     conditional,
     dcgan2015,
     ebgan2017,
-    features,
     gan2014,
     igebm2019,
     inspection,
@@ -26,7 +25,6 @@ FILES = (
     igebm2019,
     ladder2017,
     tagging,
-    features,
     inspection,
 )
 RECIPES: dict[str, Recipe] = {r.name: r for file in FILES for r in file.RECIPES}

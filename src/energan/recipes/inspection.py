@@ -1,15 +1,44 @@
-"""Is this part normal? An energy of cells, trained on good parts with synthetic defects."""
+"""Is this part normal? Energies of parts, trained or fitted on good ones alone.
+
+DRAEM and CutPaste train on synthetic defects; PatchCore, PaDiM and SimpleNet are on the features of
+a frozen network.
+"""
+
+from typing import Any
 
 from energan.recipes.recipe import Recipe
+
+# Both sides are scaled, since a crop would cut off what may be defective.
+IMAGES: dict[str, Any] = {"source": "PARTS", "size": 256, "fit": "stretch"}
+FITTED: dict[str, Any] = {"epochs": 1, "batch_size": 8, "ema": 0, "guard": False}
 
 RECIPES = [
     Recipe(
         "inspect-folder",
         "whether your own parts are normal (--data PARTS, of good ones), and where they are not",
         "inspect",
+        {"data": IMAGES, "training": {"steps": 2_000, "batch_size": 4, "ema": 0.99}},
+    ),
+    Recipe(
+        "inspect-features",
+        "is this part normal? by the nearest features of a network of yours (--model.features)",
+        "inspect_features",
+        {"data": IMAGES, "training": FITTED},
+    ),
+    Recipe(
+        "inspect-features-gaussian",
+        "the same by a Gaussian of the features at each position",
+        "inspect_features",
+        {"model": {"energy": "gaussian"}, "data": IMAGES, "training": FITTED},
+    ),
+    Recipe(
+        "inspect-features-contrast",
+        "the same by a small network, trained against features with noise",
+        "inspect_features",
         {
-            "data": {"source": "PARTS", "size": 256, "fit": "pad", "mirror": True},
-            "training": {"steps": 3_000, "batch_size": 4, "ema": 0.99},
+            "model": {"energy": "contrast"},
+            "data": IMAGES,
+            "training": {"epochs": 40, "batch_size": 8},
         },
     ),
 ]

@@ -1,11 +1,11 @@
 """An energy that is pooled from a map of cells."""
 
-import pytest
 import torch
 from torch import Tensor, nn
 
-from energan.core import Stream, Streamed
+from energan.core import Stream, Streamed, calibrating
 from energan.energies.anomaly_map import AnomalyMap
+from energan.energies.nearest_image import NearestImage
 from energan.energies.smoothing import smooth
 
 
@@ -34,11 +34,19 @@ def test_without_smoothing_the_map_is_that_of_the_logits() -> None:
     assert torch.equal(scored.map, CELLS)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("top", "count"), [(0.1, 16), (1.0, 160), (0.0001, 1)])
-def test_the_energy_may_be_the_mean_of_the_highest_cells(top: float, count: int) -> None:
-    scored = AnomalyMap(First(), 0, top)(X, stream="eval")
-    expected = CELLS.flatten(1).sort(1, descending=True).values[:, :count].mean(1)
-    torch.testing.assert_close(scored.energy, expected)
+def test_the_distance_to_the_nearest_training_image_is_added_to_every_cell() -> None:
+    energy = AnomalyMap(First(), 1.5, NearestImage(2, 4), 2.0)
+    energy.observe(energy.describe(X[:2]))
+    with calibrating(energy):
+        pass
+    scored, plain = energy(X, stream="eval"), AnomalyMap(First(), 1.5)(X, stream="eval")
+    added = scored.energy - plain.energy
+    torch.testing.assert_close(scored.map, plain.map + added.view(3, 1, 1))
+    torch.testing.assert_close(scored.energy, scored.map.amax((1, 2)))
+    nearest = energy.nearest
+    assert nearest is not None
+    torch.testing.assert_close(added, 2 * nearest(X, "eval"))
+    assert added[2] > added[:2].max()  # which it has not seen
 
 
 def test_it_says_that_it_takes_images_of_any_size() -> None:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from energan.nets.segmentation import Cell, CellLogits, LocalNorm
+from energan.nets.segmentation import Cell, CellLogits, LocalNorm, RunningBatchNorm
 
 
 def network(cell: Cell = 2, scales: int = 3, before: LocalNorm | None = None) -> CellLogits:
@@ -48,10 +48,10 @@ def test_the_coarsest_scale_reaches_far() -> None:
 
 
 def local(x: Tensor, window: int = 16) -> Tensor:
-    """The part that is normalised."""
+    """The part that is compared with what is around."""
     made: Tensor = LocalNorm(window, -1.0)(x)
     assert torch.equal(made[:, : x.shape[1]], x)
-    return made[:, x.shape[1] :]
+    return made[:, 2 * x.shape[1] :]
 
 
 def test_what_is_plain_or_a_slope_does_not_differ_from_around() -> None:
@@ -75,3 +75,19 @@ def test_a_frame_is_left_out() -> None:
     torch.testing.assert_close(found, local(x), atol=0.05, rtol=0)  # but for what is interpolated
     assert (found - local(x)).abs().mean() < 2e-3
     assert (local(framed)[..., :32, :] == 0).all()
+
+
+def test_each_image_is_compared_with_its_own_mean_without_its_frame() -> None:
+    x = torch.rand(3, 2, 20, 24, generator=torch.Generator().manual_seed(0))
+    found = LocalNorm(8, -1.0)(F.pad(x, (6, 6, 6, 6), value=-1.0))[:, 2:4, 6:-6, 6:-6]
+    mean, deviation = x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True, correction=0)
+    torch.testing.assert_close(found, (x - mean) / (deviation + 0.02), atol=1e-4, rtol=1e-4)
+
+
+def test_running_batch_norm_is_that_of_torch() -> None:
+    own, theirs = RunningBatchNorm(3), torch.nn.BatchNorm2d(3, momentum=0.05)
+    g = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        x = 2 * torch.randn(5, 3, 6, 7, generator=g) + 1
+        torch.testing.assert_close(own(x, "real"), theirs(x))
+    torch.testing.assert_close(own(x, "eval"), theirs.eval()(x))

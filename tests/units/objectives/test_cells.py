@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from energan.core import Batch, Context, Draw, Randomness, SettingError
 from energan.energies.anomaly_map import AnomalyMap
@@ -9,28 +10,25 @@ from energan.energies.logit import Logit
 from energan.nets.mlp import mlp_logit
 from energan.nets.segmentation import CellLogits
 from energan.objectives import CellwiseFocal, focal
-from energan.objectives.cells import mark_cells
+from energan.objectives.cells import balanced, mark_cells
 
 
 @pytest.mark.parametrize("focus", [0.0, 0.5, 2.0, 5.0])
-@pytest.mark.parametrize("weight", [0.25, 0.5])
-def test_focal_is_equation_5(focus: float, weight: float) -> None:
+def test_focal_is_equation_4(focus: float) -> None:
     g = torch.Generator().manual_seed(0)
     logits = torch.randn(50, generator=g, dtype=torch.float64) * 4
     anomalous = (torch.rand(50, generator=g) < 0.3).double()
     p = 1 / (1 + (-logits).exp())
     p_t = torch.where(anomalous > 0, p, 1 - p)
-    alpha_t = torch.where(anomalous > 0, weight, 1 - weight)
-    expected = -alpha_t * (1 - p_t) ** focus * p_t.log()
-    torch.testing.assert_close(focal(logits, anomalous, focus, weight), expected)
+    torch.testing.assert_close(focal(logits, anomalous, focus), -((1 - p_t) ** focus) * p_t.log())
 
 
 def test_focal_is_exact_and_has_a_gradient_where_it_is_sure() -> None:
     logits = torch.tensor([-200.0, 200.0, -200.0, 200.0], requires_grad=True)
     loss = focal(logits, torch.tensor([1.0, 1.0, 0.0, 0.0]), 2.0)
-    torch.testing.assert_close(loss, torch.tensor([100.0, 0.0, 0.0, 100.0]))
+    torch.testing.assert_close(loss, torch.tensor([200.0, 0.0, 0.0, 200.0]))
     loss.sum().backward()
-    torch.testing.assert_close(logits.grad, torch.tensor([-0.5, 0.0, 0.0, 0.5]))
+    torch.testing.assert_close(logits.grad, torch.tensor([-1.0, 0.0, 0.0, 1.0]))
 
 
 def test_a_cell_is_anomalous_by_the_share_of_its_pixels() -> None:
@@ -42,22 +40,33 @@ def test_a_cell_is_anomalous_by_the_share_of_its_pixels() -> None:
     assert torch.equal(mark_cells(mask, 4, 6, 0.3), mask)
 
 
-def test_the_loss_is_over_the_cells_of_data_and_draws() -> None:
+def test_a_crack_counts_as_much_as_a_region() -> None:
+    """Each image's mean over its anomalous cells, then over images: by hand."""
+    losses = torch.tensor([[[1.0, 2, 3, 4]], [[5, 6, 7, 8]], [[9, 10, 11, 12]]])
+    anomalous = torch.tensor([[[1.0, 0, 0, 0]], [[1, 1, 1, 0]], [[0, 0, 0, 0]]])
+    of_defects, of_normal = (1 + 6) / 2, (3 + 8 + 10.5) / 3
+    found = balanced(losses, anomalous, 0.25)
+    assert float(found) == pytest.approx(0.25 * of_defects + 0.75 * of_normal)
+
+
+def test_the_loss_is_over_the_cells_and_the_images_of_data_and_draws() -> None:
     torch.manual_seed(0)
     energy = AnomalyMap(CellLogits(1, (4, 4), 2), 1.0)
     x, made, mask = torch.randn(3, 1, 8, 12), torch.randn(3, 1, 8, 12), torch.zeros(3, 8, 12)
     mask[0, :4, :6] = mask[2, 6:, :] = 1
     context = Context(0, {}, Randomness([0]))
-    found = CellwiseFocal(2.0, 0.25, 0.5).energy_loss(
+    found = CellwiseFocal(2.0, 0.25, 0.3, 0.5).energy_loss(
         energy, Batch(x), Draw(made, mask=mask), context
     )
-    real, fake = energy.logits(torch.cat([x, made]), "real").split(3)
-    cells = mask[:, ::2, ::2]
-    assert cells.sum() == 12
-    total = focal(real, torch.zeros_like(real), 2, 0.25).sum() + focal(fake, cells, 2, 0.25).sum()
-    torch.testing.assert_close(found.total, (total / (2 * 3 * 24 * 12) ** 0.5).reshape(1))
-    for name, logits in (("energy_real", real), ("energy_fake", fake)):
-        torch.testing.assert_close(found.parts[name], energy.score(logits).energy.mean().view(1))
+    logits = energy.logits(torch.cat([x, made]), "real")
+    u = energy.score(logits).energy
+    cells = torch.cat([torch.zeros(3, 4, 6), mask[:, ::2, ::2]])
+    defective = torch.tensor([0.0, 0, 0, 1, 0, 1])  # the draw without a defect is normal
+    expected = balanced(focal(logits, cells, 2), cells, 0.25)
+    expected = expected + 0.3 * F.binary_cross_entropy_with_logits(u, defective)
+    torch.testing.assert_close(found.total, expected.reshape(1))
+    for name, half in (("energy_real", u[:3]), ("energy_fake", u[3:])):
+        torch.testing.assert_close(found.parts[name], half.mean().view(1))
 
 
 def test_draws_without_defects_have_a_finite_loss() -> None:

@@ -186,12 +186,12 @@ def shading(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
     band = torch.maximum(away, -away - u.uniform(0.05, 0.4) * scene.side)
     mask = cover(torch.where(u.chance(0.4), band, away), u.uniform(0.5, 8))
     plain, which = smooth(x, 12), _planes(u.uniform(0, 1))
-    strong = torch.where(u.chance(0.6), u.uniform(1.6, 3.2), u.uniform(0.1, 0.6))
+    strong = torch.where(u.chance(0.6), u.uniform(1.8, 4), u.uniform(0.05, 0.5))
     other = _elsewhere(scene, u)
-    other = plain + (other - smooth(other, 12)) * _planes(u.uniform(0.7, 2))
+    other = plain + (other - smooth(other, 12)) * _planes(u.uniform(0.7, 2.5))
     made = torch.where(which < 0.4, plain + (x - plain) * _planes(strong), x)
     made = torch.where((which >= 0.4) & (which < 0.7), other, made)
-    shift = u.uniform(0.25, 1.2) * u.sign(0.5) * ((which > 0.7)[:, 0] | u.chance(0.6))
+    shift = u.uniform(0.4, 1.5) * u.sign(0.5) * ((which > 0.7)[:, 0] | u.chance(0.6))
     return made + _planes(shift) * scene.spread, mask
 
 

@@ -22,7 +22,7 @@ from energan.samplers.synthetic_defects.kinds import KINDS, Kind, Scene
 
 NUMBERS = 8192
 """Uniform numbers that one defect may use; three octaves of Perlin noise take 3,267."""
-COVERED, VISIBLE, LEAST = 0.3, 0.12, 0.012
+COVERED, VISIBLE, LEAST = 0.3, 0.2, 0.012
 """A pixel is marked that is covered by so much, and changes by more than this share of the image's
 standard deviation, and of the whole range."""
 LEAST_SPREAD = 0.02
@@ -34,15 +34,15 @@ class DefectSettings(Config):
 
     texture: float = Field(1, ge=0, description="another texture in masks of Perlin noise")
     cut_paste: float = Field(1, ge=0, description="a turned rectangle or bar pasted elsewhere")
-    crack: float = Field(1, ge=0, description="thin lines")
+    crack: float = Field(2, ge=0, description="thin lines")
     spot: float = Field(1, ge=0, description="spots of some pixels")
     smear: float = Field(1, ge=0, description="regions that lost their texture")
-    shading: float = Field(1, ge=0, description="other brightness or contrast beyond a line")
+    shading: float = Field(2, ge=0, description="other brightness or contrast beyond a line")
     chip: float = Field(1, ge=0, description="pieces broken off at the border")
     second: float = Field(0.25, ge=0, le=1, description="share of images with two defects")
-    clean: float = Field(0.3, ge=0, lt=1, description="share of images left without any")
+    clean: float = Field(0.1, ge=0, lt=1, description="share of images left without any")
     opacity: tuple[float, float] = Field(
-        (0.5, 1.0), description="how much of a defect shows, from the first to the second"
+        (0.6, 1.0), description="how much of a defect shows, from the first to the second"
     )
     contrast: float = Field(
         0.25, ge=0, lt=1, description="all images, with defects or not, times 1 ± at most this"
