@@ -1,4 +1,5 @@
-"""U(x) = the maximum of a map, each cell of which is its log-odds of belonging to a defect."""
+"""U(x) = the maximum of a map: each cell's log-odds of a defect, plus how unlike training images
+the whole image is."""
 
 from torch import Tensor, nn
 

@@ -7,11 +7,11 @@ from energan.core import Calibrated, Stream, full_precision
 
 
 class GaussianDistance(Calibrated):
-    """M(f) = √((f − μ)ᵀ Σ⁻¹ (f − μ)) ≥ 0 of the feature vector of each cell (section 3.2, eq. 2).
+    """M(f) = √((f − μ)ᵀ Σ⁻¹ (f − μ)) ≥ 0 of the feature vector of each cell (section 3.3, eq. 2).
 
-    Σ = 1/(N − 1) Σ (f − μ)(f − μ)ᵀ + ε I (eq. 1). per_position: μ and Σ of each cell of the grid,
-    as in PaDiM; else one Gaussian of all cells. shape: (D, h, w) of an image's features. shrinkage:
-    ε > 0.
+    Σ = 1/(N − 1) Σ (f − μ)(f − μ)ᵀ + ε I (section 3.2, eq. 1). per_position: μ and Σ of each cell
+    of the grid, as in PaDiM; else one Gaussian of all cells. shape: (D, h, w) of an image's
+    features. shrinkage: ε > 0.
 
     `observe` adds a batch to the counts (Chan, Golub and LeVeque 1983), so that one pass over the
     data gives the mean and covariance of all of it. They are adopted whenever statistics are: μ and
@@ -43,7 +43,10 @@ class GaussianDistance(Calibrated):
     def observe(self, features: Tensor) -> Tensor:
         """Features (B, D, h, w) -> their mean square distance from the mean of those before, for
         one number of a vector; 0 of the first."""
-        rows = self._rows(features).to(self.scatter.dtype)
+        with full_precision(features):  # the sums of many batches are no place for rounding
+            return self._add(self._rows(features).to(self.scatter.dtype))
+
+    def _add(self, rows: Tensor) -> Tensor:
         new, before = rows.shape[1], self.count.clone()
         mean = rows.mean(1)
         moved = mean - self.running_mean  # (P, D)

@@ -45,7 +45,10 @@ class NearestDistance(Calibrated):
     @torch.no_grad()
     def observe(self, features: Tensor) -> Tensor:
         """Features (B, D, h, w) -> their mean distance from the memory before; 0 of the first."""
-        rows = features.flatten(2).mT.flatten(0, 1).to(self.memory.dtype)
+        with full_precision(features):  # else rounding would take what is known for new
+            return self._take(features.flatten(2).mT.flatten(0, 1).to(self.memory.dtype))
+
+    def _take(self, rows: Tensor) -> Tensor:
         count = int(self.count)
         own = self.memory[:count]
         told = self.radius.new_zeros(())
@@ -117,8 +120,9 @@ class NearestDistance(Calibrated):
 def farthest_first(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """`count` of points (N, D), int64, and how far the farthest of the others is from them, ().
 
-    The first is the first of all, each next one the farthest from those chosen: no other choice of
-    as many has half that radius (Gonzalez 1985), the greedy coreset of PatchCore (algorithm 1).
+    The first is the first of all, each next one the farthest from those chosen: no choice of as
+    many has less than half that radius (Gonzalez 1985), the greedy coreset of PatchCore (algorithm
+    1).
     """
     chosen = points.new_zeros(count, dtype=torch.int64)
     squares = points.square().sum(1)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from energan.core import full_precision
+
 REACH = 3
 """Standard deviations that the Gaussian reaches."""
 
@@ -16,5 +18,6 @@ def smooth(maps: Tensor, deviation: float) -> Tensor:
     kernel = torch.exp(-0.5 * (at / deviation) ** 2)
     kernel = (kernel / kernel.sum()).view(1, 1, -1)
     found = F.pad(maps.unsqueeze(1), (reach, reach, reach, reach), mode="replicate")
-    found = F.conv2d(found, kernel.unsqueeze(2))
-    return F.conv2d(found, kernel.unsqueeze(3)).squeeze(1)
+    with full_precision(maps):
+        found = F.conv2d(found, kernel.unsqueeze(2))
+        return F.conv2d(found, kernel.unsqueeze(3)).squeeze(1)

@@ -28,7 +28,8 @@ class RunningBatchNorm(Streamed):
     their running averages.
 
     All that passes in training are images of one kind, so the averages need no pass of their own
-    over the data, which takes minutes where images are large.
+    over the data, which takes minutes where images are large. Of several ranks each averages its
+    own batches; the checkpoint holds those of the first.
     """
 
     mean: Tensor

@@ -154,3 +154,25 @@ def test_the_energy_is_the_maximum_of_the_smoothed_map() -> None:
     torch.testing.assert_close(scored.map, smooth(distance(x, "eval"), 1.0))
     assert torch.equal(scored.energy, scored.map.flatten(1).amax(1))
     assert energy(x, stream="real").energy.shape == (4, 6, 7)
+
+
+def test_half_precision_of_training_reaches_neither_memory_nor_counts_nor_smoothing() -> None:
+    g = torch.Generator().manual_seed(0)
+    alike = 10 + 0.01 * torch.randn(40, 8, 1, 1, generator=g)
+    states = {}
+    for half in (False, True):
+        memory = NearestDistance(8, 200, 1)
+        gaussian = GaussianDistance((8, 1, 1), 0.01, per_position=False)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            for part in (*alike.split(10), *alike.split(10)):
+                memory.observe(part)
+                gaussian.observe(part)
+        assert int(memory.count) == 40  # those that come again are known
+        states[half] = memory.state_dict() | {
+            f"of {k}": v for k, v in gaussian.state_dict().items()
+        }
+    torch.testing.assert_close(states[True], states[False], rtol=0, atol=0)
+    maps = alike.view(2, 4, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = smooth(maps, 1.0)
+    assert torch.equal(found, smooth(maps, 1.0))
