@@ -11,6 +11,7 @@ from energan.data.dataset import DataSet
 from energan.experiment.callbacks.reconstructions import SHOWN, rows
 from energan.experiment.callbacks.samples import Preview
 from energan.io.run_folder import RunFolder
+from energan.objectives.cells import CellEnergy
 from energan.samplers.synthetic_defects import SyntheticDefects
 from energan.training.train_state import TrainState
 
@@ -46,9 +47,11 @@ def show_defects(
     sampler: SyntheticDefects, energy: Energy, x: Tensor, state: State, context: Context
 ) -> list[Tensor]:
     """Images with defects (B, C, H, W), their masks and what the energy finds, (B, H, W) in
-    [0, 1]: the map's log-odds as probabilities."""
+    [0, 1]: the cells' log-odds as probabilities, without what is known of the whole image."""
     draw, _ = sampler.draw(energy, Batch(x), state, context)
     assert draw is not None
     assert draw.mask is not None
-    found = energy(draw.x, stream="eval").map
+    assert isinstance(energy, CellEnergy)
+    found = energy.score(energy.logits(draw.x, "eval")).map
+    assert found is not None
     return [draw.x, draw.mask, energy_map(found, *x.shape[-2:]).sigmoid()]
