@@ -44,8 +44,9 @@ class CellwiseFocal(Objective):
 
     E₊ is the mean over images with a defect of the mean over their anomalous cells, E₋ that over
     all images of their normal cells, so that a crack counts as much as a region; the last term is
-    the logistic loss of the images' energies. weight: α. image: λ. share: see `mark_cells`.
-    An energy that remembers training images (`observe`) is shown the data.
+    the logistic loss of the images' energies U, as the energy's `score` gives them. weight: α.
+    image: λ. share: see `mark_cells`. An energy that remembers training images (`observe`) is shown
+    the data.
     """
 
     equilibrium = (

@@ -17,10 +17,10 @@ from energan.samplers.synthetic_defects.kinds import KINDS
 from energan.samplers.synthetic_defects.sampler import LEAST, VISIBLE
 from energan.samplers.synthetic_defects.shapes import (
     blob,
+    blur,
     gradient_noise,
     perlin,
     polyline,
-    smooth,
 )
 
 ENERGY = Logit(mlp_logit((3,), (4,), norm=False))  # which the sampler does not ask
@@ -120,9 +120,9 @@ def test_a_blob_without_waves_is_an_ellipse() -> None:
 
 def test_smoothing_keeps_what_is_plain_and_the_mean() -> None:
     plain = torch.full((1, 2, 30, 50), 0.3)
-    torch.testing.assert_close(smooth(plain, 8), plain)
+    torch.testing.assert_close(blur(plain, 8), plain)
     x = images(1, height=64)
-    assert float(smooth(x, 16).var()) < 0.5 * float(x.var())
+    assert float(blur(x, 16).var()) < 0.5 * float(x.var())
 
 
 # --- defects --------------------------------------------------------------------------------------

@@ -20,11 +20,11 @@ from torch import Tensor
 from energan.samplers.synthetic_defects.draws import Numbers
 from energan.samplers.synthetic_defects.shapes import (
     blob,
+    blur,
     coordinates,
     cover,
     perlin,
     polyline,
-    smooth,
 )
 
 
@@ -110,7 +110,7 @@ def texture(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
 
 def cut_paste(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
     """A turned rectangle, or a thin bar, of the same or another image, of another brightness
-    (CutPaste: Li et al. 2021, sections 2.2 and 2.3)."""
+    (CutPaste: Li et al. 2021, sections 2.1 and 2.2)."""
     side, (y, x) = scene.side, scene.place(u)
     long = u.logarithmic(max(0.02 * side, 2), max(0.35 * side, 3))
     ratio = torch.where(u.chance(0.4), u.uniform(0.05, 0.2), u.uniform(0.3, 1))
@@ -168,7 +168,7 @@ def smear(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
     """A region that has lost its texture, of a somewhat other brightness, worn or soiled."""
     radius = u.logarithmic(max(0.03 * scene.side, 2), max(0.3 * scene.side, 3))
     away = blob(u, scene.map, *scene.place(u), radius * u.uniform(0.3, 1), radius)
-    plain = torch.lerp(smooth(scene.x, 8), smooth(scene.x, 24), _planes(u.uniform(0, 1)))
+    plain = torch.lerp(blur(scene.x, 8), blur(scene.x, 24), _planes(u.uniform(0, 1)))
     level = _planes(u.uniform(-1.8, 0.8) + u.uniform(0, 0.5) * perlin(u, scene.map))
     rough = _planes(u.uniform(0, 0.3)) * scene.grain
     return plain + (level + rough) * scene.spread, cover(away, u.uniform(0.7, 3))
@@ -185,10 +185,10 @@ def shading(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
     away = away * u.sign(0.5)
     band = torch.maximum(away, -away - u.uniform(0.05, 0.4) * scene.side)
     mask = cover(torch.where(u.chance(0.4), band, away), u.uniform(0.5, 8))
-    plain, which = smooth(x, 12), _planes(u.uniform(0, 1))
+    plain, which = blur(x, 12), _planes(u.uniform(0, 1))
     strong = torch.where(u.chance(0.6), u.uniform(1.8, 4), u.uniform(0.05, 0.5))
     other = _elsewhere(scene, u)
-    other = plain + (other - smooth(other, 12)) * _planes(u.uniform(0.7, 2.5))
+    other = plain + (other - blur(other, 12)) * _planes(u.uniform(0.7, 2.5))
     made = torch.where(which < 0.4, plain + (x - plain) * _planes(strong), x)
     made = torch.where((which >= 0.4) & (which < 0.7), other, made)
     shift = u.uniform(0.4, 1.5) * u.sign(0.5) * ((which > 0.7)[:, 0] | u.chance(0.6))
@@ -202,7 +202,7 @@ def chip(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
     bumps = _planes(u.uniform(0.1, 1) * perlin(u, scene.map, 3, 5)) * scene.spread
     lowest = torch.where(scene.inside, scene.x, math.inf).amin((2, 3), keepdim=True)
     dark = lowest + _planes(u.uniform(0, 1)) * scene.spread
-    surface = smooth(scene.x, 6) + _planes(u.uniform(-2, 2.5)) * scene.spread
+    surface = blur(scene.x, 6) + _planes(u.uniform(-2, 2.5)) * scene.spread
     return torch.where(_planes(u.chance(0.6)), dark, surface) + bumps, cover(away, 0.6)
 
 

@@ -123,7 +123,7 @@ def cover(distance: Tensor, width: Tensor | float) -> Tensor:
     return torch.sigmoid(-distance / width)
 
 
-def smooth(x: Tensor, factor: int) -> Tensor:
+def blur(x: Tensor, factor: int) -> Tensor:
     """Images (n, C, H, W) without details smaller than `factor` pixels."""
     height, width = x.shape[-2:]
     small = F.interpolate(x, (-(-height // factor), -(-width // factor)), mode="area")
