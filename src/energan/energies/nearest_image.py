@@ -14,11 +14,11 @@ LEAST = 1e-6
 class NearestImage(Calibrated):
     """The distance of images (B, C, H, W) to the nearest training image, standardised: (B,).
 
-    Images are compared as thumbnails of `side` × `side` cells, of mean 0 and variance 1 over all of
+    Images are compared as thumbnails of `side` × `side` cells, of mean 0 and norm 1 over all of
     their numbers, so that brightness and contrast count for nothing: it knows the part as a whole,
     and no detail of it. The memory has what was observed, at most `capacity` thumbnails, a coreset
-    of them where there are more. The distances of thumbnails in the memory to
-    the nearest other one give the mean and the standard deviation that distances are told in.
+    of them where there are more. The distances of thumbnails in the memory to the nearest other one
+    give the mean and the standard deviation that distances are told in.
     """
 
     reads_data = False
