@@ -9,13 +9,13 @@ from typing import Any
 from energan.recipes.recipe import Recipe
 
 # Both sides are scaled, since a crop would cut off what may be defective.
-IMAGES: dict[str, Any] = {"source": "PARTS", "size": 256, "fit": "stretch"}
+IMAGES: dict[str, Any] = {"source": "PHOTOS", "size": 256, "fit": "stretch"}
 FITTED: dict[str, Any] = {"epochs": 1, "batch_size": 8, "ema": 0, "guard": False}
 
 RECIPES = [
     Recipe(
         "inspect-folder",
-        "whether your own parts are normal (--data PARTS, of good ones), and where they are not",
+        "whether your own parts are normal (--data PHOTOS, of good ones), and where they are not",
         "inspect",
         {"data": IMAGES, "training": {"steps": 2_000, "batch_size": 4, "ema": 0.99}},
     ),

@@ -182,7 +182,7 @@ def holds_many(path: Path) -> bool:
 
 def _unknown(source: str) -> str:
     if source == PHOTOS:
-        return "name your images, as in `energan train ebgan-folder --data my_photos`"
+        return "the recipe is for images of your own: name them, as with --data my_photos"
     near = difflib.get_close_matches(source.lower(), NAMED, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return (
