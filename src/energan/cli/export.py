@@ -7,7 +7,10 @@ from typing import Literal
 import tyro
 
 from energan.cli.options import Checkpoint, RunPath, Weights, parse
+from energan.cli.run_options import kept_calibration
 from energan.export.modules import no_generator
+from energan.export.verdict import check_verdict, has_heatmap
+from energan.export.write import VERDICT
 from energan.export.write import export as export_run
 from energan.inference.run import Run
 from energan.io.console import warn
@@ -20,9 +23,10 @@ class Export:
 
     run: RunPath
     format: str
-    """safetensors (weights), onnx (needs energan[export]) or torch (TorchScript)"""
+    """safetensors (weights), onnx (needs energan[export]), torch (TorchScript), or verdict: a
+    folder that judges images as energan score does, with numpy, Pillow and onnxruntime alone"""
     out: Path | None = None
-    """the folder to write to; export in the run's if not set"""
+    """the folder to write to; export, or verdict, in the run's if not set"""
     part: Literal["generator", "energy", "classifier", "all"] = "all"
     """which network"""
     weights: Weights = None
@@ -34,9 +38,17 @@ class Export:
 def export(args: list[str]) -> int:
     options = parse(Export, args, "energan export")
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights, device="cpu")
-    if options.part == "all" and (reason := no_generator(run)):
+    verdict = options.format == VERDICT
+    if verdict:
+        check_verdict(run)
+        kept_calibration(run, None)
+    elif options.part == "all" and (reason := no_generator(run)):
         warn(reason)
     written = export_run(run, options.format, options.out, part=options.part, force=options.force)
     for file in written:
         print(file)
+    if verdict:
+        print(f"a verdict on images: python {written[0].path.with_name('judge.py')} IMAGES...")
+        if not has_heatmap(run):
+            print("  without heat maps: they are the energy's gradient, which ONNX does not hold")
     return 0

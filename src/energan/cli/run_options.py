@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from energan.anomaly.baselines import BaselineComparison, fit_baselines, verdict
+from energan.anomaly.calibration import FPR, Calibration
 from energan.anomaly.score_table import ScoreTable
 from energan.cli.options import Checkpoint, Weights
 from energan.core import DataError, SettingError, StepRule
@@ -15,7 +16,7 @@ from energan.data.inference import PredictSet
 from energan.inference.chain_rules import change_rule
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
-from energan.io.console import show, table_of, warn
+from energan.io.console import say, show, table_of, warn
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
 from energan.version import __version__
@@ -131,6 +132,37 @@ def print_facts(groups: Sequence[PredictSet]) -> None:
     if any("--data." in line for line in lines):
         lines.append("  (images are prepared as in training: --data settings are those of train)")
     print("".join(f"{line}\n" for line in lines), end="")
+
+
+def kept_calibration(
+    run: Run, fpr: float | None, smooth: float = 0.0, *, maps: bool = False
+) -> Calibration:
+    """The run's calibration at a rate, its own if none is asked for; made anew on the run's
+    held-out part, with a line, where there is none of this checkpoint.
+
+    smooth: as of `Run.heatmap`. maps: make it anew too where it has no threshold of maps smoothed
+    so. Raises SettingError if one of another checkpoint is of images that the user gave.
+    """
+    kept = run.calibration
+    if kept is None:
+        say("not calibrated yet: calibrating on the run's own held-out part")
+        return run.calibrate(None, FPR if fpr is None else fpr, smooth=smooth)
+    rate = kept.fpr if fpr is None else fpr
+    if kept.network != run.network:
+        if kept.part == "given":
+            raise SettingError(
+                f"{run.path} was calibrated on {kept.source} at {kept.network}, and this is "
+                f"{run.network}: calibrate anew, with energan score --calibrate {kept.source}"
+            )
+        say(f"calibrated at {kept.network}, and this is {run.network}: calibrating anew")
+        return run.calibrate(None, rate, smooth=smooth)
+    if maps and kept.part == "held-out" and not kept.judges_maps(smooth):
+        say("calibrated without such heat maps: calibrating anew on the run's own held-out part")
+        return run.calibrate(None, rate, smooth=smooth)
+    if rate != kept.fpr:
+        kept = kept.at(rate)
+        kept.save(run.path)
+    return kept
 
 
 def judge_baselines(run: Run, table: ScoreTable) -> tuple[str, list[BaselineComparison]]:

@@ -10,12 +10,17 @@ from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.localisation import print_localisation
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
-from energan.cli.run_options import judge_baselines, print_facts, print_skipped
+from energan.cli.run_options import (
+    judge_baselines,
+    kept_calibration,
+    print_facts,
+    print_skipped,
+)
 from energan.cli.score_heatmaps import HeatmapOptions, HeatmapScale, draw_heatmaps
 from energan.data.settings import Layouts
 from energan.errors import SettingError
 from energan.inference.run import Run
-from energan.io.console import say, show, table_of
+from energan.io.console import show, table_of
 from energan.io.text import plural, printable
 
 SHOWN = 10
@@ -118,26 +123,7 @@ def _calibration(run: Run, options: Score, wanted: Wanted, drawing: HeatmapOptio
                 "--groups says which belong together"
             )
         return made
-    kept = run.calibration
-    if kept is None:
-        say("not calibrated yet: calibrating on the run's own held-out part")
-        return run.calibrate(None, FPR if fpr is None else fpr, smooth=smooth)
-    rate = kept.fpr if fpr is None else fpr
-    if kept.network != run.network:
-        if kept.part == "given":
-            raise SettingError(
-                f"{run.path} was calibrated on {kept.source} at {kept.network}, and this is "
-                f"{run.network}: calibrate anew, with --calibrate {kept.source}"
-            )
-        say(f"calibrated at {kept.network}, and this is {run.network}: calibrating anew")
-        return run.calibrate(None, rate, smooth=smooth)
-    if drawing.needs_threshold and kept.part == "held-out" and not kept.judges_maps(smooth):
-        say("calibrated without such heat maps: calibrating anew on the run's own held-out part")
-        return run.calibrate(None, rate, smooth=smooth)
-    if rate != kept.fpr:
-        kept = kept.at(rate)
-        kept.save(run.path)
-    return kept
+    return kept_calibration(run, fpr, smooth, maps=drawing.needs_threshold)
 
 
 def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:

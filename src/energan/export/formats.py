@@ -32,6 +32,7 @@ from energan.export.onnx_parts import translations
 from energan.nets.onnx_network import OnnxNetwork
 from energan.version import __version__
 
+Outputs = tuple[Tensor, ...]
 BATCHES = (1, 5)
 """Batch sizes that are compared; neither is RECORDED, so a size that got fixed shows."""
 RECORDED = 2
@@ -42,7 +43,8 @@ RECORDED = 2
 class ExportedNetwork:
     """One network to write, on the CPU and in evaluation mode.
 
-    module: called with `inputs`, in order, it gives `output`; both name the shape of one event.
+    module: called with `inputs`, in order, it gives `outputs`: a tensor, or a tuple of several.
+        Both name the shape of one event.
     weights: what a safetensors file holds, by name.
     draw: random inputs for a batch of that size, always the same.
     about: where the network comes from, for the file; JSON values.
@@ -52,7 +54,7 @@ class ExportedNetwork:
     module: nn.Module
     weights: dict[str, Tensor]
     inputs: dict[str, tuple[int, ...]]
-    output: tuple[str, tuple[int, ...]]
+    outputs: dict[str, tuple[int, ...]]
     draw: Callable[[int], tuple[Tensor, ...]]
     about: dict[str, Any]
 
@@ -90,14 +92,19 @@ def relative_error(given: Tensor, expected: Tensor) -> float:
     return worst / largest if largest else math.inf if worst else 0.0
 
 
-def _largest_error(part: ExportedNetwork, loaded: Callable[..., Tensor]) -> float:
-    """Of `loaded` against the module, over BATCHES."""
+def _largest_error(part: ExportedNetwork, loaded: Callable[..., Tensor | Outputs]) -> float:
+    """Of `loaded` against the module, over BATCHES and all outputs."""
     errors = []
     for count in BATCHES:
         given = part.draw(count)
         with torch.no_grad():
-            errors.append(relative_error(loaded(*given), part.module(*given)))
+            pairs = zip(_several(loaded(*given)), _several(part.module(*given)), strict=True)
+            errors += [relative_error(one, other) for one, other in pairs]
     return max(errors)
+
+
+def _several(outputs: Tensor | Outputs) -> Outputs:
+    return (outputs,) if isinstance(outputs, Tensor) else outputs
 
 
 def _texts(about: dict[str, Any]) -> dict[str, str]:
@@ -135,7 +142,7 @@ def _write_onnx(part: ExportedNetwork, path: Path) -> None:
             part.draw(RECORDED),
             dynamo=True,
             input_names=list(part.inputs),
-            output_names=[part.output[0]],
+            output_names=list(part.outputs),
             dynamic_shapes=tuple(batch for _ in part.inputs),
             external_data=False,
             custom_translation_table=translations(),
@@ -159,9 +166,9 @@ def _check_onnx(part: ExportedNetwork, path: Path) -> Check | None:
     options.log_severity_level = 3  # errors; they are raised too
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def loaded(*given: Tensor) -> Tensor:
+    def loaded(*given: Tensor) -> Outputs:
         feed = {name: value.numpy() for name, value in zip(part.inputs, given, strict=True)}
-        return torch.from_numpy(session.run([part.output[0]], feed)[0])
+        return tuple(map(torch.from_numpy, session.run(list(part.outputs), feed)))
 
     return Check(f"onnxruntime {onnxruntime.__version__}", _largest_error(part, loaded))
 

@@ -11,6 +11,7 @@ from energan.core import Energy, Randomness, SettingError, attach, through
 from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.export.formats import ExportedNetwork
 from energan.inference.run import Run
+from energan.samplers.dynamics import mean_energy
 from energan.samplers.generator import Generator, latent
 from energan.version import __version__
 
@@ -42,8 +43,7 @@ class EnergyModule(nn.Module):
         self.energy = energy
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        energy: Tensor = self.energy(x, condition, stream="eval").energy
-        return energy if energy.dim() == 1 else energy.flatten(1).mean(-1)  # a patch energy's cells
+        return mean_energy(self.energy(x, condition, stream="eval").energy)
 
 
 class ClassifierModule(nn.Module):
@@ -77,7 +77,7 @@ def generator_part(run: Run) -> ExportedNetwork:
     """A run's generator. Raises SettingError if its sampler is no generator network."""
     if reason := no_generator(run):
         raise SettingError(reason)
-    sampler: Generator = _plain_copy(run.sampler)  # type: ignore[assignment]
+    sampler: Generator = plain_copy(run.sampler)  # type: ignore[assignment]
     prior, size = sampler.prior, sampler.latent_size
     beside, conditions = _condition(run)
 
@@ -86,27 +86,28 @@ def generator_part(run: Run) -> ExportedNetwork:
         return (z, *conditions(count))
 
     inputs: Shapes = {"z": (size,), **beside}
-    output = ("x", run.domain.shape)
-    about = {**_about(run, "generator", inputs, output), "prior": prior}
+    outputs: Shapes = {"x": run.domain.shape}
+    about = {**describe_part(run, "generator", inputs, outputs), "prior": prior}
     module = GeneratorModule(sampler).eval()
-    return ExportedNetwork("generator", module, sampler.state_dict(), inputs, output, draw, about)
+    return ExportedNetwork("generator", module, sampler.state_dict(), inputs, outputs, draw, about)
 
 
 def energy_part(run: Run) -> ExportedNetwork:
     """A run's energy of whole images: under the condition that is given, never the least over all
     labels; of a run on windows they are cut inside."""
     whole = run.judge
-    energy = _plain_copy(whole.energy if isinstance(whole, MinimumOverLabels) else whole)
+    energy = plain_copy(whole.energy if isinstance(whole, MinimumOverLabels) else whole)
     beside, conditions = _condition(run)
     shape = run.domain.whole.shape
 
     def draw(count: int) -> tuple[Tensor, ...]:
         return (_values(run, shape, count, "export"), *conditions(count))
 
-    inputs, output = {"x": shape, **beside}, ("energy", ())
-    about = _about(run, "energy", inputs, output)
+    inputs: Shapes = {"x": shape, **beside}
+    outputs: Shapes = {"energy": ()}
+    about = describe_part(run, "energy", inputs, outputs)
     module = EnergyModule(energy).eval()
-    return ExportedNetwork("energy", module, energy.state_dict(), inputs, output, draw, about)
+    return ExportedNetwork("energy", module, energy.state_dict(), inputs, outputs, draw, about)
 
 
 def classifier_part(run: Run) -> ExportedNetwork:
@@ -116,18 +117,19 @@ def classifier_part(run: Run) -> ExportedNetwork:
             f"{run.path}: the model {run.job.model} learns no classes, so there is no classifier "
             "to export; ladder and ebgan_ln learn them"
         )
-    energy, shape = _plain_copy(run.energy_network), run.domain.shape
+    energy, shape = plain_copy(run.energy_network), run.domain.shape
 
     def draw(count: int) -> tuple[Tensor, ...]:
         return (_values(run, shape, count, "export"),)
 
-    inputs, output = {"x": shape}, ("probabilities", (len(run.class_names),))
+    inputs: Shapes = {"x": shape}
+    outputs: Shapes = {"probabilities": (len(run.class_names),)}
     about = {
-        **_about(run, "classifier", inputs, output),
+        **describe_part(run, "classifier", inputs, outputs),
         "class_names": list(run.class_names),
     }
     module = ClassifierModule(energy).eval()
-    return ExportedNetwork("classifier", module, energy.state_dict(), inputs, output, draw, about)
+    return ExportedNetwork("classifier", module, energy.state_dict(), inputs, outputs, draw, about)
 
 
 PARTS = {"generator": generator_part, "energy": energy_part, "classifier": classifier_part}
@@ -157,7 +159,7 @@ def _values(run: Run, shape: tuple[int, ...], count: int, place: str) -> Tensor:
     return random.uniform(low, high, count, *shape)
 
 
-def _plain_copy(network: Network) -> Network:
+def plain_copy(network: Network) -> Network:
     """A copy on the CPU, in evaluation mode and the plain memory order; the run keeps its own."""
     own = copy.deepcopy(network).cpu().requires_grad_(False).eval()
     attach(own, None)
@@ -165,9 +167,7 @@ def _plain_copy(network: Network) -> Network:
     return own
 
 
-def _about(
-    run: Run, part: str, inputs: Shapes, output: tuple[str, tuple[int, ...]]
-) -> dict[str, Any]:
+def describe_part(run: Run, part: str, inputs: Shapes, outputs: Shapes) -> dict[str, Any]:
     """Where a part comes from, what goes in and out. No path of this machine: files travel."""
     data = run.config["resolved"]["data"]
     low, high = run.domain.low, run.domain.high
@@ -179,7 +179,7 @@ def _about(
         "weights": run.weights,
         "part": part,
         "inputs": {name: list(shape) for name, shape in inputs.items()},
-        "output": {output[0]: list(output[1])},
+        "output": {name: list(shape) for name, shape in outputs.items()},
         "range": None if low is None else [low, high],
         "classes": run.domain.classes if run.classifies else run.classes,
         "data": {key: data[key] for key in ("name", "fingerprint") if key in data},

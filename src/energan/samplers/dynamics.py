@@ -248,10 +248,14 @@ def potential(energy: Energy, condition: Tensor | None = None, stream: Stream = 
     """U(x) (B,) of an energy under a condition; the mean over cells of one that has cells."""
 
     def of(x: Tensor) -> Tensor:
-        u = exact(energy(x, condition, stream=stream).energy)
-        return u if u.dim() == 1 else u.flatten(1).mean(1)
+        return mean_energy(exact(energy(x, condition, stream=stream).energy))
 
     return of
+
+
+def mean_energy(energy: Tensor) -> Tensor:
+    """(B,) of energies (B,), or of those of cells (B, ...) their mean."""
+    return energy if energy.dim() == 1 else energy.flatten(1).mean(1)
 
 
 @contextmanager

@@ -37,9 +37,10 @@ from energan.core import (
 )
 from energan.experiment import settings as job_settings
 from energan.experiment.start import start
+from energan.export.files import ExportedFile
 from energan.export.formats import relative_error
 from energan.export.modules import no_generator
-from energan.export.write import ExportedFile, export
+from energan.export.write import export
 from energan.inference.run import Run
 from energan.models import cebgan_conv, pix2pix
 from energan.nets.conv import UpConv
@@ -487,7 +488,7 @@ def test_says(tmp_path: Path) -> None:
 def test_unknown_words_are_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"format onxx: .* did you mean onnx\?"):
         export(run, "onxx", tmp_path)
-    with pytest.raises(SettingError, match="use safetensors, onnx or torch"):
+    with pytest.raises(SettingError, match="use safetensors, onnx, torch or verdict"):
         export(run, "", tmp_path)
     with pytest.raises(SettingError, match=r"part generators: .* did you mean generator\?"):
         export(run, "onnx", tmp_path, part="generators")
