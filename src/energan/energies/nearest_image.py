@@ -7,6 +7,8 @@ from torch import Tensor
 from energan.core import Calibrated, Stream, exact
 from energan.energies.feature_memory import NearestDistance
 
+FLOOR = 0.1
+"""Of the mean distance: the least standard deviation, since that of a few images may be 0."""
 LEAST = 1e-6
 """A deviation or a spread that is not divided by."""
 
@@ -42,7 +44,8 @@ class NearestImage(Calibrated):
             far = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
             nearest = far.amin(1)
             self.mean.copy_(nearest.mean())
-            self.deviation.copy_(nearest.std(correction=0).clamp_min(LEAST))
+            least = (FLOOR * nearest.mean()).clamp_min(LEAST)
+            self.deviation.copy_(nearest.std(correction=0).maximum(least))
 
     def observe(self, thumbnails: Tensor) -> Tensor:
         """Keep those of training images; how far they are from the known ones, on average: ()."""

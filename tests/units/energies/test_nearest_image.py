@@ -20,7 +20,11 @@ def thumbnails(x: torch.Tensor, side: int) -> np.ndarray:
 
 def test_it_is_the_least_distance_of_thumbnails_on_the_scale_of_training_images() -> None:
     g = torch.Generator().manual_seed(0)
-    known, new = torch.rand(20, 2, 16, 24, generator=g), torch.rand(7, 2, 16, 24, generator=g)
+    kinds = torch.rand(5, 2, 16, 24, generator=g)  # some alike, some not: distances vary
+    known = kinds.repeat(4, 1, 1, 1) + torch.rand(20, 2, 16, 24, generator=g) * torch.rand(
+        20, 1, 1, 1, generator=g
+    )
+    new = torch.rand(7, 2, 16, 24, generator=g)
     nearest = NearestImage(2, 4, 64)
     for part in known.split(8):
         nearest.observe(nearest.thumbnails(part))
@@ -29,6 +33,7 @@ def test_it_is_the_least_distance_of_thumbnails_on_the_scale_of_training_images(
     a, b = thumbnails(known, 4), thumbnails(new, 4)
     among = np.linalg.norm(a[:, None] - a, axis=2) + np.diag(np.full(20, np.inf))
     scale = among.min(1)
+    assert scale.std() > 0.1 * scale.mean()
     expected = (np.linalg.norm(b[:, None] - a, axis=2).min(1) - scale.mean()) / scale.std()
     np.testing.assert_allclose(nearest(new, "eval").numpy(), expected, atol=1e-4)
 
@@ -53,3 +58,13 @@ def test_a_full_memory_keeps_a_coreset() -> None:
     with calibrating(nearest):
         pass
     assert nearest(x, "eval").isfinite().all()
+
+
+def test_two_training_images_do_not_decide_every_verdict() -> None:
+    x = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(3))
+    nearest = NearestImage(1, 4)
+    nearest.observe(nearest.thumbnails(x[:2]))
+    with calibrating(nearest):
+        pass
+    assert float(nearest.deviation) > 0.09 * float(nearest.mean)
+    assert nearest(x, "eval").abs().max() < 50
