@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 import energan
+from energan.core import SettingError
+from energan.export import export
 from energan.export.judge import Judge, JudgeError
 from support.commands import refused, run
 from support.image_files import noise
@@ -219,8 +221,8 @@ def test_what_has_no_verdict_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert not (ring / "calibration.json").exists()
     assert run("train", "ebgan-digits", "--out", digits, *TINY) == 0
     loaded = energan.load(digits)
-    with pytest.raises(energan.SettingError, match=r"is not calibrated: run\.calibrate\(\)"):
-        energan.export.export(loaded, "verdict")
+    with pytest.raises(SettingError, match=r"is not calibrated: run\.calibrate\(\)"):
+        export(loaded, "verdict")
     words = ("export", digits, "--format", "verdict")
     assert "leave --part out" in refused(capsys, *words, "--part", "energy")
     assert run(*words) == 0

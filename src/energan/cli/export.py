@@ -40,7 +40,7 @@ def export(args: list[str]) -> int:
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights, device="cpu")
     verdict = options.format == VERDICT
     if verdict:
-        check_verdict(run)
+        check_verdict(run, options.part)
         kept_calibration(run, None)
     elif options.part == "all" and (reason := no_generator(run)):
         warn(reason)

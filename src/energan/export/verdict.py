@@ -60,11 +60,10 @@ class VerdictModule(nn.Module):
 def write_verdict(run: Run, folder: Path, *, force: bool = False) -> ExportedFile:
     """Write energy.onnx, verdict.json, judge.py and README.txt to `folder`; gives the first.
 
-    Raises SettingError if the run is not calibrated, if its energy or its data are of a kind that
-    judge.py has no rule for, or if files are in the way without `force`.
+    run: one that `check_verdict` lets pass. Raises SettingError if it is not calibrated, or if
+    files are in the way without `force`.
     """
     check_packages("onnx")
-    check_verdict(run)
     calibration = read_for(run.path, run.network)
     there = [str(folder / name) for name in FILES if (folder / name).exists()]
     if folder.exists() and not folder.is_dir():
@@ -89,9 +88,11 @@ def write_verdict(run: Run, folder: Path, *, force: bool = False) -> ExportedFil
     return written
 
 
-def check_verdict(run: Run) -> None:
+def check_verdict(run: Run, part: str = "all") -> None:
     """Raise SettingError for a run whose energy or data are of a kind that judge.py has no rule
-    for."""
+    for, and for another part than all."""
+    if part != "all":
+        raise SettingError(f"--part {part}: a verdict is of the energy; leave --part out")
     run.check_judges()
     domain, use = run.domain, "use --format onnx for the energy alone"
     if len(domain.shape) != 3:

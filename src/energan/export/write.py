@@ -15,7 +15,7 @@ from energan.core import RunError, SettingError, describe
 from energan.export.files import ExportedFile, check_packages, write_network
 from energan.export.formats import FORMATS
 from energan.export.modules import PARTS, parts_of
-from energan.export.verdict import write_verdict
+from energan.export.verdict import check_verdict, write_verdict
 from energan.inference.run import Run
 from energan.io.documents import Document, read_document
 from energan.io.files import write_atomically
@@ -52,8 +52,7 @@ def export(
     """
     _check_known("format", format, [*FORMATS, VERDICT])
     if format == VERDICT:
-        if part != "all":
-            raise SettingError(f"--part {part}: a verdict is of the energy; leave --part out")
+        check_verdict(run, part)
         return [write_verdict(run, run.path / VERDICT if out is None else Path(out), force=force)]
     check_packages(format)
     _check_known("part", part, [*PARTS, "all"])
