@@ -122,7 +122,8 @@ def settings_hash(
     ranks: int = 1,
 ) -> str:
     """`Job.hash` of settings as config.json has them."""
-    dump = {name: settings[name] for name in ("seed", "model", "training")}
+    # what an edited file lacks gives another hash than the file's own
+    dump = {name: settings.get(name, {}) for name in ("seed", "model", "training")}
     untold = ["on_divergence", "rollbacks", "guard"]
     if dump["training"].get("epochs") is None:  # as runs of versions without it
         untold.append("epochs")

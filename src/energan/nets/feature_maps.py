@@ -181,7 +181,7 @@ def default_layers(
     """
     maps = {name: size for name, size in sizes.items() if is_map(size)}
     if not maps:
-        vectors = {name: size[0] for name, size in sizes.items() if size[0] > 1}
+        vectors = {name: size[0] for name, size in sizes.items() if len(size) == 1 and size[0] > 1}
         if not vectors:
             raise SettingError("the feature network gives no features: name another")
         return (min(vectors, key=lambda name: vectors[name]),)
