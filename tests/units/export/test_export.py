@@ -263,13 +263,14 @@ def conv_generator() -> Sequential:
 def stand_in(path: Path, energy: Energy, sampler: nn.Module, domain: Domain) -> Run:
     """What export asks of a run."""
     data = {"name": "noise", "fingerprint": "0"}
+    energy.requires_grad_(False).eval()
     made: Any = SimpleNamespace(
         path=path, step=3, weights="raw", domain=domain,
         classes=domain.classes, given=domain.condition_shape,
         classifies=False, makes_samples=True,
         config={"hash": "0123", "resolved": {"data": data}},
         job=SimpleNamespace(model="stand_in", settings=job_settings.load(None, "gan").settings),
-        energy_network=energy.requires_grad_(False).eval(),
+        energy_network=energy, judge=energy,
         sampler=sampler.requires_grad_(False).eval(),
     )  # fmt: skip
     return made  # type: ignore[no-any-return]
