@@ -75,6 +75,19 @@ class HeatmapOptions:
         return partial(run.heatmap, smooth=self.smooth)
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What is drawn: rows of the table, their file names and maps (N, H, W); scale: of all
+    pictures, None for each its own."""
+
+    run: Run
+    table: ScoreTable
+    rows: list[int]
+    names: list[str]
+    maps: Tensor
+    scale: ColourScale | None
+
+
 def draw_heatmaps(
     run: Run, table: ScoreTable, calibration: Calibration, options: HeatmapOptions
 ) -> None:
@@ -87,10 +100,11 @@ def draw_heatmaps(
                       for i in range(0, len(rows), AT_ONCE)])  # fmt: skip
     scale = _scale(run, maps, calibration, options)
     names = heatmaps.file_names([table.names[row] for row in rows])
+    shown = _Chosen(run, table, rows, names, maps, scale)
     if options.panels is not None:
-        _draw_panels(run, table, rows, names, maps, scale, options.panels)
+        _draw_panels(shown, options.panels)
     if options.overlays is not None:
-        _draw_overlays(run, table, rows, names, maps, scale, options.overlays)
+        _draw_overlays(shown, options.overlays)
     left = "" if len(rows) == len(table) else f" of {len(table):,}, those of the highest energy"
     if options.files:
         left = f" of {len(table):,}, those of --heatmap-files"
@@ -120,46 +134,32 @@ def _scale(
     return found or scale_of(maps, run.heatmap_kind)
 
 
-def _draw_panels(
-    run: Run,
-    table: ScoreTable,
-    rows: list[int],
-    names: list[str],
-    maps: Tensor,
-    scale: ColourScale | None,
-    folder: Path,
-) -> None:
+def _draw_panels(chosen: _Chosen, folder: Path) -> None:
+    run, table, rows = chosen.run, chosen.table, chosen.rows
     x = table.events(rows)
     found = [table.defects(row) for row in rows]
     shown = heatmaps.Pictures(
-        x, maps, run.heatmap_kind,
+        x, chosen.maps, run.heatmap_kind,
         [table.line(row) for row in rows], [bool(table.scores.anomalous[row]) for row in rows],
         run.reconstruct(x) if run.reconstructs else None,
         [None if defects is None else defects.regions > 0 for defects in found],
     )  # fmt: skip
     with progress("drawing heat maps", len(rows)) as advance:
-        heatmaps.write(folder, names, shown, run.domain, scale=scale, advance=advance)
+        heatmaps.write(folder, chosen.names, shown, run.domain, scale=chosen.scale, advance=advance)
 
 
-def _draw_overlays(
-    run: Run,
-    table: ScoreTable,
-    rows: list[int],
-    names: list[str],
-    maps: Tensor,
-    scale: ColourScale | None,
-    folder: Path,
-) -> None:
+def _draw_overlays(chosen: _Chosen, folder: Path) -> None:
+    run, table, rows = chosen.run, chosen.table, chosen.rows
     folder.mkdir(parents=True, exist_ok=True)
     places = {row: i for i, row in enumerate(rows)}
     with progress("drawing overlays", len(rows)) as advance:
         for row, original in table.originals(rows, run.domain):
-            heat = maps[places[row]]
-            own = scale_of(heat, run.heatmap_kind) if scale is None else scale
+            heat = chosen.maps[places[row]]
+            own = chosen.scale or scale_of(heat, run.heatmap_kind)
             drawn = overlay(original.pixels, original.place(heat), own, table.mask(row))
             text = {
                 "Description": table.line(row), "map": run.heatmap_kind, "scale": str(own)
             }  # fmt: skip
-            with aside(folder / f"{names[places[row]]}.png") as made:
+            with aside(folder / f"{chosen.names[places[row]]}.png") as made:
                 write_image(made, drawn, text)
             advance()
