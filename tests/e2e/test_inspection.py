@@ -1,6 +1,7 @@
 """`energan train inspect-folder` as a user runs it: parts with scratches, which it never saw."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 import energan
+from energan.anomaly.normal_data import normal_events
 from support.commands import refused, run
 
 SIDE, GOOD = 48, 40
@@ -77,17 +79,19 @@ def test_scratches_that_were_never_seen_are_found_and_shown(
 
 
 @pytest.mark.slow
-def test_a_cell_above_the_threshold_is_the_reason_of_the_verdict(
+def test_maps_have_a_threshold_of_their_own_that_few_normal_images_reach(
     trained: Path, parts: Path
 ) -> None:
     loaded = energan.load(trained)
-    loaded.calibrate(fpr=0.1)
+    made = loaded.calibrate(fpr=0.1)
     x = loaded.prepare(parts / "test" / "scratch")
     scored = loaded._score(x)
     assert scored.map is not None
     assert scored.map.shape == (15, 24, 24)
-    torch.testing.assert_close(scored.map.amax((1, 2)), loaded.energy(x))
     assert loaded.heatmap(x).shape == (15, 48, 48)
+    normal = normal_events(None, loaded.job.settings.data, loaded.domain.whole)
+    maxima = loaded.heatmap(normal.gather(torch.arange(len(normal))).x).amax((1, 2)).sort().values
+    assert made.map_threshold == float(maxima[math.ceil((len(maxima) + 1) * 0.9) - 1])
 
 
 @pytest.mark.slow

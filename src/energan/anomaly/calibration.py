@@ -71,8 +71,8 @@ class Calibration:
 
     map_threshold: a value that the heat maps of at most a share fpr of new normal images reach
     anywhere, by the same rule; None of points, and where the images are too few for it. map_maxima:
-    what it is the quantile of, the maxima of normal images' maps in ascending order; None where the
-    maps are those of the energy itself, whose threshold is theirs too. map_weights: as weights.
+    what it is the quantile of, the maxima of normal images' maps in ascending order. map_weights:
+    as weights.
     map_smoothing: the standard deviation of the Gaussian that the maps were smoothed with, in
     pixels.
     """
@@ -127,14 +127,10 @@ class Calibration:
         made = replace(self, map_maxima=ascending, map_weights=weights, map_smoothing=smoothing)
         return made._with_map_threshold()
 
-    def with_energy_maps(self) -> "Calibration":
-        """With the energy's own threshold as that of its maps, whose maximum it is."""
-        return replace(self, map_threshold=self.threshold)
-
     def _with_map_threshold(self) -> "Calibration":
         """With that of its rate."""
         if self.map_maxima is None:
-            return self if self.map_threshold is None else self.with_energy_maps()
+            return self
         try:
             found = calibrated_threshold(self.map_maxima, self.fpr, weights=self.map_weights)
         except ValueError:  # they are too few
@@ -162,7 +158,7 @@ class Calibration:
             for name, values in vars(self).items()
             if isinstance(values, Tensor)
         }
-        if self.map_threshold is None and self.map_maxima is None:
+        if self.map_maxima is None:
             del record["map_smoothing"]
         record = {name: value for name, value in record.items() if value is not None}
         text = json.dumps(record, ensure_ascii=False)

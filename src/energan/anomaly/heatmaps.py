@@ -111,14 +111,13 @@ def threshold_scale(calibration: Calibration, kind: str) -> ColourScale | None:
     calibration has no threshold of maps.
 
     From 0 to twice the threshold; of an energy's own map, which may be negative, as far to both
-    sides as four times the distance between the threshold and the median of normal energies.
+    sides as four times the distance between the threshold and the median of the maxima of normal
+    maps.
     """
-    threshold = calibration.map_threshold
-    if threshold is None:
+    threshold, maxima = calibration.map_threshold, calibration.map_maxima
+    if threshold is None or maxima is None:
         return None
-    reach = threshold
-    if kind == ENERGY_MAP:
-        reach = 4 * (calibration.threshold - float(calibration.energies.median()))
+    reach = 4 * (threshold - float(maxima.median())) if kind == ENERGY_MAP else threshold
     if not reach > 0:  # all normal maps are flat
         return None
     return ColourScale(threshold - reach, threshold + reach, threshold)

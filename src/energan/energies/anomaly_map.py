@@ -1,4 +1,4 @@
-"""U(x) = the maximum of a map: each cell's log-odds of a defect, plus how unlike training images
+"""U(x) = the maximum of a map of each cell's log-odds of a defect, plus how unlike training images
 the whole image is."""
 
 from torch import Tensor, nn
@@ -11,13 +11,13 @@ from energan.energies.smoothing import smooth
 class AnomalyMap(Energy):
     """The energy of an image (B, C, H, W) by a network of its cells, and by images it knows.
 
-    network: x -> logits (B, h, w), of any sides. The map is
+    network: x -> logits (B, h, w), of any sides.
 
-        s(x) + weight · d(x),    U(x) its maximum
+        U(x) = max s(x) + weight · d(x)
 
-    where s is the logits after a Gaussian of `smoothing` cells (0 for none), so that no single cell
-    decides, and d the standardised distance of x to the nearest training image, the same in all
-    cells; without `nearest` there is none. So a cell above a threshold is why U is.
+    The map s is the logits after a Gaussian of `smoothing` cells (0 for none), so that no single
+    cell decides; d is the standardised distance of x to the nearest training image. d says nothing
+    of where, so it is not in the map; without `nearest` there is none.
     """
 
     fully_convolutional = True
@@ -52,7 +52,6 @@ class AnomalyMap(Energy):
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
         scored = self.score(self.logits(x, stream))
-        if self.nearest is None or scored.map is None:
+        if self.nearest is None:
             return scored
-        added = self.weight * self.nearest(x, stream)
-        return Scored(scored.energy + added, map=scored.map + added.view(-1, 1, 1))
+        return Scored(scored.energy + self.weight * self.nearest(x, stream), map=scored.map)

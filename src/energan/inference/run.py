@@ -265,9 +265,7 @@ class Run(TrainedEnergy):
         made = calibrations.calibrate(
             energies, fpr, self.network, part, data.name, data.fingerprint, data.groups
         )
-        if len(self.domain.shape) == 3 and self.heatmap_kind == "energy map":
-            made = made.with_energy_maps()
-        elif len(self.domain.shape) == 3:
+        if len(self.domain.shape) == 3:
             some = spread(data)
             maxima = map_maxima(partial(self.heatmap, smooth=smooth), some)
             made = made.with_maps(maxima, smooth, some.groups)

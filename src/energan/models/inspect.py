@@ -2,8 +2,7 @@
 
     x', m = defects(x)                            images of the batch with defects, and their masks
     s(x) = smooth(f(x))                           a map: f gives each cell its log-odds of a defect
-    map  = s(x) + w·d(x)
-    U(x) = max map
+    U(x) = max s(x) + w·d(x)
     L    = α·E₊ + (1 − α)·E₋ + λ·E log(1 + exp(∓max s))
 
 E₊ and E₋ are the focal losses −(1 − p_t)^γ log p_t (Lin et al. 2017, eq. 4) of anomalous and normal

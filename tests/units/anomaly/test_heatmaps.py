@@ -1,6 +1,5 @@
 """Heat maps: their threshold, the scale of their colours, and overlays at the image's size."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +61,6 @@ def test_too_few_maps_or_strange_ones_have_no_threshold() -> None:
     assert calibration(0.05).with_maps(strange, 0.0).map_threshold is None
 
 
-def test_the_energy_s_own_map_has_its_threshold() -> None:
-    made = calibration(0.1).with_energy_maps()
-    assert made.map_threshold == made.threshold
-    assert made.at(0.3).map_threshold == made.at(0.3).threshold != made.threshold
-
-
 def test_it_is_kept_and_calibrations_without_it_open(tmp_path: Path) -> None:
     bare = calibration()
     bare.save(tmp_path)
@@ -75,13 +68,13 @@ def test_it_is_kept_and_calibrations_without_it_open(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert found is not None
     assert found.map_threshold is None
-    for made in (bare.with_maps(torch.rand(50), 2.0), bare.with_energy_maps()):
-        made.save(tmp_path)
-        found = read(tmp_path)
-        assert found is not None
-        assert found.map_threshold == made.map_threshold
-        assert found.map_smoothing == made.map_smoothing
-        assert found.at(0.3).map_threshold == made.at(0.3).map_threshold
+    made = bare.with_maps(torch.rand(50), 2.0)
+    made.save(tmp_path)
+    found = read(tmp_path)
+    assert found is not None
+    assert found.map_threshold == made.map_threshold
+    assert found.map_smoothing == made.map_smoothing
+    assert found.at(0.3).map_threshold == made.at(0.3).map_threshold
 
 
 def test_maxima_are_those_of_each_map_in_any_batch() -> None:
@@ -131,10 +124,9 @@ def test_the_threshold_is_the_middle_of_the_scale() -> None:
     assert threshold_scale(calibration(), "squared error") is None
     flat = calibration(0.1).with_maps(torch.zeros(50), 0.0)
     assert threshold_scale(flat, "squared error") is None
-    own = calibration(0.1).with_energy_maps()  # median 49, threshold 90
-    assert threshold_scale(own, "energy map") == ColourScale(90 - 164, 90 + 164, 90.0)
-    shifted = replace(own, energies=own.energies - 200, threshold=-110.0).with_energy_maps()
-    assert threshold_scale(shifted, "energy map") == ColourScale(-110 - 164, -110 + 164, -110.0)
+    maxima = torch.arange(-200.0, -100.0)  # median -151, the 91st smallest -110
+    own = calibration(0.1).with_maps(maxima, 0.0)
+    assert threshold_scale(own, "energy map") == ColourScale(-110 - 164, -110 + 164, -110.0)
 
 
 def test_a_scale_without_a_threshold_is_of_the_maps() -> None:

@@ -135,7 +135,7 @@ def test_each_kind_changes_what_its_mask_says(kind: str) -> None:
     assert made.mask is not None
     assert made.mask.unique().tolist() == [0, 1]
     assert (made.mask.amax((1, 2)) > 0).float().mean() > 0.6  # most are seen
-    assert made.mask.mean() < 0.65  # shading reaches across the image
+    assert made.mask.mean((1, 2)).max() < 0.7  # of two sides the smaller is defective
     assert made.x.abs().max() <= 1
     change = (made.x - x).abs()
     spread = x.std((1, 2, 3), correction=0).view(-1, 1, 1)

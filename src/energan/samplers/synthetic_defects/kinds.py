@@ -175,7 +175,9 @@ def smear(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
 
 
 def shading(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
-    """All beyond a line, or a band, is brighter, darker, of another contrast or another texture."""
+    """All beyond a line, or a band, is brighter, darker, of another contrast or another texture.
+
+    Of the two sides it is the smaller one."""
     x, (top, left) = scene.x, scene.place(u)
     turn = torch.where(u.chance(0.7), u.uniform(-0.4, 0.4), u.uniform(0, math.pi))
     turn = turn + u.chance(0.5) * (math.pi / 2)
@@ -184,7 +186,10 @@ def shading(scene: Scene, u: Numbers) -> tuple[Tensor, Tensor]:
     away = away + u.uniform(0, 0.03) * scene.side * perlin(u, scene.map, 1, 3)
     away = away * u.sign(0.5)
     band = torch.maximum(away, -away - u.uniform(0.05, 0.4) * scene.side)
-    mask = cover(torch.where(u.chance(0.4), band, away), u.uniform(0.5, 8))
+    away = torch.where(u.chance(0.4), band, away)
+    inside = scene.inside[:, 0]
+    most = (away < 0).logical_and(inside).sum((1, 2)) > inside.sum((1, 2)) / 2
+    mask = cover(torch.where(most.view(-1, 1, 1), -away, away), u.uniform(0.5, 8))
     plain, which = blur(x, 12), _planes(u.uniform(0, 1))
     strong = torch.where(u.chance(0.6), u.uniform(1.8, 4), u.uniform(0.05, 0.5))
     other = _elsewhere(scene, u)
