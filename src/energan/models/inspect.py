@@ -53,6 +53,9 @@ class Config(BaseConfig):
     focus: float = Field(1.0, ge=0, description="γ of the focal loss; 0 for the logistic loss")
     weight: float = Field(0.2, gt=0, lt=1, description="α: of anomalous cells in the loss")
     image: float = Field(0.2, ge=0, description="λ: weight of the loss of the images' energies")
+    normal: float = Field(
+        0.5, gt=0, le=1, description="share of each batch that is also seen without defects"
+    )
     share: float = Field(
         0.3, gt=0, le=1, description="a cell is anomalous if this share of its pixels is"
     )
@@ -77,7 +80,9 @@ def build(config: Config, domain: Domain) -> Model:
     return Model(
         energy=AnomalyMap(network, config.smoothing, nearest, config.nearest),
         sampler=SyntheticDefects(config.defects, domain.low, domain.high),
-        objective=CellwiseFocal(config.focus, config.weight, config.image, config.share),
+        objective=CellwiseFocal(
+            config.focus, config.weight, config.image, config.share, config.normal
+        ),
         energy_optimiser=config.energy_optimiser,
         chosen=describe_sizes(shape, scales=widths),
     )

@@ -49,23 +49,26 @@ def test_a_crack_counts_as_much_as_a_region() -> None:
     assert float(found) == pytest.approx(0.25 * of_defects + 0.75 * of_normal)
 
 
-def test_the_loss_is_over_the_cells_and_the_images_of_data_and_draws() -> None:
+@pytest.mark.parametrize(("normal", "kept"), [(1.0, 3), (0.5, 2), (0.1, 1)])
+def test_the_loss_is_over_the_cells_and_the_images_of_data_and_draws(
+    normal: float, kept: int
+) -> None:
     torch.manual_seed(0)
     energy = AnomalyMap(CellLogits(1, (4, 4), 2), 1.0)
     x, made, mask = torch.randn(3, 1, 8, 12), torch.randn(3, 1, 8, 12), torch.zeros(3, 8, 12)
     mask[0, :4, :6] = mask[2, 6:, :] = 1
     context = Context(0, {}, Randomness([0]))
-    found = CellwiseFocal(2.0, 0.25, 0.3, 0.5).energy_loss(
+    found = CellwiseFocal(2.0, 0.25, 0.3, 0.5, normal).energy_loss(
         energy, Batch(x), Draw(made, mask=mask), context
     )
-    logits = energy.logits(torch.cat([x, made]), "real")
+    logits = energy.logits(torch.cat([x[:kept], made]), "real")
     u = energy.score(logits).energy
-    cells = torch.cat([torch.zeros(3, 4, 6), mask[:, ::2, ::2]])
-    defective = torch.tensor([0.0, 0, 0, 1, 0, 1])  # the draw without a defect is normal
+    cells = torch.cat([torch.zeros(kept, 4, 6), mask[:, ::2, ::2]])
+    defective = torch.tensor(kept * [0.0] + [1, 0, 1])  # the draw without a defect is normal
     expected = balanced(focal(logits, cells, 2), cells, 0.25)
     expected = expected + 0.3 * F.binary_cross_entropy_with_logits(u, defective)
     torch.testing.assert_close(found.total, expected.reshape(1))
-    for name, half in (("energy_real", u[:3]), ("energy_fake", u[3:])):
+    for name, half in (("energy_real", u[:kept]), ("energy_fake", u[kept:])):
         torch.testing.assert_close(found.parts[name], half.mean().view(1))
 
 
