@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,23 @@ def test_scratches_that_were_never_seen_are_found_and_shown(
     assert kept["map"] == "energy map"
     assert found["auroc"] > 0.9
     assert found["pixels"]["auroc"] > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.slow
+def test_normal_images_that_were_trained_on_are_told(
+    trained: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "parts"
+    shutil.copytree(parts, again)
+    for path in (parts / "train" / "good").iterdir():
+        darker = np.asarray(Image.open(path)) * 0.8
+        Image.fromarray(darker.astype(np.uint8)).save(again / "test" / "good" / f"dark-{path.name}")
+    assert run("evaluate", trained, "--defects", again) == 0
+    kept = json.loads((trained / "metrics.json").read_text())["defects"][-1]
+    expected = "28 of 55 normal images are nearly training images"  # 12 of the 40 were held out
+    assert expected in capsys.readouterr().out
+    assert expected in kept["notes"][-1]
 
 
 @pytest.mark.slow

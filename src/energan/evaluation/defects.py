@@ -9,16 +9,19 @@ from torch import Tensor
 
 from energan.anomaly.baselines import BaselineComparison, compare, fit_baselines
 from energan.anomaly.calibration import FPR, Calibration, make_finite
-from energan.anomaly.detection import ANOMALOUS, NEITHER
+from energan.anomaly.detection import ANOMALOUS, NEITHER, NORMAL
 from energan.anomaly.heatmaps import check_smoothing, threshold_scale
 from energan.anomaly.localisation import Localisation, localise
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.core import DataError, SettingError
+from energan.data.inference import open_training_images
+from energan.data.near_duplicates import MOST, is_comparable, near_duplicates
 from energan.evaluation.defect_pictures import draw_worst
 from energan.evaluation.metrics_file import about_run, write_defects
 from energan.evaluation.results import Result, as_record, with_interval
 from energan.inference.run import Run
 from energan.io.console import progress
+from energan.io.text import agree, plural
 from energan.metrics.detection import roc_points
 
 INTERVAL = "95% percentile bootstrap over images; of image AUROC Wilson's, as of other data"
@@ -79,6 +82,7 @@ def evaluate_defects(
     with progress("heat maps beside masks", len(table)) as advance:
         found = localise(table, heatmap, resamples=resamples, seed=seed, advance=advance)
     assert found is not None
+    found = replace(found, notes=(*found.notes, *_about_near_duplicates(run, table)))
     calibration = _calibration(run, smooth)
     if calibration is not None:
         table = replace(table, calibration=calibration)
@@ -140,6 +144,26 @@ def _at_threshold(table: ScoreTable, calibration: Calibration) -> dict[str, Any]
             for (anomalous, label), (images, flagged) in sorted(counts.items())
         ],
     }
+
+
+def _about_near_duplicates(run: Run, table: ScoreTable) -> tuple[str, ...]:
+    """A sentence on normal images that are nearly training images, if there are any."""
+    (group,) = table.groups
+    try:
+        known, _ = open_training_images(run.job.settings.data, run.domain.whole, MOST)
+    except DataError:  # the baselines say that they are missing
+        return ()
+    if not (is_comparable(known) and is_comparable(group.data)):
+        return ("near-duplicates of training images were not looked for: there are too many",)
+    normal = table.side == NORMAL
+    count = int((near_duplicates(known, group.data) >= 0)[normal].sum())
+    if not count:
+        return ()
+    of = plural(int(normal.sum()), "normal image")
+    return (
+        f"{count:,} of {of} {agree(count, 'are')} nearly training images, and score better than "
+        "new ones will",
+    )
 
 
 def _beside_baselines(

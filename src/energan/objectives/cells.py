@@ -88,9 +88,7 @@ class CellwiseFocal(Objective):
         total = total + self.image * F.softplus(torch.where(defective, -u, u)).mean()
         sides = u.detach().split([len(normal), len(draw.x)])
         names = ("energy_real", "energy_fake")
-        means = {
-            name: context.rows(side).mean(-1) for name, side in zip(names, sides, strict=True)
-        }
+        means = {name: context.rows(side).mean(-1) for name, side in zip(names, sides, strict=True)}
         return Loss(total.reshape(1), means)
 
 
