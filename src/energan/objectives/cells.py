@@ -47,8 +47,8 @@ class CellwiseFocal(Objective):
     all images of their normal cells, so that a crack counts as much as a region; the last term is
     the logistic loss of the images' energies U, as the energy's `score` gives them. weight: α.
     image: λ. share: see `mark_cells`. normal: the share of the batch, rounded up, that is also seen
-    without defects; most normal cells are those around them. An energy that remembers training images (`observe`) is shown
-    the data.
+    without defects; most normal cells are those around them. An energy that remembers training
+    images (`observe`) is shown the data.
     """
 
     equilibrium = (
