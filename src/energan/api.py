@@ -43,7 +43,7 @@ def train(
         if not isinstance(group, dict):
             raise SettingError(
                 f'{name}: settings come in groups, as training={{"batch_size": 64}}; '
-                "`energan train RECIPE --help` lists them"
+                "`energan train RECIPE --help-all` lists them"
             )
     changes: dict[str, Any] = {name: dict(group) for name, group in groups.items()}
     if isinstance(model, dict):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import BaseModel
 
 import energan
 from energan.experiment.settings import load
@@ -307,13 +308,56 @@ def test_an_unknown_option_exits_with_2(capsys: pytest.CaptureFixture[str]) -> N
     assert "--model.margin" in refused(capsys, "train", "ebgan-digits", "--model.margn", "3")
 
 
-def test_help_explains_each_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     with pytest.raises(SystemExit) as left:
-        run("train", "ebgan-pt-mnist", "--help")
+        run(*words)
     assert left.value.code == 0
-    out = " ".join(capsys.readouterr().out.split())
-    for words in ("--model.margin", "(default: 10.0)", "--data", "--steps", "--seed", "--from"):
-        assert words in out
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_help_explains_the_essential_settings_with_their_defaults(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = help_of(capsys, "train", "ebgan-pt-mnist", "--help")
+    assert "ebgan-pt-mnist" in out
+    assert "--model.margin FLOAT|STR m: auto" in out
+    assert "(default: 10.0)" in out
+    # the data first, and how long; then what the recipe is made of
+    order = ["data STR", "size", "steps INT", "seed", "model.margin", "out", "from RUN"]
+    places = [out.index(f"--{name}") for name in order]
+    assert places == sorted(places)
+    assert "--help-all" in out
+    assert "--model.prior" not in out
+
+
+def test_help_all_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    out = help_of(capsys, "train", "ebgan-pt-mnist", "--help-all")
+    for path in settings_of(load("ebgan-pt-mnist").settings):
+        assert f"--{path.replace('_', '-')}" in out
+
+
+def settings_of(settings: BaseModel, prefix: str = "") -> list[str]:
+    found = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        inner = isinstance(value, BaseModel)
+        found += settings_of(value, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
+    return found
+
+
+def test_help_without_a_recipe_shows_the_settings_of_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = help_of(capsys, "train", "--help")
+    assert "energan train RECIPE" in out
+    assert "`energan recipes`" in out
+    assert "those of ebgan-folder" in out
+    assert "--size" in out
+
+
+def test_size_is_a_short_name_of_the_size_of_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "ebgan-folder", "--size", "32", "--dry-run") == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["data"]["size"] == 32
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -44,7 +44,7 @@ def test_other_settings_count_as_written_wherever_they_stand(
 
 def test_help_explains_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["train", RECIPE, "--help"])
+        cli.main(["train", RECIPE, "--help-all"])
     said = " ".join(capsys.readouterr().out.split())
     assert "the pulling-away term f_PT (0: codes orthogonal" in said
     assert "--scale" in said

@@ -15,37 +15,45 @@ from energan.version import __version__
 
 GROUPS = {
     "Train": {
-        "recipes": "list the named settings",
-        "train RECIPE": "train, and write a run (try: energan train ebgan-digits)",
-        "margin RECIPE": "estimate a margin for a recipe on its data, or on yours",
-        "sweep NAME": "train and score a grid of settings; without a name: list them",
-        "resume RUN...": "go on with a run that was stopped, or with several seeds",
-        "data [...]": "list data sources, show what one holds, decode it beforehand",
-        "runs [FOLDER]": "list runs with state, step and last figures",
+        "recipes": "which recipe to take for a task, and how long it takes",
+        "train RECIPE": "train on your data; try: energan train ebgan-digits",
+        "resume RUN...": "go on with runs that were stopped",
+        "runs [FOLDER]": "list runs with their state, step and latest figures",
+        "margin RECIPE": "estimate a margin for a recipe and your data",
+        "sweep NAME": "train and score a grid of settings",
     },
-    "Use a run": {
-        "sample RUN...": "draw samples, or follow the energies of some runs by chains",
-        "restore RUN IMAGE...": "fill in what is unknown of images, or remove noise",
-        "translate RUN IN OUT": "make images of images: a file, or a folder of them",
-        "features SOURCE": "features of tagged images, to train a tagging model on",
-        "tag RUN IMAGE...": "tags of images, with votes, by a run of tagging",
-        "interpolate RUN": "samples along the way from one latent to another",
-        "arithmetic RUN": "a − b + c of latents, by attributes, with its success rate",
-        "landscape RUN": "a map of the energy in the plane, also through training",
-        "neighbours RUN": "samples beside their nearest training events",
+    "Make images": {
+        "sample RUN...": "draw samples",
+        "restore RUN IMAGE...": "fill in missing parts of images, or remove noise",
+        "interpolate RUN": "samples on the way from one latent to another",
+        "arithmetic RUN": "a − b + c of latents, by attributes",
+    },
+    "Judge images": {
+        "score RUN IMAGE...": "is it normal: anomaly score, yes or no, heat map",
+        "anomaly RUN...": "how well runs detect classes they were not trained on",
+    },
+    "Classify and tag": {
         "classify RUN IMAGE...": "the class of images and its probability",
-        "score RUN IMAGE...": "is it normal: energy, percentile, yes or no, heat maps",
+        "features SOURCE": "features of tagged images, to train a tagging model on",
+        "tag RUN IMAGE...": "tags of images",
+    },
+    "Image to image": {
+        "translate RUN IN OUT": "turn an image, or a folder of them, into others",
+    },
+    "Measure and compare": {
+        "evaluate RUN...": "metrics of runs on held-out data",
+        "compare RUN RUN...": "samples and metrics of several runs side by side",
+        "report RUN...": "a web page about runs: curves, metrics, samples",
+        "neighbours RUN": "samples beside the training images nearest to them",
+        "landscape RUN": "a map of the energy of points in the plane",
+        "figures KIND RUN...": "redraw a figure of the papers",
+    },
+    "Data and export": {
+        "data [...]": "list data sources, show what one holds, decode it",
         "export RUN": "write the networks as safetensors, ONNX or TorchScript",
     },
-    "Evaluate": {
-        "evaluate RUN...": "score runs against real data",
-        "compare RUN RUN...": "samples and scores of several runs side by side",
-        "anomaly RUN...": "how well runs detect classes they were not trained on",
-        "report RUN...": "write a web page about runs: curves, scores, pictures",
-        "figures KIND RUN...": "redraw a figure of the papers from runs",
-    },
 }
-"""A line of the usage for each command: a function in the module of its name."""
+"""A line of the usage for each command, by task: a function in the module of its name."""
 COMMANDS = [line.split()[0] for lines in GROUPS.values() for line in lines]
 
 
@@ -55,10 +63,9 @@ def usage() -> str:
         for group, lines in GROUPS.items()
     ]
     return (
-        "usage: energan [--version] [--help] [--debug] COMMAND ...\n\n"
-        "Energy-based generative adversarial networks.\n\n"
-        + "\n".join(groups)
-        + "\n`energan COMMAND --help` explains a command. --debug shows tracebacks.\n"
+        "usage: energan [--version] [--help] [--debug] COMMAND ...\n"
+        "`energan COMMAND --help` explains a command; --debug shows tracebacks.\n\n"
+        + "".join(groups)
     )
 
 

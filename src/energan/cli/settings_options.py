@@ -5,17 +5,21 @@ rather than from inside the parser.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
 
 import tyro
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from energan.cli.options import Options, parse, take_option, take_positional
+from energan.core.schedules import Essential
 from energan.errors import EnerganError
 from energan.experiment.settings import Job, load
 
 ALIASES = {
     "data.source": ("--data",),
+    "data.size": ("--size",),
     "data.limit": ("--limit",),
     "training.steps": ("--steps",),
     "output.keep_best": ("--keep-best",),
@@ -25,6 +29,11 @@ ALIASES = {
     "engine.threads": ("--threads",),
 }
 """Short names of the settings used most."""
+ESSENTIAL_SETTINGS = "Below are the essential settings; --help-all explains every one."
+FIRST = ("data", "training", "seed", "model", "engine")
+"""The order of the groups of essential settings."""
+EXAMPLE = "ebgan-folder"
+"""The recipe whose settings `--help` shows where none is named."""
 
 
 def parse_recipe(command: type[Options], args: list[str], verb: str) -> tuple[Job, Options]:
@@ -39,33 +48,69 @@ def parse_recipe(command: type[Options], args: list[str], verb: str) -> tuple[Jo
     scale = None
     if hasattr(command, "scale"):
         scale, args = take_option(args, "--scale")
+    every, args = "--help-all" in args, ["--help" if a == "--help-all" else a for a in args]
     if recipe is None and model is None:
-        _without_recipe(args, verb)
+        recipe = _without_recipe(args, verb)
+        prog = f"energan {verb} RECIPE"
+    else:
+        prog = f"energan {verb} {recipe or '--model ' + str(model)}"
     job = load(recipe, model)
     if scale is not None:
         job = job.scaled(scale)
-    prog = f"energan {verb} {recipe or '--model ' + str(model)}"
+    if {"-h", "--help"} & set(args) and not every:
+        _explain(command, job.settings, prog)
     asked, changed = parse_with_settings(command, job.settings, args, prog)
     if scale is not None and getattr(asked, "scale", None) is not None:
         raise EnerganError("--scale is given twice: give it once")
     return job.changed(changed), asked
 
 
-def _without_recipe(args: list[str], verb: str) -> NoReturn:
-    """Explain and exit, or raise EnerganError."""
-    if args and args[0] in ("-h", "--help"):
+def _without_recipe(args: list[str], verb: str) -> str:
+    """The recipe whose settings help shows. Raises EnerganError where no help is wanted."""
+    if {"-h", "--help"} & set(args):
         print(
-            f"usage: energan {verb} RECIPE [OPTIONS]\n\n`energan recipes` lists the recipes; "
-            f"`energan {verb} RECIPE --help` explains every setting with its default.\n"
-            "RECIPE may also be a settings file, such as a run's config.json."
+            "`energan recipes` says which recipe to take for a task; RECIPE may also be a settings "
+            f"file, such\nas a run's config.json. The defaults below are those of {EXAMPLE}.\n"
         )
-        raise SystemExit(0)
+        return EXAMPLE
     if args:
         raise EnerganError(
             f"the recipe comes first, as in `energan {verb} ebgan-digits --seed 1`; "
             "`energan recipes` lists them"
         )
     raise EnerganError("name a recipe: `energan recipes` lists them")
+
+
+def _explain(command: type[Options], settings: BaseModel, prog: str) -> NoReturn:
+    """Print the essential settings, then the command's own options, and exit."""
+    fields: list[Any] = []
+    for path, info, value in _essential(settings):
+        option = tyro.conf.arg(name=path, help=info.description, aliases=ALIASES.get(path))
+        fields.append((path.replace(".", "_"), Annotated[info.annotation, option], value))
+    essential = dataclasses.make_dataclass("Essential", fields, frozen=True)
+    about = (command.__doc__ or "").split("\n\n")[0]
+    unnamed = tyro.conf.arg(name="")
+    whole = dataclasses.make_dataclass(
+        command.__name__,
+        [
+            (name, Annotated[kind, unnamed], dataclasses.field(default_factory=kind))
+            for name, kind in (("essential", essential), ("own", command))
+        ],
+    )
+    whole.__doc__ = f"{about}\n\n{ESSENTIAL_SETTINGS}"
+    tyro.cli(whole, args=["--help"], prog=prog)
+    raise AssertionError  # it exits
+
+
+def _essential(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:
+    """The path, the field and the value of each setting that is marked so."""
+    fields = type(settings).model_fields
+    for name in sorted(fields, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)):
+        value, info = getattr(settings, name), fields[name]
+        if isinstance(value, BaseModel):
+            yield from _essential(value, f"{prefix}{name}.")
+        elif any(isinstance(mark, Essential) for mark in info.metadata):
+            yield f"{prefix}{name}", info, value
 
 
 def parse_with_settings(

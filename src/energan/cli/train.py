@@ -17,6 +17,11 @@ from energan.experiment.settings import Job
 from energan.experiment.start import start
 from energan.training.device import choose
 
+SCALE = (
+    "multiply the recipe's steps, and the lengths of its schedules, by this number or fraction, as "
+    "1/6; what else is given here counts as written"
+)
+
 
 @dataclass(kw_only=True)
 class Train:
@@ -31,9 +36,7 @@ class Train:
     """the run's folder; runs/RECIPE if not given"""
     from_: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
     """start from the weights of this run"""
-    scale: str | None = None
-    """multiply every count of training steps of the recipe, schedules included, by this number
-    or fraction, as 1/6; what else is given here counts as written"""
+    scale: Annotated[str | None, tyro.conf.arg(help=SCALE)] = None
     seeds: int | None = None
     """train so many seeds: this one and those after it, a run folder for each"""
     together: Annotated[Together, tyro.conf.arg(help=HELP)] = "auto"

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from energan.core.contracts import Energy, Objective, Sampler
-from energan.core.schedules import FORMS, Schedule
+from energan.core.schedules import ESSENTIAL, FORMS, Schedule
 from energan.errors import describe
 
 MOST = 10**9
@@ -53,7 +53,7 @@ class Optimiser(Config):
     """How one network's parameters are stepped."""
 
     kind: Literal["adam", "sgd"] = Field("adam", description="update rule")
-    lr: Schedule = Field(0.001, description=f"learning rate: {FORMS}")
+    lr: Annotated[Schedule, ESSENTIAL] = Field(0.001, description=f"learning rate: {FORMS}")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the square")
     eps: float = Field(1e-8, gt=0, description="Adam's floor under the root")

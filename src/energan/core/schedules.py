@@ -141,6 +141,11 @@ def end_of(written: float | str) -> float:
     return n + (start[0] if start else 0.0)
 
 
+class Essential:
+    """Marks a setting that `train --help` shows; `--help-all` shows every one."""
+
+
+ESSENTIAL = Essential()
 Steps = Annotated[int, Scalable(scaled_count, float)]
 """A setting that is a number of training steps."""
 Schedule = Annotated[float | str, AfterValidator(_check), Scalable(scaled_schedule, end_of)]
@@ -153,7 +158,9 @@ def _check_margin(written: float | str) -> float | str:
     return written if written == AUTO else _check(written)
 
 
-Margin = Annotated[float | str, AfterValidator(_check_margin), Scalable(scaled_schedule, end_of)]
+Margin = Annotated[
+    float | str, AfterValidator(_check_margin), Scalable(scaled_schedule, end_of), ESSENTIAL
+]
 """A margin: a schedule, or AUTO, which is resolved to a number before a model is built."""
 MARGIN = f"m: auto (estimated from the data), or {FORMS}"
 

@@ -6,6 +6,7 @@ from PIL import ImageColor
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from energan.core import Config
+from energan.core.schedules import ESSENTIAL
 from energan.data.augment import Augment
 from energan.data.images.decoding import Channels, Decoding, Fit, Size, Window, width_and_height
 from energan.data.images.label_maps import MOST as MOST_LABELS
@@ -21,7 +22,7 @@ Layouts = Literal["auto", "splits", "classes", "flat", "table"]
 class DataSettings(Config):
     """Where real events come from, and how they are prepared. The same for every source."""
 
-    source: str = Field(
+    source: Annotated[str, ESSENTIAL] = Field(
         "digits",
         min_length=1,
         description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder, .zip "
@@ -34,7 +35,7 @@ class DataSettings(Config):
     crop: tuple[int, int, int, int] | None = Field(
         None, description="cut this box out of each image: left top right bottom, in pixels"
     )
-    size: Size | None = Field(
+    size: Annotated[Size | None, ESSENTIAL] = Field(
         None,
         description="resize images, antialiased, to a square of this side, or a width and height",
     )
@@ -82,7 +83,7 @@ class DataSettings(Config):
         "at least; a quarter of the side if not set",
     )
     mirror: bool = Field(False, description="flip every other image left to right, at random")
-    direction: Literal["left-to-right", "right-to-left"] | None = Field(
+    direction: Annotated[Literal["left-to-right", "right-to-left"] | None, ESSENTIAL] = Field(
         None,
         description="of pairs of images, side by side in one file or in two folders: from which "
         "side to which",
@@ -113,7 +114,7 @@ class DataSettings(Config):
     held_out: int | None = Field(
         None, ge=0, description="events kept from training; the source's own number if not set"
     )
-    labels: str | None = Field(
+    labels: Annotated[str | None, ESSENTIAL] = Field(
         None,
         min_length=1,
         description="of a folder of images: a CSV of `file,label` with the labels of some; the "

@@ -5,14 +5,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
 from energan import models, recipes
 from energan.core import Config, SettingError, describe
-from energan.core.schedules import factor_of, scaled_settings
+from energan.core.schedules import ESSENTIAL, factor_of, scaled_settings
 from energan.data.settings import DataSettings
 from energan.io.documents import explain, read_bytes
 from energan.io.nested import merged
@@ -51,7 +51,7 @@ class LoggingSettings(Config):
 class Settings(Config, Generic[ModelConfig]):
     """Every setting of a run."""
 
-    seed: int = Field(0, ge=0, description="all randomness follows from it")
+    seed: Annotated[int, ESSENTIAL] = Field(0, ge=0, description="all randomness follows from it")
     model: ModelConfig
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()

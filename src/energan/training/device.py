@@ -2,13 +2,14 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from energan.core import Config, SettingError
+from energan.core.schedules import ESSENTIAL
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
 from energan.io.environment import whole_number
@@ -21,7 +22,7 @@ Precision = Literal["auto", "bf16", "32", "64"]
 class EngineSettings(Config):
     """Where and how the arithmetic is done."""
 
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: Annotated[str, ESSENTIAL] = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Precision = Field(
         "auto",
         description="bf16 under autocast where the hardware computes it natively, else 32; "

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from energan.core import Config
-from energan.core.schedules import Scalable, Steps
+from energan.core.schedules import ESSENTIAL, Scalable, Steps
 
 
 def _scaled_epochs(count: float | None, factor: Fraction) -> float | None:
@@ -19,7 +19,9 @@ Epochs = Annotated[float | None, Scalable(_scaled_epochs, lambda count: 0.0)]
 class TrainingSettings(Config):
     """How long, on how much, and what is averaged."""
 
-    steps: Steps = Field(10_000, ge=1, le=10**9, description="steps, each with one sampler update")
+    steps: Annotated[Steps, ESSENTIAL] = Field(
+        10_000, ge=1, le=10**9, description="steps, each with one sampler update"
+    )
     epochs: Epochs = Field(
         None,
         gt=0,
@@ -27,7 +29,9 @@ class TrainingSettings(Config):
         description="passes over the training data, which set the steps once it is open, unless "
         "training.steps is set too",
     )
-    batch_size: int = Field(100, ge=1, le=65_536, description="real samples, and fakes, in a batch")
+    batch_size: Annotated[int, ESSENTIAL] = Field(
+        100, ge=1, le=65_536, description="real samples, and fakes, in a batch"
+    )
     ema: float = Field(
         0.999,
         ge=0,
