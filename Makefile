@@ -2,6 +2,7 @@
 # make test   run all tests        make check   lint, types, import rules
 # make test-fast   the unit tests without the slow ones        make format   format the code
 # make fuzz   what is read, with damaged files and odd folders, for about an hour (EXAMPLES=1000: two minutes)
+# make docs   build the documentation into site/
 # make bench   a training step, timed beside a plain one on this machine
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +12,7 @@ export ENERGAN_DATA
 # Tests start Python often: what it has compiled is kept, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-fast fuzz check format bench clean
+.PHONY: demo test test-fast fuzz check format docs bench clean
 .DELETE_ON_ERROR:
 
 .venv/bin/python:
@@ -54,8 +55,11 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: .venv/.dev
 	$(BIN)/python benchmarks/training.py
 
 clean:
-	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build dist site src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

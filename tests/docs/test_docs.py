@@ -1,4 +1,4 @@
-"""The documentation: links lead somewhere, and what the pages on papers name exists."""
+"""The documentation: links lead somewhere, and what the pages on methods name exists."""
 
 import re
 from pathlib import Path
@@ -9,14 +9,14 @@ from energan import models
 from energan.recipes import RECIPES
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(page.name for page in (DOCS / "papers").glob("*.md"))
+PAGES = sorted(page.name for page in (DOCS / "methods").glob("*.md") if page.stem != "index")
 FAMILIES = tuple(sorted({name.split("-")[0] for name in RECIPES}))
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_recipes_that_a_page_names_exist(page: str) -> None:
     """Names in code of a recipe's family, and what `energan train` is given."""
-    text = (DOCS / "papers" / page).read_text(encoding="utf8")
+    text = (DOCS / "methods" / page).read_text(encoding="utf8")
     families = "|".join(FAMILIES)
     named = set(re.findall(rf"`((?:{families})-[a-z0-9-]*[a-z0-9])[` ]", text))
     named |= set(re.findall(r"energan (?:train|margin) ([a-z0-9-]+)", text))
@@ -26,7 +26,7 @@ def test_recipes_that_a_page_names_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_models_that_a_page_names_exist(page: str) -> None:
-    text = (DOCS / "papers" / page).read_text(encoding="utf8")
+    text = (DOCS / "methods" / page).read_text(encoding="utf8")
     named = set(re.findall(r"--model ([a-z0-9_]+)", text))
     assert named <= set(models.names())
 
@@ -40,7 +40,7 @@ def test_every_recipe_stands_on_a_page_of_its_paper_or_of_its_use(name: str) -> 
 @pytest.mark.parametrize("page", PAGES)
 def test_settings_that_a_page_names_exist(page: str) -> None:
     """`--model.…` of a page is a setting of some model."""
-    text = (DOCS / "papers" / page).read_text(encoding="utf8")
+    text = (DOCS / "methods" / page).read_text(encoding="utf8")
     named = {n.replace("-", "_") for n in re.findall(r"--model\.(?:no-)?([a-z0-9-]+)", text)}
     known = {field for name in models.names() for field in models.find(name).config.model_fields}
     assert named <= known, f"no settings: {sorted(named - known)}"

@@ -1,57 +1,31 @@
-"""The README's commands, in its order: recipes and options exist, and runs were trained before."""
+"""The README: short, and what it shows runs."""
 
-import re
-import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tyro
 
-from energan.cli import main as cli
+import energan
+from support.markdown import ROOT, blocks
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf8")
-PROGRAM = re.compile(r"^\$ (?:torchrun \S+ \d+ -m )?energan (.*)$", re.M)
-COMMANDS = [shlex.split(line, comments=True) for line in PROGRAM.findall(README)]
-
-
-class Parsed(Exception):
-    """The words of a command were understood."""
+README = ROOT / "README.md"
+SMALL = {"steps=2000": "steps=5", "evaluate(run)": "evaluate(run, samples=40)"}
 
 
-def option(words: list[str], name: str) -> str | None:
-    return words[words.index(name) + 1] if name in words else None
+def test_it_has_six_hundred_words_at_most() -> None:
+    assert len(README.read_text(encoding="utf8").split()) <= 600
 
 
-def test_the_commands_are_found() -> None:
-    assert len(COMMANDS) > 35
-    assert {words[0] for words in COMMANDS} >= set(cli.COMMANDS) - {"anomaly", "margin", "sweep"}
-
-
-@pytest.mark.parametrize("number", range(len(COMMANDS)))
-def test_its_recipe_and_options_exist(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [re.sub(r"runs/\w+/config.json", "ebgan-digits", word) for word in COMMANDS[number]]
-    parse = tyro.cli
-
-    def parse_alone(*args: Any, **options: Any) -> None:
-        parse(*args, **options)
-        raise Parsed
-
-    monkeypatch.setattr(tyro, "cli", parse_alone)
-    with pytest.raises(SystemExit if "--help" in words else Parsed):
-        cli.main(["--debug", *words])
-
-
-def test_a_run_is_trained_before_it_is_used_and_no_input_is_written_to() -> None:
-    made, written = set[str](), set[str]()
-    for words in COMMANDS:
-        out = option(words, "--out")
-        used = [w for w in words[1:] if w.startswith("runs/") and w != out]
-        for word in used:
-            assert word.removesuffix("/config.json") in made, f"{word} of {shlex.join(words)}"
-        if words[0] == "train" and "--help" not in words and "--dry-run" not in words:
-            made.add(out or f"runs/{words[1]}")
-        written |= {words[3]} if words[0] == "translate" else {out} if out else set()
-        if (data := option(words, "--data")) and data.endswith(".npz"):
-            assert data in written
-    assert "photos/" not in written
+def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = [block.text for block in blocks(README) if block.language == "python"]
+    assert len([line for line in code.splitlines() if line]) == 5
+    for text, small in SMALL.items():
+        assert text in code
+        code = code.replace(text, small)
+    names: dict[str, object] = {}
+    exec(code, names)
+    run, scores = names["run"], names["scores"]
+    assert isinstance(run, energan.Run)
+    assert tuple(names["x"].shape) == (64, 1, 8, 8)  # type: ignore[attr-defined]
+    assert tuple(names["e"].shape) == (64,)  # type: ignore[attr-defined]
+    assert scores["sliced_wasserstein"].value > 0  # type: ignore[index]

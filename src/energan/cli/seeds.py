@@ -31,7 +31,7 @@ HELP = (
     "threads (processes), one after the other (turns), or the fastest of these for the device"
 )
 FASTEST: dict[str, Together] = {"cpu": "processes", "cuda": "cohort"}
-"""By benchmarks/cohort.py; see docs/seeds.md."""
+"""By benchmarks/cohort.py; see docs/guides/training.md."""
 INSTEAD: dict[str, Together] = {"cpu": "processes", "cuda": "turns"}
 """Where a model's layers take no member axis."""
 

@@ -1,4 +1,4 @@
-"""Chains that blow up, noticed while all numbers are still finite (docs/health.md).
+"""Chains that blow up, noticed while all numbers are still finite (docs/guides/health.md).
 
 An energy whose slope outgrows the step of its chains drives them uphill, learns from where they
 end, and grows for hundreds of steps before a float overflows; checkpoints of that time are worth

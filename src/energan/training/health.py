@@ -1,7 +1,7 @@
 """What a run warns of: what is seen, in words, and what usually helps. Each warning comes once.
 
 A rule reads the figures that were logged so far and says a sentence, or nothing. The thresholds
-come from runs that went well and runs made sick on purpose; docs/health.md lists them.
+come from runs that went well and runs made sick on purpose; docs/guides/health.md lists them.
 """
 
 from collections.abc import Callable

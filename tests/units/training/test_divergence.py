@@ -1,4 +1,4 @@
-"""Blow-ups of chains: on figures of sound runs and of runs that went wild (docs/health.md)."""
+"""Blow-ups of chains: figures of sound runs, and of runs that went wild (docs/guides/health.md)."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Warnings: on figures of runs that went well and of runs that did not (docs/health.md)."""
+"""Warnings: on figures of runs that went well and of runs that did not (docs/guides/health.md)."""
 
 import re
 from copy import deepcopy

@@ -1,0 +1,40 @@
+"""`make docs`: the site builds without a warning, and its pages fetch nothing from elsewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.markdown import DOCS, ROOT
+
+pytest.importorskip("mkdocs", reason="the site needs the extra docs")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_every_page_is_built(site: Path) -> None:
+    built = len(list(site.rglob("index.html")))
+    assert built == len(list(DOCS.rglob("*.md")))
+
+
+def test_no_page_fetches_anything(site: Path) -> None:
+    fetched = re.compile(r'(?:src="|<link[^>]+href="|@import |url\()(?:https?:)?//')
+    for page in [*site.rglob("*.html"), *site.rglob("*.css")]:
+        assert not fetched.search(page.read_text(encoding="utf8")), page
+
+
+def test_the_reference_has_signatures_and_docstrings(site: Path) -> None:
+    text = (site / "python" / "reference" / "index.html").read_text(encoding="utf8")
+    for name in ("energan.api.train", "energan.api.load", "energan.inference.run.Run.score"):
+        assert f'id="{name}"' in text
