@@ -21,7 +21,7 @@ import torch
 from energan.data import DataSet, open_data
 from energan.experiment.build import cohort_of
 from energan.experiment.settings import Job
-from energan.sweep import SWEEPS
+from energan.sweeps import SWEEPS
 from energan.training.device import choose
 from energan.training.loop import Loop
 

@@ -3,7 +3,7 @@
 energan sweep examples/margins.py --steps 1000        six trials, a few minutes on two cores
 """
 
-from energan.sweep import Sweep
+from energan import Sweep
 
 
 def settings(values):

@@ -1,4 +1,4 @@
-"""energan: energy-based generative adversarial networks.
+"""energan: energy-based generative models, anomaly detectors and few-label classifiers.
 
     run = energan.train("ebgan-digits", steps=2000, out="runs/x", seed=0)
     x = energan.load("runs/x").sample(64)
@@ -14,6 +14,7 @@ from energan.version import __version__
 __all__ = [
     "EnerganError",
     "Run",
+    "Sweep",
     "__version__",
     "evaluate",
     "export",
@@ -28,24 +29,27 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from energan import export, metrics, objectives, samplers, sweep
-    from energan.api import load, train
+    from energan import metrics, objectives, samplers
+    from energan.api import evaluate, export, load, sweep, train
     from energan.errors import EnerganError
-    from energan.evaluation.evaluate import evaluate
     from energan.inference.chains import sample_chains
     from energan.inference.restoration import restore
     from energan.inference.run import Run
+    from energan.sweeps.grid import Sweep
 
 _PLACES = {
     "train": "api",
     "load": "api",
-    "evaluate": "evaluation.evaluate",
+    "evaluate": "api",
+    "export": "api",
+    "sweep": "api",
     "sample_chains": "inference.chains",
     "restore": "inference.restoration",
     "Run": "inference.run",
+    "Sweep": "sweeps.grid",
     "EnerganError": "errors",
 }
-_PACKAGES = ("export", "metrics", "objectives", "samplers", "sweep")
+_PACKAGES = ("metrics", "objectives", "samplers")
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from energan.data import open_data
 from energan.data.settings import DataSettings
 from energan.experiment import build
 from energan.experiment.settings import Job
-from energan.sweep import SWEEPS
+from energan.sweeps import SWEEPS
 from energan.training.device import EngineSettings, choose
 from energan.training.loop import Loop
 from support.helpers import snapshot

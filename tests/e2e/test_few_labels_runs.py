@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from energan.core import SettingError
-from energan.export.write import export
+from energan.exporters.write import export
 from energan.inference.run import Run
 from energan.report.figures import draw
 from energan.report.figures.options import FigureOptions

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from energan.io.run_folder import RunFolder
-from energan.sweep.executors.local import DEATHS
-from energan.sweep.store import SweepFolder
+from energan.sweeps.executors.local import DEATHS
+from energan.sweeps.store import SweepFolder
 from support import forks
 
 TRIALS, STEPS = 4, 300

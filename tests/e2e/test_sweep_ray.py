@@ -21,8 +21,8 @@ import pytest
 import energan
 from energan.errors import SettingError
 from energan.io.run_folder import RunFolder
-from energan.sweep.executors.ray import connected
-from energan.sweep.store import SweepFolder
+from energan.sweeps.executors.ray import connected
+from energan.sweeps.store import SweepFolder
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,10 +35,10 @@ TRIALS, STEPS = 6, 250
 DRIVER = """
 import json, signal, sys, time
 from energan.errors import EnerganError
-from energan.sweep.executors import ray
-from energan.sweep.grid import Sweep
-from energan.sweep.store import SweepFolder, TrialOptions
-from energan.sweep.trials import trials_of
+from energan.sweeps.executors import ray
+from energan.sweeps.grid import Sweep
+from energan.sweeps.store import SweepFolder, TrialOptions
+from energan.sweeps.trials import trials_of
 
 class Display:
     def begin(self, trials, where):
@@ -201,9 +201,9 @@ class Watched:
                 words = Path(f"/proc/{process}/cmdline").read_text().split("\0")
             except OSError:
                 continue
-            if "energan.sweep.run_trial" not in words:
+            if "energan.sweeps.run_trial" not in words:
                 continue
-            trial = words[words.index("energan.sweep.run_trial") + 2]
+            trial = words[words.index("energan.sweeps.run_trial") + 2]
             run = self.folder.run(trial)
             if run.locked() and run.read("step") and not run.read("finished"):
                 return trial

@@ -15,8 +15,8 @@ from PIL import Image
 
 import energan
 from energan.core import SettingError
-from energan.export import export
-from energan.export.judge import Judge, JudgeError
+from energan.exporters import export
+from energan.exporters.judge import Judge, JudgeError
 from support.commands import refused, run
 from support.image_files import noise
 from support.judge_files import readable, unreadable

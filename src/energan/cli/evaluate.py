@@ -9,10 +9,8 @@ from typing import Annotated, Any
 import tyro
 
 from energan.cli.evaluate_classes import (
-    METRICS,
     print_seeds_of_classes,
     score_classes,
-    wants_classes,
 )
 from energan.cli.evaluate_defects import score_defects
 from energan.cli.evaluate_ood import score_ood
@@ -28,6 +26,7 @@ from energan.evaluation.metrics_file import CLASSES, DEFECTS, OUTSIDE
 from energan.evaluation.ood import OodScores
 from energan.evaluation.over_seeds import OverSeeds
 from energan.evaluation.results import Result
+from energan.evaluation.run_scores import CLASS_METRICS, wants_classes
 from energan.evaluation.synthetic import KINDS
 from energan.inference.run import Run
 from energan.io.console import say, show, table_of
@@ -116,7 +115,7 @@ def evaluate(args: list[str]) -> int:
     options = parse(Evaluate, args, "energan evaluate")
     _check(options)
     set_threads(options.threads)
-    of_samples = tuple(name for name in options.metrics if name not in METRICS)
+    of_samples = tuple(name for name in options.metrics if name not in CLASS_METRICS)
     parse_metrics(of_samples)  # a misspelt one is told before anything is loaded
     runs = [
         Run(path, checkpoint=options.checkpoint, weights=options.weights) for path in options.runs

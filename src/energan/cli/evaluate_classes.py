@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from energan.errors import SettingError
 from energan.evaluation import few_labels
 from energan.evaluation.classification import ClassificationScores, evaluate_classification
 from energan.evaluation.few_labels import ScoredRun, System
@@ -11,27 +10,10 @@ from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import write_atomically
 from energan.io.text import agree, plural
-from energan.metrics.catalogue import scorers_of
 from energan.report.run.classification import draw_entry
 
-METRICS = scorers_of("classes")
 WIDEST, LISTED = 20, 10
 """Classes of a table that fits a terminal, and mistakes that are listed where there are more."""
-
-
-def wants_classes(run: Run, metrics: Sequence[str], labels: str | None, every: bool) -> bool:
-    """Whether the run's classes are to be scored: they are named, or `every` metric is wanted.
-
-    Raises SettingError if they are named, and it has none.
-    """
-    named = [name for name in metrics if name in METRICS]
-    if named and not run.classifies:
-        raise SettingError(
-            f"--metrics {named[0]} does not apply: the model {run.job.model} does not classify"
-        )
-    if labels is not None and not run.classifies:
-        raise SettingError(f"--labels: the model {run.job.model} does not classify; leave it out")
-    return run.classifies and (every or bool(named))
 
 
 def score_classes(run: Run, reference: str | None, labels: str | None) -> ClassificationScores:

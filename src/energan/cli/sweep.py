@@ -14,21 +14,19 @@ from energan.errors import EnerganError
 from energan.io.console import say, show, table_of
 from energan.io.text import duration, plural, score_text, settings_text, varying
 from energan.metrics.catalogue import sign_of
-from energan.sweep import SWEEPS
-from energan.sweep.store import Record, SweepFolder, TrialOptions, best_of
+from energan.sweeps import SWEEPS
+from energan.sweeps.store import Record, SweepFolder, best_of
 
 if TYPE_CHECKING:
     from energan.cli.sweep_options import SweepOptions
-    from energan.sweep.plan import SweepPlan
-    from energan.sweep.trials import Trial
+    from energan.sweeps.plan import SweepPlan
+    from energan.sweeps.trials import Trial
 
 USAGE = """usage: energan sweep NAME [OPTIONS]
 
 `energan sweep` lists the named sweeps; `energan sweep NAME --help` explains every option.
 NAME may also be a file, .json or .py, with a sweep of your own.
 """
-AT_RISK = 300.0
-"""Seconds of training that an interruption may cost."""
 ONCE = ("--dry-run", "--retry-failed", "--no-dry-run", "--no-retry-failed")
 """Words that are not for the next time."""
 SHOWN = 5
@@ -63,11 +61,13 @@ def _without_name(args: list[str]) -> int:
 
 def _run(options: "SweepOptions", args: list[str]) -> int:
     """Do what is asked for; the exit code. args: the words, to say how to go on."""
-    own = options.own
-    folder = SweepFolder(own.out or Path("sweeps") / options.sweep.name)
-    trials = options.trials()
-    definition = options.definition(trials)
-    folder.check(definition, lambda values: next(options.trials_of([values])).id)
+    from energan.sweeps.driver import work_through
+
+    own, request = options.own, options.request
+    folder = SweepFolder(own.out or Path("sweeps") / request.sweep.name)
+    trials = request.trials()
+    definition = request.definition(trials)
+    folder.check(definition, request.id_of)
 
     ids = [trial.id for trial in trials]
     again = [r["id"] for r in folder.records(ids) if r["state"] != "done"]
@@ -77,8 +77,8 @@ def _run(options: "SweepOptions", args: list[str]) -> int:
     text = f"{plural(len(trials), 'trial')}, all done" if made is None else made.text()
     if own.dry_run:
         print(f"{folder.path}\n{text}")
-        if made is not None and made.seconds and len(trials) < options.sweep.count:
-            print(_whole(options.sweep.count, made))
+        if made is not None and made.seconds and len(trials) < request.sweep.count:
+            print(_whole(request.sweep.count, made))
         return 0
     say(f"{folder.path}\n{text}")
     folder.make()
@@ -87,7 +87,12 @@ def _run(options: "SweepOptions", args: list[str]) -> int:
         tried = trials if made is None else made.asked
         if own.retry_failed:
             folder.forget({*again} & {trial.id for trial in tried})
-        stopped = None if made is None else _work(options, definition["metrics"], folder, made)
+        stopped = None
+        if made is not None:
+            stopped = work_through(
+                folder, made, request.sweep.name, definition["metrics"], samples=own.samples,
+                keep=own.keep, ray=own.ray, cpus=own.cpus or 1.0, gpus=own.gpus or 0.0,
+            )  # fmt: skip
     return _report(folder, tried, stopped, args, own.shard)
 
 
@@ -99,42 +104,6 @@ def _whole(count: int, made: "SweepPlan") -> str:
         f"the whole grid, {count:,} trials like these {len(made.seconds)}: about "
         f"{duration(seconds)} here"
     )
-
-
-def _work(
-    options: "SweepOptions", metrics: Sequence[str], folder: SweepFolder, made: "SweepPlan"
-) -> str | None:
-    """Work through the plan; the signal that stopped it."""
-    own = options.own
-    of_trials = TrialOptions(
-        options.sweep.name, tuple(metrics), own.samples, made.threads, own.keep,
-        _save_every(made),
-    )  # fmt: skip
-    from energan.sweep.display import SweepDisplay
-    from energan.sweep.executors import local
-
-    with SweepDisplay(folder, made.asked, metrics[0], made.seconds, made.processes) as display:
-        if own.ray is None:
-            return local.run(folder, made.packages, of_trials, made.processes, display)
-        say(f"working on Ray, {own.ray}; it may take a while until tasks begin")
-        from energan.sweep.executors import ray
-
-        return ray.run(
-            folder, made.packages, of_trials, display,
-            address=own.ray, cpus=own.cpus or 1.0, gpus=own.gpus or 0.0,
-        )  # fmt: skip
-
-
-def _save_every(made: "SweepPlan") -> int:
-    """Steps between the checkpoints of a trial, so that at most `AT_RISK` seconds are lost."""
-    if not made.packages:
-        return 0
-    steps = made.asked[0].job.settings.training.steps
-    if not made.seconds:  # unknown
-        return -(-steps // 10)
-    lengths = [sum(made.seconds[trial.id] for trial in package) for package in made.packages]
-    parts = int(max(lengths) // AT_RISK) + 1
-    return -(-steps // parts) if parts > 1 else 0
 
 
 def _report(

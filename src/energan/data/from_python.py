@@ -1,7 +1,7 @@
-"""Images that a user gives from Python: files and folders, pictures, arrays, data sets."""
+"""Data that a user gives from Python: files and folders, pictures, arrays, tensors, data sets."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,23 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
 
-from energan.core import DataError, Domain
+from energan.core import DataError, Domain, describe
 from energan.data.dataset import DataSet
 from energan.data.inference import open_images, prepare_like, resolve_settings
 from energan.data.settings import DataSettings
 from energan.data.source import Part, Source
 from energan.data.sources.arrays.arrays import from_arrays
+from energan.io.files import aside
 
 One = str | Path | Image.Image | NDArray[Any] | Tensor | DataSet
 Images = One | Sequence[One]
 """A path or a source, pictures of Pillow, arrays of images as their files hold them, examples as a
 run takes them, a data set; or several of these."""
+TrainingData = Tensor | NDArray[Any] | tuple[Any, Any] | Dataset[Any]
+"""Examples to train on, (N, ...): a tensor or an array; (examples, labels); a torch data set of
+examples or of (example, label)."""
 NARROW = 4
 """The last axis of an array is its channels if it is so short and the others are longer."""
 
@@ -84,3 +89,74 @@ def _several(x: NDArray[Any], domain: Domain) -> NDArray[Any]:
         first = domain.shape[0] == x.shape[0] > 1
         return x[None] if last or first else x
     return x
+
+
+# --- data to train on -----------------------------------------------------------------------------
+
+
+def training_arrays(data: TrainingData) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The examples and, where there are any, their labels, as arrays.
+
+    Raises DataError for what is neither, and for examples that a run cannot be trained on.
+    """
+    if isinstance(data, Dataset):
+        x, y = _stacked(data)
+    elif isinstance(data, tuple):
+        if len(data) != 2:
+            raise DataError(f"a tuple of {len(data)} is no data: give (examples, labels)")
+        x, y = _array(data[0], "examples"), _array(data[1], "labels")
+    elif isinstance(data, Tensor | np.ndarray):
+        x, y = _array(data, "examples"), None
+    else:
+        raise DataError(
+            f"data of type {type(data).__name__} cannot be trained on: give a source's name or "
+            "path, a tensor, an array, (examples, labels), or a torch data set"
+        )
+    from_arrays(Path("data"), x, y)
+    return x, y
+
+
+def save_training_data(data: TrainingData, path: Path) -> None:
+    """Write the data as a .npz file that `data.source` takes. Raises DataError as
+    `training_arrays`."""
+    x, y = training_arrays(data)
+    arrays = {"x": x} if y is None else {"x": x, "y": y}
+    with aside(path) as made, open(made, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _array(values: Any, what: str) -> NDArray[Any]:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # of lists of unlike lengths
+        raise DataError(f"the {what} are no array: {describe(error)}") from None
+
+
+def _stacked(data: Dataset[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """All items of a data set, (example, label) or examples alone."""
+    if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
+        raise DataError(
+            f"{type(data).__name__} has no length: give a data set with __len__ and __getitem__"
+        )
+    items = [data[i] for i in range(len(data))]
+    if not items:
+        raise DataError(f"{type(data).__name__} is empty")
+    pairs = all(isinstance(item, tuple | list) and len(item) == 2 for item in items)
+    singles = all(isinstance(item, tuple | list) and len(item) == 1 for item in items)
+    if not pairs:
+        return _stack(item[0] if singles else item for item in items), None
+    return _stack(item[0] for item in items), _stack(item[1] for item in items)
+
+
+def _stack(values: Iterable[Any]) -> NDArray[Any]:
+    parts = [_array(value, "items of the data set") for value in values]
+    shapes = {part.shape for part in parts}
+    if len(shapes) > 1:
+        some = " and ".join(map(str, sorted(shapes)[:2]))
+        raise DataError(
+            f"the data set's examples have different shapes, as {some}: bring them to one size"
+        )
+    return np.stack(parts)

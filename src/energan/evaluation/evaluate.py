@@ -1,7 +1,8 @@
 """A run and real data -> scores, with the protocol that made them, kept in the run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from energan.core import DataError, SettingError
@@ -24,7 +25,7 @@ CONDITIONAL = (*scorers_of("pairs"), *scorers_of("tags"))
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """results: in the order of SCORERS; left_out: metric -> why it does not apply.
 
@@ -37,7 +38,34 @@ class Evaluation:
 
     def __getitem__(self, name: str) -> Result:
         """The result of this name. Raises KeyError if it was not made."""
-        return next(r for r in self.results if r.name == name)
+        for result in self.results:
+            if result.name == name:
+                return result
+        reason = self.left_out.get(name, f"there are {', '.join(r.name for r in self.results)}")
+        raise KeyError(f"{name}: {reason}")
+
+    def joined(
+        self,
+        results: Sequence[Result],
+        record: Mapping[str, Any],
+        left_out: Mapping[str, str] | None = None,
+    ) -> "Evaluation":
+        """With others' results behind these."""
+        return Evaluation(
+            [*self.results, *results],
+            {**self.left_out, **(left_out or {})},
+            {**self.record, **record},
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{r.name}: {r.text()}" for r in self.results) or "no scores"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(r.name)}</td><td>{r.text()}</td><td>{r.better or ''}</td></tr>"
+            for r in self.results
+        )
+        return f"<table><tr><th>metric</th><th>value</th><th>better</th></tr>{rows}</table>"
 
 
 def evaluate(

@@ -51,8 +51,12 @@ def locked(folders: Sequence[RunFolder], ranks: Distributed) -> Iterator[None]:
         yield
 
 
-def check_free(paths: Iterable[str | Path]) -> None:
-    """Raise RunError if one of the folders holds a run, or anything else, or cannot be made."""
+def check_free(paths: Iterable[str | Path], data: str | None = None) -> None:
+    """Raise RunError if one of the folders holds a run, or anything else, or cannot be made.
+
+    data: the source that is trained on, which may lie there.
+    """
+    own = None if data is None else Path(data)
     for folder in map(RunFolder, paths):
         if folder.exists():
             raise RunError(
@@ -62,7 +66,8 @@ def check_free(paths: Iterable[str | Path]) -> None:
         nearest = next(p for p in (folder.path, *folder.path.parents) if p.exists())
         if not nearest.is_dir():
             raise RunError(f"--out {nearest} is a file; name a folder")
-        if nearest == folder.path and any(not p.name.startswith(".") for p in nearest.iterdir()):
+        there = nearest.iterdir() if nearest == folder.path else ()
+        if any(not p.name.startswith(".") and p.resolve() != own for p in there):
             raise RunError(f"--out {nearest} holds other files; name a new or an empty folder")
 
 

@@ -120,6 +120,10 @@ def job_of(folder: RunFolder) -> tuple[Job, dict[str, Any]]:
     resolved."""
     resolved = folder.read_config()["resolved"]
     job = load(str(folder.config))
+    source = Path(job.settings.data.source)
+    if source.name == folder.data.name and not source.exists() and folder.data.exists():
+        # the folder was moved, with the data in it
+        job = job.resolved({"data": {"source": str(folder.data.resolve())}})
     if margin := resolved.get("margin"):
         job = job.resolved({"model": {"margin": margin["margin"]}})
     data = resolved["data"]

@@ -36,6 +36,7 @@ from energan.io.run_folder import RunFolder
 from energan.io.text import agree, plural
 from energan.training.device import Device, choose
 from energan.training.distributed import Distributed, join
+from energan.training.hooks import Listener
 from energan.training.loop import Hook, Loop, stop_on_signals
 from energan.training.member import Member, Members
 
@@ -48,6 +49,7 @@ def start(
     checkpoint_metric: MakeCheckpointMetric | None = None,
     progress: bool = True,
     hooks: Sequence[Hook] = (),
+    listeners: Sequence[Listener] = (),
 ) -> list[RunFolder]:
     """Train jobs from their beginning into new run folders: one, or several as one program.
 
@@ -57,7 +59,7 @@ def start(
     None for the first free runs/RECIPE, or runs/RECIPE-s0, ... of several seeds. from_run: whose
     weights to start from. checkpoint_metric: what makes the figure of `output.keep_best`, if not
     one that every run makes. hooks: of the whole, called before the runs' own at each step; an
-    error that one raises ends all.
+    error that one raises ends all. listeners: of the figures that each run logs.
 
     Started by torchrun, each of its processes calls this with one job, and the first one writes.
     Raises SettingError if the jobs cannot train as one program, RunError if a folder is taken,
@@ -68,7 +70,8 @@ def start(
     asked = [job.resolved({"data": absolute_paths(job.settings.data)}) for job in jobs]
     engine = choose(asked[0].settings.engine)
     ranks = join(engine.device)
-    ranks.first(lambda: check_free(folders or ()))
+    source = asked[0].settings.data.source
+    ranks.first(lambda: check_free(folders or (), source))
     check_size(asked[0], engine)
     data = open_first(asked[0], ranks)
     asked = [with_epochs(job, data, ranks.count) for job in asked]
@@ -90,10 +93,11 @@ def start(
     paths = ranks.choose(lambda: claim(jobs[0].recipe, folders, endings(jobs)))
     runs = [RunFolder(path, ranks.writes) for path in paths]
     with locked(runs, ranks):
-        ranks.first(lambda: check_free(paths))  # again: another process may have had the lock
+        # again: another process may have had the lock
+        ranks.first(lambda: check_free(paths, source))
         for own_asked, job, run, own in zip(asked, jobs, runs, resolved, strict=True):
             write_config(run, own_asked, job, data, own)
-        train(cohort, data, runs, metric, progress, hooks)
+        train(cohort, data, runs, metric, progress, hooks, listeners)
     return runs
 
 
@@ -182,10 +186,12 @@ def train(
     metric: CheckpointMetric | None,
     progress: bool,
     hooks: Sequence[Hook],
+    listeners: Sequence[Listener] = (),
 ) -> None:
     """Run the cohort with the hooks of each member; each run's events say how it ended.
 
-    hooks: of the whole loop, called before those of the members. Raises DivergenceError if every
+    hooks: of the whole loop, called before those of the members. listeners: of the figures of each
+    run. Raises DivergenceError if every
     member diverged, with the remedy.
     """
     loop, members, jobs = cohort.loop, cohort.members, cohort.jobs
@@ -194,19 +200,23 @@ def train(
     title = f"training {len(members)} {what}s" if members else "training"
     bar = ProgressBar(title, loop.settings.steps) if progress and loop.ranks.writes else None
     say = bar.display.say if bar is not None else console.silent
-    leading = [*([bar] if bar is not None else []), *hooks]  # the bar starts before others speak
+    shown: list[ProgressBar] = [bar] if bar is not None else []
+    leading = [*shown, *hooks]  # the bar starts before others speak
     about = {"torch": str(torch.__version__), **loop.engine.describe()}
     if not members:
         folders[0].append("start", step=loop.step, **about)
-        loop.hooks = [*leading, *hooks_of(loop, jobs[0], data, folders[0], metric, say, bar)]
+        told: list[Listener] = [*shown, *listeners]
+        loop.hooks = [*leading, *hooks_of(loop, jobs[0], data, folders[0], metric, say, told)]
         _train_one(loop, jobs[0], folders[0])
         return
     mean = CohortMean(bar, members) if bar is not None else None
     for member, job, folder, name in zip(members, jobs, folders, names, strict=True):
         folder.append("start", step=loop.step, **about, cohort=seeds)
         own = partial(_say_of, name, say)
-        listener = partial(mean, member) if mean is not None else None
-        member.hooks = hooks_of(member, job, data, folder, metric, own, listener)
+        told = list(listeners)
+        if mean is not None:
+            told.insert(0, partial(mean, member))
+        member.hooks = hooks_of(member, job, data, folder, metric, own, told)
     loop.hooks = leading
     _train_several(cohort, folders, names, what, say)
 

@@ -1,6 +1,7 @@
 """A run's folder: its names, its settings, its events. Nothing here needs torch.
 
 runs/NAME/
+    data.npz                       what it trains on, if that was given as arrays in Python
     config.json                    what was asked for, all settings, what was resolved, the hash
     events.jsonl                   one event a line, appended
     samples/step-000500.png
@@ -38,6 +39,7 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str], writes: bool = True) -> None:
         self.path, self.writes = Path(path), writes
         self.config = self.path / "config.json"
+        self.data = self.path / "data.npz"
         self.events = self.path / "events.jsonl"
         self.samples = self.path / "samples"
         self.reconstructions = self.path / "reconstructions"

@@ -12,7 +12,7 @@ from energan.cli.main import COMMANDS, usage
 FILES = sorted(Path(energan.cli.__file__).parent.glob("*.py"))
 LIGHT = {"main", "options", "parser_errors", "recipes", "runs", "sweep"}
 """Files that are loaded without torch; they may import what needs it inside a function."""
-OPTIONAL = {"energan.sweep.executors"}
+OPTIONAL = {"energan.sweeps.executors"}
 """Where packages are needed that not everyone installs (Ray)."""
 SHARED = {"options", "outcome", "run_options", "settings_options"}
 """Files that any command may import."""

@@ -10,7 +10,7 @@ from energan.core import Domain, SettingError
 from energan.experiment.build import build, loop_of
 from energan.experiment.compatibility import check_jobs, cohort_key
 from energan.experiment.settings import Job, load
-from energan.sweep import SWEEPS
+from energan.sweeps import SWEEPS
 from energan.training.device import EngineSettings, choose
 from support.helpers import small_data
 

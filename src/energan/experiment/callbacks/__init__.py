@@ -1,7 +1,7 @@
 """The hooks of a run: what watches it while it trains."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from energan.core import Domain, SettingError
@@ -58,9 +58,9 @@ def hooks_of(
     folder: RunFolder,
     metric: CheckpointMetric | None,
     say: Say,
-    listener: Listener | None,
+    listeners: Sequence[Listener],
 ) -> list[Hook]:
-    """The hooks of a run, in their order. listener: of the log's figures, on the rank that writes.
+    """The hooks of a run, in their order. listeners: of the log's figures, on the rank that writes.
 
     say: how the user is told what the run finds of itself.
     """
@@ -94,6 +94,5 @@ def hooks_of(
     health = Health(folder, say)
     log.listeners.append(health)
     hooks.append(health)
-    if listener is not None:
-        log.listeners.append(listener)
+    log.listeners += listeners
     return hooks

@@ -10,7 +10,7 @@ from energan.report.sweep.comparison import metric_name
 from energan.report.sweep.histograms import Panel, Where, draw_histograms, group_of
 from energan.report.sweep.labels import axis_label, axis_value, file_name
 from energan.report.sweep.records import WORST, SweepRecords, same
-from energan.sweep.store import Record
+from energan.sweeps.store import Record
 
 ACROSS = 3
 """Panels in a row of figure 3."""

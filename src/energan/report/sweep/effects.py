@@ -21,7 +21,7 @@ from energan.report.html import Picture, Theme, draw_figure
 from energan.report.sweep.comparison import percent, sign_of
 from energan.report.sweep.labels import axis_label, axis_value, file_name
 from energan.report.sweep.records import WORST, SweepRecords, index_of
-from energan.sweep.store import Record
+from energan.sweeps.store import Record
 
 PAIRS = 5
 """Joint effects that are told, the largest."""

@@ -14,7 +14,7 @@ from energan.metrics.bootstrap import over_seeds
 from energan.report.sweep.comparison import metric_name, sign_of, worst_text
 from energan.report.sweep.labels import axis_value, trial_label
 from energan.report.sweep.records import SweepRecords, relative, score_of
-from energan.sweep.store import Record
+from energan.sweeps.store import Record
 
 Facts = list[tuple[str, str]]
 BEST, WORST_SHOWN, REASONS, NAMED = 10, 5, 8, 8

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from energan.report.html import Picture, Theme, draw_figure
 from energan.report.sweep.comparison import sign_of
 from energan.report.sweep.records import WORST, SweepRecords
-from energan.sweep.store import Record
+from energan.sweeps.store import Record
 
 Where = Callable[[Record], bool]
 MOST_BINS = 40

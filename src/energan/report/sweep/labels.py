@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from energan.report.sweep.records import SweepRecords
-from energan.sweep.store import Record
+from energan.sweeps.store import Record
 
 
 def axis_label(axis: str) -> str:

@@ -14,7 +14,7 @@ from energan.report.sweep.distributions import draw_axis, draw_sweeps
 from energan.report.sweep.effects import Importance
 from energan.report.sweep.labels import file_name
 from energan.report.sweep.records import SweepRecords, read
-from energan.sweep.store import Record
+from energan.sweeps.store import Record
 
 PAGE = "report.html"
 

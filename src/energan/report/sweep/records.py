@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from energan.errors import RunError
-from energan.sweep.store import Record, SweepFolder
+from energan.sweeps.store import Record, SweepFolder
 
 WORST = {"modified_inception_score": 0.0}
 """What a diverged trial counts as, of metrics that have a worst value."""

@@ -15,7 +15,7 @@ from energan.report.snapshots import step_pictures
 from energan.report.sweep.comparison import sign_of
 from energan.report.sweep.labels import axis_label, axis_value, file_name, trial_label
 from energan.report.sweep.records import SweepRecords, is_numeric, same, score_of
-from energan.sweep.store import Record
+from energan.sweeps.store import Record
 
 OF_A_ROW = 16
 EMPTY = 128

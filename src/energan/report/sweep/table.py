@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from energan.io.files import write_atomically
 from energan.report.sweep.records import SweepRecords, relative
-from energan.sweep.store import Record
+from energan.sweeps.store import Record
 
 if TYPE_CHECKING:
     import pyarrow

@@ -157,8 +157,10 @@ def _labels(y: Array, count: int, path: Path) -> Tensor:
             f"numbers of shape ({count},)"
         )
     low, high = int(y.min()), int(y.max())
-    if low < 0:
-        raise DataError(f"{path}: label {low} is negative; number the classes from 0")
+    if low < -1:
+        raise DataError(
+            f"{path}: label {low} is negative; number the classes from 0, with -1 for no label"
+        )
     if high >= MOST_CLASSES:
         raise DataError(
             f"{path}: label {high} is too large; number the classes from 0 without gaps, "

@@ -140,7 +140,7 @@ LABELS: dict[str, tuple[np.ndarray, str]] = {
     "too few": (np.zeros(19, np.int64), r"of shape \(19,\); 20 events need"),
     "fractions": (np.zeros(20), "labels are float64"),
     "one-hot": (np.zeros((20, 3), np.int64), r"shape \(20, 3\)"),
-    "negative": (np.arange(20) - 1, "label -1 is negative"),
+    "negative": (np.arange(20) - 2, "label -2 is negative"),
 }
 
 

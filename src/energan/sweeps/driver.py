@@ -1,0 +1,52 @@
+"""The missing trials of a sweep, worked through on this machine or on a Ray cluster."""
+
+from collections.abc import Sequence
+
+from energan.io.console import say
+from energan.sweeps.display import SweepDisplay
+from energan.sweeps.executors import local
+from energan.sweeps.plan import SweepPlan
+from energan.sweeps.store import SAMPLES, Keep, SweepFolder, TrialOptions
+
+AT_RISK = 300.0
+"""Seconds of training that an interruption may cost."""
+
+
+def work_through(
+    folder: SweepFolder,
+    made: SweepPlan,
+    name: str,
+    metrics: Sequence[str],
+    *,
+    samples: int = SAMPLES,
+    keep: Keep = "best",
+    ray: str | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+) -> str | None:
+    """Do the trials of the plan; the signal that stopped it, None if none did.
+
+    name: the sweep's. ray: the address of a cluster, with `cpus` and `gpus` for each task.
+    """
+    options = TrialOptions(name, tuple(metrics), samples, made.threads, keep, _save_every(made))
+    with SweepDisplay(folder, made.asked, metrics[0], made.seconds, made.processes) as display:
+        if ray is None:
+            return local.run(folder, made.packages, options, made.processes, display)
+        say(f"working on Ray, {ray}; it may take a while until tasks begin")
+        from energan.sweeps.executors import ray as on_ray
+
+        return on_ray.run(
+            folder, made.packages, options, display, address=ray, cpus=cpus, gpus=gpus
+        )
+
+
+def _save_every(made: SweepPlan) -> int:
+    """Steps between the checkpoints of a trial, so that at most `AT_RISK` seconds are lost."""
+    if not made.packages:
+        return 0
+    steps = made.asked[0].job.settings.training.steps
+    if not made.seconds:  # unknown
+        return -(-steps // 10)
+    lengths = [sum(made.seconds[trial.id] for trial in package) for package in made.packages]
+    parts = int(max(lengths) // AT_RISK) + 1
+    return -(-steps // parts) if parts > 1 else 0
