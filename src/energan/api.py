@@ -22,8 +22,8 @@ from energan.io.run_folder import RunFolder
 from energan.report.sweep.result import SweepResult
 from energan.sweeps import Sweep
 from energan.sweeps.definition import find
-from energan.sweeps.driver import work_through
-from energan.sweeps.plan import Together, plan
+from energan.sweeps.driver import do_missing
+from energan.sweeps.plan import Together
 from energan.sweeps.request import SweepRequest, refuse_axes, scale_to
 from energan.sweeps.store import SAMPLES as TRIAL_SAMPLES
 from energan.sweeps.store import Keep, SweepFolder
@@ -319,22 +319,8 @@ def sweep(
         found, length, changes, sample, sample_seed, tuple(metrics), samples, found.name
     )
     folder = SweepFolder(out or Path("sweeps") / found.name)
-    trials = request.trials()
-    definition = request.definition(trials)
-    folder.check(definition, request.id_of)
-    folder.make()
-    with folder.driver():
-        folder.write_definition(definition)
-        if retry_failed:
-            bad = {r["id"] for r in folder.records() if r["state"] != "done"}
-            folder.forget(bad & {trial.id for trial in trials})
-        done = folder.done()
-        if any(trial.id not in done for trial in trials):
-            made = plan(
-                trials, done, processes=processes, threads=threads, together=together,
-                records=folder.records(),
-            )  # fmt: skip
-            work_through(
-                folder, made, found.name, definition["metrics"], samples=samples, keep=keep
-            )
+    trials = do_missing(
+        request, folder, processes=processes, threads=threads, together=together, keep=keep,
+        retry_failed=retry_failed,
+    )  # fmt: skip
     return SweepResult.of(folder.path, [trial.id for trial in trials])

@@ -5,11 +5,47 @@ from collections.abc import Sequence
 from energan.io.console import say
 from energan.sweeps.display import SweepDisplay
 from energan.sweeps.executors import local
-from energan.sweeps.plan import SweepPlan
+from energan.sweeps.plan import SweepPlan, Together, plan
+from energan.sweeps.request import SweepRequest
 from energan.sweeps.store import SAMPLES, Keep, SweepFolder, TrialOptions
+from energan.sweeps.trials import Trial
 
 AT_RISK = 300.0
 """Seconds of training that an interruption may cost."""
+
+
+def do_missing(
+    request: SweepRequest,
+    folder: SweepFolder,
+    *,
+    processes: int | None = None,
+    threads: int | None = None,
+    together: Together = "auto",
+    keep: Keep = "best",
+    retry_failed: bool = False,
+) -> list[Trial]:
+    """Do the trials of the request that have no record in the folder; all that it asks for.
+
+    Raises RunError if the folder holds another sweep, or one that is worked on.
+    """
+    trials = request.trials()
+    definition = request.definition(trials)
+    folder.check(definition, request.id_of)
+    folder.make()
+    with folder.driver():
+        folder.write_definition(definition)
+        if retry_failed:
+            bad = {record["id"] for record in folder.records() if record["state"] != "done"}
+            folder.forget(bad & {trial.id for trial in trials})
+        done = folder.done()
+        if any(trial.id not in done for trial in trials):
+            made = plan(
+                trials, done, processes=processes, threads=threads, together=together,
+                records=folder.records(),
+            )  # fmt: skip
+            name, metrics = request.sweep.name, definition["metrics"]
+            work_through(folder, made, name, metrics, samples=request.samples, keep=keep)
+    return trials
 
 
 def work_through(
