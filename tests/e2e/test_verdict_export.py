@@ -44,10 +44,12 @@ RUNS = {
     "inspect-deep": ("inspect-folder", "--data.size", "16", "--model.width", "4", "--model.scales",
                      "2", "--model.cell", "1", "--model.window", "4",
                      "--model.energy-optimiser.lr", "0.05"),
+    "features": ("inspect-features", "--data.size", "16", "--model.memory", "64"),
     "igebm": ("igebm-cifar10", "--data.size", "16", "--model.stages", "8", "--model.blocks", "1",
               "--model.steps", "2", "--model.buffer", "16"),
 }  # fmt: skip
-"""The range inside, windows cut inside, an energy that is a map, one without heat maps."""
+"""The range inside, windows cut inside, an energy that is a map, one on features of another run, one
+without heat maps."""
 
 
 def pictures(folder: Path, deep: bool, first: int = 0) -> Path:
@@ -66,6 +68,10 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     recipe, *words = RUNS[request.param]
     parts = pictures(folder / "parts", "deep" in request.param)
     data = ["--data", str(parts), "--data.held-out", "30"]
+    if recipe == "inspect-features":
+        network, *small = RUNS["inspect-deep"]
+        assert run("train", network, *data, "--out", folder / "network", *small, *TINY) == 0
+        words += ["--model.features", str(folder / "network")]
     assert run("train", recipe, *data, "--out", folder / "run", *words, *TINY) == 0
     return folder / "run"
 
