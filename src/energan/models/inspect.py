@@ -1,6 +1,6 @@
 """An energy of cells, trained on synthetic defects: is this part normal, and where is it not?
 
-    x', m = defects(crop(x))                      images of the batch with defects, and their masks
+    x', m = defects(x)                            images of the batch with defects, and their masks
     s(x) = smooth(f(x))                           a map: f gives each cell its log-odds of a defect
     U(x) = max s(x) + w·d(x)
     L    = α·E₊ + (1 − α)·E₋ + λ·E log(1 + exp(∓max s))
@@ -13,8 +13,8 @@ standard deviation.
 Synthetic defects as of DRAEM (Zavrtanik, Kristan & Skočaj 2021) and CutPaste (Li et al. 2021), and
 kinds of wear that inspection meets; f is a U-Net of cells without a decoder of images. f sees
 images as they are, beside their own mean, and each place beside what is around it, since brightness
-differs from one photograph to the next. It is trained on crops and judges whole images of any size;
-where the data are windows of images (`data.tile`) there is no d.
+differs from one photograph to the next. It is trained on windows or whole images, and judges images
+of any size; where it is trained on windows there is no d.
 """
 
 from typing import Literal
@@ -38,9 +38,6 @@ class Config(BaseConfig):
     """Settings of an energy of cells; the defaults are for photographs of some hundred pixels."""
 
     defects: DefectSettings = Field(DefectSettings(), description="the synthetic defects")
-    crop: int = Field(
-        160, ge=0, description="side, in pixels, of the crops that are trained on; 0: whole images"
-    )
     width: int = Field(16, ge=1, description="maps of the finest scale; to eight times as many")
     scales: int = Field(5, ge=2, le=8, description="each of half the sides of the one before")
     cell: Literal[1, 2, 4] = Field(2, description="pixels along a side of a cell of the map")
@@ -56,6 +53,9 @@ class Config(BaseConfig):
     focus: float = Field(1.0, ge=0, description="γ of the focal loss; 0 for the logistic loss")
     weight: float = Field(0.2, gt=0, lt=1, description="α: of anomalous cells in the loss")
     image: float = Field(0.2, ge=0, description="λ: weight of the loss of the images' energies")
+    normal: float = Field(
+        0.5, gt=0, le=1, description="share of each batch that is also seen without defects"
+    )
     share: float = Field(
         0.3, gt=0, le=1, description="a cell is anomalous if this share of its pixels is"
     )
@@ -79,8 +79,10 @@ def build(config: Config, domain: Domain) -> Model:
         nearest = NearestImage(shape[0], config.thumbnail, config.memory)
     return Model(
         energy=AnomalyMap(network, config.smoothing, nearest, config.nearest),
-        sampler=SyntheticDefects(config.defects, domain.low, domain.high, config.crop),
-        objective=CellwiseFocal(config.focus, config.weight, config.image, config.share),
+        sampler=SyntheticDefects(config.defects, domain.low, domain.high),
+        objective=CellwiseFocal(
+            config.focus, config.weight, config.image, config.share, config.normal
+        ),
         energy_optimiser=config.energy_optimiser,
         chosen=describe_sizes(shape, scales=widths),
     )

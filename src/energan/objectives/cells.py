@@ -1,5 +1,6 @@
 """Learning a map of cells from images of which it is known where they are anomalous."""
 
+import math
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -38,15 +39,16 @@ def mark_cells(mask: Tensor, height: int, width: int, share: float) -> Tensor:
 
 
 class CellwiseFocal(Objective):
-    """The focal loss of the cells of draws, images with and without defects, balanced.
+    """The focal loss of the cells of draws, by their masks, and of some data, all normal, balanced.
 
         L = α·E₊ + (1 − α)·E₋ + λ·E log(1 + exp(∓U))
 
     E₊ is the mean over images with a defect of the mean over their anomalous cells, E₋ that over
     all images of their normal cells, so that a crack counts as much as a region; the last term is
     the logistic loss of the images' energies U, as the energy's `score` gives them. weight: α.
-    image: λ. share: see `mark_cells`. An energy that remembers training images (`observe`) is shown
-    the data.
+    image: λ. share: see `mark_cells`. normal: the share of the batch, rounded up, that is also seen
+    without defects; most normal cells are those around them. An energy that remembers training
+    images (`observe`) is shown the data.
     """
 
     equilibrium = (
@@ -55,9 +57,11 @@ class CellwiseFocal(Objective):
     )
 
     def __init__(
-        self, focus: float = 1.0, weight: float = 0.2, image: float = 0.2, share: float = 0.3
-    ) -> None:
+        self, focus: float = 1.0, weight: float = 0.2, image: float = 0.2, share: float = 0.3,
+        normal: float = 0.5,
+    ) -> None:  # fmt: skip
         self.focus, self.weight, self.image, self.share = focus, weight, image, share
+        self.normal = normal
 
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, CellEnergy):
@@ -74,19 +78,18 @@ class CellwiseFocal(Objective):
         assert draw.mask is not None  # the sampler says where its defects are
         if isinstance(energy, Observing):
             take_in(energy, batch.x, context)
-        logits = energy.logits(draw.x, "real")
-        anomalous = mark_cells(draw.mask, logits.shape[-2], logits.shape[-1], self.share)
+        # in one pass: batch norm would tell the two by their own statistics
+        normal = batch.x[: math.ceil(self.normal * len(batch.x))]
+        logits = energy.logits(torch.cat([normal, draw.x]), "real")
+        masked = mark_cells(draw.mask, logits.shape[-2], logits.shape[-1], self.share)
+        anomalous = torch.cat([torch.zeros_like(logits[: len(normal)]), masked])
         u, defective = energy.score(logits).energy, anomalous.flatten(1).any(1)
         total = balanced(focal(logits, anomalous, self.focus), anomalous, self.weight)
         total = total + self.image * F.softplus(torch.where(defective, -u, u)).mean()
-        sides = {"energy_real": ~defective, "energy_fake": defective}
-        return Loss(total.reshape(1), {name: mean_of(u, side) for name, side in sides.items()})
-
-
-def mean_of(u: Tensor, chosen: Tensor) -> Tensor:
-    """The mean (1,) over chosen images, over all where none is chosen. u, chosen: (B,)."""
-    weights = (chosen | ~chosen.any()).to(u.dtype)
-    return ((u * weights).sum() / weights.sum()).detach().reshape(1)
+        sides = u.detach().split([len(normal), len(draw.x)])
+        names = ("energy_real", "energy_fake")
+        means = {name: context.rows(side).mean(-1) for name, side in zip(names, sides, strict=True)}
+        return Loss(total.reshape(1), means)
 
 
 def balanced(losses: Tensor, anomalous: Tensor, weight: float) -> Tensor:

@@ -12,8 +12,6 @@ from energan.nets.segmentation import CellLogits
 from energan.objectives import CellwiseFocal, focal
 from energan.objectives.cells import balanced, mark_cells
 
-CONTEXT = Context(0, {}, Randomness([0]))
-
 
 @pytest.mark.parametrize("focus", [0.0, 0.5, 2.0, 5.0])
 def test_focal_is_equation_4(focus: float) -> None:
@@ -51,32 +49,35 @@ def test_a_crack_counts_as_much_as_a_region() -> None:
     assert float(found) == pytest.approx(0.25 * of_defects + 0.75 * of_normal)
 
 
-def test_the_loss_is_over_the_cells_and_the_images_of_draws() -> None:
+@pytest.mark.parametrize(("normal", "kept"), [(1.0, 3), (0.5, 2), (0.1, 1)])
+def test_the_loss_is_over_the_cells_and_the_images_of_data_and_draws(
+    normal: float, kept: int
+) -> None:
     torch.manual_seed(0)
     energy = AnomalyMap(CellLogits(1, (4, 4), 2), 1.0)
-    made, mask = torch.randn(3, 1, 8, 12), torch.zeros(3, 8, 12)
+    x, made, mask = torch.randn(3, 1, 8, 12), torch.randn(3, 1, 8, 12), torch.zeros(3, 8, 12)
     mask[0, :4, :6] = mask[2, 6:, :] = 1
-    found = CellwiseFocal(2.0, 0.25, 0.3, 0.5).energy_loss(
-        energy, Batch(torch.randn(3, 1, 20, 20)), Draw(made, mask=mask), CONTEXT
+    context = Context(0, {}, Randomness([0]))
+    found = CellwiseFocal(2.0, 0.25, 0.3, 0.5, normal).energy_loss(
+        energy, Batch(x), Draw(made, mask=mask), context
     )
-    logits = energy.logits(made, "real")
+    logits = energy.logits(torch.cat([x[:kept], made]), "real")
     u = energy.score(logits).energy
-    cells = mask[:, ::2, ::2]
-    defective = torch.tensor([1.0, 0, 1])
+    cells = torch.cat([torch.zeros(kept, 4, 6), mask[:, ::2, ::2]])
+    defective = torch.tensor(kept * [0.0] + [1, 0, 1])  # the draw without a defect is normal
     expected = balanced(focal(logits, cells, 2), cells, 0.25)
     expected = expected + 0.3 * F.binary_cross_entropy_with_logits(u, defective)
     torch.testing.assert_close(found.total, expected.reshape(1))
-    torch.testing.assert_close(found.parts["energy_real"], u[1:2])
-    torch.testing.assert_close(found.parts["energy_fake"], u[::2].mean().view(1))
+    for name, half in (("energy_real", u[:kept]), ("energy_fake", u[kept:])):
+        torch.testing.assert_close(found.parts[name], half.mean().view(1))
 
 
 def test_draws_without_defects_have_a_finite_loss() -> None:
     energy = AnomalyMap(CellLogits(1, (4, 4), 2))
     x = torch.randn(2, 1, 8, 8)
     draw = Draw(x, mask=torch.zeros(2, 8, 8))
-    found = CellwiseFocal().energy_loss(energy, Batch(x), draw, CONTEXT)
+    found = CellwiseFocal().energy_loss(energy, Batch(x), draw, Context(0, {}, Randomness([0])))
     assert found.total.isfinite().all()
-    assert torch.equal(found.parts["energy_real"], found.parts["energy_fake"])  # of all images
 
 
 def test_an_energy_without_cells_is_refused() -> None:

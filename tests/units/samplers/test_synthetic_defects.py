@@ -237,26 +237,6 @@ def test_plain_images_are_no_trouble(value: float) -> None:
     assert made.x.abs().max() <= 1
 
 
-def test_crops_are_parts_of_the_images_at_random_places() -> None:
-    x = images(6, channels=2)
-    sampler = SyntheticDefects(DefectSettings(clean=0.99, second=0, **PLAIN), -1.0, 1.0, crop=32)
-    context = Context(3, {}, Randomness((0,)).at(3, "train", split=True))
-    found, _ = sampler.draw(ENERGY, Batch(x), {}, context)
-    assert found is not None
-    assert found.mask is not None
-    assert found.x.shape == (6, 2, 32, 32)
-    assert found.mask.shape == (6, 32, 32)
-    windows = x.unfold(2, 32, 1).unfold(3, 32, 1).permute(0, 2, 3, 1, 4, 5)  # (6, 17, 33, 2, ...)
-    same = (windows == found.x[:, None, None]).flatten(3).all(3)
-    clean = found.mask.flatten(1).amax(1) == 0
-    assert clean.sum() >= 4
-    assert (same[clean].flatten(1).sum(1) == 1).all()
-    assert len({tuple(place) for place in same.nonzero()[:, 1:].tolist()}) > 1
-    small, _ = sampler.draw(ENERGY, Batch(x[..., :9, :]), {}, context)
-    assert small is not None
-    assert small.x.shape == (6, 2, 9, 32)
-
-
 def test_one_image_alone() -> None:
     assert draw(images(1), DefectSettings(clean=0)).x.isfinite().all()
 

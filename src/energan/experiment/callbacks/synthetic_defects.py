@@ -54,4 +54,4 @@ def show_defects(
     assert isinstance(energy, CellEnergy)
     found = energy.score(energy.logits(draw.x, "eval")).map
     assert found is not None
-    return [draw.x, draw.mask, energy_map(found, *draw.x.shape[-2:]).sigmoid()]
+    return [draw.x, draw.mask, energy_map(found, *x.shape[-2:]).sigmoid()]

@@ -40,7 +40,7 @@ class DefectSettings(Config):
     shading: float = Field(2, ge=0, description="other brightness or contrast beyond a line")
     chip: float = Field(1, ge=0, description="pieces broken off at the border")
     second: float = Field(0.25, ge=0, le=1, description="share of images with two defects")
-    clean: float = Field(0.35, ge=0, lt=1, description="share of images left without any")
+    clean: float = Field(0.1, ge=0, lt=1, description="share of images left without any")
     opacity: tuple[float, float] = Field(
         (0.6, 1.0), description="how much of a defect shows, from the first to the second"
     )
@@ -71,32 +71,26 @@ class DefectSettings(Config):
 class SyntheticDefects(Sampler):
     """The batch's own images with defects of several kinds, and the mask of what changed visibly.
 
-    crop: of each image a random part of that side is drawn, all of it where it is smaller; 0 for
-    whole images. It trains nothing and has no state: a draw is a function of the seed, the step and
-    the batch. Images are (B, C, H, W) in [low, high]. What frames an image in the lowest value, as
-    data.fit pad does, stays as it is.
+    It trains nothing and has no state: a draw is a function of the seed, the step and the batch.
+    Images are (B, C, H, W) in [low, high]. What frames an image in the lowest value, as data.fit
+    pad does, stays as it is.
     """
 
     makes_samples = False
 
-    def __init__(self, defects: DefectSettings, low: float, high: float, crop: int = 0) -> None:
+    def __init__(self, defects: DefectSettings, low: float, high: float) -> None:
         super().__init__()
-        self.defects, self.low, self.high, self.crop = defects, low, high, crop
+        self.defects, self.low, self.high = defects, low, high
 
     @torch.no_grad()
     def draw(
         self, energy: Energy, batch: Batch, state: State, context: Context
     ) -> tuple[Draw | None, State]:
         x, draws = batch.x, context.generator
-        count = x.shape[-4]
-        height, width = shape = [min(side, self.crop or side) for side in x.shape[-2:]]
         if x.is_meta:  # of a step that is only counted: no numbers, so nothing to choose by
-            x = x[..., :height, :width]
             return Draw(x, mask=x.select(-3, 0)), state
+        count, shape = x.shape[-4], x.shape[-2:]
         images = x.flatten(0, -4)  # the members' of a cohort behind one another
-        if self.crop:
-            places = draws.uniform(0, 1, count, 2).flatten(0, -2)
-            images = _crops(images, places, height, width)
         with full_precision(x):
             made = self._relight(images, draws.uniform(0, 1, count, 2).flatten(0, -2))
             mask = torch.zeros_like(images[:, 0])
@@ -113,8 +107,7 @@ class SyntheticDefects(Sampler):
                         scene = _scene(made[rows], other[rows], grain[rows], self.low, self.high)
                         one, where = self._insert(kind, scene, Numbers(table[rows, 2:]))
                         made[rows], mask[rows] = one, mask[rows].maximum(where)
-        found = Draw(made.view(*x.shape[:-2], *shape), mask=mask.view(*x.shape[:-3], *shape))
-        return found, state
+        return Draw(made.view_as(x), mask=mask.view(x.select(-3, 0).shape)), state
 
     def _kinds(self, drawn: Tensor) -> Tensor:
         """The number of a kind for each of `drawn` (n,) on [0, 1), by their weights."""
@@ -141,17 +134,6 @@ class SyntheticDefects(Sampler):
         change = change.maximum(around)  # where values happen to agree too
         visible = change > (VISIBLE * scene.spread).clamp_min(LEAST * (self.high - self.low))
         return made, ((cover > COVERED) & visible[:, 0]).to(made.dtype)
-
-
-def _crops(x: Tensor, places: Tensor, height: int, width: int) -> Tensor:
-    """Parts of these sides of images (n, C, H, W), at places (n, 2) on [0, 1)."""
-    free = torch.tensor([x.shape[-2] - height + 1, x.shape[-1] - width + 1], device=x.device)
-    corners = (places * free).long().tolist()
-    cut = [
-        image[:, top : top + height, left : left + width]
-        for image, (top, left) in zip(x, corners, strict=True)
-    ]
-    return torch.stack(cut)
 
 
 def _neighbours(order: Tensor) -> Tensor:
