@@ -80,7 +80,6 @@ def test_scratches_that_were_never_seen_are_found_and_shown(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_normal_images_that_were_trained_on_are_told(
     trained: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

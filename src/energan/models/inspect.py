@@ -31,7 +31,7 @@ from energan.nets.segmentation import CellLogits, LocalNorm
 from energan.objectives import CellwiseFocal
 from energan.samplers.synthetic_defects import DefectSettings, SyntheticDefects
 
-ADAM = Optimiser(lr="linear(0.0025, 0.00002, 1000, 1000)", beta1=0.9, clip=1.0)
+ADAM = Optimiser(lr="linear(0.0025, 0.00002, 750, 750)", beta1=0.9, clip=1.0)
 
 
 class Config(BaseConfig):

@@ -17,7 +17,7 @@ RECIPES = [
         "inspect-folder",
         "whether your own parts are normal (--data PHOTOS, of good ones), and where they are not",
         "inspect",
-        {"data": IMAGES, "training": {"steps": 2_000, "batch_size": 4, "ema": 0.99}},
+        {"data": IMAGES, "training": {"steps": 1_500, "batch_size": 8, "ema": 0.99}},
     ),
     Recipe(
         "inspect-features",

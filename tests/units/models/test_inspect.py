@@ -23,7 +23,7 @@ def test_data_that_it_cannot_take_is_refused(domain: Domain, said: str) -> None:
 @pytest.mark.parametrize("cell", [1, 2, 4])
 @pytest.mark.parametrize("window", [0, 16])
 def test_settings_reach_the_network(cell: int, window: int) -> None:
-    config = inspect.Config.tiny().model_copy(update={"cell": cell, "window": window})
+    config = inspect.Config.tiny().model_copy(update={"cell": cell, "window": window, "nearest": 0})
     model = inspect.build(config, IMAGES)
     scored = model.energy(torch.rand(2, 3, 20, 28), stream="eval")
     assert scored.map is not None

@@ -40,7 +40,7 @@ class DefectSettings(Config):
     shading: float = Field(2, ge=0, description="other brightness or contrast beyond a line")
     chip: float = Field(1, ge=0, description="pieces broken off at the border")
     second: float = Field(0.25, ge=0, le=1, description="share of images with two defects")
-    clean: float = Field(0.1, ge=0, lt=1, description="share of images left without any")
+    clean: float = Field(0, ge=0, lt=1, description="share of images left without any")
     opacity: tuple[float, float] = Field(
         (0.6, 1.0), description="how much of a defect shows, from the first to the second"
     )
