@@ -48,8 +48,8 @@ RUNS = {
     "igebm": ("igebm-cifar10", "--data.size", "16", "--model.stages", "8", "--model.blocks", "1",
               "--model.steps", "2", "--model.buffer", "16"),
 }  # fmt: skip
-"""The range inside, windows cut inside, an energy that is a map, one on features of another run, one
-without heat maps."""
+"""The range inside, windows cut inside, an energy that is a map, one on features of another run,
+and one without heat maps."""
 
 
 def pictures(folder: Path, deep: bool, first: int = 0) -> Path:
