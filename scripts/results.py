@@ -39,6 +39,7 @@ def summary(run: Run) -> dict[str, Any]:
         "evaluations": stored.evaluations,
         "out_of_distribution": stored.outside,
         "classification": stored.classes,
+        "defects": stored.defects,
     }
 
 
