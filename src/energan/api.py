@@ -13,7 +13,7 @@ from energan.experiment import settings
 from energan.experiment.callbacks.functions import Function, FunctionCallback
 from energan.experiment.folders import claim, endings, seed_folders
 from energan.experiment.settings import Job
-from energan.experiment.start import start
+from energan.experiment.start import fitted, start
 from energan.experiment.training_data import stored_data
 from energan.exporters import ExportedFile
 from energan.exporters import export as export_run
@@ -48,6 +48,7 @@ def train(
     model: str | Mapping[str, Any] | None = None,
     from_run: str | Path | None = None,
     scale: str | float | None = None,
+    minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     **groups: Mapping[str, Any],
@@ -66,6 +67,7 @@ def train(
     model: str | Mapping[str, Any] | None = None,
     from_run: str | Path | None = None,
     scale: str | float | None = None,
+    minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     **groups: Mapping[str, Any],
@@ -83,6 +85,7 @@ def train(
     model: str | Mapping[str, Any] | None = None,
     from_run: str | Path | None = None,
     scale: str | float | None = None,
+    minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     **groups: Mapping[str, Any],
@@ -107,6 +110,8 @@ def train(
         from_run: start from that run's weights.
         scale: multiplies every count of training steps of the recipe, schedules included, by a
             number or a fraction, as "1/6"; what else is given here counts as written.
+        minutes: train about so many minutes, of several seeds for all together: the first steps are
+            timed here, and the recipe's steps and schedules scaled to what fits.
         callbacks: functions (step, figures), called with the losses every `output.log_every` steps
             and with the scores of each checkpoint; one that returns something true ends the
             training. Or `energan.training.loop.Hook`s, which see the whole loop.
@@ -122,10 +127,10 @@ def train(
     folders = [out] if out is not None and len(jobs) == 1 else seed_folders(out, jobs)
     given = data.get("source") if isinstance(data, Mapping) else data
     if given is None or isinstance(given, str | Path):
-        done = _train(jobs, folders, from_run, callbacks, progress)
+        done = _train(jobs, folders, from_run, callbacks, progress, minutes)
     else:
         with stored_data(jobs, folders, given) as (ready, paths):
-            done = _train(ready, paths, from_run, callbacks, progress)
+            done = _train(ready, paths, from_run, callbacks, progress, minutes)
     runs = [Run(folder.path) for folder in done]
     return runs[0] if seeds is None else runs
 
@@ -184,24 +189,30 @@ def _train(
     from_run: str | Path | None,
     callbacks: Sequence[Callback],
     progress: bool,
+    minutes: float | None,
 ) -> list[RunFolder]:
     """Train the jobs: on a GPU as one program, where their layers can, else in turn."""
     hooks = [one if isinstance(one, Hook) else FunctionCallback(one) for one in callbacks]
     listeners = [hook for hook in hooks if isinstance(hook, FunctionCallback)]
 
-    def begin(jobs: Sequence[Job], folders: Sequence[str | Path] | None) -> list[RunFolder]:
+    def begin(
+        jobs: Sequence[Job], folders: Sequence[str | Path] | None, minutes: float | None = None
+    ) -> list[RunFolder]:
         return start(
             jobs, folders, from_run=from_run, checkpoint_metric=checkpoint_metric,
-            progress=progress, hooks=hooks, listeners=listeners,
+            progress=progress, hooks=hooks, listeners=listeners, minutes=minutes,
         )  # fmt: skip
 
     if len(jobs) == 1:
-        return begin(jobs, folders)
+        return begin(jobs, folders, minutes)
     if not hooks and choose(jobs[0].settings.engine, switches=False).device.type == "cuda":
         try:
-            return begin(jobs, folders)
+            return begin(jobs, folders, minutes)
         except SettingError:  # of a model whose layers take no member axis
             pass
+    if minutes is not None:  # timed once, so that all have the same steps
+        scale = fitted(jobs[0], minutes / len(jobs), checkpoint_metric).asked["scale"]
+        jobs = [job.scaled(scale) for job in jobs]
     paths = claim(jobs[0].recipe, folders, endings(jobs))
     done: list[RunFolder] = []
     for job, path in zip(jobs, paths, strict=True):

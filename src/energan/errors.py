@@ -65,6 +65,17 @@ class BlowUpError(DivergenceError):
         self.since = since
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended the work; the message says what is kept and how to go on.
+
+    signal: the name of the one that came.
+    """
+
+    def __init__(self, message: str = "", signal: str = "SIGINT") -> None:
+        super().__init__(*([printable(message)] if message else []))
+        self.signal = signal
+
+
 def describe(value: object) -> str:
     """`value` as it may stand in an error message: short, on one line."""
     text = printable(" ".join(str(value).split()))

@@ -4,13 +4,15 @@ A command is imported when it is called, so that those without networks load no 
 """
 
 import os
+import signal
 import sys
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
-from energan.errors import DivergenceError, EnerganError, OtherRankError
+from energan.errors import DivergenceError, EnerganError, Interrupted, OtherRankError
 from energan.io.console import outlast_readers
+from energan.io.signals import answer_sigterm
 from energan.version import __version__
 
 GROUPS = {
@@ -85,16 +87,18 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             raise EnerganError(_unknown(name))
-        return int(getattr(import_module(f"energan.cli.{name}"), name)(args[1:]))
+        with answer_sigterm():
+            return int(getattr(import_module(f"energan.cli.{name}"), name)(args[1:]))
     except EnerganError as error:
         if debug:
             raise
         if _reports(error):
             print(f"energan: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("energan: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        came = error.signal if isinstance(error, Interrupted) else "SIGINT"
+        print(f"energan: {error or f'interrupted by {came}'}", file=sys.stderr)
+        return 128 + signal.Signals[came].value
     except OSError as error:
         if debug:
             raise

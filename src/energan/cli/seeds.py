@@ -1,26 +1,31 @@
 """`energan train --seeds N`: several seeds as a cohort, side by side or in turns."""
 
+import json
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from energan.cli.options import without_options
 from energan.cli.outcome import report_runs
 from energan.data import open_data
-from energan.errors import DataError, RunError, SettingError
+from energan.errors import DataError, Interrupted, RunError, SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.experiment.build import cohort_of
 from energan.experiment.compatibility import check_together, jobs_of
 from energan.experiment.folders import check_free, claim, seed_endings, seed_folders
 from energan.experiment.margin import with_any_margin
 from energan.experiment.settings import Job
-from energan.experiment.start import start
+from energan.experiment.start import NOT_BEGUN, start
+from energan.experiment.time_budget import check_minutes
 from energan.io.processes import STOPPED, Pool, Work, run_process
 from energan.io.run_folder import RunFolder
+from energan.io.signals import interrupted_as
 from energan.io.text import plural
 from energan.training.device import EngineSettings, choose
 from energan.training.distributed import asked_ranks
@@ -34,6 +39,8 @@ FASTEST: dict[str, Together] = {"cpu": "processes", "cuda": "cohort"}
 """By benchmarks/cohort.py; see docs/guides/training.md."""
 INSTEAD: dict[str, Together] = {"cpu": "processes", "cuda": "turns"}
 """Where a model's layers take no member axis."""
+OWN = ("--seeds", "--together", "--out", "--seed", "--threads", "--engine.threads")
+"""Options that are not handed on to the process of a seed as they are."""
 
 
 def train_seeds(
@@ -42,9 +49,11 @@ def train_seeds(
     together: Together,
     out: Path | None,
     from_run: Path | None,
+    minutes: float | None,
     args: list[str],
 ) -> int:
-    """Train the job's seed and the `count` − 1 after it. args: the words after `energan train`."""
+    """Train the job's seed and the `count` − 1 after it. minutes: for all of them together. args:
+    the words after `energan train`."""
     if count < 1:
         raise SettingError(f"--seeds {count}: at least 1")
     if asked_ranks() > 1:
@@ -53,14 +62,26 @@ def train_seeds(
     jobs = jobs_of(job, count)
     chosen = seed_folders(out, jobs)
     if way == "cohort":
-        done = start(jobs, chosen, from_run=from_run, checkpoint_metric=checkpoint_metric)
+        done = start(
+            jobs,
+            chosen,
+            from_run=from_run,
+            checkpoint_metric=checkpoint_metric,
+            minutes=minutes,
+        )
         return report_runs([folder.path for folder in done])
-    _probe(job)  # what is wrong is said once, and the data is decoded once
+    if minutes is not None:
+        check_minutes(job, minutes)
+    with interrupted_as(lambda: NOT_BEGUN):
+        _probe(job)  # what is wrong is said once, and the data is decoded once
     check_free(chosen or ())
+    words, (at_once, threads) = without_options(args, OWN), _share(job, count, way)
+    if minutes is not None:
+        words = without_options(words, ("--minutes",))
+        each = minutes / -(-count // at_once)
+        words += ["--scale", _scale(words, each, at_once, threads)]
     numbers = [own.settings.seed for own in jobs]
     folders = claim(job.recipe, chosen, seed_endings(jobs))
-    options = ("--seeds", "--together", "--out", "--seed", "--threads", "--engine.threads")
-    words, (at_once, threads) = without_options(args, options), _share(job, count, way)
     commands = [
         (
             folder.name,
@@ -79,6 +100,42 @@ def train_seeds(
     if stopped and not left:  # before the first of them wrote anything
         return 128 + signal.Signals[stopped].value
     return report_runs(folders[:left])
+
+
+def _scale(words: Sequence[str], minutes: float, at_once: int, threads: int) -> str:
+    """The scale at which seeds train for so many minutes, the least of those that are found when so
+    many processes are timed at once, as they will train."""
+    command = ["train", *words, "--minutes", str(minutes), "--threads", str(threads), "--dry-run"]
+    with TemporaryDirectory() as folder:
+        logs = [Path(folder) / f"{place}.log" for place in range(at_once)]
+        codes = dict.fromkeys(logs, 0)
+        pool = Pool()
+
+        def work_of(log: Path) -> Work:
+            async def work(place: int) -> None:
+                variables = {"OMP_NUM_THREADS": str(threads)}
+                codes[log] = await run_process(
+                    pool, place, ["energan", *command], variables, log=log
+                )
+
+            return work
+
+        pool.run([work_of(log) for log in logs], at_once)
+        if pool.stopped:
+            raise Interrupted(NOT_BEGUN, pool.stopped)
+        said = {log: log.read_text(encoding="utf8", errors="replace") for log in logs}
+    for log, text in said.items():
+        if codes[log]:
+            raise RunError(text.strip().splitlines()[-1].removeprefix("energan: "))
+    # the settings are what each prints last, behind what it tells on the way
+    found = [json.loads("{" + f"\n{text}".rpartition("\n{")[2]) for text in said.values()]
+    scale = min((str(own["asked"]["scale"]) for own in found), key=Fraction)
+    steps = min(own["settings"]["training"]["steps"] for own in found)
+    print(
+        f"{minutes:g} minutes for each seed give {plural(steps, 'step')} (--scale {scale})",
+        file=sys.stderr,
+    )
+    return scale
 
 
 def _way(job: Job, count: int, asked: Together) -> Together:

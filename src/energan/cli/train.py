@@ -13,8 +13,9 @@ from energan.cli.settings_options import parse_recipe
 from energan.data.facts import as_records
 from energan.data.sources.detect import folder_facts
 from energan.evaluation.checkpoint_metric import checkpoint_metric
+from energan.experiment.feasibility import check_size
 from energan.experiment.settings import Job
-from energan.experiment.start import start
+from energan.experiment.start import fitted, start
 from energan.training.device import choose
 
 SCALE = (
@@ -36,6 +37,9 @@ class Train:
     """the run's folder; runs/RECIPE if not given"""
     from_: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
     """start from the weights of this run"""
+    minutes: float | None = None
+    """train about so many minutes: the first steps are timed here, and the recipe's steps and
+    schedules scaled to what fits (of several seeds: for all together)"""
     scale: Annotated[str | None, tyro.conf.arg(help=SCALE)] = None
     seeds: int | None = None
     """train so many seeds: this one and those after it, a run folder for each"""
@@ -47,13 +51,24 @@ class Train:
 def train(args: list[str]) -> int:
     job, options = parse_recipe(Train, args, "train")
     if options.dry_run:
+        check_size(job, choose(job.settings.engine))
+        if options.minutes is not None:
+            job = fitted(job, options.minutes, checkpoint_metric)
         _print_settings(job)
         return 0
     out, from_run = options.out, options.from_
     if options.seeds is not None:
-        return train_seeds(job, options.seeds, options.together, out, from_run, args)
+        return train_seeds(
+            job, options.seeds, options.together, out, from_run, options.minutes, args
+        )
     folders = None if out is None else [out]
-    done = start([job], folders, from_run=from_run, checkpoint_metric=checkpoint_metric)
+    done = start(
+        [job],
+        folders,
+        from_run=from_run,
+        checkpoint_metric=checkpoint_metric,
+        minutes=options.minutes,
+    )
     return report_run(done[0])
 
 

@@ -16,6 +16,7 @@ import torch
 from energan.core import Model, SettingError, evaluating
 from energan.core.schedules import AUTO
 from energan.data import DataSet
+from energan.errors import Interrupted
 from energan.experiment.build import build, loop_of
 from energan.experiment.callbacks.progress import ProgressBar
 from energan.experiment.settings import Job
@@ -23,7 +24,7 @@ from energan.io.text import plural
 from energan.samplers.none import NoSampler
 from energan.training.device import Device
 from energan.training.hooks import Listener
-from energan.training.loop import Hook
+from energan.training.loop import Hook, stop_on_signals
 from energan.training.train_state import TrainState
 
 STEPS = 500
@@ -59,18 +60,20 @@ class Estimate:
 
     def says(self) -> str:
         """In a sentence or two."""
-        grid = ", ".join(f"{m:g}" for m in self.grid)
-        how = "settled at" if self.settled else "was still falling, at"
-        text = (
-            f"with the auto-encoder trained on real data only, the energy of held-out data {how} "
-            f"{self.energy:.4g} after {plural(self.steps, 'step')}"
-        )
+        *most, last = (f"{m:g}" for m in self.grid if m != self.margin)
+        where = "settled" if self.settled else "was still falling"
+        after = f"after {plural(self.steps, 'step')} of training the auto-encoder alone"
         if self.floored:
-            text += (
-                f", close to 0, as of an auto-encoder that can copy its input: {self.grid[0]:g} is "
-                "used in its place"
+            why = (
+                f"{self.grid[0]:g}, the least that is used: the energy of held-out data {where} at "
+                f"{self.energy:.3g} {after}, which copies its input"
             )
-        return f"{text}; a start for a search of the margin among {grid}; auto is {self.margin:g}"
+        else:
+            why = f"{self.grid[0]:g}, at which the energy of held-out data {where} {after}"
+        return (
+            f"margin {self.margin:g}: {AUTO_FACTOR:g} times {why}; if samples stay poor, try "
+            f"--model.margin {', '.join(most)} or {last}"
+        )
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
@@ -129,7 +132,8 @@ def estimate(
     """Train the job's energy alone and read where U of held-out data settles.
 
     steps: the most to train. progress: whether to show it, on stderr.
-    Raises SettingError if the model has no margin, DivergenceError if the training fails.
+    Raises SettingError if the model has no margin, DivergenceError if the training fails, and
+    Interrupted on SIGINT or SIGTERM.
     """
     if not hasattr(job.settings.model, "margin"):
         raise SettingError(
@@ -149,7 +153,10 @@ def estimate(
     readings = _Readings(data, engine, bar)
     loop = loop_of([alone], training, data, engine, [job.settings.seed])
     loop.hooks = [readings] if bar is None else [bar, readings]
-    loop.run()
+    with stop_on_signals(loop):
+        loop.run()
+    if loop.stopping in ("SIGINT", "SIGTERM"):
+        raise Interrupted(signal=loop.stopping)
     last = fmean(energy for _, energy in readings.found[-WINDOW:])
     floor = _floor(job, data)
     start = max(last, floor)

@@ -1,5 +1,6 @@
 """Going on with runs from their newest checkpoints: with one, or with several as one program."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,22 @@ from energan.experiment.build import Cohort, cohort_of
 from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of
 from energan.experiment.compatibility import check_together
 from energan.experiment.folders import locked, moved_data
-from energan.experiment.run_records import check_hash, job_of, load_weights, write_changes
+from energan.experiment.run_records import (
+    check_hash,
+    job_of,
+    load_weights,
+    write_changes,
+    write_margin,
+)
 from energan.experiment.settings import Job, checked
-from energan.experiment.start import open_first, train
+from energan.experiment.start import estimates, open_first, train, with_margins
 from energan.io import console
 from energan.io.run_folder import RunFolder
+from energan.io.signals import interrupted_as
 from energan.io.text import plural
 from energan.training import checkpoint, checkpoint_folder
 from energan.training.checkpoint_folder import checkpoint_name, newest_good, step_of, steps_in
-from energan.training.device import EngineSettings, choose
+from energan.training.device import Device, EngineSettings, choose
 from energan.training.distributed import Distributed, asked_ranks, join
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
@@ -72,8 +80,10 @@ def resume(
     ranks = join(engine.device)
     runs = [RunFolder(path, ranks.writes) for path in folders]
     with locked(runs, ranks):
-        data = open_first(jobs[0], ranks)
-        _check_data(runs[0], jobs[0], data, resolved)
+        with interrupted_as(lambda: _as_it_was(folders)):
+            data = open_first(jobs[0], ranks)
+            _check_data(runs[0], jobs[0], data, resolved)
+            jobs = _with_estimates(jobs, runs, data, engine, ranks, progress)
         shared = [_share(job, before, ranks) for job in jobs]
         cohort = cohort_of(shared, data, engine, ranks)
         _restore(cohort, runs, opened)
@@ -85,6 +95,32 @@ def resume(
             run.append("resume", step=cohort.loop.step)
         train(cohort, data, runs, metric, progress, hooks)
     return runs
+
+
+def _as_it_was(folders: Sequence[str | Path]) -> str:
+    named = shlex.join(map(str, folders))
+    return (
+        f"stopped before training went on: nothing has changed; go on with: energan resume {named}"
+    )
+
+
+def _with_estimates(
+    jobs: Sequence[Job],
+    folders: Sequence[RunFolder],
+    data: DataSet,
+    engine: Device,
+    ranks: Distributed,
+    progress: bool,
+) -> list[Job]:
+    """The jobs, with the margins of those that were stopped before theirs were estimated."""
+    say = console.say if progress and ranks.writes else console.silent
+    found = estimates(jobs, data, engine, ranks, progress, say)
+    jobs = with_margins(jobs, found)
+    for job, folder, own in zip(jobs, folders, found, strict=True):
+        if own is not None:
+            say(own.says())
+            write_margin(folder, job, own)
+    return jobs
 
 
 def check_alike(folders: Sequence[str | Path], opened: Sequence[Opened]) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from energan.core import CheckpointError, Domain, Model, RunError, SettingError, describe
 from energan.data import DataSet, PairSet
 from energan.data.domain_record import domain_of, record_of
@@ -112,6 +114,14 @@ def write_changes(
     folder.write_config(config)
 
 
+def write_margin(folder: RunFolder, job: Job, found: Estimate) -> None:
+    """Keep in config.json a margin that a resume estimated, which the job has."""
+    config = folder.read_config()
+    config["resolved"]["margin"] = found.record()
+    config["hash"] = job.hash(*_hashed(config["resolved"]))
+    folder.write_config(config)
+
+
 # --- config.json, read ----------------------------------------------------------------------------
 
 
@@ -184,7 +194,14 @@ def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:
         )
 
 
-# --- how training ended ---------------------------------------------------------------------------
+def record_start(folder: RunFolder, loop: TrainState) -> None:
+    """Keep where the loop, the whole cohort's, begins or goes on, and by what."""
+    seeds = {"cohort": list(loop.randomness.seeds)} if loop.members > 1 else {}
+    about = {"torch": str(torch.__version__), **loop.engine.describe()}
+    folder.append("start", step=loop.step, **about, **seeds)
+
+
+# --- how training began and ended -----------------------------------------------------------------
 
 
 def record_divergence(folder: RunFolder, job: Job, step: int, error: Exception) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
@@ -15,7 +16,7 @@ from energan.core import Config, SettingError, describe
 from energan.core.schedules import ESSENTIAL, factor_of, scaled_settings
 from energan.data.settings import DataSettings
 from energan.io.documents import explain, read_bytes
-from energan.io.nested import merged
+from energan.io.nested import merged, without
 from energan.metrics.catalogue import KEEP_BEST
 from energan.training.device import EngineSettings
 from energan.training.settings import TrainingSettings
@@ -78,14 +79,15 @@ class Job:
         settings = checked(type(self.settings), values)
         return replace(self, settings=settings, asked=merged(self.asked, changes))
 
-    def scaled(self, scale: str | float) -> "Job":
-        """The same job with every count of training steps times `scale`, a number or "1/6".
+    def scaled(self, scale: str | float | Fraction) -> "Job":
+        """The same job with every count of training steps times `scale`, a number or "1/6", but
+        for those that were asked for.
 
         Raises SettingError if it is no factor, or if a count leaves its bounds.
         """
         factor = factor_of(scale)
         try:
-            job = self.resolved(scaled_settings(self.settings, factor))
+            job = self.resolved(without(scaled_settings(self.settings, factor), self.asked))
         except SettingError as error:
             raise SettingError(f"scale {factor}: {error}") from None
         return replace(job, asked=merged(self.asked, {"scale": str(factor)}))

@@ -1,16 +1,17 @@
 """Training from the beginning into new run folders: settings -> data, model, loop, hooks."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from energan import recipes
 from energan.core import DivergenceError, RunError
 from energan.core.schedules import unfinished_settings
 from energan.data import DataSet, open_data
+from energan.errors import Interrupted
 from energan.experiment.build import Cohort, cohort_of
 from energan.experiment.callbacks import (
     MakeCheckpointMetric,
@@ -27,18 +28,28 @@ from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate,
 from energan.experiment.run_records import (
     record_divergence,
     record_end,
+    record_start,
     resolved_of,
     write_config,
 )
 from energan.experiment.settings import Job, load
+from energan.experiment.time_budget import check_minutes, fit_minutes
 from energan.io import console
 from energan.io.run_folder import RunFolder
+from energan.io.signals import interrupted_as
 from energan.io.text import agree, plural
+from energan.training import checkpoint_folder
 from energan.training.device import Device, choose
 from energan.training.distributed import Distributed, join
 from energan.training.hooks import Listener
 from energan.training.loop import Hook, Loop, stop_on_signals
 from energan.training.member import Member, Members
+
+NOT_BEGUN = (
+    "stopped before training began: no run was written, and images that were decoded into the "
+    "cache stay there; the same command begins again"
+)
+STOPPING = "stopping after this step and saving a checkpoint; a second signal stops at once"
 
 
 def start(
@@ -50,6 +61,7 @@ def start(
     progress: bool = True,
     hooks: Sequence[Hook] = (),
     listeners: Sequence[Listener] = (),
+    minutes: float | None = None,
 ) -> list[RunFolder]:
     """Train jobs from their beginning into new run folders: one, or several as one program.
 
@@ -59,7 +71,8 @@ def start(
     None for the first free runs/RECIPE, or runs/RECIPE-s0, ... of several seeds. from_run: whose
     weights to start from. checkpoint_metric: what makes the figure of `output.keep_best`, if not
     one that every run makes. hooks: of the whole, called before the runs' own at each step; an
-    error that one raises ends all. listeners: of the figures that each run logs.
+    error that one raises ends all. listeners: of the figures that each run logs. minutes: scale the
+    jobs so that they train about so long, once the data is open; see `fit_minutes`.
 
     Started by torchrun, each of its processes calls this with one job, and the first one writes.
     Raises SettingError if the jobs cannot train as one program, RunError if a folder is taken,
@@ -67,27 +80,21 @@ def start(
     """
     check_jobs(jobs)
     _check_different(jobs, folders)
-    asked = [job.resolved({"data": absolute_paths(job.settings.data)}) for job in jobs]
-    engine = choose(asked[0].settings.engine)
+    engine = choose(jobs[0].settings.engine)
     ranks = join(engine.device)
-    source = asked[0].settings.data.source
+    source = absolute_paths(jobs[0].settings.data)["source"]
     ranks.first(lambda: check_free(folders or (), source))
-    check_size(asked[0], engine)
-    data = open_first(asked[0], ranks)
-    asked = [with_epochs(job, data, ranks.count) for job in asked]
-    check_fits(asked[0], data.domain, engine)
-    metric = checkpoint_metric_of(asked[0], data, checkpoint_metric, ranks)
     say = console.say if progress and ranks.writes else console.silent
-    found = _estimates(asked, data, engine, ranks, progress, say)
-    jobs = [
-        job.resolved({"model": {"margin": own.margin}}) if own else job
-        for job, own in zip(asked, found, strict=True)
-    ]
+    with interrupted_as(lambda: NOT_BEGUN):
+        asked, data, metric = _prepared(jobs, engine, ranks, checkpoint_metric, minutes, say)
+    try:
+        found = estimates(asked, data, engine, ranks, progress, say)
+    except Interrupted as error:
+        _keep_unbegun(asked, data, engine, ranks, folders, from_run, error)
+        raise
+    jobs = with_margins(asked, found)
     cohort = cohort_of(jobs, data, engine, ranks)
-    resolved = [
-        resolved_of(member, data, chosen, own, from_run or job.origin)
-        for member, job, chosen, own in zip(cohort.loops, jobs, cohort.chosen, found, strict=True)
-    ]
+    resolved = _resolved(cohort, data, found, from_run)
     for line in [*(own.says() for own in found if own), *_remarks(cohort.chosen[0], data, jobs[0])]:
         say(line)
     paths = ranks.choose(lambda: claim(jobs[0].recipe, folders, endings(jobs)))
@@ -99,6 +106,82 @@ def start(
             write_config(run, own_asked, job, data, own)
         train(cohort, data, runs, metric, progress, hooks, listeners)
     return runs
+
+
+def _prepared(
+    jobs: Sequence[Job],
+    engine: Device,
+    ranks: Distributed,
+    checkpoint_metric: MakeCheckpointMetric | None,
+    minutes: float | None,
+    say: Say,
+) -> tuple[list[Job], DataSet, CheckpointMetric | None]:
+    """The jobs with their paths and steps, their data, and what scores their checkpoints."""
+    if minutes is not None:
+        check_minutes(jobs[0], minutes)
+    jobs = [job.resolved({"data": absolute_paths(job.settings.data)}) for job in jobs]
+    check_size(jobs[0], engine)
+    data = open_first(jobs[0], ranks)
+    jobs = [with_epochs(job, data, ranks.count) for job in jobs]
+    check_fits(jobs[0], data.domain, engine)
+    metric = checkpoint_metric_of(jobs[0], data, checkpoint_metric, ranks)
+    if minutes is not None:
+        jobs = fit_minutes(jobs, minutes, data, engine, ranks, metric, say)
+        jobs = [with_epochs(job, data, ranks.count) for job in jobs]
+    return list(jobs), data, metric
+
+
+def fitted(job: Job, minutes: float, checkpoint_metric: MakeCheckpointMetric | None = None) -> Job:
+    """The job scaled as `start` scales it for so many minutes, without training it."""
+    engine = choose(job.settings.engine)
+    ranks = join(engine.device)
+    say = console.say if ranks.writes else console.silent
+    with interrupted_as(lambda: NOT_BEGUN):
+        return _prepared([job], engine, ranks, checkpoint_metric, minutes, say)[0][0]
+
+
+def _resolved(
+    cohort: Cohort,
+    data: DataSet,
+    found: Sequence[Estimate | None],
+    from_run: str | Path | None,
+) -> list[dict[str, Any]]:
+    """What was resolved of each run, whose first weights its loop gets."""
+    members = zip(cohort.loops, cohort.jobs, cohort.chosen, found, strict=True)
+    return [
+        resolved_of(member, data, chosen, own, from_run or job.origin)
+        for member, job, chosen, own in members
+    ]
+
+
+def _keep_unbegun(
+    asked: Sequence[Job],
+    data: DataSet,
+    engine: Device,
+    ranks: Distributed,
+    folders: Sequence[str | Path] | None,
+    from_run: str | Path | None,
+    error: Interrupted,
+) -> None:
+    """Write the runs, whose margins are still to be estimated, so that they can be resumed. Raises
+    Interrupted that says so."""
+    if ranks.count > 1:  # the others ended with this one
+        return
+    cohort = cohort_of([with_any_margin(job) for job in asked], data, engine)
+    resolved = _resolved(cohort, data, [None] * len(asked), from_run)
+    paths = claim(asked[0].recipe, folders, endings(asked))
+    runs = [RunFolder(path) for path in paths]
+    with locked(runs, ranks):
+        check_free(paths, asked[0].settings.data.source)
+        for job, run, own in zip(asked, runs, resolved, strict=True):
+            write_config(run, job, job, data, own)
+            record_start(run, cohort.loop)
+            run.append("stopped", step=0, reason=error.signal)
+    raise Interrupted(
+        "stopped while the margin was estimated: the settings are kept, and nothing was trained "
+        f"yet; go on with: energan resume {shlex.join(map(str, paths))}",
+        error.signal,
+    ) from None
 
 
 def _check_different(jobs: Sequence[Job], folders: Sequence[str | Path] | None) -> None:
@@ -122,7 +205,7 @@ def with_epochs(job: Job, data: DataSet, ranks: int) -> Job:
     return job.resolved({"training": {"steps": steps}})
 
 
-def _estimates(
+def estimates(
     jobs: Sequence[Job],
     data: DataSet,
     engine: Device,
@@ -149,6 +232,14 @@ def _estimates(
     return [estimated(job) for job in jobs]
 
 
+def with_margins(jobs: Sequence[Job], found: Sequence[Estimate | None]) -> list[Job]:
+    """The jobs with the margins that were estimated for them."""
+    return [
+        job.resolved({"model": {"margin": own.margin}}) if own else job
+        for job, own in zip(jobs, found, strict=True)
+    ]
+
+
 def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
     """What the model chose from the data, how much of that is left out, and what the model's
     schedules would still change when the run ends, but as the recipe has it."""
@@ -169,9 +260,9 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
         found = [what for what in found if what not in known]
     if found:
         remarks.append(
-            f"{plural(steps, 'step')} {agree(steps, 'end')} before {' and '.join(found)} "
-            f"{agree(len(found), 'do')}; "
-            "--scale shortens the schedules with the steps"
+            f"warning: training ends after {plural(steps, 'step')}, before "
+            f"{plural(len(found), 'schedule')} {agree(len(found), 'do')}: {' and '.join(found)}; "
+            "--scale or --minutes in place of --steps shortens them alike"
         )
     return remarks
 
@@ -191,9 +282,31 @@ def train(
     """Run the cohort with the hooks of each member; each run's events say how it ended.
 
     hooks: of the whole loop, called before those of the members. listeners: of the figures of each
-    run. Raises DivergenceError if every
-    member diverged, with the remedy.
+    run. Raises DivergenceError if every member diverged, with the remedy.
     """
+    with interrupted_as(lambda: _kept(folders)):
+        _train(cohort, data, folders, metric, progress, hooks, listeners)
+
+
+def _kept(folders: Sequence[RunFolder]) -> str:
+    """What an interruption leaves of runs that trained, and how to go on."""
+    steps = [max(checkpoint_folder.steps_in(folder.checkpoints), default=0) for folder in folders]
+    named = shlex.join(str(folder.path) for folder in folders)
+    return (
+        f"stopped at once: the last checkpoint is of step {min(steps)}; go on with: energan resume "
+        f"{named}"
+    )
+
+
+def _train(
+    cohort: Cohort,
+    data: DataSet,
+    folders: list[RunFolder],
+    metric: CheckpointMetric | None,
+    progress: bool,
+    hooks: Sequence[Hook],
+    listeners: Sequence[Listener],
+) -> None:
     loop, members, jobs = cohort.loop, cohort.members, cohort.jobs
     seeds = list(loop.randomness.seeds)
     names, what = member_names(seeds, folders)
@@ -202,16 +315,15 @@ def train(
     say = bar.display.say if bar is not None else console.silent
     shown: list[ProgressBar] = [bar] if bar is not None else []
     leading = [*shown, *hooks]  # the bar starts before others speak
-    about = {"torch": str(torch.__version__), **loop.engine.describe()}
     if not members:
-        folders[0].append("start", step=loop.step, **about)
+        record_start(folders[0], loop)
         told: list[Listener] = [*shown, *listeners]
         loop.hooks = [*leading, *hooks_of(loop, jobs[0], data, folders[0], metric, say, told)]
         _train_one(loop, jobs[0], folders[0])
         return
     mean = CohortMean(bar, members) if bar is not None else None
     for member, job, folder, name in zip(members, jobs, folders, names, strict=True):
-        folder.append("start", step=loop.step, **about, cohort=seeds)
+        record_start(folder, loop)
         own = partial(_say_of, name, say)
         told = list(listeners)
         if mean is not None:
@@ -224,7 +336,7 @@ def train(
 def _train_one(loop: Loop, job: Job, folder: RunFolder) -> None:
     """Raises DivergenceError, with the remedy, if it diverged."""
     try:
-        with stop_on_signals(loop):
+        with stop_on_signals(loop, STOPPING):
             loop.run()
     except DivergenceError as error:
         raise DivergenceError(record_divergence(folder, job, loop.step, error)) from None
@@ -244,7 +356,7 @@ def _train_several(
     leading = Members(cohort.members, left)
     loop.hooks.append(leading)
     try:
-        with stop_on_signals(loop):
+        with stop_on_signals(loop, STOPPING):
             loop.run()
     except DivergenceError:
         if leading.living:

@@ -15,6 +15,15 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return out
 
 
+def without(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings less those that `others` has too, group by group."""
+    return {
+        name: without(value, others.get(name, {})) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if isinstance(value, dict) or name not in others
+    }
+
+
 def nested(name: str, value: Any) -> dict[str, Any]:
     """("model.margin", 8) -> {"model": {"margin": 8}}."""
     for part in reversed(name.split(".")):

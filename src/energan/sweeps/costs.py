@@ -1,6 +1,5 @@
 """What a step of a trial costs: operations, memory, and seconds from a few steps that are timed."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import exp, log
@@ -19,7 +18,7 @@ from energan.experiment.margin import with_any_margin
 from energan.experiment.settings import Job
 from energan.sweeps.trials import Trial
 from energan.training.device import choose
-from energan.training.step_cost import META, count_step
+from energan.training.step_cost import META, count_step, time_steps
 
 DomainOf = Callable[[DataSettings], Domain]
 Point = tuple[float, float]
@@ -28,7 +27,6 @@ STATES = 2
 """Numbers that an optimiser keeps for each parameter, at most: Adam's."""
 BUDGET = 10.0
 """Seconds for the timing of a trial."""
-MOST_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -105,14 +103,7 @@ def time_step(job: Job, threads: int) -> float:
     try:
         engine = choose(job.settings.engine.model_copy(update={"threads": threads}))
         loop = cohort_of([with_any_margin(job)], open_data(job.settings.data), engine).loop
-        loop.advance()  # the first step is slower
-        loop.flush_figures()
-        begun, steps = time.perf_counter(), 0
-        while steps < MOST_STEPS and time.perf_counter() - begun < BUDGET:
-            loop.advance()
-            steps += 1
-        loop.flush_figures()  # waits for the device
-        return (time.perf_counter() - begun) / steps
+        return time_steps(loop, BUDGET)
     finally:
         torch.set_num_threads(before)
 

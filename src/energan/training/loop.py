@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from energan.core import Batch, DivergenceError, Loss, Model, SettingError, frozen
+from energan.io.signals import say_at_once
 from energan.training.cohort import mask
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
@@ -180,8 +181,11 @@ def _to_cpu(pending: StepFigures, ranks: Distributed) -> StepFigures:
 
 
 @contextmanager
-def stop_on_signals(loop: Loop) -> Iterator[None]:
-    """Within it, SIGINT and SIGTERM let the loop finish its step; a second one is as usual."""
+def stop_on_signals(loop: Loop, answer: str = "") -> Iterator[None]:
+    """Within it, SIGINT and SIGTERM let the loop finish its step; a second one is as usual.
+
+    answer: said on stderr as soon as the first one comes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -190,6 +194,8 @@ def stop_on_signals(loop: Loop) -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         loop.stop_signal = signal.Signals(number).name
         signal.signal(number, before[signal.Signals(number)])
+        if answer and loop.ranks.writes:
+            say_at_once(answer)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, stop)

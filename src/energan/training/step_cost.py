@@ -1,5 +1,7 @@
-"""The operations and the memory of one training step, counted on tensors without numbers."""
+"""What a training step costs: operations and memory, counted on tensors without numbers, and the
+seconds of a few steps."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +14,11 @@ from torch.utils.flop_counter import flop_registry
 
 from energan.core import Batch, Context, Domain, Model, Randomness, attach, frozen
 from energan.core.schedules import parse
+from energan.training.loop import Loop
 
 META = torch.device("meta")
+MOST_STEPS = 200
+"""Steps that are timed, at most."""
 
 
 def count_step(model: Model, domain: Domain, size: int) -> tuple[float, float]:
@@ -85,6 +90,24 @@ def _batch(model: Model, domain: Domain, size: int) -> Batch:
     if not model.labelled:
         return whole
     return Batch(whole.x, whole.condition, of(model.labelled, True))
+
+
+def time_steps(loop: Loop, seconds: float, *, warm_up: int = 1) -> float:
+    """Seconds of a step of the loop, which goes on by those that are timed, for about so many
+    seconds, and by those before, which are slower. Several ranks time the same steps."""
+    for _ in range(warm_up):
+        loop.advance()
+    loop.flush_figures()
+    begun, steps = time.perf_counter(), 0
+
+    def goes_on() -> bool:
+        return steps < MOST_STEPS and time.perf_counter() - begun < seconds
+
+    while loop.ranks.choose(goes_on):
+        loop.advance()
+        steps += 1
+    loop.flush_figures()  # waits for the device
+    return (time.perf_counter() - begun) / steps
 
 
 class _Shapeless(Randomness):

@@ -25,7 +25,13 @@ def test_it_is_where_the_energy_of_held_out_data_settles_when_data_alone_speaks(
     assert found.margin == pytest.approx(4 * found.energy, rel=0.01)
     assert found.grid == pytest.approx([found.energy * f for f in (1, 2, 4, 8)], rel=0.01)
     assert not found.floored
-    assert "start for a search" in found.says()
+    others = [found.energy * f for f in (1, 2, 8)]
+    assert found.says() == (
+        f"margin {found.margin:g}: 4 times {found.grid[0]:g}, at which the energy of held-out data "
+        f"{'settled' if found.settled else 'was still falling'} after {found.steps} steps of "
+        "training the auto-encoder alone; if samples stay poor, try --model.margin "
+        "{:.3g}, {:.3g} or {:.3g}".format(*others)
+    )
     if found.settled:
         assert found.steps < 400
 
@@ -48,7 +54,7 @@ def test_an_autoencoder_that_copies_gets_the_floor_and_says_so(
     monkeypatch.setattr(margin, "FLOOR", 100.0)
     found = margin.estimate(job, data, CPU, steps=50)
     assert found.floored
-    assert "copy its input" in found.says()
+    assert "which copies its input" in found.says()
     assert found.margin == pytest.approx(4 * margin._floor(job, data), rel=0.01)
 
 

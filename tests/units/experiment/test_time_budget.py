@@ -1,0 +1,133 @@
+"""Training for so many minutes: how many steps fit, and what is scaled."""
+
+import time
+from fractions import Fraction
+from typing import Any
+
+import pytest
+import torch
+
+from energan.core import SettingError
+from energan.data import open_data
+from energan.experiment import time_budget
+from energan.experiment.build import cohort_of
+from energan.experiment.callbacks.scores import Score
+from energan.experiment.settings import Job, load
+from energan.experiment.time_budget import RunTimes, fit_minutes, measure
+from energan.io.console import silent
+from energan.training.device import Device
+from energan.training.distributed import ALONE
+
+CPU = Device(torch.device("cpu"), "32", 1)
+
+
+def small(**changes: dict[str, Any]) -> Job:
+    model = {"generator": [8], "encoder": [32], "latent": 4}
+    output = {"tensorboard": False, "log_every": 5, "sample_every": 50, "checkpoint_every": 20}
+    return load("ebgan-digits").changed({"model": model, "output": output, **changes})
+
+
+def fit(job: Job, minutes: float, monkeypatch: pytest.MonkeyPatch, step: float = 2.0) -> Job:
+    """The job for so many minutes, as if a step took so many seconds and nothing else any."""
+    monkeypatch.setattr(time_budget, "measure", lambda *_: RunTimes(step, 0.0, 0.0))
+    data = open_data(job.settings.data)
+    return fit_minutes([job], minutes, data, CPU, ALONE, None, silent)[0]
+
+
+@pytest.mark.parametrize("estimating", [0, 500])
+@pytest.mark.parametrize("seconds", [10.0, 60.0, 700.0, 5000.0])
+def test_as_many_steps_fit_as_their_times_add_up_to(seconds: float, estimating: int) -> None:
+    times = RunTimes(step=0.5, beside=0.1, ends=4.0)
+
+    def lasts(steps: int) -> float:
+        """One after the other: the margin's estimate, the steps, what is written beside them."""
+        return 4.0 + 0.5 * min(steps, estimating) + sum(0.5 + 0.1 for _ in range(steps))
+
+    found = times.steps_within(seconds, estimating)
+    assert lasts(found) <= seconds + 1e-6
+    assert lasts(found + 1) > seconds - 1e-6
+
+
+def test_nothing_fits_into_less_than_the_ends_take() -> None:
+    assert RunTimes(0.5, 0.1, 4.0).steps_within(3.0) == 0
+    assert RunTimes(0.5, 0.1, 4.0).steps_within(3.0, 500) == 0
+
+
+def test_what_a_run_writes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = 0.2
+    real = Score.__call__
+
+    def scored(self: Score, loop: Any) -> Any:
+        time.sleep(slow)
+        return real(self, loop)
+
+    monkeypatch.setattr(Score, "__call__", scored)
+    job = small()
+    data = open_data(job.settings.data)
+    times = measure(cohort_of([job], data, CPU), data, None, 0.2)
+    assert times.step > 0
+    assert times.beside >= slow / 20  # a checkpoint every 20 steps
+    assert times.ends >= 2 * slow  # the first and the last
+    twice = measure(cohort_of([job, job.changed({"seed": 1})], data, CPU), data, None, 0.2)
+    assert twice.ends >= 4 * slow  # each of a cohort writes its own
+
+
+def test_schedules_are_scaled_as_by_scale_and_the_job_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rate = {"lr": "linear(0.001, 0, 6000, 6000)"}
+    job = load("ebgan-ring")
+    assert job.settings.model.energy_optimiser.lr == "linear(0.0005, 0, 6000, 6000)"
+    found = fit(job, 1, monkeypatch)
+    assert 20 <= found.settings.training.steps <= 30  # 60 seconds, 2 for each, less the timing
+    scale = Fraction(found.asked["scale"])
+    assert found.asked == {"scale": str(scale), "minutes": 1}
+    assert found.settings == job.scaled(scale).settings
+    assert found.settings.model.energy_optimiser.lr != job.settings.model.energy_optimiser.lr
+    # what was asked for counts as written
+    asked = fit(job.changed({"model": {"energy_optimiser": rate}}), 1, monkeypatch)
+    assert asked.settings.model.energy_optimiser.lr == rate["lr"]
+    assert asked.settings.model.sampler_optimiser.lr != job.settings.model.sampler_optimiser.lr
+
+
+def test_more_minutes_than_the_recipe_takes_make_a_longer_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert fit(small(), 600, monkeypatch, step=0.01).settings.training.steps > 100 * 12_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "minutes", "said"),
+    [
+        ({"training": {"steps": 5}}, 1.0, "leave steps out, or minutes"),
+        ({"training": {"epochs": 5}}, 1.0, "leave epochs out, or minutes"),
+        ({}, 0.0, "minutes 0: a number above 0"),
+        ({}, float("nan"), "minutes nan: a number above 0"),
+        ({}, 0.001, "too short for a step of 2 s"),
+    ],
+)
+def test_what_no_time_can_be_given_for_is_refused(
+    changes: dict[str, Any], minutes: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingError, match=said):
+        fit(small(**changes), minutes, monkeypatch)
+
+
+def test_a_scaled_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingError, match="leave scale out, or minutes"):
+        fit(small().scaled("1/2"), 1.0, monkeypatch)
+
+
+def test_a_model_that_is_fitted_in_one_pass_takes_no_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = time_budget.cohort_of
+
+    def frozen(*args: Any) -> Any:
+        cohort = real(*args)
+        cohort.loop.networks.requires_grad_(False)
+        return cohort
+
+    monkeypatch.setattr(time_budget, "cohort_of", frozen)
+    with pytest.raises(SettingError, match="leave minutes out"):
+        fit(small(), 1.0, monkeypatch)
