@@ -29,10 +29,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from energan.core import frozen_weights
+from energan.core import frozen_weights, value_and_gradient
 from energan.nets.resnet import ResidualEnergy
 from energan.samplers import langevin
-from energan.samplers.dynamics import value_and_gradient
 from energan.training.device import EngineSettings, choose
 
 EVENT, STAGES, BLOCKS = (3, 32, 32), (128, 256, 256), (2,)

@@ -24,6 +24,7 @@ written once.
 """
 
 from energan.core.contracts import Energy, Objective, Sampler, StepRule, Sum
+from energan.core.gradients import Function, mean_energy, potential, value_and_gradient
 from energan.core.model import Config, Model, Optimiser
 from energan.core.randomness import PerSample, Randomness, place_seed
 from energan.core.streams import (
@@ -80,6 +81,7 @@ __all__ = [
     "Draw",
     "EnerganError",
     "Energy",
+    "Function",
     "LabelMap",
     "Loss",
     "MixedSizes",
@@ -111,6 +113,9 @@ __all__ = [
     "frozen_weights",
     "full_precision",
     "kept_while_frozen",
+    "mean_energy",
     "place_seed",
+    "potential",
     "through",
+    "value_and_gradient",
 ]

@@ -159,6 +159,12 @@ class Context:
         """Per-sample vectors (..., B, S) as (M, B, S), in full precision."""
         return exact(values).reshape(self.members, -1, values.shape[-1])
 
+    def events(self, values: Tensor) -> Tensor:
+        """Events, or gradients in them, (B, *event) or (M, B, *event), as (M, B, D) in full
+        precision, D numbers each."""
+        lead = 1 if self.members == 1 else 2
+        return exact(values).reshape(self.members, values.shape[lead - 1], -1)
+
 
 def exact(values: Tensor) -> Tensor:
     """float32 at least: energies, norms, cosines and losses are never in half precision."""

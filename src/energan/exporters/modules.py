@@ -7,11 +7,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from energan.core import Energy, Randomness, SettingError, attach, through
+from energan.core import Energy, Randomness, SettingError, attach, mean_energy, through
 from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.exporters.formats import ExportedNetwork
 from energan.inference.run import Run
-from energan.samplers.dynamics import mean_energy
 from energan.samplers.generator import Generator, latent
 from energan.version import __version__
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from energan.anomaly.calibration import Calibration, read_for
 from energan.anomaly.heatmaps import COLOURS, energy_map, squared_error, threshold_scale
-from energan.core import Domain, Energy, Randomness, SettingError
+from energan.core import Domain, Energy, Randomness, SettingError, mean_energy
 from energan.data.images.decoding import width_and_height
 from energan.data.inference import resolve_settings
 from energan.exporters.files import ExportedFile, check_packages, write_network
@@ -23,7 +23,6 @@ from energan.exporters.formats import ExportedNetwork
 from energan.exporters.modules import Shapes, describe_part, plain_copy
 from energan.inference.run import HeatmapKind, Run
 from energan.io.files import write_atomically
-from energan.samplers.dynamics import mean_energy
 from energan.version import __version__
 
 FORMAT = 1

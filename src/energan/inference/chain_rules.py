@@ -7,14 +7,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from energan.core import Randomness, SettingError, StepRule
+from energan.core import Function, Randomness, SettingError, StepRule
 from energan.inference.composition import TrainedEnergy, runs_of
 from energan.samplers import metropolis
 from energan.samplers.chains import Dynamics
 from energan.samplers.dynamics import (
     Chains,
     ChainState,
-    Function,
     check_spread,
     init,
     run_chain,

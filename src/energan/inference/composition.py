@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import Domain, Energy, SettingError, StepRule, Sum
+from energan.core import Domain, Energy, Function, SettingError, StepRule, Sum, potential
 from energan.data import DataSet
 from energan.data.from_python import Images, is_examples, open_given
 from energan.inference.conditions import Conditions, batches, check_examples, examples_at_once
 from energan.io.console import say
-from energan.samplers.dynamics import Function, potential
 from energan.training.device import Device
 
 

@@ -22,6 +22,7 @@ from energan.core import (
     State,
     StepRule,
     attach,
+    potential,
 )
 from energan.core.schedules import parse
 from energan.data import DataSet
@@ -42,7 +43,7 @@ from energan.inference.conditions import (
 )
 from energan.io.console import warn
 from energan.io.run_folder import RunFolder
-from energan.samplers.dynamics import default_rule, potential
+from energan.samplers.dynamics import default_rule
 from energan.training import checkpoint_folder
 from energan.training.checkpoint import check_like, select
 from energan.training.checkpoint_choice import Weights, load_networks, read_checkpoint

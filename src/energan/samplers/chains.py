@@ -23,9 +23,10 @@ from energan.core import (
     Stream,
     frozen,
     frozen_weights,
+    potential,
 )
 from energan.samplers import dynamics, metropolis
-from energan.samplers.dynamics import Chains, potential, run_chain
+from energan.samplers.dynamics import Chains, run_chain
 from energan.samplers.replay import Replay
 
 Dynamics = Literal["langevin", "mala"]

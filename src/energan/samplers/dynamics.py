@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from energan.core import (
     Domain,
     Energy,
+    Function,
     SettingError,
     StepRule,
-    Stream,
     exact,
     frozen,
     frozen_weights,
+    potential,
+    value_and_gradient,
 )
 
-Function = Callable[[Tensor], Tensor]
-"""x (B, *event) -> U (B,)."""
 Normal = Callable[..., Tensor]
 """*shape -> draws of N(0, 1) of that shape."""
 Watch = Callable[[int, Tensor], None]
@@ -112,23 +112,6 @@ class Chains:
     acceptance: Tensor | None = None
 
 
-def value_and_gradient(energy: Function, x: Tensor) -> tuple[Tensor, Tensor]:
-    """U(x) (B,) and ∇U(x) (B, *event), both without a graph.
-
-    Raises ValueError if `energy` does not give one number for each x.
-    """
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        u = exact(energy(x))
-        if u.shape != x.shape[:1]:
-            raise ValueError(
-                f"the energy must give one number for each of {len(x)} events, ({len(x)},): it "
-                f"gives {tuple(u.shape)}"
-            )
-        (gradient,) = torch.autograd.grad(u.sum(), x)
-    return u.detach(), gradient
-
-
 def init(x: Tensor) -> ChainState:
     """Chains that start at x (B, *event)."""
     nothing = torch.zeros(len(x), device=x.device)
@@ -143,7 +126,7 @@ def step(
     if rule.noise_first:
         moved = x.add(draw(*x.shape), alpha=rule.spread)
         x = moved if mask is None else torch.where(mask, x, moved)
-    u, gradient = value_and_gradient(energy, x)
+    u, gradient = value_and_gradient(energy, x, autocast=True)
     norms = state.gradient_norms + norm(gradient)
     if rule.clip is not None:
         gradient = gradient.clamp_(-rule.clip, rule.clip)
@@ -242,20 +225,6 @@ def check_points(x: Tensor) -> None:
 def normal_draws(x: Tensor, generator: torch.Generator | None) -> Normal:
     """Draws of N(0, 1) on the device and of the type of x."""
     return lambda *shape: torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-
-
-def potential(energy: Energy, condition: Tensor | None = None, stream: Stream = "eval") -> Function:
-    """U(x) (B,) of an energy under a condition; the mean over cells of one that has cells."""
-
-    def of(x: Tensor) -> Tensor:
-        return mean_energy(exact(energy(x, condition, stream=stream).energy))
-
-    return of
-
-
-def mean_energy(energy: Tensor) -> Tensor:
-    """(B,) of energies (B,), or of those of cells (B, ...) their mean."""
-    return energy if energy.dim() == 1 else energy.flatten(1).mean(1)
 
 
 @contextmanager

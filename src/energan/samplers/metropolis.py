@@ -13,11 +13,10 @@ from math import inf
 import torch
 from torch import Tensor
 
-from energan.core import Energy, exact
+from energan.core import Energy, Function, exact, value_and_gradient
 from energan.samplers.dynamics import (
     Chains,
     ChainState,
-    Function,
     Normal,
     Watch,
     as_function,
@@ -25,7 +24,6 @@ from energan.samplers.dynamics import (
     norm,
     normal_draws,
     run_chain,
-    value_and_gradient,
 )
 
 Uniform = Callable[[int], Tensor]
@@ -45,7 +43,7 @@ def log_density(b: Tensor, a: Tensor, gradient: Tensor, step_size: float) -> Ten
 
 def init(energy: Function, x: Tensor) -> ChainState:
     """Chains that start at x (B, *event), with U and ∇U there."""
-    u, gradient = value_and_gradient(energy, x)
+    u, gradient = value_and_gradient(energy, x, autocast=True)
     nothing = torch.zeros_like(u)
     return ChainState(x.detach(), u, u, nothing, gradient=gradient, accepted=nothing)
 
@@ -58,7 +56,7 @@ def step(
     assert gradient is not None
     assert accepted is not None
     proposed = propose(x, gradient, step_size).add_(draw(*x.shape), alpha=step_size**0.5)
-    u_there, gradient_there = value_and_gradient(energy, proposed)
+    u_there, gradient_there = value_and_gradient(energy, proposed, autocast=True)
     log_ratio = (
         (u - u_there)
         + log_density(x, proposed, gradient_there, step_size)

@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from energan.core import frozen_weights, kept_while_frozen
+from energan.core import frozen_weights, kept_while_frozen, value_and_gradient
 from energan.nets import winograd
 from energan.nets.resnet import SLOPE, ResidualEnergy
 from energan.samplers import langevin
-from energan.samplers.dynamics import value_and_gradient
 
 SIDES = st.integers(1, 13)
 

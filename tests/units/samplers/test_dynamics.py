@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from energan.core import Domain, Energy, Scored
+from energan.core import Domain, Energy, Scored, value_and_gradient
 from energan.samplers import StepRule, langevin, mala
 from energan.samplers.dynamics import (
     default_rule,
@@ -14,7 +14,6 @@ from energan.samplers.dynamics import (
     run,
     scaled_rule,
     step,
-    value_and_gradient,
 )
 from energan.samplers.metropolis import log_density
 

@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energan.core import DataError, Domain, Energy, evaluating, frozen
+from energan.core import DataError, Domain, Energy, Function, evaluating, frozen, potential
 from energan.data.dataset import DataSet
 from energan.energies.minimum_over_labels import MinimumOverLabels
 from energan.experiment.callbacks.samples import draw
 from energan.io.files import write_atomically
 from energan.io.run_folder import RunFolder
-from energan.samplers.dynamics import Function, potential
 from energan.training.checkpoint_folder import checkpoint_name
 from energan.training.hooks import Periodic
 from energan.training.train_state import TrainState
