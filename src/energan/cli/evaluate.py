@@ -224,7 +224,8 @@ def _print(run: Run, made: Evaluation) -> None:
         accuracy = extractor.get("test_accuracy")
         told = f", accuracy {accuracy:.2%} ({extractor['tested_on']})" if accuracy else ""
         sha = (extractor.get("sha256") or "")[:12]
-        print(f"  extractor: {extractor.get('what', extractor['name'])}{told} {sha}".rstrip())
+        name = extractor.get("what") or extractor.get("name") or extractor.get("kind", "unknown")
+        print(f"  extractor: {name}{told} {sha}".rstrip())
     for r in made.results:
         if r.details.get("published"):
             _print_published(r)

@@ -174,6 +174,7 @@ def features_of_images(network: FeatureNetwork, words: list[str]) -> ImageFeatur
 def _encoder_of(run: Run) -> FeatureNetwork:
     about = {
         "kind": "run",
+        "name": f"the encoder of {run.path.name}",
         "path": str(run.path.resolve()),
         "recipe": run.job.recipe,
         "step": run.step,
