@@ -315,7 +315,7 @@ def sweep(
         sample: so many of the trials, chosen by `sample_seed` to cover all values evenly.
         steps: of each trial, its schedules shortened alike; or scale: what to multiply them by.
         metrics: of each trial, the first ranks. samples: drawn for them.
-        processes, threads: how many trials at once, and threads of each; chosen if not given.
+        processes: how many trials at once; threads: of each. Both are chosen if not given.
         together: whether trials of the same shapes train as one program; auto: on a GPU.
         keep: whose checkpoints stay. retry_failed: do again what failed or diverged.
         groups: settings of all trials, as `data={"limit": 1000}`.

@@ -1,4 +1,5 @@
-"""Every command and every block of Python under Start and Tasks runs, in the order of its page.
+"""Every command and every block of Python under Start and Tasks runs, in the order of its page;
+so does the Python of the README and of its own page.
 
 Images are small and few, and so are networks: SMALL says what the tests add to a page's commands,
 and TEXT what they put in the place of its words.
@@ -14,16 +15,21 @@ import pytest
 from PIL import Image
 
 from support.commands import run
-from support.markdown import DOCS, Block, blocks, commands
+from support.markdown import DOCS, ROOT, Block, blocks, commands
 
-PAGES = sorted(
-    str(page.relative_to(DOCS)) for part in ("start", "tasks") for page in (DOCS / part).glob("*.md")
-)
+PAGES = [
+    "README.md",
+    "docs/python/index.md",
+    *sorted(str(page.relative_to(ROOT)) for page in DOCS.glob("start/*.md")),
+    *sorted(str(page.relative_to(ROOT)) for page in DOCS.glob("tasks/*.md")),
+]
 TEXT = {
     r"--scale 1/\d+|--steps \d+": "",  # each training has the steps of SMALL
     r"--(data\.)?size \d+": "--size 16",
     r"--model.discriminator 32 64 128 256": "--model.discriminator 4 8",
     r"--model.generator-width 32": "--model.generator-width 4",
+    r"steps=\d+": "steps=5",
+    r"evaluate\(run\)": 'evaluate(run, metrics=["sliced_wasserstein"], samples=40)',
     r'data="photos", scale="1/4"': 'data={"source": "photos", "size": 16}, steps=2, '
     'model={"generator_width": 2, "encoder_width": 2, "margin": 5.0}',
 }
@@ -112,7 +118,7 @@ def test_a_page_runs_from_top_to_bottom(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(shutil.copytree(folders, tmp_path / "here"))
-    found = blocks(DOCS / page)
-    assert any(commands(block) for block in found)
+    found = blocks(ROOT / page)
+    assert any(commands(block) or block.language == "python" for block in found)
     for block in found:
         follow(block, lambda: capsys.readouterr().err[-800:])
