@@ -17,7 +17,7 @@ from energan.cli.main import main as energan
 
 SIDE, GOOD, SHOWN = 96, 240, 4
 SMALL = [
-    "--data.size", str(SIDE), "--model.width", "8", "--model.scales", "3", "--model.crop", "64",
+    "--data.size", str(SIDE), "--model.width", "8", "--model.scales", "3",
     "--steps", "120", "--model.energy-optimiser.lr", "linear(0.004, 0.0003, 60, 60)",
     "--training.ema", "0.9", "--threads", "1", "--output.sample-every", "0",
 ]  # fmt: skip
@@ -27,7 +27,7 @@ def part(seed: int) -> np.ndarray:
     g = np.random.default_rng(seed)
     stripes = 20 * np.sin(np.arange(SIDE) * 0.7 + g.uniform(0, 6))
     pixels = g.uniform(90, 150) + stripes[None] + g.normal(0, 6, (SIDE, SIDE))
-    return pixels.clip(1, 255).astype(np.uint8)
+    return np.asarray(pixels.clip(1, 255), np.uint8)
 
 
 def scratched(seed: int) -> tuple[np.ndarray, np.ndarray]:
