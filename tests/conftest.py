@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from energan.errors import messages_for_commands
 from energan.experiment.callbacks import curves
 from energan.io.files import aside
 from support.forks import forked  # noqa: F401, the fixture
@@ -26,6 +27,13 @@ settings.load_profile("energan")
 def _default_generator() -> None:
     """A test that uses torch's own generator draws the same numbers alone and in the suite."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _messages_for_commands() -> Iterator[None]:
+    """Messages are compared as they are written; units/test_errors.py reads them from Python."""
+    with messages_for_commands():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,6 +1,13 @@
-"""The exception tree, and how values stand in its messages. It needs no torch."""
+"""The exception tree, and how its messages are worded. It needs no torch.
 
+Messages name settings and arguments as options of the commands, `--model.margin`. Whoever calls
+energan from Python reads their names there, `model.margin`.
+"""
+
+import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class EnerganError(Exception):
@@ -10,6 +17,9 @@ class EnerganError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(message))  # names of files, columns and arrays may hold anything
+
+    def __str__(self) -> str:
+        return worded(str(self.args[0]))
 
 
 class SettingError(EnerganError):
@@ -99,3 +109,49 @@ def _escaped(character: str) -> str:
     code = ord(character)
     # Python keeps a byte that is no UTF-8 as half of a character
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(character)[1:-1]
+
+
+# --- for commands, and for Python -----------------------------------------------------------------
+
+_for_commands = False
+_COMMAND = re.compile(r"`[^`]*`|\benergan [a-z]+\b[^`;,)]*")
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9_-]*)*)")
+_NAMES = {
+    "from": "from_run", "ood": "other_data", "size": "data.size", "limit": "data.limit",
+    "keep-best": "output.keep_best", "on-divergence": "training.on_divergence",
+    "precision": "engine.precision", "device": "engine.device", "threads": "engine.threads",
+}  # fmt: skip
+"""Options whose arguments or settings have other names."""
+
+
+@contextmanager
+def messages_for_commands() -> Iterator[None]:
+    """Within it messages name the options of commands."""
+    global _for_commands
+    before, _for_commands = _for_commands, True
+    try:
+        yield
+    finally:
+        _for_commands = before
+
+
+def worded(message: str) -> str:
+    """A message for whoever reads it: a command's user, or a caller from Python."""
+    return message if _for_commands else for_python(message)
+
+
+def for_python(message: str) -> str:
+    """Options as the arguments and settings that they are: "--data.random-crop 8" becomes
+    "data.random_crop 8". Whole commands stay."""
+    parts, end = [], 0
+    for command in _COMMAND.finditer(message):
+        parts += [_OPTION.sub(_name, message[end : command.start()]), command[0]]
+        end = command.end()
+    return "".join([*parts, _OPTION.sub(_name, message[end:])])
+
+
+def _name(option: re.Match[str]) -> str:
+    group, dot, name = option[1].rpartition(".")
+    if dot and name.startswith("no-"):
+        return f"{group}.{name.removeprefix('no-')} False".replace("-", "_")
+    return _NAMES.get(option[1], option[1].replace("-", "_"))

@@ -10,7 +10,13 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
-from energan.errors import DivergenceError, EnerganError, Interrupted, OtherRankError
+from energan.errors import (
+    DivergenceError,
+    EnerganError,
+    Interrupted,
+    OtherRankError,
+    messages_for_commands,
+)
 from energan.io.console import outlast_readers
 from energan.io.signals import answer_sigterm
 from energan.version import __version__
@@ -71,6 +77,7 @@ def usage() -> str:
     )
 
 
+@messages_for_commands()
 def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit code: 0, 2 for a user's error, 3 for a divergence, 128 + signal."""
     args = list(sys.argv[1:] if argv is None else argv)

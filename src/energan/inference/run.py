@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ from energan.inference.conditions import (
     collect,
     examples_at_once,
 )
+from energan.inference.run_display import history_of, html_of
 from energan.io.console import warn
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule
@@ -48,6 +49,9 @@ from energan.training import checkpoint_folder
 from energan.training.checkpoint import check_like, select
 from energan.training.checkpoint_choice import Weights, load_networks, read_checkpoint
 from energan.training.device import EngineSettings, choose
+
+if TYPE_CHECKING:
+    import pandas
 
 HeatmapKind = Literal["energy map", "squared error", "saliency"]
 CHAIN_STEPS = 60
@@ -123,6 +127,14 @@ class Run(TrainedEnergy):
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
         """What the run logged: "step" events carry losses and energies, "score" ones scores."""
         return self.folder.read(event)
+
+    def history(self) -> "pandas.DataFrame":
+        """What the run logged as a table: a row for each step that was logged, with its losses and
+        energies, and the scores of its checkpoint, if one was written there."""
+        return history_of(self.folder)
+
+    def _repr_html_(self) -> str:
+        return html_of(self.folder, repr(self), self.job.settings.training.steps)
 
     @property
     def given(self) -> tuple[int, ...] | None:

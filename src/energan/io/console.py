@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from energan.errors import worded
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -204,7 +206,7 @@ def say(text: str, console: "Console | None" = None) -> None:
     """A line on stderr, or on that console."""
     console = console or stderr_console()
     try:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(worded(text), highlight=False, markup=False, soft_wrap=True)
     except BrokenPipeError:  # of a rich that leaves it to us
         console.quiet = True
 

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import torch
 
 from energan.core import CheckpointError, DivergenceError, RunError
-from energan.errors import EnerganError
+from energan.errors import EnerganError, messages_for_commands
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.evaluation.classification import evaluate_classification
 from energan.evaluation.evaluate import evaluate
@@ -63,6 +63,7 @@ class Ending(Hook):
             raise KeyboardInterrupt
 
 
+@messages_for_commands()
 def main() -> int:
     folder, ids, ending = SweepFolder(sys.argv[1]), sys.argv[2:], Ending()
     for number in (signal.SIGINT, signal.SIGTERM):

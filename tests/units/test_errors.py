@@ -1,0 +1,53 @@
+"""Messages speak to whoever reads them: of options to commands, of arguments to Python."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from energan import errors
+from energan.errors import SettingError, for_python, messages_for_commands
+
+CASES = {
+    "--out x is a file; name a folder": "out x is a file; name a folder",
+    "larger images (--data.size 32), or fewer by --model.energy-steps 2": (
+        "larger images (data.size 32), or fewer by model.energy_steps 2"
+    ),
+    "--training.no-guard lets it go on": "training.guard False lets it go on",
+    "--keep-best l1 does not apply; see --from": "output.keep_best l1 does not apply; see from_run",
+    "go on with it by `energan resume r --steps 9`, or choose another --out": (
+        "go on with it by `energan resume r --steps 9`, or choose another out"
+    ),
+    "follow it: energan sample RUN --chains 64; or --samples": (
+        "follow it: energan sample RUN --chains 64; or samples"
+    ),
+    "the class 3--7 of a-b, x -- y": "the class 3--7 of a-b, x -- y",
+}
+
+
+@pytest.mark.parametrize("message", CASES)
+def test_options_become_arguments(message: str) -> None:
+    assert for_python(message) == CASES[message]
+    assert for_python(CASES[message]) == CASES[message]
+
+
+def test_an_error_reads_as_its_reader_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "_for_commands", False)
+    error = SettingError("--samples 1: at least 2")
+    assert str(error) == "samples 1: at least 2"
+    with messages_for_commands():
+        assert str(error) == "--samples 1: at least 2"
+    assert str(error) == "samples 1: at least 2"
+
+
+def test_python_and_a_command_are_told_the_same_in_their_own_words(tmp_path: Path) -> None:
+    out = tmp_path / "file"
+    out.write_text("")
+    call = f"energan.train('ebgan-digits', steps=1, out={str(out)!r})"
+    script = f"import energan\ntry: {call}\nexcept energan.EnerganError as e: print(e)"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+    assert said == f"out {out} is a file; name a folder\n"
+    words = ["train", "ebgan-digits", "--steps", "1", "--out", str(out)]
+    done = subprocess.run([sys.executable, "-m", "energan", *words], capture_output=True, text=True)
+    assert done.stderr == f"energan: --out {out} is a file; name a folder\n"
