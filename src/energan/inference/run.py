@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ from energan.inference.conditions import (
     collect,
     examples_at_once,
 )
-from energan.inference.run_display import history_of, html_of
+from energan.inference.run_display import RecordedRun
 from energan.io.console import warn
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule
@@ -50,15 +50,12 @@ from energan.training.checkpoint import check_like, select
 from energan.training.checkpoint_choice import Weights, load_networks, read_checkpoint
 from energan.training.device import EngineSettings, choose
 
-if TYPE_CHECKING:
-    import pandas
-
 HeatmapKind = Literal["energy map", "squared error", "saliency"]
 CHAIN_STEPS = 60
 """K of an energy that was trained without chains: the published one."""
 
 
-class Run(TrainedEnergy):
+class Run(RecordedRun, TrainedEnergy):
     """A trained run: its samples and its energy, in the range of its data.
 
     What it is asked about are examples in that range, float (B, *event), or images as a user has
@@ -116,25 +113,9 @@ class Run(TrainedEnergy):
         return f"Run({str(self.path)!r}, model={self.job.model!r}, step={self.step})"
 
     @property
-    def path(self) -> Path:
-        return self.folder.path
-
-    @property
     def step(self) -> int:
         """The step of the checkpoint in use."""
         return checkpoint_folder.step_of(self.checkpoint)
-
-    def events(self, event: str | None = None) -> list[dict[str, Any]]:
-        """What the run logged: "step" events carry losses and energies, "score" ones scores."""
-        return self.folder.read(event)
-
-    def history(self) -> "pandas.DataFrame":
-        """What the run logged as a table: a row for each step that was logged, with its losses and
-        energies, and the scores of its checkpoint, if one was written there."""
-        return history_of(self.folder)
-
-    def _repr_html_(self) -> str:
-        return html_of(self.folder, repr(self), self.job.settings.training.steps)
 
     @property
     def given(self) -> tuple[int, ...] | None:

@@ -2,9 +2,11 @@
 
 from base64 import b64encode
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energan.errors import RunError
+from energan.experiment.settings import Job
 from energan.io.documents import read_json
 from energan.io.run_folder import RunFolder
 from energan.io.text import number, range_text
@@ -18,6 +20,29 @@ PICTURES = ("samples", "reconstructions")
 """Events of pictures, those that are shown first."""
 SCORES = ("evaluations", "classification")
 """Lists of metrics.json whose newest entry is shown."""
+
+
+class RecordedRun:
+    """What a run's folder tells of its training."""
+
+    folder: RunFolder
+    job: Job
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    def events(self, event: str | None = None) -> list[dict[str, Any]]:
+        """What the run logged: "step" events carry losses and energies, "score" ones scores."""
+        return self.folder.read(event)
+
+    def history(self) -> "pandas.DataFrame":
+        """What the run logged as a table: a row for each step that was logged, with its losses and
+        energies, and the scores of its checkpoint, if one was written there."""
+        return history_of(self.folder)
+
+    def _repr_html_(self) -> str:
+        return html_of(self.folder, repr(self), self.job.settings.training.steps)
 
 
 def history_of(folder: RunFolder) -> "pandas.DataFrame":
