@@ -14,9 +14,11 @@ from pydantic import BaseModel
 import energan
 from energan.experiment.settings import load
 from energan.io.run_folder import RunFolder
-from energan.recipes import RECIPES
+from energan.recipes import RECIPES, TASKS
 from support.commands import SMALL, refused, run
 from support.helpers import weight_files
+
+OWN_DATA = ("PHOTOS", "FEATURES.npz")
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -44,6 +46,19 @@ def test_recipes_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("recipes") == 0
     out = capsys.readouterr().out
     assert all(name in out for name in RECIPES)
+    # by task, the demo or one's own data before the papers
+    places = [out.index(f"{task}:\n") for task in (*TASKS, "Reproduce a paper")]
+    assert places == sorted(places)
+    assert places[0] < out.index("ebgan-folder") < places[1]
+    assert out.index("\ngan-mnist ") > places[-1]
+    assert "3,171 steps: 26 min" in " ".join(out.split())
+
+
+def test_every_recipe_for_own_data_has_a_task() -> None:
+    own = [r for r in RECIPES.values() if r.settings["data"]["source"] in OWN_DATA]
+    assert len(own) >= 7
+    assert all(recipe.task in TASKS for recipe in own)
+    assert {recipe.task for recipe in RECIPES.values()} == {*TASKS, ""}
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -14,7 +14,7 @@ from energan.recipes import (
     ladder2017,
     tagging,
 )
-from energan.recipes.recipe import Recipe
+from energan.recipes.recipe import TASKS, Recipe
 
 FILES = (
     ebgan2017,
@@ -39,4 +39,4 @@ def find(name: str) -> Recipe:
     raise SettingError(f"no recipe or settings file {name!r}: {hint}")
 
 
-__all__ = ["RECIPES", "Recipe", "find"]
+__all__ = ["RECIPES", "TASKS", "Recipe", "find"]

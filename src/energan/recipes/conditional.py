@@ -36,6 +36,8 @@ RECIPES = [
         "a conditional DCGAN on MNIST at 32×32, with fewer maps, for a CPU",
         "cdcgan",
         {"model": {"generator_width": 16, "discriminator_width": 16}, **DIGITS_32},
+        task="Make images of a class",
+        measured="50,000 digits, all steps: 11 min on a busy core",
     ),
     Recipe(
         "cebgan-conv-mnist",
@@ -57,5 +59,6 @@ RECIPES = [
             "data": {"source": "digits"},
             "training": {"steps": 6_000},
         },
+        task="Make images of a class",
     ),
 ]

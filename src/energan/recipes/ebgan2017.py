@@ -144,6 +144,7 @@ RECIPES = [
             "data": {"source": "digits"},
             "training": {"steps": 12_000},
         },
+        task="Make images like yours",
     ),
     Recipe("ebgan-mnist", "the paper's best EBGAN on MNIST (figure 4b)", "ebgan", MNIST),
     Recipe(
@@ -163,6 +164,8 @@ RECIPES = [
         "EBGAN-PT on your own images (--data PHOTOS): depth from the size, margin estimated",
         "ebgan_conv",
         FOLDER,
+        task="Make images like yours",
+        measured="9,000 faces of 64×64, 3,171 steps: 26 min on one or two busy cores",
     ),
     Recipe(
         "ebgan-blog",

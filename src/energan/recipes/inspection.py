@@ -18,18 +18,21 @@ RECIPES = [
         "whether your own parts are normal (--data PHOTOS, of good ones), and where they are not",
         "inspect",
         {"data": IMAGES, "training": {"steps": 1_500, "batch_size": 8, "ema": 0.99}},
+        task="Is this part normal, and where not",
     ),
     Recipe(
         "inspect-features",
         "is this part normal? by the nearest features of a network of yours (--model.features)",
         "inspect_features",
         {"data": IMAGES, "training": FITTED},
+        task="Is this part normal, and where not",
     ),
     Recipe(
         "inspect-features-gaussian",
         "the same by a Gaussian of the features at each position",
         "inspect_features",
         {"model": {"energy": "gaussian"}, "data": IMAGES, "training": FITTED},
+        task="Is this part normal, and where not",
     ),
     Recipe(
         "inspect-features-contrast",
@@ -40,5 +43,6 @@ RECIPES = [
             "data": IMAGES,
             "training": {"epochs": 40, "batch_size": 8},
         },
+        task="Is this part normal, and where not",
     ),
 ]

@@ -25,6 +25,8 @@ RECIPES = [
         "facades: label map -> photograph",
         "pix2pix",
         {"data": {**FACADES, "direction": "right-to-left"}, "training": LENGTH, "output": BEST},
+        task="Turn images into others",
+        measured="400 pairs at 128×128, half of the maps, 10,000 steps: 81 min on a busy core",
     ),
     Recipe(
         "pix2pix-facades-labels",

@@ -64,5 +64,6 @@ RECIPES = [
         "a classifier of your own images from few labels (--data PHOTOS): the ladder network",
         "ladder",
         FOLDER,
+        task="Classify from few labels",
     ),
 ]

@@ -3,12 +3,28 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+TASKS = (
+    "Make images like yours",
+    "Make images of a class",
+    "Is this part normal, and where not",
+    "Classify from few labels",
+    "Turn images into others",
+    "Tag images",
+)
+"""What recipes are for, as `energan recipes` lists them."""
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model's name and the settings that differ from the defaults, by group."""
+    """A model's name and the settings that differ from the defaults, by group.
+
+    task: of TASKS, for what is meant for data of one's own, or stands for it. measured: on how many
+    images, and how long a training took, of runs that docs/results holds; empty where none does.
+    """
 
     name: str
     summary: str
     model: str
     settings: dict[str, Any] = field(default_factory=dict)
+    task: str = ""
+    measured: str = ""

@@ -28,5 +28,7 @@ RECIPES = [
             },
             "training": {"steps": 10_000, "batch_size": 128},
         },
+        task="Tag images",
+        measured="features of faces, all steps: 4 min on a busy core",
     ),
 ]
