@@ -8,6 +8,7 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | GAN | -logit(x) | generator(z) | logistic (minimax or non-saturating) |
 | EBGAN | ||Dec(Enc(x)) - x|| | generator(z) | margin |
 | EBGAN-PT | the same | generator(z) | margin + w * pulling-away |
+| R3GAN | -logit(x) | generator(z) | relativistic pairs + penalties |
 | CGAN | -logit(x given y) | generator(z, y) | logistic |
 | tagging | -logit(tag vector given features) | generator(z, features) | logistic |
 | pix2pix | -logit of each patch of (source, x) | U-Net(source) | logistic + w * L1 |

@@ -115,6 +115,12 @@ class Job:
         return settings_hash(self.model, settings, fingerprint, precision, origin, ranks)
 
 
+LATER: tuple[tuple[str, Any], ...] = (
+    ("augment", []), ("r1", 0.0), ("r2", 0.0), ("gradient_penalty", 0.0), ("loss", "logistic"),
+)  # fmt: skip
+"""Settings of models that some versions have not, at the values that mean what those do."""
+
+
 def settings_hash(
     model: str,
     settings: Mapping[str, Any],
@@ -130,6 +136,7 @@ def settings_hash(
     if dump["training"].get("epochs") is None:  # as runs of versions without it
         untold.append("epochs")
     dump["training"] = {k: v for k, v in dump["training"].items() if k not in untold}
+    dump["model"] = {k: v for k, v in dump["model"].items() if (k, v) not in LATER}
     what = [model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -13,7 +13,6 @@ from energan.core import Domain, Model
 from energan.models import dcgan
 from energan.nets.conditional import classes_of
 from energan.nets.conv import image_shape
-from energan.nets.mlp import check_output
 
 
 class Config(dcgan.Config):
@@ -23,5 +22,4 @@ class Config(dcgan.Config):
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain` with labels."""
     shape = image_shape(domain, "cdcgan")
-    check_output(config.output, domain)
-    return dcgan.networks(config, shape, classes_of(domain, "cdcgan"))
+    return dcgan.networks(config, domain, shape, classes_of(domain, "cdcgan"))

@@ -28,5 +28,5 @@ def build(config: Config, domain: Domain) -> Model:
     check_output(config.output, domain)
     widths = config.generator_widths(shape)
     return ebgan_conv.build_against(
-        conv_sampler(config, shape, classes), widths, config, shape, classes
+        conv_sampler(config, shape, classes), widths, config, domain, classes
     )

@@ -13,13 +13,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser
 from energan.energies.logit import Logit
 from energan.nets.conditional import classes_of, joint_generator, joint_maxout
 from energan.nets.mlp import Output, check_output, set_weights
-from energan.objectives import Logistic
-from energan.objectives.logistic import SamplerLoss
+from energan.objectives.settings import Adversarial
 from energan.samplers.generator import Generator, Prior
 
 SGD_2014 = Optimiser(
@@ -29,7 +27,7 @@ Size = Annotated[int, Field(ge=1)]
 Three = tuple[Size, Size, Size]
 
 
-class Config(BaseConfig):
+class Config(Adversarial):
     """Settings of the fully connected conditional GAN."""
 
     generator: Three = Field((200, 1000, 1200), description="ReLU units of z, of y, of both in G")
@@ -42,7 +40,6 @@ class Config(BaseConfig):
     weights: Literal["normal", "uniform"] = Field("uniform", description="initial distribution")
     generator_scale: float = Field(0.05, gt=0, description="its scale in G: std, or half-width")
     discriminator_scale: float = Field(0.005, gt=0, description="its scale in D")
-    sampler_loss: SamplerLoss = "non-saturating"
     energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
     energy_optimiser: Optimiser = Field(SGD_2014, description="D's optimiser")
     sampler_optimiser: Optimiser = Field(SGD_2014, description="G's optimiser")
@@ -75,7 +72,8 @@ def build(config: Config, domain: Domain) -> Model:
     return Model(
         energy=Logit(discriminator),
         sampler=Generator(generator, config.latent, config.prior),
-        objective=Logistic(config.sampler_loss),
+        objective=config.objective(domain),
+        hyper=config.penalties,
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,

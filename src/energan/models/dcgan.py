@@ -23,12 +23,11 @@ from energan.models.ebgan_conv import ADAM, describe_sizes
 from energan.nets.conditional import WithPlanes
 from energan.nets.conv import SLOPE, check_depth, conv_logit, growing, halvings, image_shape
 from energan.nets.mlp import Widths, check_output, set_weights
-from energan.objectives import Logistic
-from energan.objectives.logistic import SamplerLoss
+from energan.objectives.settings import Adversarial
 from energan.samplers.convolutional import ConvGenerated, conv_sampler
 
 
-class Config(ConvGenerated):
+class Config(ConvGenerated, Adversarial):
     """Settings of DCGAN; the defaults are the paper's for images of 64×64."""
 
     discriminator: Widths = Field(
@@ -38,7 +37,6 @@ class Config(ConvGenerated):
         64, ge=1, description="maps of D's first layer; each after it has twice as many"
     )
     slope: float = Field(SLOPE, ge=0, lt=1, description="of D's LeakyReLU where it is negative")
-    sampler_loss: SamplerLoss = "non-saturating"
     energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
     energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
     sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")
@@ -55,13 +53,14 @@ class Config(ConvGenerated):
 
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain`."""
-    shape = image_shape(domain, "dcgan")
-    check_output(config.output, domain)
-    return networks(config, shape)
+    return networks(config, domain, image_shape(domain, "dcgan"))
 
 
-def networks(config: Config, shape: tuple[int, int, int], classes: int = 0) -> Model:
+def networks(
+    config: Config, domain: Domain, shape: tuple[int, int, int], classes: int = 0
+) -> Model:
     """The two networks, and where there are `classes`, with the label joined to both."""
+    check_output(config.output, domain)
     sampler = conv_sampler(config, shape, classes)
     widths = config.discriminator_widths(shape)
     check_depth("discriminator", len(widths), shape)
@@ -72,7 +71,8 @@ def networks(config: Config, shape: tuple[int, int, int], classes: int = 0) -> M
     return Model(
         energy=Logit(WithPlanes(discriminator, classes) if classes else discriminator),
         sampler=sampler,
-        objective=Logistic(config.sampler_loss),
+        objective=config.objective(domain),
+        hyper=config.penalties,
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,

@@ -12,7 +12,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Objective, Optimiser
 from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Code, Reconstruction, Reduction
@@ -20,6 +19,7 @@ from energan.nets.autoencoder import mlp_autoencoder
 from energan.nets.conditional import ConditionalAutoEncoder, WithLabels
 from energan.nets.mlp import Output, Widths, check_output, mlp_generator, set_weights
 from energan.objectives import Contrastive, Hinge, Log, SquareSquare
+from energan.objectives.settings import Regularised
 from energan.samplers.generator import Generator, Prior
 
 Loss = Literal["hinge", "square-square", "log", "contrastive"]
@@ -41,7 +41,7 @@ def hyper_of(loss: Loss, margin: Schedule, pull_away: Schedule) -> dict[str, Sch
     return hyper
 
 
-class Config(BaseConfig):
+class Config(Regularised):
     """Settings of the fully connected EBGAN; the defaults are its best of figure 4."""
 
     margin: Margin = Field(10.0, description=MARGIN)
@@ -109,8 +109,8 @@ def networks(config: Config, domain: Domain, classes: int = 0) -> Model:
         sampler=Generator(
             WithLabels(generator, classes) if classes else generator, config.latent, config.prior
         ),
-        objective=LOSSES[config.loss](),
-        hyper=hyper_of(config.loss, config.margin, config.pull_away),
+        objective=config.on_seen(LOSSES[config.loss](), domain),
+        hyper={**hyper_of(config.loss, config.margin, config.pull_away), **config.penalties},
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,

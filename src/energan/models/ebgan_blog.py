@@ -13,7 +13,6 @@ and no diagonal, and batch norm's eps is not 0.8.
 from pydantic import Field
 from torch import nn
 
-from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.core.schedules import MARGIN, Margin, Schedule
 from energan.energies.reconstruction import Reconstruction, Reduction
@@ -24,10 +23,11 @@ from energan.nets.conv import SLOPE, FlattenMaps, UnflattenMaps, UpConv, image_s
 from energan.nets.dense import BatchNorm, Dense, Sequential
 from energan.nets.mlp import OUTPUTS, Output, check_output
 from energan.objectives import Hinge
+from energan.objectives.settings import Regularised
 from energan.samplers.generator import Generator, Prior
 
 
-class Config(BaseConfig):
+class Config(Regularised):
     """Settings of the small convolutional EBGAN; the defaults are the copies'."""
 
     margin: Margin = Field(1.0, description=MARGIN)
@@ -78,8 +78,8 @@ def build(config: Config, domain: Domain) -> Model:
     return Model(
         energy=Reconstruction(autoencoder, 3, config.reduction),
         sampler=Generator(generator, config.latent, config.prior),
-        objective=Hinge(),
-        hyper=hyper_of("hinge", config.margin, config.pull_away),
+        objective=config.on_seen(Hinge(), domain),
+        hyper={**hyper_of("hinge", config.margin, config.pull_away), **config.penalties},
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
     )

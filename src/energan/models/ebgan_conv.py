@@ -35,13 +35,14 @@ from energan.nets.conv import (
 )
 from energan.nets.mlp import Output, Widths, check_output, set_weights
 from energan.nets.switches import SwitchedAutoEncoder, switched_autoencoder
+from energan.objectives.settings import Regularised
 from energan.samplers.convolutional import ConvGenerated, conv_sampler
 from energan.samplers.generator import Generator
 
 ADAM = Optimiser(lr=0.0002)
 
 
-class Config(ConvGenerated):
+class Config(ConvGenerated, Regularised):
     """Settings of the convolutional EBGAN; the defaults are the paper's for faces of 64×64."""
 
     margin: Margin = Field(20.0, description=MARGIN)
@@ -80,20 +81,21 @@ def build(config: Config, domain: Domain) -> Model:
     shape = image_shape(domain, "ebgan_conv")
     check_output(config.output, domain)
     widths = config.generator_widths(shape)
-    return build_against(conv_sampler(config, shape), widths, config, shape)
+    return build_against(conv_sampler(config, shape), widths, config, domain)
 
 
 def build_against(
     sampler: Generator,
     widths: tuple[int, ...],
     config: Config,
-    shape: tuple[int, int, int],
+    domain: Domain,
     classes: int = 0,
 ) -> Model:
     """The convolutional auto-encoder and its margin, against a generator with those widths.
 
     classes: how many labels it is told of, beside the image and beside the code.
     """
+    shape = image_shape(domain, "ebgan_conv")
     encoder = config.encoder_widths(shape)
     check_depth("encoder", len(encoder), shape)
     autoencoder = _autoencoder(config, shape[0], encoder, classes)
@@ -103,8 +105,8 @@ def build_against(
     return Model(
         energy=Reconstruction(network, 3, config.reduction, config.pull_away_code),
         sampler=sampler,
-        objective=LOSSES[config.loss](),
-        hyper=hyper_of(config.loss, config.margin, config.pull_away),
+        objective=config.on_seen(LOSSES[config.loss](), domain),
+        hyper={**hyper_of(config.loss, config.margin, config.pull_away), **config.penalties},
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,

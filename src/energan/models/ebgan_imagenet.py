@@ -70,7 +70,7 @@ def build(config: Config, domain: Domain) -> Model:
     if config.scale is not None:
         set_weights(generator, "normal", config.scale)
     sampler = Generator(generator, generator.latent_size, config.prior, at_once=AT_ONCE)
-    model = ebgan_conv.build_against(sampler, widths, config, shape)
+    model = ebgan_conv.build_against(sampler, widths, config, domain)
     model.chosen["noise"] = "-".join(map(str, noise))
     if config.checkpointing:
         recomputed(generator)

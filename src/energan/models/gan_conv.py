@@ -13,14 +13,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser
 from energan.energies.logit import Logit
 from energan.nets.conv import image_shape
 from energan.nets.maxout_conv import LAYERS, deconv_generator, maxout_conv_logit
 from energan.nets.mlp import Output, Widths, check_output, set_weights
-from energan.objectives import Logistic
-from energan.objectives.logistic import SamplerLoss
+from energan.objectives.settings import Adversarial
 from energan.samplers.generator import Generator, Prior
 
 # 40,000 images in batches of 128 make 250 epochs of 78,125 updates.
@@ -30,7 +28,7 @@ SGD = Optimiser(
 Size = Annotated[int, Field(ge=1)]
 
 
-class Config(BaseConfig):
+class Config(Adversarial):
     """Settings of the convolutional GAN of 2014."""
 
     generator: Widths = Field((8000,), description="ReLU layers of G before that of its maps")
@@ -49,7 +47,6 @@ class Config(BaseConfig):
     output: Output = Field("linear", description="G's output unit: linear, tanh or sigmoid")
     generator_scale: float = Field(0.05, gt=0, description="half-width of G's first weights")
     discriminator_scale: float = Field(0.005, gt=0, description="half-width of D's")
-    sampler_loss: SamplerLoss = "non-saturating"
     energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
     energy_optimiser: Optimiser = Field(SGD, description="D's optimiser")
     sampler_optimiser: Optimiser = Field(SGD, description="G's optimiser")
@@ -89,7 +86,8 @@ def build(config: Config, domain: Domain) -> Model:
     return Model(
         energy=Logit(discriminator),
         sampler=Generator(generator, config.latent, config.prior),
-        objective=Logistic(config.sampler_loss),
+        objective=config.objective(domain),
+        hyper=config.penalties,
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,

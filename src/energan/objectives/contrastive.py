@@ -34,7 +34,8 @@ def energy_l2(real: Tensor, fake: Tensor, kind: L2 = "sum") -> Tensor:
 
 
 class Contrastive(Descent):
-    """Lower the energy of data, raise that of samples, without a bound."""
+    """Lower the energy of data, raise that of samples, without a bound: with a penalty on the
+    gradient of U the Wasserstein GAN (Gulrajani et al. 2017), whose critic is −U."""
 
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:
         return contrastive(real, fake)

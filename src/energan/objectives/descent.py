@@ -5,6 +5,7 @@ from abc import abstractmethod
 from torch import Tensor
 
 from energan.core import Batch, Context, Draw, Energy, Loss, Objective, SettingError
+from energan.objectives.penalties import score_pair
 from energan.objectives.terms import pull_away
 
 
@@ -26,14 +27,11 @@ class Descent(Objective):
     def energy_loss(
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
-        real = context.rows(energy(batch.x, batch.condition, stream="real").energy)
         if draw is None:  # the generator rests: only the data speaks
+            real = context.rows(energy(batch.x, batch.condition, stream="real").energy)
             return Loss(self.data_term(real), {"energy_real": real.detach().mean(-1)})
-        fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)
-        return Loss(
-            self.contrast(real, fake, context),
-            {"energy_real": real.detach().mean(-1), "energy_fake": fake.detach().mean(-1)},
-        )
+        pair = score_pair(energy, batch, draw, context)
+        return pair.loss(self.contrast(pair.real, pair.fake, context))
 
     def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
         scored = energy(draw.x, draw.condition, stream="fake")

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from energan.core import Batch, Context, Draw, Energy, Loss, Objective
+from energan.objectives.penalties import score_pair
 
 SamplerLoss = Annotated[
     Literal["non-saturating", "minimax"], Field(description="which of the two losses G minimises")
@@ -46,12 +47,8 @@ class Logistic(Objective):
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
         assert draw is not None  # the logistic loss has no form without fakes
-        real = context.rows(energy(batch.x, batch.condition, stream="real").energy)
-        fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)
-        return Loss(
-            logistic(real, fake),
-            {"energy_real": real.detach().mean(-1), "energy_fake": fake.detach().mean(-1)},
-        )
+        pair = score_pair(energy, batch, draw, context)
+        return pair.loss(logistic(pair.real, pair.fake))
 
     def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
         fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)

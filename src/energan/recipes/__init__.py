@@ -12,6 +12,7 @@ from energan.recipes import (
     inspection,
     isola2016,
     ladder2017,
+    r3gan2024,
     tagging,
 )
 from energan.recipes.recipe import TASKS, Recipe
@@ -22,6 +23,7 @@ FILES = (
     dcgan2015,
     conditional,
     isola2016,
+    r3gan2024,
     igebm2019,
     ladder2017,
     tagging,

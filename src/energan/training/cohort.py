@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from energan.core import Model, SettingError
+from energan.core import Model, Objective, SettingError
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -106,11 +106,11 @@ def _layers(network: nn.Module) -> list[object]:
 
 
 def _plain(thing: object, apart: Sequence[str] = ()) -> tuple[object, ...]:
-    """Its type and its plain attributes, but those in `apart`."""
+    """Its type and its plain attributes, but those in `apart`; of an objective within, the same."""
     values = [
-        (name, _known(value))
+        (name, _plain(value) if isinstance(value, Objective) else _known(value))
         for name, value in sorted(vars(thing).items())
-        if (isinstance(value, PLAIN) or callable(value))
+        if (isinstance(value, (*PLAIN, Objective)) or callable(value))
         and not name.startswith("_")
         and name not in apart
     ]

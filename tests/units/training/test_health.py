@@ -244,3 +244,11 @@ def test_models_of_chains_get_no_advice_on_a_generator() -> None:
     assert "sampler-optimiser" not in said
     without = [{k: v for k, v in f.items() if k != "chain_gradient"} for f in steps]
     assert health.d_wins(seen(without)) is not None
+
+
+def test_a_wasserstein_critic_may_lie_far_apart() -> None:
+    """Its slope is near 1, so that its energies are as far apart as data and fakes."""
+    far = {"energy_real": 0.0, "energy_fake": 40.0, "loss_energy": -40.0}
+    steps = [dict(far) for _ in range(3 * LASTING)]
+    assert health.d_wins(seen(steps)) is not None
+    assert health.d_wins(seen([{**f, "gradient_penalty": 0.1} for f in steps])) is None

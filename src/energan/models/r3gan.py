@@ -1,0 +1,87 @@
+"""R3GAN (Huang et al. 2024): relativistic pairs, penalties on D's gradient, a residual pair.
+
+    U(x) = −logit(x)
+    L_D = E softplus(U(x) − U(G(z))) + γ₁/2 · E ‖∇U(x)‖² + γ₂/2 · E ‖∇U(G(z))‖²
+    L_G = E softplus(U(G(z)) − U(x))                               (x and z in pairs)
+
+No network has a norm: blocks begin as identities (Fixup) and resampling is bilinear. The widths are
+for a CPU; the published pair has 768 maps in every stage and two blocks each. The sides are halved
+down to 4, or to the smallest that halving reaches. `loss` puts another loss on the same networks:
+logistic, hinge, or wasserstein, which with `gradient_penalty` 10, `r1` 0 and `r2` 0 is WGAN-GP.
+"""
+
+from pydantic import Field
+
+from energan.core import Domain, Model, Optimiser
+from energan.core.schedules import Schedule
+from energan.energies.logit import Logit
+from energan.models.ebgan_conv import describe_sizes
+from energan.nets.conv import check_depth, growing, halvings, image_shape
+from energan.nets.mlp import Output, Widths, check_output
+from energan.nets.r3gan import ResidualGenerator, ResidualLogit
+from energan.objectives.settings import Adversarial, AdversarialLoss
+from energan.samplers.generator import Generator, Prior
+
+ADAM = Optimiser(lr=0.0002, beta1=0.0, beta2=0.99)
+
+
+class Config(Adversarial):
+    """Settings of R3GAN."""
+
+    loss: AdversarialLoss = Field("relativistic", description="the two losses")
+    r1: Schedule = Field(0.05, description="γ of the penalty γ/2 · E ‖∇U(x)‖² at data")
+    r2: Schedule = Field(0.05, description="γ of the same penalty at samples")
+    generator: Widths = Field(
+        (), description="maps of G's stages, from the smallest; by the size if not set"
+    )
+    generator_width: int = Field(
+        16, ge=1, description="maps of G's last stage; each before it has twice as many"
+    )
+    discriminator: Widths = Field(
+        (), description="maps of D's stages, from the largest; by the size if not set"
+    )
+    discriminator_width: int = Field(
+        16, ge=1, description="maps of D's first stage; each after it has twice as many"
+    )
+    blocks: int = Field(1, ge=1, description="residual blocks of each stage")
+    group: int = Field(16, ge=1, description="maps in each group of a block's 3×3 convolution")
+    latent: int = Field(64, ge=1, description="numbers in z")
+    prior: Prior = Field("normal", description="distribution of z")
+    output: Output = Field("linear", description="G's output unit: linear, tanh or sigmoid")
+    energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
+    energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
+    sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        return cls(generator=(8, 4), discriminator=(4, 8), group=4, latent=4)
+
+    def widths(self, shape: tuple[int, int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of G and D: those that were set, or one for each size from the whole image's to 4."""
+        stages = halvings(*shape[1:], smallest=4) + 1
+        return (
+            self.generator or growing(self.generator_width, stages)[::-1],
+            self.discriminator or growing(self.discriminator_width, stages),
+        )
+
+
+def build(config: Config, domain: Domain) -> Model:
+    """The three choices, for images of `domain`."""
+    shape = image_shape(domain, "r3gan")
+    check_output(config.output, domain)
+    generator, discriminator = config.widths(shape)
+    check_depth("generator", len(generator) - 1, shape)
+    check_depth("discriminator", len(discriminator) - 1, shape)
+    network = ResidualGenerator(
+        config.latent, generator, config.blocks, config.group, shape, config.output
+    )
+    return Model(
+        energy=Logit(ResidualLogit(discriminator, config.blocks, config.group, shape)),
+        sampler=Generator(network, config.latent, config.prior),
+        objective=config.objective(domain),
+        hyper=config.penalties,
+        energy_optimiser=config.energy_optimiser,
+        sampler_optimiser=config.sampler_optimiser,
+        energy_steps=config.energy_steps,
+        chosen=describe_sizes(shape, generator=generator, discriminator=discriminator),
+    )

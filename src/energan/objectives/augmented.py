@@ -1,0 +1,152 @@
+"""DiffAugment (Zhao et al. 2020): D sees augmented images only, real and fake alike.
+
+    L_D and L_G with U(T(x)) and U(T(G(z))) in the place of U(x) and U(G(z)), T drawn anew each time
+
+T is differentiable, so that G learns through it. It is never told that augmented images are right.
+The amounts are those of the authors' code, which are for [−1, 1]; other ranges scale them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from energan.core import (
+    Batch,
+    Context,
+    Domain,
+    Draw,
+    Energy,
+    Loss,
+    Objective,
+    Randomness,
+    Scored,
+    SettingError,
+    Stream,
+    exact,
+)
+
+Augmentation = Literal["colour", "translation", "cutout"]
+
+
+def colour(x: Tensor, draws: Tensor, low: float, high: float) -> Tensor:
+    """Brightness ± a quarter of the range, saturation 0 to 2, contrast 0.5 to 1.5: draws (B, 3)."""
+    brightness, saturation, contrast = draws[:, :, None, None, None].unbind(1)
+    x = x + (brightness - 0.5) * (high - low) / 2
+    grey = x.mean(1, keepdim=True)
+    x = grey + (x - grey) * 2 * saturation
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return mean + (x - mean) * (contrast + 0.5)
+
+
+def translation(x: Tensor, draws: Tensor, low: float, high: float) -> Tensor:
+    """Moved by up to an eighth of each side, the rest filled with the middle of the range."""
+    height, width = x.shape[2:]
+    rows, columns = (
+        torch.arange(side, device=x.device) + _whole(draws[:, i], -(side // 8), side // 8)[:, None]
+        for i, side in enumerate((height, width))
+    )
+    inside = _within(rows, 0, height)[:, :, None] & _within(columns, 0, width)[:, None, :]
+    place = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]
+    index = place.flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    moved = x.flatten(2).gather(2, index).view(x.shape)
+    return torch.where(inside[:, None], moved, (low + high) / 2)
+
+
+def cutout(x: Tensor, draws: Tensor, low: float, high: float) -> Tensor:
+    """A rectangle of half of each side, anywhere, filled with the middle of the range."""
+    covered = []
+    for i, side in enumerate(x.shape[2:]):
+        size = side // 2
+        start = _whole(draws[:, i], 0, side - size % 2) - size // 2
+        at = torch.arange(side, device=x.device)
+        covered.append((at >= start[:, None]) & (at < start[:, None] + size))
+    rows, columns = covered
+    return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], (low + high) / 2, x)
+
+
+def _whole(draws: Tensor, least: int, most: int) -> Tensor:
+    """Whole numbers from least to most, uniformly, of draws (B,) on [0, 1)."""
+    return least + (draws * (most - least + 1)).long().clamp_max(most - least)
+
+
+def _within(at: Tensor, low: int, high: int) -> Tensor:
+    return (at >= low) & (at < high)
+
+
+FUNCTIONS: dict[str, Callable[[Tensor, Tensor, float, float], Tensor]] = {
+    "colour": colour,
+    "translation": translation,
+    "cutout": cutout,
+}
+
+
+@dataclass(frozen=True)
+class DiffAugment:
+    """T(x) of images x (..., B, C, H, W) in [low, high]: those named, in the order of FUNCTIONS."""
+
+    names: tuple[Augmentation, ...]
+    low: float
+    high: float
+
+    def __call__(self, x: Tensor, randomness: Randomness) -> Tensor:
+        images = exact(x).flatten(0, -4)  # the members' of a cohort behind one another
+        for name, function in FUNCTIONS.items():
+            if name in self.names:
+                draws = randomness.uniform(0, 1, x.shape[-4], 3).flatten(0, -2)
+                images = function(images, draws, self.low, self.high)
+        return images.reshape(x.shape)
+
+
+class AugmentedEnergy(Energy):
+    """U(T(x)), T drawn anew in every call."""
+
+    def __init__(self, energy: Energy, augment: DiffAugment, randomness: Randomness) -> None:
+        super().__init__()
+        self.energy, self.augment, self.randomness = energy, augment, randomness
+        self.nonnegative = energy.nonnegative
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
+        seen: Scored = self.energy(self.augment(x, self.randomness), condition, stream=stream)
+        return seen
+
+
+class Augmented(Objective):
+    """Another objective, of an energy that sees augmented images alone. Gradients in x, as of
+    penalties, are of U(T(x)); evaluation and scores are of U(x)."""
+
+    def __init__(self, objective: Objective, augment: DiffAugment) -> None:
+        self.objective, self.augment = objective, augment
+        self.equilibrium, self.settles_at = objective.equilibrium, objective.settles_at
+
+    def check(self, energy: Energy) -> None:
+        self.objective.check(energy)
+
+    def energy_loss(
+        self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
+    ) -> Loss:
+        seen = AugmentedEnergy(energy, self.augment, context.generator)
+        return self.objective.energy_loss(seen, batch, draw, context)
+
+    def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
+        seen = AugmentedEnergy(energy, self.augment, context.generator)
+        return self.objective.sampler_loss(seen, batch, draw, context)
+
+
+def augmented(objective: Objective, names: Sequence[Augmentation], domain: Domain) -> Objective:
+    """The objective on augmented images; itself where no augmentation is named.
+
+    Raises SettingError for data that is no images, or of no known range.
+    """
+    if not names:
+        return objective
+    if len(domain.shape) != 3:
+        raise SettingError(
+            f"model.augment changes images and the data holds points of shape {domain.shape}: "
+            "leave it unset"
+        )
+    if domain.low is None or domain.high is None:
+        raise SettingError("model.augment needs images of a known range: set data.range to signed")
+    return Augmented(objective, DiffAugment(tuple(names), domain.low, domain.high))
