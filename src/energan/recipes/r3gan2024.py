@@ -46,6 +46,7 @@ RECIPES = [
         "R3GAN on your own images (--data PHOTOS), also a few hundred: DiffAugment",
         "r3gan",
         FOLDER,
+        task="Make images like yours",
     ),
     Recipe(
         "r3gan-cifar10",
