@@ -16,13 +16,15 @@ from energan.core import Domain, Model, Optimiser
 from energan.core.schedules import Schedule
 from energan.energies.logit import Logit
 from energan.models.ebgan_conv import describe_sizes
-from energan.nets.conv import check_depth, growing, halvings, image_shape
+from energan.nets.conv import check_depth, halvings, image_shape
 from energan.nets.mlp import Output, Widths, check_output
 from energan.nets.r3gan import ResidualGenerator, ResidualLogit
 from energan.objectives.settings import Adversarial, AdversarialLoss
 from energan.samplers.generator import Generator, Prior
 
 ADAM = Optimiser(lr=0.0002, beta1=0.0, beta2=0.99)
+WIDEST = 16
+"""Times the maps of the full size that a stage has at most."""
 
 
 class Config(Adversarial):
@@ -59,10 +61,11 @@ class Config(Adversarial):
     def widths(self, shape: tuple[int, int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Of G and D: those that were set, or one for each size from the whole image's to 4."""
         stages = halvings(*shape[1:], smallest=4) + 1
-        return (
-            self.generator or growing(self.generator_width, stages)[::-1],
-            self.discriminator or growing(self.discriminator_width, stages),
+        g, d = (
+            tuple(width * min(2**i, WIDEST) for i in range(stages))
+            for width in (self.generator_width, self.discriminator_width)
         )
+        return self.generator or g[::-1], self.discriminator or d
 
 
 def build(config: Config, domain: Domain) -> Model:

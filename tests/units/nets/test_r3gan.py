@@ -32,14 +32,14 @@ def test_first_weights_are_fixups() -> None:
     block = GroupedBottleneck(128, 16, 16)
     for layer, fan_in in ((block.enter, 128), (block.mix, 16 * 9)):
         wanted = (2 / 1.04) ** 0.5 * 16**-0.25 / fan_in**0.5
-        assert float(layer.weight.std()) == pytest.approx(wanted, rel=0.02)
+        assert layer.weight.std().item() == pytest.approx(wanted, rel=0.02)
         assert not layer.bias.any()
     assert block.leave.bias is None
     torch.manual_seed(0)
     network = ResidualLogit((64, 64), 2, 16, (3, 16, 16))
-    assert float(network.basis.std()) == pytest.approx(1 / 8, rel=0.05)
+    assert network.basis.std().item() == pytest.approx(1 / 8, rel=0.05)
     logits = network(torch.randn(256, 3, 16, 16), "real")
-    assert 0.1 < float(logits.std()) < 3
+    assert 0.1 < logits.std().item() < 3
 
 
 def test_groups_divide_any_number_of_maps() -> None:
