@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -93,6 +94,26 @@ def test_normal_images_that_were_trained_on_are_told(
     expected = "28 of 55 normal images are nearly training images"  # 12 of the 40 were held out
     assert expected in capsys.readouterr().out
     assert expected in kept["notes"][-1]
+
+
+@pytest.mark.slow
+def test_held_out_images_that_are_nearly_training_images_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each part was photographed twice, and some of both were held out."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(24):
+        for name, light in (("bright", 1.0), ("dark", 0.8)):
+            pixels = (part(i) * light).astype(np.uint8)
+            Image.fromarray(pixels).save(photos / f"{i:02d}-{name}.png")
+    out, words = tmp_path / "run", [*SMALL, "--steps", "1"]
+    assert run("train", "inspect-folder", "--data", photos, "--out", out, *words) == 0
+    capsys.readouterr()
+    assert run("score", out, photos / "00-dark.png", "--fpr", "0.1") == 0
+    said = re.search(r"(\d+) of 12 held-out images are nearly training", capsys.readouterr().err)
+    assert said is not None
+    assert 4 <= int(said[1]) <= 12
 
 
 @pytest.mark.slow

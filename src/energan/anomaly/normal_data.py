@@ -10,7 +10,8 @@ from torch import Tensor
 from energan.anomaly.detection import NORMAL, NOTHING, Wanted, sides_of
 from energan.core import DataError, Domain, SettingError
 from energan.data import DataSet, DataSettings, open_data
-from energan.data.inference import open_images
+from energan.data.inference import open_images, open_training_images
+from energan.data.near_duplicates import MOST, is_comparable, near_duplicates
 
 Normal = Tensor | DataSet | str | Path
 """Events (B, *event) in the data's range, a data set, or a source."""
@@ -50,6 +51,18 @@ def spread(data: DataSet, most: int = MAPPED) -> DataSet:
     if len(data) <= most:
         return data
     return data.subset(torch.arange(most) * len(data) // most)
+
+
+def nearly_trained(data: DataSet, settings: DataSettings, domain: Domain) -> Tensor | None:
+    """Which of these images are nearly ones that a run with these settings was trained on, bool
+    (N,): at another exposure, or saved anew. None of points, and of too many to compare.
+
+    Raises DataError if the training images cannot be opened.
+    """
+    if not is_comparable(data):
+        return None
+    known, _ = open_training_images(settings, domain, MOST)
+    return near_duplicates(known, data) >= 0 if is_comparable(known) else None
 
 
 def _held_out(settings: DataSettings) -> DataSet:

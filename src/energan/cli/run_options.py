@@ -8,6 +8,7 @@ import torch
 
 from energan.anomaly.baselines import BaselineComparison, fit_baselines, verdict
 from energan.anomaly.calibration import FPR, Calibration
+from energan.anomaly.normal_data import nearly_trained, normal_events
 from energan.anomaly.score_table import ScoreTable
 from energan.cli.options import Checkpoint, Weights
 from energan.core import DataError, SettingError, StepRule
@@ -19,6 +20,7 @@ from energan.inference.run import Run
 from energan.io.console import say, show, table_of, warn
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
+from energan.io.text import agree, plural
 from energan.version import __version__
 
 SHOWN = 10
@@ -146,7 +148,7 @@ def kept_calibration(
     kept = run.calibration
     if kept is None:
         say("not calibrated yet: calibrating on the run's own held-out part")
-        return run.calibrate(None, FPR if fpr is None else fpr, smooth=smooth)
+        return _calibrate_on_held_out(run, FPR if fpr is None else fpr, smooth)
     rate = kept.fpr if fpr is None else fpr
     if kept.network != run.network:
         if kept.part == "given":
@@ -155,14 +157,30 @@ def kept_calibration(
                 f"{run.network}: calibrate anew, with energan score --calibrate {kept.source}"
             )
         say(f"calibrated at {kept.network}, and this is {run.network}: calibrating anew")
-        return run.calibrate(None, rate, smooth=smooth)
+        return _calibrate_on_held_out(run, rate, smooth)
     if maps and kept.part == "held-out" and not kept.judges_maps(smooth):
         say("calibrated without such heat maps: calibrating anew on the run's own held-out part")
-        return run.calibrate(None, rate, smooth=smooth)
+        return _calibrate_on_held_out(run, rate, smooth)
     if rate != kept.fpr:
         kept = kept.at(rate)
         kept.save(run.path)
     return kept
+
+
+def _calibrate_on_held_out(run: Run, fpr: float, smooth: float) -> Calibration:
+    """The run calibrated on its held-out part; a warning where that is too much like what was
+    trained on."""
+    made = run.calibrate(None, fpr, smooth=smooth)
+    settings, domain = run.job.settings.data, run.domain.whole
+    near = nearly_trained(normal_events(None, settings, domain), settings, domain)
+    if near is not None and bool(near.any()):
+        count = int(near.sum())
+        warn(
+            f"{count:,} of {plural(len(near), 'held-out image')} {agree(count, 'are')} nearly "
+            "training images: the threshold is too low for new ones; use --calibrate with other "
+            "images, or train with --data.groups, which keeps together what is alike"
+        )
+    return made
 
 
 def judge_baselines(run: Run, table: ScoreTable) -> tuple[str, list[BaselineComparison]]:

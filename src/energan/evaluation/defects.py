@@ -12,10 +12,9 @@ from energan.anomaly.calibration import FPR, Calibration, make_finite
 from energan.anomaly.detection import ANOMALOUS, NEITHER, NORMAL
 from energan.anomaly.heatmaps import check_smoothing, threshold_scale
 from energan.anomaly.localisation import Localisation, localise
+from energan.anomaly.normal_data import nearly_trained
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.core import DataError, SettingError
-from energan.data.inference import open_training_images
-from energan.data.near_duplicates import MOST, is_comparable, near_duplicates
 from energan.evaluation.defect_pictures import draw_worst
 from energan.evaluation.metrics_file import about_run, write_defects
 from energan.evaluation.results import Result, as_record, with_interval
@@ -150,13 +149,13 @@ def _about_near_duplicates(run: Run, table: ScoreTable) -> tuple[str, ...]:
     """A sentence on normal images that are nearly training images, if there are any."""
     (group,) = table.groups
     try:
-        known, _ = open_training_images(run.job.settings.data, run.domain.whole, MOST)
+        near = nearly_trained(group.data, run.job.settings.data, run.domain.whole)
     except DataError:  # the baselines say that they are missing
         return ()
-    if not (is_comparable(known) and is_comparable(group.data)):
+    if near is None:
         return ("near-duplicates of training images were not looked for: there are too many",)
     normal = table.side == NORMAL
-    count = int((near_duplicates(known, group.data) >= 0)[normal].sum())
+    count = int(near[normal].sum())
     if not count:
         return ()
     of = plural(int(normal.sum()), "normal image")
