@@ -1,7 +1,7 @@
 """One thread a test: two processes with two threads each on two cores are many times slower."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from hypothesis import settings
 from energan.errors import messages_for_commands
 from energan.experiment.callbacks import curves
 from energan.io.files import aside
+from energan.report import html
+from energan.training import batch_statistics
 from support.forks import forked  # noqa: F401, the fixture
 
 torch.set_num_threads(1)
@@ -36,23 +38,60 @@ def _messages_for_commands() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _curves_drawn_once() -> Iterator[None]:
-    """Of a file's trainings the first draws its curves; the others, for which that would take as
-    long as fifty steps, have a copy of the picture."""
+@pytest.fixture(autouse=True, scope="session")
+def _curves_of_a_kind_drawn_once() -> Iterator[None]:
+    """Trainings whose events have the same figures share a picture of their curves, which takes as
+    long as fifty steps."""
     draw: Callable[..., Path] = curves.save_curves
-    first: list[bytes] = []
+    drawn: dict[object, bytes] = {}
 
-    def save_curves(path: Path, *figures: Any) -> Path:
-        if not first:
-            first.append(draw(path, *figures).read_bytes())
+    def save_curves(
+        path: Path, events: Sequence[dict[str, Any]], margin: Any = None, changes: Any = None
+    ) -> Path:
+        figures = frozenset((event["event"], name) for event in events for name in event)
+        kind = figures, margin is None, tuple(changes or ())
+        if kind not in drawn:
+            drawn[kind] = draw(path, events, margin, changes).read_bytes()
         with aside(path) as made:
-            Path(made).write_bytes(first[0])
+            Path(made).write_bytes(drawn[kind])
         return path
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(curves, "save_curves", save_curves)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _dark_figures_drawn_once() -> Iterator[None]:
+    """Figures for dark pages are the light ones in other colours: all share the first."""
+    render = html._render_figure
+    first: list[bytes] = []
+
+    def render_figure(draw: Any, size: tuple[float, float], theme: str, face: str) -> bytes:
+        if theme == "light" or not first:
+            made = render(draw, size, theme, face)
+            if theme == "light":
+                return made
+            first.append(made)
+        return first[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html, "_render_figure", render_figure)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_samples_for_statistics() -> Iterator[None]:
+    """Batch statistics at rest are measured on 500 events, not on 2,000, at each checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_statistics, "SAMPLES", 2 * batch_statistics.CHUNK)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ENERGAN_CACHE in which a classifier that judges samples is trained once."""
+    return tmp_path_factory.mktemp("cache")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,11 +22,10 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="fork and signals of 
 forks = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
-    folder = tmp_path / "photos"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("photos")
     for i in range(COUNT):
         pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:05d}.png", compress_level=1)
@@ -43,6 +42,14 @@ def prepare(photos: Path, cache: Path) -> int:
         return cli.main(["data", "prepare", str(photos), "--size", "64"])
 
     return in_child(command)
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a build holds that nothing stopped."""
+    cache = tmp_path_factory.mktemp("whole")
+    assert wait(prepare(photos, cache)) == 0
+    return held(cache)
 
 
 def held(cache: Path) -> dict[str, bytes]:
@@ -65,9 +72,10 @@ def until(reached: Callable[[], bool]) -> None:
 @posix
 @forks
 @pytest.mark.slow
-def test_fifteen_kills_cost_no_part_that_was_written(photos: Path, tmp_path: Path) -> None:
-    assert wait(prepare(photos, tmp_path / "whole")) == 0
-    whole, cache = held(tmp_path / "whole"), tmp_path / "killed"
+def test_fifteen_kills_cost_no_part_that_was_written(
+    photos: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    cache = tmp_path / "killed"
     assert json.loads(whole["index.json"])["skipped"]
     chance, kills, parts = random.Random(0), 0, 0
     for i in range(15):
@@ -98,8 +106,9 @@ def test_fifteen_kills_cost_no_part_that_was_written(photos: Path, tmp_path: Pat
 @posix
 @forks
 @pytest.mark.slow
-def test_the_one_who_waits_goes_on_when_the_builder_is_killed(photos: Path, tmp_path: Path) -> None:
-    assert wait(prepare(photos, tmp_path / "whole")) == 0
+def test_the_one_who_waits_goes_on_when_the_builder_is_killed(
+    photos: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
     cache = tmp_path / "shared"
     builder = prepare(photos, cache)
     until(lambda: finished_parts(cache) >= 2)
@@ -108,4 +117,4 @@ def test_the_one_who_waits_goes_on_when_the_builder_is_killed(photos: Path, tmp_
     os.kill(builder, signal.SIGKILL)
     assert wait(builder) == -signal.SIGKILL
     assert wait(waiting) == 0
-    assert held(cache) == held(tmp_path / "whole")
+    assert held(cache) == whole

@@ -29,17 +29,29 @@ def pixels(path: Path) -> np.ndarray:
 # --- without torch --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["recipes"], ["runs", "."]])
-def test_light_commands_do_not_import_torch(words: list[str]) -> None:
+def said_by_fresh_python(commands: list[list[str]], before: str = "", after: str = "") -> list[str]:
+    """What commands print, one after the other in a Python started for them; `before` runs before
+    energan is imported, `after` after each command."""
     code = (
-        "import sys; from energan.cli.main import main; code = main(sys.argv[1:]); "
-        "assert 'torch' not in sys.modules, 'torch was imported'; sys.exit(code)"
+        f"import json, sys; {before}\nfrom energan.cli.main import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    assert main(words) == 0, words\n"
+        f"    {after}\n"
+        "    print('\\0', end='')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60
-    )
+        [sys.executable, "-c", code, json.dumps(commands)],
+        capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    return done.stdout.split("\0")[:-1]
+
+
+def test_light_commands_do_not_import_torch() -> None:
+    commands = [["--help"], ["--version"], ["recipes"], ["runs", "."]]
+    said = said_by_fresh_python(commands, after="assert 'torch' not in sys.modules, words")
+    assert len(said) == len(commands)
+    assert all(said)
 
 
 def test_recipes_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -517,22 +529,15 @@ def test_arrays_of_the_users(tmp_path: Path) -> None:
     assert energan.load(out).energy(torch.from_numpy(points[:4])).shape == (4,)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["--help"], ["recipes"], ["runs", "RUNS"], ["sweep"], ["sweep", "--help"], ["data"],
-     ["train", "ebgan-digits", "--steps", "2", "--threads", "1", "--out", "RUNS/r"]],
-)  # fmt: skip
-def test_commands_run_where_there_is_no_fcntl(words: list[str], tmp_path: Path) -> None:
+def test_commands_run_where_there_is_no_fcntl(tmp_path: Path) -> None:
     """Windows has none."""
-    code = (
-        "import sys; sys.modules['fcntl'] = None; "
-        "from energan.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    )
-    words = [word.replace("RUNS", str(tmp_path)) for word in words]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    runs = str(tmp_path)
+    commands = [
+        ["--help"], ["recipes"], ["runs", runs], ["sweep"], ["sweep", "--help"], ["data"],
+        ["train", "ebgan-digits", "--steps", "2", "--threads", "1", "--out", f"{runs}/r"],
+    ]  # fmt: skip
+    said = said_by_fresh_python(commands, before="sys.modules['fcntl'] = None")
+    assert len(said) == len(commands)
 
 
 def test_a_best_checkpoint_without_training_is_told(

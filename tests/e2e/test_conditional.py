@@ -110,9 +110,9 @@ def test_as_many_samples_as_are_asked_for_with_their_labels(
 
 
 def test_it_is_scored_judged_and_reported_like_any_run(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path
 ) -> None:
-    monkeypatch.setenv("ENERGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ENERGAN_CACHE", str(shared_cache))
     few = ["--samples", "100", "--resamples", "10", "--threads", "1"]
     assert run("evaluate", digits, "--metrics", "is", "swd", *few) == 0
     assert run("score", digits, "digits", "--out", tmp_path / "scores.csv") == 0
@@ -123,9 +123,9 @@ def test_it_is_scored_judged_and_reported_like_any_run(
 
 
 def test_the_share_of_samples_that_obey_their_label_is_the_classifiers_word(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_classifier: Path
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path
 ) -> None:
-    monkeypatch.setenv("ENERGAN_CACHE", str(shared_classifier))
+    monkeypatch.setenv("ENERGAN_CACHE", str(shared_cache))
     out = tmp_path / "scores.json"
     words = ["--metrics", "label_agreement", "--samples", "200", "--threads", "1", "--out", out]
     assert run("evaluate", digits, *words) == 0
@@ -140,11 +140,6 @@ def test_the_share_of_samples_that_obey_their_label_is_the_classifiers_word(
     assert score["details"]["by_class"]["3"] == pytest.approx(float(right[3::10].float().mean()))
     assert score["low"] <= score["value"] <= score["high"]
     assert score["real"] == pytest.approx(judge.accuracy, abs=1e-4)
-
-
-@pytest.fixture(scope="module")
-def shared_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 def test_labels_that_are_none_are_refused(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:

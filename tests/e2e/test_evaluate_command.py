@@ -14,11 +14,9 @@ from support.helpers import weight_files
 QUICK = ["--samples", "200", "--resamples", "20", "--threads", "1"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ENERGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+@pytest.fixture(autouse=True)
+def _cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENERGAN_CACHE", str(shared_cache))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import energan
 from energan.core import PerSample
@@ -17,62 +18,75 @@ RECIPES = ["ebgan-digits", "gan-ring", "ebgan-ring"]
 FRESH = """
 import sys, warnings
 import numpy as np
-folder = sys.argv[1]
-z, x = np.load(folder + "/z.npy"), np.load(folder + "/x.npy")
-if sys.argv[2] == "torch":
+format, *folders = sys.argv[1:]
+if format == "torch":
     import torch
     warnings.simplefilter("ignore", DeprecationWarning)
-    def run(name, values):
+    def run(folder, name, values):
         with torch.no_grad():
             return torch.jit.load(f"{folder}/{name}.pt")(torch.from_numpy(values)).numpy()
 else:
     import onnxruntime
-    def run(name, values):
+    def run(folder, name, values):
         session = onnxruntime.InferenceSession(f"{folder}/{name}.onnx")
         return session.run(None, {"z" if name == "generator" else "x": values})[0]
     assert "torch" not in sys.modules
-np.savez(folder + "/given.npz", x=run("generator", z), energy=run("energy", x))
+for folder in folders:
+    x = np.load(folder + "/x.npy")
+    made = run(folder, "generator", np.load(folder + "/z.npy"))
+    np.savez(folder + "/given.npz", x=made, energy=run(folder, "energy", x))
 assert not [name for name in sys.modules if name.startswith("energan")]
 """
 
 
-@pytest.fixture(scope="module", params=RECIPES)
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / request.param
+def train_short(recipe: str, out: Path) -> Path:
     words = ["--steps", "5", "--threads", "1", "--output.sample-every", "0"]
-    assert run("train", request.param, "--out", out, *words, "--output.no-tensorboard") == 0
+    assert run("train", recipe, "--out", out, *words, "--output.no-tensorboard") == 0
     return out
 
 
-@pytest.mark.parametrize("format", ["torch", "onnx"])
-def test_a_process_without_energan_gets_what_the_run_gives(
-    format: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    capsys.readouterr()
-    assert run("export", trained, "--format", format, "--out", tmp_path) == 0
-    said = capsys.readouterr()
-    assert said.err == ""
-    lines = said.out.splitlines()
-    suffix = "pt" if format == "torch" else "onnx"
-    names = [f"generator.{suffix}", f"energy.{suffix}"]
-    assert [line.split(": ")[0] for line in lines] == [str(tmp_path / name) for name in names]
-    assert all("B, equals the run" in line or "B, as the run" in line for line in lines)
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("runs")
+    return [train_short(recipe, root / recipe) for recipe in RECIPES]
 
-    loaded = energan.load(trained)
-    assert isinstance(loaded.sampler, Generator)
-    draws = PerSample(8, loaded.domain.shape).at("sample", 0)
-    z = latent(draws, loaded.sampler.prior, 6, loaded.sampler.latent_size)
-    x = loaded.sample(6, seed=8)
-    np.save(tmp_path / "z.npy", z.numpy())
-    np.save(tmp_path / "x.npy", x.numpy())
+
+@pytest.fixture
+def trained(runs: list[Path]) -> Path:
+    return runs[0]
+
+
+@pytest.mark.parametrize("format", ["torch", "onnx"])
+def test_a_process_without_energan_gets_what_the_runs_give(
+    format: str, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [tmp_path / path.name for path in runs]
+    for path, folder in zip(runs, folders, strict=True):
+        capsys.readouterr()
+        assert run("export", path, "--format", format, "--out", folder) == 0
+        said = capsys.readouterr()
+        assert said.err == ""
+        lines = said.out.splitlines()
+        suffix = "pt" if format == "torch" else "onnx"
+        names = [f"generator.{suffix}", f"energy.{suffix}"]
+        assert [line.split(": ")[0] for line in lines] == [str(folder / name) for name in names]
+        assert all("B, equals the run" in line or "B, as the run" in line for line in lines)
+        loaded = energan.load(path)
+        assert isinstance(loaded.sampler, Generator)
+        draws = PerSample(8, loaded.domain.shape).at("sample", 0)
+        z = latent(draws, loaded.sampler.prior, 6, loaded.sampler.latent_size)
+        np.save(folder / "z.npy", z.numpy())
+        np.save(folder / "x.npy", loaded.sample(6, seed=8).numpy())
     done = subprocess.run(
-        [sys.executable, "-c", FRESH, str(tmp_path), format],
+        [sys.executable, "-c", FRESH, format, *map(str, folders)],
         capture_output=True, text=True, timeout=120, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    given = np.load(tmp_path / "given.npz")
-    np.testing.assert_allclose(given["x"], x.numpy(), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(given["energy"], loaded.energy(x).numpy(), rtol=1e-4, atol=1e-5)
+    for path, folder in zip(runs, folders, strict=True):
+        given, x = np.load(folder / "given.npz"), np.load(folder / "x.npy")
+        np.testing.assert_allclose(given["x"], x, rtol=1e-4, atol=1e-5)
+        energy = energan.load(path).energy(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(given["energy"], energy, rtol=1e-4, atol=1e-5)
 
 
 def test_it_writes_into_the_run_and_asks_before_it_overwrites(

@@ -15,7 +15,7 @@ from energan.io.run_folder import RunFolder
 from energan.training import checkpoint_folder
 from support.helpers import weight_files
 
-STEPS, EVERY = 1500, 50
+STEPS, EVERY = 750, 25
 WORDS = [
     "train", "ebgan-digits", "--steps", str(STEPS), "--model.generator", "32", "32",
     "--model.encoder", "32", "16", "--model.pull-away", "0.1", "--model.dropout", "0.1",

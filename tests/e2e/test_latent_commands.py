@@ -48,10 +48,10 @@ def test_neighbours_are_the_nearest_by_trying_all(small_run: Path, tmp_path: Pat
 
 
 def test_arithmetic_writes_a_picture_and_what_came_of_it(
-    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path
 ) -> None:
     """Of three classes that untrained samples are taken for, the sum is drawn and judged."""
-    monkeypatch.setenv("ENERGAN_CACHE", str(cache))
+    monkeypatch.setenv("ENERGAN_CACHE", str(shared_cache))
     few = ["--candidates", "300", "--draws", "8", "--threads", "1"]
     out = tmp_path / "sum.png"
     words = ["--a=-0", "--b", "-0", "--c", "-0", "--wanted", "-0", *few]
@@ -90,15 +90,10 @@ def test_arithmetic_that_cannot_be_is_refused(
     small_run: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    cache: Path,
+    shared_cache: Path,
 ) -> None:
-    monkeypatch.setenv("ENERGAN_CACHE", str(cache))
+    monkeypatch.setenv("ENERGAN_CACHE", str(shared_cache))
     assert says in refused(capsys, "arithmetic", small_run, *words, "--threads", "1")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.mark.parametrize(

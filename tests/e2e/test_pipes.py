@@ -6,21 +6,44 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from support.commands import SMALL
+from support.forks import Process, run_module, start
 
 ENERGAN = f"{shlex.quote(sys.executable)} -m energan"
+FULL = Path("/dev/full")
+TABLE = ["score", "run", "digits", "--out", "found.csv"]
 
 
-def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What a shell makes of it; `set -o pipefail` lets the exit code of the command through."""
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command.replace("energan", ENERGAN, 1)],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def piped(*words: str | Path, to: str, errors: Path | None = None) -> tuple[int, str]:
+    """As `energan WORDS | TO` in a shell: the exit code of the first, and what the second prints.
+
+    errors: the file of stderr, which goes to the pipe if none is given.
+    """
+    reader = subprocess.Popen(
+        shlex.split(to), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdin is not None
+    process = start(words, Path(f"/dev/fd/{reader.stdin.fileno()}"), errors)
+    said, _ = reader.communicate()
+    return process.wait(120), said
+
+
+def run_closed(words: list[str]) -> None:
+    """As a shell starts it with `>&- 2>&-`."""
+    for number in (1, 2):
+        os.close(number)
+    sys.stdout = sys.__stdout__ = sys.stderr = sys.__stderr__ = None  # type: ignore[assignment, misc]
+    run_module(["energan", *words])
 
 
 def rows(path: Path) -> int:
@@ -28,39 +51,53 @@ def rows(path: Path) -> int:
         return len(list(csv.DictReader(file)))
 
 
-@pytest.mark.parametrize(
-    ("end", "lines"), [("2>&1 | head -1", 1), (">&- 2>&-", 0), ("2>/dev/full", 3)]
-)
-def test_training_goes_on_and_keeps_its_checkpoints(end: str, lines: int, tmp_path: Path) -> None:
-    options = shlex.join(SMALL)
-    done = shell(f"energan train ebgan-digits --steps 30 --out run {options} {end}", tmp_path)
-    assert done.returncode == 0
-    assert done.stdout.count("\n") == lines
+@pytest.mark.parametrize("end", ["leaves", "is closed", "is full"])
+def test_training_goes_on_and_keeps_its_checkpoints(end: str, tmp_path: Path) -> None:
+    words = ["train", "ebgan-digits", "--steps", "30", "--out", "run", *SMALL]
+    if end == "leaves":
+        code, said = piped(*words, to="head -1")
+        assert said.count("\n") == 1
+    elif end == "is closed":
+        code = Process(partial(run_closed, words)).wait()
+    else:
+        code = start(words, tmp_path / "said.txt", FULL).wait(120)
+        assert (tmp_path / "said.txt").read_text().count("\n") == 3
+    assert code == 0
     assert sorted(p.name for p in (tmp_path / "run/checkpoints").iterdir())[-1] == "step-000030"
     assert '"event": "finished"' in (tmp_path / "run/events.jsonl").read_text().splitlines()[-1]
 
 
-@pytest.mark.parametrize("end", ["| head -1", ">&- 2>&-"])
-def test_a_table_is_written_without_a_reader(end: str, small_run: Path, tmp_path: Path) -> None:
-    shutil.copytree(small_run, tmp_path / "run")
-    done = shell(f"energan score run digits --out found.csv {end}", tmp_path)
-    assert done.returncode == 0
-    assert "Traceback" not in done.stderr
-    assert rows(tmp_path / "found.csv") == 180
+@pytest.fixture
+def run_here(small_run: Path) -> None:
+    shutil.copytree(small_run, "run")
 
 
-def test_samples_are_written_without_a_reader(small_run: Path, tmp_path: Path) -> None:
-    done = shell(f"energan sample {small_run} -n 4 --out x.npz | true", tmp_path)
-    assert done.returncode == 0
-    assert (tmp_path / "x.npz").is_file()
+def test_a_table_is_written_without_a_reader(run_here: None) -> None:
+    errors = Path("errors.txt")
+    assert piped(*TABLE, to="head -1", errors=errors)[0] == 0
+    assert "Traceback" not in errors.read_text()
+    assert rows(Path("found.csv")) == 180
 
 
-def test_a_full_disk_is_told_after_the_work(small_run: Path, tmp_path: Path) -> None:
+def test_a_table_is_written_where_all_is_closed(run_here: None) -> None:
+    command = f"{ENERGAN} {shlex.join(TABLE)} >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], timeout=120, check=False).returncode == 0
+    assert rows(Path("found.csv")) == 180
+
+
+def test_samples_are_written_without_a_reader(small_run: Path) -> None:
+    words = ["sample", small_run, "-n", "4", "--out", "x.npz"]
+    assert piped(*words, to="true", errors=Path("errors.txt"))[0] == 0
+    assert Path("x.npz").is_file()
+
+
+def test_a_full_disk_is_told_after_the_work(small_run: Path) -> None:
     """What is printed is lost, and the exit code says so; the file is written."""
-    done = shell(f"energan sample {small_run} -n 4 --out x.npz > /dev/full", tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == "energan: what it prints cannot be written: No space left on device\n"
-    assert (tmp_path / "x.npz").is_file()
+    errors = Path("errors.txt")
+    assert start(["sample", small_run, "-n", "4", "--out", "x.npz"], FULL, errors).wait(120) == 2
+    told = "energan: what it prints cannot be written: No space left on device\n"
+    assert errors.read_text() == told
+    assert Path("x.npz").is_file()
 
 
 def test_what_an_encoding_lacks_ends_no_command(tmp_path: Path) -> None:

@@ -58,11 +58,10 @@ def assert_close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None
         torch.testing.assert_close(a[name], b[name], rtol=1e-9, atol=1e-11, msg=name)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_two_ranks_of_b_are_one_of_2b_and_either_may_resume_the_other(
-    run: Callable[..., str], tmp_path: Path, dropout: float
+    run: Callable[..., str], tmp_path: Path
 ) -> None:
-    common = ("ebgan-digits", *SMALL, *EXACT, "--model.no-norm", "--model.dropout", dropout,
+    common = ("ebgan-digits", *SMALL, *EXACT, "--model.no-norm", "--model.dropout", 0.3,
               "--steps", 12, "--output.checkpoint-every", 6)  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     run(1, "train", *common, "--training.batch-size", 16, "--out", one)
@@ -75,7 +74,6 @@ def test_two_ranks_of_b_are_one_of_2b_and_either_may_resume_the_other(
     assert json.loads((two / "config.json").read_text())["resolved"]["ranks"] == 2
     run(2, "resume", one, "--steps", 20)
     run(1, "resume", two, "--steps", 20)
-    assert_close(weights(one, 20), weights(two, 20))
     assert_close(weights(one, 20), weights(two, 20))
 
 
@@ -117,11 +115,9 @@ def test_a_batch_that_the_ranks_cannot_share_is_refused(
     assert said.count("cannot share evenly") == 1
 
 
-def test_a_users_error_is_said_once_and_ends_all(tmp_path: Path) -> None:
-    words = torchrun("train", "ebgan-digits", "--data", tmp_path / "nothing")
-    done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT)
-    assert done.returncode
-    assert (done.stdout + done.stderr).count("nothing does not exist") == 1
+def test_a_users_error_is_said_once_and_ends_all(run: Callable[..., str], tmp_path: Path) -> None:
+    said = run(2, "train", "ebgan-digits", "--data", tmp_path / "nothing", code=2)
+    assert said.count("nothing does not exist") == 1
 
 
 def test_a_divergence_goes_back_on_all_ranks(run: Callable[..., str], tmp_path: Path) -> None:

@@ -319,16 +319,17 @@ def test_a_signal_stops_all_processes_which_say_how_to_go_on(tmp_path: Path, for
     assert "--seed 2 --seeds 1" in said
 
 
-def test_a_signal_before_any_seed_has_begun_is_no_failure(tmp_path: Path) -> None:
+def test_a_signal_before_any_seed_has_begun_is_no_failure(tmp_path: Path, forked: None) -> None:
     words = [*WORDS, "--steps", "1000000", "--seeds", "2", "--together", "processes"]
-    command = [sys.executable, "-m", "energan", *words, "--out", str(tmp_path / "runs")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [*words, "--out", str(tmp_path / "runs")]
+    process = start_command(command, tmp_path / "said.txt", tmp_path / "errors.txt")
     while not children_of(process.pid):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    said, errors = process.communicate(timeout=100)
-    assert process.returncode == 128 + signal.SIGTERM, errors
+    code = process.wait(100)
+    said, errors = ((tmp_path / name).read_text() for name in ("said.txt", "errors.txt"))
+    assert code == 128 + signal.SIGTERM, errors
     assert "Traceback" not in errors
     assert "not begun: 2 of 2 seeds" in said or "energan resume" in said
 

@@ -14,6 +14,7 @@ import pytest
 
 from energan.cli import main as cli
 from energan.version import __version__
+from support.forks import start
 
 SMALL = {
     "name": "small",
@@ -264,15 +265,14 @@ def test_named_sweeps_are_listed_without_torch() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_signal_ends_it_with_the_words_to_go_on(here: Path) -> None:
     define(axes={"model.margin": [1, 5, 6]}, base={**SMALL["base"], "training.steps": 500})  # type: ignore[dict-item]
-    command = [sys.executable, "-m", "energan", "sweep", "small.json", *WORDS]
-    command += ["--together", "apart"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = ["sweep", "small.json", *WORDS, "--together", "apart"]
+    process = start(command, here / "said.txt", here / "errors.txt")
     folder = here / "sweeps" / "small"
     while process.poll() is None and not results(folder):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    said, errors = process.communicate(timeout=200)
-    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert process.wait(200) == 128 + signal.SIGTERM, (here / "errors.txt").read_text()
+    said = (here / "said.txt").read_text()
     first = results(folder)
     assert 1 <= len(first) < 3
     assert f"{3 - len(first)} missing" in said

@@ -15,7 +15,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -113,10 +112,14 @@ def _end_with(
     except BaseException:
         traceback.print_exc()
     finally:
+        code = code if isinstance(code, int) else 0 if code is None else 1
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+            try:
+                if stream is not None:  # as where it is closed
+                    stream.flush()
+            except (OSError, ValueError):
+                code = 120  # as Python ends
+        os._exit(code)
 
 
 def run_module(words: Sequence[str]) -> None:

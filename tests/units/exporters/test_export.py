@@ -201,7 +201,7 @@ def test_files_give_what_the_run_gives(
     generator = load(made["generator"].path) if "generator" in made else None
     assert (run.classes is not None) == (name in LABELLED)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=6, deadline=None)
     @given(st.integers(1, 9), st.integers(0, 10_000))
     def compare(count: int, seed: int) -> None:
         y = labels_of(run, count, seed)

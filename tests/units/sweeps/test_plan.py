@@ -1,6 +1,6 @@
 """Plans, by times and memory that the tests set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import log
 from pathlib import Path
@@ -15,7 +15,7 @@ from energan.experiment.settings import Job, load
 from energan.io.memory import free_memory
 from energan.io.text import size_text
 from energan.sweeps import Sweep
-from energan.sweeps.costs import Cost, StepTimes, costs_of
+from energan.sweeps.costs import Cost, DomainOf, StepTimes, costs_of
 from energan.sweeps.plan import (
     OWN,
     SCORING,
@@ -58,6 +58,18 @@ def steady(job: Job, threads: int) -> float:
 
 def never(job: Job, threads: int) -> float:
     raise AssertionError("timed in vain")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _counted_once() -> Iterator[None]:
+    """What a step of the trials costs, which takes longer than to plan them."""
+
+    def counted(trials: Sequence[Trial], domain_of: DomainOf) -> dict[str, Cost]:
+        return {trial.id: COSTS[trial.id] for trial in trials}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("energan.sweeps.plan.costs_of", counted)
+        yield
 
 
 def planned(

@@ -2,10 +2,10 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,13 @@ import pytest
 from energan.sweeps import Sweep
 from energan.sweeps.store import SweepFolder, TrialOptions
 from energan.sweeps.trials import trials_of
+from support.forks import Process, run_module
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(sys.platform == "win32", reason="fork and signals of POSIX"),
+]
 LONG = Sweep(
     "s",
     "",
@@ -38,32 +43,32 @@ def folder(tmp_path: Path) -> SweepFolder:
 
 
 @pytest.fixture
-def process(folder: SweepFolder) -> Iterator["subprocess.Popen[bytes]"]:
-    """Of a long trial, some steps on the way."""
+def process(folder: SweepFolder) -> Iterator[tuple[Process, int]]:
+    """Of a long trial, some steps on the way; and the pipe that its parent holds."""
     (trial,) = trials_of(LONG)
     folder.enqueue(trial.record(), TrialOptions("s", ("sliced_wasserstein",), threads=1))
-    words = ["-m", "energan.sweeps.run_trial", str(folder.path), trial.id]
-    made = subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE)
+    words = ["energan.sweeps.run_trial", str(folder.path), trial.id]
+    end, pipe = os.pipe()
+    made = Process(partial(run_module, words), session=True, stdin=end)
+    os.close(end)
     while not folder.run(trial.id).read("step"):
         assert made.poll() is None
-        time.sleep(0.1)
-    yield made
+        time.sleep(0.05)
+    yield made, pipe
     made.kill()
     made.wait()
-    if made.stdin is not None:
-        made.stdin.close()
 
 
 @pytest.mark.parametrize("signals", [0, 1, 2])
 def test_whatever_tells_it_to_end_and_how_often_what_it_trains_is_saved(
-    folder: SweepFolder, process: "subprocess.Popen[bytes]", signals: int
+    folder: SweepFolder, process: tuple[Process, int], signals: int
 ) -> None:
     """A scheduler signals parent and worker; then the parent ends, and the pipe with it."""
+    worker, pipe = process
     for _ in range(signals):
-        os.kill(process.pid, signal.SIGTERM)
-    assert process.stdin is not None
-    process.stdin.close()
-    assert process.wait(120) == 128 + signal.SIGTERM
+        worker.terminate()
+    os.close(pipe)
+    assert worker.wait(120) == 128 + signal.SIGTERM
     (path,) = folder.trials.iterdir()
     (stopped,) = folder.run(path.name).read("stopped")
     assert stopped["step"] > 0

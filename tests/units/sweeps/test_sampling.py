@@ -12,7 +12,7 @@ from energan.core import SettingError
 from energan.sweeps import SWEEPS, Sweep
 from energan.sweeps.sampling import order, sample
 
-sizes_of = st.lists(st.integers(1, 7), min_size=1, max_size=6).filter(lambda n: prod(n) <= 1500)
+sizes_of = st.lists(st.integers(1, 7), min_size=1, max_size=6).filter(lambda n: prod(n) <= 600)
 seeds = st.integers(0, 10**6)
 
 
@@ -24,7 +24,7 @@ def columns(places: list[int], sizes: list[int]) -> list[np.ndarray]:
     return [np.asarray(found) for found in np.unravel_index(places, sizes)]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(sizes_of, seeds)
 def test_every_trial_comes_once_and_every_beginning_is_balanced_on_every_axis(
     sizes: list[int], seed: int
@@ -36,7 +36,7 @@ def test_every_trial_comes_once_and_every_beginning_is_balanced_on_every_axis(
         assert (counts.max(1) - counts.min(1)).max() <= 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(sizes_of, seeds, st.data())
 def test_a_sample_is_the_beginning_of_every_larger_one(
     sizes: list[int], seed: int, data: st.DataObject

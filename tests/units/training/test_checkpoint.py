@@ -25,15 +25,21 @@ def a_loop(steps: int = 3, **options: object) -> Loop:
     return loop
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Two checkpoints, of steps 1 and 3."""
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoints")
     loop = a_loop(1)
-    checkpoint.save(tmp_path, loop)
+    checkpoint.save(path, loop)
     loop.advance()
     loop.advance()
-    checkpoint.save(tmp_path, loop)
-    return tmp_path
+    checkpoint.save(path, loop)
+    return path
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """Two checkpoints, of steps 1 and 3."""
+    return Path(shutil.copytree(saved, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.safetensors", "state.json"])

@@ -6,8 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +21,7 @@ from energan.data.images import cache, decoder, store
 from energan.data.images.checksums import content_of
 from energan.data.images.decoding import Decoding, Notes
 from energan.data.sources.folders.images import open_image_folder
+from support.forks import Process
 from support.image_files import encoded, noise
 
 HOW = Decoding(size=8)
@@ -172,21 +171,16 @@ def test_an_interrupted_build_goes_on_where_it_was(
     assert "1 of 599 images" in {fact.subject: fact.text for fact in after.facts}["cut off"]
 
 
-BUILD = """
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-from energan.data.images import store
-from energan.data.images.decoding import Decoding, Notes
-from energan.data.sources.folders.images import open_image_folder
-made = store.decode_source(open_image_folder(Path(sys.argv[1])), Decoding(size=64), storage="cache")
-print(made.digest)
-"""
+def builder(folder: Path, digest: Path | None = None) -> Process:
+    """Decodes a folder in a process of its own, which writes the digest of what it made."""
 
+    def build() -> None:
+        source = open_image_folder(folder)
+        made = store.decode_source(source, Decoding(size=64), storage="cache")
+        if digest is not None:
+            digest.write_text(str(made.digest))
 
-def builder(folder: Path) -> "subprocess.Popen[str]":
-    words = [sys.executable, "-c", BUILD, str(folder)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Process(build)
 
 
 @pytest.mark.slow
@@ -201,9 +195,8 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> N
         while not any(images.glob("*/images.npy")) and time.monotonic() - begun < 30:
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.4) if kills else 0.05)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
     assert kills >= 1
     made = store.decode_source(open_image_folder(folder), Decoding(size=64), storage="cache")
     assert made.slots is not None
@@ -213,12 +206,12 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_two_processes_that_want_the_same_build_it_once(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 800)
-    both = [builder(folder), builder(folder)]
-    said = [process.communicate(timeout=60) for process in both]
-    assert [p.returncode for p in both] == [0, 0], said
-    assert said[0][0] == said[1][0]
+    digests = [tmp_path / "one", tmp_path / "two"]
+    both = [builder(folder, digest) for digest in digests]
+    assert [process.wait() for process in both] == [0, 0]
     (made,) = (tmp_path / "cache" / "decoded").iterdir()
-    assert json.loads((made / "index.json").read_text())["digest"] == said[0][0].strip()
+    digest = json.loads((made / "index.json").read_text())["digest"]
+    assert [path.read_text() for path in digests] == [digest] * 2
 
 
 def test_sizes_that_differ_need_a_size(tmp_path: Path) -> None:

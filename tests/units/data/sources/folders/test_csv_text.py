@@ -87,7 +87,7 @@ def test_ragged_rows_keep_their_cells(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=80) | st.text(max_size=60).map(str.encode), st.booleans())
 def test_any_bytes_are_rows_or_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, ragged: bool
