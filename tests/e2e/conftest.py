@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from energan.report.sweep import page
 from support.commands import SMALL, run
 
 
@@ -32,3 +33,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def own_run(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of `small_run` for the tests of one file, which may write into it."""
     return Path(shutil.copytree(small_run, tmp_path_factory.mktemp("runs") / "own"))
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps do not draw their page, which takes longer than to train small trials."""
+    monkeypatch.setattr(page, "write", lambda folders: folders[0] / "report.html")

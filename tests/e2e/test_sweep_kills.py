@@ -39,7 +39,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def begin(tmp_path: Path, forked: None) -> Iterator[Callable[..., Any]]:
+def begin(tmp_path: Path, forked: None, no_page: None) -> Iterator[Callable[..., Any]]:
     """Starts `energan sweep` on the one folder, each time as a process group of its own.
 
     It and its workers are forks, or with `python` Python is started, as for a user.

@@ -9,6 +9,7 @@ from energan.experiment.callbacks.scores import Score
 from energan.models import dcgan, ebgan_imagenet
 from energan.nets.dense import BatchNorm
 from energan.samplers.generator import Generator
+from energan.training import batch_statistics
 from energan.training.batch_statistics import CHUNK, bounded
 from energan.training.device import Device
 from support.helpers import make_loop, small_data
@@ -32,14 +33,15 @@ def test_a_chunk_of_large_images_is_smaller(shape: tuple[int, ...], kept: int) -
 
 
 def test_calibration_of_large_images_sees_as_many_as_that() -> None:
-    domain = Domain((1, 256, 256), -1.0, 1.0)  # 46 in each of 8 chunks
+    domain = Domain((1, 256, 256), -1.0, 1.0)
     config = ebgan_imagenet.Config(**SMALL)
     loop = make_loop(lambda seed: ebgan_imagenet.build(config, domain), small_data(domain, 4))
     loop.estimate_statistics([loop.networks])
+    images = 46 * (batch_statistics.SAMPLES // CHUNK)  # 46 in each chunk
     norms = [m for m in loop.energy.modules() if isinstance(m, BatchNorm)]
-    assert {float(m.count) for m in norms} == {8 * 46 * side**2 for side in (16, 32, 64, 128)}
+    assert {float(m.count) for m in norms} == {images * side**2 for side in (16, 32, 64, 128)}
     first = next(m for m in loop.sampler.modules() if isinstance(m, BatchNorm))
-    assert float(first.count) == 8 * 46 * 4**2
+    assert float(first.count) == images * 4**2
 
 
 def test_samples_in_parts_are_the_same_samples() -> None:

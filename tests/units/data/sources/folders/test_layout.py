@@ -58,9 +58,17 @@ TRAIN = ["train", "train2017", "Training", "training_set", "train-set", "TRAIN_I
 HELD = ["test", "testing", "test_set", "val", "valid", "Validation", "dev", "eval", "holdout"]
 
 
-@pytest.mark.parametrize("train", TRAIN)
-@pytest.mark.parametrize("held", HELD)
-@pytest.mark.parametrize("beside", [None, "masks", "ground_truth", "extra"])
+BESIDE = [None, "masks", "ground_truth", "extra"]
+
+
+@pytest.mark.parametrize(
+    ("train", "held", "beside"),
+    [
+        (train, held, BESIDE[(i + j) % len(BESIDE)])
+        for i, train in enumerate(TRAIN)
+        for j, held in enumerate(HELD)
+    ],
+)
 def test_parts_together_win_over_whatever_stands_beside_them(
     tmp_path: Path, train: str, held: str, beside: str | None
 ) -> None:
