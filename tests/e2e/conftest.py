@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from energan.experiment import run_records
 from energan.report.sweep import page
 from support.commands import SMALL, run
 
@@ -36,6 +37,7 @@ def own_run(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sweeps do not draw their page, which takes longer than to train small trials."""
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep's page and its trials' curves are not drawn, which takes as long as the trials."""
     monkeypatch.setattr(page, "write", lambda folders: folders[0] / "report.html")
+    monkeypatch.setattr(run_records, "draw", lambda folder, loop: None)

@@ -104,7 +104,7 @@ def test_only_what_is_missing_is_done(here: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_page")
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_of_version_0_1_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With one of its trials done, another one killed, and what claims there were."""
     folder = here / "sweeps" / "small"
@@ -148,7 +148,7 @@ def test_shards_and_a_run_without_one_make_a_whole(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_page")
+@pytest.mark.usefixtures("undrawn")
 def test_what_fails_or_diverges_is_recorded_and_can_be_tried_again(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,14 +181,14 @@ def test_what_fails_or_diverges_is_recorded_and_can_be_tried_again(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_page")
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweep_whose_trials_all_diverge_says_so_by_its_exit_code(here: Path) -> None:
     define(axes={"model.energy_optimiser.lr": [1e30]})
     assert cli.main(["sweep", "small.json", *WORDS]) == 3
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_page")
+@pytest.mark.usefixtures("undrawn")
 def test_data_of_the_users_own_and_fewer_steps(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,7 +267,7 @@ def test_named_sweeps_are_listed_without_torch() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.usefixtures("no_page")
+@pytest.mark.usefixtures("undrawn")
 def test_a_signal_ends_it_with_the_words_to_go_on(here: Path) -> None:
     define(axes={"model.margin": [1, 5, 6]}, base={**SMALL["base"], "training.steps": 500})  # type: ignore[dict-item]
     command = ["sweep", "small.json", *WORDS, "--together", "apart"]

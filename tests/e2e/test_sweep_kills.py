@@ -18,7 +18,7 @@ from energan.sweeps.executors.local import DEATHS
 from energan.sweeps.store import SweepFolder
 from support import forks
 
-TRIALS, STEPS = 4, 300
+TRIALS, STEPS = 4, 200
 SWEEP = {
     "recipe": "ebgan-digits",
     "metrics": ["sliced_wasserstein"],
@@ -27,7 +27,7 @@ SWEEP = {
         "training.batch_size": 16,
         "model.generator": [32],
         "model.encoder": [16],
-        "output.log_every": 100,
+        "output.log_every": 50,
     },
     "axes": {"model.margin": [1, 2], "seed": [0, 1]},
 }
@@ -39,7 +39,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def begin(tmp_path: Path, forked: None, no_page: None) -> Iterator[Callable[..., Any]]:
+def begin(tmp_path: Path, forked: None, undrawn: None) -> Iterator[Callable[..., Any]]:
     """Starts `energan sweep` on the one folder, each time as a process group of its own.
 
     It and its workers are forks, or with `python` Python is started, as for a user.

@@ -23,7 +23,10 @@ import pytest
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-LATE = ("matplotlib.backends.backend_agg", "scipy.stats", "sklearn.datasets", "torch._dynamo")
+LATE = (
+    "matplotlib.backends.backend_agg", "matplotlib.figure", "scipy.stats", "sklearn.datasets",
+    "torch._dynamo",
+)  # fmt: skip
 """What commands import late, the last for any optimiser: before a fork, lest each does it."""
 AT_ONCE = sys.platform == "linux"
 """Elsewhere a fork may not be used so freely, and Python is started."""
