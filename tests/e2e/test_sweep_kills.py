@@ -18,7 +18,7 @@ from energan.sweeps.executors.local import DEATHS
 from energan.sweeps.store import SweepFolder
 from support import forks
 
-TRIALS, STEPS = 4, 200
+TRIALS, STEPS = 4, 250
 SWEEP = {
     "recipe": "ebgan-digits",
     "metrics": ["sliced_wasserstein"],
@@ -27,7 +27,7 @@ SWEEP = {
         "training.batch_size": 16,
         "model.generator": [32],
         "model.encoder": [16],
-        "output.log_every": 50,
+        "output.log_every": 20,
     },
     "axes": {"model.margin": [1, 2], "seed": [0, 1]},
 }
