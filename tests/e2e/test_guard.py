@@ -84,7 +84,9 @@ def test_a_run_killed_after_a_rollback_goes_on_with_its_halved_rates(tmp_path: P
 
 def test_all_ranks_go_back_together(tmp_path: Path) -> None:
     out = tmp_path / "two"
-    words = [*WILD, "--training.batch-size", "32", "--on-divergence", "rollback", "--out", str(out)]
+    # of seed 1: the halves of seed 0's batches do not go wild everywhere
+    words = [*WILD, "--training.batch-size", "32", "--seed", "1", "--out", str(out)]
+    words += ["--on-divergence", "rollback"]
     assert run_ranks(2, words, tmp_path / "said.txt") == [0, 0], (tmp_path / "said.txt").read_text()
     assert lines(out, "rollback")
     assert max(sizes(out)) < GARBAGE
