@@ -463,7 +463,8 @@ def test_a_diverged_run_goes_on_with_rollback(tmp_path: Path) -> None:
 def test_the_model_of_the_docs_page_is_one_file_and_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "python" / "own-model.md").read_text(encoding="utf8")
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "python" / "own-model.md").read_text(encoding="utf8")
     (tmp_path / "hinge_gan.py").write_text(page.split("```python\n")[1].split("```")[0])
     monkeypatch.chdir(tmp_path)
     rest = ["--steps", "20", "--model.width", "16", "--threads", "1"]
