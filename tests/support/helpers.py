@@ -16,6 +16,7 @@ from energan.data.pairs import PairSet
 from energan.data.tagged import TagSet
 from energan.training.batch_statistics import CHUNK
 from energan.training.device import Device
+from energan.training.distributed import ALONE, Distributed
 from energan.training.loop import Hook, Loop
 from energan.training.settings import TrainingSettings
 from support.feature_networks import tiny_onnx
@@ -88,6 +89,7 @@ def make_loop(
     dtype: str = "32",
     hooks: Sequence[Hook] = (),
     feed: Callable[[int, int, int], Batch] | None = None,
+    ranks: Distributed = ALONE,
     **training: object,
 ) -> Loop:
     engine = Device(torch.device("cpu"), dtype, 1)  # type: ignore[arg-type]
@@ -101,7 +103,7 @@ def make_loop(
         orders = Feed(data, seeds, 8, engine.dtype, conditions=labels)
 
     at_rest = Feed(data, seeds, CHUNK, engine.dtype, "calibrate", labels)
-    loop = Loop(built, feed or orders, at_rest, settings, engine, seeds)
+    loop = Loop(built, feed or orders, at_rest, settings, engine, seeds, ranks)
     loop.hooks = list(hooks)
     return loop
 

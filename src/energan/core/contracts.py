@@ -173,6 +173,13 @@ class Objective(ABC):
     """What the losses tend to, in a sentence or two for the caption of their curves."""
     settles_at: str | None = None
     """The hyper that the energy's loss tends to at equilibrium, if it is one."""
+    state: State
+    """What it carries from step to step: set to what `init` gives, its own to change, and kept in
+    checkpoints."""
+
+    def init(self, context: Context) -> State:
+        """The state before the first step; of a cohort each tensor is (M, ...)."""
+        return {}
 
     def check(self, energy: Energy) -> None:
         """Raise SettingError if this objective makes no sense for that energy."""

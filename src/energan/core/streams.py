@@ -4,8 +4,10 @@ Real and fake batches pass a network separately, and its layers must not mix the
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from inspect import signature
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -51,12 +53,22 @@ class Calibrated(Streamed):
 def through(
     network: nn.Module, x: torch.Tensor, condition: torch.Tensor | None, stream: Stream
 ) -> Any:
-    """network(x, stream), or network(x, condition, stream) of one that says `takes_condition`."""
+    """network(x, stream), or network(x, condition, stream) of one that says `takes_condition`.
+
+    Without the stream for one whose forward has none, as torch's own.
+    """
+    last = (stream,) if _takes_stream(type(network).forward) else ()
     if not getattr(network, "takes_condition", False):
-        return network(x, stream)
+        return network(x, *last)
     if condition is None:
         raise ValueError(f"{type(network).__name__} needs a condition")
-    return network(x, condition, stream)
+    return network(x, condition, *last)
+
+
+@lru_cache
+def _takes_stream(forward: Callable[..., Any]) -> bool:
+    parameters = signature(forward).parameters.values()
+    return any(p.name == "stream" or p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
 def attach(network: nn.Module, randomness: Randomness | None) -> None:

@@ -84,16 +84,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Draw:
-    """What the sampler made: x (B, *event), the condition it was made for, chain diagnostics.
+    """What the sampler made: x (B, *event), the condition it was made for.
 
+    info: figures (M,) for the log, such as how chains went.
     mask: (B, H, W) in [0, 1], where images of x differ from data: 1 within a synthetic defect. None
         where x differs as a whole.
+    extra: whatever else the objective needs to know of x, such as the codes it was made of.
     """
 
     x: Tensor
     condition: Tensor | None = None
     info: Mapping[str, Tensor] = field(default_factory=dict)
     mask: Tensor | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
     def detach(self) -> "Draw":
         """The same draw, cut from the sampler's graph."""
@@ -103,6 +106,7 @@ class Draw:
             condition if condition is None else condition.detach(),
             {name: value.detach() for name, value in self.info.items()},
             mask if mask is None else mask.detach(),
+            {name: value.detach() for name, value in self.extra.items()},
         )
 
 

@@ -1,7 +1,8 @@
 """Settings -> networks, data order, loop: of one run, or of several as one program."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -14,6 +15,7 @@ from energan.energies.tiled import describe_judge
 from energan.experiment.settings import Job
 from energan.io.text import agree, plural
 from energan.training.batch_statistics import CHUNK
+from energan.training.cohort_check import check_member
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
 from energan.training.loop import Feed, Loop
@@ -75,11 +77,18 @@ def cohort_of(
 ) -> Cohort:
     """The jobs, which differ in values and not in shapes, as one program.
 
-    Raises SettingError if they differ in more, or if the model's layers take no member axis.
+    Raises SettingError if they differ in more, or if the model's layers take no member axis, or the
+    code of a model of one's own.
     """
     seeds = [job.settings.seed for job in jobs]
     built = [build(job, data.domain, seed) for job, seed in zip(jobs, seeds, strict=True)]
     training, here = jobs[0].settings.training, data.to(engine.device)
+    if len(built) > 1 and jobs[0].model not in models.names():
+        exact = replace(engine, precision="32") if engine.precision == "bf16" else engine
+        check_member(
+            loop_of(deepcopy(built), training, here, exact, seeds),
+            loop_of(deepcopy(built[-1:]), training, here, exact, seeds[-1:]),
+        )
     loop = loop_of(built, training, here, engine, seeds, ranks)
     members = [
         Member(loop, i, own, statistics_feed(own, here, engine, [seed]))

@@ -26,7 +26,7 @@ from energan.io.signals import interrupted_as
 from energan.io.text import plural
 from energan.training import checkpoint, checkpoint_folder
 from energan.training.checkpoint_folder import checkpoint_name, newest_good, step_of, steps_in
-from energan.training.device import Device, EngineSettings, choose
+from energan.training.device import Device, EngineSettings, choose, torch_globals_kept
 from energan.training.distributed import Distributed, asked_ranks, join
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
@@ -35,6 +35,7 @@ Opened = tuple[Job, dict[str, Any]]
 """A run's job, and what config.json keeps as resolved."""
 
 
+@torch_globals_kept()
 def resume(
     folders: Sequence[str | Path],
     *,

@@ -20,6 +20,7 @@ from energan.core import (
     Domain,
     Energy,
     Function,
+    Randomness,
     SettingError,
     StepRule,
     exact,
@@ -190,7 +191,7 @@ def langevin(
     high: float | None = None,
     noise_first: bool = False,
     mask: Tensor | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Randomness | None = None,
     watch: Watch | None = None,
 ) -> Chains:
     """Chains of `steps` Langevin steps from x (B, *event).
@@ -198,8 +199,8 @@ def langevin(
     energy: x (B, *event) -> U (B,); a module's parameters are frozen meanwhile. With `noise` None
     the coupled form x − ½·step_size·∇U + √step_size·α, with a number the decoupled one x −
     step_size·∇U + noise·α; see `StepRule` for the rest. mask: bool, broadcastable to x: coordinates
-    that stay. generator: of the noise, on x's device; torch's own by default. watch: called with
-    (k, x) after each step.
+    that stay. generator: of the noise, on x's device, or a context's; torch's own by default.
+    watch: called with (k, x) after each step.
 
     Raises ValueError for fewer than one step, numbers that are negative or not finite, x that is no
     floating tensor, or an energy of another shape.
@@ -222,8 +223,10 @@ def check_points(x: Tensor) -> None:
         raise ValueError(f"chains start at a floating tensor x (B, *event), not {what}")
 
 
-def normal_draws(x: Tensor, generator: torch.Generator | None) -> Normal:
+def normal_draws(x: Tensor, generator: torch.Generator | Randomness | None) -> Normal:
     """Draws of N(0, 1) on the device and of the type of x."""
+    if isinstance(generator, Randomness):
+        return lambda *shape: generator.normal(*shape).to(x)
     return lambda *shape: torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
 
 

@@ -13,7 +13,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from energan.core import Energy, Function, exact, value_and_gradient
+from energan.core import Energy, Function, Randomness, exact, value_and_gradient
 from energan.samplers.dynamics import (
     Chains,
     ChainState,
@@ -98,7 +98,7 @@ def mala(
     *,
     steps: int,
     step_size: float,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Randomness | None = None,
     watch: Watch | None = None,
 ) -> Chains:
     """Chains of `steps` MALA moves from x (B, *event), stationary at exp(−U)/Z exactly.
@@ -111,6 +111,8 @@ def mala(
     check_points(x)
 
     def uniform(count: int) -> Tensor:
+        if isinstance(generator, Randomness):
+            return generator.uniform(0, 1, count)
         return torch.rand(count, generator=generator, device=x.device)
 
     with as_function(energy) as u:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from energan.core import CheckpointError
+from energan.core import CheckpointError, State
 from energan.training.checkpoint_folder import FORMAT, STATE, read, write
 from energan.training.optimisers import Optimisers
 from energan.training.train_state import TrainState
@@ -36,6 +36,7 @@ def save(folder: Path, loop: TrainState) -> Path:
         for k, v in optimisers.state().items()
     }
     state |= {f"sampler.state.{k}": v for k, v in loop.state.items()}
+    state |= {f"objective.state.{k}": v for k, v in loop.objective_state.items()}
     for name, value in {**weights, **state}.items():
         rows = value.reshape(loop.members if value.dim() else 1, -1).isfinite().all(-1)
         for member in torch.nonzero(~rows).flatten().tolist():
@@ -69,14 +70,19 @@ def restore(path: Path, loop: TrainState) -> None:
         own = select(state, f"{network}.optimiser.")
         _check_optimisers(optimisers, own, path / STATE)
         optimisers.load(own)
-    device = loop.engine.device
-    sampler = select(state, "sampler.state.")
-    check_like(loop.state, sampler, path)
-    loop.state = {k: sampler[k].to(device) for k in loop.state}
+    loop.state = _state_of(loop, loop.state, select(state, "sampler.state."), path)
+    of_objective = select(state, "objective.state.")
+    loop.objective_state = _state_of(loop, loop.objective_state, of_objective, path)
     loop.step = meta.step
     loop.rate_scale = torch.tensor(meta.rate_scale)
     loop.diverged = {int(k): v for k, v in meta.diverged.items()}
     loop.drop_figures()
+
+
+def _state_of(loop: TrainState, own: State, stored: State, path: Path) -> State:
+    """What is stored of a state as `own`, on the loop's device. Raises CheckpointError."""
+    check_like(own, stored, path)
+    return {name: stored[name].to(loop.engine.device) for name in own}
 
 
 def check_like(own: dict[str, Tensor], stored: dict[str, Tensor], path: Path) -> None:

@@ -1,8 +1,9 @@
 """What the machine does: device, precision, threads. Each chooses itself unless it is set."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -50,6 +51,13 @@ class Device:
         if self.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def seed(self, seed: int) -> None:
+        """Set torch's own generators of the CPU and of this device."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
 
     def place(self, network: Network) -> Network:
         """`network` on the device, in the weights' type, convolutions in channels-last memory.
@@ -117,6 +125,21 @@ def choose(settings: EngineSettings, *, switches: bool = True) -> Device:
     if switches:
         _switch(device, precision, threads)
     return Device(device, precision, threads)
+
+
+@contextmanager
+def torch_globals_kept() -> Iterator[None]:
+    """Within it torch's own generators, threads and switches may be set; they are put back."""
+    switches: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    threads, tf32 = torch.get_num_threads(), [part.allow_tf32 for part in switches]
+    try:
+        gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        with torch.random.fork_rng(gpus):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        for part, allowed in zip(switches, tf32, strict=True):
+            part.allow_tf32 = allowed
 
 
 def _switch(device: torch.device, precision: str, threads: int) -> None:

@@ -72,6 +72,14 @@ class Distributed:
         dist.all_reduce(number, dist.ReduceOp.MAX, group=self.side)
         return signal.Signals(int(number)).name if number else None
 
+    def same(self, value: object) -> bool:
+        """Whether `value` is the first rank's on every rank."""
+        if self.count == 1:
+            return True
+        other = torch.tensor([value != self.broadcast(value)], dtype=torch.int32)
+        dist.all_reduce(other, dist.ReduceOp.MAX, group=self.side)
+        return not other
+
     def first(self, work: Callable[[], T]) -> T | None:
         """Do `work` on the first rank while the others wait; None for them.
 

@@ -126,6 +126,7 @@ class Checkpoints(Hook):
             self.write(loop)
 
     def write(self, loop: TrainState) -> None:
+        loop.check_states()
         self.log.collect(loop.flush_figures())
         loop.ranks.first(lambda: self._write(loop))
         self._written = loop.step

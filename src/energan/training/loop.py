@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energan.core import Batch, DivergenceError, Loss, Model, SettingError, frozen
+from energan.core import Batch, DivergenceError, Loss, Model, SettingError, State, frozen
 from energan.io.signals import say_at_once
 from energan.training.cohort import mask
+from energan.training.contract_checks import check_scored, checked_draw, checked_loss
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
 from energan.training.optimisers import Optimisers
@@ -74,6 +75,16 @@ class Loop(TrainState):
         self.stop_signal = self.stopping = None
         self._pending: StepFigures = []
         self.state = self.sampler.init(self.context("init"))
+        self.objective_state = self.objective.init(self.context("objective"))
+        self._first_step = self.energy.register_forward_hook(check_scored, with_kwargs=True)
+
+    @property
+    def objective_state(self) -> State:
+        return self.objective.state
+
+    @objective_state.setter
+    def objective_state(self, state: State) -> None:
+        self.objective.state = state
 
     def run(self) -> None:
         """Train until `settings.steps`, or until `stop_signal` is set.
@@ -97,9 +108,11 @@ class Loop(TrainState):
     def _run_to_the_end(self) -> None:
         # Only what all agreed on ends the loop: one rank that left alone would leave the others
         # waiting for its gradients.
-        self.stopping = self.ranks.agree(self.stop_signal)
+        self.stopping, begun = self.ranks.agree(self.stop_signal), self.step
         while self.step < self.settings.steps and self.stopping is None:
             self.advance()
+            if self.step == begun + 1:
+                self.check_states()
             for hook in self.hooks:
                 hook.step(self)
             self.stopping = self.ranks.agree(self.stop_signal)
@@ -109,28 +122,32 @@ class Loop(TrainState):
     def advance(self) -> None:
         """One step: k energy updates, then one of the sampler on the last of the draws."""
         context, learns = self.context(), self.sampler.learns(self.step)
+        sampler, objective, members = self.sampler, self.objective, self.members
         figures: dict[str, Tensor] = {}
         for substep in range(self.energy_steps):
             batch = self.feed(self.step, substep, self.energy_steps)
             with self.engine.autocast():
                 with torch.set_grad_enabled(learns and substep == self.energy_steps - 1):
-                    draw, self.state = self.sampler.draw(self.energy, batch, self.state, context)
+                    drawn = sampler.draw(self.energy, batch, self.state, context)
+                draw, self.state = checked_draw(sampler, drawn, batch, self.state, members)
                 resting = draw.detach() if draw is not None else None
-                loss = self.objective.energy_loss(self.energy, batch, resting, context)
+                loss = objective.energy_loss(self.energy, batch, resting, context)
             self._descend("energy", loss, figures)
         if learns and draw is not None:
             with frozen(self.energy):
                 with self.engine.autocast():
-                    loss = self.objective.sampler_loss(self.energy, batch, draw, context)
+                    loss = objective.sampler_loss(self.energy, batch, draw, context)
                 self._descend("sampler", loss, figures)
         if resting is not None:
             figures |= resting.info
+        self._first_step.remove()
         self.step += 1
         if self.ema is not None and self.step % self.settings.ema_every == 0:
             self.ema.update_parameters(self.networks)
         self._pending.append((self.step, figures))
 
     def _descend(self, network: str, loss: Loss, figures: dict[str, Tensor]) -> None:
+        loss = checked_loss(self.objective, f"{network}_loss", loss, self.members)
         optimisers = self.optimisers[network]
         optimisers.zero()
         if loss.total.requires_grad:  # an energy that is fitted in closed form has no gradient

@@ -80,6 +80,15 @@ class Member(TrainState):
         for name, value in state.items():
             self.whole.state[name][self.index].copy_(value)
 
+    @property
+    def objective_state(self) -> State:
+        return {name: value[self.index] for name, value in self.whole.objective_state.items()}
+
+    @objective_state.setter
+    def objective_state(self, state: State) -> None:
+        for name, value in state.items():
+            self.whole.objective_state[name][self.index].copy_(value)
+
     def flush_figures(self) -> StepFigures:
         """Its own figures (1,) since the last call; DivergenceError once it has diverged."""
         _hand_out(self.whole, self.cohort)

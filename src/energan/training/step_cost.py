@@ -64,6 +64,7 @@ def _count(model: Model, domain: Domain, size: int) -> tuple[float, float]:
     learns = model.sampler.learns(0)
     with _Counter() as counter, saved_tensors_hooks(keep, _Kept.again):
         state = model.sampler.init(context)
+        model.objective.state = model.objective.init(context)
         for substep in range(model.energy_steps):  # as `Loop.advance` has it
             with torch.set_grad_enabled(learns and substep == model.energy_steps - 1):
                 draw, state = model.sampler.draw(model.energy, batch, state, context)

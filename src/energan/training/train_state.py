@@ -8,10 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from energan.core import Batch, Context, Energy, Model, Randomness, Sampler, State, attach
+from energan.core import (
+    Batch,
+    Context,
+    Energy,
+    Model,
+    Randomness,
+    Sampler,
+    SettingError,
+    State,
+    attach,
+    place_seed,
+)
 from energan.core.schedules import parse
 from energan.training.batch_statistics import estimate_statistics
 from energan.training.cohort import check_members, stack
+from energan.training.contract_checks import digest
 from energan.training.device import Device
 from energan.training.distributed import ALONE, Distributed
 from energan.training.optimisers import Optimisers
@@ -36,6 +48,8 @@ class TrainState(ABC):
     """Of each member (M,), that all learning rates are times; 0 of one that was taken out."""
     state: State
     """The sampler's."""
+    objective_state: State
+    """The objective's."""
     optimisers: dict[str, Optimisers]
     """Of "energy" and "sampler"."""
     stop_signal: str | None
@@ -60,6 +74,7 @@ class TrainState(ABC):
         check_members(models)
         self.networks = nn.ModuleDict({"energy": self.energy, "sampler": self.sampler})
         self.ema: AveragedModel | None = None
+        self._ema_decay = parse(settings.ema)
         if settings.ema and next(self.networks.parameters(), None) is not None:
             self.ema = AveragedModel(self.networks, multi_avg_fn=self._average)
             self.ema.requires_grad_(False).eval()
@@ -92,21 +107,40 @@ class TrainState(ABC):
     def context(self, *place: object) -> Context:
         """Where training stands, with the random draws set from the seed and `place`.
 
-        Without a place it is (step, "train"): the draws of one training step.
+        Without a place it is (step, "train"): the draws of one training step. torch's own generator
+        is set too, so that layers of torch that draw from it, as its dropout does, draw the same in
+        a run that was resumed.
         """
+        training = not place
+        place = place or (self.step, "train")
         values = {n: tuple(s(self.step) for s in each) for n, each in self._schedules.items()}
         for name, value in values.items():
             if self._hyper.get(name, (None,))[0] != value:  # a new tensor only where it changed
                 tensor = torch.tensor(value, device=self.engine.device, dtype=self.engine.dtype)
                 self._hyper[name] = (value, tensor.unsqueeze(-1))
         hyper = {name: tensor for name, (_, tensor) in self._hyper.items()}
-        draws = self.randomness.at(*(place or (self.step, "train")), split=not place)
+        part = self.ranks.share if training else ()
+        self.engine.seed(place_seed(self.randomness.seeds[0], *place, *part))
+        draws = self.randomness.at(*place, split=training)
         return Context(self.step, hyper, draws, self.ranks.gather)
 
     def scheduled(self, name: str, step: int) -> float | None:
         """A scheduled value at a step, the mean over members; None if the model has none."""
         values = [schedule(step) for schedule in self._schedules.get(name, ())]
         return sum(values) / len(values) if values else None
+
+    def check_states(self) -> None:
+        """Raise SettingError, on all ranks, unless what is carried from step to step is the same on
+        each: a checkpoint keeps that of the first."""
+        if self.ranks.count == 1:
+            return
+        for of, state in (("sampler", self.state), ("objective", self.objective_state)):
+            if not self.ranks.same(digest(state)):
+                raise SettingError(
+                    f"the state of the {of} is not the same on all ranks, and a checkpoint keeps "
+                    "one of them: train in one process, or keep all of it on each "
+                    "(context.gather)"
+                )
 
     def averaged(self) -> nn.ModuleDict:
         """The networks to evaluate: with averaged weights if there are any, else the raw ones."""
@@ -137,5 +171,7 @@ class TrainState(ABC):
         """Move the averages towards the weights: slower and slower at first, so that a young run's
         average is not held up by the weights it began with."""
         updates = self.step // self.settings.ema_every
-        decay = min(self.settings.ema**self.settings.ema_every, (1 + updates) / (10 + updates))
+        decay = min(
+            self._ema_decay(self.step) ** self.settings.ema_every, (1 + updates) / (10 + updates)
+        )
         torch._foreach_lerp_(averaged, now, 1 - decay)

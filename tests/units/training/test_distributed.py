@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from contract.stand_ins import chain_model, points
 from energan.core import Context, DivergenceError, OtherRankError, Randomness, SettingError
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet
@@ -77,6 +78,20 @@ def test_the_firsts_work_is_done_once_and_its_failure_ends_all(tmp_path: Path) -
             ranks.first(lambda: fail(SettingError("no such thing")))
         with pytest.raises(DivergenceError):
             ranks.first(lambda: fail(DivergenceError("inf")))
+
+    together(work, tmp_path)
+
+
+def test_a_state_that_is_not_the_same_on_all_ranks_is_refused(tmp_path: Path) -> None:
+    """Of chains that each rank keeps by itself; those of the package keep them all on each."""
+
+    def work(ranks: Distributed) -> None:
+        assert ranks.same("a")
+        assert not ranks.same(ranks.rank)
+        case, data = model_case("igebm_points")
+        make_loop(case, data, steps=2, ranks=ranks).run()
+        with pytest.raises(SettingError, match="state of the sampler is not the same on all"):
+            make_loop(chain_model, points(), ranks=ranks).run()
 
     together(work, tmp_path)
 
