@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from energan.core.contracts import Energy, Objective, Sampler
-from energan.core.schedules import ESSENTIAL, FORMS, Schedule
+from energan.core.schedules import ESSENTIAL, FORMS, Decay, Schedule
 from energan.errors import describe
 
 MOST = 10**9
@@ -52,13 +52,24 @@ class Config(BaseModel):
 class Optimiser(Config):
     """How one network's parameters are stepped."""
 
-    kind: Literal["adam", "sgd"] = Field("adam", description="update rule")
+    kind: Literal["adam", "adamw", "sgd"] = Field("adam", description="update rule")
     lr: Annotated[Schedule, ESSENTIAL] = Field(0.001, description=f"learning rate: {FORMS}")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the square")
+    beta2: Decay = Field(0.999, description="Adam's decay of the square, or a schedule")
     eps: float = Field(1e-8, gt=0, description="Adam's floor under the root")
     momentum: Schedule = Field(0.0, description="SGD's momentum, a number or a schedule")
+    weight_decay: Schedule = Field(
+        0.0, description="adamw's: a step shrinks each weight by this share times the rate"
+    )
     clip: float | None = Field(None, gt=0, description="largest gradient norm of a member")
+
+    @model_validator(mode="after")
+    def _check_weight_decay(self) -> Self:
+        if self.weight_decay and self.kind != "adamw":
+            raise PydanticCustomError(
+                "weight_decay", "weight_decay is of adamw: set kind to adamw, or leave it at 0"
+            )
+        return self
 
 
 @dataclass

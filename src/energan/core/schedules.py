@@ -7,6 +7,7 @@ A setting of type `Schedule` is a number or one of these strings (`t` counts ste
 | `0.001` | 0.001 throughout |
 | `linear(a, b, n)` | from a at t = 0 straight to b at t = n, then b |
 | `linear(a, b, n, start)` | a until `start`, then straight to b over n steps, then b |
+| `cosine(a, b, n[, start])` | the same along half a cosine: a + (b − a)(1 − cos(π t/n))/2 |
 | `geometric(a, r, floor)` | max(a / r^t, floor) |
 
 Goodfellow et al. 2014 lower their rate by `geometric(0.1, 1.000004, 1e-6)`. The form survives JSON
@@ -20,7 +21,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf, isfinite, log2
+from math import cos, inf, isfinite, log2, pi
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel
@@ -30,11 +31,19 @@ from energan.errors import SettingError
 _CALL = re.compile(r"^\s*(\w+)\s*\(([^()]*)\)\s*$")
 
 
-def _linear(t: int, a: float, b: float, n: float, start: float = 0.0) -> float:
+def _share(t: int, n: float, start: float) -> float:
+    """Of the way from `start` over n steps that is done at t, 0 to 1."""
     if n < 0:
-        raise ValueError("linear(from, to, steps) needs steps ≥ 0")
-    share = min(max((t - start) / n, 0.0), 1.0) if n > 0 else float(t >= start)
-    return a + (b - a) * share
+        raise ValueError("linear(from, to, steps) and cosine(from, to, steps) need steps ≥ 0")
+    return min(max((t - start) / n, 0.0), 1.0) if n > 0 else float(t >= start)
+
+
+def _linear(t: int, a: float, b: float, n: float, start: float = 0.0) -> float:
+    return a + (b - a) * _share(t, n, start)
+
+
+def _cosine(t: int, a: float, b: float, n: float, start: float = 0.0) -> float:
+    return a + (b - a) * (1 - cos(pi * _share(t, n, start))) / 2
 
 
 def _geometric(t: int, a: float, r: float, floor: float = 0.0) -> float:
@@ -46,6 +55,7 @@ def _geometric(t: int, a: float, r: float, floor: float = 0.0) -> float:
 
 _FORMS: dict[str, tuple[Callable[..., float], range]] = {
     "linear": (_linear, range(3, 5)),
+    "cosine": (_cosine, range(3, 5)),
     "geometric": (_geometric, range(2, 4)),
 }
 
@@ -73,15 +83,21 @@ def parse(written: float | str) -> Callable[[int], float]:
     if form is None or len(arguments) not in counts or not all(map(isfinite, arguments)):
         raise ValueError(
             f"{written!r} is neither a number nor a schedule: write linear(from, to, steps), "
-            "linear(from, to, steps, start) or geometric(from, divisor, floor)"
+            "linear(from, to, steps, start), cosine(from, to, steps, start) or "
+            "geometric(from, divisor, floor)"
         )
     chosen = form
     chosen(0, *arguments)  # an impossible argument speaks now, not at step 1
     return lambda t: chosen(t, *arguments)
 
 
+BETWEEN = ("linear", "cosine")
+"""Forms that go from one value to another over a number of steps."""
 FOREVER = 10**12
-FORMS = "a number, linear(from, to, steps[, start]) or geometric(from, divisor[, floor])"
+FORMS = (
+    "a number, linear(from, to, steps[, start]), cosine(from, to, steps[, start]) or "
+    "geometric(from, divisor[, floor])"
+)
 """How a schedule is written, for help texts."""
 
 
@@ -90,6 +106,13 @@ def _check(written: float | str) -> float | str:
     if min(value(0), value(FOREVER)) < 0:
         raise ValueError(f"{written!r} falls below 0")
     return written
+
+
+def _check_decay(written: float | str) -> float | str:
+    value = parse(_check(written))
+    if max(value(0), value(FOREVER)) >= 1:
+        raise ValueError(f"{written!r} must stay below 1")
+    return float(value(0)) if value(0) == value(FOREVER) else written
 
 
 @dataclass(frozen=True)
@@ -111,14 +134,15 @@ def scaled_count(count: int, factor: Fraction) -> int:
 def scaled_schedule(written: float | str, factor: Fraction) -> float | str:
     """The schedule whose value at step factor·t is that of `written` at t; a number stays.
 
-    Of `linear` both ends of the way are rounded to steps, so that one that ended with the training
-    still does. `geometric` gets the divisor r^(1/factor), since (r^(1/factor))^(factor·t) = r^t.
+    Of `linear` and `cosine` both ends of the way are rounded to steps, so that one that ended with
+    the training still does. `geometric` gets the divisor r^(1/factor), since
+    (r^(1/factor))^(factor·t) = r^t.
     """
     match = _CALL.match(str(written))
     if match is None:
         return written
     form, arguments = match[1], [a.strip() for a in match[2].split(",")]
-    if form == "linear":
+    if form in BETWEEN:
         n, *rest = (Fraction(a) for a in arguments[2:])
         start = rest[0] if rest else Fraction(0)
         begin, end = round(start * factor), round((start + n) * factor)
@@ -135,7 +159,7 @@ def end_of(written: float | str) -> float:
     """The step from which a schedule stays as it is: 0 of a number, and of `geometric`, which
     settles slowly."""
     match = _CALL.match(str(written))
-    if match is None or match[1] != "linear":
+    if match is None or match[1] not in BETWEEN:
         return 0.0
     n, *start = (float(a) for a in match[2].split(",")[2:])
     return n + (start[0] if start else 0.0)
@@ -150,6 +174,8 @@ Steps = Annotated[int, Scalable(scaled_count, float)]
 """A setting that is a number of training steps."""
 Schedule = Annotated[float | str, AfterValidator(_check), Scalable(scaled_schedule, end_of)]
 """A setting that changes with the step, never below 0: a rate, a margin, a weight."""
+Decay = Annotated[float | str, AfterValidator(_check_decay), Scalable(scaled_schedule, end_of)]
+"""One that stays in [0, 1): the share of itself that an average keeps in a step."""
 
 AUTO = "auto"
 

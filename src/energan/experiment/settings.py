@@ -136,9 +136,17 @@ def settings_hash(
     if dump["training"].get("epochs") is None:  # as runs of versions without it
         untold.append("epochs")
     dump["training"] = {k: v for k, v in dump["training"].items() if k not in untold}
-    dump["model"] = {k: v for k, v in dump["model"].items() if (k, v) not in LATER}
+    dump["model"] = {k: _as_before(v) for k, v in dump["model"].items() if (k, v) not in LATER}
     what = [model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _as_before(value: Any) -> Any:
+    """An optimiser's settings as runs of versions without weight decay have them; all else as it
+    is."""
+    if not isinstance(value, dict) or value.get("weight_decay") != 0:
+        return value
+    return {k: v for k, v in value.items() if k != "weight_decay"}
 
 
 def load(name: str | None, model: str | None = None) -> Job:

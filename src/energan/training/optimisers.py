@@ -15,7 +15,8 @@ from energan.core import Optimiser
 from energan.core.schedules import parse
 
 Named = list[tuple[str, nn.Parameter]]
-ITEMS = {"adam": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}
+ADAM = {"step", "exp_avg", "exp_avg_sq"}
+ITEMS = {"adam": ADAM, "adamw": ADAM, "sgd": {"momentum_buffer"}}
 """What each kind keeps of a parameter, once it has begun."""
 
 
@@ -25,11 +26,13 @@ class MemberOptimiser:
     def __init__(self, named: Named, settings: Optimiser) -> None:
         self.named, self.items = named, ITEMS[settings.kind]
         self._lr, self._momentum = parse(settings.lr), parse(settings.momentum)
+        self._beta1, self._beta2 = settings.beta1, parse(settings.beta2)
+        self._weight_decay = parse(settings.weight_decay)
         self.optimiser: torch.optim.Optimizer | None = None
         parameters = [p for _, p in named]
-        if parameters and settings.kind == "adam":
-            betas = (settings.beta1, settings.beta2)
-            self.optimiser = torch.optim.Adam(parameters, betas=betas, eps=settings.eps, fused=True)
+        if parameters and settings.kind in ("adam", "adamw"):
+            adam = torch.optim.Adam if settings.kind == "adam" else torch.optim.AdamW
+            self.optimiser = adam(parameters, eps=settings.eps, fused=True)
         elif parameters:
             self.optimiser = torch.optim.SGD(parameters, fused=True)
 
@@ -43,7 +46,10 @@ class MemberOptimiser:
             return
         for group in self.optimiser.param_groups:
             group["lr"] = self._lr(step) * scale
-            if "momentum" in group:
+            if "betas" in group:
+                group["betas"] = self._beta1, self._beta2(step)
+                group["weight_decay"] = self._weight_decay(step)
+            else:
                 group["momentum"] = self._momentum(step)
         self.optimiser.step()
 

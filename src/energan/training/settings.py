@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from energan.core import Config
-from energan.core.schedules import ESSENTIAL, Scalable, Steps
+from energan.core.schedules import ESSENTIAL, Decay, Scalable, Steps
 
 
 def _scaled_epochs(count: float | None, factor: Fraction) -> float | None:
@@ -32,11 +32,10 @@ class TrainingSettings(Config):
     batch_size: Annotated[int, ESSENTIAL] = Field(
         100, ge=1, le=65_536, description="real samples, and fakes, in a batch"
     )
-    ema: float = Field(
+    ema: Decay = Field(
         0.999,
-        ge=0,
-        lt=1,
-        description="decay of the averaged weights for one step, faster at first; 0 for none",
+        description="decay of the averaged weights for one step, or a schedule; faster at first; "
+        "0 for none",
     )
     on_divergence: Literal["stop", "rollback"] = Field(
         "stop",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from energan.core import Optimiser
-from energan.core.schedules import Schedule, parse
+from energan.core.schedules import Decay, Schedule, parse
 
 NUMBERS = st.floats(-1e3, 1e3)
 
@@ -29,6 +29,8 @@ def test_a_number_is_constant(written):
         ("linear(2, 5, 0)", {0: 5, 9: 5}),
         ("linear(2, 5, 0, 3)", {0: 2, 2: 2, 3: 5, 9: 5}),
         ("  linear( -1 ,1, 4 )  ", {0: -1, 1: -0.5, 4: 1}),
+        ("cosine(2, 0, 10)", {0: 2, 5: 1, 10: 0, 99: 0}),
+        ("cosine(0, 4, 6, 10)", {0: 0, 10: 0, 12: 1, 14: 3, 16: 4, 99: 4}),
         ("geometric(8, 2, 1)", {0: 8, 1: 4, 2: 2, 3: 1, 4: 1, 10**9: 1}),
         ("geometric(8, 2)", {0: 8, 10: 8 / 1024, 10**9: 0}),
     ],
@@ -86,7 +88,7 @@ BAD = [
     "linear(1,, 2)",
     "geometric(1)",
     "geometric(1, 2, 3, 4)",
-    "cosine(1, 0, 100)",
+    "sine(1, 0, 100)",
     "linear(1, 2, 3) + 1",
     "linear(linear(1, 2, 3), 2, 3)",
     "__import__('os')",
@@ -125,6 +127,16 @@ def test_a_value_that_is_not_finite_is_refused(written):
 
 class Settings(BaseModel):
     rate: Schedule = 0.1
+    decay: Decay = 0.9
+
+
+def test_a_decay_stays_below_one() -> None:
+    """A schedule may come near; a number stays a number."""
+    assert Settings(decay="cosine(0.9, 0.99, 10)").decay == "cosine(0.9, 0.99, 10)"
+    assert Settings(decay="0.5").decay == 0.5
+    for written in (1.0, "linear(0.9, 1, 10)", "geometric(1, 2)", -0.1):
+        with pytest.raises(ValidationError, match=r"decay"):
+            Settings(decay=written)
 
 
 @pytest.mark.parametrize("written", [0.1, 1, "linear(1, 0, 10)", "geometric(1, 2, 0)", "0.5"])

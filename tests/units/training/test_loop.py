@@ -1,7 +1,10 @@
 """The loop's own parts: engine, optimisers, averaging, finite checks, the traps of calibration."""
 
+from copy import deepcopy
+
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from energan import models
@@ -101,6 +104,43 @@ def test_stacked_updates_equal_torchs(kind: str) -> None:
     ):
         for got, wanted in zip(p, own, strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_adamw_equals_torchs_with_its_numbers_on_schedules() -> None:
+    layer = nn.Linear(3, 2).double()
+    alone = deepcopy(layer)
+    settings = Optimiser(
+        kind="adamw", lr=0.1, beta1=0.3, beta2="linear(0.9, 0.5, 4)", weight_decay="linear(1, 0, 4)"
+    )
+    optimisers = Optimisers(layer, [settings])
+    reference = torch.optim.AdamW(alone.parameters(), lr=0.1)
+    for t in range(6):
+        for p, q in zip(layer.parameters(), alone.parameters(), strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        optimisers.step(t, torch.ones(1))
+        share = min(t / 4, 1)
+        for group in reference.param_groups:
+            group["betas"], group["weight_decay"] = (0.3, 0.9 - 0.4 * share), 1 - share
+        reference.step()
+    for p, q in zip(layer.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
+
+
+def test_weight_decay_is_refused_of_other_optimisers() -> None:
+    with pytest.raises(ValidationError, match="weight_decay is of adamw"):
+        Optimiser(kind="adam", weight_decay=0.01)
+
+
+def test_averages_keep_the_share_that_their_schedule_says() -> None:
+    """After a jump to 0 the averaged weights are the weights; before, they lag behind."""
+    case, data = model_case("ebgan")
+    loop = make_loop(case, data, ema="linear(0.99, 0, 0, 3)", ema_every=1)
+    for last in (False, True):
+        loop.advance()
+        loop.advance()
+        pairs = zip(loop.networks.parameters(), loop.averaged().parameters(), strict=True)
+        assert all(torch.equal(raw, mean) for raw, mean in pairs) == last
 
 
 def test_rates_follow_their_schedules_and_the_scale() -> None:
