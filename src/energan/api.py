@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, overload
 
-from energan.core import SettingError
+from energan import models
+from energan.core import Config, SettingError
 from energan.data.from_python import TrainingData
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.evaluation.evaluate import RESAMPLES, SAMPLES, Evaluation, Say
@@ -34,6 +36,8 @@ from energan.training.loop import Hook
 
 Data = str | Path | TrainingData | Mapping[str, Any]
 Callback = Hook | Function
+ModelChoice = str | ModuleType | Config | Mapping[str, Any]
+"""A model by its name or module, by its `Config`, or settings of a recipe's own."""
 
 
 @overload
@@ -45,7 +49,7 @@ def train(
     out: str | Path | None = None,
     seed: int | None = None,
     seeds: None = None,
-    model: str | Mapping[str, Any] | None = None,
+    model: ModelChoice | None = None,
     from_run: str | Path | None = None,
     scale: str | float | None = None,
     minutes: float | None = None,
@@ -64,7 +68,7 @@ def train(
     out: str | Path | None = None,
     seed: None = None,
     seeds: int | Sequence[int],
-    model: str | Mapping[str, Any] | None = None,
+    model: ModelChoice | None = None,
     from_run: str | Path | None = None,
     scale: str | float | None = None,
     minutes: float | None = None,
@@ -82,7 +86,7 @@ def train(
     out: str | Path | None = None,
     seed: int | None = None,
     seeds: int | Sequence[int] | None = None,
-    model: str | Mapping[str, Any] | None = None,
+    model: ModelChoice | None = None,
     from_run: str | Path | None = None,
     scale: str | float | None = None,
     minutes: float | None = None,
@@ -106,7 +110,9 @@ def train(
         out: the run's folder; the first free runs/RECIPE if not given. Seeds go to OUT/s0, OUT/s1.
         seed: the random seed.
         seeds: how many seeds to train, 0 and those after it, or which.
-        model: another model's name, or settings of the recipe's own, as `{"margin": 8}`.
+        model: another model: its name, its module, or its `Config`, as
+            `hinge_gan.Config(width=64)`, which names and configures it; or settings of the recipe's
+            own, as `{"margin": 8}`.
         from_run: start from that run's weights.
         scale: multiplies every count of training steps of the recipe, schedules included, by a
             number or a fraction, as "1/6"; what else is given here counts as written.
@@ -137,13 +143,14 @@ def train(
 
 def _job(
     recipe: str | None,
-    model: str | Mapping[str, Any] | None,
+    model: ModelChoice | None,
     scale: str | float | None,
     given: Mapping[str, Any],
 ) -> Job:
     """The job of these settings. given: groups, and `data`, `steps` and `seed` as the user has
     them."""
-    job = settings.load(recipe, model if isinstance(model, str) else None)
+    name, of_model = _model(model)
+    job = settings.load(recipe, name)
     if scale is not None:
         job = job.scaled(scale)
     data, steps, seed = (given.get(name) for name in ("data", "steps", "seed"))
@@ -155,8 +162,8 @@ def _job(
                 "`energan train RECIPE --help-all` lists them"
             )
     changes: dict[str, Any] = {name: dict(group) for name, group in groups.items()}
-    if isinstance(model, Mapping):
-        changes["model"] = dict(model)
+    if of_model:
+        changes["model"] = of_model
     if isinstance(data, Mapping):
         # arrays get a name once they lie in the run's folder
         changes["data"] = {k: v for k, v in data.items() if k != "source" or _is_source(v)}
@@ -169,6 +176,36 @@ def _job(
     if seed is not None:
         changes["seed"] = seed
     return job.changed(changes)
+
+
+def _model(model: object) -> tuple[str | None, dict[str, Any]]:
+    """The model's name, None for the recipe's own, and its settings.
+
+    Raises SettingError for what is none, or for a module that cannot be imported again.
+    """
+    if model is None or isinstance(model, str):
+        return model, {}
+    if isinstance(model, Mapping):
+        return None, dict(model)
+    given: dict[str, Any] = {}
+    if isinstance(model, ModuleType):
+        name = model.__name__
+    elif isinstance(model, Config):
+        name, given = type(model).__module__, model.model_dump(mode="json", exclude_unset=True)
+    else:
+        raise SettingError(
+            f"model: give a model's name, its module, its Config, or settings as a dict, not a "
+            f"{type(model).__name__}; a model of your own is a module with Config and build"
+        )
+    if name == "__main__":
+        raise SettingError(
+            "model: it is defined in the program itself, where no other could find it to resume or "
+            "load the run: move its Config and build to a module"
+        )
+    name = name.removeprefix("energan.models.")
+    if isinstance(model, Config) and models.find(name).config is not type(model):
+        raise SettingError(f"model: {type(model).__qualname__} is not the Config of a model")
+    return name, given
 
 
 def _is_source(data: object) -> bool:

@@ -1,5 +1,6 @@
 """`energan.train`, `evaluate`, `export` and `sweep`, as a Python user calls them."""
 
+import importlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
 import energan
-from energan.core import DataError, RunError, SettingError
+from energan.core import DataError, Optimiser, RunError, SettingError
 from energan.experiment.resume import resume
+from energan.experiment.settings import load
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
 
@@ -23,6 +25,7 @@ SMALL: dict[str, Any] = {
     "progress": False,
 }
 """An EBGAN that trains in about a second."""
+REST = {name: value for name, value in SMALL.items() if name != "model"}
 
 
 def images(count: int = 60, channels: int = 1) -> torch.Tensor:
@@ -231,3 +234,69 @@ def test_a_sweep_in_one_call(tmp_path: Path) -> None:
         energan.sweep(own, model={"margin": 2})
     with pytest.raises(SettingError, match="steps and scale both"):
         energan.sweep(own, steps=1, scale=0.5)
+
+
+OWN = '''"""A model of one's own."""
+
+from energan.core import Domain, Model
+from energan.models import gan
+
+
+class Config(gan.Config):
+    """Settings of it."""
+
+
+def build(config: Config, domain: Domain) -> Model:
+    return gan.build(config, domain)
+'''
+
+
+def test_a_model_of_ones_own_is_named_by_its_module_or_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_gan.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("own_gan")
+    unit = {**REST, "data": {"range": "unit"}}
+    for i, (model, width) in enumerate([(own, None), (own.Config(latent=3), 3)]):
+        run = energan.train("ebgan-digits", model=model, steps=2, out=tmp_path / f"{i}", **unit)
+        assert run.job.model == "own_gan"
+        assert run.job.settings.model.latent == (width or own.Config().latent)
+    from energan.models import ebgan
+
+    run = energan.train(
+        "ebgan-ring", model=ebgan.Config(margin=3.0), steps=2, out=tmp_path / "e", **REST
+    )
+    assert run.job.model == "ebgan"
+    recipe = energan.load(tmp_path / "e").job.settings.model
+    assert recipe.margin == 3
+    assert recipe.latent == load("ebgan-ring").settings.model.latent
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (torch.nn.Linear(2, 2), "not a Linear"),
+        (lambda domain: None, "not a function"),
+        (torch, "module|defines no"),
+        (Optimiser(), "defines no build"),
+        (energan, "defines no Config"),
+    ],
+)
+def test_what_is_no_model_is_refused_and_never_left_out(
+    tmp_path: Path, model: Any, said: str
+) -> None:
+    with pytest.raises(SettingError, match=said):
+        energan.train("gan-ring", model=model, steps=2, out=tmp_path / "run", **REST)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_leaves_torchs_threads_and_generator_as_they_were(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    energan.train("ebgan-ring", steps=2, out=tmp_path / "run", **SMALL)
+    assert torch.get_num_threads() == 3
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.set_num_threads(threads)
