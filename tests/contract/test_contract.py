@@ -1,5 +1,7 @@
 """Every model found in the listing, and the stand-ins, through the same questions."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -11,16 +13,13 @@ from contract.stand_ins import (
     points,
 )
 from energan import models
-from energan.core import Batch, Context, Randomness
+from energan.core import Batch
 from energan.data.batches import Feed
-from energan.samplers.none import NoSampler
-from energan.training import checkpoint
+from energan.experiment.model_checks import CHECKS, Check
 from energan.training.loop import Loop
 from support.helpers import (
-    assert_identical,
     make_loop,
     model_case,
-    small_data,
     snapshot,
     tiny_settings,
 )
@@ -28,14 +27,14 @@ from support.helpers import (
 CASES = [*models.names(), "labelled stand-in", "chain stand-in"]
 
 
-def loop_of(name: str, seed: int = 0, **options: object) -> Loop:
+def loop_of(name: str, seeds: Sequence[int] = (0,), **options: object) -> Loop:
     if name == "labelled stand-in":
         data = points()
-        return make_loop(labelled_model, data, [seed], feed=LabelledFeed(data), **options)
+        return make_loop(labelled_model, data, seeds, feed=LabelledFeed(data), **options)
     if name == "chain stand-in":
-        return make_loop(chain_model, points(), [seed], **options)
+        return make_loop(chain_model, points(), seeds, **options)
     case, data = model_case(name)
-    return make_loop(case, data, [seed], **options)
+    return make_loop(case, data, seeds, **options)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -51,30 +50,10 @@ def test_ten_steps_on_the_cpu_stay_finite_and_move_every_parameter(name: str) ->
     assert not still, f"{still} never moved"
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", CASES)
-def test_shapes(name: str) -> None:
-    loop = loop_of(name)
-    batch, context = loop.feed(0, 0, 1), loop.context()
-    scored = loop.energy(batch.x, batch.condition, stream="real")
-    n, event = len(batch.x), batch.x.shape[1:]
-    assert scored.energy.shape[0] == n
-    assert scored.code is None or (scored.code.dim() == 2 and len(scored.code) == n)
-    assert scored.reconstruction is None or scored.reconstruction.shape == batch.x.shape
-    draw, state = loop.sampler.draw(loop.energy, batch, loop.state, context)
-    assert (draw is None) == isinstance(loop.sampler, NoSampler)
-    assert draw is None or draw.x.shape == batch.x.shape
-    assert state.keys() == loop.state.keys()
-    told = {k: (v.shape, v.dtype) for k, v in loop.sampler.empty_state().items()}
-    assert not told or told == {k: (v.shape, v.dtype) for k, v in state.items()}
-    loss = loop.objective.energy_loss(
-        loop.energy, batch, None if draw is None else draw.detach(), context
-    )
-    assert loss.total.shape == (1,)
-    assert all(v.shape == (1,) and not v.requires_grad for v in loss.parts.values())
-    loop.estimate_statistics()
-    condition = None if batch.condition is None else batch.condition[:5]
-    made = loop.sampler.sample(loop.energy, 5, condition, state, Context(0, {}, Randomness([0])))
-    assert made is None or made.x.shape == (5, *event)
+def test_what_is_asked_of_every_model(name: str, check: Check) -> None:
+    check(lambda seeds: loop_of(name, seeds))
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -90,64 +69,6 @@ def test_gradients_are_finite_and_each_loss_trains_its_own_network(name: str) ->
     assert all(p.grad is not None and p.grad.isfinite().all() for p in loop.energy.parameters())
     assert all(p.grad is not None and p.grad.isfinite().all() for p in loop.sampler.parameters())
     assert all(p.requires_grad for p in loop.networks.parameters())  # nothing stays frozen
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_same_seed_same_step_other_seed_other_step(name: str) -> None:
-    first, second, other = loop_of(name), loop_of(name), loop_of(name, seed=1)
-    for loop in (first, second, other):
-        loop.advance()
-    assert_identical(snapshot(first), snapshot(second))
-    assert any(
-        not torch.equal(v, snapshot(other)[k]) for k, v in snapshot(first).items() if "net." in k
-    )
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_resumed_equals_uninterrupted_bit_for_bit(name: str, tmp_path) -> None:
-    whole = loop_of(name)
-    whole.run()
-    interrupted = loop_of(name)
-    for _ in range(4):  # before the labelled stand-in's generator stops
-        interrupted.advance()
-    path = checkpoint.save(tmp_path, interrupted)
-    resumed = loop_of(name)
-    resumed.advance()  # a loop that had gone elsewhere forgets it
-    checkpoint.restore(path, resumed)
-    assert resumed.step == 4
-    resumed.run()
-    assert_identical(snapshot(whole), snapshot(resumed))
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_looking_at_a_run_changes_nothing(name: str) -> None:
-    plain, watched = loop_of(name), loop_of(name)
-    for _ in range(5):
-        plain.advance()
-        watched.advance()
-        watched.estimate_statistics()
-        context = Context(watched.step, {}, watched.randomness.at("samples"))
-        condition = watched.feed(0, 0, 1).condition
-        count = 16 if condition is None else len(condition)
-        watched.sampler.sample(watched.energy, count, condition, watched.state, context)
-    assert_identical(snapshot(plain), snapshot(watched))
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_evaluation_energy_of_held_out_data_is_near_the_training_one(name: str) -> None:
-    """Trap 1: with running averages the order of real and fake came out inverted."""
-    loop = loop_of(name)
-    loop.run()
-    loop.estimate_statistics()
-    data = points() if "stand-in" in name else small_data(model_case(name)[1].domain)
-    batch = Feed(data, [5], 64, conditions=data.labels is not None)(0)
-    with torch.no_grad():
-        trained = loop.energy(batch.x, batch.condition, stream="real").energy
-        scored = loop.energy(batch.x, batch.condition, stream="eval")
-    # an energy may be of cells in training, and pooled from them in evaluation
-    evaluated = scored.map if trained.dim() > 1 and scored.map is not None else scored.energy
-    spread = trained.std() + 0.1 * trained.abs().mean()
-    assert (evaluated.mean() - trained.mean()).abs() < spread
 
 
 def test_the_stopped_generator_stays_still_while_the_energy_trains() -> None:

@@ -375,23 +375,7 @@ def test_the_check_of_scores_is_gone_after_the_first_step() -> None:
     assert not loop.energy._forward_hooks
 
 
-# --- as the documentation has it ------------------------------------------------------------------
-
-
-def test_the_penalty_of_the_docs_page_is_the_mean_square_of_the_gradient() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "python" / "own-model.md").read_text("utf8")
-    (block,) = [part for part in page.split("```")[1::2] if "def r1" in part]
-    names: dict[str, Any] = {}
-    exec(block.removeprefix("python\n"), names)
-    loop = make_loop(gan(Own), points(), [0, 1])
-    batch = loop.feed(0, 0, 1)
-    found = names["r1"](loop.energy, batch, loop.context())
-    for member in range(2):
-        alone = gan(Own)(member)
-        x = batch.x[member].requires_grad_()
-        (slope,) = torch.autograd.grad(alone.energy(x, stream="real").energy.sum(), x)
-        torch.testing.assert_close(found[member], slope.square().sum(-1).mean())
-    assert found.requires_grad
+# --- networks of torch's own layers ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("network", [nn.Linear(4, 1), nn.Sequential(nn.Linear(4, 8), nn.ReLU())])

@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 import energan
+from energan.experiment.model_checks import CHECKS
 from energan.experiment.settings import load
 from energan.io.run_folder import RunFolder
 from energan.recipes import RECIPES, TASKS
@@ -473,6 +474,32 @@ def test_the_model_of_the_docs_page_is_one_file_and_trains(
     assert run("train", "ebgan-digits", "--model", "hinge_gan", "--out", "d", *rest) == 0
     assert run("resume", "d", "--steps", "25") == 0
     assert energan.load("d").sample(5).shape == (5, 1, 8, 8)
+
+
+def test_check_says_what_is_right_and_what_is_wrong_with_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    good = (docs / "python" / "own-model.md").read_text(encoding="utf8")
+    good = good.split("```python\n")[1].split("```")[0]
+    unseeded = "return np.random.rand() * F.relu"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "good_gan.py").write_text(good)
+    text = good.replace("return F.relu", unseeded).replace("import torch\n", "import numpy as np\n")
+    (tmp_path / "unseeded_gan.py").write_text(text.replace("torch.Tensor", "'torch.Tensor'"))
+    assert run("check", "good_gan") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(CHECKS)
+    assert all(line.startswith("ok ") for line in lines)
+    assert run("check", "unseeded_gan", "--data", "digits") == 2
+    out, err = capsys.readouterr()
+    assert "FAILED  the same seed trains the same, another seed another run (two runs of" in out
+    assert "FAILED  a resumed run equals one that never stopped" in out
+    assert f"of {len(CHECKS)} have failed" in err
+    assert "no model" in refused(capsys, "check", "nothing_of_that_name")
+    assert "--data names data that the model takes" in refused(
+        capsys, "check", "igebm_points", "--data", "digits"
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ GROUPS = {
         "runs [FOLDER]": "list runs with their state, step and latest figures",
         "margin RECIPE": "estimate a margin for a recipe and your data",
         "sweep NAME": "train and score a grid of settings",
+        "check MODEL": "check a model of your own",
     },
     "Make images": {
         "sample RUN...": "draw samples",
