@@ -110,9 +110,8 @@ def train(
         out: the run's folder; the first free runs/RECIPE if not given. Seeds go to OUT/s0, OUT/s1.
         seed: the random seed.
         seeds: how many seeds to train, 0 and those after it, or which.
-        model: another model: its name, its module, or its `Config`, as
-            `hinge_gan.Config(width=64)`, which names and configures it; or settings of the recipe's
-            own, as `{"margin": 8}`.
+        model: another model by its name, module or `Config`, as `hinge_gan.Config(width=64)`; or
+            settings of the recipe's own, as `{"margin": 8}`.
         from_run: start from that run's weights.
         scale: multiplies every count of training steps of the recipe, schedules included, by a
             number or a fraction, as "1/6"; what else is given here counts as written.

@@ -57,7 +57,8 @@ def through(
 
     Without the stream for one whose forward has none, as torch's own.
     """
-    last = (stream,) if _takes_stream(type(network).forward) else ()
+    forward = getattr(network.forward, "__func__", network.forward)
+    last = (stream,) if _takes_stream(forward) else ()
     if not getattr(network, "takes_condition", False):
         return network(x, *last)
     if condition is None:
