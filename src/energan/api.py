@@ -248,7 +248,7 @@ def _train(
             pass
     if minutes is not None:  # timed once, so that all have the same steps
         scale = fitted(jobs[0], minutes / len(jobs), checkpoint_metric).asked["scale"]
-        jobs = [job.scaled(scale) for job in jobs]
+        jobs = [job.scaled(scale, kept=job.asked) for job in jobs]
     paths = claim(jobs[0].recipe, folders, endings(jobs))
     done: list[RunFolder] = []
     for job, path in zip(jobs, paths, strict=True):

@@ -79,15 +79,16 @@ class Job:
         settings = checked(type(self.settings), values)
         return replace(self, settings=settings, asked=merged(self.asked, changes))
 
-    def scaled(self, scale: str | float | Fraction) -> "Job":
-        """The same job with every count of training steps times `scale`, a number or "1/6", but
-        for those that were asked for.
+    def scaled(self, scale: str | float | Fraction, kept: Mapping[str, Any] | None = None) -> "Job":
+        """The same job with every count of training steps times `scale`, a number or "1/6".
+
+        kept: settings that stay as they are, nested, as those that were asked for.
 
         Raises SettingError if it is no factor, or if a count leaves its bounds.
         """
         factor = factor_of(scale)
         try:
-            job = self.resolved(without(scaled_settings(self.settings, factor), self.asked))
+            job = self.resolved(without(scaled_settings(self.settings, factor), kept or {}))
         except SettingError as error:
             raise SettingError(f"scale {factor}: {error}") from None
         return replace(job, asked=merged(self.asked, {"scale": str(factor)}))

@@ -93,7 +93,7 @@ def fit_minutes(
             f"{elapsed(times.ends)} for the first and the last checkpoint; give more"
         )
     factor = Fraction(Context(prec=3, rounding=ROUND_DOWN).divide(Decimal(steps), all_steps))
-    fitted = [job.scaled(factor) for job in jobs]
+    fitted = [job.scaled(factor, kept=job.asked) for job in jobs]
     count = fitted[0].settings.training.steps
     rate = 1 / (times.step + times.beside)
     say(
