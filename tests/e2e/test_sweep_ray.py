@@ -1,6 +1,7 @@
 """A sweep on a real Ray cluster of two nodes, one of which is lost; so is the driver."""
 
 import importlib.util
+import json
 import os
 import random
 import secrets
@@ -11,18 +12,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import energan
-from energan.errors import SettingError
+from energan.errors import EnerganError, SettingError
 from energan.io.run_folder import RunFolder
+from energan.sweeps.executors import ray
 from energan.sweeps.executors.ray import connected
-from energan.sweeps.store import SweepFolder
+from energan.sweeps.grid import Sweep
+from energan.sweeps.store import SweepFolder, TrialOptions
+from energan.sweeps.trials import trials_of
+from support.forks import Process
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,43 +36,48 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc"),
 ]
-TRIALS, STEPS = 6, 250
-# Ray is never loaded here, but in processes of its own: this one stays as the other tests want it.
-DRIVER = """
-import json, signal, sys, time
-from energan.errors import EnerganError
-from energan.sweeps.executors import ray
-from energan.sweeps.grid import Sweep
-from energan.sweeps.store import SweepFolder, TrialOptions
-from energan.sweeps.trials import trials_of
+TRIALS, STEPS = 5, 250
+SWEEP = Sweep(
+    "small", "", "ebgan-digits", {"seed": tuple(range(TRIALS))},
+    base={"training.steps": STEPS, "training.batch_size": 16, "model.generator": [32],
+          "model.encoder": [16], "output.log_every": 100},
+)  # fmt: skip
+
 
 class Display:
-    def begin(self, trials, where):
-        with open(sys.argv[3], "a") as file:
+    """Tells a file what is worked on."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def begin(self, trials: Sequence[str], where: str) -> None:
+        with self.log.open("a") as file:
             print(json.dumps({"trials": trials, "where": where}), file=file)
-    def leave(self, trials):
+
+    def leave(self, trials: Sequence[str]) -> None:
         pass
-    def refresh(self):
+
+    def refresh(self) -> None:
         pass
 
-sweep = Sweep("small", "", "ebgan-digits", {"seed": tuple(range(TRIALS))}, base={
-    "training.steps": STEPS, "training.batch_size": 16, "model.generator": [32],
-    "model.encoder": [16], "output.log_every": 100})
-folder = SweepFolder(sys.argv[1])
-folder.make()
-options = TrialOptions("small", ("sliced_wasserstein",), samples=64, save_every=50)
-cpus = float(sys.argv[4]) if len(sys.argv) > 4 else 1
-try:
-    packages = [[trial] for trial in trials_of(sweep)]
-    stopped = ray.run(folder, packages, options, Display(), address=sys.argv[2], cpus=cpus)
-except EnerganError as error:
-    print(type(error).__name__, error)
-    sys.exit(error.exit_code)
-sys.exit(128 + signal.Signals[stopped].value if stopped else 0)
-""".replace("TRIALS", str(TRIALS)).replace("STEPS", str(STEPS))
+
+def run_driver(place: Path, address: str, cpus: float) -> int:
+    """For a process of its own: Ray is never loaded in pytest's."""
+    os.chdir(place)
+    sys.argv[:] = ["-c"]
+    folder = SweepFolder(place / "sweep")
+    folder.make()
+    options = TrialOptions("small", ("sliced_wasserstein",), samples=64, save_every=50)
+    packages, display = [[trial] for trial in trials_of(SWEEP)], Display(place / "told.txt")
+    try:
+        stopped = ray.run(folder, packages, options, display, address=address, cpus=cpus)  # type: ignore[arg-type]
+    except EnerganError as error:
+        print(type(error).__name__, error)
+        return error.exit_code
+    return 128 + signal.Signals[stopped].value if stopped else 0
 
 
-def until(what: Callable[[], Any], driver: "subprocess.Popen[str]") -> Any:
+def until(what: Callable[[], Any], driver: Process) -> Any:
     """What `what` gives, as soon as it gives something, while the driver runs."""
     while driver.poll() is None:
         if found := what():
@@ -127,7 +138,7 @@ class Starting:
     """Starts processes, each in a session of its own; whose sessions end with the test."""
 
     def __init__(self, place: Path) -> None:
-        self.place, self.begun = place, list[subprocess.Popen[str]]()
+        self.place, self.begun = place, list[subprocess.Popen[str] | Process]()
         self.short = tempfile.mkdtemp(prefix="r")  # paths of sockets are short
         src = str(Path(energan.__file__).parents[1])
         self.environment = {
@@ -150,7 +161,17 @@ class Starting:
         self.begun.append(process)
         return process
 
-    def said(self, process: "subprocess.Popen[str]") -> str:
+    def driver(self, address: str, cpus: float = 1.0) -> Process:
+        """A fork of this process, which has imported what takes seconds."""
+        with (self.place / f"said-{len(self.begun)}.txt").open("w") as said:
+            process = Process(
+                partial(run_driver, self.place, address, cpus), session=True,
+                stdout=said.fileno(), stderr=said.fileno(), variables=self.environment,
+            )  # fmt: skip
+        self.begun.append(process)
+        return process
+
+    def said(self, process: "subprocess.Popen[str] | Process") -> str:
         return (self.place / f"said-{self.begun.index(process)}.txt").read_text()
 
     def node(self, *words: str) -> int:
@@ -230,14 +251,11 @@ def test_a_lost_node_and_a_lost_driver_lose_nothing(
     """A node is killed while it trains, then the driver; one is told to stop; another goes on."""
     seen = Watched(tmp_path / "sweep", tmp_path / "told.txt")
 
-    def drive(*cpus: str) -> "subprocess.Popen[str]":
-        return start("-c", DRIVER, str(seen.folder.path), cluster.address, str(seen.log), *cpus)
-
-    driver = drive("4")
+    driver = start.driver(cluster.address, 4.0)
     assert driver.wait() == 2
     assert "no node has 4 CPUs and 0 GPUs" in start.said(driver)
 
-    driver = drive()
+    driver = start.driver(cluster.address)
     lost = until(lambda: seen.training(cluster.other, records=1), driver)
     kill_session(cluster.other)
     assert seen.folder.read(lost) is None
@@ -248,7 +266,7 @@ def test_a_lost_node_and_a_lost_driver_lose_nothing(
     driver.wait()
     kept |= seen.finished()
 
-    driver = drive()
+    driver = start.driver(cluster.address)
     begun = seen.begun()
     until(lambda: seen.begun() > begun and seen.training(cluster.head), driver)
     driver.terminate()
@@ -258,8 +276,8 @@ def test_a_lost_node_and_a_lost_driver_lose_nothing(
     kept |= seen.finished()
     assert 2 <= len(kept) < TRIALS
 
-    driver = drive()
-    assert driver.wait() == 0, start.said(driver)
+    driver = start.driver(cluster.address)
+    assert driver.wait(300) == 0, start.said(driver)
     records = seen.folder.records()
     assert [record["state"] for record in records] == ["done"] * TRIALS
     assert sorted(record["seed"] for record in records) == list(range(TRIALS))
@@ -284,10 +302,10 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-def test_where_there_is_no_such_cluster(start: Starting, tmp_path: Path) -> None:
+def test_where_there_is_no_such_cluster(start: Starting) -> None:
     (port,) = free_ports(1)
     for address, says in ((f"127.0.0.1:{port}", "refused"), ("nowhere", "Invalid address")):
-        driver = start("-c", DRIVER, str(tmp_path / "sweep"), address, str(tmp_path / "told.txt"))
+        driver = start.driver(address)
         assert driver.wait() == 2
         said = start.said(driver).strip()
         assert said.startswith(f"SettingError --ray {address}: no Ray cluster is there (")
