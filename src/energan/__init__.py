@@ -24,12 +24,13 @@ __all__ = [
     "restore",
     "sample_chains",
     "samplers",
+    "sklearn",
     "sweep",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from energan import metrics, objectives, samplers
+    from energan import metrics, objectives, samplers, sklearn
     from energan.api import evaluate, export, load, sweep, train
     from energan.errors import EnerganError
     from energan.inference.chains import sample_chains
@@ -49,7 +50,7 @@ _PLACES = {
     "Sweep": "sweeps.grid",
     "EnerganError": "errors",
 }
-_PACKAGES = ("metrics", "objectives", "samplers")
+_PACKAGES = ("metrics", "objectives", "samplers", "sklearn")
 
 
 def __dir__() -> list[str]:

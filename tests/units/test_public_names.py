@@ -8,7 +8,8 @@ import energan
 
 NAMES = {
     "EnerganError", "Run", "Sweep", "__version__", "evaluate", "export", "load", "metrics",
-    "objectives", "restore", "sample_chains", "samplers", "sweep", "train",
+    "objectives", "restore", "sample_chains", "samplers", "sklearn", "sweep",
+    "train",
 }  # fmt: skip
 
 
@@ -21,7 +22,7 @@ def test_the_names_are_these_and_each_is_there() -> None:
 def test_what_is_called_is_a_function_and_what_holds_more_is_a_package() -> None:
     for name in ("evaluate", "export", "load", "restore", "sample_chains", "sweep", "train"):
         assert inspect.isfunction(getattr(energan, name))
-    for name in ("metrics", "objectives", "samplers"):
+    for name in ("metrics", "objectives", "samplers", "sklearn"):
         assert inspect.ismodule(getattr(energan, name))
     assert inspect.isclass(energan.Sweep)
 

@@ -1,0 +1,116 @@
+"""A classifier that learns from few labels and many examples without."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from energan.core import Domain, SettingError
+from energan.experiment import settings
+from energan.experiment.settings import Job
+from energan.sklearn.network_estimator import NetworkEstimator
+
+STEPS, MOST_LABELLED = 1000, 100
+"""MOST_LABELLED: labelled examples in a batch, where there are no more classes."""
+UNLABELLED = -1
+
+
+class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
+    """Semi-supervised classification by a ladder network (Rasmus et al. 2015).
+
+    It learns classes from the examples with labels, and from all of them what examples look like.
+
+    Parameters
+    ----------
+    recipe : str, default="auto"
+        Small networks for the data, or the name of a recipe or of a model that classifies, as
+        "ebgan_ln". Of a recipe the settings of its data are not used.
+    settings : dict, default=None
+        Settings by groups, as `energan.train` takes them: `{"model": {"hidden": (100, 50)}}`.
+    steps : int, default=None
+        Training steps; schedules are shortened alike. 1,000 for "auto", else the recipe's.
+    batch_size : int, default=100
+        Unlabelled examples in a batch.
+    image_shape : tuple (channels, height, width), default=None
+        Rows are images of this shape, flattened; they are scaled together, and not each feature for
+        itself.
+    device : str, default="auto"
+        "cpu", "cuda", or a GPU where there is one.
+    random_state : int, RandomState or None, default=None
+        All randomness of the training.
+
+    Attributes
+    ----------
+    classes_ : ndarray (n_classes,)
+        The labels, without -1.
+    energy_ : energan.core.Energy
+        The trained network, of scaled examples.
+    n_iter_ : int
+        Training steps done.
+    n_features_in_ : int
+        Features seen in `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from energan.sklearn import FewLabelClassifier
+    >>> X = np.concatenate([np.random.RandomState(0).normal(at, 1, (100, 2)) for at in (-3, 3)])
+    >>> y = np.full(200, -1)
+    >>> y[:3], y[100:103] = 0, 1
+    >>> FewLabelClassifier(steps=200, random_state=0).fit(X, y).predict([[-3.0, -3.0], [3.0, 3.0]])
+    array([0, 1])
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train on X (n, features) with labels y (n,); of numbers -1 is no label."""
+        values, known = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(known)
+        labelled = np.ones(len(known), bool)
+        if known.dtype.kind in "iuf":
+            labelled = known != UNLABELLED
+        self.classes_, numbers = np.unique(known[labelled], return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"the labels are of {len(self.classes_)} class(es): a classifier needs at least 2"
+            )
+        labels = np.full(len(known), UNLABELLED, np.int64)
+        labels[labelled] = numbers
+        self._train(values, labels)
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """The probability of each class for each row of X, (n, n_classes)."""
+        logits = self._outputs(X, "logits")
+        shares = np.exp(logits - logits.max(1, keepdims=True))
+        made: NDArray[np.float64] = shares / shares.sum(1, keepdims=True)
+        return made
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable class of each row of X, (n,)."""
+        probabilities = self.predict_proba(X)  # first, as it checks that this is fitted
+        found: NDArray[Any] = self.classes_[probabilities.argmax(1)]
+        return found
+
+    def _job(self, domain: Domain, count: int) -> Job:
+        job = super()._job(domain, count)
+        if not job.settings.model.classifies:
+            raise SettingError(
+                f"recipe {self.recipe}: the model {job.model} does not classify: use ladder or "
+                "ebgan_ln"
+            )
+        return job
+
+    def _default_job(self, domain: Domain) -> Job:
+        """A ladder network, with the rates of the recipe few-labels."""
+        rate = f"linear(0.002, 0, {STEPS // 3}, {2 * STEPS // 3})"
+        model = {
+            "hidden": [128, 64],
+            "top_scale": True,
+            "labelled": max(MOST_LABELLED, domain.classes or 0),
+            "energy_optimiser": {"lr": rate},
+        }
+        training = {"steps": STEPS, "ema": 0.0}
+        return settings.load(None, "ladder").changed({"model": model, "training": training})
