@@ -21,6 +21,7 @@ from energan.exporters import ExportedFile
 from energan.exporters import export as export_run
 from energan.inference.run import Run
 from energan.io.run_folder import RunFolder
+from energan.report.hub import HUB, load_from_hub
 from energan.report.sweep.result import SweepResult
 from energan.sweeps import Sweep
 from energan.sweeps.definition import find
@@ -261,7 +262,9 @@ def _train(
 def load(
     path: str | Path, *, checkpoint: str | int = "last", weights: Weights | None = None
 ) -> Run:
-    """A run from its folder; see `Run`."""
+    """A run from its folder, or from the hub as "hub:OWNER/NAME"; see `Run`."""
+    if isinstance(path, str) and path.startswith(HUB):
+        return load_from_hub(path, checkpoint=checkpoint, weights=weights)
     return Run(path, checkpoint=checkpoint, weights=weights)
 
 

@@ -59,6 +59,7 @@ GROUPS = {
     },
     "Data and export": {
         "data [...]": "list data sources, show what one holds, decode it",
+        "push RUN OWNER/NAME": "put a run on the Hugging Face hub, with a model card",
         "export RUN": "write the networks as safetensors, ONNX or TorchScript",
     },
 }
