@@ -47,6 +47,12 @@ class LoggingSettings(Config):
         "sliced_wasserstein",
     )
     tensorboard: bool = Field(True, description="log to TensorBoard too, where it is installed")
+    mlflow: bool = Field(
+        False, description="log to MLflow too, to the store that MLFLOW_TRACKING_URI names"
+    )
+    wandb: bool = Field(
+        False, description="log to Weights & Biases too, offline unless WANDB_MODE says otherwise"
+    )
 
 
 class Settings(Config, Generic[ModelConfig]):

@@ -18,6 +18,7 @@ from energan.experiment.callbacks import (
     Say,
     checkpoint_metric_of,
     hooks_of,
+    trackers_of,
 )
 from energan.experiment.callbacks.progress import CohortMean, ProgressBar
 from energan.experiment.callbacks.scores import CheckpointMetric
@@ -81,6 +82,7 @@ def start(
     """
     check_jobs(jobs)
     _check_different(jobs, folders)
+    trackers_of(jobs[0])  # a package that is missing is told before any work
     engine = choose(jobs[0].settings.engine)
     ranks = join(engine.device)
     source = absolute_paths(jobs[0].settings.data)["source"]

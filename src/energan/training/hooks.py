@@ -5,10 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from energan.core import BlowUpError, CheckpointError, DivergenceError
@@ -17,9 +14,6 @@ from energan.metrics.catalogue import AUTO, better_of
 from energan.training import checkpoint, checkpoint_folder
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 Figures = dict[str, float]
 Listener = Callable[[int, Figures], None]
@@ -214,37 +208,3 @@ class Rollback(Hook):
             return checkpoint_folder.newest_good(self.folder.checkpoints, before)[0]
         except CheckpointError:  # none is kept from before it began: the one nearest to that
             return checkpoint_folder.oldest_good(self.folder.checkpoints)
-
-
-class TensorBoard(Hook):
-    """A listener that shows the same figures in TensorBoard, and the sample grids."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
-        self.writer: SummaryWriter | None = None
-
-    def __call__(self, step: int, figures: Figures) -> None:
-        writer = self._writer(step)
-        for name, value in figures.items():
-            writer.add_scalar(name, value, step)
-
-    def picture(self, step: int, pixels: NDArray[np.uint8], what: str) -> None:
-        """Show a grid of samples, or of something else, uint8 (H, W, 3)."""
-        self._writer(step).add_image(what, pixels, step, dataformats="HWC")
-
-    def _writer(self, step: int) -> "SummaryWriter":
-        if self.writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # slow: only for those who log to it
-
-            # what a resumed run repeats replaces what was logged beyond its checkpoint
-            self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=step)
-        return self.writer
-
-    def rescue(self, loop: TrainState, error: DivergenceError) -> bool:
-        self.close()  # the next figure opens it anew and replaces what the rollback undid
-        return False
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-            self.writer = None

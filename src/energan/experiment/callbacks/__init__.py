@@ -1,6 +1,5 @@
 """The hooks of a run: what watches it while it trains."""
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,8 +18,9 @@ from energan.samplers.synthetic_defects import SyntheticDefects
 from energan.training.distributed import Distributed
 from energan.training.divergence import Guard
 from energan.training.health import Health
-from energan.training.hooks import Checkpoints, Listener, Log, Rollback, TensorBoard
+from energan.training.hooks import Checkpoints, Listener, Log, Rollback
 from energan.training.loop import Hook
+from energan.training.trackers import TRACKERS, TensorBoard, Tracker
 from energan.training.train_state import TrainState
 
 MakeCheckpointMetric = Callable[[Job, Domain], CheckpointMetric | None]
@@ -49,6 +49,17 @@ def checkpoint_metric_of(
             f"output.keep_best {wanted}: give `start` a `checkpoint_metric` that makes it"
         )
     return ranks.first(lambda: checkpoint_metric(job, data.domain))
+
+
+def trackers_of(job: Job) -> list[type[Tracker]]:
+    """Where the run's figures are logged to. Raises SettingError for a package that is missing; of
+    TensorBoard, which is on by default, it is not asked for."""
+    output = job.settings.output
+    wanted = [one for one in TRACKERS if getattr(output, one.extra)]
+    for tracker in wanted:
+        if tracker is not TensorBoard:
+            tracker.check_installed()
+    return [one for one in wanted if one.installed()]
 
 
 def hooks_of(
@@ -85,12 +96,12 @@ def hooks_of(
         hooks.append(Rollback(folder, training.rollbacks, say))
     if not loop.ranks.writes:
         return hooks
-    if output.tensorboard and importlib.util.find_spec("tensorboard"):
-        board = TensorBoard(folder)
-        log.listeners.append(board)
+    for tracker in trackers_of(job):
+        place = tracker(folder, job.settings.model_dump(mode="json"))
+        log.listeners.append(place)
         for previews in shown:
-            previews.listeners.append(partial(board.picture, what=previews.what))
-        hooks.append(board)
+            previews.listeners.append(partial(place.picture, what=previews.what))
+        hooks.append(place)
     health = Health(folder, say)
     log.listeners.append(health)
     hooks.append(health)
