@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 POLL = 0.5
@@ -136,11 +137,17 @@ async def run_process(
     finally:
         if log is not None:
             os.close(output)
-    with pool.ending_by(place, process.send_signal):
+    with pool.ending_by(place, partial(_send, process)):
         if process.stderr is not None:
             async for line in process.stderr:
                 print(f"{name}: {line.decode(errors='replace')}", end="", file=sys.stderr)
         return await process.wait()
+
+
+def _send(process: Process, number: signal.Signals) -> None:
+    """Tell a process to end. On Windows Ctrl-C reaches it by itself, and cannot be sent."""
+    if os.name != "nt" or number != signal.SIGINT:
+        process.send_signal(number)
 
 
 def run_until_it_ends(cwd: str, log: str, words: Sequence[str]) -> None:

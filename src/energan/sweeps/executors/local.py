@@ -14,6 +14,8 @@ from energan.sweeps.run_trial import failed
 from energan.sweeps.store import SweepFolder, TrialOptions
 from energan.sweeps.trials import Trial
 
+KILLED = -getattr(signal, "SIGKILL", signal.SIGTERM)
+"""The exit code of a process that the system ended; Windows has no such signal."""
 DEATHS = 3
 """How often a trial may take its process with it before it is recorded as failed."""
 Package = Sequence[Trial]
@@ -37,7 +39,7 @@ def run(
         words, log = enqueue(folder, package, options), folder.logs / f"{package[0].id}.txt"
         display.begin([trial.id for trial in package], str(place))
         code = await run_process(pool, place, words, _share(options.threads, place), log=log)
-        killed = " (killed: out of memory?)" if code == -signal.SIGKILL else f": see {log}"
+        killed = " (killed: out of memory?)" if code == KILLED else f": see {log}"
         return code not in (0, *STOPPED), f", the last time with exit code {code}{killed}"
 
     return run_packages(pool, folder, packages, options, display, processes, attempt)
