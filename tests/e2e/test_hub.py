@@ -91,7 +91,16 @@ def test_paths_of_data_and_of_first_weights_are_cut_down(small_run: Path, tmp_pa
     first = {"path": "/home/someone/runs/first", "step": 3, "sha256": "0" * 64}
     config["resolved"]["from"] = first
     (path / "config.json").write_text(json.dumps(config))
+    source = {"source": "/home/someone/test", "split": "test"}
+    entry = {
+        "weights_sha256": energan.load(path).network.sha256,
+        "metrics": [],
+        "reference": source,
+    }
+    (path / "metrics.json").write_text(json.dumps({"format": 2, "evaluations": [entry]}))
     write_hub_folder(energan.load(path), tmp_path / "made", NAME)
+    scores = json.loads((tmp_path / "made" / "metrics.json").read_text())
+    assert scores["evaluations"][0]["reference"]["source"] == "test"
     kept = json.loads((tmp_path / "made" / "config.json").read_text())
     assert kept["settings"]["data"]["source"] == "photos"
     assert kept["asked"]["data"] == {"source": "photos", "labels": "labels.csv"}

@@ -13,18 +13,17 @@ from typing import Any
 
 from energan.core import DataError, RunError, SettingError, describe
 from energan.inference.run import Run
+from energan.io.documents import read_json
 from energan.io.files import write_atomically
 from energan.report.model_card import PICTURE, model_card
 from energan.training.checkpoint_choice import Weights
 
 HUB = "hub:"
 NAME = re.compile(r"[\w.-]+/[\w.-]+")
-KEPT = ("metrics.json", "calibration.json", "curves.png")
+KEPT = ("metrics.json", "calibration.json")
 """Files of a run that go along, where they are there."""
 FILES = ["*.json", "*.jsonl", "*.safetensors", "*.png", "*.md"]
 """What is read of a repository: nothing that could hold code."""
-PATHS = ("source", "labels", "tags", "groups")
-"""Settings of data that may name the user's files."""
 
 
 def push(
@@ -72,12 +71,13 @@ def write_hub_folder(run: Run, folder: Path, name: str, license: str | None = No
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingError(f"--folder {folder} is there already: name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
-    config = _without_paths(run.folder.read_config())
+    config: dict[str, Any] = _without_paths(run.folder.read_config())
     write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
     shutil.copytree(run.checkpoint, folder / "checkpoints" / run.checkpoint.name)
     for file in KEPT:
         if (run.path / file).is_file():
-            shutil.copyfile(run.path / file, folder / file)
+            kept = _without_paths(read_json(run.path / file, remedy="make it anew"))
+            write_atomically(folder / file, json.dumps(kept, ensure_ascii=False) + "\n")
     _write_events(run, folder / "events.jsonl")
     shown = _newest_picture(run)
     if shown is not None:
@@ -86,29 +86,20 @@ def write_hub_folder(run: Run, folder: Path, name: str, license: str | None = No
     write_atomically(folder / "README.md", card)
 
 
-def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """config.json with the last part of each path of the user's."""
-    text: dict[str, Any] = json.loads(json.dumps(config))
-    for group in (text["settings"].get("data", {}), text["asked"].get("data", {})):
-        for setting in PATHS:
-            if isinstance(group.get(setting), str):
-                group[setting] = last_part(group[setting])
-    if isinstance(text["asked"].get("from"), str):
-        text["asked"]["from"] = last_part(text["asked"]["from"])
-    origin = text["resolved"].get("from")
-    if origin:
-        origin["path"] = last_part(origin["path"])
-    return text
-
-
-def last_part(path: str) -> str:
-    """Of an absolute path its name; what else there is stays."""
-    return Path(path).name if Path(path).expanduser().is_absolute() else path
+def _without_paths(value: Any) -> Any:
+    """The same JSON, of each absolute path the last part: what lies above is the user's own."""
+    if isinstance(value, dict):
+        return {name: _without_paths(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(part) for part in value]
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name or value
+    return value
 
 
 def _write_events(run: Run, path: Path) -> None:
     """Figures and ends; the events of files that do not go along stay behind."""
-    kept = [event for event in run.events() if "path" not in event]
+    kept = [_without_paths(event) for event in run.events() if "path" not in event]
     write_atomically(path, "".join(json.dumps(event) + "\n" for event in kept))
 
 

@@ -33,10 +33,11 @@ def model_card(
         tags=["energan", "energy-based-model", run.job.model],
         pipeline_tag=task,
         license=license,
-        **({"model_name": name.partition("/")[2], "eval_results": results} if results else {}),
+        model_name=name.partition("/")[2] if results else None,
+        eval_results=results or None,
     )
     data = config["resolved"]["data"]
-    return _template().render(
+    made: str = _template().render(
         header=header.to_yaml(),
         name=name,
         run=run,
@@ -50,6 +51,7 @@ def model_card(
         picture=PICTURE if picture else None,
         calibration=run.calibration,
     )
+    return made
 
 
 def _template() -> Any:

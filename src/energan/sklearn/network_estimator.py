@@ -13,13 +13,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from energan import recipes
-from energan.core import Domain, Energy, SettingError
+from energan.core import Domain, Energy, SettingError, mean_energy
 from energan.data import DataSet
 from energan.data.dataset import mean_event
 from energan.experiment import settings
 from energan.experiment.build import build, cohort_of
 from energan.experiment.settings import Job
-from energan.samplers.dynamics import mean_energy
 from energan.training.device import EngineSettings, choose
 
 AT_ONCE, LIMIT = 4096, 1e6

@@ -205,7 +205,7 @@ class WandB(Tracker):
                 resume="allow",
                 dir=str(self.folder.path),
                 config=dict(self.settings),
-                mode=os.environ.get("WANDB_MODE", "offline"),
+                mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
                 reinit="create_new",  # several seeds of a cohort log side by side
                 settings=wandb.Settings(silent=True),
             )
