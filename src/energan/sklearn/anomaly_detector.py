@@ -36,8 +36,8 @@ class AnomalyDetector(OutlierMixin, NetworkEstimator):  # type: ignore[misc]
     contamination : float, default=0.05
         The share of the training data that is called anomalous, in (0, 0.5].
     image_shape : tuple (channels, height, width), default=None
-        Rows are images of this shape, flattened; they are scaled together, and not each feature for
-        itself.
+        Rows are images of this shape, flattened. Pixels are then scaled together; features are
+        scaled one by one, which makes much of pixels that rarely change.
     device : str, default="auto"
         "cpu", "cuda", or a GPU where there is one.
     random_state : int, RandomState or None, default=None

@@ -35,8 +35,8 @@ class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[mis
     batch_size : int, default=100
         Unlabelled examples in a batch.
     image_shape : tuple (channels, height, width), default=None
-        Rows are images of this shape, flattened; they are scaled together, and not each feature for
-        itself.
+        Rows are images of this shape, flattened. Pixels are then scaled together; features are
+        scaled one by one, which makes much of pixels that rarely change.
     device : str, default="auto"
         "cpu", "cuda", or a GPU where there is one.
     random_state : int, RandomState or None, default=None
@@ -104,10 +104,12 @@ class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[mis
         return job
 
     def _default_job(self, domain: Domain) -> Job:
-        """A ladder network, with the rates of the recipe few-labels."""
+        """A ladder network, with the rates of the recipe few-labels. U(x) has the weight 1, which
+        was best of 0.1 to 16 on 5 labels a class of scikit-learn's digits."""
         rate = f"linear(0.002, 0, {STEPS // 3}, {2 * STEPS // 3})"
         model = {
-            "hidden": [128, 64],
+            "hidden": [256, 128, 64],
+            "reconstruction": float(domain.size),
             "top_scale": True,
             "labelled": max(MOST_LABELLED, domain.classes or 0),
             "energy_optimiser": {"lr": rate},
