@@ -8,7 +8,7 @@ from typing import Any
 from energan.core import RunError, SettingError
 from energan.data import DataSet
 from energan.experiment.build import Cohort, cohort_of
-from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of, trackers_of
+from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of
 from energan.experiment.compatibility import check_together
 from energan.experiment.folders import locked, moved_data
 from energan.experiment.run_records import (
@@ -71,7 +71,6 @@ def resume(
     if data_at is not None:
         changes["data"] = moved_data(job.settings.data, str(data_at))
     jobs = [job.changed(changes) for job, _ in opened]
-    trackers_of(jobs[0])  # a package that is missing is told before any work
     if len(jobs) > 1:
         check_together(jobs[0])
     before = resolved.get("ranks", 1)
