@@ -62,14 +62,14 @@ def tensors(run: Path, step: int) -> dict[str, torch.Tensor]:
 
 
 def assert_close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    """Relative error ≤ 1e-9 of each weight; of batch norm's means, which cancel, ≤ 1e-8 of the
+    """Relative error ≤ 2e-9 of each weight; of batch norm's means, which cancel, ≤ 1e-8 of the
     standard deviations beside them; of an optimiser's means of gradients that are hardly more than
     rounding, as of a ladder's upper combinators at first, ≤ 1e-6."""
     assert a.keys() == b.keys()
     for name, value in b.items():
         assert a[name].shape == value.shape, name
         off = torch.linalg.vector_norm(a[name].double() - value.double())
-        error, scale = 1e-6 if ".optimiser." in name else 1e-9, value
+        error, scale = 1e-6 if ".optimiser." in name else 2e-9, value
         if name.endswith(".mean"):
             error, scale = 1e-8, b[name.removesuffix("mean") + "variance"].sqrt()
         assert off <= error * torch.linalg.vector_norm(scale.double()) + 1e-12, name
@@ -81,7 +81,7 @@ def files(run: Path) -> set[str]:
 
 @pytest.mark.parametrize("model", SMALL)
 def test_each_folder_is_its_single_run(model: str, tmp_path: Path) -> None:
-    """float64, 20 steps: weights, optimiser state and losses to 1e-9, all else the same."""
+    """float64, 20 steps: weights, optimiser state and losses to 2e-9, all else the same."""
     job = job_of(model)
     done = start_seeds(job, 2, tmp_path / "together", progress=False)
     assert [f.path.name for f in done] == ["s0", "s1"]
