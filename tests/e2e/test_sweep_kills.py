@@ -80,7 +80,7 @@ def workers(parent: int, trial: str = "") -> list[int]:
         int(process)
         for process, command, args in lines
         if (re.fullmatch("[0-9a-f]{15}", command) and (not trial or trial.startswith(command)))
-        or ("sweep.run_trial" in args and trial in args)
+        or ("sweeps.run_trial" in args and trial in args)
     ]
 
 
