@@ -99,7 +99,10 @@ def _end_with(
         nowhere = os.open(os.devnull, os.O_RDWR)
         for number, given in enumerate(streams):
             os.dup2(nowhere if given is None else given, number)
-        os.closerange(3, 1024)  # pipes, whose ends tell that a process is gone
+        # pipes, whose ends tell that a process is gone; libraries may still close what they opened
+        for number in map(int, os.listdir("/dev/fd")):
+            if number > 2:
+                os.dup2(nowhere, number, inheritable=False)
         if variables is not None:
             os.environ.clear()
             os.environ.update(variables)
