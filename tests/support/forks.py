@@ -101,7 +101,7 @@ def _end_with(
             os.dup2(nowhere if given is None else given, number)
         # pipes, whose ends tell that a process is gone; libraries may still close what they opened
         for number in map(int, os.listdir("/dev/fd")):
-            if number > 2:
+            if number > 2 and number != nowhere:
                 os.dup2(nowhere, number, inheritable=False)
         if variables is not None:
             os.environ.clear()
