@@ -18,6 +18,7 @@ RECIPES = [
         "whether your own parts are normal (--data PHOTOS, of good ones), and where they are not",
         "inspect",
         {"data": IMAGES, "training": {"steps": 1_500, "batch_size": 8, "ema": 0.99}},
+        measured="270 parts of 224×224, all steps: 52 min, three at once on two busy cores",
         task="Is this part normal, and where not",
     ),
     Recipe(

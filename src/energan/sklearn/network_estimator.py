@@ -1,5 +1,6 @@
 """What the estimators have in common: parameters, scaling, training in memory."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -25,7 +26,7 @@ AT_ONCE, LIMIT = 4096, 1e6
 """Examples that are scored together, and the largest value of a scaled feature."""
 
 
-class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
+class NetworkEstimator(ABC, BaseEstimator):  # type: ignore[misc]
     """An energy that is trained on arrays. See the estimators for the parameters."""
 
     def __init__(
@@ -47,9 +48,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
 
+    @abstractmethod
     def _default_job(self, domain: Domain) -> Job:
         """The job of recipe "auto" for this data."""
-        raise NotImplementedError
 
     def _train(self, X: NDArray[np.float64], labels: NDArray[np.int64] | None) -> None:
         """Train on validated X (n, features). labels: int64 (n,), -1 where there is none."""
