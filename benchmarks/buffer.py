@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from energan.core import Randomness
 from energan.inference.run import Run
-from energan.samplers.dynamics import run as move
+from energan.samplers.kernels import LANGEVIN, run_kernel
 from energan.samplers.replay import Replay
 
 CAPACITY, EVENT, BATCH, TIMES = 10_000, (3, 32, 32), 128, 30
@@ -65,7 +65,9 @@ def effect(path: str) -> dict[str, dict[str, float]]:
         draws = Randomness([1]).at("effect")
         for _ in range(RETURNS):
             u = trained.potential()
-            x = move(u, x, trained.rule, trained.chain_steps, draws.normal).x
+            x = run_kernel(
+                LANGEVIN, u, x, rule=trained.rule, steps=trained.chain_steps, generator=draws
+            ).x
             kept = replay.pack(x)
             x = replay.get({"chains": kept}, torch.arange(CHAINS))
         energy = trained.energy(x)

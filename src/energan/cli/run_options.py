@@ -11,7 +11,7 @@ from energan.anomaly.calibration import FPR, Calibration
 from energan.anomaly.normal_data import nearly_trained, normal_events
 from energan.anomaly.score_table import ScoreTable
 from energan.cli.options import Checkpoint, Weights
-from energan.core import DataError, SettingError, StepRule
+from energan.core import DataError, Kernel, SettingError, StepRule
 from energan.data import DataSet, open_data
 from energan.data.inference import PredictSet
 from energan.inference.chain_rules import change_rule
@@ -77,14 +77,20 @@ def class_number(run: Run, label: str) -> int:
 
 
 def chain_rule(
-    energy: TrainedEnergy, step_size: float | None, noise: str | None, clip: str | None
+    energy: TrainedEnergy,
+    step_size: float | None,
+    noise: str | None,
+    clip: str | None,
+    kernel: Kernel | None = None,
 ) -> StepRule:
-    """The energy's rule with the options --step-size, --noise and --clip in it."""
+    """The energy's rule with the options --step-size, --noise and --clip in it. kernel: what was
+    asked for to move chains."""
     return change_rule(
         energy,
         step_size,
         "coupled" if noise == "coupled" else _number("noise", noise, "coupled"),
         "none" if clip == "none" else _number("clip", clip, "none"),
+        kernel,
     )
 
 

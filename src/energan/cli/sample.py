@@ -27,8 +27,8 @@ from energan.io import pictures
 from energan.io.text import plural
 
 OF_CHAINS = (
-    "steps", "start", "turn", "together", "step_size", "noise", "clip", "dynamics", "anneal",
-    "labels", "data",
+    "steps", "start", "turn", "together", "step_size", "noise", "clip", "dynamics", "leapfrog",
+    "friction", "target_acceptance", "warmup", "anneal", "labels", "data",
 )  # fmt: skip
 """Options that only chains have."""
 
@@ -37,10 +37,10 @@ OF_CHAINS = (
 class Sample:
     """Draw samples from a run and write them as a picture, an array or a folder of pictures.
 
-    With --chains, follow the energy of any run by Langevin dynamics instead, or the energies of
-    several runs, or of several checkpoints of one (RUN@2000 RUN@4000), that take turns on one
-    set of chains. Of chains the way they went is drawn too, beside a .png, or written into an
-    .npz."""
+    With --chains, follow the energy of any run by Langevin dynamics or HMC instead, or the
+    energies of several runs, or of several checkpoints of one (RUN@2000 RUN@4000), that take turns
+    on one set of chains. Of chains the way they went is drawn too, beside a .png, or written into
+    an .npz."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """the run's folder; RUN@STEP (or @best, @last) for one of its checkpoints"""
@@ -54,7 +54,7 @@ class Sample:
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     chains: int | None = None
-    """follow the energy with so many Langevin chains"""
+    """follow the energy with so many chains"""
     steps: int | None = None
     """of each chain (500)"""
     start: Annotated[Literal["noise", "buffer", "data"] | None, tyro.conf.arg(name="from")] = None
@@ -66,8 +66,18 @@ class Sample:
     step_size: StepSize = None
     noise: StepNoise = None
     clip: GradientClip = None
-    dynamics: Literal["langevin", "mala"] | None = None
-    """mala refuses moves, so that points follow the energy's density exactly; as in training"""
+    dynamics: Literal["langevin", "mala", "hmc", "underdamped"] | None = None
+    """mala and hmc refuse moves, so that chains follow the energy's density exactly; as in
+    training"""
+    leapfrog: int | None = None
+    """of hmc: gradients in each step (10)"""
+    friction: float | None = None
+    """of underdamped: how fast momentum is forgotten (1)"""
+    target_acceptance: float | None = None
+    """of mala and hmc: adapt the step size of each chain to this acceptance during warm-up (hmc:
+    0.8 unless --step-size is given)"""
+    warmup: int | None = None
+    """steps at the start that count for no effective sample size or R-hat (half of --steps)"""
     anneal: float | None = None
     """share of the steps, at the end, over which step and noise fall to nothing (0)"""
     labels: tuple[str, ...] = ()
@@ -114,6 +124,10 @@ def _check_chains(options: Sample) -> None:
         raise SettingError("--together and --turn are of several energies: name more runs")
     if options.together and options.turn is not None:
         raise SettingError("--together follows the sum at each step: leave --turn out")
+    if options.leapfrog is not None and options.dynamics != "hmc":
+        raise SettingError("--leapfrog is of --dynamics hmc")
+    if options.friction is not None and options.dynamics != "underdamped":
+        raise SettingError("--friction is of --dynamics underdamped")
     if options.data is not None and options.start != "data":
         raise SettingError("--data is of chains that start there: add --from data")
 

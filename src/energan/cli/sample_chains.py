@@ -16,6 +16,7 @@ from energan.cli.run_options import (
     open_training_data,
     provenance,
 )
+from energan.inference.chain_traces import Mixing
 from energan.inference.chains import ChainSamples, sample_chains
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
@@ -24,10 +25,14 @@ from energan.io.console import show, table_of, warn
 from energan.io.files import aside
 from energan.io.text import plural
 from energan.report.figures.chains import draw_paths, draw_strip
+from energan.samplers.hamiltonian import FRICTION, LEAPFROG
+from energan.samplers.kernels import Dynamics, kernel_of
 from energan.training.checkpoint_choice import Weights
 
 IMAGES, POINTS = 10, 200
 """Snapshots of each chain."""
+MIXED = 1.1
+"""Split R-hat above which chains are told to differ (Gelman et al. 2013); 1.01 is good."""
 RISEN = 10
 """Standard deviations of the energies at the start, beyond which chains that climb are told of."""
 
@@ -50,7 +55,11 @@ class ChainOptions:
     step_size: float | None = None
     noise: str | None = None
     clip: str | None = None
-    dynamics: Literal["langevin", "mala"] | None = None
+    dynamics: Dynamics | None = None
+    leapfrog: int = LEAPFROG
+    friction: float = FRICTION
+    target_acceptance: float | None = None
+    warmup: int | None = None
     anneal: float = 0.0
     labels: tuple[str, ...] = ()
     data: str | None = None
@@ -102,12 +111,17 @@ def _conditional(runs: Sequence[Run]) -> Run:
 def _followed(
     first: Run, energies: list[TrainedEnergy], labels: Tensor | None, options: ChainOptions
 ) -> ChainSamples:
+    kernel, rules = None, None
+    if options.dynamics is not None:
+        kernel = kernel_of(options.dynamics, options.leapfrog, options.friction)
     rule = options.step_size, options.noise, options.clip
+    if rule != (None, None, None):
+        rules = [chain_rule(energy, *rule, kernel) for energy in energies]
     return sample_chains(
         energies, options.chains,
-        steps=options.steps, start=options.start, turn=options.turn,
-        rules=[chain_rule(energy, *rule) for energy in energies],
-        anneal=options.anneal, labels=labels, seed=options.seed, dynamics=options.dynamics,
+        steps=options.steps, start=options.start, turn=options.turn, rules=rules,
+        anneal=options.anneal, labels=labels, seed=options.seed, dynamics=kernel,
+        target_acceptance=options.target_acceptance, warmup=options.warmup,
         snapshots=IMAGES if pictures.is_image(first.domain) else POINTS,
         data=open_training_data(first, options.data) if options.start == "data" else None,
     )  # fmt: skip
@@ -139,6 +153,24 @@ def _print_energies(runs: Sequence[Run], made: ChainSamples, options: ChainOptio
         )
     if made.acceptance is not None:
         print(f"{float(made.acceptance.mean()):.0%} of the moves were accepted")
+    if made.step_size is not None:
+        print(f"step size {float(made.step_size.median()):.3g} after warm-up (median of chains)")
+    if made.mixing is not None:
+        _print_mixing(made.mixing, exact=made.acceptance is not None)
+
+
+def _print_mixing(mixing: Mixing, *, exact: bool) -> None:
+    """Effective sample size and split R-hat after warm-up, and a warning where chains that would
+    have the energy's density, if they mixed, still differ."""
+    print(
+        f"effective sample size {mixing.ess:,.0f} of {mixing.draws:,} draws after warm-up, split "
+        f"R-hat {mixing.rhat:.3f} (of U alone {mixing.energy_ess:,.0f}, {mixing.energy_rhat:.3f})"
+    )
+    if exact and mixing.rhat > MIXED:
+        warn(
+            f"split R-hat is above {MIXED}: the chains still differ, so they do not have the "
+            "energy's density yet; use more --steps, or --dynamics hmc"
+        )
 
 
 def _save(path: Path, made: ChainSamples, about: dict[str, Any], names: Sequence[str]) -> None:
@@ -149,6 +181,8 @@ def _save(path: Path, made: ChainSamples, about: dict[str, Any], names: Sequence
         "steps": np.array(made.steps),
         "energies": made.energies.numpy(),
     }
+    if made.mixing is not None:
+        arrays |= {name: np.array(value) for name, value in vars(made.mixing).items()}
     arrays |= pictures.label_arrays(made.labels, names)
     with aside(path) as writing:
         np.savez(writing, **arrays, **about)

@@ -24,8 +24,9 @@ before everything: `(M, B, *event)`. `Context.rows` maps both to `(M, N)`, so an
 written once.
 """
 
-from energan.core.contracts import Energy, Objective, Sampler, StepRule, Sum
-from energan.core.gradients import Function, mean_energy, potential, value_and_gradient
+from energan.core.chains import ChainState, Draws, Function, Kernel, StepRule, start_chains
+from energan.core.contracts import Energy, Objective, Sampler, Sum
+from energan.core.gradients import mean_energy, potential, value_and_gradient
 from energan.core.model import Config, Model, Optimiser
 from energan.core.randomness import PerSample, Randomness, place_seed
 from energan.core.streams import (
@@ -73,6 +74,7 @@ __all__ = [
     "Batch",
     "BlowUpError",
     "Calibrated",
+    "ChainState",
     "CheckpointError",
     "Config",
     "Context",
@@ -80,9 +82,11 @@ __all__ = [
     "DivergenceError",
     "Domain",
     "Draw",
+    "Draws",
     "EnerganError",
     "Energy",
     "Function",
+    "Kernel",
     "LabelMap",
     "Loss",
     "MixedSizes",
@@ -117,6 +121,7 @@ __all__ = [
     "mean_energy",
     "place_seed",
     "potential",
+    "start_chains",
     "through",
     "value_and_gradient",
 ]

@@ -1,11 +1,11 @@
 """The contracts that an energy, a sampler and an objective keep."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from energan.core.chains import Kernel, StepRule
 from energan.core.randomness import Randomness
 from energan.core.streams import Stream
 from energan.core.values import Batch, Context, Draw, Loss, Scored, State, exact
@@ -86,35 +86,6 @@ class Sum(Energy):
         return Scored(torch.stack(values).sum(0))
 
 
-@dataclass(frozen=True)
-class StepRule:
-    """How one step of a chain is made.
-
-    step_size: ε. noise: None for the coupled form, else the noise's standard deviation, which is
-        no longer tied to ε: the chain then samples exp(−U/T) of T = noise²/(2ε).
-    clip: bound on each coordinate of the gradient; None for none.
-    low, high: the range that x is clamped to after each step; None for none.
-    noise_first: add the noise before the gradient is taken, as the original IGEBM code does.
-    """
-
-    step_size: float
-    noise: float | None = None
-    clip: float | None = None
-    low: float | None = None
-    high: float | None = None
-    noise_first: bool = False
-
-    @property
-    def descent(self) -> float:
-        """What the gradient is multiplied by."""
-        return self.step_size / 2 if self.noise is None else self.step_size
-
-    @property
-    def spread(self) -> float:
-        """The noise's standard deviation in one step."""
-        return self.step_size**0.5 if self.noise is None else self.noise
-
-
 class Sampler(nn.Module, ABC):
     """Where the contrast comes from: a generator network, or chains on the energy itself."""
 
@@ -128,8 +99,8 @@ class Sampler(nn.Module, ABC):
     """K: steps of its chains in one training step; None if it has no chains."""
     start_range: tuple[float, float] | None = None
     """The range that its chains start in, uniformly; None if it has no chains."""
-    metropolis: bool = False
-    """Whether a Metropolis test refuses some of a chain's moves (MALA)."""
+    kernel: Kernel | None = None
+    """What its chains move by; None if it has none, or for Langevin steps."""
 
     def init(self, context: Context) -> State:
         """The state that `draw` carries from step to step (a replay buffer, or nothing)."""

@@ -1,17 +1,14 @@
 """∇U(x): of chains, and of penalties that are trained through it."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
+from energan.core.chains import Function
 from energan.core.contracts import Energy
 from energan.core.streams import Stream
 from energan.core.values import exact, full_precision
-
-Function = Callable[[Tensor], Tensor]
-"""x (B, *event) -> U (B,), or x (M, B, *event) -> U (M, B) of a cohort of M members."""
 
 
 def value_and_gradient(

@@ -7,18 +7,20 @@ from typing import Literal
 
 from torch import Tensor
 
-from energan.core import Function, Randomness, SettingError, StepRule
-from energan.inference.composition import TrainedEnergy, runs_of
-from energan.samplers import metropolis
-from energan.samplers.chains import Dynamics
-from energan.samplers.dynamics import (
-    Chains,
+from energan.core import (
     ChainState,
-    check_spread,
-    init,
-    run_chain,
-    step,
+    Function,
+    Kernel,
+    Randomness,
+    SettingError,
+    StepRule,
+    start_chains,
 )
+from energan.inference.composition import TrainedEnergy, runs_of
+from energan.samplers import dynamics
+from energan.samplers.adaptation import Adaptation, check_target
+from energan.samplers.dynamics import Chains, check_spread, run_chain
+from energan.samplers.kernels import LANGEVIN
 
 TURN = 10
 """Steps of each energy before the next takes over."""
@@ -30,16 +32,20 @@ class ChainSchedule:
 
     rules: one for each energy. turn: steps of each before the next takes over. anneal: the share of
     the steps, at the end, over which step and noise fall to nothing, which cools the chains.
-    exact: of each energy whether a Metropolis test refuses moves (MALA); none if empty.
+    kernels: what moves chains on each energy; Langevin steps if empty.
+    target_acceptance: what the step size is adapted to in the first `warmup` steps; None for that
+    of the rule throughout.
 
-    Raises SettingError for numbers that make no sense, and for MALA by a rule that it cannot have.
+    Raises SettingError for numbers that make no sense, and for a rule that a kernel cannot have.
     """
 
     rules: tuple[StepRule, ...]
     steps: int
     turn: int = TURN
     anneal: float = 0.0
-    exact: tuple[bool, ...] = ()
+    kernels: tuple[Kernel, ...] = ()
+    target_acceptance: float | None = None
+    warmup: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -48,18 +54,39 @@ class ChainSchedule:
             raise SettingError(f"a turn is of at least 1 step, not {self.turn}")
         if not 0 <= self.anneal <= 1:
             raise SettingError(f"anneal is a share of the steps, 0 to 1, not {self.anneal:g}")
-        for rule, exact in zip(self.rules, self.exact, strict=False):
-            if exact and (rule.low is not None or rule.high is not None):
+        if not 0 <= self.warmup < self.steps:
+            raise SettingError(
+                f"warmup {self.warmup}: it is a part of the {self.steps} steps, and some must be "
+                "left after it"
+            )
+        for rule, kernel in zip(self.rules, self.kernels, strict=False):
+            kernel.check(rule)
+        if self.target_acceptance is not None:
+            if len(self.rules) > 1:
                 raise SettingError(
-                    "MALA: a chain that is clamped to a range is not exact; use langevin"
+                    "the step size is adapted on one energy: follow the sum of several (--together)"
+                    ", or leave the target acceptance out"
                 )
-            if exact and not allows_metropolis(rule):
-                raise SettingError("MALA's noise is √ε, and no gradient is bounded: leave both out")
+            check_target(self.kernel(0), self.target_acceptance)
 
-    def at(self, k: int) -> tuple[int, StepRule]:
-        """The energy of step k (from 0), and its rule there."""
+    def kernel(self, which: int) -> Kernel:
+        """What moves chains on that energy."""
+        return self.kernels[which] if self.kernels else LANGEVIN
+
+    @property
+    def tested(self) -> bool:
+        """Whether all moves are."""
+        return all(self.kernel(which).tested for which in range(len(self.rules)))
+
+    def at(self, k: int) -> tuple[int, StepRule, float]:
+        """The energy of step k (from 0), its rule there, and the temperature of the energy, where
+        the rule has no noise to tell it."""
         which = k // self.turn % len(self.rules)
-        return which, scale_rule(self.rules[which], self.share(k))
+        rule, share = self.rules[which], self.share(k)
+        if share == 1 or self.kernel(which).takes_noise:
+            return which, scale_rule(rule, share), 1.0
+        # so that the noise falls by `share`
+        return which, replace(rule, step_size=rule.step_size * share**2), share
 
     def share(self, k: int) -> float:
         """What is left of step and noise at step k."""
@@ -79,13 +106,14 @@ def change_rule(
     step_size: float | None = None,
     noise: float | Literal["coupled"] | None = None,
     clip: float | Literal["none"] | None = None,
+    kernel: Kernel | None = None,
 ) -> StepRule:
-    """The run's rule with what is given changed.
+    """The run's rule, for a kernel if one was asked for, with what is given changed.
 
     noise: a number, or "coupled" for √step_size with half the gradient; clip: a number or "none".
     Raises SettingError if a number makes no sense.
     """
-    rule = run.rule
+    rule = rule_for(run, kernel)
     if step_size is not None:
         if not 0 < step_size < float("inf"):
             raise SettingError(f"step size {step_size:g}: it must be more than 0")
@@ -103,17 +131,21 @@ def change_rule(
     return rule
 
 
-def uses_metropolis(run: TrainedEnergy, rule: StepRule, dynamics: Dynamics | None) -> bool:
-    """Whether moves are tested: as asked for, or as the run was trained if the rule allows it."""
-    if dynamics is not None:
-        return dynamics == "mala"
-    metropolis: bool = runs_of([run])[0].sampler.metropolis
-    return metropolis and allows_metropolis(rule)
+def kernel_for(run: TrainedEnergy, rule: StepRule, kernel: Kernel | None) -> Kernel:
+    """What moves chains: as asked for, or as in the run's training if the rule allows it."""
+    if kernel is not None:
+        return kernel
+    trained: Kernel | None = runs_of([run])[0].sampler.kernel
+    return trained if trained is not None and trained.takes(rule) else LANGEVIN
 
 
-def allows_metropolis(rule: StepRule) -> bool:
-    """Whether steps of this rule can be tested: the noise is √ε, the gradient as it is."""
-    return rule.noise is None and rule.clip is None
+def rule_for(run: TrainedEnergy, kernel: Kernel | None) -> StepRule:
+    """The run's rule; for a kernel that has no noise of its own with noise √ε, as wide as the
+    rule's, and no bound of the gradient."""
+    rule = run.rule
+    if kernel is None or kernel.takes(rule):
+        return rule
+    return StepRule(rule.spread**2, low=rule.low, high=rule.high)
 
 
 def move_chains(
@@ -125,42 +157,51 @@ def move_chains(
     mask: Tensor | None = None,
     after: Callable[[Tensor], Tensor] | None = None,
     watch: Callable[[int, Tensor], None] | None = None,
+    observe: Callable[[ChainState], None] | None = None,
 ) -> Chains:
     """Where chains that start at x (B, *event) are after the schedule, and how they went.
 
     mask: bool, coordinates that stay. after: what each step's x is brought to, as by a constraint.
+    observe: called with the state after each step.
     """
+    target = schedule.target_acceptance
+    adaptation = Adaptation.of(schedule.kernel(0), target, len(x), x.device)
     before: tuple[int, float] | None = None
 
     def move(state: ChainState) -> ChainState:
         nonlocal before
-        which, rule = schedule.at(state.steps)
-        if not (schedule.exact and schedule.exact[which]):
-            before, made = None, step(energies[which], state, rule, draws.normal, mask)
-        else:
-            share = schedule.share(state.steps)
-            u = _at_temperature(energies[which], share)
-            if before != (which, share):
-                state = _take_over(u, state)
-            before = which, share
-            size = schedule.rules[which].step_size * share**2  # so that the noise falls by `share`
-            made = metropolis.step(u, state, size, draws.normal, partial(draws.uniform, 0, 1))
-        return made if after is None else replace(made, x=after(made.x))
+        k = state.steps
+        which, rule, temperature = schedule.at(k)
+        kernel, u = schedule.kernel(which), _at_temperature(energies[which], temperature)
+        if kernel.init is not start_chains and before != (which, temperature):
+            state = _take_over(kernel.init(u, state.x), state)
+        before = which, temperature
+        one_step = partial(dynamics.step, mask=mask) if kernel is LANGEVIN else kernel.step
+        made = one_step(u, state, rule, draws)
+        if adaptation is not None and k < schedule.warmup:
+            made = adaptation.apply(made, last=k == schedule.warmup - 1)
+        made = made if after is None else replace(made, x=after(made.x))
+        if observe is not None:
+            observe(made)
+        return made
 
-    return run_chain(move, init(x), schedule.steps, mask, watch)
+    return run_chain(move, start_chains(energies[0], x), schedule.steps, mask, watch)
 
 
 def _at_temperature(energy: Function, temperature: float) -> Function:
     return energy if temperature == 1 else lambda x: energy(x) / temperature
 
 
-def _take_over(energy: Function, state: ChainState) -> ChainState:
-    """The state with U and ∇U of another energy."""
-    fresh = metropolis.init(energy, state.x)
-    start = state.start if state.steps else fresh.start
-    accepted = fresh.accepted if state.accepted is None else state.accepted
+def _take_over(fresh: ChainState, state: ChainState) -> ChainState:
+    """The state with what a kernel keeps of another energy, `fresh`."""
     return replace(
-        state, energy=fresh.energy, start=start, gradient=fresh.gradient, accepted=accepted
+        fresh,
+        start=state.start if state.steps else fresh.start,
+        gradient_norms=state.gradient_norms,
+        steps=state.steps,
+        momentum=fresh.momentum if state.momentum is None else state.momentum,
+        accepted=fresh.accepted if state.accepted is None else state.accepted,
+        scale=state.scale,
     )
 
 

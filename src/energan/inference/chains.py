@@ -11,20 +11,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from energan.core import PerSample, Randomness, SettingError, StepRule
+from energan.core import Kernel, PerSample, Randomness, SettingError, StepRule
 from energan.data import DataSet, open_data
 from energan.inference.chain_rules import (
     TURN,
     ChainSchedule,
     check_finite,
+    kernel_for,
     move_chains,
-    uses_metropolis,
+    rule_for,
 )
+from energan.inference.chain_traces import Mixing, Trace, mixing_of
 from energan.inference.composition import TrainedEnergy, check_alike, classes_of, runs_of
 from energan.inference.conditions import check_room, classes_in_turn
 from energan.io.console import progress
-from energan.samplers.chains import Dynamics, chains_at_once
+from energan.samplers.chains import chains_at_once
 from energan.samplers.dynamics import Chains
+from energan.samplers.kernels import HMC_TARGET, Dynamics, kernel_of
 
 Start = Literal["noise", "buffer", "data"]
 BOX = 4.0
@@ -38,7 +41,9 @@ class ChainSamples:
     x: (N, *event), their ends, on the CPU. labels: int64 (N,) of energies that take them.
     steps: when the snapshots (S, N, *event) were taken, the first at 0, the last at the end.
     energies: (S, R, N), U of each of the R energies there. gradient_norm: (N,), mean over steps.
-    acceptance: (N,), the share of moves that were made, if all were tested (MALA).
+    acceptance: (N,), the share of moves that were made, if all were tested (MALA, HMC).
+    mixing: R̂ and effective sample size of chains on one energy; None of those on several in turns,
+    which have no law to agree on, and of too few steps. step_size: (N,), where it was adapted.
     """
 
     x: Tensor
@@ -48,6 +53,8 @@ class ChainSamples:
     energies: Tensor
     gradient_norm: Tensor
     acceptance: Tensor | None = None
+    mixing: Mixing | None = None
+    step_size: Tensor | None = None
 
 
 def sample_chains(
@@ -61,7 +68,9 @@ def sample_chains(
     anneal: float = 0.0,
     labels: Tensor | None = None,
     seed: int = 0,
-    dynamics: Dynamics | None = None,
+    dynamics: Dynamics | Kernel | None = None,
+    target_acceptance: float | None = None,
+    warmup: int | None = None,
     snapshots: int = 10,
     data: DataSet | None = None,
 ) -> ChainSamples:
@@ -71,37 +80,45 @@ def sample_chains(
     range, the runs' replay buffers in equal parts, training data (of `data`, or opened as the first
     run's), or x (count, *event). turn: steps of each energy before the next. rules: one for all, or
     one each; None for those of the runs. anneal: see ChainSchedule. labels: int64 (count,) of
-    conditional energies; all classes in turn if not given. dynamics: langevin, or mala;
-    None for how each was trained. snapshots: how many, with start and end.
+    conditional energies; all classes in turn if not given. dynamics: langevin, mala, hmc,
+    underdamped, or any kernel (`energan.samplers.kernel_of`); None for how each was trained.
+    target_acceptance: what the step size of each chain is adapted to during warm-up, of mala and
+    hmc; hmc without `rules` adapts it to 0.8. warmup: steps at the start, which R̂ and the effective
+    sample size leave out; half of them if not given. snapshots: how many, with start and end.
 
     The same seed gives the same chains, the first of them however many there are. Raises
     SettingError if the runs are over different spaces, keep no buffer to start from, or the chains
     do not stay finite.
     """
     parts = _parts(runs, count, snapshots)
-    schedule = _schedule(parts, rules, steps, turn, anneal, dynamics)
+    schedule = _schedule(parts, rules, steps, turn, anneal, dynamics, target_acceptance, warmup)
     x, labels = _start(parts, count, start, labels, seed, data)
     at = sorted({round(i * steps / (snapshots - 1)) for i in range(snapshots)})
     chunks = list(torch.arange(count).split(chains_at_once(x)))
-    stages, chains = [], []
+    stages, chains, traces = [], [], []
     with progress("chains", steps * len(chunks), "steps") as advance:
         for rows in chunks:
             y = None if labels is None else labels[rows]
             draws = PerSample(seed, x.shape[1:], parts[0].engine.device)
             draws.at("chains", int(rows[0]))
-            seen, made = _move_chunk(parts, schedule, x[rows], y, at, draws, advance)
+            trace = Trace(steps, schedule.warmup, x.shape[1:])
+            seen, made = _move_chunk(parts, schedule, x[rows], y, at, draws, advance, trace)
             stages.append(seen)
             chains.append(made)
+            traces.append(trace.values())
     whole = torch.cat(stages, 1)  # (S, N, *event)
     energies = [
         torch.stack([part.energy(x, labels if part.classes else None) for part in parts])
         for x in whole
     ]
+    scales = [made.scale.cpu() for made in chains if made.scale is not None]
     accepted = [made.acceptance.cpu() for made in chains if made.acceptance is not None]
     return ChainSamples(
         whole[-1], labels, tuple(at), whole, torch.stack(energies),
         torch.cat([made.gradient_norm.cpu() for made in chains]),
-        torch.cat(accepted) if all(schedule.exact) else None,
+        torch.cat(accepted) if schedule.tested else None,
+        mixing_of(torch.cat(traces, 1), labels) if len(parts) == 1 else None,
+        schedule.rules[0].step_size * torch.cat(scales) if scales else None,
     )  # fmt: skip
 
 
@@ -127,16 +144,22 @@ def _schedule(
     steps: int,
     turn: int,
     anneal: float,
-    dynamics: Dynamics | None,
+    dynamics: Dynamics | Kernel | None,
+    target_acceptance: float | None,
+    warmup: int | None,
 ) -> ChainSchedule:
+    asked = kernel_of(dynamics) if isinstance(dynamics, str) else dynamics
     if rules is None:
-        given = tuple(part.rule for part in parts)
+        given = tuple(rule_for(part, asked) for part in parts)
+        if asked is not None and asked.name == "hmc" and len(parts) == 1:
+            target_acceptance = target_acceptance or HMC_TARGET
     else:
         given = (rules,) * len(parts) if isinstance(rules, StepRule) else tuple(rules)
     if len(given) != len(parts):
         raise SettingError(f"{len(given)} rules for {len(parts)} energies: give one each, or one")
-    exact = tuple(uses_metropolis(*of, dynamics) for of in zip(parts, given, strict=True))
-    return ChainSchedule(given, steps, turn, anneal, exact)
+    kernels = tuple(kernel_for(*of, asked) for of in zip(parts, given, strict=True))
+    warmup = steps // 2 if warmup is None else warmup
+    return ChainSchedule(given, steps, turn, anneal, kernels, target_acceptance, warmup)
 
 
 def _move_chunk(
@@ -147,6 +170,7 @@ def _move_chunk(
     at: Sequence[int],
     draws: Randomness,
     advance: Callable[[], None],
+    trace: Trace,
 ) -> tuple[Tensor, Chains]:
     """Snapshots (S, B, *event), after `at` steps, of chains from x, and how they went."""
     energies = [part.potential(labels if part.classes else None) for part in parts]
@@ -158,7 +182,7 @@ def _move_chunk(
             seen.append(now.float().cpu().clone())
         advance()
 
-    made = move_chains(energies, schedule, x.to(draws.device), draws, watch=watch)
+    made = move_chains(energies, schedule, x.to(draws.device), draws, watch=watch, observe=trace)
     return torch.stack(seen), made
 
 

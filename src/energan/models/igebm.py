@@ -12,7 +12,6 @@ settings speak of [0, 1] and are rescaled to the data's range. The defaults are 
 
 from pydantic import Field
 
-from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError, StepRule
 from energan.core.schedules import Schedule
 from energan.energies.scalar import Scalar
@@ -22,14 +21,15 @@ from energan.nets.mlp import Widths
 from energan.nets.resnet import ResidualEnergy
 from energan.objectives import MaximumLikelihood
 from energan.objectives.contrastive import L2
-from energan.samplers.chains import LangevinChains
+from energan.samplers.chains import ChainSampler
 from energan.samplers.dynamics import check_spread, scaled_rule
+from energan.samplers.kernels import Dynamical
 from energan.samplers.replay import Replay
 
 ADAM = Optimiser(lr=0.0001, beta1=0.0)
 
 
-class Config(BaseConfig):
+class Config(Dynamical):
     """Settings of IGEBM."""
 
     stages: Widths = Field((128, 256, 256), description="maps of each stage")
@@ -85,12 +85,14 @@ def build(config: Config, domain: Domain) -> Model:
         noise_first=config.noise_first,
     )
     check_spread(rule)
-    sampler = LangevinChains(
+    sampler = ChainSampler(
         rule,
         config.steps,
         Replay(config.buffer, shape, domain.low, domain.high, config.bytes, classes or None),
         restart=config.restart,
         sample_steps=config.sample_steps or config.steps,
+        kernel=config.kernel,
+        target_acceptance=config.target_acceptance,
     )
     return Model(
         energy=Scalar(network),

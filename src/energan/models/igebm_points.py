@@ -4,15 +4,15 @@
     x̃ ← x̃ − ½ε∇U(x̃) + √ε·α,  α ~ N(0, 1),   K times from a replay buffer
     L = E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²)
 
-Chains are refused moves by a Metropolis test (MALA), so that they have the law q and not one that
-is wider by the step; and may jump to places all over the box by their share of exp(−U), or nothing
-would say how much of q each mode has: between modes a gradient leads nowhere. `langevin` goes
-without both. There is no spectral norm: modes that are narrow need a U that is steep.
+Chains are refused moves by a Metropolis test (MALA, HMC), so that they have the law q and not one
+that is wider by the step; and may jump to places all over the box by their share of exp(−U), or
+nothing would say how much of q each mode has: between modes a gradient leads nowhere. `langevin`
+and `underdamped` go without both. There is no spectral norm: modes that are narrow need a U that is
+steep.
 """
 
 from pydantic import Field
 
-from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError, StepRule
 from energan.core.schedules import Schedule
 from energan.energies.scalar import Scalar
@@ -20,19 +20,22 @@ from energan.nets.conditional import WithLabels, classes_of
 from energan.nets.mlp import Widths, smooth_mlp
 from energan.objectives import MaximumLikelihood
 from energan.objectives.contrastive import L2
-from energan.samplers.chains import Dynamics, LangevinChains
+from energan.samplers.chains import ChainSampler
+from energan.samplers.kernels import Dynamical, Dynamics
 from energan.samplers.replay import Replay
 
 ADAM = Optimiser(lr=0.001, beta1=0.0)
 
 
-class Config(BaseConfig):
+class Config(Dynamical):
     """Settings of IGEBM of points."""
 
     hidden: Widths = Field((128, 128, 128), description="hidden widths, SiLU units")
     conditional: bool = Field(False, description="whether U is of a point given its label")
     spectral: bool = Field(False, description="spectral normalisation of all weights")
-    dynamics: Dynamics = Field("mala", description="langevin, or mala: exact at any step")
+    dynamics: Dynamics = Field(
+        "mala", description="langevin, underdamped; mala or hmc: exact at any step"
+    )
     steps: int = Field(40, ge=1, description="K: steps of each chain in a training step")
     step_size: float = Field(0.01, gt=0, description="ε")
     noise: float | None = Field(
@@ -42,7 +45,9 @@ class Config(BaseConfig):
     buffer: int = Field(512, ge=1, description="chains in the replay buffer")
     restart: float = Field(0.0, ge=0, le=1, description="share of chains started anew from noise")
     jumps: int = Field(
-        64, ge=0, description="of mala: places of the box that a chain may jump to in a step"
+        64,
+        ge=0,
+        description="of mala and hmc: places of the box that a chain may jump to in a step",
     )
     box: float = Field(4.0, gt=0, description="noise is uniform in ±box")
     sample_steps: int = Field(
@@ -64,21 +69,23 @@ def build(config: Config, domain: Domain) -> Model:
             f"igebm_points is of points without bounds, and the data holds {domain.shape}: use "
             "--model igebm for images"
         )
-    if config.dynamics == "mala" and (config.noise is not None or config.clip is not None):
+    rule, kernel = StepRule(config.step_size, config.noise, config.clip), config.kernel
+    if not kernel.takes(rule):
         raise SettingError(
             "model.noise and model.clip are of langevin, whose moves are not tested: leave them "
             "out, or set --model.dynamics langevin"
         )
     classes = classes_of(domain, "igebm_points") if config.conditional else 0
     mlp = smooth_mlp(domain.size, config.hidden, beside=classes, spectral=config.spectral)
-    sampler = LangevinChains(
-        StepRule(config.step_size, config.noise, config.clip),
+    sampler = ChainSampler(
+        rule,
         config.steps,
         Replay(config.buffer, domain.shape, -config.box, config.box, classes=classes or None),
         restart=config.restart,
         sample_steps=config.sample_steps or config.steps,
-        dynamics=config.dynamics,
-        jumps=config.jumps if config.dynamics == "mala" else 0,
+        kernel=kernel,
+        jumps=config.jumps,
+        target_acceptance=config.target_acceptance,
     )
     return Model(
         energy=Scalar(WithLabels(mlp, classes) if classes else mlp, full_precision=True),

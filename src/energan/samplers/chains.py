@@ -1,11 +1,10 @@
-"""Short Langevin chains on the energy itself as the sampler (Du & Mordatch 2019).
+"""Short chains on the energy itself as the sampler (Du & Mordatch 2019), by any kernel.
 
 Each step takes a batch of chains out of the replay buffer, starts a few of them anew from noise,
-moves all K steps downhill with noise on the energy as it is, and puts them back.
+moves all K steps on the energy as it is, and puts them back.
 """
 
-from functools import partial
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from energan.core import (
     Context,
     Draw,
     Energy,
+    Kernel,
     Randomness,
     Sampler,
     SettingError,
@@ -25,11 +25,12 @@ from energan.core import (
     frozen_weights,
     potential,
 )
-from energan.samplers import dynamics, metropolis
+from energan.samplers.adaptation import check_target, nudge
 from energan.samplers.dynamics import Chains, run_chain
+from energan.samplers.kernels import LANGEVIN
+from energan.samplers.metropolis import jump
 from energan.samplers.replay import Replay
 
-Dynamics = Literal["langevin", "mala"]
 NUMBERS_AT_ONCE, LEAST_AT_ONCE = 2**17, 16
 """Of chains that are moved together."""
 
@@ -37,15 +38,19 @@ STUCK = 20
 """Moves refused in a row that no chain has by chance, where half of them are accepted."""
 
 
-class LangevinChains(Sampler):
+class ChainSampler(Sampler):
     """K steps from the replay buffer.
 
     rule: how a step is made. steps: K. restart: the share of chains that start anew from noise.
     sample_steps: steps of a finished sample beyond where its chain lies in the buffer.
-    dynamics: "mala" refuses moves so that the chain's law is exact; it uses ε of the rule alone,
-        and a chain that is refused all K moves starts anew, if those are STUCK or more.
+    kernel: what moves a chain. One that tests its moves makes the chain's law exact; a chain that
+        is refused all K moves starts anew, if those are STUCK or more.
     jumps: places all over the range of noise that a chain may jump to before its K steps, by their
-        share of exp(−U): of "mala" alone, for events of few numbers.
+        share of exp(−U): of kernels that test, for events of few numbers.
+    target_acceptance: what the step size, that of the rule at first, is adapted to, of kernels that
+        test; None for a fixed one.
+
+    Raises SettingError for a rule or a target that the kernel cannot have.
     """
 
     samples_at_once = True  # else a chain could be taken twice
@@ -60,22 +65,34 @@ class LangevinChains(Sampler):
         *,
         restart: float = 0.05,
         sample_steps: int = 0,
-        dynamics: Dynamics = "langevin",
+        kernel: Kernel = LANGEVIN,
         jumps: int = 0,
+        target_acceptance: float | None = None,
     ) -> None:
         super().__init__()
+        kernel.check(rule)
+        if target_acceptance is not None:
+            check_target(kernel, target_acceptance)
         self.rule, self.chain_steps, self.replay = rule, steps, replay
         self.start_range = replay.low, replay.high
         self.restart, self.sample_steps = restart, sample_steps
-        self.metropolis, self.jumps = dynamics == "mala", jumps
+        self.kernel: Kernel = kernel
+        self.jumps = jumps if kernel.tested else 0
+        self.target_acceptance = target_acceptance
 
     def init(self, context: Context) -> State:
         if context.members > 1:
             raise SettingError("chains have no member axis: train the members as separate runs")
-        return self.replay.start(context.generator)
+        return self.replay.start(context.generator) | self._step_state(context.generator.device)
 
     def empty_state(self) -> State:
-        return self.replay.empty()
+        return self.replay.empty() | self._step_state(torch.device("meta"))
+
+    def _step_state(self, device: torch.device) -> State:
+        """What an adapted step size adds: log of what that of the rule is multiplied by."""
+        if self.target_acceptance is None:
+            return {}
+        return {"log_step": torch.zeros(1, device=device)}
 
     def check_batch(self, batch_size: int) -> None:
         if batch_size > self.replay.capacity:
@@ -102,7 +119,7 @@ class LangevinChains(Sampler):
             assert batch.condition is not None
             # Those of the data, so that both terms of the loss weigh the classes alike.
             labels = torch.where(anew, batch.condition, state["labels"][slots])
-        made = self._move(energy, x, self.chain_steps, labels, "fake", draws)
+        made = self._move(energy, x, self.chain_steps, labels, "fake", state, draws)
         kept = made.x
         if made.acceptance is not None and self.chain_steps >= STUCK:
             # A chain that is refused every move, on a wall too steep for the step, would stay, and
@@ -118,6 +135,10 @@ class LangevinChains(Sampler):
         }
         if made.acceptance is not None:
             info["chain_acceptance"] = made.acceptance.mean().view(1)
+        if made.acceptance is not None and self.target_acceptance is not None:
+            info["chain_step_size"] = self.rule.step_size * state["log_step"].exp()
+            every = context.gather(made.acceptance.view(1, -1, 1))
+            state = state | {"log_step": nudge(state["log_step"], every, self.target_acceptance)}
         if self.rule.low is not None and self.rule.high is not None:
             info["chain_saturation"] = self._saturation(made.x)
             info["data_saturation"] = self._saturation(batch.x)
@@ -135,7 +156,7 @@ class LangevinChains(Sampler):
         size = chains_at_once(x)
         labels = [None] * -(-count // size) if condition is None else condition.split(size)
         parts = [
-            self._move(energy, part, self.sample_steps, y, "eval", draws).x
+            self._move(energy, part, self.sample_steps, y, "eval", state, draws).x
             for part, y in zip(x.split(size), labels, strict=True)
         ]
         return Draw(torch.cat(parts), condition)
@@ -166,22 +187,17 @@ class LangevinChains(Sampler):
         steps: int,
         labels: Tensor | None,
         stream: Stream,
+        state: State,
         draws: Randomness,
     ) -> Chains:
         with frozen(energy), frozen_weights():
             u = potential(energy, labels, stream)
-            if not self.metropolis:
-                return dynamics.run(u, x, self.rule, steps, draws.normal)
             if self.jumps:
                 x = self._jump(energy, x, labels, stream, draws)
-            move = partial(
-                metropolis.step,
-                u,
-                step_size=self.rule.step_size,
-                draw=draws.normal,
-                uniform=partial(draws.uniform, 0, 1),
-            )
-            return run_chain(move, metropolis.init(u, x), steps)
+            chains = self.kernel.init(u, x)
+            if self.target_acceptance is not None:
+                chains = replace(chains, scale=state["log_step"].exp().expand(len(x)))
+            return run_chain(lambda now: self.kernel.step(u, now, self.rule, draws), chains, steps)
 
     def _jump(
         self, energy: Energy, x: Tensor, labels: Tensor | None, stream: Stream, draws: Randomness
@@ -190,7 +206,7 @@ class LangevinChains(Sampler):
         many = self.jumps + 1
         u = potential(energy, None if labels is None else labels.repeat(many), stream)
         others = draws.several(self.jumps, self.replay.low, self.replay.high, *x.shape)
-        there = metropolis.jump(u, x, others, draws.uniform(0, 1, len(x)))
+        there = jump(u, x, others, draws.uniform(0, 1, len(x)))
         inside = ((x >= self.replay.low) & (x <= self.replay.high)).flatten(1).all(1)
         return torch.where(_broadcast(inside, x), there, x)
 

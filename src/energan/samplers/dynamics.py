@@ -1,4 +1,4 @@
-"""Langevin dynamics on any energy: pure functions, `init` and `step` on explicit state, and `run`.
+"""Langevin dynamics on any energy: a pure `step` on explicit state, and how chains are run.
 
     coupled    x ← x − ½ε∇U(x) + √ε·α                    α ~ N(0, 1) (Du & Mordatch 2019, eq. 2)
     decoupled  x ← x − ε∇U(x) + noise·α                  step and noise set apart, as in practice
@@ -17,21 +17,21 @@ import torch
 from torch import Tensor, nn
 
 from energan.core import (
+    ChainState,
     Domain,
+    Draws,
     Energy,
     Function,
-    Randomness,
     SettingError,
     StepRule,
     exact,
     frozen,
     frozen_weights,
     potential,
+    start_chains,
     value_and_gradient,
 )
 
-Normal = Callable[..., Tensor]
-"""*shape -> draws of N(0, 1) of that shape."""
 Watch = Callable[[int, Tensor], None]
 """Called with (steps done, x) after each step."""
 
@@ -80,52 +80,33 @@ def check_spread(rule: StepRule) -> None:
 
 
 @dataclass(frozen=True)
-class ChainState:
-    """The state of chains: where they are, and what was seen on the way.
-
-    x: (B, *event). energy: (B,), U at the last point whose gradient was taken; start: U at the
-    first. gradient_norms: (B,), the sum over steps of the norm of ∇U, before clipping. steps: how
-    many.
-    Where moves may be refused: gradient, ∇U at x, and accepted (B,), the moves made.
-    """
-
-    x: Tensor
-    energy: Tensor
-    start: Tensor
-    gradient_norms: Tensor
-    steps: int = 0
-    gradient: Tensor | None = None
-    accepted: Tensor | None = None
-
-
-@dataclass(frozen=True)
 class Chains:
     """Where chains ended, and how they went.
 
     x: (B, *event). energy_drop: (B,), U at the start less U at the last point whose energy was
     taken. gradient_norm: (B,), the mean over steps of the norm of ∇U. acceptance: (B,), the share
-    of moves that were made, of `mala` alone.
+    of moves that were made, where moves are tested. scale: (B,), what the rule's step size was
+    multiplied by at the end, where it was adapted.
     """
 
     x: Tensor
     energy_drop: Tensor
     gradient_norm: Tensor
     acceptance: Tensor | None = None
-
-
-def init(x: Tensor) -> ChainState:
-    """Chains that start at x (B, *event)."""
-    nothing = torch.zeros(len(x), device=x.device)
-    return ChainState(x.detach(), nothing, nothing, nothing)
+    scale: Tensor | None = None
 
 
 def step(
-    energy: Function, state: ChainState, rule: StepRule, draw: Normal, mask: Tensor | None = None
+    energy: Function,
+    state: ChainState,
+    rule: StepRule,
+    draws: Draws,
+    mask: Tensor | None = None,
 ) -> ChainState:
     """One step of all chains. mask: where no noise comes before the gradient."""
     x = state.x
     if rule.noise_first:
-        moved = x.add(draw(*x.shape), alpha=rule.spread)
+        moved = x.add(draws.normal(*x.shape), alpha=rule.spread)
         x = moved if mask is None else torch.where(mask, x, moved)
     u, gradient = value_and_gradient(energy, x, autocast=True)
     norms = state.gradient_norms + norm(gradient)
@@ -133,28 +114,10 @@ def step(
         gradient = gradient.clamp_(-rule.clip, rule.clip)
     x = x.add(gradient, alpha=-rule.descent)  # new memory: the caller's x stays
     if not rule.noise_first:
-        x.add_(draw(*x.shape), alpha=rule.spread)
+        x.add_(draws.normal(*x.shape), alpha=rule.spread)
     if rule.low is not None or rule.high is not None:
         x.clamp_(rule.low, rule.high)
     return ChainState(x, u, u if state.steps == 0 else state.start, norms, state.steps + 1)
-
-
-def run(
-    energy: Function,
-    x: Tensor,
-    rule: StepRule,
-    steps: int,
-    draw: Normal,
-    *,
-    mask: Tensor | None = None,
-    watch: Watch | None = None,
-) -> Chains:
-    """`steps` steps from x (B, *event). Memory does not grow with their number.
-
-    draw: *shape -> N(0, 1). mask: bool, broadcastable to x: coordinates that stay as they are.
-    """
-    move = partial(step, energy, rule=rule, draw=draw, mask=mask)
-    return run_chain(move, init(x), steps, mask, watch)
 
 
 def run_chain(
@@ -164,7 +127,11 @@ def run_chain(
     mask: Tensor | None = None,
     watch: Watch | None = None,
 ) -> Chains:
-    """Move `steps` times and tell how it went. Raises ValueError for fewer than one."""
+    """Move `steps` times and tell how it went: memory does not grow with their number.
+
+    mask: bool, broadcastable to x: coordinates that stay as they are. Raises ValueError for fewer
+    than one step.
+    """
     if steps < 1:
         raise ValueError(f"chains make at least 1 step, not {steps}")
     start = state.x
@@ -176,7 +143,9 @@ def run_chain(
             if watch is not None:
                 watch(k, state.x)
     moved = None if state.accepted is None else state.accepted / steps
-    return Chains(state.x, state.start - state.energy, state.gradient_norms / steps, moved)
+    return Chains(
+        state.x, state.start - state.energy, state.gradient_norms / steps, moved, state.scale
+    )
 
 
 def langevin(
@@ -191,7 +160,7 @@ def langevin(
     high: float | None = None,
     noise_first: bool = False,
     mask: Tensor | None = None,
-    generator: torch.Generator | Randomness | None = None,
+    generator: torch.Generator | Draws | None = None,
     watch: Watch | None = None,
 ) -> Chains:
     """Chains of `steps` Langevin steps from x (B, *event).
@@ -214,7 +183,8 @@ def langevin(
     check_points(x)
     rule = StepRule(step_size, noise, clip, low, high, noise_first)
     with as_function(energy) as u:
-        return run(u, x, rule, steps, normal_draws(x, generator), mask=mask, watch=watch)
+        move = partial(step, u, rule=rule, draws=draws_like(x, generator), mask=mask)
+        return run_chain(move, start_chains(u, x), steps, mask, watch)
 
 
 def check_points(x: Tensor) -> None:
@@ -223,11 +193,27 @@ def check_points(x: Tensor) -> None:
         raise ValueError(f"chains start at a floating tensor x (B, *event), not {what}")
 
 
-def normal_draws(x: Tensor, generator: torch.Generator | Randomness | None) -> Normal:
-    """Draws of N(0, 1) on the device and of the type of x."""
-    if isinstance(generator, Randomness):
-        return lambda *shape: generator.normal(*shape).to(x)
-    return lambda *shape: torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
+@dataclass(frozen=True)
+class TorchDraws:
+    """Draws on the device of x, normal ones of its type. generator: None for torch's own."""
+
+    x: Tensor
+    generator: torch.Generator | None = None
+
+    def normal(self, *shape: int) -> Tensor:
+        x = self.x
+        return torch.randn(shape, generator=self.generator, device=x.device, dtype=x.dtype)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        drawn = torch.rand(shape, generator=self.generator, device=self.x.device)
+        return drawn.mul_(high - low).add_(low)
+
+
+def draws_like(x: Tensor, generator: torch.Generator | Draws | None) -> Draws:
+    """Where chains that start at x draw from."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return TorchDraws(x, generator)
+    return generator
 
 
 @contextmanager

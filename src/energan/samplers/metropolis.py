@@ -6,39 +6,45 @@
 (Roberts & Tweedie 1996.) Each move takes one gradient, at x'; that at x is kept.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import inf
 
 import torch
 from torch import Tensor
 
-from energan.core import Energy, Function, Randomness, exact, value_and_gradient
+from energan.core import (
+    ChainState,
+    Draws,
+    Energy,
+    Function,
+    StepRule,
+    exact,
+    value_and_gradient,
+)
 from energan.samplers.dynamics import (
     Chains,
-    ChainState,
-    Normal,
     Watch,
     as_function,
     check_points,
+    draws_like,
     norm,
-    normal_draws,
     run_chain,
 )
 
-Uniform = Callable[[int], Tensor]
-"""count -> draws of U(0, 1)."""
 
-
-def propose(x: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+def propose(x: Tensor, gradient: Tensor, step_size: float | Tensor) -> Tensor:
     """The mean of q(· | x)."""
+    if isinstance(step_size, Tensor):
+        return torch.addcmul(x, gradient, step_size, value=-0.5)
     return x.add(gradient, alpha=-step_size / 2)
 
 
-def log_density(b: Tensor, a: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+def log_density(b: Tensor, a: Tensor, gradient: Tensor, step_size: float | Tensor) -> Tensor:
     """log q(b | a) (B,) up to a constant; gradient: ∇U(a)."""
     away = exact(b - propose(a, gradient, step_size)).flatten(1)
-    return away.square().sum(1) / (-2 * step_size)
+    size = step_size.flatten() if isinstance(step_size, Tensor) else step_size
+    return away.square().sum(1) / (-2 * size)
 
 
 def init(energy: Function, x: Tensor) -> ChainState:
@@ -48,31 +54,46 @@ def init(energy: Function, x: Tensor) -> ChainState:
     return ChainState(x.detach(), u, u, nothing, gradient=gradient, accepted=nothing)
 
 
-def step(
-    energy: Function, state: ChainState, step_size: float, draw: Normal, uniform: Uniform
-) -> ChainState:
+def step(energy: Function, state: ChainState, rule: StepRule, draws: Draws) -> ChainState:
     """One move of all chains, made or refused for each by itself."""
-    x, u, gradient, accepted = state.x, state.energy, state.gradient, state.accepted
+    x, u, gradient, size = state.x, state.energy, state.gradient, state.step_size(rule)
     assert gradient is not None
-    assert accepted is not None
-    proposed = propose(x, gradient, step_size).add_(draw(*x.shape), alpha=step_size**0.5)
+    proposed = propose(x, gradient, size)
+    noise = draws.normal(*x.shape)
+    if isinstance(size, Tensor):
+        proposed.addcmul_(noise.to(x), size.sqrt())
+    else:
+        proposed.add_(noise, alpha=size**0.5)
     u_there, gradient_there = value_and_gradient(energy, proposed, autocast=True)
     log_ratio = (
         (u - u_there)
-        + log_density(x, proposed, gradient_there, step_size)
-        - log_density(proposed, x, gradient, step_size)
+        + log_density(x, proposed, gradient_there, size)
+        - log_density(proposed, x, gradient, size)
     )
+    return accept(state, proposed, u_there, gradient_there, log_ratio, draws)
+
+
+def accept(
+    state: ChainState, x: Tensor, u: Tensor, gradient: Tensor, log_ratio: Tensor, draws: Draws
+) -> ChainState:
+    """The Metropolis test: each chain at x (B, *event) if exp(log_ratio) (B,) allows it, else where
+    it was. u, gradient: U and ∇U at x."""
+    before, accepted = state.gradient, state.accepted
+    assert before is not None
+    assert accepted is not None
     # never where log_ratio is not a number; nor to −∞, which no chain would leave again
-    moves = (uniform(len(x)).log() < log_ratio) & u_there.isfinite()
-    each = moves.view(-1, *[1] * (x.dim() - 1))
-    return ChainState(
-        torch.where(each, proposed, x),
-        torch.where(moves, u_there, u),
-        state.start,
-        state.gradient_norms + norm(gradient),
-        state.steps + 1,
-        torch.where(each, gradient_there, gradient),
-        accepted + moves,
+    possible = u.isfinite() & ~log_ratio.isnan()
+    moves = (draws.uniform(0, 1, len(x)).log() < log_ratio) & possible
+    each = state.columns(moves)
+    return replace(
+        state,
+        x=torch.where(each, x, state.x),
+        energy=torch.where(moves, u, state.energy),
+        gradient_norms=state.gradient_norms + norm(before),
+        steps=state.steps + 1,
+        gradient=torch.where(each, gradient, before),
+        accepted=accepted + moves,
+        acceptance=torch.where(possible, log_ratio.clamp_max(0).exp(), 0),
     )
 
 
@@ -98,7 +119,7 @@ def mala(
     *,
     steps: int,
     step_size: float,
-    generator: torch.Generator | Randomness | None = None,
+    generator: torch.Generator | Draws | None = None,
     watch: Watch | None = None,
 ) -> Chains:
     """Chains of `steps` MALA moves from x (B, *event), stationary at exp(−U)/Z exactly.
@@ -109,13 +130,6 @@ def mala(
     if not 0 < step_size < inf:
         raise ValueError(f"step_size must be positive and finite, not {step_size}")
     check_points(x)
-
-    def uniform(count: int) -> Tensor:
-        if isinstance(generator, Randomness):
-            return generator.uniform(0, 1, count)
-        return torch.rand(count, generator=generator, device=x.device)
-
     with as_function(energy) as u:
-        draw = normal_draws(x, generator)
-        move = partial(step, u, step_size=step_size, draw=draw, uniform=uniform)
+        move = partial(step, u, rule=StepRule(step_size), draws=draws_like(x, generator))
         return run_chain(move, init(u, x), steps, None, watch)

@@ -402,8 +402,7 @@ def test_a_sampler_has_no_chains_unless_it_says_so() -> None:
     sampler = NoDraw()
     assert sampler.makes_samples
     assert not sampler.samples_at_once
-    assert not sampler.metropolis
-    assert sampler.rule is sampler.chain_steps is sampler.start_range is None
+    assert sampler.kernel is sampler.rule is sampler.chain_steps is sampler.start_range is None
     assert sampler.replayed({}, 3, None, Randomness([0])) is None
 
 

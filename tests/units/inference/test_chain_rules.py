@@ -12,6 +12,7 @@ from energan.core import Randomness
 from energan.inference.chain_rules import ChainSchedule, change_rule, move_chains, scale_rule
 from energan.inference.run import Run
 from energan.samplers import StepRule
+from energan.samplers.kernels import MALA
 
 
 @given(st.integers(1, 3), st.integers(1, 7), st.integers(1, 40))
@@ -70,7 +71,7 @@ def test_tested_moves_have_the_law_of_the_energy_at_any_step() -> None:
         rules = (StepRule(1.0),) * len(energies)
         draws = Randomness([4]).at("test")
         made = move_chains(
-            energies, ChainSchedule(rules, 40, 3, exact=(True,) * len(rules)), x, draws
+            energies, ChainSchedule(rules, 40, 3, kernels=(MALA,) * len(rules)), x, draws
         )
         assert float(made.x.var()) == pytest.approx(1, abs=tolerance)
         assert made.acceptance is not None
@@ -78,7 +79,7 @@ def test_tested_moves_have_the_law_of_the_energy_at_any_step() -> None:
         free = move_chains(energies, ChainSchedule(rules, 40, 3), x, Randomness([4]).at("test"))
         assert float(free.x.var()) == pytest.approx(4 / 3, abs=4 / 3 * tolerance)
     cooled = move_chains(
-        [u], ChainSchedule((StepRule(1.0),), 200, anneal=0.8, exact=(True,)), x, draws
+        [u], ChainSchedule((StepRule(1.0),), 200, anneal=0.8, kernels=(MALA,)), x, draws
     ).x
     assert float(cooled.var()) < 0.2  # steps shrink faster than the temperature
 

@@ -8,7 +8,7 @@ import torch
 from energan.core import Domain, Model, SettingError, place_seed
 from energan.models import igebm, igebm_points
 from energan.samplers import StepRule
-from energan.samplers.chains import LangevinChains
+from energan.samplers.chains import ChainSampler
 from energan.training import checkpoint
 from support.helpers import assert_identical, make_loop, small_data, snapshot
 
@@ -23,7 +23,7 @@ def test_the_defaults_are_the_published_ones_and_follow_the_range() -> None:
     rules = []
     for domain in (UNIT, SIGNED):
         built = igebm.build(config.model_copy(update={"stages": (4,), "buffer": 8}), domain)
-        assert isinstance(built.sampler, LangevinChains)
+        assert isinstance(built.sampler, ChainSampler)
         rules.append(built.sampler.rule)
     assert rules[0] == StepRule(10.0, 0.005, 0.01, 0.0, 1.0, True)
     assert rules[1] == StepRule(40.0, 0.01, 0.005, -1.0, 1.0, True)

@@ -12,7 +12,8 @@ from energan.energies.scalar import Scalar
 from energan.nets.conditional import WithLabels
 from energan.nets.mlp import smooth_mlp
 from energan.samplers import StepRule
-from energan.samplers.chains import LangevinChains
+from energan.samplers.chains import ChainSampler
+from energan.samplers.kernels import MALA
 from energan.samplers.replay import Replay
 
 
@@ -102,9 +103,9 @@ class Bowl(Energy):
         return Scored(self.weight * (x - centre).square().sum(1) * 20)
 
 
-def sampler(classes: int | None = None, **options) -> LangevinChains:
+def sampler(classes: int | None = None, **options) -> ChainSampler:
     replay = Replay(64, (2,), -4.0, 4.0, classes=classes)
-    return LangevinChains(StepRule(0.02), 10, replay, **{"restart": 0.1, **options})
+    return ChainSampler(StepRule(0.02), 10, replay, **{"restart": 0.1, **options})
 
 
 def test_labels_stay_with_their_chains_and_have_the_shares_of_the_data() -> None:
@@ -170,7 +171,7 @@ def test_draws_are_chains_and_the_energys_weights_get_no_gradient_from_them() ->
 
 def test_saturation_is_the_share_at_the_bounds() -> None:
     replay = Replay(8, (2,), 0.0, 1.0)
-    chains = LangevinChains(StepRule(100.0, 0.0, None, 0.0, 1.0), 1, replay, restart=0.0)
+    chains = ChainSampler(StepRule(100.0, 0.0, None, 0.0, 1.0), 1, replay, restart=0.0)
     state = chains.init(context(0))
 
     class Down(Energy):
@@ -187,7 +188,7 @@ def test_saturation_is_the_share_at_the_bounds() -> None:
 
 
 def test_mala_chains_are_offered_and_tell_their_acceptance() -> None:
-    chains = sampler(dynamics="mala")
+    chains = sampler(kernel=MALA)
     state = chains.init(context(0))
     draw, _ = chains.draw(Bowl(), Batch(torch.zeros(16, 2)), state, context(0))
     assert draw is not None
@@ -203,9 +204,7 @@ def test_a_chain_that_is_refused_every_move_starts_anew() -> None:
 
             return Scored((x.abs() - 1).clamp_min(0).pow(2).sum(1) * 1e6)
 
-    chains = LangevinChains(
-        StepRule(0.02), 20, Replay(64, (2,), -4.0, 4.0), restart=0.0, dynamics="mala"
-    )
+    chains = ChainSampler(StepRule(0.02), 20, Replay(64, (2,), -4.0, 4.0), restart=0.0, kernel=MALA)
     state = chains.init(context(0))
     state["ages"] += 1  # none is new
     state["chains"][:32] = 3.0
@@ -220,9 +219,7 @@ def test_a_chain_that_is_refused_every_move_starts_anew() -> None:
 
 def test_short_chains_that_are_refused_stay() -> None:
     """Few refusals in a row are no sign: to start those anew would widen the chains' law."""
-    chains = LangevinChains(
-        StepRule(1.5), 1, Replay(64, (2,), -4.0, 4.0), restart=0, dynamics="mala"
-    )
+    chains = ChainSampler(StepRule(1.5), 1, Replay(64, (2,), -4.0, 4.0), restart=0, kernel=MALA)
     state = chains.init(context(0))
     state["ages"] += 1
     before = state["chains"].clone()

@@ -1,20 +1,17 @@
 """Langevin steps by their formulas, and what a chain must and must not do beside."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from energan.core import Domain, Energy, Scored, value_and_gradient
+from energan.core import Domain, Energy, Scored, start_chains, value_and_gradient
 from energan.samplers import StepRule, langevin, mala
-from energan.samplers.dynamics import (
-    default_rule,
-    init,
-    run,
-    scaled_rule,
-    step,
-)
+from energan.samplers.dynamics import default_rule, scaled_rule, step
+from energan.samplers.kernels import LANGEVIN, run_kernel
 from energan.samplers.metropolis import log_density
 
 SIZES = st.floats(1e-3, 2.0)
@@ -29,6 +26,16 @@ def gradient(x: Tensor) -> Tensor:
     return (x.flatten(1) ** 3 + others).view_as(x)
 
 
+class Listed:
+    """Normal draws that were made before."""
+
+    def __init__(self, made: Iterator[Tensor]) -> None:
+        self.made = made
+
+    def normal(self, *shape: int) -> Tensor:
+        return next(self.made).view(shape)
+
+
 @given(seed=st.integers(0, 10**6), eps=SIZES, noise=st.none() | SIZES, clip=st.none() | SIZES,
        bound=st.none() | SIZES, first=st.booleans())  # fmt: skip
 @settings(deadline=None)
@@ -41,7 +48,7 @@ def test_one_step_is_the_formula(
     low, high = (None, None) if bound is None else (-bound, bound)
     rule = StepRule(eps, noise, clip, low, high, first)
     kept = x.clone()
-    found = step(quartic, init(x), rule, lambda *shape: alpha.view(shape))
+    found = step(quartic, start_chains(quartic, x), rule, Listed(iter([alpha])))
     assert torch.equal(x, kept)
     half, spread = (0.5, eps**0.5) if noise is None else (1.0, noise)
     at = x + spread * alpha if first else x
@@ -182,8 +189,7 @@ def test_chains_on_another_range_are_the_same_chains(noise: float | None) -> Non
 
     def chain(energy: object, x: Tensor, low: float, high: float) -> Tensor:
         rule = scaled_rule(0.3, noise, 0.4, low, high, noise_first=noise is not None)
-        each = iter(draws)
-        return run(energy, x, rule, 9, lambda *shape: next(each)).x  # type: ignore[arg-type]
+        return run_kernel(LANGEVIN, energy, x, rule=rule, steps=9, generator=Listed(iter(draws))).x
 
     unit = chain(lambda x: (x - 0.3).pow(4).sum(1) * 8, x, 0.0, 1.0)
     wide = chain(lambda y: ((y + 1) / 2 - 0.3).pow(4).sum(1) * 8, 2 * x - 1, -1.0, 1.0)

@@ -47,8 +47,14 @@ CHAINS = {
     ),
     "acceptance": (
         "Accepted moves",
-        "The share of moves that the Metropolis test accepts. Steps are best near 0.57.",
+        "The share of moves that the Metropolis test accepts. MALA's steps are best near 0.57, "
+        "those of HMC between 0.65 and 0.8.",
         {"chain_acceptance": "acceptance"},
+    ),
+    "chain-step": (
+        "Step size of chains",
+        "ε, adapted to the acceptance that was asked for: it falls as the energy grows steeper.",
+        {"chain_step_size": "ε"},
     ),
 }
 """Figures of models that are sampled by chains: title, what it says, lines."""
