@@ -94,18 +94,7 @@ def sample_chains(
     schedule = _schedule(parts, rules, steps, turn, anneal, dynamics, target_acceptance, warmup)
     x, labels = _start(parts, count, start, labels, seed, data)
     at = sorted({round(i * steps / (snapshots - 1)) for i in range(snapshots)})
-    chunks = list(torch.arange(count).split(chains_at_once(x)))
-    stages, chains, traces = [], [], []
-    with progress("chains", steps * len(chunks), "steps") as advance:
-        for rows in chunks:
-            y = None if labels is None else labels[rows]
-            draws = PerSample(seed, x.shape[1:], parts[0].engine.device)
-            draws.at("chains", int(rows[0]))
-            trace = Trace(steps, schedule.warmup, x.shape[1:])
-            seen, made = _move_chunk(parts, schedule, x[rows], y, at, draws, advance, trace)
-            stages.append(seen)
-            chains.append(made)
-            traces.append(trace.values())
+    stages, chains, traces = _move_all(parts, schedule, x, labels, at, seed)
     whole = torch.cat(stages, 1)  # (S, N, *event)
     energies = [
         torch.stack([part.energy(x, labels if part.classes else None) for part in parts])
@@ -160,6 +149,30 @@ def _schedule(
     kernels = tuple(kernel_for(*of, asked) for of in zip(parts, given, strict=True))
     warmup = steps // 2 if warmup is None else warmup
     return ChainSchedule(given, steps, turn, anneal, kernels, target_acceptance, warmup)
+
+
+def _move_all(
+    parts: Sequence[TrainedEnergy],
+    schedule: ChainSchedule,
+    x: Tensor,
+    labels: Tensor | None,
+    at: Sequence[int],
+    seed: int,
+) -> tuple[list[Tensor], list[Chains], list[Tensor]]:
+    """Snapshots, how it went, and traces, of some of the chains from x at a time."""
+    stages, moved, traces = [], [], []
+    chunks = list(torch.arange(len(x)).split(chains_at_once(x)))
+    with progress("chains", schedule.steps * len(chunks), "steps") as advance:
+        for rows in chunks:
+            y = None if labels is None else labels[rows]
+            draws = PerSample(seed, x.shape[1:], parts[0].engine.device)
+            draws.at("chains", int(rows[0]))
+            trace = Trace(schedule.steps, schedule.warmup, x.shape[1:])
+            seen, made = _move_chunk(parts, schedule, x[rows], y, at, draws, advance, trace)
+            stages.append(seen)
+            moved.append(made)
+            traces.append(trace.values())
+    return stages, moved, traces
 
 
 def _move_chunk(
