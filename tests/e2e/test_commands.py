@@ -19,7 +19,7 @@ from energan.recipes import RECIPES, TASKS
 from support.commands import SMALL, refused, run
 from support.helpers import weight_files
 
-OWN_DATA = ("PHOTOS", "FEATURES.npz")
+OWN_DATA = ("PHOTOS", "PAIRS", "FEATURES.npz")
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -10,11 +10,12 @@ from torch import Tensor
 class Augment:
     """What changes about an image each time training sees it.
 
-    random_crop: side of a square cut at a random place; elsewhere the middle is cut.
+    random_crop: side of a square, or width and height, cut at a random place; elsewhere the middle
+    is cut.
     mirror: whether every other image is flipped left to right.
     """
 
-    random_crop: int | None = None
+    random_crop: int | tuple[int, int] | None = None
     mirror: bool = False
 
     def __bool__(self) -> bool:
@@ -26,14 +27,15 @@ class Augment:
         if images.dtype == torch.uint16:  # which torch can neither flip nor index everywhere
             return self(images.view(torch.int16), draws).view(torch.uint16)
         if self.random_crop is not None:
-            side = self.random_crop
-            room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])
+            crop = self.random_crop
+            width, height = (crop, crop) if isinstance(crop, int) else crop
+            room = torch.tensor([images.shape[2] - height + 1, images.shape[3] - width + 1])
             if draws is None:
                 up, aside = (int(r - 1) // 2 for r in room)
-                images = images[..., up : up + side, aside : aside + side]
+                images = images[..., up : up + height, aside : aside + width]
             else:
                 top, left = (draws[:, :2] * room).long().unbind(1)
-                windows = images.unfold(2, side, 1).unfold(3, side, 1)  # (B, C, ., ., side, side)
+                windows = images.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, ., ., H, W)
                 images = windows[torch.arange(len(images)), :, top, left]
         if self.mirror and draws is not None:
             flipped = (draws[:, 2] < 0.5).view(-1, 1, 1, 1)

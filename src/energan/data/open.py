@@ -103,6 +103,14 @@ def _about_groups(source: Source, settings: DataSettings, chosen: Selection) -> 
     return (Fact("groups", f"{text} ({plural(len(chosen.held_out), 'image')})"),)
 
 
+def _about_unlabelled(source: Source, settings: DataSettings) -> tuple[Fact, ...]:
+    """How many are left out since they have no label."""
+    without = 0 if source.labels is None else int((source.labels < 0).sum())
+    if settings.unlabelled or not without:
+        return ()
+    return (Fact("unlabelled", f"{plural(without, 'image')} left out (--data.unlabelled)"),)
+
+
 def _data_set(
     source: Source,
     settings: DataSettings,
@@ -115,6 +123,7 @@ def _data_set(
     image_shape, tiles = describe_windows(shape, tuple(found.events.shape[1:]), settings)
     bands = _about_bands(source.name, shape, settings)
     split_facts = _about_groups(source, settings, chosen) if split == "train" else ()
+    split_facts += _about_unlabelled(source, settings)
     low, high = settings.bounds if source.holds_images else (None, None)
     classes = None
     if chosen.labels is not None:

@@ -131,6 +131,8 @@ def _sides(shape: torch.Size) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
+PAIRS = "PAIRS"
+"""What stands for the user's own pairs in a recipe."""
 ENLARGED = 286 / 256
 """What jitter cuts its windows of (Isola et al. 2016, appendix 6.2)."""
 
@@ -223,9 +225,9 @@ class _Opener:
         size = self.how[0].size
         augment = Augment(None, training and settings.mirror)
         if training and settings.jitter:
-            assert isinstance(size, int)
+            assert size is not None
             augment = replace(augment, random_crop=size)
-            size = round(size * ENLARGED)
+            size = _enlarged(size)
         ascending = rows.sort().values
         assert settings.storage != "stream"
         found = [
@@ -252,10 +254,17 @@ class _Opener:
         """What all images are brought to; None to leave them as they are."""
         if self.settings.size is not None or not self.settings.jitter:
             return self.settings.size
-        width, height = image_size(self.sides[1]) or (0, 1)
-        if width != height or self.settings.crop is not None:
+        found = image_size(self.sides[1])
+        if found is None or self.settings.crop is not None:
             raise DataError("data.jitter enlarges images from a size: set data.size")
-        return width
+        width, height = found
+        return width if width == height else found
+
+
+def _enlarged(size: Size) -> Size:
+    if isinstance(size, int):
+        return round(size * ENLARGED)
+    return round(size[0] * ENLARGED), round(size[1] * ENLARGED)
 
 
 def _join(sources: DataSet, targets: DataSet, labels: LabelMap | None) -> PairSet:
@@ -274,6 +283,10 @@ def _join(sources: DataSet, targets: DataSet, labels: LabelMap | None) -> PairSe
 
 def _folder(source: str) -> tuple[Path, str | None]:
     """Where pairs lie, and the name of a named set."""
+    if source == PAIRS:
+        raise DataError(
+            "the recipe is for pairs of images of your own: name their folder, as with --data pairs"
+        )
     if source in NAMED and NAMED[source].form is not None:
         return require_folder(source), source
     try:

@@ -41,6 +41,9 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
     rows = torch.arange(source.count) if source.order is None else source.order
     labels, names, kept = source.labels, source.class_names, source.held_out
     loose = None if labels is None or not bool((labels < 0).any()) else labels < 0
+    if loose is not None and not settings.unlabelled:
+        used = ~loose[rows]
+        kept, rows, loose = round(kept * int(used.sum()) / len(rows)), rows[used], None
     if settings.classes:
         try:
             labels, names = _renumber(source, settings.classes)

@@ -120,6 +120,11 @@ class DataSettings(Config):
         description="of a folder of images: a CSV of `file,label` with the labels of some; the "
         "others are unlabelled",
     )
+    unlabelled: bool = Field(
+        True,
+        description="use the images without a label too, where some have one; models that are "
+        "conditioned on labels cannot",
+    )
     tags: str | None = Field(
         None,
         min_length=1,
@@ -166,7 +171,7 @@ class DataSettings(Config):
         fields = type(self).model_fields
         own = (
             "layout", "classes", "limit", "held_out", "labels", "tags", "groups", "labelled",
-            "image_column", "label_column", "attributes",
+            "unlabelled", "image_column", "label_column", "attributes",
         )  # fmt: skip
         return self.model_copy(
             update={"source": source, **{name: fields[name].default for name in own}}
@@ -259,10 +264,6 @@ class DataSettings(Config):
         self._check_tile()
         if self.jitter and self.direction is None:
             raise ValueError("data.jitter is for pairs of images: set data.direction, or leave it")
-        if self.jitter and isinstance(self.size, tuple):
-            raise ValueError(
-                "data.jitter cuts squares: set data.size to one side, or leave data.jitter unset"
-            )
         return self
 
     def _check_tile(self) -> None:

@@ -6,10 +6,12 @@
 
 G has no z: dropout in its first three decoder layers is the noise, at test time too, and both
 networks normalise by the statistics of what is before them, at test time too. At 256×256 these are
-the published networks; at other sizes the U-Net halves the sides as often as they can be halved.
+the published networks. At other sizes the U-Net halves the sides as often as they can be halved,
+the maps are as many as a quarter of the smaller side, 16 to 64, and D sees as large a share of it.
 The rates are for 80,000 steps: 200 epochs of 400 pairs one by one, falling over the second half.
 """
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -18,7 +20,7 @@ from energan.core import Config as BaseConfig
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.core.schedules import Schedule
 from energan.energies.patch import Patches
-from energan.nets.conv import image_shape
+from energan.nets.conv import growing, image_shape
 from energan.nets.mlp import Output, Widths, check_output, set_weights
 from energan.nets.patch import check_patches, patch_logits, receptive_field
 from energan.nets.unet import UNet, unet_widths
@@ -26,6 +28,10 @@ from energan.objectives import PairedLogistic
 from energan.samplers.translator import Translator
 
 ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 40000)")
+NARROWEST, WIDEST = 16, 64
+"""Maps of the networks' first layers, by the size; the widest are the published ones."""
+FEWEST, MOST = 2, 4
+"""Layers of D, by the size; the most are the published ones."""
 
 
 class Config(BaseConfig):
@@ -35,11 +41,16 @@ class Config(BaseConfig):
     generator: Widths = Field(
         (), description="maps of the U-Net's encoder layers; by the size if not set"
     )
-    generator_width: int = Field(
-        64, ge=1, description="maps of its first layer; each after it has twice as many, to 8 times"
+    generator_width: int | None = Field(
+        None,
+        ge=1,
+        description="maps of its first layer; each after it has twice as many, to 8 times; by the "
+        "size if not set: 64 at 256x256, 16 at 64x64",
     )
     discriminator: Widths = Field(
-        (64, 128, 256, 512), min_length=2, description="maps of D's layers: four see 70x70 pixels"
+        (),
+        description="maps of D's layers: four see patches of 70x70 pixels, three 34x34, two 16x16; "
+        "by the size if not set",
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="rate of the dropout that is G's noise")
     norm: Literal["batch", "image"] = Field(
@@ -58,15 +69,42 @@ class Config(BaseConfig):
     def tiny(cls) -> "Config":
         return cls(generator=(4, 8, 8), discriminator=(4, 8))
 
+    def generator_widths(self, height: int, width: int) -> tuple[int, ...]:
+        """Those that were set, or as many as the sides can be halved. Raises SettingError if that
+        is too rarely."""
+        if len(self.generator) == 1:
+            raise SettingError(
+                f"model.generator {self.generator[0]}: a U-Net halves its image twice or more"
+            )
+        first = self.generator_width or _first_width(height, width)
+        return self.generator or unet_widths(first, height, width)
+
+    def discriminator_widths(self, height: int, width: int) -> tuple[int, ...]:
+        """Those that were set, or as many as see a quarter of the smaller side, as 70 pixels are of
+        256. Raises SettingError for a single one."""
+        if len(self.discriminator) == 1:
+            raise SettingError(
+                f"model.discriminator {self.discriminator[0]}: a discriminator of patches has two "
+                "widths or more"
+            )
+        depth = int(math.log2(min(height, width))) - 4
+        return self.discriminator or growing(
+            _first_width(height, width), min(max(depth, FEWEST), MOST)
+        )
+
+
+def _first_width(height: int, width: int) -> int:
+    """Maps of the first layers of both networks, where they are not set."""
+    return min(max(min(height, width) // 4, NARROWEST), WIDEST)
+
 
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for pairs of images of `domain`."""
     sources, (channels, height, width) = _shapes(domain)
     check_output(config.output, domain)
-    check_patches(config.discriminator, height, width)
-    widths = config.generator or unet_widths(config.generator_width, height, width)
-    if len(widths) < 2:
-        raise SettingError(f"model.generator {widths[0]}: a U-Net halves its image twice or more")
+    widths = config.generator_widths(height, width)
+    patches = config.discriminator_widths(height, width)
+    check_patches(patches, height, width)
     each = config.norm == "image"
     generator = UNet(
         sources,
@@ -78,11 +116,11 @@ def build(config: Config, domain: Domain) -> Model:
         output=config.output,
     )
     generator.check(height, width)
-    discriminator = patch_logits(sources + channels, config.discriminator, each=each)
+    discriminator = patch_logits(sources + channels, patches, each=each)
     if config.scale is not None:
         set_weights(generator, "normal", config.scale)
         set_weights(discriminator, "normal", config.scale)
-    side = receptive_field(config.discriminator)
+    side = receptive_field(patches)
     return Model(
         energy=Patches(discriminator),
         sampler=Translator(generator),
@@ -94,6 +132,7 @@ def build(config: Config, domain: Domain) -> Model:
         chosen={
             "images": f"{width}x{height}, {sources} -> {channels} channels",
             "generator": "-".join(map(str, widths)),
+            "discriminator": "-".join(map(str, patches)),
             "patches": f"{side}x{side}",
         },
     )

@@ -12,7 +12,26 @@ DIGITS_32: dict[str, Any] = {
     "training": {"steps": 6_000, "batch_size": 64},
 }
 
+# The same for classes of the user's own images, with DiffAugment, since there are often few of each.
+FOLDER: dict[str, Any] = {
+    "model": {
+        "generator_width": 16,
+        "discriminator_width": 16,
+        "augment": ["colour", "translation", "cutout"],
+    },
+    "data": {"source": "PHOTOS", "size": 64, "unlabelled": False},  # PHOTOS says: name your own
+    "training": {"steps": 6_000, "batch_size": 32},
+}
+
 RECIPES = [
+    Recipe(
+        "cdcgan-folder",
+        "a conditional DCGAN on classes of your own images (--data PHOTOS): class folders, or a "
+        "CSV (--data.labels)",
+        "cdcgan",
+        FOLDER,
+        task="Make images of a class",
+    ),
     Recipe(
         "cgan-mnist",
         "the conditional GAN of 2014 on MNIST with its published settings",

@@ -17,21 +17,28 @@ def images(count: int = 11, augment: Augment | None = None, **parts: object) -> 
     events = torch.randint(256, (count, 2, 7, 6), generator=generator, dtype=torch.uint8)
     augment = Augment(4, True) if augment is None else augment
     side = augment.random_crop
+    assert not isinstance(side, tuple)
     shape = (2, 7, 6) if side is None else (2, side, side)
     return DataSet("test", events, Domain(shape, -1.0, 1.0), augment=augment, **parts)  # type: ignore[arg-type]
 
 
-@given(st.integers(1, 6), st.booleans(), st.integers(0, 99))
+SIDES = st.integers(1, 6)
+
+
+@given(SIDES | st.tuples(SIDES, SIDES), st.booleans(), st.integers(0, 99))
 @settings(deadline=None, max_examples=40)
-def test_augmentation_is_what_a_loop_over_pixels_does(side: int, mirror: bool, seed: int) -> None:
+def test_augmentation_is_what_a_loop_over_pixels_does(
+    crop: int | tuple[int, int], mirror: bool, seed: int
+) -> None:
+    wide, high = (crop, crop) if isinstance(crop, int) else crop
     events, generator = images().events, torch.Generator().manual_seed(seed)
     draws = torch.rand(len(events), 3, generator=generator)
-    made = Augment(side, mirror)(events, draws)
+    made = Augment(crop, mirror)(events, draws)
     for image, (down, right, flip), result in zip(events, draws.tolist(), made, strict=True):
-        top, left = int(down * (7 - side + 1)), int(right * (6 - side + 1))
-        for y in range(side):
-            for x in range(side):
-                across = side - 1 - x if mirror and flip < 0.5 else x
+        top, left = int(down * (7 - high + 1)), int(right * (6 - wide + 1))
+        for y in range(high):
+            for x in range(wide):
+                across = wide - 1 - x if mirror and flip < 0.5 else x
                 assert result[:, y, x].tolist() == image[:, top + y, left + across].tolist()
 
 

@@ -143,6 +143,9 @@ def test_jitter_enlarges_by_286_256_and_cuts_in_training_alone(tmp_path: Path) -
     assert alone.events.shape[2:] == (72, 72)
     assert alone.domain.shape == (3, 64, 64)
     assert open_data(settings(tmp_path / "p", size=256, jitter=True)).events.shape[2:] == (286, 286)
+    wide = open_data(settings(tmp_path / "p", size=(32, 16), jitter=True))
+    assert wide.events.shape[2:] == (18, 36)
+    assert wide.domain.shape == (3, 16, 32)
 
 
 def test_halves_of_odd_widths_grey_ones_and_their_preparation(tmp_path: Path) -> None:
@@ -276,7 +279,8 @@ def test_folders_that_hold_nothing_to_train_on_are_refused(tmp_path: Path) -> No
     tall.mkdir()
     Image.fromarray(flat(1, 8, 30)).save(tall / "a.png")
     with pytest.raises(DataError, match=r"set data\.size"):
-        open_data(settings(tall, jitter=True))
+        open_data(settings(tall, jitter=True, crop=(0, 0, 4, 8)))
+    assert open_data(settings(tall, jitter=True)).domain.shape == (3, 8, 15)
 
 
 def test_jitter_is_for_pairs() -> None:

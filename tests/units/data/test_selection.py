@@ -105,8 +105,7 @@ def test_settings_that_do_not_suit_the_source_are_refused(
         {"intensity": [5, 5]}, {"background": "plaid"}, {"show_bands": [1, 2]},
         {"show_bands": [0]}, {"pages": "second"}, {"size": 8, "tile": 9}, {"overlap": 2},
         {"size": [8, 0]}, {"size": [8, 8, 8]}, {"size": []}, {"size": True},
-        {"size": [9, 7], "tile": 8}, {"size": [9, 7], "direction": "left-to-right", "jitter": True},
-        {"tile": 8, "random_crop": 8}, {"tile": 8, "overlap": 8},
+        {"size": [9, 7], "tile": 8}, {"tile": 8, "random_crop": 8}, {"tile": 8, "overlap": 8},
     ],
 )  # fmt: skip
 def test_settings_out_of_bounds_are_refused(settings: dict[str, object]) -> None:

@@ -29,6 +29,7 @@ def test_the_defaults_are_the_published_settings() -> None:
     assert model.hyper == {"l1": 100.0}
     assert model.energy_steps == 1
     assert model.chosen["generator"] == "64-128-256-512-512-512-512-512"
+    assert model.chosen["discriminator"] == "64-128-256-512"
     assert model.chosen["patches"] == "70x70"
     counts = [sum(p.numel() for p in part.parameters()) for part in (model.sampler, model.energy)]
     # convolutions; weight and bias of each norm; biases where there is no norm
@@ -50,6 +51,20 @@ def test_the_depth_follows_the_size(shape, depth: int, normed: bool) -> None:
         network = pix2pix.build(SMALL, pairs(*shape, sources=2)).sampler.network
     assert network.halvings == depth
     assert network.innermost_norm == normed
+
+
+@pytest.mark.parametrize(
+    ("sides", "generator", "discriminator", "patches"),
+    [((64, 64), "16-32-64-128-128-128", "16-32", "16x16"),
+     ((128, 128), "32-64-128-256-256-256-256", "32-64-128", "34x34"),
+     ((96, 160), "24-48-96-192-192", "24-48", "16x16"),
+     ((512, 512), "64-128-256-512-512-512-512-512", "64-128-256-512", "70x70")],
+)  # fmt: skip
+def test_widths_follow_the_size(sides, generator: str, discriminator: str, patches: str) -> None:
+    with torch.device("meta"):
+        chosen = pix2pix.build(pix2pix.Config(scale=None), pairs(3, *sides)).chosen
+    assert chosen["generator"] == generator
+    assert (chosen["discriminator"], chosen["patches"]) == (discriminator, patches)
 
 
 def test_a_pair_through_both_networks() -> None:
@@ -79,7 +94,9 @@ def test_first_weights_are_normal_with_a_standard_deviation_of_0_02() -> None:
         ({}, Domain((3, 64, 64), -1.0, 1.0, condition_shape=(3, 32, 32)), "of one size"),
         ({}, pairs(3, 50, 50), r"50x50: resize .*--data\.size 48"),
         ({}, pairs(3, 64, 64, low=0.0), "use sigmoid"),
-        ({}, pairs(3, 16, 16), "4 widths leave no patch of images of 16x16"),
+        ({"discriminator": (8,) * 4}, pairs(3, 16, 16), "4 widths leave no patch of .*16x16"),
+        ({"discriminator": (8,)}, pairs(3, 64, 64), r"model\.discriminator 8: .*two widths"),
+        ({"generator": (8,)}, pairs(3, 64, 64), r"model\.generator 8: .*twice or more"),
         ({"generator": (8, 8, 8, 8)}, pairs(3, 40, 40), "halves the sides 4 times.*40x40"),
     ],
 )

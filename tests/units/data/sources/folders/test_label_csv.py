@@ -57,6 +57,18 @@ def test_forms_of_the_same_csv(tmp_path: Path, text: str) -> None:
     assert told(data) == {0: "cat", 1: None, 2: "dog", 3: None, 4: None, 5: "cat"}
 
 
+def test_images_without_a_label_can_be_left_out(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "images")
+    csv = tmp_path / "labels.csv"
+    csv.write_text('file,label\na.png,cat\nx/c 1.png,dog\n"y/ü,e.png",cat\nb.png,bird\n')
+    data = opened(folder, csv, unlabelled=False)
+    assert told(data) == {0: "cat", 1: "bird", 2: "dog", 5: "cat"}
+    assert "unlabelled: 2 images left out (--data.unlabelled)" in map(str, data.facts)
+    cats = opened(folder, csv, unlabelled=False, classes=["cat"], held_out=1)
+    assert cats.held_out is not None
+    assert sorted([*told(cats), *told(cats.held_out)]) == [0, 5]
+
+
 def test_where_paths_start_from(tmp_path: Path) -> None:
     folder = draw(tmp_path / "images")
     (tmp_path / "link").symlink_to(folder)
