@@ -24,10 +24,9 @@ PAGES = [
     *sorted(str(page.relative_to(ROOT)) for page in DOCS.glob("tasks/*.md")),
 ]
 TEXT = {
-    r"--scale 1/\d+|--steps \d+": "",  # each training has the steps of SMALL
-    r"--(data\.)?size \d+": "--size 16",
-    r"--model.discriminator 32 64 128 256": "--model.discriminator 4 8",
-    r"--model.generator-width 32": "--model.generator-width 4",
+    r"--(scale|minutes|steps) [\d/]+": "",  # each training has the steps of SMALL
+    r"--(data\.)?size \d+( \d+)?": r"--size 16\2",
+    r"--size 16 \d+": "--size 24 16",
     r"steps=\d+": "steps=5",
     r"evaluate\(run\)": 'evaluate(run, metrics=["sliced_wasserstein"], samples=40)',
     r'data="photos", scale="1/4"': 'data={"source": "photos", "size": 16}, steps=2, '
@@ -44,7 +43,9 @@ SMALL = {
     "resume": "--steps 6",
     "train few-labels": f"--steps 4 --model.hidden 16 16 --model.labelled 8 {QUICK}",
     "train inspect-folder": f"--steps 3 --size 32 --model.width 4 --model.scales 2 {QUICK}",
-    "train pix2pix-facades": f"--steps 3 --training.ema 0 {QUICK}",
+    "train pix2pix-folder": f"--steps 3 --model.generator-width 4 {QUICK}",
+    "train r3gan-folder": f"--steps 3 --size 16 --model.group 4 --training.batch-size 4 {QUICK}",
+    "train cdcgan-folder": f"--steps 3 --size 16 --training.batch-size 4 {QUICK}",
     "train tagging-celeba": "--steps 3 --model.generator 8 8 --model.generator-joint 8 "
     f"--model.discriminator 8 8 --model.joint 8 {QUICK}",
     "sweep": "--steps 3 --samples 40 --processes 1 --threads 1",
@@ -76,7 +77,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [f"{i:03}.png,tag {i % 7},tag {7 + i % 5}" for i in range(120)]
     (root / "tags.csv").write_text("\n".join(["file,tag,tag", *lines]))
     pictures(root / "pairs", 24, 32, 64)
-    pictures(root / "drawings", 2, 16)
+    pictures(root / "drawings", 2, 64)
     for part, count in (("train/good", 200), ("test/good", 6), ("test/scratch", 4)):
         pictures(root / "parts" / part, count)
     pictures(root / "good-parts", 105)

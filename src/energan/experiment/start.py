@@ -20,6 +20,7 @@ from energan.experiment.callbacks import (
     hooks_of,
     trackers_of,
 )
+from energan.experiment.callbacks.held_out import describe_errors
 from energan.experiment.callbacks.progress import CohortMean, ProgressBar
 from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.compatibility import check_jobs
@@ -255,6 +256,8 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
             "skipped.txt in the run lists them"
         )
     remarks += [str(fact) for fact in data.facts if fact.warning]
+    if about_errors := describe_errors(job, data):
+        remarks.append(about_errors)
     steps = job.settings.training.steps
     found = unfinished_settings(job.settings.model, steps, "model.")
     if job.recipe in recipes.RECIPES:

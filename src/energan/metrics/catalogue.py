@@ -16,7 +16,8 @@ figure that runs make while they train alone."""
 @dataclass(frozen=True)
 class Metric:
     """better: which values are; None where neither is. title: on pages. sign: in a line or the head
-    of a column. bar: on the progress bar, of metrics that it shows.
+    of a column. bar: on the progress bar, of metrics that it shows. percent: whether it shows them
+    as a percentage.
 
     scorer: what makes it, where that has another name; so `--metrics modes` makes
     high_quality_share too. aliases: other names on the command line; one may stand for several.
@@ -29,6 +30,7 @@ class Metric:
     title: str = ""
     sign: str = ""
     bar: str = ""
+    percent: bool = False
     scorer: str = ""
     aliases: tuple[str, ...] = ()
     of: Of = "samples"
@@ -68,15 +70,15 @@ _TABLE = (
            scorer="energy_log_likelihood"),
     Metric("density_modes_kl", "lower", "The density's shares of the modes",
            scorer="energy_log_likelihood"),
-    Metric("l1", "lower", "L1", of="pairs", bar="L1(held out)", always=True, keep_best=True),
+    Metric("l1", "lower", "L1", of="pairs", bar="held-out L1", always=True, keep_best=True),
     Metric("psnr", "higher", "PSNR (dB)", of="pairs"),
     Metric("ssim", "higher", "SSIM", of="pairs"),
     Metric("precision_at_10", "higher", of="tags"),
     Metric("recall_at_10", "higher", of="tags"),
-    Metric("held_out_energy", "lower", of="training", bar="U(held out)", always=True,
+    Metric("held_out_energy", "lower", of="training", bar="held-out energy", always=True,
            keep_best=True),
-    Metric("error", "lower", "Error on held-out labels", of="classes", bar="error(held out)",
-           always=True, keep_best=True),
+    Metric("error", "lower", "Error on held-out labels", of="classes", bar="held-out error",
+           percent=True, always=True, keep_best=True),
     Metric("calibration_error", "lower", "Calibration error on held-out labels", of="classes",
            always=True),
 )  # fmt: skip

@@ -9,7 +9,8 @@ import torch
 
 from energan.core import Domain
 from energan.experiment.callbacks import held_out
-from energan.experiment.callbacks.held_out import HeldOutErrors
+from energan.experiment.callbacks.held_out import HeldOutErrors, describe_errors
+from energan.experiment.settings import load
 from energan.io.run_folder import RunFolder
 from energan.training.hooks import best_step
 from support.helpers import make_loop, model_case, small_data
@@ -51,6 +52,14 @@ def test_others_have_no_such_figures() -> None:
     assert unknown.labels is not None
     unknown = replace(unknown, labels=torch.full_like(unknown.labels, -1))
     assert HeldOutErrors(replace(data, held_out=unknown))(loop) == {}
+
+
+def test_training_says_on_how_many_the_error_is_measured() -> None:
+    job, data = load(None, "ladder"), small_data(DOMAIN)
+    kept = replace(data, held_out=small_data(DOMAIN, 50))
+    assert "measured on 50 labelled examples" in str(describe_errors(job, kept))
+    assert "--data.held-out" in str(describe_errors(job, data))
+    assert describe_errors(load(None, "ebgan"), kept) is None
 
 
 def test_large_events_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,15 @@ def test_lines_come_after_the_first_step_then_seldom_and_once_at_the_end(
     ]
 
 
+def test_the_error_is_a_percentage(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = ProgressBar("training", 40)
+    bar.start(at(39))
+    bar(40, {"error": 0.034, "held_out_energy": 2.5})
+    bar.finish(at(40))
+    bar.close()
+    assert "held-out energy 2.5  held-out error 3.40 %" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("log_every", "lines"), [(5, [5, 20]), (20, [20]), (100, [20])])
 def test_a_training_tells_each_step_once(
     log_every: int, lines: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]

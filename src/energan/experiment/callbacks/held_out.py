@@ -7,6 +7,7 @@ import torch
 from energan.core import evaluating
 from energan.data.dataset import DataSet
 from energan.experiment.settings import Job
+from energan.io.text import plural
 from energan.metrics.classification import error_rate, reliability
 from energan.training.hooks import Figures
 from energan.training.train_state import TrainState
@@ -22,6 +23,18 @@ def no_errors(job: Job, data: DataSet) -> str:
     if not job.settings.model.classifies:
         return f"the model {job.model} does not classify"
     return "" if len(HeldOutErrors(data).rows) else "no event with a label is held out"
+
+
+def describe_errors(job: Job, data: DataSet) -> str | None:
+    """On how many images the error is measured while it trains; None of a model without classes."""
+    if not job.settings.model.classifies:
+        return None
+    if count := len(HeldOutErrors(data).rows):
+        return f"held-out error: measured on {plural(count, 'labelled example')} not trained on"
+    return (
+        "held-out error: none is shown, as no labelled example is held out; --data.held-out 200 "
+        "holds out 200 examples, labelled ones among them"
+    )
 
 
 class HeldOutErrors:

@@ -77,12 +77,17 @@ class ProgressBar(Hook):
         parts = []
         for step in steps:
             shown = [
-                f"{SHOWN[name]} {self.figures[name]:.4g}"
+                f"{SHOWN[name]} {_value(name, self.figures[name])}"
                 for name in known
                 if self._at[name] == step
             ]
             parts.append(("" if step == last else f"at step {step}: ") + "  ".join(shown))
         return "  ".join(parts)
+
+
+def _value(name: str, figure: float) -> str:
+    percent = name in METRICS and METRICS[name].percent
+    return f"{100 * figure:.2f} %" if percent else f"{figure:.4g}"
 
 
 class CohortMean:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from energan.anomaly import calibration as calibrations
 from energan.io.nested import dotted
 from energan.io.text import elapsed, plural
 from energan.recipes import RECIPES
@@ -20,7 +21,7 @@ def summary(contents: RunContents) -> str:
 
 
 def header(contents: RunContents) -> Rows:
-    """Recipe, model, state, step, seed, hash, version, duration."""
+    """Recipe, model, state, step, seed, hash, version, duration, threshold."""
     config, settings = contents.config, contents.config["settings"]
     steps = _at(settings, "training", "steps")
     reached = f"{contents.last_step:,}"
@@ -41,7 +42,17 @@ def header(contents: RunContents) -> Rows:
         ("Time", training_time(contents.events)),
         ("Hash", str(config.get("hash", "–"))),
         ("Version", f"energan {config.get('energan', '–')}"),
+        *_threshold(contents),
     ]
+
+
+def _threshold(contents: RunContents) -> Rows:
+    """What `energan score` calls anomalous, of a run that is calibrated."""
+    found = contents.attempt("calibration", lambda: calibrations.read(contents.folder.path))
+    if found is None:
+        return []
+    told = f"energy {found.threshold:.5g}, which {found.promise}"
+    return [("Anomaly threshold", f"{told}; {found.network}, calibrated on {found}")]
 
 
 def resolution(contents: RunContents) -> Rows:

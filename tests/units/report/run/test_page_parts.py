@@ -8,18 +8,31 @@ from typing import Any
 
 import pytest
 
+import energan
 from energan.core import RunError, SettingError
 from energan.report.html import Theme
 from energan.report.page import write_report
 from energan.report.run import curves
 from energan.report.run.contents import read_runs
-from energan.report.run.facts import resolution
+from energan.report.run.facts import header, resolution
 
 
 def changed_config(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     config = json.loads((run / "config.json").read_text())
     change(config)
     (run / "config.json").write_text(json.dumps(config))
+
+
+def test_a_calibrated_run_shows_its_threshold(run: Path) -> None:
+    (plain,) = read_runs([run])
+    assert "Anomaly threshold" not in dict(header(plain))
+    made = energan.load(run).calibrate(fpr=0.05)
+    told = dict(header(plain))["Anomaly threshold"]
+    assert told.startswith(f"energy {made.threshold:.5g}, which at most 5 % of new normal images")
+    assert "held-out part of digits" in told
+    (run / "calibration.json").write_text("{")
+    assert "Anomaly threshold" not in dict(header(plain))
+    assert "calibrate anew" in plain.notes["calibration"]
 
 
 # --- broken in part -------------------------------------------------------------------------------
