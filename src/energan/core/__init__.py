@@ -17,6 +17,7 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | EBGAN-LN | the same | generator(z), until a step | margin (to 0) + classification |
 | conditional EBGAN | ||Dec(Enc(x, y), y) - x|| | generator(z, y) | margin |
 | IGEBM | f(x), or f(x, y) | Langevin chains on U | maximum likelihood |
+| Energy Matching | V(x) / T | annealed chains | regression of ∇V + contrast |
 
 Low energy means real. Shapes: a single run has tensors `(B, *event)` and energies `(B,)` (or
 `(B, *cells)`); a **cohort** of M members that train as one program puts a leading member axis

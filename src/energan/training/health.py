@@ -199,6 +199,8 @@ def drift(seen: Evidence) -> str | None:
     last = [figures for _, figures in seen.scores[-2:]]
     if len(last) < 2 or any("train_energy" not in f or "held_out_energy" not in f for f in last):
         return None
+    if any("regression" in f for _, f in seen.steps[-1:]):
+        return None  # such an energy is of no known scale: its gradient times a temperature is
 
     def apart(f: Figures) -> bool:
         held_out, training = f["held_out_energy"], f["train_energy"]

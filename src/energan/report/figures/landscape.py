@@ -127,7 +127,7 @@ def draw_landscape(run: Run, data: DataSet, seed: int = 0, with_density: bool = 
             drawn = each.imshow(values.numpy(), cmap=DENSITY, origin="lower", extent=extent)
             energy_map.show_box(each, land)
             add_title(figure, each, title, drawn)
-        if run.sampler.rule is None:
+        if run.sampler.rule is None or not run.sampler.rule.spread:
             notes.append(
                 f"the energy of {run.job.model} was not trained as a density: exp(−U)/Z is what "
                 "chains on it would sample"
