@@ -42,6 +42,14 @@ class StepRule:
     noise_first: bool = False
 
     @property
+    def temperature(self) -> float | None:
+        """T of the law exp(−U/T) that small steps have; None where the bound of the gradient, or
+        no noise, leaves none."""
+        if self.clip is not None or self.noise == 0:
+            return None
+        return 1.0 if self.noise is None else self.noise**2 / (2 * self.step_size)
+
+    @property
     def descent(self) -> float:
         """What the gradient is multiplied by."""
         return self.step_size / 2 if self.noise is None else self.step_size

@@ -83,6 +83,8 @@ class Model:
         that batches and samples must carry them.
     labelled: labelled examples that each batch brings beside the unlabelled ones; 0 for none. The
         energy of such a model classifies: it gives logits, in stream "eval" too.
+    temperature: T, where training makes exp(−U/T)/Z the density of the data; None where U is no
+        log-density, as a hinge's or a GAN's is none.
     """
 
     energy: Energy
@@ -95,6 +97,7 @@ class Model:
     chosen: dict[str, str] = field(default_factory=dict)
     conditional: bool = False
     labelled: int = 0
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         self.objective.check(self.energy)

@@ -44,6 +44,7 @@ class EvaluationInputs:
     energy: U of points (N, D) -> (N,), for densities in the plane.
     ready_extractor: one that is there already, instead of one made from its name.
     labels: int64 (N,), the class that each sample was asked to be of; None without such.
+    run: whose samples they are; None while it trains.
     """
 
     samples: Tensor
@@ -54,6 +55,7 @@ class EvaluationInputs:
     resamples: int = 1000
     ready_extractor: Extractor | None = None
     labels: Tensor | None = None
+    run: Run | None = None
 
     @property
     def count(self) -> int:

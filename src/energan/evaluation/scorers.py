@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from energan.core import SettingError
-from energan.evaluation import density, distances
+from energan.evaluation import annealed, density, distances
 from energan.evaluation.classifier import why_no_classifier
 from energan.evaluation.inputs import EvaluationInputs
 from energan.evaluation.results import Result, with_interval
@@ -151,5 +151,8 @@ SCORERS: dict[str, Scorer] = {
     "parzen": Scorer(density.score_parzen, density.no_parzen, density.wide_events),
     "modes": Scorer(density.score_modes, density.no_modes),
     "energy_log_likelihood": Scorer(density.score_energy, density.no_plane),
+    "annealed_log_likelihood": Scorer(
+        annealed.score_annealed, annealed.no_density, annealed.too_slow
+    ),
 }
 """By the name of the first metric that each makes, or the catalogue's `scorer`."""

@@ -93,7 +93,7 @@ class Run(RecordedRun, TrainedEnergy):
             name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
             for name, value in model.hyper.items()
         }
-        self.classifies = model.labelled > 0
+        self.classifies, self.temperature = model.labelled > 0, model.temperature
         labels = self.domain.classes if model.conditional and not self.given else None
         self.conditions = Conditions(self.job.model, labels, self.given)
         energy = MinimumOverLabels(model.energy, self.classes) if self.classes else model.energy

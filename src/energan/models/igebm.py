@@ -104,6 +104,7 @@ def build(config: Config, domain: Domain) -> Model:
         energy_optimiser=config.energy_optimiser,
         chosen=describe_rule(rule),
         conditional=classes > 0,
+        temperature=rule.temperature,
     )
 
 

@@ -94,4 +94,5 @@ def build(config: Config, domain: Domain) -> Model:
         hyper={"energy_l2": config.energy_l2},
         energy_optimiser=config.energy_optimiser,
         conditional=classes > 0,
+        temperature=rule.temperature,
     )
