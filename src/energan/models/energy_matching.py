@@ -72,4 +72,5 @@ def build(config: Config, domain: Domain) -> Model:
         objective=EnergyMatching(config.temperature, config.ramp, config.floor, fades=config.fades),
         hyper={"contrast": config.contrast},
         energy_optimiser=config.energy_optimiser,
+        temperature=1.0,  # U is V/ε_max
     )
