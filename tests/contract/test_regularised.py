@@ -19,6 +19,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "WGAN-GP": ("r3gan", {"loss": "wasserstein", "gradient_penalty": 10.0, "r1": 0.0, "r2": 0.0}),
     "DCGAN, augmented": ("dcgan", {"augment": EVERY, "r1": 0.5}),
     "EBGAN, augmented": ("ebgan_conv", {"augment": EVERY, "r1": 0.1, "r2": 0.1}),
+    "ADA": ("gan", {"augment": ("adaptive",), "augment_images": 40, "r1": 0.5}),
+    "ADA of pairs": (
+        "r3gan",
+        {"augment": ("adaptive",), "augment_images": 40, "r1": 0.5, "r2": 0.5},
+    ),
     "EBGAN, recomputed": ("ebgan_imagenet", {"augment": ("translation",), "r1": 0.1}),
 }
 
@@ -53,9 +58,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(case: str, tmp_path) -> None:
     checkpoint.restore(checkpoint.save(tmp_path, interrupted), resumed)
     resumed.run()
     assert_identical(snapshot(whole), snapshot(resumed))
+    assert_identical(dict(whole.objective_state), dict(resumed.objective_state))
+    if "adaptive" in asked.get("augment", ()):
+        assert 0 <= float(whole.objective_state["augment_p"]) <= 1
+        assert "augment_r" in read[-1][1]
 
 
-@pytest.mark.parametrize("case", ["relativistic", "hinge, augmented"])
+@pytest.mark.parametrize("case", ["relativistic", "hinge, augmented", "ADA"])
 def test_a_cohort_equals_its_single_runs(case: str) -> None:
     together = loop_of(case, 3, 4, dtype="64")
     together.run()

@@ -70,7 +70,8 @@ def _unknown(word: str, more: Sequence[str], remedy: str) -> str:
         return f"the word {word!r} is one too many; {remedy}"
     usage = " ".join(line for line in more if line.startswith("-"))
     close = get_close_matches(word.partition("=")[0], re.findall(r"--?[a-z][\w.-]*", usage), 1)
-    return f"no option {word}; " + (f"did you mean {close[0]}?" if close else remedy)
+    of = ", which this model does not have" if word.startswith("--model.") else ""
+    return f"no option {word}" + (f"; did you mean {close[0]}?" if close else f"{of}; {remedy}")
 
 
 def _missing(more: Sequence[str]) -> str:

@@ -117,7 +117,8 @@ def _dequantised(x: Tensor, domain: Domain, seed: int) -> Tensor:
     levels, width = 2**domain.depth, domain.high - domain.low
     noise = PerSample(seed, x.shape[1:]).at("dequantise").uniform(0, 1, *x.shape)
     whole: Tensor = ((x - domain.low) / width * (levels - 1)).round()
-    return (whole + noise) * (width / levels) + domain.low
+    spread: Tensor = (whole + noise) * (width / levels)
+    return spread + domain.low
 
 
 def _first_step(base: NormalBase) -> float:

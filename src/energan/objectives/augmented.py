@@ -24,6 +24,7 @@ from energan.core import (
     Randomness,
     Scored,
     SettingError,
+    State,
     Stream,
     exact,
 )
@@ -100,39 +101,59 @@ class DiffAugment:
         return images.reshape(x.shape)
 
 
-class AugmentedEnergy(Energy):
-    """U(T(x)), T drawn anew in every call."""
+Augment = Callable[[Tensor, Randomness], Tensor]
+"""(x, randomness) -> T(x)."""
 
-    def __init__(self, energy: Energy, augment: DiffAugment, randomness: Randomness) -> None:
+
+class AugmentedEnergy(Energy):
+    """U(T(x)), T drawn anew in every call. scored: the energies of each stream's first call."""
+
+    def __init__(self, energy: Energy, augment: Augment, randomness: Randomness) -> None:
         super().__init__()
         self.energy, self.augment, self.randomness = energy, augment, randomness
         self.nonnegative = energy.nonnegative
+        self.scored: dict[Stream, Tensor] = {}
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
         seen: Scored = self.energy(self.augment(x, self.randomness), condition, stream=stream)
+        self.scored.setdefault(stream, seen.energy.detach())
         return seen
 
 
 class Augmented(Objective):
     """Another objective, of an energy that sees augmented images alone. Gradients in x, as of
-    penalties, are of U(T(x)); evaluation and scores are of U(x)."""
+    penalties, are of U(T(x)); evaluation and scores are of U(x). What the other carries from step
+    to step is carried."""
 
-    def __init__(self, objective: Objective, augment: DiffAugment) -> None:
+    def __init__(self, objective: Objective, augment: Augment) -> None:
         self.objective, self.augment = objective, augment
         self.equilibrium, self.settles_at = objective.equilibrium, objective.settles_at
 
     def check(self, energy: Energy) -> None:
         self.objective.check(energy)
 
+    def init(self, context: Context) -> State:
+        return self.objective.init(context)
+
+    @property
+    def state(self) -> State:
+        return self.objective.state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.objective.state = state
+
+    def seen(self, energy: Energy, context: Context) -> AugmentedEnergy:
+        """The energy of augmented images."""
+        return AugmentedEnergy(energy, self.augment, context.generator)
+
     def energy_loss(
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
-        seen = AugmentedEnergy(energy, self.augment, context.generator)
-        return self.objective.energy_loss(seen, batch, draw, context)
+        return self.objective.energy_loss(self.seen(energy, context), batch, draw, context)
 
     def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
-        seen = AugmentedEnergy(energy, self.augment, context.generator)
-        return self.objective.sampler_loss(seen, batch, draw, context)
+        return self.objective.sampler_loss(self.seen(energy, context), batch, draw, context)
 
 
 def augmented(objective: Objective, names: Sequence[Augmentation], domain: Domain) -> Objective:
@@ -142,6 +163,11 @@ def augmented(objective: Objective, names: Sequence[Augmentation], domain: Domai
     """
     if not names:
         return objective
+    return Augmented(objective, DiffAugment(tuple(names), *image_range(domain)))
+
+
+def image_range(domain: Domain) -> tuple[float, float]:
+    """The range of images to augment. Raises SettingError for data that cannot be."""
     if len(domain.shape) != 3:
         raise SettingError(
             f"model.augment changes images and the data holds points of shape {domain.shape}: "
@@ -149,4 +175,4 @@ def augmented(objective: Objective, names: Sequence[Augmentation], domain: Domai
         )
     if domain.low is None or domain.high is None:
         raise SettingError("model.augment needs images of a known range: set data.range to signed")
-    return Augmented(objective, DiffAugment(tuple(names), domain.low, domain.high))
+    return domain.low, domain.high

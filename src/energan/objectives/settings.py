@@ -6,8 +6,9 @@ from pydantic import Field
 
 from energan.core import Config, Domain, Objective, SettingError
 from energan.core.schedules import Schedule
+from energan.objectives.adaptive import IMAGES, AdaptivelyAugmented
 from energan.objectives.adversarial import LogitHinge, Relativistic
-from energan.objectives.augmented import Augmentation, augmented
+from energan.objectives.augmented import Augmentation, augmented, image_range
 from energan.objectives.contrastive import Contrastive
 from energan.objectives.logistic import Logistic, SamplerLoss
 
@@ -22,8 +23,13 @@ KINDS: dict[str, type[Objective]] = {
 class Regularised(Config):
     """What D sees, and how steep its energy may be."""
 
-    augment: tuple[Augmentation, ...] = Field(
-        (), description="what D's images, real and fake, are augmented by (DiffAugment)"
+    augment: tuple[Augmentation | Literal["adaptive"], ...] = Field(
+        (),
+        description="what D's images, real and fake, are augmented by: colour, translation, cutout "
+        "(DiffAugment), or adaptive (ADA)",
+    )
+    augment_images: int = Field(
+        IMAGES, ge=1, description="of adaptive: images in which its probability goes from 0 to 1"
     )
     r1: Schedule = Field(0.0, description="γ of the penalty γ/2 · E ‖∇U(x)‖² at data")
     r2: Schedule = Field(0.0, description="γ of the same penalty at samples")
@@ -33,9 +39,20 @@ class Regularised(Config):
         """Those with a weight, as hypers."""
         return {name: weight for name in ("r1", "r2") if (weight := getattr(self, name)) != 0}
 
-    def on_seen(self, objective: Objective, domain: Domain) -> Objective:
-        """The objective on what D sees. Raises SettingError if the data cannot be augmented."""
-        return augmented(objective, self.augment, domain)
+    def on_seen(self, objective: Objective, domain: Domain, *, pairs: bool = False) -> Objective:
+        """The objective on what D sees. pairs: whether D's level means nothing. Raises SettingError
+        if the data cannot be augmented so."""
+        named = tuple(name for name in self.augment if name != "adaptive")
+        if named == self.augment:
+            return augmented(objective, named, domain)
+        if named:
+            raise SettingError(
+                "model.augment: adaptive has transforms of its own: leave out "
+                f"{' '.join(named)}, or adaptive"
+            )
+        low, high = image_range(domain)
+        images = self.augment_images
+        return AdaptivelyAugmented(objective, low, high, pairs=pairs, images=images)
 
 
 class Adversarial(Regularised):
@@ -65,4 +82,9 @@ class Adversarial(Regularised):
                 "model.gradient_penalty to 10"
             )
         chosen = Logistic(self.sampler_loss) if self.loss == "logistic" else KINDS[self.loss]()
-        return self.on_seen(chosen, domain)
+        if self.loss == "wasserstein" and "adaptive" in self.augment:
+            raise SettingError(
+                "model.augment adaptive is steered by the sign of D's logit, and that of "
+                "model.loss wasserstein has no level: use colour translation cutout"
+            )
+        return self.on_seen(chosen, domain, pairs=self.loss == "relativistic")

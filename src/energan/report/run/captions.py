@@ -60,6 +60,14 @@ CHAINS = {
 """Figures of models that are sampled by chains: title, what it says, lines."""
 
 
+AUGMENTATION = (
+    "What D sees",
+    "Of adaptive augmentation: the probability p of each change, and r, the mean sign of D on "
+    "augmented data, that steers it: above 0.6 D learns the data by heart, and p rises.",
+    {"augment_p": "p", "augment_r": "r"},
+)
+
+
 def settles_at_margin(contents: RunContents) -> bool:
     """Whether the energy's loss settles at m: theorem 1 says so of the hinge."""
     return contents.model is not None and contents.model.objective.settles_at == "margin"

@@ -11,6 +11,7 @@ from energan.experiment.callbacks.curves import phases
 from energan.metrics.catalogue import title_of
 from energan.report.html import Picture, Theme, draw_figure, safe_label
 from energan.report.run.captions import (
+    AUGMENTATION,
     CAPTIONS,
     CHAINS,
     CROSS_ENTROPY,
@@ -63,7 +64,7 @@ def draw_run(contents: RunContents) -> list[Picture]:
         ("labels", "Cross-entropy of labels", CROSS_ENTROPY, labels, None),
         ("gradients", "Gradient norms", GRADIENTS, gradients, None),
     ]
-    for name, (title, caption, named) in CHAINS.items():
+    for name, (title, caption, named) in {**CHAINS, "augmentation": AUGMENTATION}.items():
         chains = {("step", figure): label for figure, label in named.items()}
         figures.append((name, title, caption, chains, None))
     return [
