@@ -101,6 +101,11 @@ FORMS = (
 """How a schedule is written, for help texts."""
 
 
+def _check_form(written: float | str) -> float | str:
+    parse(written)
+    return written
+
+
 def _check(written: float | str) -> float | str:
     value = parse(written)
     if min(value(0), value(FOREVER)) < 0:
@@ -174,6 +179,10 @@ Steps = Annotated[int, Scalable(scaled_count, float)]
 """A setting that is a number of training steps."""
 Schedule = Annotated[float | str, AfterValidator(_check), Scalable(scaled_schedule, end_of)]
 """A setting that changes with the step, never below 0: a rate, a margin, a weight."""
+SignedSchedule = Annotated[
+    float | str, AfterValidator(_check_form), Scalable(scaled_schedule, end_of)
+]
+"""One that may fall below 0."""
 Decay = Annotated[float | str, AfterValidator(_check_decay), Scalable(scaled_schedule, end_of)]
 """One that stays in [0, 1): the share of itself that an average keeps in a step."""
 

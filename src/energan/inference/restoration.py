@@ -19,7 +19,7 @@ from energan.data.inference import open_images
 from energan.inference.chain_rules import ChainSchedule, check_finite, move_chains
 from energan.inference.chains import start_noise
 from energan.inference.composition import TrainedEnergy, check_alike, runs_of
-from energan.io.console import progress
+from energan.io.console import progress, warn
 from energan.samplers.chains import chains_at_once
 
 Region = Literal["left", "right", "top", "bottom", "centre"]
@@ -61,6 +61,7 @@ def restore(
         the end, over which step and noise fall to nothing. labels: int64 (B,) of a conditional run;
         the least energy over all labels if not given.
 
+    A line on stderr says so if an energy was not trained for it.
     Raises SettingError if neither `unknown` nor `noise_std` says what to restore, DataError if x
     does not fit the run.
     """
@@ -78,6 +79,7 @@ def restore(
     )
     begun = torch.where(hidden, filling, x)
     schedule = ChainSchedule((run.rule if rule is None else rule,), steps, anneal=anneal)
+    _warn_of_others(run)
     parts, chunks = [], list(torch.arange(len(x)).split(chains_at_once(x)))
     with progress("restoring", steps * len(chunks), "steps") as advance:
         for rows in chunks:
@@ -116,6 +118,18 @@ def _check(run: TrainedEnergy, x: Tensor, unknown: Tensor | None, noise_std: flo
         raise SettingError(
             f"unknown pixels are a mask of bool that fits {tuple(x.shape)}: given {unknown.dtype}, "
             f"{tuple(unknown.shape)}"
+        )
+
+
+def _warn_of_others(run: TrainedEnergy) -> None:
+    """Say which energies were trained neither by chains nor as a density."""
+    others = [part for part in runs_of([run]) if not part.guides_chains]
+    for part in others:
+        warn(
+            f"{part.path}: the energy of {part.job.model} was not trained for restoring: it tells "
+            "data from samples, and says little of images on the way between, so that what is "
+            "filled in is often texture; train one by chains or as a density (igebm, "
+            "energy_matching)"
         )
 
 

@@ -22,6 +22,7 @@ from energan.core import (
     State,
     StepRule,
     attach,
+    place_seed,
     potential,
 )
 from energan.core.schedules import parse
@@ -48,7 +49,7 @@ from energan.samplers.dynamics import default_rule
 from energan.training import checkpoint_folder
 from energan.training.checkpoint import check_like, select
 from energan.training.checkpoint_choice import Weights, load_networks, read_checkpoint
-from energan.training.device import EngineSettings, choose
+from energan.training.device import EngineSettings, choose, torch_globals_kept
 
 HeatmapKind = Literal["energy map", "squared error", "saliency"]
 CHAIN_STEPS = 60
@@ -144,10 +145,16 @@ class Run(RecordedRun, TrainedEnergy):
         conditions = self.conditions.check(count, condition)
         randomness = PerSample(seed, self.domain.shape, self.engine.device)
         attach(self.sampler, randomness)
-        made = _draw(
-            self.sampler, self.energy_network, count, conditions, self._state,
-            lambda start: Context(self.step, self._hyper, randomness.at("sample", start)),
-        )  # fmt: skip
+
+        def context_at(start: int) -> Context:
+            # a sampler of one's own may draw from torch's generator: seeded as in training
+            self.engine.seed(place_seed(seed, "sample", start))
+            return Context(self.step, self._hyper, randomness.at("sample", start))
+
+        with torch_globals_kept():
+            made = _draw(
+                self.sampler, self.energy_network, count, conditions, self._state, context_at
+            )
         if made is None:
             tells = "; it tells classes: energan classify RUN IMAGES" if self.classifies else ""
             raise SettingError(
@@ -193,6 +200,12 @@ class Run(RecordedRun, TrainedEnergy):
     def rule(self) -> StepRule:
         """How a step on this energy is made: as in its training, or by its data's range."""
         return self.sampler.rule or default_rule(self.domain)
+
+    @property
+    def guides_chains(self) -> bool:
+        """Whether its training asks that chains on the energy end at data: it has chains, or makes
+        the energy a log-density."""
+        return self.sampler.rule is not None or self.temperature is not None
 
     @property
     def chain_steps(self) -> int:

@@ -1,14 +1,15 @@
 """Schedules: every form at and around its corners, and what is refused."""
 
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from energan.core import Optimiser
-from energan.core.schedules import Decay, Schedule, parse
+from energan.core import Config, Optimiser
+from energan.core.schedules import Decay, Schedule, SignedSchedule, parse, scaled_settings
 
 NUMBERS = st.floats(-1e3, 1e3)
 
@@ -155,3 +156,16 @@ def test_a_bad_schedule_is_an_error_of_its_setting(written):
         Settings(rate=written)
     with pytest.raises(ValidationError, match=r"lr[\s\S]*linear\(from, to, steps\)"):
         Optimiser(lr=written)
+
+
+def test_a_setting_may_allow_values_below_0() -> None:
+    class Own(Config):
+        tilt: SignedSchedule = 0.0
+        weight: Schedule = 0.0
+
+    own = Own(tilt="linear(-2, 1, 30)")
+    assert [parse(own.tilt)(t) for t in (0, 20, 40)] == [-2, 0, 1]
+    assert scaled_settings(own, Fraction(1, 3)) == {"tilt": "linear(-2, 1, 10)"}
+    for wrong in ({"weight": "linear(-2, 1, 30)"}, {"tilt": "up(1)"}, {"tilt": "linear(1, 2, -3)"}):
+        with pytest.raises(ValidationError):
+            Own(**wrong)

@@ -1,11 +1,14 @@
 """Chains on trained energies."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from energan.core import SettingError
+from energan.core import Draw, Kernel, SettingError, start_chains
 from energan.data import DataSet, open_data
 from energan.inference.chain_rules import change_rule
+from energan.inference.chain_traces import Trace, mixing_of
 from energan.inference.chains import sample_chains
 from energan.inference.run import Run
 from energan.samplers import StepRule
@@ -155,3 +158,74 @@ def test_data_without_labels_has_no_class_to_start_from(runs: dict[str, Run]) ->
     y = torch.zeros(2, dtype=torch.int64)
     with pytest.raises(SettingError, match="plain has no labels"):
         sample_chains(runs["labels"], 2, steps=1, start="data", labels=y, data=plain)
+
+
+def test_chains_by_any_kernel_and_what_they_tell(runs: dict[str, Run]) -> None:
+    ring, ebgan = runs["igebm-ring"], runs["ebgan"]
+    made = sample_chains(ring, 12, steps=40, dynamics="hmc")
+    assert made.acceptance is not None
+    assert made.step_size is not None
+    assert len(made.step_size.unique()) == 12  # each chain adapts its own
+    few, many = (sample_chains(ring, n, steps=8, dynamics="hmc").x for n in (4, 12))
+    assert torch.allclose(few, many[:4], rtol=1e-3, atol=1e-3)
+    assert made.mixing is not None
+    assert made.mixing.draws == 12 * 20
+    assert 1 < made.mixing.ess <= made.mixing.energy_ess * 100
+    fixed = sample_chains(ring, 4, steps=40, dynamics="hmc", rules=StepRule(0.01))
+    assert fixed.step_size is None
+    inert = sample_chains(ebgan, 4, steps=9, dynamics="underdamped")
+    assert -1 <= float(inert.x.min()) <= float(inert.x.max()) <= 1
+    assert sample_chains(ebgan, 4, steps=7).mixing is not None
+    assert sample_chains(ebgan, 4, steps=6).mixing is None  # too few to tell
+    assert sample_chains([ebgan, runs["other"]], 4, steps=20).mixing is None
+    walk = Kernel(lambda u, s, rule, draws: replace(s, x=s.x + 1, steps=s.steps + 1))
+    assert torch.equal(sample_chains(ring, 4, steps=3, dynamics=walk).x,
+                       sample_chains(ring, 4, steps=3).snapshots[0] + 3)  # fmt: skip
+    for wrong, says in (
+        ({"warmup": 40}, "must be left after it"),
+        ({"target_acceptance": 0.5, "dynamics": "langevin"}, "moves are tested"),
+        ({"target_acceptance": 1.5}, "between 0 and 1"),
+    ):
+        with pytest.raises(SettingError, match=says):
+            sample_chains(ring, 4, steps=40, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="on one energy"):
+        sample_chains([ring, ring], 4, steps=9, target_acceptance=0.5)
+
+
+def test_a_trace_is_thinned_and_projected() -> None:
+    trace = Trace(4100, 100, torch.Size([80]))
+    state = start_chains(lambda x: x.sum(1), torch.ones(3, 80))
+    for k in range(1, 4101):
+        trace(replace(state, steps=k))
+    values = trace.values()
+    assert values.shape == (1000, 3, 33)
+    assert mixing_of(values, None) is None  # nothing moves
+    g = torch.Generator().manual_seed(0)
+    drawn = torch.randn(200, 6, 2, generator=g)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    shifted = drawn + 5 * labels[:, None]  # classes that differ are no failure to mix
+    mixed = mixing_of(shifted, labels)
+    assert mixed is not None
+    assert mixed.rhat < 1.05
+    assert mixed.ess == pytest.approx(1200, rel=0.3)
+    apart = mixing_of(shifted, None)
+    assert apart is not None
+    assert apart.rhat > 1.5
+
+
+def test_a_sampler_that_draws_from_torchs_generator_is_seeded(
+    runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs["ring"]
+    monkeypatch.setattr(
+        type(run.sampler), "sample",
+        lambda self, energy, count, condition, state, context: Draw(torch.randn(count, 2)),
+    )  # fmt: skip
+    before = torch.get_rng_state()
+    one, other = run.sample(9, seed=1), run.sample(9, seed=2)
+    torch.randn(3)
+    assert torch.equal(run.sample(9, seed=1), one)
+    assert not torch.equal(one, other)
+    torch.set_rng_state(before)
+    run.sample(9)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -84,3 +84,15 @@ def test_regions_of_a_mask(height: int, width: int, runs: dict[str, Run]) -> Non
     assert torch.equal(centre, centre.flip(0))
     assert torch.equal(centre, centre.flip(1))
     assert 0 < int(centre.sum()) < height * width / 2
+
+
+def test_energies_that_were_not_trained_for_it_are_told(
+    runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = torch.zeros(1, 1, 8, 8)
+    restore(runs["labels"], x, noise_std=0.1, steps=1)
+    assert "trained for restoring" not in capsys.readouterr().err
+    restore(runs["ebgan"], x, noise_std=0.1, steps=1)
+    told = capsys.readouterr().err
+    assert "energy of ebgan was not trained for restoring" in told
+    assert "igebm" in told
