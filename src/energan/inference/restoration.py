@@ -123,8 +123,9 @@ def _check(run: TrainedEnergy, x: Tensor, unknown: Tensor | None, noise_std: flo
 
 def _warn_of_others(run: TrainedEnergy) -> None:
     """Say which energies were trained neither by chains nor as a density."""
-    others = [part for part in runs_of([run]) if not part.guides_chains]
-    for part in others:
+    for part in runs_of([run]):
+        if part.sampler.rule is not None or part.temperature is not None:
+            continue
         warn(
             f"{part.path}: the energy of {part.job.model} was not trained for restoring: it tells "
             "data from samples, and says little of images on the way between, so that what is "

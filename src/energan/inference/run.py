@@ -202,12 +202,6 @@ class Run(RecordedRun, TrainedEnergy):
         return self.sampler.rule or default_rule(self.domain)
 
     @property
-    def guides_chains(self) -> bool:
-        """Whether its training asks that chains on the energy end at data: it has chains, or makes
-        the energy a log-density."""
-        return self.sampler.rule is not None or self.temperature is not None
-
-    @property
     def chain_steps(self) -> int:
         """K: as in its training, or the published 60."""
         return self.sampler.chain_steps or CHAIN_STEPS
