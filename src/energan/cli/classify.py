@@ -17,7 +17,7 @@ SHOWN = 10
 @dataclass
 class Classify:
     """Say of each image which class it is of, and how probable that is, by a run that learnt
-    classes from few labels."""
+    classes."""
 
     run: RunPath
     images: ImageSources

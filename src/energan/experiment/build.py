@@ -170,7 +170,7 @@ def _check_labelled(data: DataSet, model: Model) -> None:
         if data.labelled is not None:
             raise SettingError(
                 f"data.labelled {data.labelled} is for a model that learns from few labels, which "
-                "this one does not: leave it unset, or use ladder or ebgan_ln"
+                "this one does not: leave it unset, or use ladder, ebgan_ln or jem"
             )
         return
     if model.conditional or data.domain.condition_shape is not None:

@@ -114,7 +114,7 @@ def classifier_part(run: Run) -> ExportedNetwork:
     if not run.classifies:
         raise SettingError(
             f"{run.path}: the model {run.job.model} learns no classes, so there is no classifier "
-            "to export; ladder and ebgan_ln learn them"
+            "to export; jem, ladder and ebgan_ln learn them"
         )
     energy, shape = plain_copy(run.energy_network), run.domain.shape
 

@@ -176,7 +176,7 @@ class Run(RecordedRun, TrainedEnergy):
         if not self.classifies:
             raise SettingError(
                 f"{self.path}: the model {self.job.model} does not classify: train one that learns "
-                "classes from few labels (ladder, ebgan_ln)"
+                "classes (jem), also from few labels (ladder, ebgan_ln)"
             )
 
     def classify(self, x: Images) -> ClassProbabilities:

@@ -29,14 +29,13 @@ from energan.samplers.replay import Replay
 ADAM = Optimiser(lr=0.0001, beta1=0.0)
 
 
-class Config(Dynamical):
-    """Settings of IGEBM."""
+class ImageChains(Dynamical):
+    """Settings of a residual energy of images and of the chains on it."""
 
     stages: Widths = Field((128, 256, 256), description="maps of each stage")
     blocks: Widths = Field((2,), description="blocks of each stage, or one number for all")
     halve_first: bool = Field(False, description="the first layer halves the sides too")
     spectral: bool = Field(True, description="spectral normalisation of all weights")
-    conditional: bool = Field(False, description="whether U is of an image given its label")
     steps: int = Field(60, ge=1, description="K: steps of each chain in a training step")
     step_size: float = Field(10.0, gt=0, description="of a Langevin step, for images in [0, 1]")
     noise: float | None = Field(
@@ -57,6 +56,42 @@ class Config(Dynamical):
     )
     energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
 
+    def noise_on(self, domain: Domain) -> float:
+        """The standard deviation of noise on data of this range."""
+        assert domain.low is not None
+        assert domain.high is not None
+        return self.data_noise * (domain.high - domain.low)
+
+    def sampler(self, domain: Domain, classes: int = 0) -> ChainSampler:
+        """The chains, of as many labels where U takes them. Raises SettingError for data without a
+        range, or for noise that fills it."""
+        if domain.low is None or domain.high is None:
+            raise SettingError("chains of images are clamped to a range: set data.range to unit")
+        rule = scaled_rule(
+            self.step_size,
+            self.noise,
+            self.clip,
+            domain.low,
+            domain.high,
+            noise_first=self.noise_first,
+        )
+        check_spread(rule)
+        return ChainSampler(
+            rule,
+            self.steps,
+            Replay(self.buffer, domain.shape, domain.low, domain.high, self.bytes, classes or None),
+            restart=self.restart,
+            sample_steps=self.sample_steps or self.steps,
+            kernel=self.kernel,
+            target_acceptance=self.target_acceptance,
+        )
+
+
+class Config(ImageChains):
+    """Settings of IGEBM."""
+
+    conditional: bool = Field(False, description="whether U is of an image given its label")
+
     @classmethod
     def tiny(cls) -> "Config":
         return cls(stages=(4,), blocks=(1,), steps=3, buffer=32)
@@ -65,8 +100,6 @@ class Config(Dynamical):
 def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain`."""
     shape = image_shape(domain, "igebm")
-    if domain.low is None or domain.high is None:
-        raise SettingError("igebm clamps its chains to a range: set data.range to unit")
     classes = classes_of(domain, "igebm") if config.conditional else 0
     network = ResidualEnergy(
         shape,
@@ -76,33 +109,14 @@ def build(config: Config, domain: Domain) -> Model:
         classes=classes,
         halve_first=config.halve_first,
     )
-    rule = scaled_rule(
-        config.step_size,
-        config.noise,
-        config.clip,
-        domain.low,
-        domain.high,
-        noise_first=config.noise_first,
-    )
-    check_spread(rule)
-    sampler = ChainSampler(
-        rule,
-        config.steps,
-        Replay(config.buffer, shape, domain.low, domain.high, config.bytes, classes or None),
-        restart=config.restart,
-        sample_steps=config.sample_steps or config.steps,
-        kernel=config.kernel,
-        target_acceptance=config.target_acceptance,
-    )
+    sampler = config.sampler(domain, classes)
     return Model(
         energy=Scalar(network),
         sampler=sampler,
-        objective=MaximumLikelihood(
-            config.l2, config.data_noise * (domain.high - domain.low), domain.low, domain.high
-        ),
+        objective=MaximumLikelihood(config.l2, config.noise_on(domain), domain.low, domain.high),
         hyper={"energy_l2": config.energy_l2},
         energy_optimiser=config.energy_optimiser,
-        chosen=describe_rule(rule),
+        chosen=describe_rule(sampler.rule),
         conditional=classes > 0,
         temperature=rule.temperature,
     )

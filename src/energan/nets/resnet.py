@@ -77,7 +77,7 @@ class Block(nn.Module):
 
 
 class ResidualEnergy(nn.Module):
-    """x (B, C, H, W), and labels (B,) where there are classes -> (B, 1).
+    """x (B, C, H, W), and labels (B,) where there are classes -> (B, outputs).
 
     stages: maps of each; blocks: how many each has, or one number for all. halve_first: the first
     convolution halves the sides too, which makes all that follows four times as fast. Raises
@@ -93,6 +93,7 @@ class ResidualEnergy(nn.Module):
         spectral: bool = True,
         classes: int = 0,
         halve_first: bool = False,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         channels, *sides = shape
@@ -116,7 +117,7 @@ class ResidualEnergy(nn.Module):
                 body.append(Block(width, stage, halve=halve, spectral=spectral, classes=classes))
                 width = stage
         self.body = nn.ModuleList(body)
-        out = nn.Linear(width, 1)
+        out = nn.Linear(width, outputs)
         self.out = spectral_norm(out) if spectral else out
 
     def forward(self, x: Tensor, *condition_and_stream: Tensor | Stream) -> Tensor:

@@ -63,13 +63,7 @@ class MaximumLikelihood(Objective):
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
         assert draw is not None  # chains never rest
-        x = batch.x
-        if self.data_noise:
-            event = x.shape[1:] if context.members == 1 else x.shape[2:]
-            count = x.shape[0 if context.members == 1 else 1]
-            x = torch.add(x, context.generator.normal(count, *event), alpha=self.data_noise)
-            if self.low is not None or self.high is not None:
-                x = x.clamp_(self.low, self.high)
+        x = self.noisy(batch.x, context)
         with parametrize.cached():  # both are of one U: spectral norm moves on by one iteration
             real = context.rows(energy(x, batch.condition, stream="real").energy)
             fake = context.rows(energy(draw.x, draw.condition, stream="fake").energy)
@@ -81,3 +75,12 @@ class MaximumLikelihood(Objective):
             total,
             {"energy_real": real.detach().mean(-1), "energy_fake": fake.detach().mean(-1)},
         )
+
+    def noisy(self, x: Tensor, context: Context) -> Tensor:
+        """Data x (B, *event), or (M, B, *event), with its noise."""
+        if not self.data_noise:
+            return x
+        event = x.shape[1:] if context.members == 1 else x.shape[2:]
+        count = x.shape[0 if context.members == 1 else 1]
+        x = torch.add(x, context.generator.normal(count, *event), alpha=self.data_noise)
+        return x if self.low is None and self.high is None else x.clamp_(self.low, self.high)

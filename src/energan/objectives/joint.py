@@ -1,0 +1,35 @@
+"""Likelihood of x and cross-entropy of its label, of one energy (Grathwohl et al. 2020, eq. 8).
+
+−log p(x, y) = −log p(x) − log p(y | x)
+L = c·(E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²)) + w·CE(logits(x_l), y_l),   x̃ chains
+"""
+
+from energan.core import Batch, Context, Draw, Energy, Loss, SettingError
+from energan.objectives.contrastive import MaximumLikelihood
+from energan.objectives.few_labels import cross_entropy
+
+
+class JointLikelihood(MaximumLikelihood):
+    """hyper "contrast": c, the weight of log p(x); "classification": w; "energy_l2": λ."""
+
+    equilibrium = (
+        "The cross-entropy falls towards 0; the rest stays near 0 where chains are as data."
+    )
+
+    def energy_loss(
+        self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
+    ) -> Loss:
+        likelihood = super().energy_loss(energy, batch, draw, context)
+        labelled = batch.labelled
+        if labelled is None or labelled.condition is None:
+            raise SettingError("learning classes needs batches with a labelled part")
+        scored = energy(self.noisy(labelled.x, context), stream="labelled")
+        if scored.logits is None:
+            raise SettingError(
+                f"learning classes needs an energy with logits, and {type(energy).__name__} has "
+                "none: use Classifier"
+            )
+        crossed = cross_entropy(scored, labelled.condition, context)
+        c, w = (context.hyper[name].squeeze(-1) for name in ("contrast", "classification"))
+        parts = {**likelihood.parts, "cross_entropy": crossed.detach()}
+        return Loss(c * likelihood.total + w * crossed, parts)
