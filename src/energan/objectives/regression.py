@@ -119,5 +119,5 @@ def transport(noise: Tensor, x: Tensor, lead: int = 1) -> Tensor:
 
 def _costs(a: Tensor, b: Tensor) -> object:
     """‖a_i − b_j‖² (B, B) as an array."""
-    flat = [part.detach().flatten(1).double() for part in (a, b)]
-    return torch.cdist(*flat).square().cpu().numpy()
+    one, other = (part.detach().flatten(1).double() for part in (a, b))
+    return torch.cdist(one, other).square().cpu().numpy()

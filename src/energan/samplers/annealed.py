@@ -74,7 +74,8 @@ def anneal(
         raise ValueError("chains make at least 1 step, and this annealing has none")
     members, lead = draws.members, 1 if draws.members == 1 else 2
     x = before = x.detach()
-    last, energies, norms = annealing.steps[-1][1], [], x.new_zeros(x.shape[:lead])
+    last, norms = annealing.steps[-1][1], x.new_zeros(x.shape[:lead])
+    energies: list[Tensor] = []
     with frozen_weights():
         for size, noise in annealing.steps:
             at = x if not annealing.momentum else torch.lerp(before, x, 1 + annealing.momentum)
