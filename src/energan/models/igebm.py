@@ -118,7 +118,7 @@ def build(config: Config, domain: Domain) -> Model:
         energy_optimiser=config.energy_optimiser,
         chosen=describe_rule(sampler.rule),
         conditional=classes > 0,
-        temperature=rule.temperature,
+        temperature=sampler.rule.temperature,
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from energan.core import Domain, Model, Optimiser, SettingError
 from energan.core.schedules import Schedule
-from energan.energies.classifier import Classifier
+from energan.energies.log_sum_exp import LogSumExp
 from energan.models.igebm import ImageChains, describe_rule
 from energan.nets.conv import image_shape
 from energan.nets.resnet import ResidualEnergy
@@ -62,7 +62,7 @@ def build(config: Config, domain: Domain) -> Model:
         outputs=domain.classes,
     )
     return Model(
-        energy=Classifier(network),
+        energy=LogSumExp(network),
         sampler=sampler,
         objective=JointLikelihood(config.l2, config.noise_on(domain), domain.low, domain.high),
         hyper={
@@ -73,4 +73,5 @@ def build(config: Config, domain: Domain) -> Model:
         energy_optimiser=config.energy_optimiser,
         chosen=describe_rule(sampler.rule),
         labelled=config.labelled,
+        temperature=sampler.rule.temperature,
     )

@@ -27,7 +27,7 @@ class JointLikelihood(MaximumLikelihood):
         if scored.logits is None:
             raise SettingError(
                 f"learning classes needs an energy with logits, and {type(energy).__name__} has "
-                "none: use Classifier"
+                "none: use LogSumExp"
             )
         crossed = cross_entropy(scored, labelled.condition, context)
         c, w = (context.hyper[name].squeeze(-1) for name in ("contrast", "classification"))

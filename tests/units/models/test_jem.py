@@ -7,7 +7,7 @@ from torch import nn
 
 from energan.core import Batch, Context, Domain, Draw, Randomness, SettingError, value_and_gradient
 from energan.core.gradients import potential
-from energan.energies.classifier import Classifier
+from energan.energies.log_sum_exp import LogSumExp
 from energan.energies.scalar import Scalar
 from energan.models import jem
 from energan.objectives import JointLikelihood
@@ -17,9 +17,9 @@ from energan.samplers.chains import ChainSampler
 SIGNED = Domain((1, 8, 8), -1.0, 1.0, classes=3)
 
 
-def classifier(seed: int = 0) -> Classifier:
+def classifier(seed: int = 0) -> LogSumExp:
     torch.manual_seed(seed)
-    return Classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)))
+    return LogSumExp(nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)))
 
 
 def context(members: int = 1, **hyper: float) -> Context:

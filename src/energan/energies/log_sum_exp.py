@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from energan.core import Energy, Scored, Stream, exact, through
 
 
-class Classifier(Energy):
+class LogSumExp(Energy):
     """The energy of a network x (B, *event) -> logits (B, K), which it gives too."""
 
     def __init__(self, network: nn.Module) -> None:
