@@ -37,9 +37,10 @@ def scores(path: Path) -> dict[str, dict[str, object]]:
 def test_all_that_applies_with_its_protocol(
     digits: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("evaluate", digits[0], *QUICK) == 0
+    assert run("evaluate", digits[0], "--notes", *QUICK) == 0
     said = capsys.readouterr()
     assert "inception_score" in said.out
+    assert "k = 5, 180 of each kind" in said.out
     assert "left out: modes: digits is no mixture with known modes" in said.err
     stored = json.loads((digits[0] / "metrics.json").read_text())
     [entry] = stored["evaluations"]
@@ -66,6 +67,19 @@ def test_the_same_evaluation_gives_the_same_file(digits: list[Path]) -> None:
     # a part of it again replaces that part by itself
     assert run("evaluate", digits[0], "--metrics", "fid", *QUICK) == 0
     assert (digits[0] / "metrics.json").read_bytes() == first
+
+
+def test_the_table_is_short_and_its_first_row_decides(
+    digits: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("evaluate", digits[0], "--metrics", "is", "fid", *QUICK) == 0
+    said = capsys.readouterr()
+    rows = [line.split()[0] for line in said.out.splitlines() if line]
+    place = rows.index("metric")
+    assert rows[place + 1 : place + 3] == ["frechet_distance", "inception_score"]
+    assert "biased by" not in said.out  # as --notes says
+    assert "--notes" in said.out
+    assert "left out" not in said.err
 
 
 def test_another_protocol_is_another_entry(digits: list[Path]) -> None:

@@ -40,6 +40,15 @@ OOD = (
 )
 
 
+HEADLINES = (
+    "l1", "precision_at_10", "energy_log_likelihood", "high_quality_share", "frechet_distance",
+    "kernel_distance", "sliced_wasserstein",
+)  # fmt: skip
+"""Which metric says most of a run, of those that it has: the first of these."""
+CAUTIONED = {"parzen"}
+"""Whose notes go with the score, as their authors warn of it."""
+
+
 @dataclass
 class Evaluate:
     """Score runs against real data. Each run's scores go to its metrics.json, with what they
@@ -75,6 +84,8 @@ class Evaluate:
     resamples: int = 1000
     """of the bootstrap"""
     threads: Threads = None
+    notes: tyro.conf.FlagCreatePairsOff[bool] = False
+    """print what to know of each metric, and why others do not apply"""
     out: Path | None = None
     """write the whole of it to this JSON file too"""
 
@@ -182,7 +193,7 @@ def _scored(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool)
             resamples=options.resamples,
             say=lambda text: say(f"  {text}"),
         )
-        _print(run, samples)
+        _print(run, samples, notes=options.notes)
     return RunScores(run, samples, ood, classes, defects)
 
 
@@ -205,7 +216,7 @@ def _over_seeds(scored: Sequence[RunScores]) -> dict[str, Any]:
     return {"over_seeds": records, **({} if classes is None else {CLASSES: classes})}
 
 
-def _print(run: Run, made: Evaluation) -> None:
+def _print(run: Run, made: Evaluation, *, notes: bool) -> None:
     record = made.record
     reference = record["reference"]
     print(
@@ -214,12 +225,13 @@ def _print(run: Run, made: Evaluation) -> None:
         f"{reference['events']:,} events"
     )
     if made.results:
+        results = _put_headline_first(made.results)
         table = table_of("metric", "value [interval]", "real data", "better")
-        for r in made.results:
+        for r in results:
             real = "" if r.real is None else f"{r.real:.4g}{_share(r)}"
             table.add_row(r.name, r.text(), real, r.better or "")
         show(table)
-    print_notes((r.name, r.note) for r in made.results if r.note)
+    print_notes((r.name, r.note) for r in made.results if r.note and (notes or r.name in CAUTIONED))
     if (extractor := record["extractor"]) is not None:
         accuracy = extractor.get("test_accuracy")
         told = f", accuracy {accuracy:.2%} ({extractor['tested_on']})" if accuracy else ""
@@ -229,9 +241,18 @@ def _print(run: Run, made: Evaluation) -> None:
     for r in made.results:
         if r.details.get("published"):
             _print_published(r)
-    for name, reason in made.left_out.items():
+    for name, reason in made.left_out.items() if notes else ():
         say(f"  left out: {name.replace('_', ' ')}: {reason}")
+    if not notes and (made.left_out or any(r.note for r in made.results)):
+        print("  --notes tells what to know of each metric, and why others do not apply")
     print(f"  written: {run.path / 'metrics.json'}")
+
+
+def _put_headline_first(results: Sequence[Result]) -> list[Result]:
+    """The metric that runs are best compared by on top, the others in their order."""
+    known = {r.name: r for r in results}
+    first = next((known[name] for name in HEADLINES if name in known), None)
+    return list(results) if first is None else [first, *(r for r in results if r is not first)]
 
 
 def _share(result: Result) -> str:

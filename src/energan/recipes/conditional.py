@@ -12,7 +12,7 @@ DIGITS_32: dict[str, Any] = {
     "training": {"steps": 6_000, "batch_size": 64},
 }
 
-# The same for classes of the user's own images, with DiffAugment, since there are often few of each.
+# The same for classes of the user's own images, often few of each: with DiffAugment.
 FOLDER: dict[str, Any] = {
     "model": {
         "generator_width": 16,
