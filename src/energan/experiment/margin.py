@@ -7,21 +7,27 @@ data (on faces of 64×64, settled energy 9.9, m = 9.9 and 20 collapsed within 50
 The published m = 10 for MNIST is 1.7 times what its auto-encoder settles at.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
 
-from energan.core import Model, SettingError, evaluating
+from energan.core import CheckpointError, Model, SettingError, evaluating
 from energan.core.schedules import AUTO
 from energan.data import DataSet
 from energan.errors import Interrupted
 from energan.experiment.build import build, loop_of
 from energan.experiment.callbacks.progress import ProgressBar
 from energan.experiment.settings import Job
+from energan.io.files import write_atomically
 from energan.io.text import plural
 from energan.samplers.none import NoSampler
+from energan.training import checkpoint
+from energan.training.checkpoint_folder import newest_good
 from energan.training.device import Device
 from energan.training.hooks import Listener
 from energan.training.loop import Hook, stop_on_signals
@@ -39,6 +45,8 @@ FLOOR = 0.05
 HELD_OUT = 512
 FACTORS = (1.0, 2.0, 4.0, 8.0)
 AUTO_FACTOR = 4.0
+KEPT, READINGS = "margin", "readings.json"
+"""The folder of a run that keeps an interrupted estimate, and the file of its readings in there."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,32 @@ class _Readings(Hook):
             loop.stop_signal = "settled"
 
 
+class EstimateInterrupted(Interrupted):
+    """SIGINT or SIGTERM ended an estimate, which `keep` saves as far as it is."""
+
+    def __init__(self, loop: TrainState, readings: Sequence[tuple[int, float]]) -> None:
+        super().__init__(signal=loop.stopping or "SIGINT")
+        self.loop, self.readings = loop, readings
+
+    def keep(self, run: Path) -> None:
+        """Save it into a run's folder, from which `estimate` goes on."""
+        checkpoint.save(run / KEPT, self.loop)
+        write_atomically(run / KEPT / READINGS, json.dumps(self.readings))
+
+
+def _continue(run: Path, loop: TrainState) -> list[tuple[int, float]]:
+    """Put the loop back to where an interrupted estimate was kept, and give its readings; those of
+    a new estimate if none was."""
+    try:
+        newest = newest_good(run / KEPT)[0]
+        stored = json.loads((run / KEPT / READINGS).read_text())
+        readings = [(int(step), float(energy)) for step, energy in stored]
+    except (CheckpointError, OSError, TypeError, ValueError):
+        return []
+    checkpoint.restore(newest, loop)
+    return readings
+
+
 def wants_estimate(job: Job) -> bool:
     return getattr(job.settings.model, "margin", None) == AUTO
 
@@ -127,13 +161,20 @@ def with_any_margin(job: Job) -> Job:
 
 
 def estimate(
-    job: Job, data: DataSet, engine: Device, steps: int = STEPS, *, progress: bool = False
+    job: Job,
+    data: DataSet,
+    engine: Device,
+    steps: int = STEPS,
+    *,
+    progress: bool = False,
+    run: Path | None = None,
 ) -> Estimate:
     """Train the job's energy alone and read where U of held-out data settles.
 
-    steps: the most to train. progress: whether to show it, on stderr.
+    steps: the most to train. progress: whether to show it, on stderr. run: where an interrupted
+    estimate may be kept, which is then continued, with the result of one that was not interrupted.
     Raises SettingError if the model has no margin, DivergenceError if the training fails, and
-    Interrupted on SIGINT or SIGTERM.
+    EstimateInterrupted on SIGINT or SIGTERM.
     """
     if not hasattr(job.settings.model, "margin"):
         raise SettingError(
@@ -153,10 +194,12 @@ def estimate(
     readings = _Readings(data, engine, bar)
     loop = loop_of([alone], training, data, engine, [job.settings.seed])
     loop.hooks = [readings] if bar is None else [bar, readings]
+    if run is not None:
+        readings.found = _continue(run, loop)
     with stop_on_signals(loop):
         loop.run()
     if loop.stopping in ("SIGINT", "SIGTERM"):
-        raise Interrupted(signal=loop.stopping)
+        raise EstimateInterrupted(loop, readings.found)
     last = fmean(energy for _, energy in readings.found[-WINDOW:])
     floor = _floor(job, data)
     start = max(last, floor)

@@ -1,6 +1,7 @@
 """Going on with runs from their newest checkpoints: with one, or with several as one program."""
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from energan.experiment.build import Cohort, cohort_of
 from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric_of
 from energan.experiment.compatibility import check_together
 from energan.experiment.folders import locked, moved_data
+from energan.experiment.margin import KEPT, EstimateInterrupted
 from energan.experiment.run_records import (
     check_hash,
     job_of,
@@ -115,12 +117,19 @@ def _with_estimates(
 ) -> list[Job]:
     """The jobs, with the margins of those that were stopped before theirs were estimated."""
     say = console.say if progress and ranks.writes else console.silent
-    found = estimates(jobs, data, engine, ranks, progress, say)
+    try:
+        found = estimates(jobs, data, engine, ranks, progress, say, folders)
+    except EstimateInterrupted as error:
+        if len(jobs) == ranks.count == 1:
+            error.keep(folders[0].path)
+        raise
     jobs = with_margins(jobs, found)
     for job, folder, own in zip(jobs, folders, found, strict=True):
         if own is not None:
             say(own.says())
             write_margin(folder, job, own)
+            if ranks.writes:
+                shutil.rmtree(folder.path / KEPT, ignore_errors=True)
     return jobs
 
 

@@ -26,7 +26,14 @@ from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.compatibility import check_jobs
 from energan.experiment.feasibility import check_fits, check_size
 from energan.experiment.folders import absolute_paths, check_free, claim, endings, locked
-from energan.experiment.margin import STEPS, Estimate, estimate, wants_estimate, with_any_margin
+from energan.experiment.margin import (
+    STEPS,
+    Estimate,
+    EstimateInterrupted,
+    estimate,
+    wants_estimate,
+    with_any_margin,
+)
 from energan.experiment.run_records import (
     record_divergence,
     record_end,
@@ -181,6 +188,8 @@ def _keep_unbegun(
             write_config(run, job, job, data, own)
             record_start(run, cohort.loop)
             run.append("stopped", step=0, reason=error.signal)
+        if len(runs) == 1 and isinstance(error, EstimateInterrupted):
+            error.keep(paths[0])
     raise Interrupted(
         "stopped while the margin was estimated: the settings are kept, and nothing was trained "
         f"yet; go on with: energan resume {shlex.join(map(str, paths))}",
@@ -216,14 +225,18 @@ def estimates(
     ranks: Distributed,
     progress: bool,
     say: Say,
+    folders: Sequence[RunFolder] = (),
 ) -> list[Estimate | None]:
-    """The margin of each job that asks for one, estimated by the first rank for all."""
+    """The margin of each job that asks for one, estimated by the first rank for all.
+
+    folders: of the runs, where they have some, in which an interrupted estimate is kept.
+    """
     if len(jobs) > 1 and any(wants_estimate(job) for job in jobs):
         # a long work in vain, if they were no cohort
         cohort_of([with_any_margin(job) for job in jobs[:2]], data, engine)
     here, shown = data.to(engine.device), progress and ranks.writes
 
-    def estimated(job: Job) -> Estimate | None:
+    def estimated(job: Job, folder: Path | None) -> Estimate | None:
         if not wants_estimate(job):
             return None
         say(
@@ -231,9 +244,10 @@ def estimates(
             "(--model.margin 20, say, goes without)"
         )
         steps = min(STEPS, job.settings.training.steps)
-        return ranks.choose(lambda: estimate(job, here, engine, steps, progress=shown))
+        return ranks.choose(lambda: estimate(job, here, engine, steps, progress=shown, run=folder))
 
-    return [estimated(job) for job in jobs]
+    paths = [folder.path for folder in folders] or [None] * len(jobs)
+    return [estimated(job, path) for job, path in zip(jobs, paths, strict=True)]
 
 
 def with_margins(jobs: Sequence[Job], found: Sequence[Estimate | None]) -> list[Job]:

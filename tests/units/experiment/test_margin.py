@@ -1,5 +1,7 @@
 """The margin's estimate."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from energan.core import SettingError
 from energan.data import DataSettings, open_data
 from energan.experiment import margin, settings
 from energan.training.device import Device
+from energan.training.train_state import TrainState
 
 CPU = Device(torch.device("cpu"), "32", 1)
 
@@ -40,6 +43,30 @@ def test_the_same_seed_gives_the_same_estimate() -> None:
     data = open_data(DataSettings())
     a, b = (margin.estimate(small(), data, CPU, steps=50) for _ in range(2))
     assert a == b
+
+
+def test_an_interrupted_estimate_goes_on_to_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_data(DataSettings())
+    whole = margin.estimate(small(), data, CPU, steps=60)
+    read, steps = margin._Readings.step, list[int]()
+
+    def step(self: margin._Readings, loop: TrainState) -> None:
+        read(self, loop)
+        steps.append(loop.step)
+        if len(steps) == 33:
+            loop.stop_signal = "SIGTERM"
+
+    monkeypatch.setattr(margin._Readings, "step", step)
+    with pytest.raises(margin.EstimateInterrupted) as stopped:
+        margin.estimate(small(), data, CPU, steps=60, run=tmp_path)
+    assert stopped.value.signal == "SIGTERM"
+    stopped.value.keep(tmp_path)
+    assert margin.estimate(small(), data, CPU, steps=60, run=tmp_path) == whole
+    assert steps == list(range(1, 61))  # none was done twice
+    (tmp_path / margin.KEPT / margin.READINGS).write_text("torn")
+    assert margin.estimate(small(), data, CPU, steps=60, run=tmp_path) == whole
 
 
 @pytest.mark.parametrize(
