@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -474,6 +475,37 @@ def test_the_model_of_the_docs_page_is_one_file_and_trains(
     assert run("train", "ebgan-digits", "--model", "hinge_gan", "--out", "d", *rest) == 0
     assert run("resume", "d", "--steps", "25") == 0
     assert energan.load("d").sample(5).shape == (5, 1, 8, 8)
+
+
+def test_the_other_models_of_the_docs_page_train_and_its_kernel_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "python" / "own-model.md").read_text(encoding="utf8")
+    texts = {
+        text.split('"""')[1]: text
+        for text in (part.split("```")[0] for part in page.split("```python\n")[1:])
+        if '"""' in text
+    }
+    names = {"penalty_gan": "GAN with R1", "barker": "An energy by maximum likelihood"}
+    for name, begins in names.items():
+        (text,) = (text for head, text in texts.items() if head.startswith(begins))
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    rest = ["--data", "ring", "--steps", "20", "--model.width", "16", "--threads", "1"]
+    gamma = ["--model.gamma", "linear(1, 0.1, 2000)"]
+    assert run("train", "--model", "penalty_gan", "--out", "p", *rest, *gamma) == 0
+    assert run("train", "--model", "barker", "--out", "b", *rest, "--model.steps", "3") == 0
+    assert run("check", "barker") == 0
+    assert run("sample", "b", "--chains", "4", "--steps", "9", "--out", "x.npz") == 0
+    assert "of the moves were accepted" in capsys.readouterr().out
+    (shown,) = (p.split("```")[0] for p in page.split("```python\n")[1:] if "from barker" in p)
+    seen: dict[str, Any] = {}
+    exec(shown, seen)
+    made = seen["made"]
+    assert float(made.x.var()) == pytest.approx(1, abs=0.25)
+    assert float(made.acceptance.mean()) == pytest.approx(0.4, abs=0.08)
 
 
 def test_check_says_what_is_right_and_what_is_wrong_with_a_model(
