@@ -18,6 +18,8 @@ Every system is an **energy** (low on data), a **sampler** (where the contrast c
 | conditional EBGAN | ||Dec(Enc(x, y), y) - x|| | generator(z, y) | margin |
 | IGEBM | f(x), or f(x, y) | Langevin chains on U | maximum likelihood |
 | Energy Matching | V(x) / T | annealed chains | regression of ∇V + contrast |
+| Equilibrium Matching | f(x) | descent from noise | regression of ∇U, 0 at data |
+| score matching | f(x) | annealed Langevin chains | regression of ∇U on noise |
 | JEM | -logsumexp of logits | Langevin chains on U | maximum likelihood + classification |
 
 Low energy means real. Shapes: a single run has tensors `(B, *event)` and energies `(B,)` (or

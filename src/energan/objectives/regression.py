@@ -1,13 +1,17 @@
-"""Energies by the regression of their gradient, without chains; each target is of pairs.
+"""Energies by the regression of their gradient, without chains; ε and n are N(0, I).
 
-    energy matching         −T·∇U(x_t) on x₁ − x₀,      x_t = (1 − t)x₀ + t x₁     (Balcerak et al.
+    energy matching         −T·∇U(x_t) on x₁ − x₀,       x_t = (1 − t)x₀ + t x₁    (Balcerak et al.
                             x₀ noise and x₁ data in pairs of optimal transport      2025, eq. 5)
                             then also λ·T·(E U(x) − E U(x̃)), x̃ chains at temperature T
+    equilibrium matching    ∇U(x_γ) on c(γ)(ε − x),      x_γ = γx + (1 − γ)ε       (Wang & Du 2025)
+    denoising               ∇U(x + σn) on n/σ, times σ², σ one of several          (Vincent 2011;
+                                                                       Song & Ermon 2019, eq. 5, 6)
 
 A squared error is the mean over the numbers of an event. U is of each event by itself.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -100,6 +104,53 @@ class EnergyMatching(GradientRegression):
         contrast = (weight * (real - fake)).clamp_min(-self.floor)
         parts = {"energy_real": real.detach(), "energy_fake": fake.detach()}
         return Loss(loss.total + contrast, {**loss.parts, **parts, "contrast": contrast.detach()})
+
+
+class EquilibriumMatching(GradientRegression):
+    """The target falls to 0 at data, so that data are where descent rests.
+
+    decay: a; c(γ) is `multiplier` up to a, and falls from there straight to 0 at γ = 1 (truncated
+    decay). transported: whether noise and data are in pairs of optimal transport; the paper's are
+    not.
+    """
+
+    equilibrium = "The regression has a floor, the variance of c(γ)(ε − x) given x_γ."
+
+    def __init__(self, decay: float, multiplier: float, *, transported: bool) -> None:
+        self.decay, self.multiplier, self.transported = decay, multiplier, transported
+
+    def target(self, x: Tensor, context: Context) -> Target:
+        lead = 1 if context.members == 1 else 2
+        noise = context.generator.normal(*x.shape[lead - 1 :]).to(x)
+        if self.transported:
+            noise = transport(noise, x, lead)
+        gamma = context.generator.uniform(0, 1, x.shape[lead - 1]).to(x)
+        each = gamma.view(*gamma.shape, *[1] * (x.dim() - lead))
+        pull = self.multiplier * ((1 - each) / (1 - self.decay)).clamp_max(1)
+        return Target(torch.lerp(noise, x, each), pull * (noise - x), torch.ones_like(gamma))
+
+
+class DenoisingScoreMatching(GradientRegression):
+    """levels: σ of each level of noise, one of which is drawn for each event.
+
+    The best ∇U at x̃ is E[σn | x̃] / E[σ² | x̃]; of a single level −∇ log of the data's density
+    smoothed by σ, and where x̃ tells its level nearly that of its own.
+    """
+
+    equilibrium = "The loss has a floor: the share of the noise that noisy data do not tell."
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        self.levels = tuple(levels)
+
+    def target(self, x: Tensor, context: Context) -> Target:
+        lead = 1 if context.members == 1 else 2
+        noise = context.generator.normal(*x.shape[lead - 1 :]).to(x)
+        drawn = context.generator.uniform(0, len(self.levels), x.shape[lead - 1]).long()
+        sigma = torch.tensor(self.levels, device=x.device).to(x)[
+            drawn.clamp_max(len(self.levels) - 1)
+        ]
+        each = sigma.view(*sigma.shape, *[1] * (x.dim() - lead))
+        return Target(x + each * noise, noise / each, sigma.square())
 
 
 def transport(noise: Tensor, x: Tensor, lead: int = 1) -> Tensor:

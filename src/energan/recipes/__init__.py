@@ -8,6 +8,7 @@ from energan.recipes import (
     dcgan2015,
     ebgan2017,
     energymatching2025,
+    equilibriummatching2025,
     gan2014,
     igebm2019,
     inspection,
@@ -15,6 +16,7 @@ from energan.recipes import (
     jem2020,
     ladder2017,
     r3gan2024,
+    scorematching2019,
     tagging,
 )
 from energan.recipes.recipe import TASKS, Recipe
@@ -27,8 +29,10 @@ FILES = (
     isola2016,
     r3gan2024,
     igebm2019,
+    scorematching2019,
     jem2020,
     energymatching2025,
+    equilibriummatching2025,
     ladder2017,
     tagging,
     inspection,

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from energan.core import Batch, Context, Draw, Energy, Objective, Randomness, Scored, Stream
-from energan.objectives.regression import EnergyMatching, GradientRegression, transport
+from energan.objectives.regression import (
+    DenoisingScoreMatching,
+    EnergyMatching,
+    EquilibriumMatching,
+    GradientRegression,
+    transport,
+)
 
 SCALE = 0.5
 """Standard deviation of the data, in each coordinate."""
@@ -119,9 +125,69 @@ def test_the_contrast_is_of_the_potential_and_has_a_floor() -> None:
     assert float(loss.parts["contrast"]) == -0.01
 
 
+# --- equilibrium matching -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transported", [False, True])
+def test_equilibrium_matching_finds_the_slope_of_gaussians(transported: bool) -> None:
+    """x and ε independent: the best a·x is ∫ c(γ)((1 − γ) − γs²)dγ / ∫ (γ²s² + (1 − γ)²)dγ. In
+    pairs of optimal transport x = sε: ∫ c(γ)(1 − s)m dγ / ∫ m² dγ, m = γs + 1 − γ."""
+    objective = EquilibriumMatching(0.8, 4.0, transported=transported)
+    data = SCALE * gaussian(400 if transported else 200_000)
+    g, s = torch.linspace(0, 1, 100_001, dtype=torch.float64), SCALE
+    c = 4 * torch.where(g <= 0.8, 1.0, (1 - g) / 0.2)
+    m = g * s + 1 - g
+    wanted = (c * (1 - s) * m).mean() / m.square().mean()
+    if not transported:
+        wanted = (c * (1 - g - g * s**2)).mean() / (g**2 * s**2 + (1 - g) ** 2).mean()
+    assert best_slope(objective, data) == pytest.approx(float(wanted), rel=0.1)
+    assert slope_found(objective, data) == pytest.approx(best_slope(objective, data), rel=1e-5)
+
+
+def test_the_pull_of_equilibrium_matching_is_0_at_data() -> None:
+    """Of targets c(γ)(ε − x) and x_γ − x = (1 − γ)(ε − x) the ratio is λ/0.2 beyond a = 0.8."""
+    data = gaussian(1000)
+    to = EquilibriumMatching(0.8, 4.0, transported=False).target(data, context())
+    away = (to.x - data).squeeze(-1)  # (1 − γ)(ε − x)
+    draws = context().generator
+    noise, gamma = draws.normal(1000, 1).squeeze(-1), draws.uniform(0, 1, 1000)
+    assert torch.allclose(away, (1 - gamma) * (noise - data.squeeze(-1)))
+    near = gamma > 0.8
+    assert torch.allclose(to.gradient.squeeze(-1)[near], 20 * away[near])
+    assert torch.allclose(to.gradient.squeeze(-1)[~near], (4 * (noise - data[:, 0]))[~near])
+
+
+# --- denoising score matching ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("levels", [(0.3,), (1.0, 0.1)])
+def test_denoising_finds_the_smoothed_density(levels: tuple[float, ...]) -> None:
+    """N(0, s²) smoothed by σ has −∇ log density x/(s² + σ²); of several levels the best a·x is
+    Σ σ² / Σ σ²(s² + σ²)."""
+    objective, data = DenoisingScoreMatching(levels), SCALE * gaussian(200_000)
+    squares = [sigma**2 for sigma in levels]
+    wanted = sum(squares) / sum(v * (SCALE**2 + v) for v in squares)
+    assert best_slope(objective, data) == pytest.approx(wanted, rel=0.02)
+    assert slope_found(objective, data) == pytest.approx(best_slope(objective, data), rel=1e-5)
+
+
+def test_every_level_of_noise_is_drawn_and_weighed_by_its_square() -> None:
+    data = torch.zeros(9000, 1, dtype=torch.float64)
+    to = DenoisingScoreMatching((1.0, 0.1, 0.01)).target(data, context())
+    for sigma in (1.0, 0.1, 0.01):
+        own = torch.isclose(to.weight, torch.tensor(sigma**2, dtype=torch.float64))
+        assert 2800 < int(own.sum()) < 3200
+        assert float(to.x[own].std()) == pytest.approx(sigma, rel=0.05)
+        assert torch.allclose(to.gradient[own], to.x[own] / sigma**2)
+
+
 # --- all of them ----------------------------------------------------------------------------------
 
-ALL: list[GradientRegression] = [EnergyMatching(0.5, 0.8, 1.0, fades=True)]
+ALL: list[GradientRegression] = [
+    EnergyMatching(0.5, 0.8, 1.0, fades=True),
+    EquilibriumMatching(0.8, 4.0, transported=True),
+    DenoisingScoreMatching((1.0, 0.1)),
+]
 
 
 @pytest.mark.parametrize("objective", ALL, ids=lambda o: type(o).__name__)

@@ -1,0 +1,86 @@
+"""Wang & Du: Equilibrium Matching: Generative Modeling with Implicit Energy-Based Models (2025)."""
+
+from typing import Any
+
+from energan.recipes.recipe import Recipe
+
+
+def _falling(lr: float, steps: int) -> dict[str, Any]:
+    return {"kind": "adamw", "lr": f"linear({lr:g}, {lr / 10:g}, {steps})", "beta1": 0.9}
+
+
+# The paper has no toy, no digits and no photographs of one's own: these settings are ours, for
+# CPUs. In the plane x does not tell how noisy it is, as an image does, so that there pairs of
+# optimal transport keep paths apart. Fewer and longer steps: η times their number is near 0.4.
+RECIPES = [
+    Recipe(
+        "equilibriummatching-ring",
+        "Equilibrium Matching on eight Gaussians in the plane, on transport pairs",
+        "equilibrium_matching",
+        {
+            "model": {
+                "transported": True,
+                "step_size": 0.005,
+                "energy_optimiser": {**_falling(0.005, 4000), "beta2": 0.99},
+            },
+            "data": {"source": "ring"},
+            "training": {"steps": 4000, "batch_size": 128},
+        },
+    ),
+    Recipe(
+        "equilibriummatching-digits",
+        "Equilibrium Matching on 8×8 digits",
+        "equilibrium_matching",
+        {
+            "model": {
+                "stages": [32, 48],
+                "step_size": 0.01,
+                "sample_steps": 100,
+                "energy_optimiser": _falling(0.002, 5000),
+            },
+            "data": {"source": "digits"},
+            "training": {"steps": 5000, "batch_size": 64},
+        },
+    ),
+    Recipe(
+        "equilibriummatching-mnist",
+        "Equilibrium Matching on MNIST, with few maps, for a CPU",
+        "equilibrium_matching",
+        {
+            "model": {
+                "stages": [24, 48, 96],
+                "step_size": 0.01,
+                "sample_steps": 100,
+                "energy_optimiser": _falling(0.001, 5000),
+            },
+            "data": {"source": "mnist"},
+            "training": {"steps": 5000, "batch_size": 64},
+        },
+    ),
+    Recipe(
+        "equilibriummatching-folder",
+        "Equilibrium Matching on your own images (--data PHOTOS)",
+        "equilibrium_matching",
+        {
+            "model": {
+                "stages": [16, 32, 64, 96],
+                "step_size": 0.01,
+                "sample_steps": 100,
+                "energy_optimiser": _falling(0.001, 10_000),
+            },
+            "data": {"source": "PHOTOS", "size": 64},  # which says: name your own
+            "training": {"steps": 10_000, "batch_size": 32},
+        },
+        task="Make images like yours",
+    ),
+    Recipe(
+        "equilibriummatching-cifar10",
+        "Equilibrium Matching on CIFAR-10; meant for a GPU",
+        "equilibrium_matching",
+        {
+            "model": {"stages": [128, 256, 256, 256], "blocks": 2},
+            "data": {"source": "cifar10", "mirror": True},
+            "training": {"steps": 200_000, "batch_size": 128},
+        },
+    ),
+]

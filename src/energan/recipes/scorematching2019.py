@@ -1,0 +1,84 @@
+"""Song & Ermon: Generative Modeling by Estimating Gradients of the Data Distribution (2019)."""
+
+from typing import Any
+
+from energan.recipes.recipe import Recipe
+
+
+def _falling(lr: float, steps: int) -> dict[str, Any]:
+    return {"lr": f"linear({lr:g}, {lr / 10:g}, {steps})", "beta1": 0.9}
+
+
+# The ring's levels reach from the distance of its modes to their width. Images have the published
+# levels, with fewer steps in each, and networks for CPUs.
+RECIPES = [
+    Recipe(
+        "scorematching-ring",
+        "denoising score matching on eight Gaussians in the plane",
+        "score_matching",
+        {
+            "model": {
+                "largest": 2.0,
+                "smallest": 0.02,
+                "levels": 8,
+                "level_steps": 20,
+                "energy_optimiser": {**_falling(0.005, 4000), "beta2": 0.99},
+            },
+            "data": {"source": "ring"},
+            "training": {"steps": 4000, "batch_size": 128},
+        },
+    ),
+    Recipe(
+        "scorematching-digits",
+        "denoising score matching on 8×8 digits",
+        "score_matching",
+        {
+            "model": {
+                "stages": [32, 48],
+                "level_steps": 20,
+                "energy_optimiser": _falling(0.002, 5000),
+            },
+            "data": {"source": "digits"},
+            "training": {"steps": 5000, "batch_size": 64},
+        },
+    ),
+    Recipe(
+        "scorematching-mnist",
+        "denoising score matching on MNIST, with few maps, for a CPU",
+        "score_matching",
+        {
+            "model": {
+                "stages": [24, 48, 96],
+                "level_steps": 20,
+                "energy_optimiser": _falling(0.001, 5000),
+            },
+            "data": {"source": "mnist"},
+            "training": {"steps": 5000, "batch_size": 64},
+        },
+    ),
+    Recipe(
+        "scorematching-folder",
+        "denoising score matching on your own images (--data PHOTOS)",
+        "score_matching",
+        {
+            "model": {
+                "stages": [16, 32, 64, 96],
+                "level_steps": 20,
+                "energy_optimiser": _falling(0.001, 10_000),
+            },
+            "data": {"source": "PHOTOS", "size": 64},  # which says: name your own
+            "training": {"steps": 10_000, "batch_size": 32},
+        },
+        task="Make images like yours",
+    ),
+    Recipe(
+        "scorematching-cifar10",
+        "denoising score matching on CIFAR-10, with the published levels; meant for a GPU",
+        "score_matching",
+        {
+            "model": {"stages": [128, 256, 256, 256], "blocks": 2},
+            "data": {"source": "cifar10", "mirror": True},
+            "training": {"steps": 200_000, "batch_size": 128},
+        },
+    ),
+]
