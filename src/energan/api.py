@@ -158,7 +158,7 @@ def _job(
     for name, group in groups.items():
         if not isinstance(group, Mapping):
             raise SettingError(
-                f'{name}: settings come in groups, as training={{"batch_size": 64}}; '
+                f'{name}: settings are given in groups, as training={{"batch_size": 64}}; '
                 "`energan train RECIPE --help-all` lists them"
             )
     changes: dict[str, Any] = {name: dict(group) for name, group in groups.items()}
@@ -199,8 +199,8 @@ def _model(model: object) -> tuple[str | None, dict[str, Any]]:
         )
     if name == "__main__":
         raise SettingError(
-            "model: it is defined in the program itself, where no other could find it to resume or "
-            "load the run: move its Config and build to a module"
+            "model: it is defined in the main program, where no other program can find it to "
+            "resume or load the run: move its Config and build to a module"
         )
     name = name.removeprefix("energan.models.")
     if isinstance(model, Config) and models.find(name).config is not type(model):
@@ -216,7 +216,9 @@ def _of_seeds(job: Job, seeds: int | Sequence[int]) -> list[Job]:
     """The job with each of the seeds."""
     every = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not every or len(set(every)) != len(every):
-        raise SettingError(f"seeds {seeds}: give how many, at least 1, or a list of different ones")
+        raise SettingError(
+            f"seeds {seeds}: give their number, at least 1, or a list of different seeds"
+        )
     return [job.changed({"seed": seed}) for seed in every]
 
 
@@ -361,7 +363,7 @@ def sweep(
     """
     found = checked(sweep, sweep.name) if isinstance(sweep, Sweep) else find(str(sweep))
     if steps is not None and scale is not None:
-        raise SettingError("steps and scale both say how long: give one of them")
+        raise SettingError("steps and scale cannot be combined: give one of them")
     changes = {name: dict(group) for name, group in groups.items()}
     refuse_axes(found, changes)
     length = scale_to(found, steps) if steps is not None else scale or 1

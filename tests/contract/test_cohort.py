@@ -105,9 +105,9 @@ def test_a_cohort_stops_only_when_all_have_diverged() -> None:
 
 
 def test_members_must_share_shapes_and_layers_must_take_the_axis() -> None:
-    with pytest.raises(SettingError, match="differ in values, not shapes"):
+    with pytest.raises(SettingError, match="differ in values, not in shapes"):
         stack([_dense(3), _dense(4)])
-    with pytest.raises(SettingError, match=r"Linear.*has no member axis"):
+    with pytest.raises(SettingError, match=r"Linear.*cannot train several seeds as one program"):
         stack([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])
 
 

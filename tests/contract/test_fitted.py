@@ -100,7 +100,7 @@ def test_an_energy_without_a_closed_form_is_refused() -> None:
         def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: str) -> object:  # type: ignore[override]
             return None
 
-    with pytest.raises(SettingError, match="Plain has no closed fit"):
+    with pytest.raises(SettingError, match="Plain cannot be fitted in one pass"):
         Fit().check(Plain())
 
 

@@ -18,7 +18,7 @@ def test_a_model_trains_as_a_cohort_or_is_refused(name: str) -> None:
         make_loop(case, data, SEEDS)
     except SettingError as refused:
         said = str(refused)
-        assert "train the members as separate runs" in said
+        assert "train them as separate runs" in said
     else:
         compare(name, "64", 1e-9)
 

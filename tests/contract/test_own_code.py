@@ -139,7 +139,7 @@ def test_seeds_of_ones_own_model_are_compared_before_they_train_together(
         }
     )
     folders = [tmp_path / "a", tmp_path / "b"]
-    with pytest.raises(SettingError, match="does not train in a cohort as it does alone"):
+    with pytest.raises(SettingError, match="trains differently with several seeds as one program"):
         start(jobs_of(job, 2), folders, progress=False)
     assert not any(folder.exists() for folder in folders)
     start([job], folders[:1], progress=False)
@@ -285,8 +285,8 @@ class Given(Chains):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda draw, state: draw, r"must give \(a Draw or None, the state\); it gave Draw"),
-        (lambda draw, state: (draw.x, state), "must give a Draw or None; it gave float32"),
+        (lambda draw, state: draw, r"must return \(a Draw or None, the state\), and returned Draw"),
+        (lambda draw, state: (draw.x, state), "must return a Draw or None, and returned float32"),
         (lambda draw, state: (replace(draw, x=draw.x[:, :3]), state), r"\(8, 4\); it is \(8, 3\)"),
         (lambda draw, state: (replace(draw, info={"z": draw.x}), state), "info 'z'.*Draw.extra"),
         (lambda draw, state: (draw, {}), r"float32 \(32, 4\); it became nothing"),
@@ -312,10 +312,13 @@ class Returning(Difference):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda loss: loss.total, r"must give a Loss; it gave float32 \(1,\)"),
-        (lambda loss: Loss(3.0), r"total must give one number for each member, \(1,\); it gave f"),
+        (lambda loss: loss.total, r"must return a Loss, and returned float32 \(1,\)"),
+        (
+            lambda loss: Loss(3.0),
+            r"total must return one number for each member, \(1,\), and returned f",
+        ),
         (lambda loss: Loss(loss.total.expand(8)), r"it gave float32 \(8,\)"),
-        (lambda loss: Loss(loss.total, {"a": 3}), "parts 'a' must give one number.*gave int"),
+        (lambda loss: Loss(loss.total, {"a": 3}), "parts 'a' must return one number.*returned int"),
         (lambda loss: Loss(loss.total, [3]), "parts must give named values.*gave list"),
     ],
 )

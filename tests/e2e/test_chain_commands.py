@@ -93,18 +93,18 @@ def test_classes_of_a_conditional_run(labelled: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--steps", "9"], "--steps is of chains"),
-        (["--from", "noise"], "--from is of chains"),
-        (["--together"], "--together is of chains"),
+        (["--steps", "9"], "--steps applies to chains"),
+        (["--from", "noise"], "--from applies to chains"),
+        (["--together"], "--together applies to chains"),
         (["--chains", "4", "-n", "4"], "leave -n out"),
         (["--chains", "4", "--turn", "2"], "name more runs"),
         (["--chains", "0"], "at least 1"),
-        (["--chains", "4", "--from", "buffer"], "keeps no chains"),
+        (["--chains", "4", "--from", "buffer"], "stores no chains"),
         (["--chains", "4", "--labels", "3"], "takes no labels"),
         (["--chains", "4", "--noise", "loud"], "a number, or coupled"),
-        (["--chains", "4", "--clip", "-1"], "more than 0"),
-        (["--chains", "4", "--step-size", "-1"], "more than 0"),
-        (["--chains", "4", "--out", "x.jpg"], "write to a .png"),
+        (["--chains", "4", "--clip", "-1"], "give a number above 0"),
+        (["--chains", "4", "--step-size", "-1"], "give a number above 0"),
+        (["--chains", "4", "--out", "x.jpg"], "name a .png"),
     ],
 )
 def test_chains_that_cannot_be_are_refused(
@@ -119,7 +119,7 @@ def test_runs_that_cannot_share_chains_are_refused(
     assert "--chains" in refused(capsys, "sample", small_run, ring)
     for more in ([], ["--together"]):
         told = refused(capsys, "sample", small_run, ring, "--chains", "4", *more)
-        assert "must be of the same events" in told
+        assert "need the same kind" in told
     assert "step-000020" in refused(capsys, "sample", f"{small_run}@7", "--chains", "4")
     assert "leave --checkpoint out" in refused(
         capsys, "sample", f"{small_run}@20", "--checkpoint", "30", "--chains", "4"
@@ -201,12 +201,12 @@ def test_a_label_says_which_class_an_image_is_of(tmp_path: Path) -> None:
     [
         ([], "say what to restore"),
         (["--mask", "middle"], "one of left, right"),
-        (["--add-noise", "--mask", "left"], "say how much"),
+        (["--add-noise", "--mask", "left"], "needs --noise-std"),
         (["--noise-std", "5"], "a share of the range"),
         (["--mask", "left", "--steps", "0"], "at least 1 step"),
         (["--mask", "left", "--label", "3"], "takes no labels"),
         (["--mask", "left", "-n", "0"], "at least 1"),
-        (["--mask", "left", "--out", "x.jpg"], "write to a .png"),
+        (["--mask", "left", "--out", "x.jpg"], "name a .png"),
     ],
 )
 def test_what_cannot_be_restored_is_said(

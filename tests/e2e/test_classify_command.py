@@ -123,11 +123,11 @@ def test_what_cannot_be_classified_is_said(
     ladder: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = {
-        "no image that can be read": [pictures / "0" / "99.png"],
+        "no readable image": [pictures / "0" / "99.png"],
         "does not exist": [tmp_path / "nowhere.png"],
         "name a .csv": [pictures, "--out", tmp_path / "l.txt"],
         "ring": ["ring"],
-        "keeps no checkpoint of step 7": [pictures, "--checkpoint", "7"],
+        "has no checkpoint of step 7": [pictures, "--checkpoint", "7"],
     }
     for message, words in wrong.items():
         assert message in refused(capsys, "classify", ladder, *words)
@@ -221,7 +221,7 @@ def test_images_of_the_users_judge(
     for path in own.rglob("*.png"):
         path.rename(own / "flat" / path.name)
     said = refused(capsys, "evaluate", ladder, "--reference", own / "flat", "--threads", "1")
-    assert "has no labels to judge by" in said
+    assert "has no labels to compare with" in said
     assert "--labels FILE.csv" in said
 
 
@@ -320,12 +320,12 @@ def test_a_csv_of_few_labels_is_learnt_from_and_judged_by(
     assert len(rows(made)) == 40  # all, those that were trained on too
     assert {row["label"] for row in rows(made)} <= set(classes)
     said = refused(capsys, "evaluate", out, "--threads", "1")
-    assert "no labelled event" in said
+    assert "no labelled example" in said
     assert "--labels FILE.csv" in said
-    assert "name these too" in refused(capsys, "evaluate", out, "--labels", few)
+    assert "add --reference" in refused(capsys, "evaluate", out, "--labels", few)
     words = ["--reference", flat, "--labels", tmp_path / "all.csv", "--threads", "1"]
     assert run("evaluate", out, *words) == 0
-    assert "this error is no test error" in capsys.readouterr().out
+    assert "do not read this error as a test error" in capsys.readouterr().out
     [entry] = kept(out)
     assert entry["count"] + entry["data"].get("left_out", 0) == 40
     with pytest.raises(CheckpointError, match="use last"):  # nothing was held out to choose by
@@ -348,5 +348,5 @@ def test_if_only_a_torn_file_is_held_out_nothing_labelled_is(
              "--output.sample-every", "0", "--out", tmp_path / "run"]  # fmt: skip
     assert run("train", "--model", "ladder", "--data", flat, "--data.labels", labels, *words) == 0
     said = refused(capsys, "evaluate", tmp_path / "run", "--threads", "1")
-    assert "no labelled event of" in said
+    assert "no labelled example of" in said
     assert "--reference" in said

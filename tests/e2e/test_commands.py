@@ -257,9 +257,9 @@ def test_the_python_names(tmp_path: Path) -> None:
     with pytest.raises(energan.EnerganError, match="shape"):
         loaded.energy(torch.zeros(2, 3))
     assert torch.equal(loaded.energy(x.numpy()), energies)
-    with pytest.raises(energan.EnerganError, match="of type dict are no images"):
+    with pytest.raises(energan.EnerganError, match="dict is not a type of image"):
         loaded.energy({"x": x})  # type: ignore[arg-type]
-    with pytest.raises(energan.EnerganError, match="settings come in groups"):
+    with pytest.raises(energan.EnerganError, match="settings are given in groups"):
         energan.train("ebgan-digits", step=5)  # type: ignore[arg-type]
     with pytest.raises(energan.EnerganError, match="no condition"):
         loaded.sample(2, condition=torch.zeros(2))
@@ -328,7 +328,7 @@ def test_more_mistakes_with_a_run(
     (tmp_path / "bad.json").write_text("{")
     assert "is not JSON" in refused(capsys, "train", tmp_path / "bad.json")
     (tmp_path / "other.json").write_text('{"a": 1}')
-    assert "no settings file" in refused(capsys, "train", tmp_path / "other.json")
+    assert "not a settings file" in refused(capsys, "train", tmp_path / "other.json")
     words = ["train", "ebgan-digits", "--from", small_run, "--out", tmp_path / "y", "--steps", "2"]
     assert "use the settings it was trained with" in refused(capsys, *words, "--threads", "1")
 
@@ -525,11 +525,11 @@ def test_check_says_what_is_right_and_what_is_wrong_with_a_model(
     assert all(line.startswith("ok ") for line in lines)
     assert run("check", "unseeded_gan", "--data", "digits") == 2
     out, err = capsys.readouterr()
-    assert "FAILED  the same seed trains the same, another seed another run (two runs of" in out
+    assert "FAILED  the same seed trains the same, another seed another run (two runs with" in out
     assert "FAILED  a resumed run equals one that never stopped" in out
     assert f"of {len(CHECKS)} have failed" in err
     assert "no model" in refused(capsys, "check", "nothing_of_that_name")
-    assert "--data names data that the model takes" in refused(
+    assert "give data that the model takes" in refused(
         capsys, "check", "igebm_points", "--data", "digits"
     )
 
@@ -614,4 +614,4 @@ def test_a_best_checkpoint_without_training_is_told(
         capsys.readouterr()
         words = ["--checkpoint", checkpoint, "-n", "4", "--out", tmp_path / f"{checkpoint}.png"]
         assert run("sample", out, *words) == 0
-        assert capsys.readouterr().err.count("step 0, whose networks are untrained") == told
+        assert capsys.readouterr().err.count("step 0, which is untrained") == told

@@ -143,7 +143,7 @@ def test_the_share_of_samples_that_obey_their_label_is_the_classifiers_word(
 
 
 def test_labels_that_are_none_are_refused(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--label 10: the model knows 10 classes" in refused(
+    assert "--label 10: the model has 10 classes" in refused(
         capsys, "sample", digits, "--label", "10"
     )
     loaded = energan.load(digits)
@@ -154,4 +154,4 @@ def test_labels_that_are_none_are_refused(digits: Path, capsys: pytest.CaptureFi
 
 def test_data_without_labels_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--data", "moons", "--model.output", "linear", "--out", tmp_path / "x"]
-    assert "conditioned on labels" in refused(capsys, "train", "cebgan-digits", *words)
+    assert "conditional on labels" in refused(capsys, "train", "cebgan-digits", *words)

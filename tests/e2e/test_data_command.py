@@ -90,9 +90,9 @@ def test_prepare_decodes_once(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert "12 images of (3, 8, 8)" in first
     assert "decoded in" in first
     assert "4 could not be read" in first
-    assert "were there already" in second
+    assert "were already there" in second
     assert str(tmp_path / "cache") in second
-    assert "in memory as it is" in run(capsys, "prepare", "digits")
+    assert "read into memory directly" in run(capsys, "prepare", "digits")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_prepare_decodes_once(capsys: pytest.CaptureFixture[str], tmp_path: Path
         (["show"], "name a source"),
         (["show", "diggits"], "did you mean digits"),
         (["show", "no/such/folder"], "no/such/folder does not exist"),
-        (["show", "digits", "--crop", "5", "0", "4", "4"], "is no box"),
+        (["show", "digits", "--crop", "5", "0", "4", "4"], "is not a box"),
         (["show", "digits", "--classes", "11"], "no class '11'"),
         (["show", "digits", "--out", "grid.jpg"], "name a .png file"),
         (["show", "digits", "--out", "grid.png", "-n", "0"], "at least one"),

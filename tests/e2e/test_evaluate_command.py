@@ -154,13 +154,13 @@ def test_parzen_stands_beside_what_was_published(
     ("words", "said"),
     [
         (["--metrics", "nonsense"], "--metrics nonsense: there is no such metric"),
-        (["--metrics", "modes"], "--metrics modes does not apply: digits is no mixture"),
-        (["--samples", "1"], "--samples 1: scores need at least 2"),
+        (["--metrics", "modes"], "--metrics modes does not apply: digits is not a mixture"),
+        (["--samples", "1"], "--samples 1: give at least 2"),
         (["--reference", "ring"], "ring holds points, not images"),
         (["--reference", "/no/such"], "/no/such"),
         (["--extractor", "absent.safetensors"], "absent.safetensors"),
-        (["--metrics", "is", "--extractor", "pixels"], "pixels are none"),
-        (["--checkpoint", "7"], "keeps no checkpoint of step 7"),
+        (["--metrics", "is", "--extractor", "pixels"], "pixels have none"),
+        (["--checkpoint", "7"], "has no checkpoint of step 7"),
     ],
 )
 def test_what_cannot_be_done_is_said(

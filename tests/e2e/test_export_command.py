@@ -112,9 +112,7 @@ def test_a_users_errors_are_one_sentence(
     assert "holds no run" in refused(capsys, "export", tmp_path, "--format", "onnx")
     words = ("export", trained, "--out", tmp_path / "out")
     assert "did you mean torch?" in refused(capsys, *words, "--format", "torchscript")
-    assert "keeps no checkpoint" in refused(
-        capsys, *words, "--format", "torch", "--checkpoint", "3"
-    )
+    assert "has no checkpoint" in refused(capsys, *words, "--format", "torch", "--checkpoint", "3")
     monkeypatch.setitem(sys.modules, "onnx", None)
     error = refused(capsys, *words, "--format", "onnx")
     assert "onnx files need onnx: pip install 'energan[export]'" in error

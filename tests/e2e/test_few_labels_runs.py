@@ -65,7 +65,7 @@ def test_the_end_of_a_training_tells_what_there_is(
         f"reconstructions: {out}/reconstructions/step-000002.png",
         f"curves:  {out}/curves.png",
         f"more:    energan classify {out} IMAGES, and energan evaluate {out} "
-        "(--reference LABELLED, if nothing labelled is held out)",
+        "(add --reference LABELLED if no labelled examples are held out)",
     ]
 
 
@@ -86,7 +86,7 @@ def test_samples_of_a_run_that_makes_none_are_refused_with_what_it_can_do(
 ) -> None:
     assert run(*words, ladder, "--out", tmp_path / "x.png") == 2
     said = capsys.readouterr().err
-    assert "the model ladder makes no samples; it tells classes: energan classify" in said
+    assert "the model ladder makes no samples; it classifies: energan classify" in said
     assert said.count("\n") == 1
 
 

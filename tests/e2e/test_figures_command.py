@@ -28,7 +28,7 @@ def test_without_a_name_it_is_that_of_the_kind_and_a_replaced_file_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for says in ("", "figure-samples.png is there already and will be replaced"):
+    for says in ("", "figure-samples.png exists and will be overwritten"):
         assert run("figures", "samples", small_run, small_run, "-n", "4") == 0
         assert (tmp_path / "figure-samples.png").is_file()
         assert says in capsys.readouterr().err
@@ -54,8 +54,8 @@ def test_figure_one_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["samples"], "name the run to draw: energan figures samples RUN"),
         (["samples", "nowhere"], "nowhere holds no run"),
         (["gan1d", "RUN"], "train the recipe gan-line for this figure"),
-        (["samples", "RUN", "--out", "x.gif"], "a figure is written to a .png"),
-        (["samples", "RUN", "--checkpoint", "99"], "keeps no checkpoint of step 99"),
+        (["samples", "RUN", "--out", "x.gif"], "name a .png"),
+        (["samples", "RUN", "--checkpoint", "99"], "has no checkpoint of step 99"),
     ],
 )
 def test_a_users_error_is_one_sentence(

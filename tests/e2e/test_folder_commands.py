@@ -96,7 +96,7 @@ def test_a_source_whose_name_is_no_utf8_is_told(
     folder = tmp_path / os.fsdecode(b"b\xe4r")
     folder.mkdir()
     said = refused(capsys, *command.split(), folder)
-    assert "b\\xe4r is no UTF-8, and a run could not keep it: rename it" in said
+    assert "b\\xe4r is not UTF-8, so a run cannot store it: rename it" in said
 
 
 def test_features_take_tags_from_a_csv(

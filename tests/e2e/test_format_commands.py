@@ -65,10 +65,10 @@ def archive(path: Path) -> Path:
 
 
 TOLD = {
-    volumes: "pages: 40 pages of 10 files, each an image of its own",
+    volumes: "pages: 40 pages of 10 files, each read as an image",
     photographs: "train: 41 images",
-    film: "frames: 40 of 1 video; those of a video are trained on, or held out, together, so "
-    "nothing of a single one is held out",
+    film: "frames: 40 of 1 video; frames of one video are all trained on or all held out, so "
+    "none is held out of a single video",
     table: "images: 40 in 1 HDF5 file",
     archive: "source: an archive of 41 files, read in place",
 }

@@ -51,7 +51,7 @@ def test_it_goes_back_where_a_run_without_it_goes_wild(tmp_path: Path, saved: Pa
     assert run(*WILD, "--training.no-guard", "--on-divergence", "stop", "--out", wild) == 0
     assert max(sizes(wild)) > GARBAGE  # and nothing has stopped it
     folder = RunFolder(saved)
-    assert "blew up to" in str(lines(saved, "rollback")[0]["reason"])
+    assert "rose to" in str(lines(saved, "rollback")[0]["reason"])
     assert [e["kind"] for e in lines(saved, "health")][:1] == ["blow-up"]
     assert max(sizes(saved)) < GARBAGE
     assert folder.state() == "finished"
@@ -98,7 +98,7 @@ def test_with_stop_it_ends_with_3_at_a_good_checkpoint(
     out = tmp_path / "stopped"
     assert run(*WILD, "--on-divergence", "stop", "--out", out) == 3
     said = capsys.readouterr().err
-    assert "blew up to" in said
+    assert "rose to" in said
     assert "is intact at step-000" in said
     assert "--on-divergence rollback" in said
     assert "Traceback" not in said

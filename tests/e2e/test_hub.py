@@ -173,5 +173,5 @@ def test_what_cannot_be_pushed_is_told(
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Refusing())
     said = refused(capsys, "push", small_run, NAME)
-    assert "the hub did not take it (no network)" in said
+    assert "the hub refused it (no network)" in said
     assert "hf auth login" in said

@@ -109,7 +109,7 @@ def test_mistakes_are_told_in_a_sentence(
     trained: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(capsys, "train", trained.name, "--data", parts, "--out", tmp_path / "a")
-    assert "model.features names the network" in said
+    assert "model.features is not set" in said
     own = Path(shutil.copytree(trained, tmp_path / "run"))
     config = json.loads((own / "config.json").read_text())
     moved, model = tmp_path / "net.onnx", onnx.load(tiny_onnx())
@@ -120,4 +120,4 @@ def test_mistakes_are_told_in_a_sentence(
     said = refused(capsys, "score", own, parts)
     assert "net.onnx has changed since the run was trained" in said
     moved.unlink()
-    assert "there is no such file or run" in refused(capsys, "score", own, parts)
+    assert "no such file or run" in refused(capsys, "score", own, parts)

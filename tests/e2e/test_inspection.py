@@ -91,7 +91,8 @@ def test_normal_images_that_were_trained_on_are_told(
         Image.fromarray(darker.astype(np.uint8)).save(again / "test" / "good" / f"dark-{path.name}")
     assert run("evaluate", trained, "--defects", again) == 0
     kept = json.loads((trained / "metrics.json").read_text())["defects"][-1]
-    expected = "28 of 55 normal images are nearly training images"  # 12 of the 40 were held out
+    # 12 of the 40 were held out
+    expected = "28 of 55 normal images are almost identical to training images"
     assert expected in capsys.readouterr().out
     assert expected in kept["notes"][-1]
 

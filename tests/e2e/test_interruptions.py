@@ -43,7 +43,7 @@ def test_while_data_is_opened_nothing_is_written_and_it_says_so(
     assert run(*WORDS, "--out", tmp_path / "x") == 128 + number
     said = capsys.readouterr()
     assert said.err.startswith("energan: stopped before training began: no run was written")
-    assert "the same command begins again" in said.err
+    assert "repeat the command to start again" in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "x").exists()
 
@@ -70,8 +70,8 @@ def test_while_the_margin_is_estimated_the_run_is_kept_and_goes_on_as_if_nothing
     runs = [tmp_path / "x" / f"s{seed}" for seed in (0, 1)] if seeds else [tmp_path / "x"]
     named = " ".join(map(str, runs))
     assert said.splitlines()[-1] == (
-        "energan: stopped while the margin was estimated: the settings are kept, and nothing was "
-        f"trained yet; go on with: energan resume {named}"
+        "energan: stopped while the margin was being estimated: the settings are saved, and "
+        f"training has not begun; continue with: energan resume {named}"
     )
     assert [RunFolder(path).state() for path in runs] == ["stopped"] * len(runs)
     assert run("runs", tmp_path) == 0
@@ -102,7 +102,7 @@ def test_a_second_one_while_a_stopped_margin_is_estimated_again_changes_nothing(
     )
     capsys.readouterr()
     assert run("resume", tmp_path / "x") == 130
-    assert f"nothing has changed; go on with: energan resume {tmp_path / 'x'}" in (
+    assert f"nothing has changed; continue with: energan resume {tmp_path / 'x'}" in (
         capsys.readouterr().err
     )
     assert (tmp_path / "x" / "config.json").read_bytes() == before
@@ -117,7 +117,7 @@ def test_in_training_it_answers_at_once_and_saves(
     said = capfd.readouterr()
     assert "energan: stopping after this step and saving a checkpoint" in said.err
     assert said.out.splitlines()[-1] == (
-        f"stopped at step 12; go on with: energan resume {tmp_path / 'x'}"
+        f"stopped at step 12; continue with: energan resume {tmp_path / 'x'}"
     )
     assert RunFolder(tmp_path / "x").read("stopped")[-1]["reason"] == signal.Signals(number).name
 
@@ -129,8 +129,8 @@ def test_a_second_one_ends_it_at_once_and_says_what_is_kept(
     monkeypatch.setattr(Checkpoints, "finish", sending(signal.SIGINT, Checkpoints.finish))
     assert run(*WORDS, "--out", tmp_path / "x") == 130
     assert capfd.readouterr().err.splitlines()[-1] == (
-        "energan: stopped at once: the last checkpoint is of step 10; go on with: energan resume "
-        f"{tmp_path / 'x'}"
+        "energan: stopped at once: the last checkpoint is of step 10; continue with: "
+        f"energan resume {tmp_path / 'x'}"
     )
     monkeypatch.undo()
     assert run("resume", tmp_path / "x") == 0
@@ -143,5 +143,5 @@ def test_before_a_resume_trains_nothing_changes(
     monkeypatch.setattr(resume, "open_first", sending(signal.SIGTERM, resume.open_first))
     capsys.readouterr()
     assert run("resume", tmp_path / "x", "--steps", "30") == 143
-    assert "stopped before training went on: nothing has changed" in capsys.readouterr().err
+    assert "stopped before training continued: nothing has changed" in capsys.readouterr().err
     assert RunFolder(tmp_path / "x").read_config()["settings"]["training"]["steps"] == 20

@@ -91,7 +91,7 @@ def test_one_that_diverges_is_named_by_its_folder(
         done = start(jobs(), folders(tmp_path / "one"))
     assert [f.state() for f in done] == ["finished", "diverged", "finished"]
     said = capsys.readouterr().err
-    assert f"{done[1].path} diverged, the others go on" in said.replace("\n", "")
+    assert f"{done[1].path} diverged, the others continue" in said.replace("\n", "")
     diverging(monkeypatch, [0, 1, 2], at=3)
     with pytest.raises(DivergenceError, match="every run diverged"):
         start(jobs(), folders(tmp_path / "all"), progress=False)
@@ -104,8 +104,8 @@ def test_one_that_diverges_is_named_by_its_folder(
         ({"data": {"pad": 10}}, "differ in their data settings"),
         ({"engine": {"precision": "32"}}, "differ in their engine settings"),
         ({"model": {"pull_away": 0}}, "differ in the scheduled values"),
-        ({"model": {"encoder": [17]}}, "differ in values, not shapes"),
-        ({"model": {"encoder": [16, 16]}}, "differ in values, not shapes"),
+        ({"model": {"encoder": [17]}}, "differ in values, not in shapes"),
+        ({"model": {"encoder": [16, 16]}}, "differ in values, not in shapes"),
         ({"model": {"loss": "square-square"}}, "differ in the objective"),
     ],
 )

@@ -121,13 +121,13 @@ def test_an_energy_with_chains_is_drawn_as_a_density(
     [
         (["nowhere"], "nowhere holds no run"),
         (["nowhere", "--animate"], "nowhere holds no run"),
-        (["RUN", "--out", "x.gif"], "--out x.gif: a .gif is an animation; add --animate"),
-        (["RUN", "--out", "x.jpg"], "a figure is written to a .png"),
-        (["RUN", "--animate", "--out", "x.png"], "an animation is written to a .gif"),
-        (["RUN", "--animate", "--density"], "--density is of one step"),
-        (["RUN", "--animate", "--checkpoint", "2"], "--checkpoint is of one step"),
-        (["RUN", "--checkpoint", "99"], "keeps no checkpoint of step 99"),
-        (["RUN", "--data", "digits"], "the data has events of shape (1, 8, 8) now"),
+        (["RUN", "--out", "x.gif"], "--out x.gif: a .gif needs --animate"),
+        (["RUN", "--out", "x.jpg"], "name a .png"),
+        (["RUN", "--animate", "--out", "x.png"], "name a .gif file"),
+        (["RUN", "--animate", "--density"], "--density shows one step"),
+        (["RUN", "--animate", "--checkpoint", "2"], "--checkpoint shows one step"),
+        (["RUN", "--checkpoint", "99"], "has no checkpoint of step 99"),
+        (["RUN", "--data", "digits"], "the data has examples of shape (1, 8, 8) now"),
     ],
 )
 def test_a_users_error_is_one_sentence(
@@ -145,8 +145,8 @@ def test_a_users_error_is_one_sentence(
 @pytest.mark.parametrize(
     ("recipe", "data", "says"),
     [
-        ("ebgan-digits", "digits", "was trained on events of shape (1, 8, 8), and landscapes are"),
-        ("gan-line", "gaussian", "points of one number, and landscapes are of points in the plane"),
+        ("ebgan-digits", "digits", "was trained on events of shape (1, 8, 8), and landscapes need"),
+        ("gan-line", "gaussian", "points of one number, and landscapes need points in the plane"),
     ],
 )
 def test_other_than_the_plane_is_refused(

@@ -70,18 +70,18 @@ def test_arithmetic_writes_a_picture_and_what_came_of_it(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--a", "Smilin", "--b", "1", "--c", "2"], "no attribute of the data"),
+        (["--a", "Smilin", "--b", "1", "--c", "2"], "not an attribute of the data"),
         (["--a", "1", "--b", "1"], "name three concepts"),
-        ([], "name three concepts, as --a 0 --b 1 --c 2 --wanted 0, of 0, 1, 2"),
-        (["--a", ",", "--b", "1", "--c", "2"], "',' names no attribute: name some, as 0"),
+        ([], "name three concepts, for example --a 0 --b 1 --c 2 --wanted 0, from 0, 1, 2"),
+        (["--a", ",", "--b", "1", "--c", "2"], "',' names no attribute: give some, for example 0"),
         (["--pick", "0"], "--pick"),
         (["--out", "x.jpg"], "name a .png"),
         (
             ["--a", "1", "--b", "1", "--c", "1,2", "--wanted", "1", "--candidates", "20"],
             "samples show",
         ),
-        (["--a", "3", "--b", "5", "--c", "8"], "say which is wanted"),
-        (["--a", "-3", "--b", "-5", "--c", "-88"], "'88' is no attribute"),
+        (["--a", "3", "--b", "5", "--c", "8"], "give --wanted"),
+        (["--a", "-3", "--b", "-5", "--c", "-88"], "'88' is not an attribute"),
     ],
 )
 def test_arithmetic_that_cannot_be_is_refused(

@@ -40,7 +40,7 @@ def test_a_run_of_minutes_is_the_run_of_the_scale_that_it_names(
     assert 1 <= steps <= 30
     assert f"1 minutes give {steps} steps here" in said or steps == 1
     assert "of the recipe's 12,000, at 0.5 a second" in said
-    assert f"--scale {scale} trains the same again" in said
+    assert f"--scale {scale} repeats this run" in said
     rates = [config["settings"]["model"][f"{n}_optimiser"]["lr"] for n in ("energy", "sampler")]
     assert all(f", {steps // 2}" in rate or f", {steps - steps // 2}" in rate for rate in rates)
     assert RunFolder(tmp_path / "x").state() == "finished"
@@ -78,7 +78,7 @@ def test_minutes_are_given_without_steps(
     out = ["--out", str(tmp_path / "x")]
     for other in ([], ["--seeds", "2", "--together", "turns"]):
         said = refused(capsys, *WORDS, "--minutes", "1", *more, *other, *out)
-        assert "minutes sets the number of steps: leave" in said
+        assert "minutes already sets the number of steps: leave" in said
     assert not (tmp_path / "x").exists()
 
 
@@ -144,7 +144,7 @@ def test_steps_that_cut_schedules_short_are_told_of(
     said = capsys.readouterr().err
     assert "warning: training ends after 20 steps, before 2 schedules do" in said
     assert "model.energy_optimiser.lr linear(0.0005, 0, 6000, 6000)" in said
-    assert "--scale or --minutes in place of --steps" in said
+    assert "--scale or --minutes instead of --steps" in said
     assert run(*WORDS, "--scale", "1/600", "--out", tmp_path / "y") == 0
     assert "warning" not in capsys.readouterr().err
 

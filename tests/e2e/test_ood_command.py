@@ -50,10 +50,10 @@ def test_seeds_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--ood", "nois"], "--ood nois: there is no such set; did you mean noise"),
-        (["--ood-picture", "a.png"], "name other data, as --ood all"),
+        (["--ood", "nois"], "--ood nois: there is no such data set; did you mean noise"),
+        (["--ood-picture", "a.png"], "name other data, for example --ood all"),
         (["--ood", "noise", "--ood-picture", "a.jpg"], "--ood-picture a.jpg: name a .png file"),
-        (["--ood", "noise", "--reference", "digits"], "--reference is for metrics"),
+        (["--ood", "noise", "--reference", "digits"], "--reference applies to metrics"),
         (["--ood", "noise", "--metrics", "nonsense"], "there is no such metric"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_full_disk_is_told_after_the_work(small_run: Path) -> None:
     """What is printed is lost, and the exit code says so; the file is written."""
     errors = Path("errors.txt")
     assert start(["sample", small_run, "-n", "4", "--out", "x.npz"], FULL, errors).wait(120) == 2
-    told = "energan: what it prints cannot be written: No space left on device\n"
+    told = "energan: output cannot be written: No space left on device\n"
     assert errors.read_text() == told
     assert Path("x.npz").is_file()
 

@@ -24,7 +24,7 @@ def test_a_page_of_several_runs_that_is_replaced_is_told(
     monkeypatch.chdir(tmp_path)
     Path("report.html").write_text("mine", encoding="utf8")
     assert cli.main(["report", str(own_run), str(own_run), "--no-data"]) == 0
-    assert "report.html is there already and will be replaced" in capsys.readouterr().err
+    assert "report.html exists and will be overwritten" in capsys.readouterr().err
 
 
 def test_what_is_no_run_gets_a_sentence(own_run: Path, capsys, tmp_path: Path) -> None:

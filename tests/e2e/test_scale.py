@@ -54,7 +54,7 @@ def test_help_explains_it(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--scale", "half"], "scale 'half': write a number or a fraction above 0"),
+        (["--scale", "half"], "scale 'half': give a number or a fraction above 0"),
         (["--scale", "0"], "above 0"),
         (["--scale", "1e6"], "training.steps: must be at most"),
         (["--scale", "1/6", "--scale", "1/2"], "--scale is given twice"),

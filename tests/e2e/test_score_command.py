@@ -47,8 +47,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 FITTED = (
-    "channels: 4 of 4 images in colour, made grey",
-    "cut off: 4 of 4 images are not square, and 33% of them is cut off",
+    "channels: 4 of 4 images in colour, converted to grey",
+    "cut off: 4 of 4 images are not square; 33% of them is cut off",
     "size: 4 of 4 images shrunk to 8x8, from 20 pixels a side",
 )
 
@@ -108,7 +108,7 @@ def test_a_folder_is_scored(
     words = ["--out", out, "--heatmaps", maps, "--limit-heatmaps", "3"]
     assert run("score", fresh, pictures, *words) == 0
     said = capsys.readouterr()
-    assert "not calibrated yet: calibrating on the run's own held-out part" in said.err
+    assert "no threshold yet: calibrating on the run's own held-out part" in said.err
     assert "30 scored" in said.out
     assert "1 could not be read" in said.out
     assert "99.png: " in said.out
@@ -150,7 +150,7 @@ def test_python_says_the_same_as_the_command(fresh: Path, pictures: Path, tmp_pa
 def test_calibrating_in_python(fresh: Path) -> None:
     loaded = energan.load(fresh)
     x = torch.rand(60, 1, 8, 8) * 2 - 1
-    with pytest.raises(SettingError, match=r"not calibrated: run\.calibrate"):
+    with pytest.raises(SettingError, match=r"no threshold: call run\.calibrate"):
         loaded.score(x)
     made = loaded.calibrate(x, fpr=0.1)
     assert made.count == 60
@@ -205,7 +205,7 @@ def test_users_errors(
 ) -> None:
     good, torn = pictures / "good", pictures / "good" / "99.png"
     wrong = {
-        "no image that can be read": [torn],
+        "no readable image": [torn],
         "does not exist": [tmp_path / "nowhere.png"],
         "needs at least 999": [good, "--calibrate", good, "--fpr", "0.001"],
         "between 0 and 1": [good, "--fpr", "2"],
@@ -229,9 +229,9 @@ def test_labels_without_a_rule_say_how(
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8), 200).save(tmp_path / name / "x.png")
     assert run("score", fresh, tmp_path) == 0
-    assert "--anomaly CLASS or --normal CLASS gives AUROC" in capsys.readouterr().out
+    assert "give --anomaly CLASS or --normal CLASS to compute AUROC" in capsys.readouterr().out
     assert run("score", fresh, tmp_path, "--anomaly", "b") == 0
-    assert "anomalous by label: b; AUROC 0.5000" in capsys.readouterr().out
+    assert "anomalous classes: b; AUROC 0.5000" in capsys.readouterr().out
 
 
 def test_anomaly_tables_the_classes_left_out(
@@ -279,7 +279,9 @@ def test_overlays_have_the_image_s_size_and_the_threshold_s_colours(
     words = ("score", fresh, pictures, "--heatmap-files", "good/0[12].png", "negative/03.png")
     over, maps = tmp_path / "over", tmp_path / "maps"
     assert run(*words, "--overlays", over, "--heatmaps", maps) == 0
-    assert "heat maps: 3 of 30, those of --heatmap-files (squared error)" in capsys.readouterr().out
+    assert (
+        "heat maps: 3 of 30, chosen by --heatmap-files (squared error)" in capsys.readouterr().out
+    )
     names = sorted(path.name for path in over.iterdir())
     assert names == sorted(path.name for path in maps.iterdir())
     assert sorted(name[4:] for name in names) == ["01.png", "02.png", "03.png"]
@@ -297,10 +299,10 @@ def test_overlays_have_the_image_s_size_and_the_threshold_s_colours(
     assert scales(other) == scales(over)  # of any images
     assert run(*one, "--heatmap-scale", "own") == 0
     assert scales(other) != scales(over)
-    assert "no image that is scored is called rust" in refused(
+    assert "no scored image has the name rust" in refused(
         capsys, *words, "rust/*.png", "--overlays", over
     )
-    nothing = "--heatmap-files says which images"
+    nothing = "--heatmap-files chooses images"
     assert nothing in refused(capsys, *words)
 
 
@@ -313,7 +315,7 @@ def test_smoothed_maps_have_a_threshold_of_their_own(
     capsys.readouterr()
     assert run(*words, "--smooth", "1") == 0
     said = capsys.readouterr()
-    assert "calibrated without such heat maps: calibrating anew" in said.err
+    assert "calibrated without such heat maps: calibrating again" in said.err
     assert "smoothed by 1 pixels" in said.out
     smooth = json.loads((fresh / "calibration.json").read_text())
     assert (plain["map_smoothing"], smooth["map_smoothing"]) == (0, 1)
@@ -322,7 +324,7 @@ def test_smoothed_maps_have_a_threshold_of_their_own(
     given = (*words, "--calibrate", pictures / "good")
     assert run(*given, "--fpr", "0.04") == 0  # of 25 images no threshold could be lower
     assert run(*words, "--smooth", "1") == 0
-    assert "the calibration has no threshold of such maps" in capsys.readouterr().out
+    assert "there is no calibrated threshold for such maps" in capsys.readouterr().out
 
 
 def test_energies_without_reconstruction_get_saliency(
@@ -364,19 +366,19 @@ def test_masks_give_pixel_metrics_by_kind(
             Image.fromarray(pixels).save(tmp_path / "parts" / folder / f"{i}.png")
     assert run("score", fresh, tmp_path / "parts") == 0
     told = capsys.readouterr().out
-    assert "defects by masks, beside all normal images [95% over images]:" in told
+    assert "defects by mask, against all normal images [95% over images]:" in told
     rows = {line.split()[0]: line.split() for line in told.splitlines() if line.startswith("dent ")}
     assert rows["dent"][1] == "3"
     assert rows["dent"][-1] == "3"
-    _evaluate_alike(fresh, tmp_path, told.split("defects by masks")[1], capsys)
+    _evaluate_alike(fresh, tmp_path, told.split("defects by mask")[1], capsys)
     (tmp_path / "parts/ground_truth").rename(tmp_path / "masks")
     assert run("score", fresh, tmp_path / "parts") == 0
-    assert "defects by masks" not in capsys.readouterr().out
+    assert "defects by mask" not in capsys.readouterr().out
     words = ("score", fresh, tmp_path / "parts", "--masks", tmp_path / "masks")
     assert run(*words) == 0
-    assert capsys.readouterr().out.split("defects by masks")[1] == told.split("defects by masks")[1]
+    assert capsys.readouterr().out.split("defects by mask")[1] == told.split("defects by mask")[1]
     Image.new("L", (9, 8), 255).save(tmp_path / "masks/dent/1.png")
-    assert "is 9x8, and its image dent/1.png 8x8" in refused(capsys, *words)
+    assert "is 9x8, but its image dent/1.png is 8x8" in refused(capsys, *words)
     (tmp_path / "masks").rename(tmp_path / "parts/ground_truth")
     assert run("score", fresh, tmp_path / "parts") == 0
     assert "no pixel metrics: the mask" in capsys.readouterr().out
@@ -388,7 +390,7 @@ def _evaluate_alike(
     """The same table from evaluate, in metrics.json too, where a second time changes nothing."""
     words = ("evaluate", trained, "--defects", folder / "parts", "--threads", "1")
     assert run(*words, "--out", folder / "all.json") == 0
-    assert capsys.readouterr().out.split("defects by masks")[1].startswith(table.rstrip())
+    assert capsys.readouterr().out.split("defects by mask")[1].startswith(table.rstrip())
     file = trained / "metrics.json"
     (entry,) = json.loads(file.read_text())["defects"]
     assert [row["kind"] for row in entry["kinds"]] == ["all", "dent"]
@@ -412,9 +414,9 @@ def _evaluate_alike(
     no_masks = ("evaluate", trained, "--defects", "digits")
     assert "--defects digits: there are no masks" in refused(capsys, *no_masks)
     alone = ("evaluate", trained, "--masks", folder)
-    assert "--masks are of the images of --defects" in refused(capsys, *alone)
+    assert "--masks applies to --defects only" in refused(capsys, *alone)
     both = (*words, "--reference", "digits")
-    assert "--defects alone makes none" in refused(capsys, *both)
+    assert "--defects alone computes none" in refused(capsys, *both)
 
 
 def test_the_promise_is_for_new_groups(
@@ -436,4 +438,4 @@ def test_the_promise_is_for_new_groups(
     assert made.calibration is not None
     assert made.calibration.groups == 20
     said = refused(capsys, *words, "(patient.)")
-    assert "needs at least 19 groups of normal events, and there are 10: give more" in said
+    assert "needs at least 19 groups of normal examples, and there are 10: give more" in said

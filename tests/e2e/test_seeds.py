@@ -221,7 +221,7 @@ def test_a_member_that_diverges_keeps_its_checkpoint_and_the_others_go_on(
     assert [f.state() for f in done] == ["finished", "diverged", "finished"]
     assert "not finite at step 13" in done[1].read("diverged")[0]["reason"]
     assert checkpoint_folder.listed(done[1].checkpoints)[-1].name == "step-000010"
-    assert "seed 1 diverged, the others go on" in capsys.readouterr().err
+    assert "seed 1 diverged, the others continue" in capsys.readouterr().err
     assert Run(done[1].path).step == 10
     alone = start([job.changed({"seed": 2})], [tmp_path / "alone"], progress=False)[0]
     assert_close(tensors(done[2].path, 20), tensors(alone.path, 20))
@@ -238,7 +238,7 @@ def test_if_every_member_diverges_the_cohort_says_so(
 
 def test_what_is_no_cohort_is_refused(tmp_path: Path) -> None:
     job = job_of("ebgan", steps=2, output={"sample_every": 0})
-    with pytest.raises(SettingError, match="cannot go back alone"):
+    with pytest.raises(SettingError, match="cannot be rolled back alone"):
         start_seeds(job.changed({"training": {"on_divergence": "rollback"}}), 2, tmp_path / "r")
     assert not (tmp_path / "r").exists()
     done = start_seeds(job, 2, tmp_path / "a", progress=False)
@@ -247,7 +247,7 @@ def test_what_is_no_cohort_is_refused(tmp_path: Path) -> None:
         start_seeds(job, 2, tmp_path / "a")
     with pytest.raises(RunError, match="is named twice"):
         resume([a, a], steps=4)
-    with pytest.raises(RunError, match="have all their 2 steps"):
+    with pytest.raises(RunError, match="have finished their 2 steps"):
         resume([a, b])
     for change, said in (
         ({"training": {"batch_size": 16}}, "differ in their settings of training"),
@@ -295,7 +295,7 @@ def test_a_model_without_a_member_axis_says_so(
 ) -> None:
     words = ["train", "ebgan-blog", "--data", "digits", "--seeds", "2", "--together", "cohort"]
     assert cli.main([*words, "--out", str(tmp_path)]) == 2
-    assert "has no member axis" in capsys.readouterr().err
+    assert "cannot train several seeds as one program" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

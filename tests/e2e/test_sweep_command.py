@@ -225,16 +225,16 @@ def test_data_of_the_users_own_and_fewer_steps(
         (["nowhere.json"], "nowhere.json"),
         (["small.json", "--sample", "0"], "--sample 0: at least 1"),
         (["small.json", "--sample", "5"], "small has 4 trials"),
-        (["small.json", "--steps", "0"], "--steps 0: a number of steps, at least 1"),
+        (["small.json", "--steps", "0"], "--steps 0: give at least 1 step"),
         (["small.json", "--steps", "5", "--scale", "1/2"], "give one of them"),
         (["small.json", "--scale", "0"], "above 0"),
         (["small.json", "--processes", "0"], "--processes 0: at least 1"),
         (["small.json", "--threads", "0"], "--threads 0: at least 1"),
         (["small.json", "--samples", "1"], "--samples 1: at least 2"),
-        (["small.json", "--shard", "3/2"], "--shard 3/2: K/N, as 1/4 to 4/4"),
-        (["small.json", "--shard", "0/2"], "--shard 0/2: K/N, as 1/4 to 4/4"),
-        (["small.json", "--shard", "one"], "--shard one: K/N, as 1/4 to 4/4"),
-        (["small.json", "--gpus", "1"], "give --ray ADDRESS"),
+        (["small.json", "--shard", "3/2"], "--shard 3/2: give K/N, for example 1/4 to 4/4"),
+        (["small.json", "--shard", "0/2"], "--shard 0/2: give K/N, for example 1/4 to 4/4"),
+        (["small.json", "--shard", "one"], "--shard one: give K/N, for example 1/4 to 4/4"),
+        (["small.json", "--gpus", "1"], "add --ray ADDRESS"),
         (["small.json", "--metrics", "beauty"], "beauty"),
         (["small.json", "--metrics", "variance_ratio"], "variance_ratio cannot rank trials"),
         (["small.json", "--model.margin", "3"], "--model.margin: the sweep small sets this"),
@@ -281,7 +281,7 @@ def test_a_signal_ends_it_with_the_words_to_go_on(here: Path) -> None:
     first = results(folder)
     assert 1 <= len(first) < 3
     assert f"{3 - len(first)} missing" in said
-    words = re.search(r"stopped; go on with: energan (sweep small\.json .*)", said)
+    words = re.search(r"stopped; continue with: energan (sweep small\.json .*)", said)
     assert words is not None
     assert cli.main(words[1].split()) == 0
     after = results(folder)

@@ -203,7 +203,7 @@ def test_a_second_one_on_the_folder_says_so_and_the_first_outlives_a_kill(
     wait_until(lambda: bool(workers(first.pid)) and bool(training(folder)))
     second = begin()
     assert second.wait(100) == 2
-    assert "another `energan sweep` works on" in said(tmp_path)
+    assert "another `energan sweep` is working on" in said(tmp_path)
     for worker in workers(first.pid)[:1]:
         kill(worker)
     assert first.wait(200) == 0, said(tmp_path)

@@ -308,6 +308,6 @@ def test_where_there_is_no_such_cluster(start: Starting) -> None:
         driver = start.driver(address)
         assert driver.wait() == 2
         said = start.said(driver).strip()
-        assert said.startswith(f"SettingError --ray {address}: no Ray cluster is there (")
+        assert said.startswith(f"SettingError --ray {address}: there is no Ray cluster (")
         assert says in said
         assert "\n" not in said

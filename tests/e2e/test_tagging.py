@@ -142,24 +142,27 @@ def test_what_does_not_fit_is_told_in_a_sentence(
     other = tmp_path / "other.npz"
     np.savez(other, features=np.ones((2, 5)))
     for words, said in (
-        (["tag", tagger], "name images, or features"),
-        (["tag", tagger, "--features", other], "has 5 features an image, and the run takes 3"),
-        (["tag", tagger, "a.png"], "does not tell what made its features"),
-        (["tag", tagger, "--features", own, "--tags", "15"], "14 to choose among"),
+        (["tag", tagger], "name images, or give your own features"),
+        (["tag", tagger, "--features", other], "has 5 features per image, and the run takes 3"),
+        (["tag", tagger, "a.png"], "does not say how its features were computed"),
+        (["tag", tagger, "--features", own, "--tags", "15"], "give at most 14"),
         (["tag", tagger, "--features", own, "--samples", "0"], "--samples 0"),
         (["tag", tagger, "--features", own, "--data", other], "--data FILE.npz"),
         (["sample", tagger], "command line: energan tag"),
         (["evaluate", tagger, "--metrics", "fid"], "scored by precision_at_10"),
-        (["evaluate", tagger, "--reference", "digits"], "what the run held out"),
-        (["interpolate", tagger, "--out", tmp_path / "i.png"], "not of latents alone"),
+        (["evaluate", tagger, "--reference", "digits"], "the run's held-out images"),
+        (
+            ["interpolate", tagger, "--out", tmp_path / "i.png"],
+            "needs an input besides the latents",
+        ),
         (["arithmetic", tagger, "--out", tmp_path / "a.png"], "takes conditions"),
-        (["score", tagger, own], "no event is normal by itself"),
+        (["score", tagger, own], "no anomaly score of an image alone"),
         (["features", "digits", "--with", tagger, "--out", other], "gives no features"),
-        (["features", "digits", "--with", own, "--out", other], "does not tell what made"),
+        (["features", "digits", "--with", own, "--out", other], "does not say how its features"),
         (["features", "digits", "--with", "classifier", "--out", "a.csv"], "name a .npz"),
         (["train", "tagging-celeba"], "name your features and tags"),
-        (["train", "ebgan-ring", "--data", own], "comes with a condition"),
-        (["train", "--model", "tagging", "--data", "ring"], "energan features makes one"),
+        (["train", "ebgan-ring", "--data", own], "holds an input for each example"),
+        (["train", "--model", "tagging", "--data", "ring"], "`energan features` makes one"),
     ):
         assert said in refused(capsys, *words)
 
@@ -228,26 +231,28 @@ def test_images_are_tagged_by_features_made_as_the_runs_own(
     rows = [p.read_text().splitlines()[1:] for p in (by_images, by_features)]
     assert [r.split(",")[1:] for r in rows[0]] == [r.split(",")[1:] for r in rows[1]]
     assert [r.split(",")[0] for r in rows[0]][::3] == [str(folder / f"{i}.png") for i in range(3)]
-    # features of another network are none of this run's
+    # features from another network are none of this run's
     about = read_tag_file(made, tagged=False).about
     parts = dict(np.load(made))
     about = {**about, "extractor": {**about["extractor"], "sha256": "0"}}
     np.savez(made, **{**parts, "about": np.array(json.dumps(about))})
-    assert "of another network" in refused(capsys, *words, "--features", made)
+    assert "from another network" in refused(capsys, *words, "--features", made)
 
 
 def test_ten_tags_are_no_choice_among_ten(
     digits: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "10 tags: 10 of them are a choice only" in refused(capsys, "evaluate", digits["tagger"])
+    assert "10 tags, and choosing 10 of them needs more" in refused(
+        capsys, "evaluate", digits["tagger"]
+    )
 
 
 def test_the_split_of_what_a_run_saw_is_settled(
     digits: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("features", "digits", "--with", digits["encoder"], "--out", tmp_path / "a.npz")
-    assert "settled by that" in refused(capsys, *words, "--held-out", "5")
-    assert "the size that the run was trained on" in refused(capsys, *words, "--size", "8")
+    assert "already fixes the held-out images" in refused(capsys, *words, "--held-out", "5")
+    assert "resized as in the run's training" in refused(capsys, *words, "--size", "8")
 
 
 def test_a_run_without_a_condition_has_no_tags(digits: dict[str, Path]) -> None:

@@ -187,7 +187,7 @@ def test_what_cannot_be_is_refused(
     loaded = energan.load(negative)
     with pytest.raises(SettingError, match="conditions must be float"):
         loaded.sample(2, condition=torch.zeros(2, 1, SIDE, SIDE))
-    with pytest.raises(SettingError, match="do not belong"):
+    with pytest.raises(SettingError, match="do not match"):
         loaded.energy(torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, 2 * SIDE, SIDE))
     one = ("train", "--model", "pix2pix", "--data", pairs, *SMALL, "--model.generator", "4")
     assert "twice or more" in refused(capsys, *one, "--out", tmp_path / "one")
@@ -219,7 +219,7 @@ def test_data_show_draws_each_source_before_its_target(
     out = tmp_path / "pairs.png"
     words = ["--direction", "left-to-right", "-n", "2", "--out", out]
     assert run("data", "show", pairs, *words) == 0
-    assert "made of a source of shape (3, 16, 16)" in capsys.readouterr().out
+    assert "their sources have shape (3, 16, 16)" in capsys.readouterr().out
     sheet = pixels(out)
     first, second = sheet[20, 2 + 20], sheet[20, 2 + 64 + 2 + 20]
     np.testing.assert_allclose(first + second, 255, atol=2)
@@ -271,8 +271,8 @@ def test_label_maps_as_sources_from_training_to_files(
     assert run("evaluate", out, "--resamples", "10") == 0
     assert run("evaluate", out, "--resamples", "10", "--reference", test) == 0
     assert run("data", "show", data, "--direction", "left-to-right", "--size", "16") == 0
-    assert "label maps of 12 classes (values 0 to 11), taken one-hot" in capsys.readouterr().out
+    assert "label maps of 12 classes (values 0 to 11), read one-hot" in capsys.readouterr().out
     assert run("resume", out, "--steps", "6") == 0
     Image.fromarray(np.full((16, 16), 12, np.uint8)).save(tmp_path / "new.png")
     said = refused(capsys, "translate", out, tmp_path / "new.png", tmp_path / "x.png")
-    assert "its label 12 is none of the 12 known ones" in said
+    assert "its label 12 is not one of the 12 known ones" in said

@@ -137,7 +137,7 @@ def test_without_torch_it_says_what_score_says(
     assert done.stderr == ""
     assert_same(exported, table(tmp_path / "two.csv"), table(tmp_path / "one.csv"))
     assert f"{len(table(tmp_path / 'one.csv'))} scored" in done.stdout
-    (left_out,) = re.findall(r"\d+ could not be read, left out", capsys.readouterr().out)
+    (left_out,) = re.findall(r"\d+ could not be read and were skipped", capsys.readouterr().out)
     assert left_out in done.stdout
     assert "torn.jpg: " in done.stdout
 
@@ -166,7 +166,7 @@ def test_it_draws_the_worst_first(trained: Path, exported: Path, tmp_path: Path)
     done = judge(exported, parts, "--heatmaps", maps, "--limit-heatmaps", "3", "--json")
     if trained.parent.name.startswith("igebm"):
         assert done.returncode == 2
-        assert done.stderr.startswith("judge.py: this energy has no heat maps")
+        assert done.stderr.startswith("judge.py: this export has no heat maps")
         return
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -231,12 +231,12 @@ def test_what_has_no_verdict_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert not (ring / "calibration.json").exists()
     assert run("train", "ebgan-digits", "--out", digits, *TINY) == 0
     loaded = energan.load(digits)
-    with pytest.raises(SettingError, match=r"is not calibrated: run\.calibrate\(\)"):
+    with pytest.raises(SettingError, match=r"is no threshold: call run\.calibrate\(\)"):
         export(loaded, "verdict")
     words = ("export", digits, "--format", "verdict")
     assert "leave --part out" in refused(capsys, *words, "--part", "energy")
     assert run(*words) == 0
-    assert "would be overwritten: --force" in refused(capsys, *words)
+    assert "would be overwritten: add --force" in refused(capsys, *words)
     assert run(*words, "--force") == 0
     assert (digits / "verdict" / "judge.py").exists()
 

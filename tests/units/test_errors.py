@@ -14,10 +14,10 @@ CASES = {
     "larger images (--data.size 32), or fewer by --model.energy-steps 2": (
         "larger images (data.size 32), or fewer by model.energy_steps 2"
     ),
-    "--training.no-guard lets it go on": "training.guard False lets it go on",
+    "--training.no-guard continues anyway": "training.guard False continues anyway",
     "--keep-best l1 does not apply; see --from": "output.keep_best l1 does not apply; see from_run",
-    "go on with it by `energan resume r --steps 9`, or choose another --out": (
-        "go on with it by `energan resume r --steps 9`, or choose another out"
+    "resume it with `energan resume r --steps 9`, or choose another --out": (
+        "resume it with `energan resume r --steps 9`, or choose another out"
     ),
     "follow it: energan sample RUN --chains 64; or --samples": (
         "follow it: energan sample RUN --chains 64; or samples"

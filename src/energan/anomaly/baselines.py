@@ -106,7 +106,7 @@ def fit_baselines(settings: DataSettings, domain: Domain) -> Baselines | None:
         return None
     data, of = open_training_images(settings, domain, FITTED)
     if len(data) < 2:
-        raise DataError(f"{data.name} has but one training image")
+        raise DataError(f"{data.name} has only one training image")
     rows = torch.cat([normalised_rows(part) for part in _parts(data)])
     height, width = (min(side, SIDE) for side in domain.shape[1:])
     known = f"{len(data):,} of {of:,}" if len(data) < of else f"{of:,}"

@@ -108,7 +108,7 @@ class Calibration:
         share = f"at most {100 * self.fpr:.3g} %"
         if self.groups is None:
             return f"{share} of new normal images exceed"
-        return f"{share} of the normal images of new groups exceed, each group counted alike"
+        return f"{share} of the normal images of new groups exceed, each group counted equally"
 
     def at(self, fpr: float) -> "Calibration":
         """The same energies at another rate."""
@@ -183,8 +183,9 @@ def calibrate(
     if not bool(energies.isfinite().all()):
         strange = int((~energies.isfinite()).sum())
         raise DataError(
-            f"{source}: {strange} of {plural(len(energies), 'energy')} {agree(strange, 'are')} not "
-            "finite: the run is no judge of these events; calibrate on others, or train anew"
+            f"{source}: {strange} of {plural(len(energies), 'energy')} {agree(strange, 'are')} "
+            "not finite, so the run cannot score these examples: calibrate on others, or train "
+            "again"
         )
     ascending, order = energies.float().sort()
     kept, weights = thin(ascending), None
@@ -232,16 +233,18 @@ def _ranks(n: int, most: int) -> Tensor:
 def threshold_of(energies: Tensor, fpr: float, weights: Tensor | None = None) -> float:
     """The conformal threshold; SettingError where there can be none."""
     if not 0 < fpr < 1:
-        raise SettingError(f"fpr {fpr:g}: the false positive rate lies between 0 and 1, as 0.05")
+        raise SettingError(
+            f"fpr {fpr:g}: give a false positive rate between 0 and 1, for example 0.05"
+        )
     try:
         return float(calibrated_threshold(energies, fpr, weights=weights))
     except ValueError:
         needed = math.ceil(round((1 - fpr) / fpr, 9))
         count = len(energies) if weights is None else round(float(weights.sum()))
-        what = "normal events" if weights is None else "groups of normal events"
+        what = "normal events" if weights is None else "groups of normal examples"
         raise SettingError(
             f"a false positive rate of {fpr:g} needs at least {needed:,} {what}, and there "
-            f"{agree(count, 'are')} {count:,}: give more, or allow a rate of at least "
+            f"{agree(count, 'are')} {count:,}: give more, or a rate of at least "
             f"{_ceil(1 / (count + 1)):g}"
         ) from None
 
@@ -295,7 +298,7 @@ def read(run: Path) -> Calibration | None:
     path = run / NAME
     if not path.exists():
         return None
-    found = read_document(path, _Stored, remedy="remove it, and calibrate anew")
+    found = read_document(path, _Stored, remedy="remove it, and calibrate again")
     named = {name: getattr(found, name) for name in _Stored.model_fields}
     del named["format"]
     named["network"] = Network(**found.network.model_dump())
@@ -311,10 +314,10 @@ def read_for(run: Path, network: Network) -> Calibration:
     """The calibration that is kept in a run. Raises SettingError if none is of this network."""
     found = read(run)
     if found is None:
-        raise SettingError(f"{run} is not calibrated: run.calibrate() does that")
+        raise SettingError(f"{run} has no threshold: call run.calibrate() first")
     if found.network != network:
         raise SettingError(
-            f"{run} was calibrated at {found.network}, and this is {network}: run.calibrate() "
-            "calibrates it anew"
+            f"{run} was calibrated with {found.network}, and this is {network}: call "
+            "run.calibrate() again"
         )
     return found

@@ -83,7 +83,7 @@ def sides_of(judged: PredictSet, trained: Sequence[str], wanted: Wanted = NOTHIN
         anomalous, normal = _numbers(wanted.anomaly, classes), _numbers(wanted.normal, classes)
         if both := anomalous & normal:
             raise SettingError(
-                f"class {classes[min(both)]} is both --anomaly and --normal: drop one"
+                f"class {classes[min(both)]} is given as both --anomaly and --normal: leave one out"
             )
         anomalous, normal = (
             anomalous if wanted.anomaly else everything - normal,
@@ -109,7 +109,7 @@ def check_classes(groups: Sequence[PredictSet], wanted: Wanted) -> None:
     for option, words in (("--anomaly", wanted.anomaly), ("--normal", wanted.normal)):
         if words and not classes:
             raise SettingError(
-                f"{option}: the images have no labels; put each class into a folder of its own, or "
+                f"{option}: the images have no labels; put each class into its own folder, or "
                 "name a labelled source"
             )
         for word in words:
@@ -118,7 +118,7 @@ def check_classes(groups: Sequence[PredictSet], wanted: Wanted) -> None:
                     difflib.get_close_matches(word, classes, 3) or list(dict.fromkeys(classes))[:10]
                 )
                 raise SettingError(
-                    f"{option}: there is no class {word!r}; there are {', '.join(near)}"
+                    f"{option}: there is no class {word!r}; choose from {', '.join(near)}"
                 )
 
 

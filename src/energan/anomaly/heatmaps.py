@@ -57,11 +57,11 @@ def check_smoothing(sigma: float, kind: str) -> None:
     """Raise SettingError for what is no standard deviation in pixels, and for maps of a kind that
     are not to be smoothed."""
     if not 0 <= sigma <= 100:
-        raise SettingError(f"--smooth {sigma:g}: pixels, from 0 to 100, as 1.5")
+        raise SettingError(f"--smooth {sigma:g}: give 0 to 100 pixels, for example 1.5")
     if sigma and kind == ENERGY_MAP:
         raise SettingError(
-            "--smooth: the maps of this run are its energy's own, and as smooth as its threshold "
-            "supposes: leave it out"
+            "--smooth: the maps of this run come from its energy, and its threshold depends on "
+            "how smooth they are: leave it out"
         )
 
 
@@ -74,8 +74,8 @@ def heatmap(
     """
     if x.dim() != 4:
         raise SettingError(
-            f"heat maps are of images: the run's events are {tuple(x.shape[1:])}; `score` takes "
-            "those"
+            "heat maps need images, and the run was trained on examples of shape "
+            f"{tuple(x.shape[1:])}: use `score` for those"
         )
     if reconstruction is not None:
         return squared_error(x.float().cpu(), reconstruction)

@@ -138,8 +138,8 @@ def _about_lost(lost: int, cut: int, total: int, shape: tuple[int, ...]) -> tupl
     height, width = shape
     return (
         f"{lost:,} of {plural(total, 'defect')} {agree(lost, 'have')} no pixel left at "
-        f"{width}x{height}, and AUPRO knows nothing of them: {cut:,} cut off (--data.fit pad or "
-        f"stretch keeps all), {lost - cut:,} too small (a larger --data.size keeps more)",
+        f"{width}x{height}, so AUPRO ignores them: {cut:,} cut off (to keep them: --data.fit pad "
+        f"or stretch), {lost - cut:,} too small (use a larger --data.size)",
     )
 
 
@@ -148,6 +148,5 @@ def _about_lacking(lacking: int) -> tuple[str, ...]:
         return ()
     whose = "their" if lacking > 1 else "its"
     return (
-        f"{plural(lacking, 'image')} without a mask {agree(lacking, 'are')} not known to be "
-        f"normal: {whose} pixels do not count",
+        f"{plural(lacking, 'image')} without a mask may not be normal: {whose} pixels do not count",
     )

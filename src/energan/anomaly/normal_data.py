@@ -14,11 +14,11 @@ from energan.data.inference import open_images, open_training_images
 from energan.data.near_duplicates import MOST, is_comparable, near_duplicates
 
 Normal = Tensor | DataSet | str | Path
-"""Events (B, *event) in the data's range, a data set, or a source."""
+"""Examples (B, *event) in the data's range, a data set, or a source."""
 MAPPED = 1_000
-"""Normal images whose heat maps set a threshold, at most."""
+"""Largest number of normal images whose heat maps set a threshold."""
 Groups = str | Sequence[int] | Tensor
-"""Which events belong together: of a source as `data.groups` says it, else a number for each."""
+"""Which examples belong together: `data.groups` of a source, or a number for each example."""
 
 
 def normal_events(
@@ -32,16 +32,17 @@ def normal_events(
     if x is None:
         if groups is not None:
             raise SettingError(
-                "groups of the held-out part are those that it was held out by: train with "
-                "data.groups"
+                "the groups of the held-out part are those of training: train with data.groups"
             )
         return _held_out(settings)
     if isinstance(x, str | Path) and (groups is None or isinstance(groups, str)):
         return normal_images(str(x), settings, domain, groups=groups)
     if isinstance(x, str | Path) or isinstance(groups, str):
-        raise SettingError("groups are a word for a source, and a number for each of other events")
+        raise SettingError(
+            "give groups as a word for a source, and as a number per example otherwise"
+        )
     if isinstance(x, Tensor):
-        x = DataSet(f"a tensor of {len(x)} events", x.cpu(), domain)
+        x = DataSet(f"a tensor of {len(x)} examples", x.cpu(), domain)
     x = x.whole
     return x if groups is None else replace(x, groups=torch.as_tensor(groups))
 
@@ -70,12 +71,12 @@ def _held_out(settings: DataSettings) -> DataSet:
         held_out = open_data(settings).held_out
     except DataError as error:
         raise DataError(
-            f"{error} (or calibrate on normal events of your own: --calibrate NORMAL)"
+            f"{error} (or calibrate on your own normal images: --calibrate NORMAL)"
         ) from error
     if held_out is None:
         raise SettingError(
-            f"nothing was held out of {settings.source} (data.held_out 0): calibrate on normal "
-            "events of your own, as with --calibrate NORMAL"
+            f"nothing was held out of {settings.source} (data.held_out 0): calibrate on your own "
+            "normal images, with --calibrate NORMAL"
         )
     return held_out.whole
 
@@ -99,5 +100,5 @@ def normal_images(
         return judged.data
     normal = (sides == NORMAL).nonzero().flatten()
     if not len(normal):
-        raise DataError(f"--calibrate {source} holds no normal image: name another source")
+        raise DataError(f"--calibrate {source} holds no normal images: name another source")
     return judged.data.subset(normal)

@@ -32,7 +32,7 @@ from energan.data.settings import Layouts
 from energan.io.files import write_csv
 
 NAMED = 12
-"""Classes that are named in a line."""
+"""Number of classes named in a line."""
 Energies = Callable[[DataSet, str], Tensor]
 """A data set, and what a progress bar calls the work -> U (N,)."""
 
@@ -122,11 +122,11 @@ class ScoreTable:
         """Why labels give no AUROC, and what would."""
         if bool((self.side == NEITHER).all()):
             return (
-                "there are labels, but nothing says which are anomalous: --anomaly CLASS or "
-                "--normal CLASS gives AUROC"
+                "the images have labels, but none is marked as anomalous: give --anomaly CLASS "
+                "or --normal CLASS to compute AUROC"
             )
         missing = "normal" if not bool((self.side == NORMAL).any()) else "anomalous"
-        return f"by their labels none is {missing}: there is no AUROC to compute"
+        return f"no image is labelled {missing}, so AUROC cannot be computed"
 
     def overlaps(self, calibration: Calibration) -> bool:
         """Whether the threshold was set on some of these very events."""
@@ -177,8 +177,8 @@ class ScoreTable:
             ]  # fmt: skip
             if not rows:
                 raise SettingError(
-                    f"no image that is scored is called {pattern}: name one as the CSV of --out "
-                    "does, by the end of its path, or by a pattern such as crack/*.png"
+                    f"no scored image has the name {pattern}: give a name from the CSV of --out, "
+                    "the end of its path, or a pattern such as crack/*.png"
                 )
             found.update(rows)
         return sorted(found)
@@ -282,11 +282,13 @@ def detect_left_out(
     table = open_score_table([source or settings.source], settings, domain)
     what = table.what
     if not table.labelled:
-        raise SettingError(f"{what} has no labels: name a labelled source, as --data mnist")
+        raise SettingError(
+            f"{what} has no labels: name a labelled source, for example --data mnist"
+        )
     if bool((table.side == NEITHER).all()):
         raise SettingError(
-            f"nothing says which classes of {what} are anomalous: give runs that left some out, as "
-            "trained with --data.classes 1 2 3 4 5 6 7 8 9"
+            f"it is unknown which classes of {what} are anomalous: give runs that left some out, "
+            "for example trained with --data.classes 1 2 3 4 5 6 7 8 9"
         )
     table = table.with_energies(energies)
     if table.detection is None:

@@ -27,11 +27,11 @@ class Anomaly:
     runs: Annotated[list[Path], tyro.conf.Positional]
     """run folders"""
     data: str | None = None
-    """a labelled source, if not each run's own: its test part, or what was held out"""
+    """a labelled source to test on; if not set, each run's own test part or held-out examples"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     out: Path | None = None
-    """write the table to this .csv, or, with what it is of, to this .json"""
+    """write the table to this .csv, or the table and its provenance to this .json"""
 
 
 def anomaly(args: list[str]) -> int:
@@ -60,8 +60,8 @@ def anomaly(args: list[str]) -> int:
     _print(table, [record["data"] for record in about])
     if compared:
         print(
-            "baselines, fitted to the training images of each run; AUROC among at most "
-            f"{JUDGED:,} images of a side:"
+            f"baselines, fitted to the training images of each run (AUROC on at most {JUDGED:,} "
+            "images of each kind):"
         )
         print_baselines("anomaly", compared)
     if options.out is not None:
@@ -71,7 +71,10 @@ def anomaly(args: list[str]) -> int:
 
 
 def _print(rows: list[dict[str, Any]], data: list[Any]) -> None:
-    print(f"scored on {', '.join(dict.fromkeys(data))}; the anomaly is what a run did not train on")
+    print(
+        f"scored on {', '.join(dict.fromkeys(data))}; classes that a run did not train on count "
+        "as anomalous"
+    )
     table = table_of(
         "anomaly", "AUROC", "average precision", "FPR at 95% TPR", "normal", "anomalous"
     )

@@ -33,7 +33,8 @@ from energan.report.figures.arithmetic import draw
 from energan.version import __version__
 
 FACES = ("Smiling,-Male", "-Smiling,-Male", "-Smiling,Male")
-"""Smiling woman − neutral woman + neutral man, where the data knows these (Radford et al. 2015)."""
+"""Smiling woman − neutral woman + neutral man, for data with these attributes (Radford et al.
+2015)."""
 
 
 @dataclass
@@ -44,30 +45,31 @@ class Arithmetic:
 
     run: RunPath
     a: str | None = None
-    """a concept: attributes, with a minus those that are not to be there, as Smiling,-Male; or
-    a class, as 7. Faces with the attributes Smiling and Male have a default for all three"""
+    """the first concept a: a class, such as 7, or attributes, such as Smiling,-Male, where a minus
+    means without. If the data has the attributes Smiling and Male, all three concepts have a
+    default"""
     b: str | None = None
-    """what is taken away"""
+    """the concept to subtract (b)"""
     c: str | None = None
-    """what is added"""
+    """the concept to add (c)"""
     wanted: str | None = None
-    """what the sum should show; by default a's attributes less b's plus c's"""
+    """the attributes that the result should have; by default those of a − b + c"""
     attributes_of: str | None = None
-    """data with attributes, or classes, if not the run's own"""
+    """data with attributes or classes; if not set, the run's own"""
     candidates: int = 2000
-    """samples that the concepts are chosen from"""
+    """number of samples to choose examples of the concepts from"""
     pick: int = 3
-    """z that are averaged"""
+    """number of latents to average per concept"""
     among: int = 30
-    """each draw averages others, at random among so many of the surest"""
+    """each draw averages a random choice among this many best examples"""
     draws: int = 100
-    """of the success rate"""
+    """number of draws that the success rate is measured on"""
     noise: float = 0.25
-    """half the width of the uniform noise that makes neighbours of the sum"""
+    """half-width of the uniform noise that gives the neighbours of the result"""
     out: Path = Path("arithmetic.png")
-    """the picture; the figures go beside it, as .json"""
+    """the picture to write; the numbers go to a .json beside it"""
     seed: int = 0
-    """of the latents"""
+    """seed of the latents"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     threads: Threads = None
@@ -116,9 +118,11 @@ def _joined(args: list[str]) -> list[str]:
 def _check(options: Arithmetic) -> None:
     check_file(options.out, ".png")
     if options.pick < 1 or options.draws < 1 or options.among < options.pick:
-        raise SettingError("--pick and --draws are at least 1, and --among at least --pick")
+        raise SettingError(
+            "give --pick and --draws at least 1, and --among at least as much as --pick"
+        )
     if options.candidates < options.pick or options.noise < 0:
-        raise SettingError("--candidates is at least --pick, and --noise not negative")
+        raise SettingError("give --candidates at least as much as --pick, and --noise at least 0")
 
 
 def _concepts(options: Arithmetic, names: tuple[str, ...], one_class: bool) -> dict[str, Concept]:
@@ -131,7 +135,9 @@ def _concepts(options: Arithmetic, names: tuple[str, ...], one_class: bool) -> d
         words = FACES
     if None in words:
         example = example_options(names, one_class)
-        raise SettingError(f"name three concepts, as {example}, of {', '.join(names[:40])}")
+        raise SettingError(
+            f"name three concepts, for example {example}, from {', '.join(names[:40])}"
+        )
     a, b, c = (parse_concept(str(word), names) for word in words)
     if options.wanted is None:
         wanted = target_concept(a, b, c, one_class)
@@ -186,12 +192,12 @@ def _print(
     found: ArithmeticResult,
 ) -> None:
     a, b, c, wanted = texts.values()
-    print(f"({a}) − ({b}) + ({c}), of which {wanted} is wanted")
-    table = table_of("what", "shows it", "of", "share [95% interval]")
+    print(f"({a}) − ({b}) + ({c}), wanted: {wanted}")
+    table = table_of("what", "shows it", "of", "success rate [95% interval]")
     for what, rate in (
         ("a − b + c", found.result),
-        (f"its neighbours, ±{options.noise:g}", found.neighbours),
-        ("the average of c alone", found.start),
+        (f"neighbours of the result, ±{options.noise:g}", found.neighbours),
+        ("c alone, averaged", found.start),
         ("any sample", found.plain),
     ):
         low, high = rate.interval
@@ -200,12 +206,15 @@ def _print(
         )
     show(table)
     shown = ", ".join(f"{n} ({letter})" for letter, n in zip("abc", found.candidates, strict=True))
-    print(f"of {options.candidates} samples the concepts are shown by {shown}")
+    print(f"examples of each concept among {options.candidates} samples: {shown}")
     if min(found.candidates) < options.among:
         print(
-            f"fewer than {options.among} to choose from: the draws are much alike, and the "
-            "intervals too narrow; more --candidates help"
+            f"fewer than {options.among} examples to choose from, so draws are similar and the "
+            "intervals too narrow: give more --candidates"
         )
     accuracies = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
-    print(f"by a classifier of balanced accuracy {accuracies} ({classifier.about['tested_on']})")
-    print(f"drawn: {options.out}; figures: {options.out.with_suffix('.json')}")
+    print(
+        f"judged by a classifier with balanced accuracy {accuracies} "
+        f"({classifier.about['tested_on']})"
+    )
+    print(f"written: {options.out}, with its numbers in {options.out.with_suffix('.json')}")

@@ -20,10 +20,12 @@ class Check:
     """
 
     model: Annotated[
-        str, tyro.conf.Positional, tyro.conf.arg(help="its module, as my_package.my_model")
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(help="the model's module, for example my_package.my_model"),
     ]
     data: str | None = None
-    """data that it takes; ring or digits if not given"""
+    """data to check it on; by default ring or digits, whichever it takes"""
 
 
 def check(args: list[str]) -> int:

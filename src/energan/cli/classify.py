@@ -11,7 +11,7 @@ from energan.io.console import show, table_of
 from energan.io.text import plural
 
 SHOWN = 10
-"""Images that are listed on the terminal, the least sure first."""
+"""Images listed on the terminal, the least certain first."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ def classify(args: list[str]) -> int:
         found.write_csv(options.out)
         print(f"written: {options.out}")
     elif len(found) > SHOWN:
-        print("all of them: --out labels.csv")
+        print("write all of them: --out labels.csv")
     return 0
 
 
@@ -58,7 +58,7 @@ def _print(run: Run, found: Predictions) -> None:
     show(table)
     rows = found.least_sure(SHOWN)
     many = len(found) > SHOWN
-    print(f"least sure ({len(rows)} of {len(found):,}):" if many else "classes:")
+    print(f"least certain ({len(rows)} of {len(found):,}):" if many else "classes:")
     table = table_of("file", "label", "probability")
     for row in rows if many else range(len(found)):
         table.add_row(*found.record(row).values())

@@ -24,21 +24,21 @@ class Compare:
     Scores that a run keeps are used; what is lacking is made, as `energan evaluate` does."""
 
     runs: Annotated[list[Path], tyro.conf.Positional]
-    """run folders, two or more"""
+    """two or more run folders"""
     metrics: tuple[str, ...] = ()
-    """as for `energan evaluate`; all that apply if none is named"""
+    """metrics, as for `energan evaluate`; all that apply if not set"""
     samples: int = 10_000
-    """how many samples the scores are of"""
+    """number of samples to score"""
     shown: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 36
-    """how many samples of each run the picture shows"""
+    """number of samples of each run in the picture"""
     reference: str | None = None
-    """real data for all, if not each run's own"""
+    """real data to compare all runs with; if not set, each run's own"""
     extractor: str | None = None
-    """as for `energan evaluate`"""
+    """feature extractor, as for `energan evaluate`"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     seed: int = 0
-    """of the samples"""
+    """seed of the samples"""
     threads: Threads = None
     out: Path = Path("compare.png")
     """the picture"""
@@ -47,9 +47,9 @@ class Compare:
 def compare(args: list[str]) -> int:
     options = parse(Compare, args, "energan compare")
     if len(options.runs) < 2:
-        raise SettingError("compare needs at least two runs")
+        raise SettingError("compare needs at least two runs: name another")
     if options.out.suffix != ".png":
-        raise SettingError(f"--out {options.out}: the picture is a .png")
+        raise SettingError(f"--out {options.out}: name a .png file")
     set_threads(options.threads)
     parse_metrics(options.metrics)
     runs = [
@@ -57,15 +57,15 @@ def compare(args: list[str]) -> int:
     ]
     if any(run.given for run in runs):
         raise SettingError(
-            "compare draws samples of nothing, and one of these runs makes them of conditions: "
-            "energan report RUN RUN shows such runs side by side, energan evaluate RUN RUN scores "
-            "them"
+            "compare shows samples side by side, and one of these runs makes them from inputs: "
+            "use `energan report RUN RUN` to see them side by side, `energan evaluate RUN RUN` "
+            "to score them"
         )
     wanted = FigureOptions(options.shown, options.seed)
     save(draw_samples_of(runs, wanted), options.out)
     records = [_scores(run, options) for run in runs]
     _print(runs, records)
-    print(f"samples side by side: {options.out}")
+    print(f"written: {options.out} (samples side by side)")
     return 0
 
 
@@ -94,10 +94,11 @@ def _print(runs: list[Run], records: list[dict[str, Any]]) -> None:
         table.add_row(name, *cells, ", ".join(sorted(reals)), there[0].get("better") or "")
     show(table)
     if marked:
-        print("* the best, where its interval leaves out the others' values")
+        print("* best, if its interval does not contain the others' values")
     for what in unlike:
         warn(
-            f"these scores do not compare: the runs have not the same {what}; name one by --{what}"
+            f"these scores cannot be compared, because the runs differ in their {what}: give one "
+            f"with --{what}"
         )
 
 

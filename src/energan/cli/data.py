@@ -24,15 +24,15 @@ from energan.io.files import aside
 from energan.io.text import kind_of, plural
 
 MOST = 20
-"""Classes or tags that are listed."""
+"""Number of classes or tags to list."""
 USAGE = """usage: energan data [COMMAND] ...
 
-  (none), list       the named sources, and what is found of them
-  show SOURCE        how many examples, their shape, range and classes; --out grid.png draws some
-  prepare SOURCE     decode into the cache beforehand, as with --size 64
+> (none), list list the named sources and what is found of them
+  show SOURCE        number of examples, shape, range and classes; --out grid.png draws some
+  prepare SOURCE     decode into the cache before training, for example with --size 64
 
-SOURCE is a name of the list, hub:OWNER/NAME, or a path; `energan data show --help` lists options.
-They may be written as for training: --data.size is --size.
+SOURCE is a name from the list, hub:OWNER/NAME, or a path. `energan data show --help` lists the
+options. They may also be written as for training: --size is --data.size.
 """
 
 
@@ -46,9 +46,10 @@ class Show:
     """What a source holds once it is prepared as options."""
 
     out: Path | None = None
-    """draw training images in a grid, a row for each class if they are few, as a .png"""
+    """draw training images in a grid and write it to this .png; if there are few classes, one row
+    each"""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
-    """how many to draw"""
+    """number of images to draw"""
 
 
 @dataclass(kw_only=True)
@@ -63,8 +64,8 @@ def data(args: list[str]) -> int:
         return 0
     if args and args[0] not in verbs:
         raise EnerganError(
-            f"energan data has no {args[0]!r}; it has list, show and prepare: did you mean "
-            f"`energan data show {args[0]}`?"
+            f"no such command: energan data {args[0]!r}; the commands are list, show and "
+            f"prepare: did you mean `energan data show {args[0]}`?"
         )
     return verbs[args[0] if args else "list"](args[1:])
 
@@ -74,14 +75,14 @@ def _list(args: list[str]) -> int:
     table = table_of("source", "examples", "found", "what", "form")
     for name, found in NAMED.items():
         folder = folder_of(name)
-        where = "comes with energan" if found.form is None else str(folder or "not found")
+        where = "included in energan" if found.form is None else str(folder or "not found")
         count = "" if where == "not found" else _count(name)
         table.add_row(name, count, where, found.about, found.form or "")
     show(table)
     print(
-        "Named sources lie in the folder of their name in $ENERGAN_DATA. Any folder of images, "
-        "Parquet\nor Arrow table, .npy, .npz, .mat or IDX file is a source too, by its path; "
-        "hub:OWNER/NAME is a\ndata set of the hub."
+        "Put named sources in folders of these names in $ENERGAN_DATA. Any folder of images, "
+        "Parquet or Arrow table, .npy, .npz, .mat or IDX file is a source too: give its path. "
+        "hub:OWNER/NAME is a data set on the Hugging Face hub."
     )
     return 0
 
@@ -98,13 +99,13 @@ def _show(args: list[str]) -> int:
     options, settings = _parse(Show, args, "show")
     check_file(options.out, ".png")
     if options.n < 1:
-        raise EnerganError(f"-n {options.n}: draw at least one")
+        raise EnerganError(f"-n {options.n}: give at least 1")
     try:
         found = open_data(settings)
     except MixedSizes as error:
         if options.out is not None or not (facts := folder_facts(settings)):
             raise
-        print("\n".join([*map(str, facts), f"shape: none yet: {error}"]))
+        print("\n".join([*map(str, facts), f"shape: not known yet: {error}"]))
         return 0
     for line in (*_about(found, settings), *_about_near_duplicates(found, settings)):
         print(line)
@@ -128,7 +129,7 @@ def _about(found: DataSet, settings: DataSettings) -> list[str]:
     ]
     if domain.condition_shape is not None and domain.paired:
         sides = ", ".join(map(str, domain.condition_shape))
-        lines.append(f"pairs: each of these is a target, made of a source of shape ({sides})")
+        lines.append(f"pairs: these are the targets; their sources have shape ({sides})")
     if isinstance(found, TagSet):
         lines += _about_tags(found)
     lines += _about_classes(found)
@@ -141,7 +142,7 @@ def _about(found: DataSet, settings: DataSettings) -> list[str]:
         lines += [f"  {where}: {reason}" for where, reason in found.skipped[:10]]
     size = found.events.numel() * found.events.element_size() / 2**20
     streamed = settings.storage == "stream"
-    place = "memory, of the first; the rest is streamed" if streamed else found.path or "memory"
+    place = "memory (the first part; the rest is streamed)" if streamed else found.path or "memory"
     return [
         *lines,
         f"storage: {size:.1f} MiB in {place}",
@@ -154,11 +155,14 @@ def _about_near_duplicates(found: DataSet, settings: DataSettings) -> list[str]:
     if len(found.domain.shape) != 3 or found.domain.paired or settings.storage == "stream":
         return []
     if not is_comparable(found):
-        return [f"near-duplicates: not looked for, of more than {MOST_COMPARED:,} large images"]
+        return [
+            f"near-duplicates: not checked, because there are more than {MOST_COMPARED:,} large "
+            "images"
+        ]
     try:
         test = open_test_part(settings)
     except DataError as error:
-        return [f"near-duplicates: not looked for: {error}"]
+        return [f"near-duplicates: not checked: {error}"]
     parts, counts = {"held out": found.held_out, "of the test part": test}, []
     for name, part in parts.items():
         if part is not None and is_comparable(part):
@@ -168,7 +172,10 @@ def _about_near_duplicates(found: DataSet, settings: DataSettings) -> list[str]:
         return []
     line = f"near-duplicates of training images: {', '.join(counts)}"
     if any(not count.startswith("0 ") for count in counts):
-        line += "; scores of these are too good (--data.groups keeps together what is alike)"
+        line += (
+            "; scores on these look better than they are (use --data.groups to keep similar "
+            "images together)"
+        )
     return [line]
 
 
@@ -185,7 +192,7 @@ def _about_tags(found: TagSet) -> list[str]:
     frequent = (-shares).argsort(kind="stable")
     return [
         f"images: {len(found.tags)} for training, {kept} held out, {found.features.shape[1]} "
-        "features each; each tag of an image is an event, its vector the point",
+        "features each; each tag of an image is one example, its word vector",
         f"tags: {_listed([f'{found.names[i]} {shares[i]:.1%}' for i in frequent])}",
     ]
 
@@ -209,8 +216,10 @@ def _about_classes(found: DataSet) -> list[str]:
         choose_labelled(
             found.labels, classes, found.labelled, 0, found.class_names
         )  # raises if too few
-        line += f"; {found.labelled} of them kept, of each class alike, chosen by the seed"
-        line += "" if found.groups is None else ", of as few groups as it takes"
+        line += (
+            f"; {found.labelled} of them used, the same number of each class, chosen by the seed"
+        )
+        line += "" if found.groups is None else ", from as few groups as possible"
     return [*lines, line]
 
 
@@ -225,19 +234,18 @@ def _prepare(args: list[str]) -> int:
     begun, clock = time.time(), time.perf_counter()
     found = open_data(settings.model_copy(update={"storage": "cache"}))
     if found.path is None:
-        print(f"{found.name} is held in memory as it is: there is nothing to decode")
+        print(f"{found.name} is read into memory directly: it needs no decoding")
         return 0
     took = time.perf_counter() - clock
     held_out = 0 if found.held_out is None else len(found.held_out)
     there = (found.path.parent / "index.json").stat().st_mtime < begun
     print(
         f"{found.name}: {plural(len(found) + held_out, 'image')} of "
-        f"{tuple(found.events.shape[1:])}, "
-        f"{found.path.stat().st_size / 2**20:.0f} MiB in {found.path}, "
-        f"{'were there already' if there else f'decoded in {took:.1f} s'}; "
+        f"{tuple(found.events.shape[1:])}, {found.path.stat().st_size / 2**20:.0f} MiB in "
+        f"{found.path}, {'were already there' if there else f'decoded in {took:.1f} s'}; "
         f"{len(found.skipped)} could not be read"
     )
-    print("train on them with the same settings and --data.storage cache")
+    print("to use them, train with the same settings and --data.storage cache")
     return 0
 
 

@@ -11,7 +11,7 @@ from energan.errors import DataError
 from energan.io.pictures import grid, is_image, scatter, show_condition, strips
 
 MOST_CLASSES = 20
-"""Classes that get a row of their own."""
+"""Number of classes that get a row of their own."""
 POINTS = 5000
 MARGIN, GAP = 6, 4
 
@@ -73,7 +73,10 @@ def _short(name: str) -> str:
 
 def _plot(data: DataSet) -> Image.Image:
     if len(data.domain.shape) != 1:
-        raise DataError(f"{data.name} has events of shape {data.domain.shape}: no picture of them")
+        raise DataError(
+            f"{data.name} holds examples of shape {data.domain.shape}, which cannot be drawn: "
+            "leave --out away"
+        )
     points = data.gather(_spread(torch.arange(len(data)), POINTS)).x
     drawn = io.BytesIO()
     figure = scatter(points)

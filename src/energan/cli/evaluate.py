@@ -56,38 +56,39 @@ class Evaluate:
     classify: error, confusion and calibration on events that were not trained on."""
 
     runs: Annotated[list[Path], tyro.conf.Positional]
-    """run folders; those that differ in nothing but the seed are also scored together"""
+    """run folders; runs that differ only in their seed are also scored together"""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(help=describe_metrics())] = ()
     samples: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
-    """how many samples to draw; of other data how many events of each, at most"""
+    """number of samples to score; with --ood, the largest number of examples of each data set"""
     reference: str | None = None
-    """real data, if not the run's own: a source, as --data takes it"""
+    """real data to compare with, a source as for --data; if not set, the run's own"""
     labels: str | None = None
-    """of runs that classify: a CSV of file,label for a --reference without class folders"""
+    """for runs that classify: a CSV of file,label, if --reference has no class folders"""
     extractor: str | None = None
-    """classifier (the default: trained on the data's labels, once, and kept), pixels, a
-    .safetensors file of Inception weights, a TorchScript file, or package.module:callable"""
+    """how features are computed: classifier (default: trained on the data's labels, once, then
+    cached), pixels, a .safetensors file of Inception weights, a TorchScript file, or
+    package.module:callable"""
     ood: Annotated[tuple[str, ...], tyro.conf.arg(help=OOD)] = ()
     defects: str | None = None
-    """labelled images with masks of defects: a folder, as of train/good, test/KIND and
-    ground_truth/KIND; without --metrics nothing else is scored"""
+    """labelled images with defect masks: a folder with train/good, test/KIND and ground_truth/KIND;
+    without --metrics nothing else is scored"""
     masks: Path | None = None
-    """of --defects: the folder of masks, if they lie elsewhere"""
+    """with --defects: the folder of masks, if it is not ground_truth"""
     smooth: float = 0.0
-    """of --defects: smooth heat maps by a Gaussian of this standard deviation, in pixels"""
+    """with --defects: smooth heat maps with a Gaussian of this standard deviation, in pixels"""
     ood_picture: Path | None = None
-    """draw histograms of these energies into this .png"""
+    """with --ood: draw histograms of the energies to this .png"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     seed: int = 0
-    """of the samples and of the bootstrap"""
+    """seed of the samples and of the bootstrap"""
     resamples: int = 1000
-    """of the bootstrap"""
+    """number of bootstrap resamples"""
     threads: Threads = None
     notes: tyro.conf.FlagCreatePairsOff[bool] = False
     """print what to know of each metric, and why others do not apply"""
     out: Path | None = None
-    """write the whole of it to this JSON file too"""
+    """write all results to this JSON file too"""
 
 
 @dataclass(frozen=True)
@@ -153,21 +154,23 @@ def _check(options: Evaluate) -> None:
     if options.out is not None and options.out.is_dir():
         raise SettingError(f"--out {options.out} is a folder: name a .json file")
     if options.ood_picture is not None and not options.ood:
-        raise SettingError("--ood-picture draws what --ood scores: name other data, as --ood all")
+        raise SettingError(
+            "--ood-picture draws the results of --ood: name other data, for example --ood all"
+        )
     check_file(options.ood_picture, ".png", "--ood-picture")
     if options.ood_picture is not None and len(options.runs) > 1:
-        raise SettingError("--ood-picture draws one run: name one, or leave it out")
+        raise SettingError("--ood-picture draws one run: name only one run, or leave it out")
     if options.masks is not None and options.defects is None:
-        raise SettingError("--masks are of the images of --defects: name these too")
+        raise SettingError("--masks applies to --defects only: add --defects, or leave it out")
     if options.smooth and options.defects is None:
-        raise SettingError("--smooth is of the heat maps of --defects: name images for it")
+        raise SettingError("--smooth applies to --defects only: add --defects, or leave it out")
     if (options.ood or options.defects) and not options.metrics:
         alone = "--ood" if options.ood else "--defects"
         for option in ("reference", "extractor"):
             if getattr(options, option) is not None:
                 raise SettingError(
-                    f"--{option} is for metrics, and {alone} alone makes none: leave it out, or "
-                    "name them by --metrics"
+                    f"--{option} applies to metrics, and {alone} alone computes none: name them "
+                    f"with --metrics, or leave --{option} out"
                 )
 
 

@@ -13,7 +13,8 @@ from energan.io.text import agree, plural
 from energan.report.run.classification import draw_entry
 
 WIDEST, LISTED = 20, 10
-"""Classes of a table that fits a terminal, and mistakes that are listed where there are more."""
+"""Classes of a table that fits a terminal; if there are more, that many mistakes are listed
+instead."""
 
 
 def score_classes(run: Run, reference: str | None, labels: str | None) -> ClassificationScores:
@@ -40,9 +41,9 @@ def _print(run: Run, entry: dict[str, Any]) -> None:
     if data.get("left_out"):
         others = plural(data["left_out"], "other event")
         have = agree(data["left_out"], "have")
-        print(f"  {others} {have} no label, or one that the run does not know")
+        print(f"  skipped: {others} {have} no label, or one that the run does not know")
     if data.get("note"):
-        print(f"  {data['note']}: this error is no test error")
+        print(f"  {data['note']}: do not read this error as a test error")
     print(
         f"error {100 * entry['error']:.2f} % [{100 * low:.2f}, {100 * high:.2f}] "
         f"({entry['wrong']:,} wrong; 95% Wilson), calibration error "
@@ -93,7 +94,11 @@ def print_seeds_of_classes(made: Sequence[ScoredRun]) -> dict[str, Any] | None:
     pairs = few_labels.compare_systems(found)
     if pairs:
         print("\ndifferences in pairs of one seed (negative: the first is better)")
-        table = table_of("pair", "seeds", "difference in error, % [95% Student t]")
+        table = table_of(
+            "differences between runs with the same seed (negative: the first is better)",
+            "seeds",
+            "difference in error, % [95% Student t]",
+        )
         for pair in pairs:
             ends = pair.found.interval
             text = f"{100 * pair.found.mean:+.3f}"

@@ -22,12 +22,12 @@ def score_defects(
     print_kinds(made.found)
     _print_threshold(made)
     if why := made.record.get("baselines", {}).get("missing"):
-        print(f"  no baselines beside {run.path}: {why}")
+        print(f"  no baselines for {run.path}: {why}")
     if made.baselines:
         print_baselines("AUROC of", [(data["source"], made.baselines)])
     print(
-        f"  written: {run.path / 'metrics.json'}, and pictures of the worst images; energan report "
-        f"{run.path} shows them"
+        f"  written: {run.path / 'metrics.json'}, and pictures of the worst images (see them "
+        f"with: energan report {run.path})"
     )
     return made
 
@@ -35,7 +35,10 @@ def score_defects(
 def _print_threshold(made: DefectScores) -> None:
     found = made.record.get("threshold")
     if found is None:
-        print("  no threshold: nothing was held out to calibrate on; energan score --calibrate")
+        print(
+            "  no threshold, because no images were held out to calibrate on: set one with "
+            "energan score --calibrate NORMAL"
+        )
         return
     told = [
         f"{one['flagged']:,} of {one['images']:,} {one['kind'] or 'images'}"
@@ -43,5 +46,5 @@ def _print_threshold(made: DefectScores) -> None:
     ]
     print(
         f"called anomalous at the threshold {found['energy']:.5g} (at most {found['fpr']:.3g} of "
-        f"new normal images; {found['calibrated_on']}): {', '.join(told)}"
+        f"new normal images, {found['calibrated_on']}): {', '.join(told)}"
     )

@@ -30,7 +30,10 @@ def score_ood(
 def _draw(made: OodScores, path: Path) -> None:
     picture = draw_energies({**made.record, "sets": made.sets})
     if picture is None:
-        raise SettingError("--ood-picture: no energy of these sets is finite: leave it out")
+        raise SettingError(
+            "--ood-picture: none of these data sets has a finite energy, so there is nothing to "
+            "draw: leave it out"
+        )
     write_atomically(path, picture.light)
     print(f"  drawn: {path}")
 
@@ -74,7 +77,7 @@ def _print(run: Run, made: OodScores) -> None:
     for row in made.sets:
         if "not_finite" in row:
             strange = plural(row["not_finite"], "energy")
-            print(f"  {row['name']}: {strange} not finite, taken for the highest")
+            print(f"  {row['name']}: {strange} not finite, ranked as the highest")
         if "unreadable" in row:
-            print(f"  {row['name']}: {row['unreadable']:,} could not be read, left out")
+            print(f"  {row['name']}: {row['unreadable']:,} could not be read and were skipped")
     print(f"  written: {run.path / 'metrics.json'}")

@@ -24,15 +24,16 @@ class Export:
     run: RunPath
     format: str
     """safetensors (weights), onnx (needs energan[export]), torch (TorchScript), or verdict: a
-    folder that judges images as energan score does, with numpy, Pillow and onnxruntime alone"""
+    folder that scores images as `energan score` does and needs only numpy, Pillow and
+    onnxruntime"""
     out: Path | None = None
-    """the folder to write to; export, or verdict, in the run's if not set"""
+    """the folder to write to; by default export or verdict in the run's folder"""
     part: Literal["generator", "energy", "classifier", "all"] = "all"
     """which network"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     force: tyro.conf.FlagCreatePairsOff[bool] = False
-    """replace files that are there"""
+    """overwrite existing files"""
 
 
 def export(args: list[str]) -> int:
@@ -48,7 +49,7 @@ def export(args: list[str]) -> int:
     for file in written:
         print(file)
     if verdict:
-        print(f"a verdict on images: python {written[0].path.with_name('judge.py')} IMAGES...")
+        print(f"to score images: python {written[0].path.with_name('judge.py')} IMAGES...")
         if not has_heatmap(run):
-            print("  without heat maps: they are the energy's gradient, which ONNX does not hold")
+            print("  no heat maps: they need the energy's gradient, which ONNX does not support")
     return 0

@@ -20,20 +20,21 @@ class Features:
     `energan train tagging-celeba --data FILE.npz` learns from."""
 
     source: Annotated[str, tyro.conf.Positional]
-    """a data source, as --data of a training"""
+    """a data source, as for `energan train --data`"""
     made_by: Annotated[str, tyro.conf.arg(name="with")]
-    """classifier (trained on the source's own attributes or classes, once, and kept), a run of
-    an auto-encoder (its encoder's code), or a features file: as its own were made"""
+    """how features are computed: classifier (trained on the source's own attributes or classes,
+    once, then cached), a run of an auto-encoder (its encoder's code), or a features file (the same
+    way as that file)"""
     out: Path
-    """a .npz to write"""
+    """the .npz to write"""
     tags: str | None = None
-    """of a folder of images: a CSV of file,tag,tag,… with their tags"""
+    """for a folder of images: a CSV of file,tag,tag,… with their tags"""
     size: int | None = None
-    """with the classifier: bring images to a square of this side"""
+    """with the classifier: resize images to a square of this side"""
     limit: int | None = None
-    """the first N images alone"""
+    """use only the first N images"""
     held_out: int | None = None
-    """images to be held out; the source's own number if not set"""
+    """number of images to hold out; if not set, as the source does"""
     threads: Threads = None
 
 
@@ -50,7 +51,11 @@ def features(args: list[str]) -> int:
         print(fact)
     count, size = made.features.shape
     kept = 0 if made.held_out is None else int(made.held_out.sum())
-    tags = plural(len(made.names), "tag") if made.names else "no tags: for energan tag --features"
+    tags = (
+        plural(len(made.names), "tag")
+        if made.names
+        else ("without tags, for energan tag --features")
+    )
     print(
         f"{plural(count, 'image')}, {kept:,} of them held out: {plural(size, 'feature')} each, "
         f"{tags}: {options.out}"

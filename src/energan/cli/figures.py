@@ -36,18 +36,18 @@ class Figures:
     kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")]
     """gan1d, neighbours, interpolation, samples, margins or seeds"""
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ()
-    """the runs' folders"""
+    """run folders"""
     out: Path | None = None
-    """a .png, .pdf or .svg; figure-KIND.png if not set"""
+    """a .png, .pdf or .svg file; by default figure-KIND.png"""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
-    """samples a panel or strip; of an interpolation, rows"""
+    """number of samples per panel or strip; for interpolation, number of rows"""
     seed: int = 0
-    """of the draws"""
+    """seed of the samples"""
     weights: Literal["ema", "raw"] | None = None
-    """averaged or raw; averaged where there are any, but raw for gan1d"""
+    """averaged or raw weights; by default averaged if the run has them, raw for gan1d"""
     checkpoint: Checkpoint = "last"
     steps: tuple[int, ...] = ()
-    """of gan1d: the checkpoints to show; the first kept, the last and two between if not set"""
+    """for gan1d: checkpoints to show; by default the first, the last and two between them"""
 
 
 def figures(args: list[str]) -> int:

@@ -25,14 +25,14 @@ class Interpolate:
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 6
     """pairs"""
     steps: int = 10
-    """images of a row, with both ends"""
+    """images per row, both ends included"""
     way: Literal["linear", "spherical"] = "linear"
-    """along the straight line, or along the great circle, where the norm of z stays"""
+    """interpolate linearly, or along the great circle (spherical), which keeps the norm of z"""
     label: str | None = None
-    """of a conditional model, the class to draw; a class a row if not given"""
+    """for a conditional model: the class to draw; by default one class per row"""
     out: PictureTarget = Path("interpolation.png")
     seed: int = 0
-    """of the latents"""
+    """seed of the latents"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
 
@@ -41,17 +41,20 @@ def interpolate(args: list[str]) -> int:
     options = parse(Interpolate, args, "energan interpolate")
     n, steps, seed = options.n, options.steps, options.seed
     if n < 1 or steps < 2:
-        raise SettingError("--n is at least 1, and --steps at least 2")
+        raise SettingError("give --n at least 1 and --steps at least 2")
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     check_room(n * steps, run.domain.size, "samples")
     z = latents.draw(run, 2 * n, seed)
     if run.given:
         raise SettingError(
-            f"{run.path}: the model {run.job.model} makes samples of conditions, not of latents "
-            "alone: there is no way from one to another"
+            f"{run.path}: the model {run.job.model} needs an input besides the latents, so it "
+            "cannot interpolate: choose a run of another model"
         )
     if z is None:
-        raise SettingError(f"{run.path}: the model {run.job.model} has no latents to go between")
+        raise SettingError(
+            f"{run.path}: the model {run.job.model} has no latents to interpolate: choose a run "
+            "of a model with a generator"
+        )
     way = latents.linear if options.way == "linear" else latents.spherical
     labels = latents.row_labels(run, n, steps)
     if options.label is not None:

@@ -20,15 +20,16 @@ class Landscape:
 
     run: RunPath
     out: Path | None = None
-    """a .png, .pdf or .svg, or of an animation a .gif; landscape.png or .gif if not set"""
+    """a .png, .pdf or .svg file, or a .gif with --animate; by default landscape.png or .gif"""
     animate: tyro.conf.FlagCreatePairsOff[bool] = False
-    """through training, from what the run kept of it every --output.sample-every steps"""
+    """show the whole training, from the landscapes that the run stored every --output.sample-every
+    steps"""
     density: tyro.conf.FlagCreatePairsOff[bool] = False
-    """beside it exp(-U)/Z, and the density of the data"""
+    """also show exp(-U)/Z, and the density of the data"""
     data: str | None = None
-    """where the data is now, if it was moved"""
+    """the data's new place, if it was moved"""
     seed: int = 0
-    """of the samples"""
+    """seed of the samples"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
 
@@ -50,11 +51,11 @@ def _check(options: Landscape) -> None:
     form = ".png" if out is None else out.suffix.lower()
     if options.animate and (options.density or options.checkpoint != "last"):
         extra = "--density" if options.density else "--checkpoint"
-        raise SettingError(f"{extra} is of one step, and --animate shows all: leave one out")
+        raise SettingError(f"{extra} shows one step, and --animate all of them: leave one out")
     if options.animate and out is not None and (form != ".gif" or out.is_dir()):
-        raise SettingError(f"--out {out}: an animation is written to a .gif file")
+        raise SettingError(f"--out {out}: name a .gif file, or leave --animate out")
     if not options.animate and form == ".gif":
-        raise SettingError(f"--out {out}: a .gif is an animation; add --animate")
+        raise SettingError(f"--out {out}: a .gif needs --animate: add it, or name a .png")
 
 
 def _still(options: Landscape, wanted: FigureOptions) -> tuple[str, list[str], Path]:

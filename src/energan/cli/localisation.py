@@ -17,7 +17,7 @@ def print_localisation(
     """By kind of defect; nothing if there are no masks. heatmap: as `localise` takes it. required:
     whether the user named the masks, so that some which do not fit are an error, and not a line."""
     try:
-        with progress("heat maps beside masks", len(table)) as advance:
+        with progress("heat maps compared with masks", len(table)) as advance:
             found = localise(table, heatmap, advance=advance)
     except DataError as error:
         if required:
@@ -30,7 +30,7 @@ def print_localisation(
 
 def print_kinds(found: Localisation) -> None:
     """The table, and what did not count."""
-    print("defects by masks, beside all normal images [95% over images]:")
+    print("defects by mask, against all normal images [95% over images]:")
     listed = table_of("kind", "images", "image AUROC", "pixel AUROC", "AUPRO (FPR 30%)", "defects")
     for row in found.kinds:
         listed.add_row(*_row(row))

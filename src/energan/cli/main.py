@@ -23,10 +23,10 @@ from energan.version import __version__
 
 GROUPS = {
     "Train": {
-        "recipes": "which recipe to take for a task, and how long it takes",
+        "recipes": "which recipe to choose for a task, with training times",
         "train RECIPE": "train on your data; try: energan train ebgan-digits",
-        "resume RUN...": "go on with runs that were stopped",
-        "runs [FOLDER]": "list runs with their state, step and latest figures",
+        "resume RUN...": "continue runs that were stopped",
+        "runs [FOLDER]": "list runs with their state, step and latest metrics",
         "margin RECIPE": "estimate a margin for a recipe and your data",
         "sweep NAME": "train and score a grid of settings",
         "check MODEL": "check a model of your own",
@@ -34,28 +34,28 @@ GROUPS = {
     "Make images": {
         "sample RUN...": "draw samples",
         "restore RUN IMAGE...": "fill in missing parts of images, or remove noise",
-        "interpolate RUN": "samples on the way from one latent to another",
+        "interpolate RUN": "samples between two latents",
         "arithmetic RUN": "a − b + c of latents, by attributes",
     },
     "Judge images": {
-        "score RUN IMAGE...": "is it normal: anomaly score, yes or no, heat map",
-        "anomaly RUN...": "how well runs detect classes they were not trained on",
+        "score RUN IMAGE...": "anomaly score of images, normal or not, heat maps",
+        "anomaly RUN...": "how well runs detect classes they did not train on",
     },
     "Classify and tag": {
-        "classify RUN IMAGE...": "the class of images and its probability",
+        "classify RUN IMAGE...": "class of images, with its probability",
         "features SOURCE": "features of tagged images, to train a tagging model on",
-        "tag RUN IMAGE...": "tags of images",
+        "tag RUN IMAGE...": "tags for images",
     },
     "Image to image": {
-        "translate RUN IN OUT": "turn an image, or a folder of them, into others",
+        "translate RUN IN OUT": "translate an image, or a folder of images",
     },
     "Measure and compare": {
         "evaluate RUN...": "metrics of runs on held-out data",
         "compare RUN RUN...": "samples and metrics of several runs side by side",
         "report RUN...": "a web page about runs: curves, metrics, samples",
-        "neighbours RUN": "samples beside the training images nearest to them",
-        "landscape RUN": "a map of the energy of points in the plane",
-        "figures KIND RUN...": "redraw a figure of the papers",
+        "neighbours RUN": "samples beside their nearest training images",
+        "landscape RUN": "a map of the energy over the plane",
+        "figures KIND RUN...": "redraw a figure from the papers",
     },
     "Data and export": {
         "data [...]": "list data sources, show what one holds, decode it",
@@ -118,8 +118,8 @@ def main(argv: list[str] | None = None) -> int:
         if debug or not (isinstance(error, MemoryError) or "memory" in str(error)):
             raise
         print(
-            "energan: out of memory: use smaller networks or a smaller batch "
-            "(--training.batch-size); --debug shows where",
+            "energan: out of memory: use a smaller batch (--training.batch-size) or smaller "
+            "networks; --debug shows where",
             file=sys.stderr,
         )
         return 2
@@ -136,7 +136,7 @@ def run() -> NoReturn:
     code = main()
     sys.stdout.flush()
     if streams[0].lost and not code:
-        print(f"energan: what it prints cannot be written: {streams[0].lost}", file=sys.stderr)
+        print(f"energan: output cannot be written: {streams[0].lost}", file=sys.stderr)
         code = 2
     sys.stderr.flush()
     if os.environ.get("WORLD_SIZE", "1") in ("", "1"):

@@ -25,22 +25,22 @@ class Margin:
     energy of held-out data settles (Zhao et al. 2017, appendix E)."""
 
     most_steps: Annotated[int, tyro.conf.arg(name="most-steps")] = 1000
-    """the most steps to train; it stops earlier where the energy has settled"""
+    """largest number of steps; training stops earlier if the energy has settled"""
     out: Path | None = None
-    """also write what was found, as JSON"""
+    """also write the result as JSON"""
 
 
 def margin(args: list[str]) -> int:
     job, options = parse_recipe(Margin, args, "margin")
     if options.most_steps < 1:
-        raise EnerganError(f"--most-steps {options.most_steps}: train at least one")
+        raise EnerganError(f"--most-steps {options.most_steps}: give at least 1")
     device = choose(job.settings.engine)
     check_size(job, device)
     data = open_data(job.settings.data).to(device.device)
     check_fits(job, data.domain, device)
     most = min(options.most_steps, job.settings.training.steps)
     found = estimate(job, data, device, most, progress=True)
-    table = table_of("step", "U of held-out data")
+    table = table_of("step", "energy of held-out data")
     for step, energy in found.readings:
         table.add_row(str(step), f"{energy:.4g}")
     show(table)

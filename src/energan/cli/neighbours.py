@@ -22,14 +22,14 @@ class Neighbours:
 
     run: RunPath
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8
-    """samples, a row each"""
+    """number of samples, one per row"""
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 5
-    """neighbours of each"""
+    """number of neighbours of each"""
     data: str | None = None
-    """where the training data is now, if it was moved"""
+    """the training data's new place, if it was moved"""
     out: PictureTarget = Path("neighbours.png")
     seed: int = 0
-    """of the samples"""
+    """seed of the samples"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
 
@@ -37,7 +37,7 @@ class Neighbours:
 def neighbours(args: list[str]) -> int:
     options = parse(Neighbours, args, "energan neighbours")
     if options.n < 1 or options.k < 1:
-        raise SettingError("--n and --k are at least 1")
+        raise SettingError("give --n and --k at least 1")
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     data = open_training_data(run, options.data)
     k = min(options.k, len(data))
@@ -48,8 +48,8 @@ def neighbours(args: list[str]) -> int:
     about = provenance(run, options.seed)
     path = pictures.save_samples(options.out, shown, run.domain, about=about, columns=k + 1)
     print(
-        f"{plural(options.n, 'sample')}, each before its {k} nearest of "
-        f"{min(len(data), SEARCHED):,} training events, at {float(distances[:, 0].min()):.4g} to "
-        f"{float(distances[:, 0].max()):.4g}: {path}"
+        f"{plural(options.n, 'sample')}, each with its {k} nearest of "
+        f"{min(len(data), SEARCHED):,} training examples, at distances "
+        f"{float(distances[:, 0].min()):.4g} to {float(distances[:, 0].max()):.4g}: {path}"
     )
     return 0

@@ -18,39 +18,38 @@ ImageSources = Annotated[
     list[str],
     tyro.conf.Positional,
     tyro.conf.arg(
-        help="image files, folders, or data sources (of a name its test part, or what was held out)"
+        help="image files, folders, or data sources (of a named source its test part, or else "
+        "its held-out part)"
     ),
 ]
 PictureTarget = Annotated[
     Path,
-    tyro.conf.arg(help="a .png grid, an .npz (array x), or a folder for one PNG each"),
+    tyro.conf.arg(help="a .png grid, an .npz (array x), or a folder of PNG files"),
 ]
 Weights = Annotated[
     Literal["ema", "raw"] | None,
-    tyro.conf.arg(help="averaged or raw; averaged where there are any"),
+    tyro.conf.arg(help="averaged or raw weights; by default averaged if the run has them"),
 ]
 Checkpoint = Annotated[str, tyro.conf.arg(help="last, best, or a step")]
-Threads = Annotated[
-    int | None, tyro.conf.arg(help="CPU threads; as many as there are cores if not given")
-]
+Threads = Annotated[int | None, tyro.conf.arg(help="number of CPU threads; by default all cores")]
 StepSize = Annotated[
     float | None,
-    tyro.conf.arg(help="ε of chains; as in the run's training, or by its data's range"),
+    tyro.conf.arg(
+        help="step size ε of chains; by default as in training, or chosen from the data's range"
+    ),
 ]
 StepNoise = Annotated[
     str | None,
-    tyro.conf.arg(
-        help="standard deviation of a step's noise; coupled for √ε, with half the gradient"
-    ),
+    tyro.conf.arg(help="standard deviation of a step's noise; coupled: √ε, with half the gradient"),
 ]
 GradientClip = Annotated[
     str | None,
-    tyro.conf.arg(help="bound of each coordinate of the gradient; none for none"),
+    tyro.conf.arg(help="clip each coordinate of the gradient to ± this; none: no clipping"),
 ]
 
 Options = TypeVar("Options")
 MOST = 10**9
-"""The largest whole number that an option takes; a seed may be any."""
+"""Largest value of an integer option; a seed may be any integer."""
 
 
 def parse(command: type[Options], args: list[str], prog: str) -> Options:
@@ -72,7 +71,7 @@ def parse(command: type[Options], args: list[str], prog: str) -> Options:
 def default_target(path: Path) -> Path:
     """The path that a command writes to where --out names none; a line if it replaces a file."""
     if path.exists():
-        warn(f"{path} is there already and will be replaced; --out names another")
+        warn(f"{path} exists and will be overwritten; --out names another file")
     return path
 
 

@@ -22,7 +22,7 @@ def report_run(folder: RunFolder) -> int:
     if last["event"] == "finished":
         print(f"more:    {_more(folder)}")
         return 0
-    print(f"stopped at step {last['step']}; go on with: energan resume {folder.path}")
+    print(f"stopped at step {last['step']}; continue with: energan resume {folder.path}")
     return 128 + signal.Signals[last["reason"]].value
 
 
@@ -31,8 +31,8 @@ def _more(folder: RunFolder) -> str:
     resolved = folder.read_config()["resolved"]
     if resolved.get("labelled"):  # of a batch: the model learns classes
         return (
-            f"energan classify {folder.path} IMAGES, and energan evaluate {folder.path} "
-            "(--reference LABELLED, if nothing labelled is held out)"
+            f"energan classify {folder.path} IMAGES, and energan evaluate {folder.path} (add "
+            "--reference LABELLED if no labelled examples are held out)"
         )
     given = resolved["domain"].get("condition_shape")
     if resolved.get("makes_samples") is False:
@@ -59,7 +59,7 @@ def report_runs(folders: Sequence[Path]) -> int:
         p for p, e in zip(folders, ends, strict=True) if e is not None and e["event"] == "diverged"
     ]
     if stopped:
-        print(f"stopped; go on with: energan resume {_named(folders)}")
+        print(f"stopped; continue with: energan resume {_named(folders)}")
         return 128 + signal.Signals[stopped[0]["reason"]].value
     for path in diverged:
         print(f"diverged: {path}")

@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from energan.errors import SettingError
 
 WIDE = "100000"
-"""Columns of a terminal on which the parser breaks no line."""
-KINDS = {"INT": "a whole number", "FLOAT": "a number"}
+"""Terminal width at which the parser breaks no line."""
+KINDS = {"INT": "an integer", "FLOAT": "a number"}
 
 
 @contextmanager
@@ -54,20 +54,20 @@ def sentence(box: str, prog: str) -> str:
         return f"{_option(found[1])} needs a value; {remedy}"
     if found := re.match(r"invalid choice '(.*)' for argument '(.*?)'.*one of \((.*)\)", says):
         choices = sorted(set(re.findall(r"'(.*?)'", found[3])) - {"None"})
-        return f"{_option(found[2])} {found[1]}: it is one of {', '.join(choices)}"
+        return f"{_option(found[2])} {found[1]}: choose one of {', '.join(choices)}"
     if found := re.match(r"Error parsing (\S+): (.*)", says):
         given = " ".join(re.findall(r"'(.*?)'", found[2]))
         usage = " ".join(more)
         kind = next(
             (k for sign, k in KINDS.items() if re.search(rf"\b{sign}\b", usage)), "other values"
         )
-        return f"{_option(found[1])} {given}: it takes {kind}; {remedy}"
+        return f"{_option(found[1])} {given}: give {kind}; {remedy}"
     return f"{says}; {remedy}"
 
 
 def _unknown(word: str, more: Sequence[str], remedy: str) -> str:
     if not word.startswith("-"):
-        return f"the word {word!r} is one too many; {remedy}"
+        return f"unexpected argument {word!r}; {remedy}"
     usage = " ".join(line for line in more if line.startswith("-"))
     close = get_close_matches(word.partition("=")[0], re.findall(r"--?[a-z][\w.-]*", usage), 1)
     of = ", which this model does not have" if word.startswith("--model.") else ""

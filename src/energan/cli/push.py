@@ -20,13 +20,13 @@ class Push:
 
     run: RunPath
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
-    """the repository on the hub; made if it is not there"""
+    """the repository on the hub; created if it does not exist"""
     license: str | None = None
-    """of the weights, as the hub names it: apache-2.0"""
+    """license of the weights, as the hub names it, for example apache-2.0"""
     private: tyro.conf.FlagCreatePairsOff[bool] = False
-    """make a new repository private"""
+    """create a new repository as private"""
     folder: Path | None = None
-    """write the files to this new folder, to look at them, and push nothing"""
+    """write the files to this new folder without pushing them"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
 

@@ -23,9 +23,9 @@ def recipes(args: list[str]) -> int:
         _list(recipe for recipe in RECIPES.values() if recipe.task == task)
         print()
     print(
-        "`energan train RECIPE --minutes 20` trains for a given time; "
-        "`energan train RECIPE --help` explains its settings.\n"
-        "Times are of docs/results; recipes without one were not timed."
+        "`energan train RECIPE --minutes 20` trains for a given time. `energan train RECIPE "
+        "--help` explains its settings.\nTimes were measured (docs/results); recipes without "
+        "one were not timed."
     )
     return 0
 

@@ -20,18 +20,21 @@ class Report:
     a sweep, or several. It needs no network; its figures lie beside it as PNG files."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """the runs' folders, or those of sweeps"""
+    """run folders, or sweep folders"""
     out: Path | None = None
-    """the page; report.html in the run's folder if not set, or here for several runs"""
+    """the page to write; by default report.html in the run's folder, or in this folder for several
+    runs"""
     no_data: tyro.conf.FlagCreatePairsOff[bool] = False
-    """do not open the data: no nearest neighbours, no reconstructions"""
+    """do not open the data: the page then has no nearest neighbours and no reconstructions"""
 
 
 def report(args: list[str]) -> int:
     options = parse(Report, args, "energan report")
     if _are_sweeps(options.runs):
         if options.out is not None:
-            raise SettingError(f"--out: the page of a sweep lies in its folder, {options.runs[0]}")
+            raise SettingError(
+                f"the page of a sweep is written to its folder, {options.runs[0]}: leave --out out"
+            )
         path = write_sweep_report(options.runs)
     else:
         out = options.out
@@ -49,7 +52,7 @@ def _are_sweeps(folders: Sequence[Path]) -> bool:
     if sweeps and len(sweeps) < len(folders):
         other = next(path for path in folders if path not in sweeps)
         raise SettingError(
-            f"{sweeps[0]} is a sweep and {other} is none: a page is of sweeps, or of runs"
+            f"{sweeps[0]} is a sweep and {other} is not: name only sweeps, or only runs"
         )
     return bool(sweeps)
 

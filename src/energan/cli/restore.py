@@ -34,7 +34,7 @@ from energan.io import pictures
 from energan.io.text import plural
 
 GREY = 0.5
-"""What unknown pixels are drawn as, between black and white."""
+"""Colour that unknown pixels are drawn in, between black and white."""
 
 
 @dataclass
@@ -48,32 +48,32 @@ class Restore:
     """the run's folder; RUN@STEP for one of its checkpoints"""
     images: ImageSources
     mask: str | None = None
-    """what is unknown: an image that is white there, or left, right, top, bottom or centre"""
+    """the unknown region: an image that is white there, or left, right, top, bottom or centre"""
     noise_std: float | None = None
-    """standard deviation of the images' noise, as a share of the range from black to white"""
+    """standard deviation of the images' noise, as a fraction of the range from black to white"""
     add_noise: bool = False
-    """the images are clean: add noise of --noise-std first, to see it removed"""
+    """the images are clean: add noise of --noise-std before removing it"""
     truth: Literal["yes", "no"] | None = None
-    """whether the images as they are read are whole: show them last, and tell the error (yes
-    for regions and --add-noise, no for a mask of yours)"""
+    """the images are complete, so that the result can be compared with them: show them last and
+    print the error (default: yes for named regions and --add-noise, no for a mask of your own)"""
     steps: int = 200
-    """of the chains"""
+    """number of chain steps"""
     start: Annotated[Literal["noise", "mean"], tyro.conf.arg(name="from")] = "noise"
-    """unknown pixels start from noise, or from the mean of the training data"""
+    """start unknown pixels from noise, or from the mean of the training data"""
     step_size: StepSize = None
     noise: StepNoise = None
     clip: GradientClip = None
     anneal: float = 0.5
-    """share of the steps, at the end, over which step and noise fall to nothing"""
+    """fraction of the steps, at the end, during which step size and noise fall to 0"""
     label: str | None = None
-    """of a conditional model, the class of the images; the likeliest of all otherwise"""
+    """for a conditional model: the class of the images; by default the most likely one"""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8
-    """of more images, only so many"""
+    """restore at most this many images"""
     out: Path = Path("restored.png")
-    """a .png picture, an .npz (arrays x, given, start, unknown, truth), or a folder for one PNG
-    of each restored image"""
+    """a .png picture, an .npz (arrays x, given, start, unknown, truth), or a folder of PNG files,
+    one per restored image"""
     seed: int = 0
-    """of the draws"""
+    """seed of the chains"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
 
@@ -99,8 +99,8 @@ def restore(args: list[str]) -> int:
     run = open_run_at(options.run, options.checkpoint, options.weights)
     if not pictures.is_image(run.domain):
         raise SettingError(
-            f"{run.path} was trained on events of shape {run.domain.shape}: `energan restore` is "
-            "of images (energan.restore takes any)"
+            f"{run.path} was trained on examples of shape {run.domain.shape}, and `energan "
+            "restore` takes images: use energan.restore in Python"
         )
     pictures.check_target(options.out, run.domain)
     task = _task(run, options)
@@ -117,15 +117,17 @@ def _check(options: Restore) -> None:
     """Raise SettingError for options that make no sense."""
     if options.mask is None and options.noise_std is None:
         raise SettingError(
-            "say what to restore: --mask for what is unknown (left, right, top, bottom, centre, or "
-            "an image that is white there), --noise-std for noise"
+            "say what to restore: give --mask (left, right, top, bottom, centre, or an image "
+            "that is white where pixels are unknown) or --noise-std"
         )
     if options.noise_std is not None and not 0 < options.noise_std <= 1:
-        raise SettingError(f"--noise-std {options.noise_std:g}: a share of the range, as 0.1")
+        raise SettingError(
+            f"--noise-std {options.noise_std:g}: give a fraction of the range, for example 0.1"
+        )
     if options.add_noise and options.noise_std is None:
-        raise SettingError("--add-noise: say how much, with --noise-std 0.1")
+        raise SettingError("--add-noise needs --noise-std: add it, for example --noise-std 0.1")
     if options.n < 1:
-        raise SettingError("-n is at least 1")
+        raise SettingError("give -n at least 1")
 
 
 def _task(run: Run, options: Restore) -> Task:
@@ -201,7 +203,7 @@ def _write(run: Run, task: Task, made: Restoration, whole: bool, options: Restor
 
 def _print(task: Task, made: Restoration, whole: bool, domain: Domain, options: Restore) -> None:
     """The energy of each image before and after, their mean, and the error where it is known."""
-    figures = [f"U {float(made.energy_start.mean()):.5g} -> {float(made.energy.mean()):.5g}"]
+    figures = [f"energy {float(made.energy_start.mean()):.5g} -> {float(made.energy.mean()):.5g}"]
     if whole:
         low, high = _ends(domain)
         before, after = (
@@ -210,7 +212,7 @@ def _print(task: Task, made: Restoration, whole: bool, domain: Domain, options: 
         figures.append(f"root mean square error {before:.4g} -> {after:.4g} of the range")
     energies = made.energy_start.tolist(), made.energy.tolist()
     for name, before, after in zip(task.names, *energies, strict=True):
-        print(f"  {name}: U {before:.5g} -> {after:.5g}")
+        print(f"  {name}: energy {before:.5g} -> {after:.5g}")
     count = len(task.truth)
     print(
         f"{count} restored in {plural(options.steps, 'step')}, {', '.join(figures)}: {options.out}"

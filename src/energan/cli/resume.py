@@ -22,15 +22,15 @@ class Resume:
     """Go on with a run that was stopped, or with several, from the newest good checkpoint."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
-    """the run's folder; several that trained as a cohort go on as one"""
+    """the run's folder; name all runs that trained as one cohort to resume them together"""
     steps: int | None = None
-    """train to this many steps instead of the number the run was started with"""
+    """train up to this many steps instead of the original number"""
     threads: int | None = None
-    """CPU threads, if not those the run had (another number changes the last bits)"""
+    """number of CPU threads; by default as before (another number changes the last digits)"""
     on_divergence: Literal["stop", "rollback"] | None = None
-    """what to do if a loss is not finite, if not as the run was started"""
+    """what to do if a loss is not finite; by default as the run was started"""
     data: str | None = None
-    """where the data is now, if it was moved; it must hold what it held"""
+    """the data's new place, if it was moved; it must hold the same examples"""
     together: Annotated[Together, tyro.conf.arg(help=HELP)] = "auto"
 
 
@@ -45,7 +45,7 @@ def resume(args: list[str]) -> int:
         folder.read_config()
     paths = [folder.path for folder in folders if not _stays(folder, options)]
     if not paths:
-        raise RunError("none of the runs is left to go on with; give --steps to train further")
+        raise RunError("none of these runs can be continued; give --steps to train further")
     if len(paths) == 1:
         return _alone(paths[0], options)
     way = _way(paths, options)
@@ -75,8 +75,8 @@ def _stays(folder: RunFolder, options: Resume) -> bool:
         return True
     if state == "diverged" and options.on_divergence != "rollback":
         print(
-            f"{folder.path} diverged and is left out; let it go back and halve its rates: energan "
-            f"resume {folder.path} --on-divergence rollback",
+            f"{folder.path} diverged and is left out; to roll it back with half the learning "
+            f"rates: energan resume {folder.path} --on-divergence rollback",
             file=sys.stderr,
         )
         return True
@@ -95,8 +95,8 @@ def _way(paths: Sequence[Path], options: Resume) -> Together:
 def _as_cohort(paths: Sequence[Path], options: Resume) -> int:
     if options.on_divergence == "rollback":
         raise SettingError(
-            "a member of a cohort cannot go back alone: leave --on-divergence, or go on with "
-            "the runs apart (--together processes)"
+            "a run of a cohort cannot be rolled back alone: leave out --on-divergence, or train "
+            "the runs separately (--together processes)"
         )
     return report_runs([folder.path for folder in _together(paths, options)])
 

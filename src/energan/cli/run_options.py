@@ -24,7 +24,7 @@ from energan.io.text import agree, plural
 from energan.version import __version__
 
 SHOWN = 10
-"""Files that could not be read, as they are listed."""
+"""Number of unreadable files to list."""
 
 
 def open_run_at(word: str, checkpoint: Checkpoint, weights: Weights) -> Run:
@@ -35,7 +35,7 @@ def open_run_at(word: str, checkpoint: Checkpoint, weights: Weights) -> Run:
     if "@" not in word or Path(word).exists():
         return Run(word, checkpoint=checkpoint, weights=weights)
     if checkpoint != "last":
-        raise SettingError(f"{word} names its checkpoint: leave --checkpoint out")
+        raise SettingError(f"{word} already names a checkpoint: leave --checkpoint out")
     path, _, checkpoint = word.rpartition("@")
     return Run(path, checkpoint=checkpoint, weights=weights)
 
@@ -72,7 +72,8 @@ def class_number(run: Run, label: str) -> int:
     if label.isdigit() and int(label) < run.classes:
         return int(label)
     raise SettingError(
-        f"--label {label}: the model knows {run.classes} classes, {', '.join(names[:20])}"
+        f"--label {label}: the model has {run.classes} classes; choose one of "
+        f"{', '.join(names[:20])}"
     )
 
 
@@ -98,30 +99,30 @@ def _number(option: str, text: str | None, word: str) -> float | None:
     try:
         return None if text is None else float(text)
     except ValueError:
-        raise SettingError(f"--{option} {text}: a number, or {word}") from None
+        raise SettingError(f"--{option} {text}: give a number, or {word}") from None
 
 
 def set_threads(threads: int | None) -> None:
     """So many CPU threads, or one for each core. Raises SettingError for less than one,
     or more than MOST_THREADS."""
     if threads is not None and threads < 1:
-        raise SettingError(f"--threads {threads}: at least 1")
+        raise SettingError(f"--threads {threads}: give at least 1")
     if threads is not None and threads > MOST_THREADS:
-        raise SettingError(f"--threads {threads}: at most {MOST_THREADS}")
+        raise SettingError(f"--threads {threads}: give at most {MOST_THREADS}")
     torch.set_num_threads(threads or all_threads())
 
 
 def warn_skipped(skipped: Sequence[tuple[Any, str]]) -> None:
     """A line on stderr for each file that could not be read, with the reason."""
     for file, reason in skipped:
-        warn(f"{file} cannot be read and is left out: {reason}")
+        warn(f"{file} cannot be read and is skipped: {reason}")
 
 
 def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
     """How many files could not be read, and the first of them."""
     if not skipped:
         return
-    print(f"  {len(skipped):,} could not be read, left out")
+    print(f"  {len(skipped):,} could not be read and were skipped")
     for file, reason in skipped[:SHOWN]:
         print(f"    {file}: {reason}")
     if len(skipped) > SHOWN:
@@ -138,7 +139,9 @@ def print_facts(groups: Sequence[PredictSet]) -> None:
         if fact.subject != "train" or group.part == "test"  # else it is what is listed
     ]
     if any("--data." in line for line in lines):
-        lines.append("  (images are prepared as in training: --data settings are those of train)")
+        lines.append(
+            "  (to prepare images as in training, the --data settings are those of training)"
+        )
     print("".join(f"{line}\n" for line in lines), end="")
 
 
@@ -153,19 +156,19 @@ def kept_calibration(
     """
     kept = run.calibration
     if kept is None:
-        say("not calibrated yet: calibrating on the run's own held-out part")
+        say("no threshold yet: calibrating on the run's own held-out part")
         return _calibrate_on_held_out(run, FPR if fpr is None else fpr, smooth)
     rate = kept.fpr if fpr is None else fpr
     if kept.network != run.network:
         if kept.part == "given":
             raise SettingError(
-                f"{run.path} was calibrated on {kept.source} at {kept.network}, and this is "
-                f"{run.network}: calibrate anew, with energan score --calibrate {kept.source}"
+                f"{run.path} was calibrated on {kept.source} with {kept.network}, and this is "
+                f"{run.network}: calibrate again, with energan score --calibrate {kept.source}"
             )
-        say(f"calibrated at {kept.network}, and this is {run.network}: calibrating anew")
+        say(f"calibrated with {kept.network}, and this is {run.network}: calibrating again")
         return _calibrate_on_held_out(run, rate, smooth)
     if maps and kept.part == "held-out" and not kept.judges_maps(smooth):
-        say("calibrated without such heat maps: calibrating anew on the run's own held-out part")
+        say("calibrated without such heat maps: calibrating again on the run's own held-out part")
         return _calibrate_on_held_out(run, rate, smooth)
     if rate != kept.fpr:
         kept = kept.at(rate)
@@ -182,9 +185,10 @@ def _calibrate_on_held_out(run: Run, fpr: float, smooth: float) -> Calibration:
     if near is not None and bool(near.any()):
         count = int(near.sum())
         warn(
-            f"{count:,} of {plural(len(near), 'held-out image')} {agree(count, 'are')} nearly "
-            "training images: the threshold is too low for new ones; use --calibrate with other "
-            "images, or train with --data.groups, which keeps together what is alike"
+            f"{count:,} of {plural(len(near), 'held-out image')} {agree(count, 'are')} almost "
+            "identical to training images, so the threshold is too low for new images: use "
+            "--calibrate with other images, or train with --data.groups, which keeps similar "
+            "images together"
         )
     return made
 
@@ -195,7 +199,7 @@ def judge_baselines(run: Run, table: ScoreTable) -> tuple[str, list[BaselineComp
     try:
         baselines = fit_baselines(run.job.settings.data, run.domain.whole)
     except DataError as error:  # the images to be judged may be all that is there
-        print(f"  no baselines beside {run.path}: {error}")
+        print(f"  no baselines for {run.path}: {error}")
         return "", []
     return ("", []) if baselines is None else (baselines.about, table.compare(baselines))
 

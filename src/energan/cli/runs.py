@@ -17,7 +17,7 @@ from energan.metrics.catalogue import sign_of
 from energan.sweeps.store import Definition, Record, SweepFolder, best_of, score_of
 
 SHOWN = 20
-"""Trials of a sweep that are listed."""
+"""Number of a sweep's trials to list."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Runs:
     (higher is better)."""
 
     folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
-    """where to look"""
+    """the folder to search"""
 
 
 def runs(args: list[str]) -> int:
@@ -39,7 +39,7 @@ def runs(args: list[str]) -> int:
         print("no runs yet; `energan train ebgan-digits` makes one")
         return 0
     if not folder.is_dir():
-        raise EnerganError(f"{folder} is no folder; name the one that holds your runs")
+        raise EnerganError(f"{folder} is not a folder; name the one that holds your runs")
     sweeps = _sweeps_in(folder)
     if [one.path for one in sweeps] == [folder]:
         _list_trials(sweeps[0])
@@ -134,7 +134,7 @@ def _list_trials(folder: SweepFolder) -> None:
         )
     show(table)
     if len(order) > SHOWN:
-        print(f"… {len(order) - SHOWN:,} more; all of them: energan report {folder.path}")
+        print(f"… {len(order) - SHOWN:,} more; see all of them with: energan report {folder.path}")
 
 
 def _sweep_row(folder: SweepFolder) -> list[str]:

@@ -30,7 +30,7 @@ OF_CHAINS = (
     "steps", "start", "turn", "together", "step_size", "noise", "clip", "dynamics", "leapfrog",
     "friction", "target_acceptance", "warmup", "anneal", "labels", "data",
 )  # fmt: skip
-"""Options that only chains have."""
+"""Options that apply only to chains."""
 
 
 @dataclass
@@ -45,24 +45,25 @@ class Sample:
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """the run's folder; RUN@STEP (or @best, @last) for one of its checkpoints"""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
-    """how many (64; of a conditional model a picture shows 8 of each class)"""
+    """number of samples (default 64; for a .png of a conditional model, 8 of each class)"""
     out: PictureTarget = Path("samples.png")
     seed: int = 0
-    """of the draws"""
+    """seed of the samples"""
     label: str | None = None
-    """of a conditional model, the class to draw, by name or number; all in turn otherwise"""
+    """for a conditional model: the class to draw, by name or number; by default all classes in
+    turn"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     chains: int | None = None
     """follow the energy with so many chains"""
     steps: int | None = None
-    """of each chain (500)"""
+    """steps of each chain (default 500)"""
     start: Annotated[Literal["noise", "buffer", "data"] | None, tyro.conf.arg(name="from")] = None
-    """where chains start: noise, the run's replay buffer, or training data (noise)"""
+    """where chains start: noise, the run's replay buffer, or training data (default noise)"""
     turn: int | None = None
-    """of several energies: steps of each before the next takes over (10)"""
+    """with several energies: steps on one before the next takes over (default 10)"""
     together: bool = False
-    """of several energies: follow their sum instead of taking turns"""
+    """with several energies: sample from their sum instead of taking turns"""
     step_size: StepSize = None
     noise: StepNoise = None
     clip: GradientClip = None
@@ -79,17 +80,19 @@ class Sample:
     warmup: int | None = None
     """steps at the start that count for no effective sample size or R-hat (half of --steps)"""
     anneal: float | None = None
-    """share of the steps, at the end, over which step and noise fall to nothing (0)"""
+    """fraction of the steps, at the end, during which step size and noise fall to 0 (default 0)"""
     labels: tuple[str, ...] = ()
-    """of conditional energies, the classes that chains follow, as many of each"""
+    """for conditional energies: the classes to sample, the same number of each"""
     data: str | None = None
-    """of --from data: where the training data is now, if it was moved"""
+    """with --from data: the training data's new place, if it was moved"""
 
 
 def sample(args: list[str]) -> int:
     options = parse(Sample, args, "energan sample")
     if not options.runs:
-        raise SettingError("name a run, as in `energan sample runs/x`; `energan runs` lists them")
+        raise SettingError(
+            "name a run, for example `energan sample runs/x`; `energan runs` lists them"
+        )
     of_chains = {name: getattr(options, name) for name in OF_CHAINS}
     if options.chains is not None:
         _check_chains(options)
@@ -117,11 +120,11 @@ def sample(args: list[str]) -> int:
 def _check_chains(options: Sample) -> None:
     """Raise SettingError for options of chains that do not go together."""
     if options.n is not None:
-        raise SettingError("--chains says how many: leave -n out")
+        raise SettingError("--chains sets the number of samples: leave -n out")
     if options.label is not None and options.labels:
-        raise SettingError("--label and --labels: give one of them")
+        raise SettingError("--label and --labels cannot be combined: give one of them")
     if len(options.runs) == 1 and (options.together or options.turn is not None):
-        raise SettingError("--together and --turn are of several energies: name more runs")
+        raise SettingError("--together and --turn need several energies: name more runs")
     if options.together and options.turn is not None:
         raise SettingError("--together follows the sum at each step: leave --turn out")
     if options.leapfrog is not None and options.dynamics != "hmc":
@@ -129,17 +132,23 @@ def _check_chains(options: Sample) -> None:
     if options.friction is not None and options.dynamics != "underdamped":
         raise SettingError("--friction is of --dynamics underdamped")
     if options.data is not None and options.start != "data":
-        raise SettingError("--data is of chains that start there: add --from data")
+        raise SettingError(
+            "--data is needed only for chains that start at data: add --from data, or leave it out"
+        )
 
 
 def _check_draws(options: Sample, of_chains: dict[str, Any]) -> None:
     """Raise SettingError for options that only chains have."""
     if len(options.runs) > 1:
-        raise SettingError("several runs share chains: say how many, as in --chains 64")
+        raise SettingError(
+            "sampling from several runs needs chains: give their number, for example --chains 64"
+        )
     for name, value in of_chains.items():
         if value not in (None, False, ()):
             option = "from" if name == "start" else name.replace("_", "-")
-            raise SettingError(f"--{option} is of chains: say how many, as in --chains 64")
+            raise SettingError(
+                f"--{option} applies to chains only: give their number, for example --chains 64"
+            )
 
 
 def _chain_options(options: Sample, chains: int, of_chains: dict[str, Any]) -> ChainOptions:

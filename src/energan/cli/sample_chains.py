@@ -34,7 +34,7 @@ IMAGES, POINTS = 10, 200
 MIXED = 1.1
 """Split R-hat above which chains are told to differ (Gelman et al. 2013); 1.01 is good."""
 RISEN = 10
-"""Standard deviations of the energies at the start, beyond which chains that climb are told of."""
+"""Rise of the energy, in standard deviations at the start, above which a warning is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ def follow(options: ChainOptions) -> int:
     chains, steps = plural(options.chains, "chain"), plural(options.steps, "step")
     print(f"{chains} of {steps} from {options.start}: {options.out}")
     if options.out.suffix == ".png":
-        print(f"their ways: {_draw(energies, made, options.out)}")
+        print(f"paths of the chains: {_draw(energies, made, options.out)}")
     return 0
 
 
@@ -148,8 +148,8 @@ def _print_energies(runs: Sequence[Run], made: ChainSamples, options: ChainOptio
     start, end = made.energies[0].sum(0), made.energies[-1].sum(0)
     if float(end.mean()) > float(start.mean()) + RISEN * float(start.std(correction=0)):
         warn(
-            "the chains climbed far above where they began: the step is too large for "
-            "this energy; try a smaller --step-size, or a --clip"
+            "the energy of the chains rose far above its start: the step is too large for this "
+            "energy; give a smaller --step-size, or a --clip"
         )
     if made.acceptance is not None:
         print(f"{float(made.acceptance.mean()):.0%} of the moves were accepted")

@@ -24,7 +24,7 @@ from energan.io.console import show, table_of
 from energan.io.text import plural, printable
 
 SHOWN = 10
-"""Images that are listed on the terminal, the worst first."""
+"""Images listed on the terminal, the highest score first."""
 
 
 @dataclass
@@ -36,39 +36,41 @@ class Score:
     run: RunPath
     images: ImageSources
     calibrate: str | None = None
-    """normal images that were not trained on, a folder or a source, to set the threshold by;
-    by default the run's own held-out part. The threshold is kept in the run"""
+    """normal images that were not trained on, a folder or a data source, to calibrate the threshold
+    on; by default the run's own held-out part. The run keeps the threshold"""
     fpr: float | None = None
-    """share of normal images to be called anomalous, at most (0.05)"""
+    """largest fraction of normal images that may be called anomalous (default 0.05)"""
     out: Path | None = None
     """write all scores to this .csv"""
     heatmaps: Path | None = None
-    """a folder for pictures of where each image's energy comes from, the worst first: the image as
-    the run sees it, its reconstruction, the map"""
+    """write pictures to this folder, the highest score first: the image as the model sees it, its
+    reconstruction, the heat map"""
     overlays: Path | None = None
-    """a folder for the maps laid on the images themselves, at their own size"""
+    """write the heat maps on top of the images, at full size, to this folder"""
     limit_heatmaps: int = 100
-    """how many of either, at most"""
+    """largest number of pictures of each kind"""
     heatmap_files: tuple[str, ...] = ()
-    """draw these instead of the worst: names, ends of paths, or patterns such as 'crack/*.png'"""
+    """draw these images instead of the highest scores: file names, ends of paths, or patterns such
+    as 'crack/*.png'"""
     heatmap_scale: HeatmapScale = "threshold"
-    """colours by the calibrated threshold, the same in every call; one scale for the images of
-    this one (shared); or each its own"""
+    """colour scale: relative to the calibrated threshold, the same in every call; one scale for all
+    images of this call (shared); or one per image"""
     smooth: float = 0.0
-    """smooth the maps by a Gaussian of this standard deviation, in pixels that the run sees"""
+    """smooth the maps with a Gaussian of this standard deviation, in pixels of the model's input"""
     anomaly: tuple[str, ...] = ()
-    """labelled images: classes that are anomalous, by name or number"""
+    """labelled images: the anomalous classes, by name or number"""
     groups: str | None = None
-    """which images of a folder belong together, as --data.groups of a training: of those to score,
-    and of --calibrate, where --fpr then is the share of images of new groups"""
+    """which images of a folder belong together, as in training (--data.groups). It applies to the
+    images to score and to those of --calibrate, where --fpr is then the fraction of images of new
+    groups"""
     normal: tuple[str, ...] = ()
-    """labelled images: classes that are normal"""
+    """labelled images: the normal classes"""
     masks: Path | None = None
-    """a folder of masks of defects, called as their images: pixel AUROC and AUPRO of the heat maps,
-    by kind of defect; the folder ground_truth of an inspection data set if not set"""
+    """a folder of defect masks named as the images: computes pixel AUROC and AUPRO of the heat maps
+    for each kind of defect; by default the folder ground_truth of an inspection data set"""
     layout: Layouts = "auto"
-    """of a folder that can be read in two ways: its first folders are the classes (classes), or all
-    images in it are scored (flat); as --data.layout of a training"""
+    """how to read a folder, if there are two ways: its subfolders are classes (classes), or all its
+    images are scored alike (flat); as --data.layout in training"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
 
@@ -104,7 +106,9 @@ def score(args: list[str]) -> int:
 
 def _check(options: Score) -> None:
     if options.fpr is not None and not 0 < options.fpr < 1:
-        raise SettingError(f"--fpr {options.fpr:g}: it lies between 0 and 1, as 0.05")
+        raise SettingError(
+            f"--fpr {options.fpr:g}: give a number between 0 and 1, for example 0.05"
+        )
     check_file(options.out, ".csv")
 
 
@@ -119,8 +123,8 @@ def _calibration(run: Run, options: Score, wanted: Wanted, drawing: HeatmapOptio
             print(f"{normal}: {fact}")
         if data.groups is None and settings.groups is not None:
             print(
-                f"{normal}: each image counts for itself, though the run was trained by groups: "
-                "--groups says which belong together"
+                f"{normal}: every image counts separately, but the run was trained with groups: "
+                "give --groups to say which images belong together"
             )
         return made
     return kept_calibration(run, fpr, smooth, maps=drawing.needs_threshold)
@@ -140,7 +144,10 @@ def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
     if strange:
         print(f"  {plural(strange, 'energy')} not finite: called anomalous")
     if table.overlaps(calibration):
-        print("  the threshold was set on the normal ones among them: it fits them by design")
+        print(
+            "  the threshold was calibrated on the normal images among these, so it fits them "
+            "by design"
+        )
     print_skipped(table.skipped)
     print_facts(table.groups)
     _print_detection(table)
@@ -155,11 +162,11 @@ def _print_detection(table: ScoreTable) -> None:
     if found is not None:
         caught, false = table.shares_flagged
         print(
-            f"anomalous by label: {table.anomalous_classes}; AUROC {found.auroc:.4f}, average "
+            f"anomalous classes: {table.anomalous_classes}; AUROC {found.auroc:.4f}, average "
             f"precision {found.average_precision:.4f}, FPR at 95 % TPR {found.fpr_at_95_tpr:.4f} "
-            f"({found.anomalous:,} anomalous, {found.normal:,} normal)\n"
-            f"  at the threshold {caught:.1%} of the anomalous and {false:.1%} of the normal ones "
-            "are called anomalous"
+            f"({found.anomalous:,} anomalous, {found.normal:,} normal)\n  at the threshold, "
+            f"{caught:.1%} of the anomalous and {false:.1%} of the normal images are called "
+            "anomalous"
         )
     elif table.labelled:
         print(table.why_no_detection)
@@ -171,9 +178,9 @@ def _print_baselines(run: Run, table: ScoreTable) -> None:
     if not found:
         return
     counts = [int((table.side == side).sum()) for side in (NORMAL, ANOMALOUS)]
-    most = f"; on {JUDGED:,} images of a side at most" if max(counts) > JUDGED else ""
+    most = f"; on at most {JUDGED:,} images of each kind" if max(counts) > JUDGED else ""
     print(f"baselines, {about}{most}:")
-    listed = table_of("baseline", "AUROC", "the energy's less it [95%]")
+    listed = table_of("baseline", "AUROC", "energy minus baseline [95%]")
     for one in found:
         difference = f"{one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
         listed.add_row(one.name, f"{one.auroc:.4f}", difference)
@@ -184,9 +191,7 @@ def _print_baselines(run: Run, table: ScoreTable) -> None:
 
 def _print_worst(table: ScoreTable) -> None:
     worst = table.worst(SHOWN)
-    print(
-        f"highest energies ({len(worst)} of {len(table):,}):" if len(table) > SHOWN else "scores:"
-    )
+    print(f"highest scores ({len(worst)} of {len(table):,}):" if len(table) > SHOWN else "scores:")
     columns = ["image", "energy", "percentile", "anomalous", *(["label"] if table.labelled else [])]
     listed = table_of(*columns)
     for row in worst:

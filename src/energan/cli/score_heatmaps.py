@@ -50,11 +50,11 @@ class HeatmapOptions:
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise SettingError(f"{option} {folder} is a file: name a folder")
         if self.limit < 1:
-            raise SettingError(f"--limit-heatmaps {self.limit}: draw at least one")
+            raise SettingError(f"--limit-heatmaps {self.limit}: give at least 1")
         if self.files and not self.wanted:
             raise SettingError(
-                "--heatmap-files says which images --heatmaps and --overlays draw: name a folder "
-                "for either"
+                "--heatmap-files chooses images for --heatmaps and --overlays: give a folder "
+                "for one of them"
             )
 
     def check_fits(self, run: Run) -> None:
@@ -105,15 +105,15 @@ def draw_heatmaps(
         _draw_panels(shown, options.panels)
     if options.overlays is not None:
         _draw_overlays(shown, options.overlays)
-    left = "" if len(rows) == len(table) else f" of {len(table):,}, those of the highest energy"
+    left = "" if len(rows) == len(table) else f" of {len(table):,}, the highest scores"
     if options.files:
-        left = f" of {len(table):,}, those of --heatmap-files"
+        left = f" of {len(table):,}, chosen by --heatmap-files"
     where = ", ".join(str(path) for path in (options.panels, options.overlays) if path is not None)
     said = f", smoothed by {options.smooth:g} pixels" if options.smooth else ""
     print(f"heat maps: {len(rows):,}{left} ({run.heatmap_kind}{said}): {where}")
     print(f"  colours: {'of each its own' if scale is None else scale}")
     if run.heatmap_kind == "saliency":
-        print("  the energy has no reconstruction: the maps show its gradient, |dU/dx|")
+        print("  this energy reconstructs nothing: the maps show its gradient, |dU/dx|")
 
 
 def _scale(
@@ -128,8 +128,8 @@ def _scale(
             found = threshold_scale(calibration, run.heatmap_kind)
         if found is None:
             print(
-                "heat maps: the calibration has no threshold of such maps: --calibrate NORMAL "
-                "makes one; until then one scale serves the images of this call"
+                "heat maps: there is no calibrated threshold for such maps, so one colour scale "
+                "serves the images of this call; --calibrate NORMAL sets one"
             )
     return found or scale_of(maps, run.heatmap_kind)
 

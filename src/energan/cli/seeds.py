@@ -32,15 +32,16 @@ from energan.training.distributed import asked_ranks
 
 Together = Literal["auto", "cohort", "processes", "turns"]
 HELP = (
-    "how several seeds train: as one program (cohort), each in a process with its share of the "
-    "threads (processes), one after the other (turns), or the fastest of these for the device"
+    "how several seeds train: as one program (cohort), in one process each with a share of the "
+    "threads (processes), one after the other (turns), or the fastest of these on this device "
+    "(auto)"
 )
 FASTEST: dict[str, Together] = {"cpu": "processes", "cuda": "cohort"}
-"""By benchmarks/cohort.py; see docs/guides/training.md."""
+"""Measured with benchmarks/cohort.py; see docs/guides/training.md."""
 INSTEAD: dict[str, Together] = {"cpu": "processes", "cuda": "turns"}
-"""Where a model's layers take no member axis."""
+"""Used if a model's layers cannot train several seeds as one program."""
 OWN = ("--seeds", "--together", "--out", "--seed", "--threads", "--engine.threads")
-"""Options that are not handed on to the process of a seed as they are."""
+"""Options that are not passed to a seed's process unchanged."""
 
 
 def train_seeds(
@@ -55,9 +56,9 @@ def train_seeds(
     """Train the job's seed and the `count` − 1 after it. minutes: for all of them together. args:
     the words after `energan train`."""
     if count < 1:
-        raise SettingError(f"--seeds {count}: at least 1")
+        raise SettingError(f"--seeds {count}: give at least 1")
     if asked_ranks() > 1:
-        raise SettingError("several seeds train on one machine: start --seeds without torchrun")
+        raise SettingError("--seeds trains on one machine: start it without torchrun")
     way = _way(job, count, together)
     jobs = jobs_of(job, count)
     chosen = seed_folders(out, jobs)
@@ -93,8 +94,8 @@ def train_seeds(
     left, stopped = run_processes(commands, folders, at_once, threads)
     if left < count:
         print(
-            f"not begun: {count - left} of {plural(count, 'seed')}; begin with: energan train "
-            f"{shlex.join(words)} --seed {numbers[left]} --seeds {count - left}"
+            f"not started: {count - left} of {plural(count, 'seed')}; start them with: energan "
+            f"train {shlex.join(words)} --seed {numbers[left]} --seeds {count - left}"
             + (f" --out {out}" if out else "")
         )
     if stopped and not left:  # before the first of them wrote anything
@@ -148,7 +149,7 @@ def _way(job: Job, count: int, asked: Together) -> Together:
     if FASTEST[device] != "cohort":
         return FASTEST[device]
     if reason := _probe(job):
-        print(f"the seeds train by --together {INSTEAD[device]}: {reason}", file=sys.stderr)
+        print(f"the seeds train with --together {INSTEAD[device]}: {reason}", file=sys.stderr)
         return INSTEAD[device]
     return "cohort"
 
@@ -214,5 +215,7 @@ def run_processes(
             path.rmdir()
     failed = [path for path, code in codes.items() if code not in (0, 3, None, *STOPPED)]
     if failed:
-        raise RunError(f"{failed[0]} failed, as it says above; mend that, and train it again")
+        raise RunError(
+            f"{failed[0]} failed (its error is printed above): correct it and train that seed again"
+        )
     return begun, pool.stopped

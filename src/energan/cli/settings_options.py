@@ -28,12 +28,12 @@ ALIASES = {
     "engine.precision": ("--precision",),
     "engine.threads": ("--threads",),
 }
-"""Short names of the settings used most."""
-ESSENTIAL_SETTINGS = "Below are the essential settings; --help-all explains every one."
+"""Short names of the most used settings."""
+ESSENTIAL_SETTINGS = "These are the essential settings; --help-all explains all of them."
 FIRST = ("data", "training", "seed", "model", "engine")
 """The order of the groups of essential settings."""
 EXAMPLE = "ebgan-folder"
-"""The recipe whose settings `--help` shows where none is named."""
+"""Recipe whose settings `--help` shows if none is named."""
 
 
 def parse_recipe(command: type[Options], args: list[str], verb: str) -> tuple[Job, Options]:
@@ -69,8 +69,8 @@ def _without_recipe(args: list[str], verb: str) -> str:
     """The recipe whose settings help shows. Raises EnerganError where no help is wanted."""
     if {"-h", "--help"} & set(args):
         print(
-            "`energan recipes` says which recipe to take for a task; RECIPE may also be a settings "
-            f"file, such\nas a run's config.json. The defaults below are those of {EXAMPLE}.\n"
+            "RECIPE is a name from `energan recipes`, or a settings file such as a run's "
+            f"config.json.\nThe defaults below are those of {EXAMPLE}.\n"
         )
         return EXAMPLE
     if args:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 USAGE = """usage: energan sweep NAME [OPTIONS]
 
-`energan sweep` lists the named sweeps; `energan sweep NAME --help` explains every option.
-NAME may also be a file, .json or .py, with a sweep of your own.
+`energan sweep` lists the named sweeps. `energan sweep NAME --help` explains every option. NAME may
+also be a .json or .py file with a sweep of your own.
 """
 ONCE = ("--dry-run", "--retry-failed", "--no-dry-run", "--no-retry-failed")
-"""Words that are not for the next time."""
+"""Options that are not repeated in the next command."""
 SHOWN = 5
-"""Reasons that are printed."""
+"""Number of reasons to print."""
 
 
 def sweep(args: list[str]) -> int:
@@ -101,8 +101,8 @@ def _whole(count: int, made: "SweepPlan") -> str:
     mean = sum(made.seconds.values()) / len(made.seconds)
     seconds = mean * count / made.processes
     return (
-        f"the whole grid, {count:,} trials like these {len(made.seconds)}: about "
-        f"{duration(seconds)} here"
+        f"the whole grid of {count:,} trials: about {duration(seconds)} here, if they are like "
+        f"these {len(made.seconds)}"
     )
 
 
@@ -130,7 +130,8 @@ def _report(
     whole = shlex.join(["energan", *without_options(words, ["--shard"])])
     if shard is not None:
         print(
-            f"shard {shard}; when all have ended, this does the rest and writes the page: {whole}"
+            f"shard {shard}; when all shards have ended, this command does the rest and writes "
+            f"the page: {whole}"
         )
     elif stopped is None and records:
         from energan.report.sweep.page import write
@@ -139,9 +140,9 @@ def _report(
     _say_bad(of, axes)
     again = shlex.join(["energan", *(w for w in words if w not in ONCE)])
     if stopped is not None or missing:
-        print(f"{'stopped' if stopped else 'not all is done'}; go on with: {again}")
+        print(f"{'stopped' if stopped else 'some trials are not done'}; continue with: {again}")
     elif of["failed"] or of["diverged"]:
-        print(f"to try those again that failed or diverged: {again} --retry-failed")
+        print(f"to retry those that failed or diverged: {again} --retry-failed")
     if stopped is not None:
         return 128 + signal.Signals[stopped].value
     if trials and len(of["diverged"]) == len(trials):
@@ -171,4 +172,4 @@ def _say_bad(of: dict[str, list[Record]], axes: Sequence[str]) -> None:
             more = f" and {len(values) - 1} more" if len(values) > 1 else ""
             print(f"{state}: {who}{more}: {reason}")
         if len(reasons) > SHOWN:
-            print(f"{state}: for {len(reasons) - SHOWN} other reasons too; the page has them")
+            print(f"{state}: for {len(reasons) - SHOWN} other reasons; the page lists them")

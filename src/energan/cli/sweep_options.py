@@ -24,39 +24,40 @@ class OwnOptions:
     time and give the same command again."""
 
     out: Path | None = None
-    """the sweep's folder; sweeps/NAME if not given"""
+    """the sweep's folder; by default sweeps/NAME"""
     sample: int | None = None
-    """so many of the trials, chosen to cover all values evenly; more of them later begin with
-    these; all if not given"""
+    """run this many of the trials, chosen to cover all values evenly; a larger sample later
+    contains these; by default all"""
     sample_seed: int = 0
-    """of that choice"""
+    """seed of that choice"""
     scale: str | None = None
-    """multiply every count of training steps, schedules included, by this number or fraction,
-    as 1/12; --steps N does so to get N steps"""
+    """multiply all numbers of training steps, schedules included, by this number or fraction, for
+    example 1/12; --steps N does the same to get N steps"""
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
-    """print the plan, with an estimate of the time from a short measurement, and stop"""
+    """print the plan, with the time estimated from a short measurement, and stop"""
     retry_failed: tyro.conf.FlagCreatePairsOff[bool] = False
-    """do again what failed or diverged"""
+    """run trials again that failed or diverged"""
     processes: int | None = None
-    """how many work side by side on this machine; --threads N is of each"""
+    """number of trials to run in parallel on this machine; --threads N applies to each"""
     together: Literal["auto", "cohort", "apart"] = "auto"
     """whether trials of the same shapes train as one program; auto: on a GPU"""
     metrics: tuple[str, ...] = ()
-    """scores of each trial, as of `energan evaluate`; the first ranks. The sweep's own, or what
-    suits the data, if not given"""
+    """scores of each trial, as for `energan evaluate`; the first one ranks the trials. By default
+    those of the sweep, or those that suit the data"""
     samples: int = SAMPLES
-    """drawn for the scores of a trial"""
+    """number of samples to score in each trial"""
     keep: Literal["best", "all", "none"] = "best"
-    """whose checkpoints stay when all is scored"""
+    """which trials keep their checkpoints once all are scored"""
     shard: Annotated[str | None, tyro.conf.arg(metavar="K/N")] = None
-    """do the K-th of N parts of the plan, as a task of a SLURM array does; at the end a run
-    without it does what is missing, and writes the page"""
+    """run the K-th of N parts of the plan, for example in a SLURM array job; at the end, a call
+    without this option does what is missing and writes the page"""
     ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """work on this Ray cluster, as auto or ray://host:10001; it must share the folder"""
+    """run on this Ray cluster: auto, or an address such as ray://host:10001; it must share the
+    folder"""
     cpus: float | None = None
-    """of each task on Ray"""
+    """CPUs of each task on Ray"""
     gpus: float | None = None
-    """of each task on Ray; a part of one is possible, as 0.25"""
+    """GPUs of each task on Ray; fractions such as 0.25 are possible"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class SweepOptions:
             return None
         k, _, n = text.partition("/")
         if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
-            raise SettingError(f"--shard {text}: K/N, as 1/4 to 4/4 for four parts")
+            raise SettingError(f"--shard {text}: give K/N, for example 1/4 to 4/4 for four parts")
         return int(k), int(n)
 
     def plan(self, trials: list[Trial], done: set[str], records: list[Record]) -> SweepPlan:
@@ -99,7 +100,7 @@ def options_of(word: str, args: list[str]) -> SweepOptions:
     first = sweep.job(next(sweep.values()), scale)
     own, changed = parse_with_settings(OwnOptions, first.settings, rest, f"energan sweep {word}")
     if own.scale is not None or "steps" in changed.get("training", {}):
-        raise SettingError("--steps or --scale is given twice: give one of them, once")
+        raise SettingError("--steps or --scale is given twice: give it once")
     threads = changed.get("engine", {}).pop("threads", None)
     changed = {group: values for group, values in changed.items() if values != {}}
     request = SweepRequest(
@@ -115,19 +116,20 @@ def _check(options: SweepOptions) -> None:
     """Raise SettingError for an option out of its bounds."""
     own = options.own
     if own.processes is not None and own.processes < 1:
-        raise SettingError(f"--processes {own.processes}: at least 1")
+        raise SettingError(f"--processes {own.processes}: give at least 1")
     for name in ("cpus", "gpus"):
         value = getattr(own, name)
         if value is not None and own.ray is None:
-            raise SettingError(f"--{name} is of tasks on Ray: give --ray ADDRESS too")
+            raise SettingError(f"--{name} applies to Ray only: add --ray ADDRESS, or leave it out")
         if value is not None and not 0 < value < float("inf"):
-            raise SettingError(f"--{name} {value:g}: a number above 0")
+            raise SettingError(f"--{name} {value:g}: give a number above 0")
     if own.ray is not None and (own.processes or options.threads):
         raise SettingError(
-            "--processes and --threads are of this machine: with --ray give --cpus, of each task"
+            "--processes and --threads apply to this machine: with --ray give --cpus instead, "
+            "for each task"
         )
     if options.threads is not None and options.threads < 1:
-        raise SettingError(f"--threads {options.threads}: at least 1")
+        raise SettingError(f"--threads {options.threads}: give at least 1")
     _ = options.shard
 
 
@@ -139,9 +141,9 @@ def _scale(sweep: Sweep, args: list[str]) -> tuple[str | float, list[str], list[
         if steps is None:
             continue
         if scale is not None:
-            raise SettingError("--steps and --scale both say how long: give one of them")
+            raise SettingError("--steps and --scale cannot be combined: give one of them")
         if not steps.isdecimal() or int(steps) < 1:
-            raise SettingError(f"{name} {steps}: a number of steps, at least 1")
+            raise SettingError(f"{name} {steps}: give at least 1 step")
         return scale_to(sweep, int(steps)), args, ["--steps", steps]
     return scale or 1, args, [] if scale is None else ["--scale", scale]
 
@@ -158,6 +160,6 @@ def refuse_axes(sweep: Sweep, args: list[str]) -> None:
         group, dot, last = option.rpartition(".")
         if (option if option in names else f"{group}{dot}{last.removeprefix('no-')}") in names:
             raise SettingError(
-                f"{word.partition('=')[0]}: the sweep {sweep.name} sets this for each trial; leave "
-                "it out, or write a sweep of your own"
+                f"{word.partition('=')[0]}: the sweep {sweep.name} sets this for each trial; "
+                "leave it out, or write your own sweep"
             )

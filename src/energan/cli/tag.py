@@ -23,9 +23,9 @@ from energan.io.text import plural
 from energan.metrics.tagging import top_tags
 
 SHOWN = 20
-"""Images that are listed on the terminal."""
+"""Number of images listed on the terminal."""
 Tagged = list[tuple[str, list[tuple[str, int]]]]
-"""Of each image its name, and its tags with their votes."""
+"""Name of each image, and its tags with their votes."""
 
 
 @dataclass
@@ -35,22 +35,22 @@ class Tag:
 
     run: RunPath
     images: Annotated[list[str], tyro.conf.Positional]
-    """image files, folders, or data sources; their features are made as the run's own were"""
+    """image files, folders, or data sources; features are computed as in the run's training"""
     features: Path | None = None
-    """a .npz with features of your own, in place of images"""
+    """a .npz with your own features, instead of images"""
     samples: int = 100
-    """vectors drawn for each image"""
+    """number of word vectors drawn for each image"""
     nearest: int | None = None
-    """words that each of them votes for, by the cosine: 20, but no more than a twentieth of all
-    words if not set"""
+    """number of words that each vector votes for, the nearest by cosine; by default 20, but at most
+    a twentieth of all words"""
     tags: int = 10
-    """tags of each image"""
+    """number of tags for each image"""
     out: Path | None = None
-    """write all of them to this .csv"""
+    """write the tags of all images to this .csv"""
     data: Path | None = None
-    """the features and tags that the run was trained on, if they were moved"""
+    """the new place of the features and tags that the run was trained on, if they were moved"""
     seed: int = 0
-    """of the vectors"""
+    """seed of the vectors"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     threads: Threads = None
@@ -59,20 +59,22 @@ class Tag:
 def tag(args: list[str]) -> int:
     options = parse(Tag, args, "energan tag")
     if bool(options.images) == (options.features is not None):
-        raise SettingError("name images, or features of your own by --features FILE.npz")
+        raise SettingError("name images, or give your own features with --features FILE.npz")
     check_file(options.out, ".csv")
     ballot = Ballot(options.samples, options.nearest)
     set_threads(options.threads)
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     data = open_run_tags(run, options.data)
     if not 1 <= options.tags <= len(data.names):
-        raise SettingError(f"--tags {options.tags}: there are {len(data.names)} to choose among")
+        raise SettingError(
+            f"--tags {options.tags}: give at most {len(data.names)}, the number of known tags"
+        )
     names, features = _features(options, data)
     counts = count_votes(run, data, features, ballot, options.seed)
     print(
-        f"{run.path}: step {run.step}, {run.weights} weights, seed {options.seed}; votes of "
-        f"{plural(ballot.samples, 'sample')} for the {ballot.words(len(data.names))} nearest of "
-        f"{len(data.names)} words each"
+        f"{run.path}: step {run.step}, {run.weights} weights, seed {options.seed}; "
+        f"{plural(ballot.samples, 'sample')} per image, each voting for the "
+        f"{ballot.words(len(data.names))} nearest of {len(data.names)} words"
     )
     tagged: Tagged = [
         (name, [(data.names[word], int(own[word])) for word in best])
@@ -104,7 +106,7 @@ def _print(tagged: Tagged, out: Path | None) -> None:
         table.add_row(name, ", ".join(f"{word} {count}" for word, count in tags))
     show(table)
     if len(tagged) > SHOWN:
-        more = "" if out is not None else "; --out tags.csv has all"
+        more = "" if out is not None else "; write all with --out tags.csv"
         print(f"… {len(tagged) - SHOWN:,} more{more}")
 
 

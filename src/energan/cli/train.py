@@ -19,8 +19,8 @@ from energan.experiment.start import fitted, start
 from energan.training.device import choose
 
 SCALE = (
-    "multiply the recipe's steps, and the lengths of its schedules, by this number or fraction, as "
-    "1/6; what else is given here counts as written"
+    "multiply the recipe's steps and schedule lengths by this number or fraction, for example "
+    "1/6; settings that you give yourself are not scaled"
 )
 
 
@@ -34,18 +34,18 @@ class Train:
     data."""
 
     out: Path | None = None
-    """the run's folder; runs/RECIPE if not given"""
+    """the run's folder; by default runs/RECIPE"""
     from_: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
     """start from the weights of this run"""
     minutes: float | None = None
-    """train about so many minutes: the first steps are timed here, and the recipe's steps and
-    schedules scaled to what fits (of several seeds: for all together)"""
+    """train for about this many minutes: times the first steps, then scales the recipe's steps and
+    schedules to fit (with several seeds, for all of them together)"""
     scale: Annotated[str | None, tyro.conf.arg(help=SCALE)] = None
     seeds: int | None = None
-    """train so many seeds: this one and those after it, a run folder for each"""
+    """train this many seeds, counting up from --seed, each in its own run folder"""
     together: Annotated[Together, tyro.conf.arg(help=HELP)] = "auto"
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
-    """print the resolved settings, and what a folder of data is taken for, and stop"""
+    """print all settings and how the data is read, then stop"""
 
 
 def train(args: list[str]) -> int:

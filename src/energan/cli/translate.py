@@ -22,18 +22,18 @@ class Translate:
 
     run: RunPath
     source: Annotated[Path, tyro.conf.Positional]
-    """an image file, or a folder; the images of folders in it count too"""
+    """an image file, or a folder, searched with its subfolders"""
     out: Annotated[Path, tyro.conf.Positional]
-    """a file to write, or a new folder for images of the same names (.png)"""
+    """the file to write, or a new folder for images of the same names (.png)"""
     size: str | None = None
-    """bring images to a square of this side, as training did; or nearest: each side to the
-    nearest that the network takes, and the result back"""
+    """resize images to a square of this side, as in training; nearest: to the nearest size that the
+    network takes, and resize the result back"""
     pairs: bool = False
-    """each file holds a pair side by side: take the half that the run starts from"""
+    """each file holds a pair side by side: use the half that the run translates from"""
     strip: bool = False
     """write source, target (of pairs) and result side by side"""
     seed: int = 0
-    """of the dropout that is the network's noise"""
+    """seed of the dropout, the network's noise"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     threads: Threads = None
@@ -63,5 +63,5 @@ def _size(text: str | None) -> Size:
     if text == "nearest":
         return "nearest"
     if not text.isdigit() or int(text) < 1:
-        raise SettingError(f"--size {text}: a number of pixels, as 256, or nearest")
+        raise SettingError(f"--size {text}: give a number of pixels, for example 256, or nearest")
     return int(text)

@@ -16,12 +16,13 @@ class Energy(nn.Module, ABC):
     """U(x), or U(x | condition): low where x is like data."""
 
     nonnegative: bool = False
-    """Whether U ≥ 0 always holds; the margin objectives need it."""
+    """Whether U ≥ 0 always holds; margin objectives need it."""
     denoises: bool = False
     """Whether it reconstructs noisy examples in training and clean ones in stream "eval", so that U
-    lies lower there."""
+    is lower there."""
     fully_convolutional: bool = False
-    """Whether it takes images of any size: one trained on windows judges a whole image at once."""
+    """Whether it takes images of any size. If so, a model trained on windows scores a whole image
+    in one pass."""
 
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
@@ -90,13 +91,14 @@ class Sampler(nn.Module, ABC):
     """Where the contrast comes from: a generator network, or chains on the energy itself."""
 
     makes_samples: bool = True
-    """Whether there ever are any."""
+    """Whether the sampler makes samples at all."""
     samples_at_once: bool = False
-    """Whether `sample` is called once for all samples, since a second call could repeat some."""
+    """Whether `sample` must be called once for all samples, because a second call could repeat
+    some."""
     rule: StepRule | None = None
-    """How a step of its chains is made; None if it has no chains."""
+    """The rule of one chain step; None if the sampler has no chains."""
     chain_steps: int | None = None
-    """K: steps of its chains in one training step; None if it has no chains."""
+    """K: chain steps per training step; None if the sampler has no chains."""
     start_range: tuple[float, float] | None = None
     """The range that its chains start in, uniformly; None if it has no chains."""
     kernel: Kernel | None = None
@@ -141,12 +143,13 @@ class Objective(ABC):
     """How the two losses are formed. It calls the energy, so the loop needs no branch."""
 
     equilibrium: str = ""
-    """What the losses tend to, in a sentence or two for the caption of their curves."""
+    """What the losses tend to at equilibrium, in one or two sentences, for the caption of their
+    curves."""
     settles_at: str | None = None
-    """The hyper that the energy's loss tends to at equilibrium, if it is one."""
+    """The scheduled value that the energy's loss tends to at equilibrium, if there is one."""
     state: State
-    """What it carries from step to step: set to what `init` gives, its own to change, and kept in
-    checkpoints."""
+    """What the objective carries from step to step. It starts as `init` returns it, the objective
+    may change it, and checkpoints keep it."""
 
     def init(self, context: Context) -> State:
         """The state before the first step; of a cohort each tensor is (M, ...)."""

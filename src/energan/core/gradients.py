@@ -33,8 +33,8 @@ def value_and_gradient(
         lead = x.shape[: 1 if members == 1 else 2]
         if u.shape != lead:
             raise ValueError(
-                f"the energy must give one number for each of {lead.numel()} events, "
-                f"{tuple(lead)}: it gives {tuple(u.shape)}"
+                f"the energy must return one number for each of {lead.numel()} events, shape "
+                f"{tuple(lead)}: it returned {tuple(u.shape)}"
             )
         (gradient,) = torch.autograd.grad(u.sum(), x, create_graph=create_graph)
     return u if create_graph else u.detach(), gradient

@@ -12,7 +12,7 @@ from energan.core.schedules import ESSENTIAL, FORMS, Decay, Schedule
 from energan.errors import describe
 
 MOST = 10**9
-"""The largest whole number that a setting may be, where it has no bound of its own."""
+"""Largest value of an integer setting that has no bound of its own."""
 
 
 def _whole_numbers(value: object) -> Iterator[int]:
@@ -54,20 +54,27 @@ class Optimiser(Config):
 
     kind: Literal["adam", "adamw", "sgd"] = Field("adam", description="update rule")
     lr: Annotated[Schedule, ESSENTIAL] = Field(0.001, description=f"learning rate: {FORMS}")
-    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean")
-    beta2: Decay = Field(0.999, description="Adam's decay of the square, or a schedule")
-    eps: float = Field(1e-8, gt=0, description="Adam's floor under the root")
-    momentum: Schedule = Field(0.0, description="SGD's momentum, a number or a schedule")
-    weight_decay: Schedule = Field(
-        0.0, description="adamw's: a step shrinks each weight by this share times the rate"
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam: decay rate of the first moment (β₁)")
+    beta2: Decay = Field(
+        0.999, description="Adam: decay rate of the second moment (β₂), a number or a schedule"
     )
-    clip: float | None = Field(None, gt=0, description="largest gradient norm of a member")
+    eps: float = Field(1e-8, gt=0, description="Adam: ε, added to the denominator")
+    momentum: Schedule = Field(0.0, description="SGD: momentum, a number or a schedule")
+    weight_decay: Schedule = Field(
+        0.0,
+        description="adamw: weight decay; each step shrinks the weights by this times the "
+        "learning rate",
+    )
+    clip: float | None = Field(
+        None, gt=0, description="clip the gradient to this norm, separately for each seed"
+    )
 
     @model_validator(mode="after")
     def _check_weight_decay(self) -> Self:
         if self.weight_decay and self.kind != "adamw":
             raise PydanticCustomError(
-                "weight_decay", "weight_decay is of adamw: set kind to adamw, or leave it at 0"
+                "weight_decay",
+                "weight_decay needs adamw: set kind to adamw, or leave weight_decay at 0",
             )
         return self
 

@@ -82,9 +82,9 @@ def parse(written: float | str) -> Callable[[int], float]:
         arguments = []
     if form is None or len(arguments) not in counts or not all(map(isfinite, arguments)):
         raise ValueError(
-            f"{written!r} is neither a number nor a schedule: write linear(from, to, steps), "
-            "linear(from, to, steps, start), cosine(from, to, steps, start) or "
-            "geometric(from, divisor, floor)"
+            f"{written!r} is not a number or a schedule: write linear(from, to, steps), "
+            "linear(from, to, steps, start), cosine(from, to, steps, start) or geometric(from, "
+            "divisor, floor)"
         )
     chosen = form
     chosen(0, *arguments)  # an impossible argument speaks now, not at step 1
@@ -176,7 +176,7 @@ class Essential:
 
 ESSENTIAL = Essential()
 Steps = Annotated[int, Scalable(scaled_count, float)]
-"""A setting that is a number of training steps."""
+"""A setting that counts training steps."""
 Schedule = Annotated[float | str, AfterValidator(_check), Scalable(scaled_schedule, end_of)]
 """A setting that changes with the step, never below 0: a rate, a margin, a weight."""
 SignedSchedule = Annotated[
@@ -184,7 +184,7 @@ SignedSchedule = Annotated[
 ]
 """One that may fall below 0."""
 Decay = Annotated[float | str, AfterValidator(_check_decay), Scalable(scaled_schedule, end_of)]
-"""One that stays in [0, 1): the share of itself that an average keeps in a step."""
+"""A schedule that stays in [0, 1): a decay rate."""
 
 AUTO = "auto"
 
@@ -197,7 +197,7 @@ Margin = Annotated[
     float | str, AfterValidator(_check_margin), Scalable(scaled_schedule, end_of), ESSENTIAL
 ]
 """A margin: a schedule, or AUTO, which is resolved to a number before a model is built."""
-MARGIN = f"m: auto (estimated from the data), or {FORMS}"
+MARGIN = f"margin m: auto (estimated from the data), or {FORMS}"
 
 
 def factor_of(written: str | float | Fraction) -> Fraction:
@@ -212,7 +212,9 @@ def factor_of(written: str | float | Fraction) -> Fraction:
             return found.limit_denominator(10**9) or found  # the float 0.1666… is 1/6
     except (ValueError, ZeroDivisionError):
         pass
-    raise SettingError(f"scale {text!r}: write a number or a fraction above 0, as 0.5 or 1/6")
+    raise SettingError(
+        f"scale {text!r}: give a number or a fraction above 0, for example 0.5 or 1/6"
+    )
 
 
 def scaled_settings(settings: BaseModel, factor: Fraction) -> dict[str, Any]:

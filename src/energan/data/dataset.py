@@ -17,7 +17,7 @@ from energan.data.settings import DataSettings
 from energan.io.text import plural
 
 CHUNK, MEAN_OF = 2**24, 50_000
-"""Numbers that are looked at together, and events that a mean is taken of."""
+"""Numbers compared in one pass, and events that a mean is computed over."""
 CPU = torch.device("cpu")
 EVERY = slice(None)
 LEVELS = {torch.uint8: 255, torch.uint16: 65535}
@@ -83,7 +83,7 @@ class DataSet:
         held = self.augment(self.events[:0], None) if self.events.dim() == 4 else self.events
         if tuple(held.shape[1:]) != self.domain.shape:
             raise DataError(
-                f"{self.name}: events of shape {tuple(held.shape[1:])} do not fit a domain of "
+                f"{self.name}: events of shape {tuple(held.shape[1:])} do not match the domain's "
                 f"shape {self.domain.shape}"
             )
         unbounded = self.domain.low is None or self.domain.high is None
@@ -99,7 +99,10 @@ class DataSet:
             )
         names, known = self.attribute_names, self.attributes
         if names is not None and (known is None or known.shape[1] != len(names)):
-            raise DataError(f"{self.name}: {len(names)} names of attributes do not fit them")
+            raise DataError(
+                f"{self.name}: {len(names)} attribute names do not match the attributes: give "
+                "one name per column"
+            )
         if self.class_names is not None and len(self.class_names) != self.domain.classes:
             raise DataError(
                 f"{self.name}: {len(self.class_names)} names for {self.domain.classes} classes"
@@ -166,8 +169,8 @@ class DataSet:
         if conditions:
             if self.labels is None:
                 raise DataError(
-                    f"{self.name} has no labels to condition on: use a source with labels, or a "
-                    "model without conditions"
+                    f"{self.name} has no labels, and this model is conditional: use a source "
+                    "with labels, or an unconditional model"
                 )
             condition = self.labels.index_select(0, flat).reshape(indices.shape).to(self.device)
         return Batch(x.reshape(*indices.shape, *self.domain.shape), condition)
@@ -293,7 +296,7 @@ def shape_of(name: str, shape: tuple[int, ...], settings: DataSettings) -> tuple
         setting = "random_crop" if settings.tile is None else "tile"
         raise DataError(
             f"data.{setting} {side} is larger than the images of {name}, {shape[2]}x{shape[1]}: "
-            "set data.size to a larger side"
+            f"set a larger data.size, or a smaller data.{setting}"
         )
     return shape[0], side, side
 
@@ -305,5 +308,5 @@ def describe_windows(
     if settings.tile is None or shape == image_shape:
         return None, ()
     (height, width), side = image_shape[1:], settings.tile
-    text = f"training sees random windows of {side}x{side} of images of {width}x{height}"
+    text = f"training uses random windows of {side}x{side} from images of {width}x{height}"
     return image_shape, (Fact("tiles", text),)

@@ -28,7 +28,7 @@ from energan.metrics.segmentation import find_regions
 
 Mask = NDArray[np.bool_]
 KnownMasks = Mapping[Key, Path] | None
-"""Masks by what their images may be called; None for those that a source has itself."""
+"""Masks by the names that their images may have; None for masks that a source has itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ class DefectMasks:
                 if size is not None and found != size:
                     wide, high = found
                     raise DataError(
-                        f"the mask {printable(path)} is {wide}x{high}, and its image "
-                        f"{self.source.where(row)} {size[0]}x{size[1]}: give masks of the size of "
-                        "their images"
+                        f"the mask {printable(path)} is {wide}x{high}, but its image "
+                        f"{self.source.where(row)} is {size[0]}x{size[1]}: give masks of the "
+                        "same size as their images"
                     )
 
         parts = list(select_parts(self.source, torch.tensor(sorted(of), dtype=torch.int64)))
@@ -109,7 +109,7 @@ def index_folder(folder: Path) -> Mapping[Key, Path]:
     except OSError as error:
         raise DataError(f"--masks {printable(folder)} cannot be read: {error.strerror}") from error
     if not known:
-        raise DataError(f"--masks {printable(folder)} holds no image: name the folder of masks")
+        raise DataError(f"--masks {printable(folder)} holds no images: name the folder of masks")
     return known
 
 
@@ -137,9 +137,9 @@ def check_masks(groups: Sequence[DefectMasks | None], folder: Path) -> None:
         masks.check()
     if not found:
         raise DataError(
-            f"--masks {printable(folder)}: no mask there is of an image that is scored; a mask "
-            "lies in a folder called as its image's, and is called as the image, or with _mask "
-            "behind"
+            f"--masks {printable(folder)}: no mask matches an image to score; put each mask in a "
+            "folder of the same name as its image's folder, and give it the image's name, with "
+            "or without _mask at the end"
         )
 
 

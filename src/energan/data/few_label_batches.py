@@ -9,10 +9,10 @@ from torch import Tensor
 from energan.core import Batch, DataError, place_seed
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet
-from energan.io.text import agree, plural
+from energan.io.text import plural
 
 LINE = 2**14
-"""Numbers of a member's order that are made at once; a batch is cut out of them."""
+"""Number of positions of a seed's order made at once; batches are cut out of them."""
 
 
 def choose_labelled(
@@ -39,14 +39,15 @@ def choose_labelled(
     for name, found in zip(told, there, strict=True):
         if not found:
             raise DataError(
-                f"class {name} has no label among the training events: each class needs at least "
-                "one; label some, lower data.held_out, or leave the class out (data.classes)"
+                f"class {name} has no labelled training example, and each class needs at least "
+                "one: label some, lower data.held_out, or leave the class out (data.classes)"
             )
     if count is None:
         return (labels >= 0).nonzero().flatten()
     if count < classes:
         raise DataError(
-            f"data.labelled: {plural(count, 'label')} for {classes} classes: give each one"
+            f"data.labelled: {plural(count, 'label')} for {classes} classes: give at least one "
+            "per class"
         )
     each, over = divmod(count, classes)
     more = set(_shuffled(seed, "extra", classes)[:over].tolist())
@@ -58,9 +59,8 @@ def choose_labelled(
         wanted = each + (k in more)
         if there[k] < wanted:
             raise DataError(
-                f"data.labelled: class {told[k]} has {plural(there[k], 'label')} among the "
-                f"training events, and {wanted} of {count} {agree(wanted, 'are')} to be its: "
-                "lower data.labelled"
+                f"data.labelled {count}: class {told[k]} has only {plural(there[k], 'label')} "
+                f"among the training examples and needs {wanted}: lower data.labelled"
             )
         own = (labels == k).nonzero().flatten()
         order = _shuffled(seed, k, len(own))

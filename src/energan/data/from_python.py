@@ -22,13 +22,14 @@ from energan.io.files import aside
 
 One = str | Path | Image.Image | NDArray[Any] | Tensor | DataSet
 Images = One | Sequence[One]
-"""A path or a source, pictures of Pillow, arrays of images as their files hold them, examples as a
-run takes them, a data set; or several of these."""
+"""A path or a source, Pillow images, arrays of images as files hold them, examples as a run takes
+them, a data set; or several of these."""
 TrainingData = Tensor | NDArray[Any] | tuple[Any, Any] | Dataset[Any]
 """Examples to train on, (N, ...): a tensor or an array; (examples, labels); a torch data set of
 examples or of (example, label)."""
 NARROW = 4
-"""The last axis of an array is its channels if it is so short and the others are longer."""
+"""The last axis of an array is taken for its channels if it is at most this long and the others are
+longer."""
 
 
 def is_examples(x: object) -> bool:
@@ -43,7 +44,7 @@ def open_given(x: Images, settings: DataSettings, domain: Domain) -> list[DataSe
     """
     if isinstance(x, list | tuple):
         if not x:
-            raise DataError("the list of images is empty: name some")
+            raise DataError("the list of images is empty: give at least one")
         return [data for one in x for data in open_given(one, settings, domain)]
     if isinstance(x, DataSet):
         return [x]
@@ -55,7 +56,7 @@ def open_given(x: Images, settings: DataSettings, domain: Domain) -> list[DataSe
         source = from_arrays(Path("the array"), _several(np.asarray(x), domain))
     else:
         raise DataError(
-            f"of type {type(x).__name__} are no images: give paths, pictures of Pillow, arrays, "
+            f"{type(x).__name__} is not a type of image: give paths, Pillow images, arrays, "
             "tensors or a data set"
         )
     if len(domain.shape) == 3:
@@ -103,14 +104,14 @@ def training_arrays(data: TrainingData) -> tuple[NDArray[Any], NDArray[Any] | No
         x, y = _stacked(data)
     elif isinstance(data, tuple):
         if len(data) != 2:
-            raise DataError(f"a tuple of {len(data)} is no data: give (examples, labels)")
+            raise DataError(f"data is a tuple of {len(data)}: give (examples, labels)")
         x, y = _array(data[0], "examples"), _array(data[1], "labels")
     elif isinstance(data, Tensor | np.ndarray):
         x, y = _array(data, "examples"), None
     else:
         raise DataError(
-            f"data of type {type(data).__name__} cannot be trained on: give a source's name or "
-            "path, a tensor, an array, (examples, labels), or a torch data set"
+            f"data of type {type(data).__name__} is not supported: give a source's name or path, "
+            "a tensor, an array, (examples, labels), or a torch data set"
         )
     from_arrays(Path("data"), x, y)
     return x, y
@@ -132,7 +133,7 @@ def _array(values: Any, what: str) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except ValueError as error:  # of lists of unlike lengths
-        raise DataError(f"the {what} are no array: {describe(error)}") from None
+        raise DataError(f"the {what} cannot be read as an array: {describe(error)}") from None
 
 
 def _stacked(data: Dataset[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -157,6 +158,7 @@ def _stack(values: Iterable[Any]) -> NDArray[Any]:
     if len(shapes) > 1:
         some = " and ".join(map(str, sorted(shapes)[:2]))
         raise DataError(
-            f"the data set's examples have different shapes, as {some}: bring them to one size"
+            f"the data set's examples have different shapes, for example {some}: bring them all "
+            "to one shape"
         )
     return np.stack(parts)

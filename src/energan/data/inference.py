@@ -114,7 +114,7 @@ def open_images(
                 skipped += found[-1].data.skipped
             except NoReadableImage as error:
                 refused.append(error)
-                skipped += [(word, "no image there can be read") for word in one]
+                skipped += [(word, "it holds no readable image") for word in one]
     if not found:
         raise refused[0] if refused else DataError("name images: files, folders, or a data source")
     if masks is not None:
@@ -195,7 +195,9 @@ def _open_source(
     source, part = _open_part(asked, whole=name not in SOURCES and (trained_on or not own))
     rows = _unseen(source, asked) if part == "held-out" else torch.arange(source.count)
     if not len(rows):
-        raise NothingHeldOut(f"{name} holds nothing that was kept from training: name other images")
+        raise NothingHeldOut(
+            f"{name} holds no image that was kept out of training: name other images"
+        )
     _check_kind(source, name, domain)
     data, rows = prepare_like(source, asked, domain, rows)
     base = source.base
@@ -234,7 +236,10 @@ def prepare_like(
     if settings.tile is not None and domain.image_shape is None:
         augment = replace(augment, random_crop=None)  # the images are asked for whole
     elif settings.tile is not None:
-        text = f"the middle {settings.tile}x{settings.tile} of each image, as large as in training"
+        text = (
+            f"the middle {settings.tile}x{settings.tile} of each image, the size of the "
+            "training windows"
+        )
         facts = (*facts, Fact("tiles", text, warning=True))
     shape = tuple(events.shape[1:])
     if augment.random_crop is not None and min(shape[1:]) >= augment.random_crop:

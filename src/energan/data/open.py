@@ -23,7 +23,7 @@ from energan.data.tagged import open_tags
 from energan.io.text import plural
 
 SOURCES: dict[str, str] = {name: found.about for name, found in NAMED.items()}
-"""The names that `data.source` knows, each with a line about it."""
+"""The names that `data.source` accepts, with a line about each."""
 
 
 def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
@@ -66,14 +66,16 @@ def _check_pad(found: Decoded, settings: DataSettings, name: str) -> None:
     if settings.pad is None or found.events.dim() != 4:
         return
     if found.path is not None:
-        raise DataError(f"data.pad: {name} lies in a cache on disk; set data.size instead")
+        raise DataError(
+            f"data.pad: {name} is in a cache on disk, which cannot be padded; set data.size instead"
+        )
     height, width = found.events.shape[-2:]
     if height != width:
         raise DataError(f"{name} has images of {height}x{width}: data.pad is for square ones")
     if settings.pad < height:
         raise DataError(
-            f"{name} has images of {height}x{width}: data.pad {settings.pad} would cut them; use "
-            f"at least {height}"
+            f"{name} has images of {height}x{width}, which data.pad {settings.pad} would cut: "
+            f"use at least {height}"
         )
 
 
@@ -90,7 +92,7 @@ def _about_bands(name: str, shape: tuple[int, ...], settings: DataSettings) -> t
     if bands in (1, 3):
         return ()
     first = shown or ((1, 2, 3) if bands > 3 else (1,))
-    text = f"{bands} of each image; pictures show {', '.join(map(str, first))} (--data.show-bands)"
+    text = f"{bands} per image; pictures show {', '.join(map(str, first))} (--data.show-bands)"
     return (Fact("bands", text),)
 
 
@@ -155,7 +157,7 @@ def _data_set(
         # What a model is initialised from is training data, so this domain claims no mean.
         return whole
     if not len(whole):
-        raise DataError(f"{source.name} has no image left to train on: lower data.held_out")
+        raise DataError(f"{source.name} has no images left to train on: lower data.held_out")
     domain = replace(domain, mean=mean_event(whole))
     kept = part(chosen.held_out)
     return replace(

@@ -48,7 +48,7 @@ def resolve_sides(
     if how.intensity is None and len(windows) == 2:
         both = min(low for low, _ in windows), max(high for _, high in windows)
         found = [replace(own, intensity=both) for own in found]
-        facts.append(Fact("intensity", f"both sides by {both[0]:g} to {both[1]:g}"))
+        facts.append(Fact("intensity", f"both sides from {both[0]:g} to {both[1]:g}"))
     sources, targets = found
     return (sources, targets), tuple(facts)
 

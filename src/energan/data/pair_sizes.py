@@ -44,7 +44,7 @@ def _check(
     alike = first == second if settings.size is None else abs(w * k - h * v) <= max(w, h, v, k)
     if not alike:
         raise DataError(
-            f"{name}: the images of a pair differ in size ({w}x{h} and {v}x{k}), those of {pair}: "
-            "set the size that both are brought to (--data.size), and --data.fit stretch if their "
-            "proportions differ"
+            f"{name}: the two images of a pair differ in size ({w}x{h} and {v}x{k}), those of "
+            f"{pair}: set one size for both (--data.size), and --data.fit stretch if their "
+            "aspect ratios differ"
         )

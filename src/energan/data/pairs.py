@@ -51,14 +51,14 @@ class PairSet(DataSet):
             raise DataError(f"{self.name}: {count} sources for {len(self)} targets")
         if _condition_shape(self.sources, self.domain.label_map) != self.domain.condition_shape:
             raise DataError(
-                f"{self.name}: sources of shape {self.sources.domain.shape} do not fit a domain "
-                f"with conditions of shape {self.domain.condition_shape}"
+                f"{self.name}: sources of shape {self.sources.domain.shape} do not match the "
+                f"domain's condition shape {self.domain.condition_shape}"
             )
         sides = self.events.shape[2:], self.sources.events.shape[2:]
         if sides[0] != sides[1]:
             raise DataError(
                 f"{self.name}: the targets are {_sides(sides[0])} and their sources "
-                f"{_sides(sides[1])}: set the size that both are brought to (data.size)"
+                f"{_sides(sides[1])}: set one size for both (data.size)"
             )
 
     @property
@@ -134,7 +134,8 @@ def _sides(shape: torch.Size) -> str:
 PAIRS = "PAIRS"
 """What stands for the user's own pairs in a recipe."""
 ENLARGED = 286 / 256
-"""What jitter cuts its windows of (Isola et al. 2016, appendix 6.2)."""
+"""Factor by which jitter enlarges images before it cuts its windows (Isola et al. 2016, appendix
+6.2)."""
 
 
 def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
@@ -156,7 +157,9 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
             return opener.open(torch.arange(test.left.count), training=False)
         pairs = find_pairs(layout, "train", name)
         if pairs is None:
-            raise DataError(f"{where} holds no pairs to train on: name the folder with train/")
+            raise DataError(
+                f"{where} holds no pairs to train on: name the folder that holds train/"
+            )
         kept = find_pairs(layout, "val", name) if settings.held_out is None else None
         return _training(settings, pairs, kept)
     except OSError as error:
@@ -236,7 +239,7 @@ class _Opener:
         ]
         rows = rows[torch.isin(rows, found[0].rows) & torch.isin(rows, found[1].rows)]
         if not len(rows):
-            raise DataError(f"{self.pairs.left.name} holds no pair of which both can be read")
+            raise DataError(f"{self.pairs.left.name} holds no pair with two readable images")
         sources, targets = (self._set(rows, each, augment) for each in found)
         return _join(sources, targets, self.how[0].label_map)
 
@@ -295,12 +298,13 @@ def _folder(source: str) -> tuple[Path, str | None]:
         raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
     if path.is_file() and is_archive(path):
         raise DataError(
-            f"pairs are not read in an archive: unpack {describe(source)}, and name the folder"
+            f"pairs cannot be read from an archive: unpack {describe(source)}, and name the folder"
         )
     if not path.is_dir():
         raise DataError(
-            f"data.direction is for a folder of pairs, and {describe(source)} is none: name a "
-            "folder of images that each hold two side by side, or one with two folders in it"
+            f"data.direction needs a folder of pairs, and {describe(source)} is not one: name a "
+            "folder of images that each hold two side by side, or a folder with two folders in "
+            "it"
         )
     return path, None
 
@@ -313,13 +317,15 @@ def _check(settings: DataSettings) -> None:
     for name in unfit:
         if getattr(settings, name):
             remedy = "; jitter cuts both alike" if name in ("random_crop", "tile") else ""
-            raise DataError(f"data.{name} is not for pairs of images: leave it unset{remedy}")
+            raise DataError(
+                f"data.{name} does not apply to pairs of images: leave it unset{remedy}"
+            )
     if settings.layout not in ("auto", "flat"):
         raise DataError(
-            f"data.layout {settings.layout} is not for pairs of images: flat takes each file for a "
-            "pair side by side; or leave it unset"
+            f"data.layout {settings.layout} does not apply to pairs of images: use flat if each "
+            "file is a pair side by side, or leave it unset"
         )
     if settings.pages == "all":
-        raise DataError("data.pages all is not for pairs of images: leave it unset")
+        raise DataError("data.pages all does not apply to pairs of images: leave it unset")
     if settings.storage == "stream":
-        raise DataError("data.storage stream is not for pairs of images: use auto")
+        raise DataError("data.storage stream does not apply to pairs of images: use auto")

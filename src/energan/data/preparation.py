@@ -156,6 +156,6 @@ def _check_points(name: str, settings: DataSettings) -> None:
     for setting in ("crop", "size", "pad", "random_crop", "tile", "mirror"):
         if getattr(settings, setting):
             raise DataError(
-                f"{name} holds points, not images: leave data.{setting} unset, or set what a "
-                "recipe sets to None"
+                f"{name} holds points, not images: leave data.{setting} unset (None, if the "
+                "recipe sets it)"
             )

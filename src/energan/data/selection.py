@@ -65,7 +65,7 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
     if source.groups is not None and 0 < left < len(rows):
         left = _between_groups(source.groups[rows], left)
         what = "file" if settings.groups is None else "group"
-        together = f", since those of one {what} stay together"
+        together = f", because examples of one {what} stay together"
     if left < 1:
         raise DataError(
             f"{source.name} has {plural(len(rows), 'event')}: holding out {held_out:,} leaves none "
@@ -73,9 +73,8 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
         )
     if settings.limit is not None and settings.limit > left:
         raise DataError(
-            f"{source.name} has {plural(left, 'training event')} beside {len(rows) - left:,} held "
-            f"out: "
-            f"data.limit {settings.limit:,} is too large"
+            f"{source.name} has {plural(left, 'training event')} and {len(rows) - left:,} held "
+            f"out: data.limit {settings.limit:,} is too large"
         )
     training = rows[:left] if loose is None else _put_labelled_first(rows[:left], loose)
     return Selection(training[: settings.limit or left], rows[left:], labels, names)

@@ -15,7 +15,7 @@ from energan.data.images.values import MOST_BANDS
 from energan.io.text import printable
 
 LARGEST = 8192
-"""Pixels of a side that images are brought to."""
+"""Largest side in pixels that images are resized to."""
 Layouts = Literal["auto", "splits", "classes", "flat", "table"]
 
 
@@ -25,100 +25,113 @@ class DataSettings(Config):
     source: Annotated[str, ESSENTIAL] = Field(
         "digits",
         min_length=1,
-        description="a name (`energan data` lists them), hub:OWNER/NAME, or a path: a folder, .zip "
-        "or .tar of images, a Parquet or Arrow file or folder, .npy, .npz (also of tagged "
-        "features), .mat, HDF5, a video, or IDX",
+        description="data to train on: a name (`energan data` lists them), hub:OWNER/NAME, or a "
+        "path to a folder, .zip or .tar of images, a Parquet or Arrow file or folder, .npy, "
+        ".npz (also of features and tags), .mat, HDF5, a video, or IDX",
     )
     range: Literal["signed", "unit"] = Field(
-        "signed", description="images in [-1, 1] (signed) or [0, 1] (unit); points are left alone"
+        "signed",
+        description="range of image values: [-1, 1] (signed) or [0, 1] (unit); points are not "
+        "scaled",
     )
     crop: tuple[int, int, int, int] | None = Field(
-        None, description="cut this box out of each image: left top right bottom, in pixels"
+        None, description="crop each image to this box: left top right bottom, in pixels"
     )
     size: Annotated[Size | None, ESSENTIAL] = Field(
         None,
-        description="resize images, antialiased, to a square of this side, or a width and height",
+        description="resize images to a square of this side, or to a width and height, with "
+        "antialiasing",
     )
     fit: Fit = Field(
         "crop",
-        description="how they get this shape: cut the middle (crop), fill up with the lowest value "
-        "(pad), or scale both sides (stretch)",
+        description="how images are brought to this shape: crop the centre (crop), pad with the "
+        "lowest value (pad), or stretch (stretch)",
     )
     channels: Channels = Field(
-        "auto", description="grey, colour, all bands that there are, or whichever the images are"
+        "auto",
+        description="convert images to grey or colour, keep all bands (all), or decide by the "
+        "images (auto)",
     )
     intensity: tuple[FiniteFloat, FiniteFloat] | None = Field(
         None,
-        description="the values that become the ends of the range: low high; if not set, those of "
-        "the images' type of integers, or the least and the greatest of all floats",
+        description="the lowest and highest value, which become the ends of the range; if not "
+        "set, those of the integer type, or of all floating-point values",
     )
     show_bands: tuple[Annotated[int, Field(ge=1, le=MOST_BANDS)], ...] | None = Field(
         None,
-        description="of images with more than three bands: those that pictures show as red, green "
-        "and blue, counted from 1, or one as grey; the first three if not set",
+        description="for images with more than three bands: which ones pictures show as red, "
+        "green and blue, counted from 1, or one shown as grey; by default the first three",
     )
     pages: Literal["first", "all"] = Field(
-        "first", description="of files of several pages: the first, or all, each as an image"
+        "first",
+        description="for files with several pages: read the first page, or all, each as an image",
     )
-    frames_every: int = Field(1, ge=1, le=2**31 - 1, description="of videos: one frame in so many")
+    frames_every: int = Field(
+        1, ge=1, le=2**31 - 1, description="for videos: read every N-th frame"
+    )
     background: str = Field(
-        "white", description="what transparent parts are laid on: a colour, as black or #808080"
+        "white",
+        description="background colour for transparent images, for example white, black or #808080",
     )
-    pad: int | None = Field(
-        None, ge=1, description="zero-pad square images to this many pixels a side"
-    )
+    pad: int | None = Field(None, ge=1, description="pad square images with zeros to this side")
     random_crop: int | None = Field(
-        None, ge=1, description="cut a square of this side at a random place, each time anew"
+        None,
+        ge=1,
+        description="crop a random square of this side from each image, at each step anew",
     )
     tile: int | None = Field(
         None,
         ge=1,
-        description="train on windows of this side, cut at random places; whole images are judged "
-        "by all their windows (an image's energy is the maximum of its map)",
+        description="train on random windows of this side; whole images are scored by all their "
+        "windows, and the highest score counts",
     )
     overlap: int | None = Field(
         None,
         ge=0,
-        description="pixels that neighbouring windows of data.tile share when images are judged, "
-        "at least; a quarter of the side if not set",
+        description="smallest overlap of neighbouring windows when images are scored, in pixels "
+        "(see data.tile); by default a quarter of the window's side",
     )
-    mirror: bool = Field(False, description="flip every other image left to right, at random")
+    mirror: bool = Field(False, description="flip images left to right at random, half of them")
     direction: Annotated[Literal["left-to-right", "right-to-left"] | None, ESSENTIAL] = Field(
         None,
-        description="of pairs of images, side by side in one file or in two folders: from which "
-        "side to which",
+        description="for pairs of images, side by side in one file or in two folders: which "
+        "side is the input and which the target",
     )
     label_maps: LabelMaps = Field(
         "auto",
-        description="of pairs whose sources are label maps (of indices, or a few dark values): a "
-        "plane for each class (one-hot, auto), the colours of their palette, or a picture (image)",
+        description="for pairs whose sources are label maps (class indices, or a few dark "
+        "values): one channel per class (one-hot, auto), the colours of their palette "
+        "(palette), or a picture (image)",
     )
     label_values: tuple[Annotated[int, Field(ge=0, lt=2**24)], ...] = Field(
         (),
         max_length=MOST_LABELS,
-        description="of label maps: the value of each class; those that there are if not set",
+        description="for label maps: the values of the classes; by default the values found",
     )
     jitter: bool = Field(
-        False, description="of pairs: enlarge by 286/256, cut a random window of the size"
+        False,
+        description="for pairs: enlarge by 286/256, then crop a random window of the original size",
     )
     layout: Layouts = Field(
         "auto",
-        description="of a folder that can be read in two ways: folders train and test are its "
-        "parts whatever stands beside them (splits), its folders are the classes (classes), all "
-        "images without parts or classes (flat), the tables among the images (table)",
+        description="how to read a folder, if there are several ways: train and test folders "
+        "are its parts (splits), its subfolders are the classes (classes), one set of "
+        "images without parts and classes (flat), or the tables among the images (table)",
     )
     classes: tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] = Field(
-        (), description="use only these classes, by name or by number; all if not set"
+        (), description="use only these classes, by name or number; by default all"
     )
-    limit: int | None = Field(None, ge=1, description="train on the first N events only")
+    limit: int | None = Field(None, ge=1, description="train on the first N examples only")
     held_out: int | None = Field(
-        None, ge=0, description="events kept from training; the source's own number if not set"
+        None,
+        ge=0,
+        description="number of examples held out from training; by default the source's own",
     )
     labels: Annotated[str | None, ESSENTIAL] = Field(
         None,
         min_length=1,
-        description="of a folder of images: a CSV of `file,label` with the labels of some; the "
-        "others are unlabelled",
+        description="for a folder of images: a CSV of `file,label` with the labels of some "
+        "images; the others are unlabelled",
     )
     unlabelled: bool = Field(
         True,
@@ -128,43 +141,47 @@ class DataSettings(Config):
     tags: str | None = Field(
         None,
         min_length=1,
-        description="of a folder of images: a CSV of `file,tag,tag,…` with the tags of some, which "
-        "are their attributes",
+        description="for a folder of images: a CSV of `file,tag,tag,…` with the tags of some "
+        "images, used as attributes",
     )
     groups: str | None = Field(
         None,
         min_length=1,
-        description="of a folder of images: which belong together, as those of a patient or of a "
-        "video, and are trained on, or held out, together: their folder (folder), what a regular "
-        r"expression finds in their paths, as '(patient\d+)', or a CSV of `file,group`",
+        description="for a folder of images: which images belong together, for example those of "
+        "one patient or video, and are all trained on or all held out: by their folder "
+        "(folder), a regular expression on their paths such as '(patient\\d+)', or a CSV of "
+        "`file,group`",
     )
     labelled: int | None = Field(
         None,
         ge=2,
-        description="for learning from few labels: keep those of so many events, of each class "
-        "alike, chosen by the seed; all that there are if not set",
+        description="for learning from few labels: use this many labels, the same number of "
+        "each class, chosen by the seed; by default all",
     )
     image_column: str | None = Field(
-        None, description="of a table or an HDF5 file: the column of images"
+        None, description="for a table or an HDF5 file: the column of images"
     )
     label_column: str | None = Field(
-        None, description="of a table or an HDF5 file: the column of classes"
+        None, description="for a table or an HDF5 file: the column of classes"
     )
     attributes: tuple[str, ...] = Field(
-        (), description="of a table: columns of yes and no; all of truth values if not set"
+        (),
+        description="for a table: the yes/no columns used as attributes; by default all boolean "
+        "columns",
     )
     tag_dimensions: int = Field(
         200,
         ge=1,
-        description="of tagged features: numbers in a tag's vector, where the file brings no "
-        "vectors; at most as many as there are tags",
+        description="for features and tags: dimension of a tag's vector, if the file has no "
+        "vectors; at most the number of tags",
     )
     storage: Literal["auto", "memory", "cache", "stream"] = Field(
         "auto",
-        description="decoded images: in memory, in a cache on disk (auto: past 512 MiB), or, of "
-        "tables that fit no disk, decoded on the way (stream)",
+        description="where decoded images are kept: in memory, in a cache on disk, chosen by "
+        "size (auto: on disk above 512 MiB), or, for tables larger than the disk, nowhere: "
+        "decoded during training (stream)",
     )
-    download: bool = Field(False, description="let a hub data set be downloaded")
+    download: bool = Field(False, description="allow the download of a hub data set")
 
     def for_source(self, source: str) -> Self:
         """What prepares another source alike; what concerns this one alone is as by default."""
@@ -233,8 +250,8 @@ class DataSettings(Config):
         """A run keeps these as text."""
         if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
             raise ValueError(
-                f"the name {printable(value)} is no UTF-8, and a run could not keep it: rename it, "
-                "or name a link to it"
+                f"the name {printable(value)} is not UTF-8, so a run cannot store it: rename it, "
+                "or use a link with another name"
             )
         return value
 
@@ -244,18 +261,20 @@ class DataSettings(Config):
             left, top, right, bottom = self.crop
             if not (0 <= left < right and 0 <= top < bottom):
                 raise ValueError(
-                    f"data.crop {self.crop} is no box: write left top right bottom, as 7 17 82 92"
+                    f"data.crop {self.crop} is not a box: give left top right bottom, for "
+                    "example 7 17 82 92"
                 )
         if self.intensity is not None and not self.intensity[0] < self.intensity[1]:
             low, high = self.intensity
-            raise ValueError(f"data.intensity {low:g} {high:g}: the first must be less")
+            raise ValueError(f"data.intensity {low:g} {high:g}: give the lower value first")
         if self.show_bands is not None and len(self.show_bands) not in (1, 3):
-            raise ValueError(f"data.show_bands names {len(self.show_bands)} bands: name 1 or 3")
+            raise ValueError(f"data.show_bands names {len(self.show_bands)} bands: give 1 or 3")
         try:
             ImageColor.getrgb(self.background)
         except ValueError:
             raise ValueError(
-                f"data.background {self.background!r} is no colour: write white, black or #808080"
+                f"data.background {self.background!r} is not a colour: give, for example, white, "
+                "black or #808080"
             ) from None
         for name in ("random_crop", "tile"):
             side = getattr(self, name)
@@ -270,15 +289,17 @@ class DataSettings(Config):
         """Raise ValueError if windows cannot be cut as asked for."""
         if self.tile is None:
             if self.overlap is not None:
-                raise ValueError("data.overlap is that of windows: set data.tile too, or leave it")
+                raise ValueError(
+                    "data.overlap applies to windows: set data.tile too, or leave data.overlap "
+                    "unset"
+                )
             return
         if self.random_crop is not None:
             raise ValueError(
-                "data.tile and data.random_crop both cut windows: leave one (a run with "
-                "random_crop judges the middle of each image, one with tile the whole)"
+                "data.tile and data.random_crop both cut windows: set only one (random_crop "
+                "scores the centre of each image, tile the whole image)"
             )
         if self.overlap is not None and self.overlap >= self.tile:
             raise ValueError(
-                f"data.overlap {self.overlap}: windows of {self.tile} pixels share less than their "
-                "side"
+                f"data.overlap {self.overlap} must be smaller than the windows' side, {self.tile}"
             )

@@ -34,9 +34,10 @@ from energan.io.console import say
 from energan.io.cores import threads
 
 HELD_OUT_OF = 50
-"""One image in so many is held out, by a checksum of its bytes."""
+"""One image in so many is held out, chosen by a checksum of its bytes."""
 HEAD, SHOWN = 2000, 500
-"""Training images kept in memory for calibration, and the most of held-out ones."""
+"""Number of training images kept in memory for calibration, and largest number of held-out
+images."""
 
 
 def is_held_out(raw: bytes | None) -> bool:
@@ -71,8 +72,8 @@ class StreamedSet(DataSet):
             return Feed(self._head(), seeds, batch_size, dtype, stream, conditions, share)
         if len(seeds) > 1 or conditions:
             raise DataError(
-                f"{self.name} is streamed, which serves one run at a time and no labels: set "
-                "data.storage to cache"
+                f"{self.name} is streamed, which serves one run at a time and gives no labels: "
+                "set data.storage to cache"
             )
         return StreamFeed(self, seeds[0], batch_size, dtype, share)
 
@@ -152,18 +153,20 @@ class StreamFeed:
                     empty = False
                     yield raw
             if empty:
-                raise DataError(f"{self.data.name} has too few images to stream")
+                raise DataError(
+                    f"{self.data.name} has too few images to stream: set data.storage to auto"
+                )
 
     def _pixels(self, raw: bytes | None) -> Pixels | None:
         try:
             pixels = None if raw is None else decode(raw, self.data.how)
         except Unreadable as error:
-            say(f"{self.data.name}: an image that cannot be read is left out ({error})")
+            say(f"{self.data.name}: an unreadable image was skipped ({error})")
             return None
         if pixels is not None and pixels.shape != self.data.events.shape[1:]:
             raise DataError(
-                f"{self.data.name} holds images of different sizes: set the size that all are "
-                "brought to, as with --data.size 64"
+                f"{self.data.name} holds images of different sizes: resize them to one size, for "
+                "example with --data.size 64"
             )
         return pixels
 
@@ -175,14 +178,18 @@ def open_stream(settings: DataSettings, split: Split = "train") -> StreamedSet:
     """
     for name in ("classes", "limit", "held_out", "pad", "labels", "tags", "groups", "labelled"):
         if getattr(settings, name):
-            raise DataError(f"data.{name} cannot be had of a stream: set data.storage to cache")
+            raise DataError(
+                f"data.{name} does not work with data.storage stream: set data.storage to cache"
+            )
     if settings.pages == "all":
-        raise DataError("data.pages all cannot be had of a stream: set data.storage to cache")
+        raise DataError(
+            "data.pages all does not work with data.storage stream: set data.storage to cache"
+        )
     stream = open_table_stream(settings, split)
     name = stream.table.name
     how = settings.decoding
     if how.crop is None and (found := NAMED.get(settings.source)) and found.crops:
-        raise DataError(f"{settings.source} streamed needs its crop box said: set data.crop")
+        raise DataError(f"{settings.source} needs a crop box if it is streamed: set data.crop")
     asked, headers = how, [header_of(raw) for raw in islice(stream.images(None), LOOKED_AT) if raw]
     how = resolve_headers([header for header in headers if header], how)
     if any(header and header.deep for header in headers):
@@ -221,11 +228,11 @@ def _first(stream: Stream, how: Decoding, notes: Notes) -> tuple[Tensor, Tensor]
             reason = reason or f" (the first: {error})"
             continue
     if not head:
-        raise DataError(f"{stream.table.name} holds no image that can be read{reason}")
+        raise DataError(f"{stream.table.name} holds no readable image{reason}")
     if len({p.shape for p in head + held}) > 1:
         raise DataError(
-            f"{stream.table.name} holds images of different sizes: set the size that all are "
-            "brought to, as with --data.size 64"
+            f"{stream.table.name} holds images of different sizes: resize them to one size, for "
+            "example with --data.size 64"
         )
     empty = np.empty((0, *head[0].shape), head[0].dtype)
     return torch.from_numpy(np.stack(head)), torch.from_numpy(np.stack(held) if held else empty)

@@ -27,7 +27,7 @@ from energan.io.text import plural
 
 Matrix = NDArray[np.float64]
 SMALLEST = 1e-9
-"""A norm below which a vector is that of nothing."""
+"""A norm below which a vector counts as zero."""
 
 
 def ppmi(tags: NDArray[np.bool_]) -> Matrix:
@@ -70,7 +70,7 @@ def normalise_rows(vectors: Matrix) -> Matrix:
 
 
 Tags = NDArray[np.bool_]
-NONE, EVERYWHERE = "no training image has it", "every training image has it: it tells nothing"
+NONE, EVERYWHERE = "no training image has it", "every training image has it, so it tells nothing"
 
 
 @dataclass(frozen=True)
@@ -212,14 +212,14 @@ def _split(file: TagFile, settings: DataSettings) -> tuple[NDArray[np.int64], ND
     else:
         if settings.held_out is not None:
             raise DataError(
-                f"{file.path} says itself which images are held out: leave data.held_out unset"
+                f"{file.path} already says which images are held out: leave data.held_out unset"
             )
         training, held_out = np.flatnonzero(~file.held_out), np.flatnonzero(file.held_out)
     most = len(training)
     if most < 2 or (settings.limit or 0) > most:
         raise DataError(
             f"{file.path} has {plural(len(file.features), 'image')}, {max(most, 0)} of them to "
-            "train on: lower data.limit or data.held_out; at least 2 are needed"
+            "train on, and needs at least 2: lower data.limit or data.held_out"
         )
     return np.sort(training[: settings.limit or most]), held_out
 
@@ -236,7 +236,7 @@ def _vocabulary(
     columns = np.array([i for i in range(len(file.names)) if i not in told], dtype=np.int64)
     if len(columns) < 2:
         raise DataError(
-            f"{file.path}: {plural(len(columns), 'tag')} can be told apart on the training "
+            f"{file.path}: only {plural(len(columns), 'tag')} can be told apart on the training "
             "images, and at least 2 are needed"
         )
     return columns, tuple((f"tag {file.names[i]}", why) for i, why in sorted(told.items()))
@@ -256,8 +256,8 @@ def _vectors(
     for name, row in zip(names, found, strict=True):
         if np.linalg.norm(row) < SMALLEST:
             raise DataError(
-                f"{file.path}: {settings.tag_dimensions} numbers leave nothing of the tag "
-                f"{describe(name)}: raise data.tag_dimensions"
+                f"{file.path}: with {settings.tag_dimensions} dimensions nothing is left of the "
+                f"tag {describe(name)}: raise data.tag_dimensions"
             )
     return found
 

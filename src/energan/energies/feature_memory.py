@@ -6,10 +6,10 @@ from torch import Tensor
 from energan.core import Calibrated, Stream, full_precision
 
 KEPT = 0.8
-"""The share of the memory that a coreset fills, so that it need not be chosen anew at each batch.
-"""
+"""Number of candidates held, as a multiple of the coreset, so that it is not chosen anew at each
+batch."""
 NUMBERS_AT_ONCE = 2**23
-"""Of the vectors that distances are taken between."""
+"""Number of vectors whose distances are computed in one pass."""
 
 
 class NearestDistance(Calibrated):

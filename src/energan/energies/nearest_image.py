@@ -8,9 +8,10 @@ from energan.core import Calibrated, Stream, exact
 from energan.energies.feature_memory import NearestDistance
 
 FLOOR = 0.1
-"""Of the mean distance: the least standard deviation, since that of a few images may be 0."""
+"""Least standard deviation, as a fraction of the mean distance, because that of a few images may be
+0."""
 LEAST = 1e-6
-"""A deviation or a spread that is not divided by."""
+"""Smallest deviation or spread to divide by."""
 
 
 class NearestImage(Calibrated):

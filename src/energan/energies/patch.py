@@ -20,7 +20,7 @@ class Patches(Energy):
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
         if condition is None:
             raise SettingError(
-                "this energy is of an image given its source: use data in pairs (data.direction)"
+                "this energy needs an image and its source: use data in pairs (data.direction)"
             )
         logits = self.network(torch.cat([condition, x], 1), stream)
         return Scored(energy=-exact(logits).squeeze(1))

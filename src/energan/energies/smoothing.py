@@ -7,7 +7,7 @@ from torch import Tensor
 from energan.core import full_precision
 
 REACH = 3
-"""Standard deviations that the Gaussian reaches."""
+"""Radius of the Gaussian, in standard deviations."""
 
 
 def smooth(maps: Tensor, deviation: float) -> Tensor:

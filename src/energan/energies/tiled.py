@@ -11,9 +11,9 @@ from energan.core import Domain, Energy, Scored, SettingError, Stream, exact
 from energan.energies.smoothing import smooth
 
 SMOOTHING = 1 / 16
-"""The standard deviation of the Gaussian that smooths a map, as a share of a window's side."""
+"""Standard deviation of the Gaussian that smooths a map, as a fraction of a window's side."""
 NUMBERS_AT_ONCE = 2**21
-"""Of windows that are scored together."""
+"""Number of windows scored in one pass."""
 
 
 class Tiled(Energy):
@@ -38,8 +38,8 @@ class Tiled(Energy):
         """x (B, C, H, W), no side less than a window's. condition: (B, ...), of each image."""
         if min(x.shape[-2:]) < self.tile:
             raise SettingError(
-                f"images of {x.shape[-1]}x{x.shape[-2]} hold no window of {self.tile}x{self.tile}: "
-                "give larger ones"
+                f"images of {x.shape[-1]}x{x.shape[-2]} are smaller than the windows of "
+                f"{self.tile}x{self.tile}: give larger images"
             )
         tops, lefts = (window_starts(side, self.tile, self.overlap) for side in x.shape[-2:])
         windows = cut(x, tops, lefts, self.tile).flatten(0, 2)  # (B R K, C, s, s)
@@ -126,7 +126,7 @@ def describe_judge(energy: Energy, domain: Domain, overlap: int) -> str | None:
     height, width = domain.image_shape[1:]
     side = domain.shape[-1]
     if energy.fully_convolutional:
-        return f"images of {width}x{height} are judged whole, in one pass"
+        return f"images of {width}x{height} are scored whole, in one pass"
     rows, columns = (len(window_starts(one, side, overlap)) for one in (height, width))
     return (
         f"the maximum of its map, stitched from {rows * columns} windows of {side}x{side} that "

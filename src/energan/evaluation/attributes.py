@@ -26,7 +26,7 @@ from energan.evaluation.reference import Reference
 from energan.io.text import agree, plural
 
 HEAVIEST = 20.0
-"""Most that an image with a rare attribute counts more than one without."""
+"""Largest factor by which an image with a rare attribute counts more than one without."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ def traits_of(data: DataSet, *, partly: bool = False) -> tuple[Tensor, tuple[str
         if not partly and bool((data.labels < 0).any()):
             without = int((data.labels < 0).sum())
             raise DataError(
-                f"{plural(without, 'event')} of {data.name} {agree(without, 'have')} no label, and "
-                "so no traits: name data whose events all have one"
+                f"{plural(without, 'event')} of {data.name} {agree(without, 'have')} no label, "
+                "and traits need all labels: name fully labelled data"
             )
         classes = F.one_hot(data.labels + 1, data.domain.classes + 1)[:, 1:]
         return classes.to(torch.uint8), names
     raise DataError(
-        f"{data.name} has no attributes and no labels: name data that has, such as celeba or a "
-        "folder of class folders"
+        f"{data.name} has no attributes and no labels: name data that has, for example celeba or "
+        "a folder of class folders"
     )
 
 

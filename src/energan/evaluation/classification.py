@@ -25,8 +25,10 @@ from energan.metrics.classification import confusion, error_interval, error_rate
 
 AT_ONCE = 1000
 INTERVAL = "95% Wilson interval of the share of wrong events"
-SEEN = "events that the run was trained on are among them"
-CHOSEN = "the checkpoint was chosen by the error on these events, which flatters it"
+SEEN = "some of these examples were trained on"
+CHOSEN = (
+    "the checkpoint was chosen by the error on these examples, so the error looks better than it is"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,8 @@ def open_labelled_events(
     settings = run.job.settings.data
     if labels is not None and reference is None:
         raise SettingError(
-            "--labels says which classes the images of --reference are of: name these too"
+            "--labels gives the classes of the images of --reference: add --reference, or leave "
+            "--labels out"
         )
     source = reference or settings.source
     own = is_same_source(source, settings.source)
@@ -152,7 +155,7 @@ def _note(run: Run, source: str, found: DataSet, own: bool, part: str) -> str | 
         return CHOSEN
     if not own and may_overlap(source, run.job.settings.data.source):
         same = count_trained_on(run, found)
-        return f"the run was trained on {same} of these events" if same else None
+        return f"the run was trained on {same} of these examples" if same else None
     return None
 
 
@@ -170,23 +173,23 @@ def _class_numbers(class_names: Sequence[str], judged: PredictSet) -> Tensor:
 def _no_events(run: Run, judged: PredictSet, own: bool) -> DataError:
     if judged.data.labels is not None and bool((judged.data.labels >= 0).any()):
         return DataError(
-            f"{judged.source}: none of its classes ({', '.join(judged.classes[:5])}) is one of the "
-            f"run's ({', '.join(run.class_names[:5])}): name its folders, or the labels of its "
-            "CSV, alike"
+            f"{judged.source}: its classes ({', '.join(judged.classes[:5])}) and the run's "
+            f"({', '.join(run.class_names[:5])}) have no name in common: use the same names for "
+            "folders or CSV labels"
         )
     if own:
         return _nothing_held_out(judged.source)
     return DataError(
-        f"{judged.source} has no labels to judge by: sort its images into folders of classes, or "
+        f"{judged.source} has no labels to compare with: sort its images into class folders, or "
         "name a CSV of file,label (--labels FILE.csv)"
     )
 
 
 def _nothing_held_out(source: str) -> DataError:
     return DataError(
-        f"no labelled event of {source} was kept from training, so there is none to judge by: name "
-        "labelled images of your own (--reference FOLDER, with folders of classes, or with "
-        "--labels FILE.csv one without)"
+        f"no labelled example of {source} was held out, so there is nothing to compare with: "
+        "name labelled images of your own (--reference FOLDER, with class folders, or with "
+        "--labels FILE.csv)"
     )
 
 

@@ -73,12 +73,12 @@ def evaluate_defects(
     (group,) = table.groups
     if group.masks is None:
         raise SettingError(
-            f"--defects {source}: there are no masks beside its images: name their folder, as with "
-            "--masks ground_truth"
+            f"--defects {source}: there are no masks beside its images: name their folder, for "
+            "example --masks ground_truth"
         )
     table = table.with_energies(run.energies)
     heatmap = partial(run.heatmap, smooth=smooth)
-    with progress("heat maps beside masks", len(table)) as advance:
+    with progress("heat maps compared with masks", len(table)) as advance:
         found = localise(table, heatmap, resamples=resamples, seed=seed, advance=advance)
     assert found is not None
     found = replace(found, notes=(*found.notes, *_about_near_duplicates(run, table)))
@@ -153,15 +153,15 @@ def _about_near_duplicates(run: Run, table: ScoreTable) -> tuple[str, ...]:
     except DataError:  # the baselines say that they are missing
         return ()
     if near is None:
-        return ("near-duplicates of training images were not looked for: there are too many",)
+        return ("near-duplicates of training images were not checked: there are too many images",)
     normal = table.side == NORMAL
     count = int(near[normal].sum())
     if not count:
         return ()
     of = plural(int(normal.sum()), "normal image")
     return (
-        f"{count:,} of {of} {agree(count, 'are')} nearly training images, and score better than "
-        "new ones will",
+        f"{count:,} of {of} {agree(count, 'are')} almost identical to training images, and "
+        "score better than new images will",
     )
 
 

@@ -28,9 +28,9 @@ FLAWS = (
 
 def no_parzen(inputs: EvaluationInputs) -> str:
     if inputs.reference.split == "training":
-        return "it needs events that were kept from training"
+        return "it needs held-out examples"
     if len(inputs.reference.judged) < 4:
-        return "it needs at least 4 events that were kept from training"
+        return "it needs at least 4 held-out examples"
     return ""
 
 
@@ -50,7 +50,7 @@ def score_parzen(inputs: EvaluationInputs) -> list[Result]:
         events = reference.events(reference.judged, len(reference.judged))
         half = min(VALIDATION, len(events) // 2)
         validation, test = events[:half], events[half:]
-        on = f"the first {half} events of the part that is judged, which do not count"
+        on = f"the first {half} examples of the evaluated part, which are then left out"
     samples = inputs.samples.flatten(1)
     table = parzen_validation(samples, validation.flatten(1))
     sigma = max(table, key=lambda s: table[s])
@@ -83,7 +83,7 @@ def score_parzen(inputs: EvaluationInputs) -> list[Result]:
 def no_modes(inputs: EvaluationInputs) -> str:
     judged = inputs.reference.judged
     if judged.modes is None or judged.mode_std is None:
-        return f"{judged.name} is no mixture with known modes"
+        return f"{judged.name} is not a mixture with known modes"
     return ""
 
 
@@ -110,7 +110,9 @@ def score_modes(inputs: EvaluationInputs) -> list[Result]:
 
 def no_plane(inputs: EvaluationInputs) -> str:
     if inputs.is_image or inputs.samples.shape[1] > 2:
-        return "its log Z is a sum over a grid, for points of one or two numbers"
+        return (
+            "its log Z is a sum over a grid, possible for points with one or two coordinates only"
+        )
     return "" if inputs.energy is not None else "the run has no energy to evaluate"
 
 

@@ -26,7 +26,7 @@ Z = 1.959964  # 95 % of a normal distribution
 
 def too_few(inputs: EvaluationInputs) -> str:
     fewest = min(inputs.count, len(inputs.reference.judged))
-    return "" if fewest > NEIGHBOURS + 1 else f"it needs more than {NEIGHBOURS + 1} events"
+    return "" if fewest > NEIGHBOURS + 1 else f"it needs more than {NEIGHBOURS + 1} examples"
 
 
 def wide_pixels(inputs: EvaluationInputs) -> str:
@@ -36,15 +36,15 @@ def wide_pixels(inputs: EvaluationInputs) -> str:
         bool(why_no_classifier(inputs.reference.training)) if name is None else name == "pixels"
     )
     if pixels and size > MOST_PIXELS:
-        return f"it says little of {size} pixels, and takes long: name an extractor"
+        return f"for {size} pixels it means little and takes long: give an extractor"
     return ""
 
 
 def nothing_held_out(inputs: EvaluationInputs) -> str:
     if inputs.reference.named:
-        return "it is about the run's own training data, and another reference is named"
+        return "it compares with the run's own training data, and another reference is given"
     if inputs.reference.split == "training":
-        return "it needs events that were kept from training"
+        return "it needs held-out examples"
     return too_few(inputs)
 
 
@@ -141,9 +141,9 @@ def score_sliced(inputs: EvaluationInputs) -> list[Result]:
 
 def no_variance(inputs: EvaluationInputs) -> str:
     if min(len(inputs.samples), len(inputs.real_events)) < 2:
-        return "it needs at least two samples and two real events"
+        return "it needs at least two samples and two real examples"
     alike = bool((inputs.real_events[:CHECKED] == inputs.real_events[:1]).all())
-    return "it needs real events that differ" if alike else ""
+    return "it needs real examples that differ" if alike else ""
 
 
 def score_variance(inputs: EvaluationInputs) -> list[Result]:

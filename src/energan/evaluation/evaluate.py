@@ -21,7 +21,7 @@ from energan.version import __version__
 
 SAMPLES, RESAMPLES = 10_000, 1000
 CONDITIONAL = (*scorers_of("pairs"), *scorers_of("tags"))
-"""Metrics of runs whose events come with conditions of their own."""
+"""Metrics of runs whose examples come with inputs of their own."""
 Say = Callable[[str], None]
 
 
@@ -41,7 +41,7 @@ class Evaluation:
         for result in self.results:
             if result.name == name:
                 return result
-        reason = self.left_out.get(name, f"there are {', '.join(r.name for r in self.results)}")
+        reason = self.left_out.get(name, f"available: {', '.join(r.name for r in self.results)}")
         raise KeyError(f"{name}: {reason}")
 
     def joined(
@@ -89,18 +89,16 @@ def evaluate(
     unknown, or named but not applicable; DataError if the data cannot be opened.
     """
     if samples < 2:
-        raise SettingError(f"--samples {samples}: scores need at least 2 samples")
+        raise SettingError(f"--samples {samples}: give at least 2")
     if seed < 0:
-        raise SettingError(f"--seed {seed}: a seed is not negative")
+        raise SettingError(f"--seed {seed}: give 0 or more")
     if resamples < 2:
-        raise SettingError(f"--resamples {resamples}: an interval needs at least 2 resamples")
+        raise SettingError(f"--resamples {resamples}: give at least 2")
     wanted = parse_metrics(metrics)
     request = EvaluationRequest(run, wanted, samples, reference, extractor, seed, resamples, say)
     if run.given:
         if extractor is not None:
-            raise SettingError(
-                "--extractor: runs of conditions are scored without one; leave it out"
-            )
+            raise SettingError("--extractor does not apply to these runs: leave it out")
         scores = (score_pairs if run.domain.paired else score_tags)(request)
     else:
         _check_draws_samples(run, wanted)
@@ -133,7 +131,7 @@ def parse_metrics(metrics: Sequence[str]) -> list[str]:
         scorer = scorer_of(name)
         if scorer not in known:
             raise SettingError(
-                f"--metrics {describe(name)}: there is no such metric; there are all, "
+                f"--metrics {describe(name)}: there is no such metric; choose all, "
                 f"{', '.join(known)}"
             )
         found.append(scorer)
@@ -169,13 +167,11 @@ def find_evaluation(
 
 def _check_draws_samples(run: Run, metrics: Sequence[str]) -> None:
     if unfit := [name for name in metrics if name in CONDITIONAL]:
-        raise SettingError(
-            f"--metrics {unfit[0]} does not apply: the run's events come without conditions"
-        )
+        raise SettingError(f"--metrics {unfit[0]} does not apply: the run translates nothing")
     if not run.makes_samples:
         raise SettingError(
             f"{run.path}: the model {run.job.model} makes no samples to score"
-            + ("; what it classifies is scored by --metrics error" if run.classifies else "")
+            + ("; score its classification with --metrics error" if run.classifies else "")
         )
 
 
@@ -187,7 +183,7 @@ def _score_samples(request: EvaluationRequest) -> EvaluationScores:
     except DataError as error:
         if request.reference is not None:
             raise
-        raise DataError(f"{error}; or name other data of the same kind by --reference") from None
+        raise DataError(f"{error}; or name other data of the same kind with --reference") from None
     request.say(f"drawing {samples:,} samples of {request.about}")
     view = View(run.domain, reference.judged.domain.shape)
     inputs = EvaluationInputs(

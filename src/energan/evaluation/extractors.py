@@ -72,11 +72,11 @@ class Extractor:
         if not isinstance(features, Tensor) or features.dim() < 2 or len(features) != count:
             shape = tuple(features.shape) if isinstance(features, Tensor) else type(features)
             raise DataError(
-                f"the extractor {self.name} gave {shape} for {count} images: it must give a tensor "
-                "(N, D), or a pair of that and logits (N, K)"
+                f"the extractor {self.name} returned {shape} for {count} images: it must return "
+                "a tensor (N, D), or a pair of that and logits (N, K)"
             )
         if not bool(features.isfinite().all()):
-            raise DataError(f"the extractor {self.name} gave features that are not finite")
+            raise DataError(f"the extractor {self.name} returned features that are not finite")
         return features.flatten(1).float().numpy()
 
 
@@ -98,8 +98,8 @@ def extractor_for(name: str | None, reference: Reference) -> Extractor:
     if name.endswith(".safetensors"):
         if (bands := reference.judged.domain.shape[0]) not in (1, 3):
             raise SettingError(
-                f"--extractor {name}: an Inception network takes images in grey or colour, and "
-                f"these have {bands} bands: leave --extractor unset, or name your own as "
+                f"--extractor {name}: an Inception network takes grey or colour images, and "
+                f"these have {bands} bands: leave --extractor unset, or give your own as "
                 "package.module:callable"
             )
         return _inception(Path(name))
@@ -158,8 +158,8 @@ def _torchscript(path: Path) -> Extractor:
             network = torch.jit.load(str(path), "cpu").eval()
     except RuntimeError:
         raise DataError(
-            f"--extractor {path} is no TorchScript file, and pickled weights are never read: give "
-            "weights of an Inception network as .safetensors, a TorchScript file, or "
+            f"--extractor {path} is not a TorchScript file (pickled weights are never read): "
+            "give weights of an Inception network as .safetensors, a TorchScript file, or "
             "package.module:callable"
         ) from None
     return Extractor(
@@ -176,7 +176,7 @@ def _module(name: str) -> Extractor:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise SettingError(
-            f"--extractor {name}: {error}; it is classifier, pixels, a .safetensors file of "
+            f"--extractor {name}: {error}; give classifier, pixels, a .safetensors file of "
             "Inception weights, a TorchScript file, or package.module:callable"
         ) from None
     try:
@@ -185,12 +185,12 @@ def _module(name: str) -> Extractor:
             network = found() if inspect.isclass(found) else found
     except Exception as error:  # the user's own code
         raise SettingError(
-            f"--extractor {name} cannot be made: {describe(f'{type(error).__name__}: {error}')}"
+            f"--extractor {name} cannot be created: {describe(f'{type(error).__name__}: {error}')}"
         ) from error
     if isinstance(network, torch.nn.Module):
         network = network.eval().requires_grad_(False)
     if not callable(network):
-        raise SettingError(f"--extractor {name} is no callable")
+        raise SettingError(f"--extractor {name} is not callable")
     return Extractor(
         name, _with_log_probabilities(network), {"name": name, "sha256": _sha256(network, module)}
     )

@@ -75,7 +75,7 @@ def feature_network(word: str, settings: DataSettings) -> FeatureNetwork:
     if Path(word).suffix.lower() == ".npz":
         return network_of_file(read_tag_file(Path(word).expanduser(), tagged=False))
     if settings.size is not None:
-        raise SettingError("--size: images are brought to the size that the run was trained on")
+        raise SettingError("--size does not apply: images are resized as in the run's training")
     return _encoder_of(Run(Path(word).expanduser()))
 
 
@@ -88,8 +88,8 @@ def network_of_file(file: TagFile) -> FeatureNetwork:
     kind = about.get("kind")
     if kind not in ("run", CLASSIFIER):
         raise DataError(
-            f"{file.path} does not tell what made its features: make those of the images in the "
-            "same way, and give them by --features FILE.npz"
+            f"{file.path} does not say how its features were computed: compute those of the "
+            "images in the same way, and give them with --features FILE.npz"
         )
     if kind == "run":
         path, step = str(about.get("path")), about.get("step", "last")
@@ -99,8 +99,8 @@ def network_of_file(file: TagFile) -> FeatureNetwork:
     if found.about["sha256"] != about.get("sha256"):
         where = about.get("path") or about.get("trained_on")
         raise DataError(
-            f"the network that made the features of {file.path} ({where}) has changed since: make "
-            "them anew (energan features), and train anew"
+            f"the network that computed the features of {file.path} ({where}) has changed since: "
+            "compute them again (energan features), and train again"
         )
     return found
 
@@ -116,8 +116,8 @@ def make_tag_file(network: FeatureNetwork, settings: DataSettings, out: Path) ->
     data = open_data(asked)
     if data.domain.shape != network.domain.shape:
         raise DataError(
-            f"{settings.source} has events of shape {data.domain.shape}, and the network takes "
-            f"{network.domain.shape}: name images like those that it was trained on"
+            f"{settings.source} has images of shape {data.domain.shape}, and the network takes "
+            f"{network.domain.shape}: name images like its training images"
         )
     parts = [data, *([] if data.held_out is None else [data.held_out])]
     names, tags = _tags(parts)
@@ -139,8 +139,8 @@ def settings_for(network: FeatureNetwork, settings: DataSettings) -> DataSetting
         for name in ("held_out", "limit"):
             if getattr(settings, name) not in (None, getattr(asked, name)):
                 raise SettingError(
-                    f"--{name.replace('_', '-')}: the network was trained on {settings.source}, "
-                    "and which images are held out is settled by that: leave it out"
+                    f"--{name.replace('_', '-')} does not apply: the network was trained on "
+                    f"{settings.source}, which already fixes the held-out images: leave it out"
                 )
     elif not own:
         asked = asked.model_copy(update={"held_out": settings.held_out, "limit": settings.limit})
@@ -190,7 +190,7 @@ def _classifier_of(settings: DataSettings) -> FeatureNetwork:
     asked = settings.model_copy(update={"range": "unit", "pad": None, "mirror": False})
     data = open_data(asked)
     if data.held_out is None:
-        raise DataError(f"{data.name}: nothing is held out for the classifier to be measured on")
+        raise DataError(f"{data.name}: no images are held out to test the classifier on")
     found = attribute_classifier(data, data.held_out)
     about = {**found.about, "kind": CLASSIFIER}
     return FeatureNetwork(found.features, resolve_settings(asked, data.domain), data.domain, about)

@@ -21,13 +21,13 @@ from energan.metrics.images import WINDOW, l1, psnr, ssim
 Figures = NDArray[np.float64]
 AT_ONCE = 50
 SMALLEST = WINDOW
-"""Pixels of a side that SSIM needs."""
+"""Least side in pixels that SSIM needs."""
 METRICS: dict[str, Callable[[Tensor, Tensor], Figures]] = {
     "l1": l1,
     "psnr": lambda made, real: psnr(made, real, 1),
     "ssim": lambda made, real: ssim(made, real, 1),
 }
-"""Of images in [0, 1], each the mean over the judged pairs."""
+"""For images in [0, 1]; each is the mean over the evaluated pairs."""
 
 
 def pair_reference(settings: DataSettings, source: str | None = None) -> Reference:
@@ -73,13 +73,13 @@ def score_pairs(request: EvaluationRequest) -> EvaluationScores:
     """
     if unfit := [name for name in request.metrics if name not in METRICS]:
         raise SettingError(
-            f"--metrics {unfit[0]} does not apply: the run makes images of images, which are "
-            f"scored by {', '.join(METRICS)}"
+            f"--metrics {unfit[0]} does not apply: the run translates images, which "
+            f"{', '.join(METRICS)} score"
         )
     reference = pair_reference(request.run.job.settings.data, request.reference)
     reference.tell(request.say)
     count = min(request.samples, len(reference.judged))
-    request.say(f"making {count:,} images of {request.about}")
+    request.say(f"translating {count:,} images of {request.about}")
     names = list(request.metrics or METRICS)
     if min(reference.judged.domain.shape[1:]) < SMALLEST:
         if request.metrics and "ssim" in names:

@@ -83,12 +83,12 @@ def parse_concept(text: str, names: Sequence[str]) -> Concept:
         if name is None:
             near = get_close_matches(plain.lower(), lower, 3, 0.5)
             hint = ", ".join(lower[n] for n in near) or ", ".join(names[:20])
-            raise SettingError(f"{plain!r} is no attribute of the data: there are {hint}")
+            raise SettingError(f"{plain!r} is not an attribute of the data: choose from {hint}")
         if name in found:
             raise SettingError(f"{name} is named twice in {text!r}")
         found[name] = there
     if not found:
-        raise SettingError(f"{text!r} names no attribute: name some, as {names[0]}")
+        raise SettingError(f"{text!r} names no attribute: give some, for example {names[0]}")
     return found
 
 
@@ -113,8 +113,8 @@ def target_concept(a: Concept, b: Concept, c: Concept, exclusive: bool = False) 
             total = a[name] - b[name] + c[name]
             if total not in (0, 1):
                 raise SettingError(
-                    f"{name}: {a[name]:d} − {b[name]:d} + {c[name]:d} is {total}, neither yes nor "
-                    "no: say what is wanted (--wanted)"
+                    f"{name}: {a[name]:d} − {b[name]:d} + {c[name]:d} is {total}, neither yes "
+                    "nor no: give --wanted"
                 )
             found[name] = bool(total)
             continue
@@ -124,11 +124,11 @@ def target_concept(a: Concept, b: Concept, c: Concept, exclusive: bool = False) 
             found[name] = said_so.pop()
     if exclusive and sum(found.values()) > 1:
         raise SettingError(
-            f"a − b + c leaves {concept_text(found)}, and an image is of one class: say which is "
-            "wanted (--wanted)"
+            f"a − b + c leaves {concept_text(found)}, and an image has only one class: give "
+            "--wanted"
         )
     if not found:
-        raise SettingError("a − b + c leaves nothing to look for: say what is wanted (--wanted)")
+        raise SettingError("a − b + c leaves nothing to look for: give --wanted")
     return found
 
 
@@ -152,8 +152,8 @@ def check_latents(run: Run) -> None:
     else:
         return
     raise SettingError(
-        f"{run.path}: the model {run.job.model} {why}; latent arithmetic is of generators that "
-        "make images of z alone"
+        f"{run.path}: the model {run.job.model} {why}; latent arithmetic needs a generator that "
+        "makes images from z alone"
     )
 
 
@@ -222,8 +222,8 @@ def _pool(
     if shown < pick:
         raise SettingError(
             f"{shown} of {plural(len(sure), 'sample')} {agree(shown, 'show')} "
-            f"{concept_text(concept)}, and {pick} {agree(pick, 'are')} averaged: draw more "
-            "(--candidates), or name a commoner concept"
+            f"{concept_text(concept)}, and {pick} are needed for the average: draw more "
+            "(--candidates), or name a more common concept"
         )
     return sure.argsort(descending=True)[: min(among, shown)], shown
 

@@ -24,7 +24,7 @@ EVALUATIONS, OUTSIDE, CLASSES = "evaluations", "out_of_distribution", "classific
 DEFECTS = "defects"
 """The four lists of entries: what each entry scores stands in it as "metrics", as "sets", as
 "confusion" with the rest, and as "kinds"."""
-REMEDY = "evaluate anew, which keeps this file as metrics.json.damaged"
+REMEDY = "evaluate again, which keeps this file as metrics.json.damaged"
 
 
 def about_run(run: Run, seed: int, samples: int, resamples: int | None = None) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _usable(
     """The entries of one list that fit; faults takes a sentence for each other."""
     entries = whole.get(name, [])
     if not isinstance(entries, list):
-        faults.append(f"{file}: {name} is no list; {REMEDY}")
+        faults.append(f"{file}: {name} is not a list; {REMEDY}")
         return []
     found = []
     for number, entry in enumerate(entries):

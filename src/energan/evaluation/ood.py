@@ -42,7 +42,7 @@ MORE_LIKE = (
     "models do with simpler images"
 )
 NO_ORDER = "0.5 lies in the interval: the energy does not tell them from held-out data"
-SEEN = "nothing was held out: the data to tell others from are those that were trained on"
+SEEN = "nothing was held out, so other data is compared with training data"
 Say = Callable[[str], None]
 
 
@@ -91,9 +91,9 @@ def out_of_distribution(
     """
     run.check_judges()
     if samples < 2:
-        raise SettingError(f"--samples {samples}: a ranking needs at least 2 events of each set")
+        raise SettingError(f"--samples {samples}: give at least 2")
     if seed < 0:
-        raise SettingError(f"--seed {seed}: a seed is not negative")
+        raise SettingError(f"--seed {seed}: give 0 or more")
     kinds, sources = parse_sets(sets, run)
     opened = {name: open_set(name, run) for name in sources}  # what fails is told before any work
     data, split = _open_held_out(run)
@@ -104,7 +104,8 @@ def out_of_distribution(
     own = score(data.name, _batches(data, chosen), len(chosen))
     if not bool(own.energy.isfinite().all()):
         raise DataError(
-            f"{run.path}: energies of its own data are not finite: it is no judge of others"
+            f"{run.path}: energies of its own data are not finite, so it cannot rank other data: "
+            "train again"
         )
     rows = [
         *(_synthetic_row(score, name, data, chosen, own, seed, say) for name in kinds),
@@ -134,13 +135,13 @@ def parse_sets(sets: Sequence[str], run: Run) -> tuple[list[str], list[str]]:
     """
     words = list(dict.fromkeys(word for text in sets for word in _split(text)))
     if not words:
-        raise SettingError(f"--ood: name a set of {ALL}, {', '.join(KINDS)}, or a source of data")
+        raise SettingError(f"--ood: name {ALL}, {', '.join(KINDS)}, or a data source")
     fitting = [name for name, kind in KINDS.items() if kind.about(run.domain)]
     for word in words:
         if word in KINDS and word not in fitting:
             raise SettingError(
-                f"--ood {word} is made of images, and {run.path} was trained on points: of points "
-                f"there are {', '.join(fitting)}"
+                f"--ood {word} is made of images, and {run.path} was trained on points: for "
+                f"points there are {', '.join(fitting)}"
             )
         if word not in (ALL, *KINDS):
             _check_source(word, run, fitting)
@@ -159,7 +160,7 @@ def open_set(source: str, run: Run) -> PredictSet:
     except DataError as error:
         raise DataError(f"--ood {describe(source)}: {error}") from error
     if len(groups[0]) < 2:
-        raise DataError(f"--ood {describe(source)} holds a single event: name more of its kind")
+        raise DataError(f"--ood {describe(source)} holds a single example: name more data")
     return groups[0]
 
 
@@ -172,8 +173,8 @@ def _check_source(word: str, run: Run, fitting: Sequence[str]) -> None:
     own = run.job.settings.data.source
     if is_same_source(word, own):
         raise SettingError(
-            f"--ood {word} is what {run.path} was trained on: name other data (`energan anomaly` "
-            "tells classes apart that a run left out)"
+            f"--ood {word} is the data that {run.path} was trained on: name other data (for "
+            "classes that a run left out use `energan anomaly`)"
         )
     path = Path(word).expanduser()
     known = word in SOURCES or word.startswith(HUB) or path.exists()
@@ -182,8 +183,8 @@ def _check_source(word: str, run: Run, fitting: Sequence[str]) -> None:
     near = difflib.get_close_matches(word, (ALL, *KINDS, *SOURCES), 2)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise SettingError(
-        f"--ood {describe(word)}: there is no such set; {hint}there are {ALL}, "
-        f"{', '.join(fitting)}, and sources of data (`energan data` lists them)"
+        f"--ood {describe(word)}: there is no such data set; {hint}choose from {ALL}, "
+        f"{', '.join(fitting)}, and data sources (`energan data` lists them)"
     )
 
 
@@ -236,11 +237,11 @@ def _open_held_out(run: Run) -> tuple[DataSet, Split]:
     data = data.whole
     if data.domain.shape != run.domain.whole.shape:
         raise DataError(
-            f"{data.name} has events of shape {data.domain.shape} now, and the run takes "
+            f"{data.name} has examples of shape {data.domain.shape} now, and the run takes "
             f"{run.domain.whole.shape}"
         )
     if len(data) < 2:
-        raise DataError(f"{data.name}: its {split} part has too few events to rank others among")
+        raise DataError(f"{data.name}: its {split} part has too few examples to compare with")
     return data, split
 
 

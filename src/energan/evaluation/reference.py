@@ -77,7 +77,7 @@ class Reference:
         """The first `count` events, float32 (N, *event)."""
         rows = torch.arange(min(count, len(data)))
         needed = 2 * 4 * len(rows) * data.domain.size  # in parts, and joined
-        check_memory(needed, f"{len(rows):,} events to judge by", "ask for fewer --samples")
+        check_memory(needed, f"{len(rows):,} real examples", "ask for fewer --samples")
         return torch.cat([data.gather(part).x for part in rows.split(AT_ONCE)])
 
     def tell(self, say: Callable[[str], None]) -> None:
@@ -142,6 +142,6 @@ def _check_shape(shape: tuple[int, ...], domain: Domain, name: str, named: bool)
     most = 1.34 if named else 4.0  # another source's images are not the middle of ours
     if ours != shape and not (sides and all(b <= a <= most * b for a, b in sides)):
         raise DataError(
-            f"the reference {name} has events of shape {shape}, the run's samples {ours}: name one "
-            "whose images have the same channels and size"
+            f"the reference {name} has examples of shape {shape}, the run's samples {ours}: name "
+            "data with the same channels and size"
         )

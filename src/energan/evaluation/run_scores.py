@@ -49,7 +49,7 @@ def evaluate_run(
     of_samples = [name for name in metrics if name not in CLASS_METRICS]
     parse_metrics(of_samples)  # a misspelt one is told before anything is done
     if masks is not None and defects is None:
-        raise SettingError("--masks are of the images of --defects: name these too")
+        raise SettingError("--masks applies to --defects only: add --defects, or leave it out")
     every = "all" in metrics or not (metrics or other_data or defects)
     classify = wants_classes(run, metrics, labels, every)
     made = Evaluation([], {}, {})

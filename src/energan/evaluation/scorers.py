@@ -16,7 +16,10 @@ from energan.metrics.classification import error_interval
 from energan.metrics.inception import inception_score, modified_inception_score
 from energan.metrics.modes import class_coverage
 
-OWN_SCALE = "depends on the classifier: it compares with no score by another one, published or not"
+OWN_SCALE = (
+    "depends on the classifier: do not compare it with scores by another classifier, published "
+    "or not"
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def no_classifier(inputs: EvaluationInputs) -> str:
     if inputs.extractor_name is None and (why := why_no_classifier(inputs.reference.training)):
         return f"it needs a classifier, and {why}"
     if inputs.extractor_name == "pixels":
-        return "it needs a classifier, and pixels are none"
+        return "it needs a classifier, and pixels have none"
     return ""
 
 
@@ -87,9 +90,9 @@ def score_classes(inputs: EvaluationInputs) -> list[Result]:
 
 def no_labels(inputs: EvaluationInputs) -> str:
     if inputs.labels is None:
-        return "the samples were asked to be of no class: the run takes no labels"
+        return "the run was given no labels to sample by"
     if inputs.reference.named:
-        return "the classes of another reference are not the run's"
+        return "the reference has other classes than the run"
     if inputs.extractor_name not in (None, "classifier"):
         return "it needs the classifier of the run's own classes"
     return no_classifier(inputs)
@@ -123,7 +126,7 @@ def _both(inputs: EvaluationInputs) -> tuple[np.ndarray, np.ndarray]:
     if fake is None or real is None:
         raise SettingError(
             f"the extractor {inputs.extractor.name} gives no log-probabilities: leave out the "
-            "inception scores and class_coverage, or name an extractor that classifies"
+            "inception scores and class_coverage, or give an extractor that classifies"
         )
     return fake, real
 

@@ -51,7 +51,7 @@ class Ballot:
         for name in ("samples", "nearest"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise SettingError(f"--{name} {value}: at least 1")
+                raise SettingError(f"--{name} {value}: give at least 1")
 
     def words(self, vocabulary: int) -> int:
         """The words that each sample votes for, of so many."""
@@ -81,11 +81,11 @@ def open_run_tags(run: Run, at: Path | None = None) -> TagSet:
     try:
         data = open_data(settings)
     except DataError as error:
-        raise DataError(f"{error}; --data FILE.npz says where the run's data are now") from None
+        raise DataError(f"{error}; give the data's new place with --data FILE.npz") from None
     if data.fingerprint != run.config["resolved"]["data"]["fingerprint"]:
         raise DataError(
-            f"{settings.source} is not what {run.path} was trained on: restore it, or say where "
-            "that is (--data FILE.npz)"
+            f"{settings.source} is not what {run.path} was trained on: restore it, or give its "
+            "new place with --data FILE.npz"
         )
     assert isinstance(data, TagSet)
     return data
@@ -97,11 +97,11 @@ def check_features(file: TagFile, data: TagSet) -> None:
     assert data.file is not None
     wanted, found = data.features.shape[1], file.features.shape[1]
     if wanted != found:
-        raise DataError(f"{file.path} has {found} features an image, and the run takes {wanted}")
+        raise DataError(f"{file.path} has {found} features per image, and the run takes {wanted}")
     if None not in (file.maker, data.file.maker) and file.maker != data.file.maker:
         raise DataError(
-            f"the features of {file.path} are of another network than those that the run was "
-            f"trained on: make them by energan features IMAGES --with {data.file.path}"
+            f"the features of {file.path} come from another network than those that the run was "
+            f"trained on: compute them with energan features IMAGES --with {data.file.path}"
         )
 
 
@@ -143,11 +143,11 @@ def tag_reference(run: Run) -> TagReference:
     """
     data = open_run_tags(run)
     if data.kept is None:
-        raise DataError(f"{data.name}: no image with tags is held out, so there is none to score")
+        raise DataError(f"{data.name}: no tagged images are held out, so there is nothing to score")
     if len(data.names) <= AT:
         raise DataError(
-            f"{data.name} has {len(data.names)} tags: {AT} of them are a choice only if there are "
-            "more; energan tag --tags names fewer"
+            f"{data.name} has {len(data.names)} tags, and choosing {AT} of them needs more: use "
+            "energan tag --tags with a smaller number"
         )
     return TagReference(data.kept, "held-out", data, run.job.settings.data)
 
@@ -165,11 +165,13 @@ def score_tags(request: EvaluationRequest) -> EvaluationScores:
     run = request.run
     check_tags(run)
     if request.reference is not None:
-        raise SettingError("--reference does not apply: tags are scored on what the run held out")
+        raise SettingError(
+            "--reference does not apply: tags are scored on the run's held-out images"
+        )
     if unfit := [name for name in request.metrics if name not in METRICS]:
         raise SettingError(
-            f"--metrics {unfit[0]} does not apply: the run makes tags, which are scored by "
-            f"{', '.join(METRICS)}"
+            f"--metrics {unfit[0]} does not apply: the run makes tags, which "
+            f"{', '.join(METRICS)} score"
         )
     reference = tag_reference(run)
     count = min(request.samples, reference.count)

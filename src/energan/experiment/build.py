@@ -113,7 +113,7 @@ def loop_of(
     if (size == 1 and normed) or (size * ranks.count == 1 and "pull_away" in built[0].hyper):
         raise SettingError(
             "training.batch_size: batch norm and the pulling-away term compare the samples of a "
-            "batch, and one has no other; use at least 2"
+            "batch: use at least 2"
         )
 
     built[0].sampler.check_batch(size * ranks.count)
@@ -146,8 +146,8 @@ def _check_conditions(data: DataSet, conditional: bool) -> None:
     dense = data.domain.condition_shape is not None
     if conditional and not dense and data.labels is None:
         raise SettingError(
-            f"{data.name} has no labels to condition on: use a source with classes, or a model "
-            "without conditions"
+            f"{data.name} has no labels, and this model is conditional: use a source with "
+            "classes, or an unconditional model"
         )
     if conditional and not dense and data.labels is not None and int(data.labels.min()) < 0:
         without = int((data.labels < 0).sum())
@@ -158,8 +158,9 @@ def _check_conditions(data: DataSet, conditional: bool) -> None:
         )
     if dense and not conditional:
         raise SettingError(
-            f"each event of {data.name} comes with a condition, which this model does not take: "
-            "use a model that does (pix2pix for pairs of images), or data without (data.direction)"
+            f"{data.name} holds an input for each example, which this model does not take: use a "
+            "model that does (pix2pix for pairs of images), or data without inputs "
+            "(data.direction)"
         )
 
 
@@ -175,22 +176,22 @@ def _check_labelled(data: DataSet, model: Model) -> None:
         return
     if model.conditional or data.domain.condition_shape is not None:
         raise SettingError(
-            f"a model that learns from few labels takes no conditions, and those of {data.name} "
-            "or the model's own are some: use images with classes"
+            f"a model that learns from few labels cannot be conditional, and {data.name} or the "
+            "model has conditions: use images with classes"
         )
     if data.domain.image_shape is not None:
         raise SettingError(
-            "data.tile: a model that learns classes learns those of whole images: leave data.tile "
-            "unset, and set data.size"
+            "data.tile does not apply to models that learn classes: leave data.tile unset, and "
+            "set data.size"
         )
     classes = data.domain.classes
     if data.labels is None or not classes or not int((data.labels >= 0).sum()):
         raise SettingError(
-            f"{data.name} has no labels to learn from: name some (data.labels, a CSV of "
-            "file,label), or sort images into folders of classes"
+            f"{data.name} has no labels to learn from: give some (data.labels, a CSV of "
+            "file,label), or sort images into class folders"
         )
     if model.labelled < classes:
         raise SettingError(
-            f"model.labelled: {model.labelled} labelled events in a batch, for {classes} classes: "
-            f"use at least {classes}, one of each"
+            f"model.labelled: {model.labelled} labelled examples per batch, for {classes} "
+            f"classes: use at least {classes}, one of each"
         )

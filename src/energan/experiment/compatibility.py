@@ -31,7 +31,7 @@ def in_common(job: Job) -> dict[str, Any]:
     return {
         "model": job.model,
         **{f"{name} settings": values for name, values in groups.items()},
-        "figure of the best checkpoint": settings.output.keep_best,
+        "metric of the best checkpoint": settings.output.keep_best,
     }
 
 
@@ -43,8 +43,8 @@ def check_jobs(jobs: Sequence[Job]) -> None:
         differing = [name for name in first if first[name] != own[name]]
         if differing:
             raise SettingError(
-                f"members of a cohort differ in their {' and '.join(differing)}: train those that "
-                "differ as separate runs"
+                f"seeds that train together differ in their {' and '.join(differing)}: train "
+                "those that differ as separate runs"
             )
     if len(jobs) > 1:
         check_together(jobs[0])
@@ -53,11 +53,11 @@ def check_jobs(jobs: Sequence[Job]) -> None:
 def check_together(job: Job) -> None:
     """Raise SettingError if the job cannot train in a cohort of several, whatever its model is."""
     if asked_ranks() > 1:
-        raise SettingError("a cohort trains in one process: start it without torchrun")
+        raise SettingError("seeds train together in one process only: start without torchrun")
     if job.settings.training.on_divergence == "rollback":
         raise SettingError(
-            "a member of a cohort cannot go back alone: --on-divergence stop, or train the runs "
-            "apart (--together processes)"
+            "seeds that train together cannot be rolled back alone: use --on-divergence stop, "
+            "or train them separately (--together processes)"
         )
 
 

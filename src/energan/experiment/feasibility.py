@@ -11,11 +11,12 @@ from energan.training.device import Device
 from energan.training.step_cost import META, count_step
 
 COPIES = 3
-"""Numbers for each parameter: itself, its gradient and its average, whatever an optimiser keeps."""
+"""Numbers stored per parameter: itself, its gradient and its average, whatever the optimiser
+keeps."""
 SURE = 0.8
-"""Share of the memory that is reckoned which is taken for certain."""
+"""Fraction of the estimated memory that is certainly needed."""
 ENOUGH = 10_000
-"""Times a batch in memory, more than which no networks keep of it for a backward pass."""
+"""Multiple of a batch's memory that no network exceeds for its backward pass."""
 SIDES = (32, 64, 128, 256)
 """Sides of images that one model or another takes."""
 
@@ -56,10 +57,12 @@ def check_fits(job: Job, domain: Domain, engine: Device) -> None:
     except (NotImplementedError, RuntimeError) as error:
         if "overflow" not in str(error):  # its build looks at numbers
             return
-        raise _TooLarge("networks of these sizes fit in no memory: lower those of model") from None
+        raise _TooLarge(
+            "networks of this size do not fit in memory: reduce the sizes in model"
+        ) from None
     shape = "x".join(map(str, domain.shape))
     what = f"a training step, with batches of {batch} of {shape},"
-    remedy = "lower training.batch_size, data.size, or the sizes of model"
+    remedy = "reduce training.batch_size, data.size, or the sizes in model"
     check_memory(int(SURE * needed), what, remedy, free=free, error=_TooLarge)
 
 

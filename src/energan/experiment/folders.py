@@ -60,7 +60,7 @@ def check_free(paths: Iterable[str | Path], data: str | None = None) -> None:
     for folder in map(RunFolder, paths):
         if folder.exists():
             raise RunError(
-                f"{folder.path} already holds a run: go on with it by "
+                f"{folder.path} already holds a run: resume it with "
                 f"`energan resume {folder.path}`, or choose another --out"
             )
         nearest = next(p for p in (folder.path, *folder.path.parents) if p.exists())

@@ -34,14 +34,14 @@ from energan.training.loop import Hook, stop_on_signals
 from energan.training.train_state import TrainState
 
 STEPS = 500
-"""The most steps that the auto-encoder trains alone."""
+"""Largest number of steps that the auto-encoder trains alone."""
 EVERY, WINDOW = 25, 4
-"""Steps between two readings, and readings whose means are compared."""
+"""Steps between two measurements, and number of measurements that are averaged."""
 SETTLED = 0.03
-"""Share by which the mean of one window lies under that of the window before, at the most."""
+"""Largest fraction by which the energy may still fall from one average to the next."""
 FLOOR = 0.05
-"""Of the root of the mean square a pixel, for a range of 2. Published margins lie at 0.18 to 0.72:
-20 for 64×64 faces is 0.18. An overcomplete auto-encoder settles far below any of them."""
+"""Least margin: root mean square per pixel, for a range of 2. Published margins are 0.18 to 0.72
+(20 for 64×64 faces is 0.18). An overcomplete auto-encoder settles far below any of them."""
 HELD_OUT = 512
 FACTORS = (1.0, 2.0, 4.0, 8.0)
 AUTO_FACTOR = 4.0
@@ -73,11 +73,11 @@ class Estimate:
         after = f"after {plural(self.steps, 'step')} of training the auto-encoder alone"
         if self.floored:
             why = (
-                f"{self.grid[0]:g}, the least that is used: the energy of held-out data {where} at "
-                f"{self.energy:.3g} {after}, which copies its input"
+                f"{self.grid[0]:g}, the smallest margin used: the energy of held-out data "
+                f"{where} at {self.energy:.3g} {after}, so the auto-encoder copies its input"
             )
         else:
-            why = f"{self.grid[0]:g}, at which the energy of held-out data {where} {after}"
+            why = f"{self.grid[0]:g}, the energy at which held-out data {where} {after}"
         return (
             f"margin {self.margin:g}: {AUTO_FACTOR:g} times {why}; if samples stay poor, try "
             f"--model.margin {', '.join(most)} or {last}"
@@ -178,7 +178,7 @@ def estimate(
     """
     if not hasattr(job.settings.model, "margin"):
         raise SettingError(
-            f"the model {job.model} has no margin: it is EBGANs that have one (`energan recipes`)"
+            f"the model {job.model} has no margin: choose an EBGAN recipe (`energan recipes`)"
         )
     built = build(job.resolved({"model": {"margin": 1.0}}), data.domain, job.settings.seed)
     alone = Model(

@@ -22,14 +22,14 @@ from energan.training.device import Device
 from energan.training.loop import Loop
 
 MakeLoop = Callable[[Sequence[int]], Loop]
-"""Seeds -> a new loop of the model, or of a cohort, of STEPS steps."""
+"""Seeds -> a new loop of the model with STEPS steps; several seeds train together."""
 Check = Callable[[MakeLoop], str]
-"""Gives a remark, or "". Raises SettingError with what is wrong."""
+"""Returns a remark, or "". Raises SettingError if something is wrong."""
 STEPS, RESUMED_AT, SAMPLES = 10, 4, 5
 SOURCES: tuple[dict[str, str], ...] = (
     {"source": "ring"}, {"source": "digits"}, {"source": "digits", "range": "unit"},
 )  # fmt: skip
-"""Data that a model is checked on, the first that it takes."""
+"""Data that a model is checked on: the first that it takes."""
 
 
 def check_training(make: MakeLoop) -> str:
@@ -44,8 +44,8 @@ def check_training(make: MakeLoop) -> str:
     still = [name for name in before if torch.equal(before[name], after[name])]
     for network in ("energy", "sampler"):
         own = {name for name in before if name.startswith(f"{network}.")}
-        _ask(not own or not own <= {*still}, f"no weight of the {network} moved in {STEPS} steps")
-    return f"never moved: {', '.join(still)}" if still else ""
+        _ask(not own or not own <= {*still}, f"no weight of the {network} changed in {STEPS} steps")
+    return f"never changed: {', '.join(still)}" if still else ""
 
 
 def check_shapes(make: MakeLoop) -> str:
@@ -57,12 +57,18 @@ def check_shapes(make: MakeLoop) -> str:
         fits = value is None or (value.dim() == 2 and len(value) == len(batch.x))
         _ask(fits, f"Scored.{name} must be ({len(batch.x)}, numbers): it is {_shape(value)}")
     fits = scored.reconstruction is None or scored.reconstruction.shape == batch.x.shape
-    _ask(fits, f"Scored.reconstruction must be as x: it is {_shape(scored.reconstruction)}")
+    _ask(
+        fits,
+        f"Scored.reconstruction must have the shape of x, and has {_shape(scored.reconstruction)}",
+    )
     promised = _types(loop.sampler.empty_state())
     _ask(promised in ({}, _types(loop.state)), "empty_state must have the shapes of init's state")
     loop.estimate_statistics()
     made, wanted = _samples(loop, batch), (SAMPLES, *batch.x.shape[1:])
-    _ask(made is None or made.shape == wanted, f"sample must give {wanted}: it gave {_shape(made)}")
+    _ask(
+        made is None or made.shape == wanted,
+        f"sample must return {wanted}, and returned {_shape(made)}",
+    )
     return "" if made is not None else "it makes no samples"
 
 
@@ -71,8 +77,8 @@ def check_seeds(make: MakeLoop) -> str:
     first, second, other = make([0]), make([0]), make([1])
     for loop in (first, second, other):
         loop.advance()
-    _ask_same(first, second, "two runs of one seed differ after a step")
-    _ask(not _same(first, other), "two seeds give one and the same run")
+    _ask_same(first, second, "two runs with the same seed differ after one step")
+    _ask(not _same(first, other), "two seeds give the same run")
     return ""
 
 
@@ -86,7 +92,7 @@ def check_resume(make: MakeLoop) -> str:
     with TemporaryDirectory() as folder:
         checkpoint.restore(checkpoint.save(Path(folder), interrupted), resumed)
     resumed.run()
-    _ask_same(whole, resumed, "a resumed run differs from one that never stopped")
+    _ask_same(whole, resumed, "a resumed run differs from an uninterrupted one")
     return ""
 
 
@@ -98,7 +104,7 @@ def check_looking(make: MakeLoop) -> str:
         watched.advance()
         watched.estimate_statistics()
         _samples(watched, watched.feed(0, 0, 1))
-    _ask_same(plain, watched, "a run that is sampled on the way trains otherwise")
+    _ask_same(plain, watched, "a run that is sampled during training trains differently")
     return ""
 
 
@@ -115,7 +121,7 @@ def check_evaluation(make: MakeLoop) -> str:
     evaluated = scored.map if trained.dim() > 1 and scored.map is not None else scored.energy
     here, there = float(trained.mean()), float(evaluated.mean())
     spread = float(trained.std() + 0.1 * trained.abs().mean())
-    wrong = f'data has mean energy {here:.4g} in training and {there:.4g} in stream "eval"'
+    wrong = f'the data has mean energy {here:.4g} in training and {there:.4g} in stream "eval"'
     _ask(abs(here - there) <= spread, wrong)
     return ""
 
@@ -167,7 +173,7 @@ def _loops(name: str, sources: Sequence[dict[str, str]]) -> MakeLoop:
         else:
             return make
     assert refused is not None
-    raise SettingError(f"{refused}; --data names data that the model takes")
+    raise SettingError(f"{refused}; give data that the model takes with --data")
 
 
 def _tiny(job: Job) -> Job:
@@ -220,7 +226,7 @@ def _same(a: Loop, b: Loop) -> bool:
 
 
 def _ask_same(a: Loop, b: Loop, wrong: str) -> None:
-    _ask(_same(a, b), f"{wrong}: draw from context.generator, and keep nothing but the state")
+    _ask(_same(a, b), f"{wrong}: draw from context.generator, and keep nothing except the state")
 
 
 def _ask(fits: bool, wrong: str) -> None:

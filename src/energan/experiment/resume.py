@@ -34,7 +34,7 @@ from energan.training.loop import Hook
 from energan.training.train_state import TrainState
 
 Opened = tuple[Job, dict[str, Any]]
-"""A run's job, and what config.json keeps as resolved."""
+"""A run's job, and the resolved values in config.json."""
 
 
 @torch_globals_kept()
@@ -103,7 +103,8 @@ def resume(
 def _as_it_was(folders: Sequence[str | Path]) -> str:
     named = shlex.join(map(str, folders))
     return (
-        f"stopped before training went on: nothing has changed; go on with: energan resume {named}"
+        "stopped before training continued: nothing has changed; continue with: energan resume "
+        f"{named}"
     )
 
 
@@ -142,8 +143,8 @@ def check_alike(folders: Sequence[str | Path], opened: Sequence[Opened]) -> None
         a, b = _alike(*opened[0]), _alike(*opened[i])
         if differing := [name for name in a if a[name] != b[name]]:
             raise RunError(
-                f"{paths[0]} and {path} differ in their {' and '.join(differing)}, which "
-                "a cohort has in common: resume each by itself"
+                f"{paths[0]} and {path} differ in their {' and '.join(differing)}, so they "
+                "cannot train together: resume each by itself"
             )
         if any(path.resolve() == other.resolve() for other in paths[:i]):
             raise RunError(f"{path} is named twice: name different runs")
@@ -158,7 +159,7 @@ def _alike(job: Job, resolved: dict[str, Any]) -> dict[str, Any]:
         "settings of training": job.settings.training,
         "data": resolved["data"]["fingerprint"],
         "precision": resolved["precision"],
-        "figure of the best checkpoint": job.settings.output.keep_best,
+        "metric of the best checkpoint": job.settings.output.keep_best,
     }
 
 
@@ -169,9 +170,9 @@ def _check_data(folder: RunFolder, job: Job, data: DataSet, resolved: dict[str, 
     """Raise RunError unless the data is what the run was trained on."""
     if data.fingerprint != resolved["data"]["fingerprint"]:
         raise RunError(
-            f"the data of {folder.path} changed since it was trained "
-            f"({job.settings.data.source}: {plural(len(data), 'event')} now, "
-            f"{resolved['data']['events']} then); restore it, or start a new run with --from"
+            f"the data of {folder.path} has changed since training ({job.settings.data.source}: "
+            f"{plural(len(data), 'event')} now, {resolved['data']['events']} then); restore it, "
+            "or start a new run with --from"
         )
 
 
@@ -183,12 +184,14 @@ def _check_steps(cohort: Cohort, folders: Sequence[RunFolder], job: Job, steps: 
     first = folders[0].path
     if cohort.members:
         raise RunError(
-            f"{first} and those beside it have all their {plural(done, 'step')}; give --steps to "
+            f"{first} and the others have finished their {plural(done, 'step')}; give --steps to "
             "train further"
         )
     if steps is None:
-        raise RunError(f"{first} has all its {plural(done, 'step')}; give --steps to train further")
-    raise RunError(f"{first} stands at step {done}; --steps must be more")
+        raise RunError(
+            f"{first} has finished its {plural(done, 'step')}; give --steps to train further"
+        )
+    raise RunError(f"{first} is at step {done}; give more --steps")
 
 
 def _share(job: Job, before: int, ranks: Distributed) -> Job:
@@ -201,8 +204,8 @@ def _share(job: Job, before: int, ranks: Distributed) -> Job:
     for size in (batch, labelled):
         if size % ranks.count:
             raise SettingError(
-                f"{before} ranks trained on batches of {size} together, which {ranks.count} cannot "
-                "share evenly: resume with a number of ranks that divides it"
+                f"{before} ranks trained on batches of {size} together, and {ranks.count} ranks "
+                "cannot share them evenly: resume with a number of ranks that divides it"
             )
     parts: dict[str, Any] = {"training": {"batch_size": batch // ranks.count}}
     if labelled:
@@ -226,7 +229,9 @@ def _restore(cohort: Cohort, folders: Sequence[RunFolder], opened: Sequence[Open
         further = any(any(steps_in(f.checkpoints)) for f in folders)
         if further or not any(map(_without_checkpoint, folders)):
             stand = ", ".join(f"{f.path} at {steps_in(f.checkpoints)[-1:]}" for f in folders)
-            raise RunError(f"the runs have no step in common ({stand}): resume each by itself")
+            raise RunError(
+                f"the runs have no checkpoint step in common ({stand}): resume each by itself"
+            )
         # killed while the first checkpoints were written
         for member, folder, (_, resolved) in zip(cohort.members, folders, opened, strict=True):
             _load_first_weights(member, folder, resolved["from"])
@@ -236,7 +241,8 @@ def _restore(cohort: Cohort, folders: Sequence[RunFolder], opened: Sequence[Open
         newest = steps_in(folder.checkpoints)[-1]
         if newest > step:
             console.say(
-                f"{folder.path} goes back from step {newest} to {step}, the newest that all have"
+                f"{folder.path} goes back from step {newest} to {step}, the newest that all runs "
+                "have"
             )
 
 

@@ -166,7 +166,7 @@ def _check_parameters(folder: RunFolder, job: Job, domain: Domain, trained: dict
         if own > count:
             raise RunError(
                 f"{folder.config} was edited: its {name} network has {own:,} parameters, and the "
-                f"trained one {count:,}; restore it or retrain"
+                f"trained one {count:,}; restore the file, or train again"
             )
 
 
@@ -189,8 +189,8 @@ def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:
     if config.get("hash") not in found:
         raise RunError(
             f"{folder.config} was edited: it gives the hash {describe(config.get('hash'))}, and "
-            f"its settings {found[0]}; restore it, or train anew with the edited settings: energan "
-            f"train {folder.config} --out NEW"
+            f"its settings {found[0]}; restore the file, or train with the edited settings: "
+            f"energan train {folder.config} --out NEW"
         )
 
 
@@ -212,13 +212,13 @@ def record_divergence(folder: RunFolder, job: Job, step: int, error: Exception) 
         save_curves(folder.path / "curves.png", folder.read())
     kept = checkpoint_folder.listed(folder.checkpoints)
     intact = f"{folder.path} is intact at {kept[-1].name}" if kept else "nothing was written"
-    remedy = "train anew with lower learning rates or --model.energy-optimiser.clip"
+    remedy = "train again with lower learning rates or --model.energy-optimiser.clip"
     if training.on_divergence == "rollback":
-        remedy = f"it was rolled back {training.rollbacks} times in vain: {remedy}"
+        remedy = f"it was rolled back {training.rollbacks} times without success: {remedy}"
     else:
         remedy += (
-            ", or let it go back and halve its rates: "
-            f"energan resume {folder.path} --on-divergence rollback"
+            f", or roll it back with half the learning rates: energan resume {folder.path} "
+            "--on-divergence rollback"
         )
     return f"{error}; {intact}; {remedy}"
 

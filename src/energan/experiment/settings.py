@@ -34,31 +34,31 @@ else:
 class LoggingSettings(Config):
     """What is written on the way. Nothing here changes the result."""
 
-    log_every: int = Field(100, ge=1, description="steps between events and progress figures")
-    sample_every: int = Field(500, ge=0, description="steps between sample grids; 0 for none")
+    log_every: int = Field(100, ge=1, description="steps between log events and progress figures")
+    sample_every: int = Field(500, ge=0, description="steps between sample grids; 0: none")
     checkpoint_every: int = Field(
-        1000, ge=0, description="steps between checkpoints; 0: at the end"
+        1000, ge=0, description="steps between checkpoints; 0: only at the end"
     )
-    keep: int = Field(2, ge=1, description="checkpoints kept, beside the best one")
+    keep: int = Field(2, ge=1, description="number of checkpoints to keep, besides the best one")
     keep_best: KeepBest = Field(
         "auto",
-        description="the figure whose best checkpoint is kept, made of averaged weights at each "
-        "checkpoint; auto: the error of held-out labels, of models that classify, else "
-        "sliced_wasserstein",
+        description="metric whose best checkpoint is kept, computed with averaged weights at "
+        "each checkpoint; auto: the error on held-out labels for models that classify, "
+        "sliced_wasserstein for others",
     )
-    tensorboard: bool = Field(True, description="log to TensorBoard too, where it is installed")
+    tensorboard: bool = Field(True, description="also log to TensorBoard, if it is installed")
     mlflow: bool = Field(
-        False, description="log to MLflow too, to the store that MLFLOW_TRACKING_URI names"
+        False, description="also log to MLflow, to the store given by MLFLOW_TRACKING_URI"
     )
     wandb: bool = Field(
-        False, description="log to Weights & Biases too, offline unless WANDB_MODE says otherwise"
+        False, description="also log to Weights & Biases, offline unless WANDB_MODE is set"
     )
 
 
 class Settings(Config, Generic[ModelConfig]):
     """Every setting of a run."""
 
-    seed: Annotated[int, ESSENTIAL] = Field(0, ge=0, description="all randomness follows from it")
+    seed: Annotated[int, ESSENTIAL] = Field(0, ge=0, description="random seed of the whole run")
     model: ModelConfig
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
@@ -125,7 +125,7 @@ class Job:
 LATER: tuple[tuple[str, Any], ...] = (
     ("augment", []), ("r1", 0.0), ("r2", 0.0), ("gradient_penalty", 0.0), ("loss", "logistic"),
 )  # fmt: skip
-"""Settings of models that some versions have not, at the values that mean what those do."""
+"""Settings that older versions did not have, with the values that keep their behaviour."""
 
 
 def settings_hash(
@@ -195,14 +195,16 @@ def _from_file(path: Path) -> Job:
     settings = read.get("settings", {}) if isinstance(read, dict) else None
     if not isinstance(settings, dict) or not isinstance(read.get("model"), str):
         raise SettingError(
-            f'{path} is no settings file: it needs "model" (a model\'s name) and "settings" '
-            "(groups of settings), as a run's config.json has"
+            f'{path} is not a settings file: it needs "model" (a model\'s name) and "settings" '
+            "(groups of settings), as in a run's config.json"
         )
     resolved = read.get("resolved")
     origin = resolved.get("from") if isinstance(resolved, dict) else None
     first = origin.get("path") if isinstance(origin, dict) else None
     if first is not None and not isinstance(first, str):
-        raise SettingError(f"{path}: resolved.from.path {describe(first)} is no path; restore it")
+        raise SettingError(
+            f"{path}: resolved.from.path {describe(first)} is not a path; restore the file"
+        )
     try:
         job = _job(str(read.get("recipe", path.stem)), read["model"], settings)
     except SettingError as error:

@@ -55,8 +55,8 @@ from energan.training.loop import Hook, Loop, stop_on_signals
 from energan.training.member import Member, Members
 
 NOT_BEGUN = (
-    "stopped before training began: no run was written, and images that were decoded into the "
-    "cache stay there; the same command begins again"
+    "stopped before training began: no run was written; images already decoded stay in the "
+    "cache; repeat the command to start again"
 )
 STOPPING = "stopping after this step and saving a checkpoint; a second signal stops at once"
 
@@ -191,8 +191,8 @@ def _keep_unbegun(
         if len(runs) == 1 and isinstance(error, EstimateInterrupted):
             error.keep(paths[0])
     raise Interrupted(
-        "stopped while the margin was estimated: the settings are kept, and nothing was trained "
-        f"yet; go on with: energan resume {shlex.join(map(str, paths))}",
+        "stopped while the margin was being estimated: the settings are saved, and training has "
+        f"not begun; continue with: energan resume {shlex.join(map(str, paths))}",
         error.signal,
     ) from None
 
@@ -201,7 +201,7 @@ def _check_different(jobs: Sequence[Job], folders: Sequence[str | Path] | None) 
     """Raise RunError unless each job has a folder of its own."""
     places = endings(jobs) if folders is None else [Path(path).resolve() for path in folders]
     if len(set(places)) != len(jobs):
-        raise RunError(f"{len(jobs)} members of a cohort need as many different folders")
+        raise RunError(f"{len(jobs)} seeds need as many different folders")
 
 
 def open_first(job: Job, ranks: Distributed) -> DataSet:
@@ -240,8 +240,8 @@ def estimates(
         if not wants_estimate(job):
             return None
         say(
-            "margin: auto; training the auto-encoder alone to see where its energy settles "
-            "(--model.margin 20, say, goes without)"
+            "margin: auto; first training the auto-encoder alone to measure the energy of "
+            "held-out data (to skip this, set a margin, for example --model.margin 20)"
         )
         steps = min(STEPS, job.settings.training.steps)
         return ranks.choose(lambda: estimate(job, here, engine, steps, progress=shown, run=folder))
@@ -266,7 +266,7 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
         where, reason = data.skipped[0]
         remarks.append(
             f"{len(data.skipped)} of {data.name} cannot be used and "
-            f"{agree(len(data.skipped), 'are')} left out (the first: {where}: {reason}); "
+            f"{agree(len(data.skipped), 'are')} skipped (the first: {where}: {reason}); "
             "skipped.txt in the run lists them"
         )
     remarks += [str(fact) for fact in data.facts if fact.warning]
@@ -282,7 +282,7 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
         remarks.append(
             f"warning: training ends after {plural(steps, 'step')}, before "
             f"{plural(len(found), 'schedule')} {agree(len(found), 'do')}: {' and '.join(found)}; "
-            "--scale or --minutes in place of --steps shortens them alike"
+            "use --scale or --minutes instead of --steps to shorten schedules too"
         )
     return remarks
 
@@ -313,8 +313,8 @@ def _kept(folders: Sequence[RunFolder]) -> str:
     steps = [max(checkpoint_folder.steps_in(folder.checkpoints), default=0) for folder in folders]
     named = shlex.join(str(folder.path) for folder in folders)
     return (
-        f"stopped at once: the last checkpoint is of step {min(steps)}; go on with: energan resume "
-        f"{named}"
+        f"stopped at once: the last checkpoint is of step {min(steps)}; continue with: energan "
+        f"resume {named}"
     )
 
 
@@ -371,7 +371,7 @@ def _train_several(
     def left(member: Member, error: DivergenceError) -> None:
         folder = folders[member.index]
         own = record_divergence(folder, jobs[member.index], loop.step, error)
-        say(f"{names[member.index]} diverged, the others go on: {own}")
+        say(f"{names[member.index]} diverged, the others continue: {own}")
 
     leading = Members(cohort.members, left)
     loop.hooks.append(leading)
@@ -382,8 +382,8 @@ def _train_several(
         if leading.living:
             raise
         raise DivergenceError(
-            f"every {what} diverged; {', '.join(str(f.path) for f in folders)} are intact at their "
-            "last checkpoints: train anew with lower learning rates or "
+            f"every {what} diverged; {', '.join(str(f.path) for f in folders)} are intact at "
+            "their last checkpoints: train again with lower learning rates or "
             "--model.energy-optimiser.clip"
         ) from None
     for member in leading.living:

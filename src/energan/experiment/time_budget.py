@@ -31,10 +31,10 @@ from energan.training.train_state import TrainState
 WARM_UP = 3
 """Steps before those that are timed."""
 SHARE, MOST = 0.02, 5.0
-"""Of the budget, the share that steps are timed for, and the most seconds."""
+"""Fraction of the budget spent on timing steps, and the most seconds."""
 QUICK = 5.0
-"""Seconds of checkpoints and pictures below which they are made a second time: the first time also
-loads what draws them."""
+"""Seconds of checkpoints and pictures below which they are made a second time, because the first
+time also loads libraries."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def fit_minutes(
     cohort = cohort_of([with_any_margin(job) for job in jobs], data, engine, ranks)
     if not any(p.requires_grad for p in cohort.loop.networks.parameters()):
         raise SettingError(
-            "minutes: this model is fitted in one pass over the data, which takes what it takes; "
-            "leave minutes out"
+            "minutes does not apply: this model is fitted in one pass over the data; leave "
+            "minutes out"
         )
     times = measure(cohort, data, metric, min(SHARE * 60 * minutes, MOST))
     all_steps = jobs[0].settings.training.steps
@@ -89,7 +89,7 @@ def fit_minutes(
     steps = ranks.choose(steps_left)
     if steps < 1:
         raise SettingError(
-            f"minutes {minutes:g}: too short for a step of {elapsed(times.step)} and "
+            f"minutes {minutes:g} is too short for a step of {elapsed(times.step)} and "
             f"{elapsed(times.ends)} for the first and the last checkpoint; give more"
         )
     factor = Fraction(Context(prec=3, rounding=ROUND_DOWN).divide(Decimal(steps), all_steps))
@@ -97,9 +97,9 @@ def fit_minutes(
     count = fitted[0].settings.training.steps
     rate = 1 / (times.step + times.beside)
     say(
-        f"{minutes:g} minutes give {plural(count, 'step')} here, {float(factor):g} of the recipe's "
-        f"{all_steps:,}, at {rate:.3g} a second with checkpoints and samples; schedules are "
-        f"scaled alike (--scale {factor} trains the same again)"
+        f"{minutes:g} minutes allow {plural(count, 'step')} here, {float(factor):g} of the "
+        f"recipe's {all_steps:,}, at {rate:.3g} steps a second with checkpoints and samples; "
+        f"schedules are scaled too (--scale {factor} repeats this run)"
     )
     return [replace(job, asked=merged(job.asked, {"minutes": minutes})) for job in fitted]
 
@@ -107,13 +107,15 @@ def fit_minutes(
 def check_minutes(job: Job, minutes: float) -> None:
     """Raise SettingError for a time that is none, or for a job whose steps were asked for."""
     if not 0 < minutes < math.inf:
-        raise SettingError(f"minutes {minutes:g}: a number above 0")
+        raise SettingError(f"minutes {minutes:g}: give a number above 0")
     training = job.asked.get("training", {})
     for name, given in (
         ("scale", job.asked), ("steps", training), ("epochs", training),
     ):  # fmt: skip
         if given.get(name) is not None:
-            raise SettingError(f"minutes sets the number of steps: leave {name} out, or minutes")
+            raise SettingError(
+                f"minutes already sets the number of steps: leave out {name}, or minutes"
+            )
 
 
 def measure(

@@ -23,7 +23,8 @@ def stored_data(
     """
     if asked_ranks() > 1:
         raise SettingError(
-            "arrays train in one process: save them as .npz, which torchrun's processes can read"
+            "arrays train in one process only: save them as .npz, which torchrun's processes "
+            "can read"
         )
     check_free(folders or ())
     paths = claim(jobs[0].recipe, folders, endings(jobs))

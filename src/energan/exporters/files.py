@@ -46,11 +46,11 @@ def write_network(part: ExportedNetwork, format: str, path: Path) -> ExportedFil
         except (OSError, MemoryError):
             raise
         except Exception as error:  # a network of the user's may fail in any way
-            raise EnerganError(f"{what}: it cannot be written ({describe(error)})") from error
+            raise EnerganError(f"{what} cannot be written: {describe(error)}") from error
         if check is not None and not check.error <= TOLERANCE:
             raise EnerganError(
                 f"{what}: the file differs from the run (relative error {check.error:.1e}, "
-                f"{check.by}), so it was not kept; another format may do"
+                f"{check.by}), so it was deleted; try another format"
             )
         digest, size = sha256_of(made), made.stat().st_size
     return ExportedFile(path, part.name, format, size, digest, check)

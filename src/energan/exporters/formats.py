@@ -195,7 +195,9 @@ def _without_chatter() -> Iterator[None]:
 
 def _write_torchscript(part: ExportedNetwork, path: Path) -> None:
     if any(isinstance(layer, OnnxNetwork) for layer in part.module.modules()):
-        raise SettingError("features of an ONNX file go into ONNX alone: use --format onnx")
+        raise SettingError(
+            "an energy on features of an ONNX file can only be exported to ONNX: use --format onnx"
+        )
     with warnings.catch_warnings(), torch.no_grad():  # gradients by hand are of no file format
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
         # of what depends on the batch: the check tells whether it does

@@ -139,7 +139,7 @@ class Judge:
         except OSError as error:
             raise JudgeError(f"{path} cannot be read: {error.strerror}") from None
         if hashlib.sha256(content).hexdigest() != network["sha256"]:
-            raise JudgeError(f"{path} is not the file that verdict.json tells of: export again")
+            raise JudgeError(f"{path} is not the file that verdict.json describes: export again")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -148,8 +148,9 @@ class Judge:
         """Raise JudgeError if this energy has no heat maps here."""
         if self.heatmap_kind is None:
             raise JudgeError(
-                "this energy has no heat maps here: they are its gradient, which energy.onnx does "
-                "not hold; leave --heatmaps out, or use energan score --heatmaps"
+                "this export has no heat maps, because they need the energy's gradient, which "
+                "energy.onnx does not hold; leave --heatmaps out, or use energan score "
+                "--heatmaps"
             )
 
     def score(self, paths: Sequence[str | Path], *, heatmaps: bool = False) -> Judgements:
@@ -218,7 +219,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError:
         raise JudgeError(f"{path} is damaged: export the run again") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise JudgeError(f"{path} is of another format than this judge.py: export the run again")
+        raise JudgeError(
+            f"{path} has another format than this judge.py reads: export the run again"
+        )
     return found
 
 
@@ -349,7 +352,7 @@ def read_picture(raw: bytes, side: int | None = None) -> DecodedImage:
     except BadImage:
         raise
     except UnidentifiedImageError:
-        raise BadImage("it is empty, or no image that Pillow reads") from None
+        raise BadImage("it is empty, or not an image that Pillow reads") from None
     except Exception as error:  # Pillow's readers raise whatever they stumble over
         text = " ".join(str(error).split()) or type(error).__name__
         plain = isinstance(error, OSError | ValueError | Image.DecompressionBombWarning)
@@ -397,7 +400,7 @@ def _check_tiff(image: Any) -> None:
         alpha = len(extra) <= 1 and all(sample in (1, 2) for sample in extra)
         whole = form[0] in (1, 4) and alpha and samples - len(extra) == bands.get(kind)
     if not whole or tags.get(259, 1) == 50001:
-        raise BadImage("it is a TIFF of a kind that Pillow does not read; energan score does")
+        raise BadImage("it is a TIFF of a kind that Pillow cannot read; energan score can")
 
 
 def _several(value: Any) -> tuple[Any, ...]:
@@ -565,7 +568,9 @@ class Preparation:
             pixels = pixels[:, top : top + self.window, left : left + self.window]
         if pixels.shape != tuple(self.shape):
             made, wanted = (f"{s[2]}x{s[1]}" for s in (pixels.shape, self.shape))
-            raise BadImage(f"prepared as the training data were it has {made} pixels, not {wanted}")
+            raise BadImage(
+                f"after the preparation used in training it has {made} pixels, not {wanted}"
+            )
         return pixels
 
 
@@ -586,7 +591,7 @@ def _crop(picture: DecodedImage, box: Sequence[int]) -> DecodedImage:
     left, top, right, bottom = box
     height, width = picture.pixels.shape[:2]
     if right > width or bottom > height:
-        raise BadImage(f"its {width}x{height} pixels do not hold the crop box {tuple(box)}")
+        raise BadImage(f"its {width}x{height} pixels do not contain the crop box {tuple(box)}")
     part = slice(top, bottom), slice(left, right)
     return DecodedImage(
         picture.pixels[part], None if picture.alpha is None else picture.alpha[part]
@@ -621,11 +626,11 @@ def _scale(pixels: Array, depth: str, intensity: Sequence[float] | None) -> Arra
         low, high = intensity
     elif pixels.dtype.kind not in "ui" or pixels.dtype.itemsize > 2:
         raise BadImage(
-            f"it holds {pixels.dtype.name} values, and those trained on have a range: make it an "
-            "image of 8 or 16 bits"
+            f"it holds {pixels.dtype.name} values, and training images have a fixed range: save "
+            "it with 8 or 16 bits"
         )
     elif pixels.dtype.kind == "i" and pixels.min(initial=0) < 0:
-        raise BadImage("it holds values below 0, which have no place in the range")
+        raise BadImage("it holds values below 0, which are outside the range")
     else:
         low, high = 0.0, float(np.iinfo(pixels.dtype).max)
     unit = ((pixels.astype(np.float64) - low) / (high - low)).clip(0, 1)
@@ -760,15 +765,20 @@ def write_heatmaps(judge: Judge, found: Sequence[Judgement], folder: Path) -> No
 def main(words: Sequence[str] | None = None) -> int:
     """The exit code: 0 if images were judged, whatever the verdicts, and 2 for a mistake."""
     parser = argparse.ArgumentParser(
-        "judge.py", description="Whether images are normal: energy, percentile, yes or no."
+        "judge.py",
+        description="Anomaly score of images: energy, percentile, and whether they are anomalous.",
     )
     parser.add_argument("images", nargs="+", help="image files, or folders of them")
     parser.add_argument("--out", type=Path, help="write all scores to this .csv")
-    parser.add_argument("--heatmaps", type=Path, help="a folder for pictures, the worst first")
-    parser.add_argument("--limit-heatmaps", type=int, default=100, help="how many of them (100)")
+    parser.add_argument(
+        "--heatmaps", type=Path, help="a folder for pictures, the highest score first"
+    )
+    parser.add_argument(
+        "--limit-heatmaps", type=int, default=100, help="largest number of pictures (100)"
+    )
     parser.add_argument("--json", action="store_true", help="print all scores as JSON")
     parser.add_argument(
-        "--folder", type=Path, help="of verdict.json, if it is not beside this file"
+        "--folder", type=Path, help="the folder of verdict.json, if it is not beside this file"
     )
     options = parser.parse_args(words)
     try:
@@ -785,7 +795,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.heatmaps is not None and options.heatmaps.exists() and not options.heatmaps.is_dir():
         raise JudgeError(f"--heatmaps {options.heatmaps} is a file: name a folder")
     if options.limit_heatmaps < 1:
-        raise JudgeError(f"--limit-heatmaps {options.limit_heatmaps}: draw at least one")
+        raise JudgeError(f"--limit-heatmaps {options.limit_heatmaps}: give at least 1")
     judge = Judge(options.folder)
     if options.heatmaps is not None:
         judge.check_heatmaps()
@@ -819,12 +829,12 @@ def _print(judge: Judge, found: Judgements, ranked: Sequence[Judgement]) -> None
     )
     print(f"{count:,} scored, {flagged:,} anomalous ({flagged / count:.1%})")
     if found.skipped:
-        print(f"  {len(found.skipped):,} could not be read, left out")
+        print(f"  {len(found.skipped):,} could not be read and were skipped")
         for name, reason in found.skipped[:SHOWN]:
             print(f"    {name}: {reason}")
         if len(found.skipped) > SHOWN:
             print(f"    … {len(found.skipped) - SHOWN:,} more")
-    print(f"highest energies ({SHOWN} of {count:,}):" if count > SHOWN else "scores:")
+    print(f"highest scores ({SHOWN} of {count:,}):" if count > SHOWN else "scores:")
     for one in ranked[:SHOWN]:
         told = one.record()
         verdict = "ANOMALOUS" if one.anomalous else "normal"

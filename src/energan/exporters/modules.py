@@ -67,8 +67,8 @@ def no_generator(run: Run) -> str | None:
     if isinstance(sampler, Generator) and type(sampler).sample is Generator.sample:
         return None
     return (
-        f"{run.path}: the model {run.job.model} draws with {type(sampler).__name__}, which is not "
-        "one pass of a generator network; only its energy can be exported"
+        f"{run.path}: the model {run.job.model} samples with {type(sampler).__name__}, which is "
+        "not a single pass of a generator; only its energy can be exported"
     )
 
 

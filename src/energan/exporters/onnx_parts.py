@@ -29,7 +29,7 @@ def _inlined(x: Any, path: str, names: str, sizes: Any) -> list[Any]:
     own = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), wanted)
     if own > wanted:
         raise EnerganError(
-            f"{path} is of operator set {own} and energan writes {wanted}: export the feature "
+            f"{path} has operator set {own} and energan writes {wanted}: export the feature "
             f"network with opset_version {wanted} or lower"
         )
     if own < wanted:

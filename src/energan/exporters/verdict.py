@@ -68,7 +68,9 @@ def write_verdict(run: Run, folder: Path, *, force: bool = False) -> ExportedFil
     if folder.exists() and not folder.is_dir():
         raise SettingError(f"--out {folder} is a file; name a folder")
     if there and not force:
-        raise SettingError(f"{' and '.join(there)} would be overwritten: --force, or another --out")
+        raise SettingError(
+            f"{' and '.join(there)} would be overwritten: add --force, or choose another --out"
+        )
     preparation = _preparation(run)
     part = _verdict_part(run, deep=preparation["deep"])
     written = write_network(part, "onnx", folder / FILES[0])
@@ -91,20 +93,20 @@ def check_verdict(run: Run, part: str = "all") -> None:
     """Raise SettingError for a run whose energy or data are of a kind that judge.py has no rule
     for, and for another part than all."""
     if part != "all":
-        raise SettingError(f"--part {part}: a verdict is of the energy; leave --part out")
+        raise SettingError(f"--part {part}: a verdict always uses the energy; leave --part out")
     run.check_judges()
     domain, use = run.domain, "use --format onnx for the energy alone"
     if len(domain.shape) != 3:
-        raise SettingError(f"{run.path} was trained on points, and a verdict is of images: {use}")
+        raise SettingError(f"{run.path} was trained on points, and a verdict needs images: {use}")
     if domain.shape[0] not in (1, 3):
         raise SettingError(
-            f"{run.path} takes images of {domain.shape[0]} bands, and judge.py reads grey and "
-            f"colour ones: {use}"
+            f"{run.path} takes images of {domain.shape[0]} bands, and judge.py reads only grey "
+            f"and colour images: {use}"
         )
     if run.job.settings.data.pages == "all":
         raise SettingError(
             f"{run.path} was trained on all pages of its files (data.pages), and judge.py reads "
-            f"the first: {use}"
+            f"only the first: {use}"
         )
 
 

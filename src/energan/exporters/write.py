@@ -62,7 +62,9 @@ def export(
     listed = _read_manifest(folder, force)
     there = [str(path) for path in paths.values() if path.exists()]
     if there and not force:
-        raise SettingError(f"{' and '.join(there)} would be overwritten: --force, or another --out")
+        raise SettingError(
+            f"{' and '.join(there)} would be overwritten: add --force, or choose another --out"
+        )
     parts = [PARTS[name](run) for name in wanted]
     folder.mkdir(parents=True, exist_ok=True)
     results = []
@@ -96,6 +98,6 @@ def _read_manifest(folder: Path, force: bool) -> dict[str, Any]:
         if force:
             return {}
         raise SettingError(
-            f"{path} is no list of exports: --force replaces it, or name another --out"
+            f"{path} is not a list of exports: replace it with --force, or choose another --out"
         ) from None
     return {name: entry for name, entry in files.items() if (folder / name).exists()}

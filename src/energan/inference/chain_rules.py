@@ -23,7 +23,7 @@ from energan.samplers.dynamics import Chains, check_spread, run_chain
 from energan.samplers.kernels import LANGEVIN
 
 TURN = 10
-"""Steps of each energy before the next takes over."""
+"""Default steps of each energy before the next one takes over."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class ChainSchedule:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise SettingError(f"chains take at least 1 step, not {self.steps}")
+            raise SettingError(f"chains need at least 1 step, not {self.steps}")
         if self.turn < 1:
-            raise SettingError(f"a turn is of at least 1 step, not {self.turn}")
+            raise SettingError(f"a turn needs at least 1 step, not {self.turn}")
         if not 0 <= self.anneal <= 1:
             raise SettingError(f"anneal is a share of the steps, 0 to 1, not {self.anneal:g}")
         if not 0 <= self.warmup < self.steps:
@@ -116,15 +116,15 @@ def change_rule(
     rule = rule_for(run, kernel)
     if step_size is not None:
         if not 0 < step_size < float("inf"):
-            raise SettingError(f"step size {step_size:g}: it must be more than 0")
+            raise SettingError(f"step size {step_size:g}: give a number above 0")
         rule = replace(rule, step_size=step_size)
     if noise is not None:
         if noise != "coupled" and not 0 <= noise < float("inf"):
-            raise SettingError(f"noise {noise:g}: it must not be negative")
+            raise SettingError(f"noise {noise:g}: give 0 or more")
         rule = replace(rule, noise=None if noise == "coupled" else noise)
     if clip is not None:
         if clip != "none" and not 0 < clip < float("inf"):
-            raise SettingError(f"clip {clip:g}: it must be more than 0; none for no bound")
+            raise SettingError(f"clip {clip:g}: give a number above 0; none for no clipping")
         rule = replace(rule, clip=None if clip == "none" else clip)
     if (rule.step_size, rule.noise) != (run.rule.step_size, run.rule.noise):
         check_spread(rule)
@@ -210,6 +210,6 @@ def check_finite(x: Tensor, k: int, schedule: ChainSchedule) -> None:
     if not x.isfinite().all():
         sizes = ", ".join(f"{rule.step_size:g}" for rule in schedule.rules)
         raise SettingError(
-            f"the chains are no longer finite by step {k}: use a smaller step size than {sizes}, "
-            "or a bound on the gradient (clip)"
+            f"the chains are no longer finite at step {k}: use a smaller step size than {sizes}, "
+            "or clip the gradient (clip)"
         )

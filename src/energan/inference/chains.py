@@ -31,7 +31,7 @@ from energan.samplers.kernels import HMC_TARGET, Dynamics, kernel_of
 
 Start = Literal["noise", "buffer", "data"]
 BOX = 4.0
-"""Where data has no bounds, and the run no chains of its own, they start uniformly in ±BOX."""
+"""Chains start uniformly in ±BOX if the data has no bounds and the run no chains of its own."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ def _parts(
     if not parts:
         raise SettingError("chains need an energy: name a run")
     if count < 1:
-        raise SettingError(f"the number of chains is at least 1, not {count}")
+        raise SettingError(f"give at least 1 chain, not {count}")
     if snapshots < 2:
-        raise SettingError(f"snapshots are at least 2, the start and the end, not {snapshots}")
+        raise SettingError(f"give at least 2 snapshots, the start and the end, not {snapshots}")
     check_room(count, (snapshots + 1) * parts[0].domain.size, "chains")
     check_alike(runs_of(parts))
     return parts
@@ -223,7 +223,7 @@ def _start(
     if isinstance(start, Tensor):
         if start.shape != (count, *parts[0].domain.shape) or not start.isfinite().all():
             raise SettingError(
-                f"chains start at finite x of shape {(count, *parts[0].domain.shape)}, not "
+                f"chains must start at finite x of shape {(count, *parts[0].domain.shape)}, not "
                 f"{tuple(start.shape)}"
             )
         return start.detach().float().cpu(), labels
@@ -232,7 +232,7 @@ def _start(
     if start == "buffer":
         return _from_buffer(runs, count, labels, seed), labels
     if start != "data":
-        raise SettingError(f"start {start!r}: chains start from noise, buffer or data, or at x")
+        raise SettingError(f"start {start!r}: give noise, buffer, data, or a tensor x")
     return _from_data(runs[0], count, labels, bool(classes), seed, data)
 
 
@@ -253,8 +253,8 @@ def _from_buffer(runs: Sequence[Any], count: int, labels: Tensor | None, seed: i
         x[i :: len(kept)], filled = chains[i :: len(kept)], True
     if not filled:
         raise SettingError(
-            f"{runs[0].path}: the model {runs[0].job.model} keeps no chains to start from: start "
-            "them from noise or data"
+            f"{runs[0].path}: the model {runs[0].job.model} stores no chains to start from: "
+            "start from noise or data"
         )
     return x
 
@@ -269,7 +269,7 @@ def _from_data(
     data = data or open_data(run.job.settings.data)
     if data.domain.shape != run.domain.shape:
         raise SettingError(
-            f"{data.name} holds events of shape {data.domain.shape}, and {run.path} takes "
+            f"{data.name} holds examples of shape {data.domain.shape}, and {run.path} takes "
             f"{run.domain.shape}: name the run's own data"
         )
     draws = Randomness([seed]).at("chains", "data")
@@ -281,13 +281,13 @@ def _from_data(
     if data.labels is None:
         raise SettingError(
             f"{data.name} has no labels, so chains of a class cannot start there: name data with "
-            "classes, or start them from noise"
+            "classes, or start from noise"
         )
     rows = torch.empty(count, dtype=torch.int64)
     for label in labels.unique():
         wanted = labels == label
         of_label = order[data.labels[order] == label]
         if not len(of_label):
-            raise SettingError(f"{data.name} holds no event of class {int(label)} to start from")
+            raise SettingError(f"{data.name} holds no example of class {int(label)} to start from")
         rows[wanted] = of_label[torch.arange(int(wanted.sum())) % len(of_label)]
     return data.gather(rows).x.float().cpu(), labels

@@ -43,8 +43,8 @@ def classify(score: Score, x: Tensor) -> ClassProbabilities:
     strange = int((~logits.isfinite().all(1)).sum())
     if strange:
         raise DataError(
-            f"the network's outputs are not finite for {strange} of {len(x)} events: look for "
-            "values in them that are not"
+            f"the network's outputs are not finite for {strange} of {len(x)} examples: check "
+            "their values"
         )
     probabilities = logits.softmax(1)
     return ClassProbabilities(probabilities.argmax(1), probabilities)

@@ -85,7 +85,7 @@ class TrainedEnergy(ABC):
             condition = self.conditions.check(len(x), condition)
         if self.domain.paired and condition is not None and condition.shape[2:] != x.shape[2:]:
             raise SettingError(
-                f"sources of {tuple(condition.shape[2:])} do not belong to images of "
+                f"sources of {tuple(condition.shape[2:])} do not match images of "
                 f"{tuple(x.shape[2:])}: their sides must be the same"
             )
         chunk, device = examples_at_once(condition, x[:1].numel() or 1), self.engine.device
@@ -177,13 +177,14 @@ def check_alike(runs: Sequence[Any]) -> None:
     for run in runs:
         if run.given:
             raise SettingError(
-                f"{run.path}: the energy of {run.job.model} is of an event and the condition that "
-                "it comes with, so no chain can follow it alone; name a run without"
+                f"{run.path}: the energy of {run.job.model} needs an input with each example, so "
+                "chains cannot sample it: name a run without inputs"
             )
         if _range(run.domain) != _range(first.domain):
             raise SettingError(
-                f"{first.path} is of events {_described(first.domain)}, and {run.path} is "
-                f"{_described(run.domain)}: energies that share chains must be of the same events"
+                f"{first.path} is for examples {_described(first.domain)}, and {run.path} for "
+                f"examples {_described(run.domain)}: energies that share chains need the same "
+                "kind"
             )
     classes_of(runs)
 
@@ -196,8 +197,8 @@ def classes_of(parts: Sequence[TrainedEnergy]) -> int | None:
     found = {part.classes for part in parts if part.classes}
     if len(found) > 1:
         raise SettingError(
-            f"energies of {' and '.join(map(str, sorted(found)))} classes cannot share chains: "
-            "their labels mean different things"
+            f"energies of {' and '.join(map(str, sorted(found)))} classes cannot share chains, "
+            "because their labels mean different things"
         )
     return next(iter(found), None)
 

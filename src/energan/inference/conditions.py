@@ -12,7 +12,7 @@ from energan.io.console import progress
 from energan.io.memory import check_memory
 
 AT_ONCE = 500
-"""Examples that are computed together."""
+"""Examples computed in one pass."""
 NUMBERS_AT_ONCE, EXAMPLE_NUMBERS_AT_ONCE = 2**21, 2**23
 """Of their conditions, where those are tensors, and of their own, at most."""
 Score = Callable[[Tensor], Scored]
@@ -41,8 +41,8 @@ class Conditions:
             return self._labels(count, self.classes, condition).to(device)
         if condition is not None:
             raise SettingError(
-                f"the model {self.model} takes no condition (given {describe(condition)}): leave "
-                "it out"
+                f"the model {self.model} is unconditional (given {describe(condition)}): leave "
+                "the condition out"
             )
         return None
 
@@ -51,7 +51,7 @@ class Conditions:
         if condition is None:
             what, by = ("images", "translate") if len(shape) == 3 else ("vectors", "tag")
             raise SettingError(
-                f"the model {self.model} makes each event of a condition: give {count} {what} of "
+                f"the model {self.model} makes each sample from an input: give {count} {what} of "
                 f"shape {shape} as `condition` (on the command line: energan {by})"
             )
         condition = torch.as_tensor(condition)
@@ -69,7 +69,7 @@ class Conditions:
             return classes_in_turn(count, classes)
         condition = torch.as_tensor(condition)
         if condition.shape != (count,) or condition.is_floating_point():
-            raise SettingError(f"labels must be whole numbers ({count},): {describe(condition)}")
+            raise SettingError(f"labels must be integers ({count},): {describe(condition)}")
         if count and not 0 <= int(condition.min()) <= int(condition.max()) < classes:
             raise SettingError(f"labels must be in [0, {classes}): {describe(condition)}")
         return condition.long()
@@ -122,7 +122,7 @@ def check_examples(x: object, domain: Domain) -> Tensor:
     if x.shape[1:] not in shapes or not x.is_floating_point():
         whole = "" if domain.image_shape is None else f", or whole images of {domain.image_shape}"
         raise DataError(
-            f"energy needs float events of shape {domain.shape}{whole}, in [{domain.low}, "
+            f"energy needs float examples of shape {domain.shape}{whole}, in [{domain.low}, "
             f"{domain.high}]: given {x.dtype}, {tuple(x.shape)}"
         )
     return x

@@ -102,21 +102,19 @@ def restore(
 def _check(run: TrainedEnergy, x: Tensor, unknown: Tensor | None, noise_std: float | None) -> None:
     check_alike(runs_of([run]))
     if unknown is None and noise_std is None:
-        raise SettingError(
-            "nothing to restore: say which pixels are unknown, or how noisy they are"
-        )
+        raise SettingError("nothing to restore: give the unknown pixels, or the noise level")
     if noise_std is not None and not 0 < noise_std < float("inf"):
-        raise SettingError(f"noise_std {noise_std:g}: it must be more than 0")
+        raise SettingError(f"noise_std {noise_std:g}: give a number above 0")
     if x.shape[1:] != torch.Size(run.domain.shape) or not x.is_floating_point():
         raise DataError(
-            f"restoring needs float events of shape {run.domain.shape}: given {x.dtype}, "
+            f"restoring needs float images of shape {run.domain.shape}: given {x.dtype}, "
             f"{tuple(x.shape)}"
         )
     if not len(x):
-        raise DataError("there is nothing to restore: x holds no event")
+        raise DataError("there is nothing to restore: x is empty")
     if unknown is not None and not _fits(unknown, x):
         raise SettingError(
-            f"unknown pixels are a mask of bool that fits {tuple(x.shape)}: given {unknown.dtype}, "
+            f"unknown must be a bool mask that fits {tuple(x.shape)}: given {unknown.dtype}, "
             f"{tuple(unknown.shape)}"
         )
 
@@ -194,7 +192,7 @@ def read_mask(word: str, settings: DataSettings, domain: Domain) -> Tensor:
         grey = found.data.gather(torch.tensor([0])).x[0].mean(0, keepdim=True)
         unknown = grey > (domain.low + domain.high) / 2
     if not unknown.any():
-        raise SettingError(f"--mask {word} is white nowhere, so nothing is unknown")
+        raise SettingError(f"--mask {word} has no white pixels, so nothing is unknown")
     return unknown
 
 

@@ -53,7 +53,7 @@ from energan.training.device import EngineSettings, choose, torch_globals_kept
 
 HeatmapKind = Literal["energy map", "squared error", "saliency"]
 CHAIN_STEPS = 60
-"""K of an energy that was trained without chains: the published one."""
+"""K for an energy that was trained without chains: the published value."""
 
 
 class Run(RecordedRun, TrainedEnergy):
@@ -140,7 +140,7 @@ class Run(RecordedRun, TrainedEnergy):
         Raises SettingError if the model takes no condition or lacks one, or makes no samples.
         """
         if count < 1:
-            raise SettingError(f"the number of samples is at least 1, not {count}")
+            raise SettingError(f"give at least 1 sample, not {count}")
         check_room(count, self.domain.size, "samples")
         conditions = self.conditions.check(count, condition)
         randomness = PerSample(seed, self.domain.shape, self.engine.device)
@@ -156,10 +156,10 @@ class Run(RecordedRun, TrainedEnergy):
                 self.sampler, self.energy_network, count, conditions, self._state, context_at
             )
         if made is None:
-            tells = "; it tells classes: energan classify RUN IMAGES" if self.classifies else ""
+            tells = "; it classifies: energan classify RUN IMAGES" if self.classifies else ""
             raise SettingError(
-                f"{self.path}: the model {self.job.model} makes no samples{tells}; chains can "
-                "follow its energy: energan sample RUN --chains 64"
+                f"{self.path}: the model {self.job.model} makes no samples{tells}; to sample its "
+                "energy with chains: energan sample RUN --chains 64"
             )
         return made
 
@@ -234,9 +234,8 @@ class Run(RecordedRun, TrainedEnergy):
         """Raise SettingError if the energy cannot tell of an example alone whether it is normal."""
         if self.given:
             raise SettingError(
-                f"the energy of {self.job.model} is of an event and the condition that it comes "
-                "with: no event is normal by itself, so there is nothing to score or calibrate; "
-                "use a run without conditions"
+                f"the energy of {self.job.model} needs an input with each example, so there is "
+                "no anomaly score of an image alone: use a run of another model"
             )
 
     def calibrate(
@@ -321,17 +320,17 @@ class Run(RecordedRun, TrainedEnergy):
         """Dec(Enc(x)), float (B, *event). SettingError if the energy has no reconstruction."""
         if not self.reconstructs:
             raise SettingError(
-                f"the model {self.job.model} has no reconstruction: its energy is no "
-                "auto-encoder's; use a run of one (ebgan, ebgan_conv)"
+                f"the model {self.job.model} has no reconstruction, because it is not an "
+                "auto-encoder: use a run of one (ebgan, ebgan_conv)"
             )
         return collect(self._score, self.prepare(x), lambda scored: scored.reconstruction)
 
     def check_encodes(self) -> None:
         """Raise SettingError if the energy has no encoder whose code of an example stands alone."""
         if self.given:
-            lacking = "its energy is of an event and the condition that it comes with"
+            lacking = "its energy needs an input with each image"
         elif self.domain.image_shape is not None:
-            lacking = "its energy is of windows (data.tile), and not of whole images"
+            lacking = "its energy is computed on windows (data.tile), not on whole images"
         elif self._outputs.code is None:
             lacking = "its energy has no encoder"
         else:
@@ -360,8 +359,8 @@ def _tell(path: str | Path, warnings: Sequence[str], used: str, *, untrained: bo
         warn(f"{warning}; using {used} instead")
     if untrained:
         warn(
-            f"{path}: the best checkpoint is that of step 0, whose networks are untrained: no "
-            "later one scored better; take last, or train on"
+            f"{path}: the best checkpoint is that of step 0, which is untrained: no later one "
+            "scored better; use last, or train further"
         )
 
 

@@ -68,8 +68,8 @@ def translate(
     """
     if not run.domain.paired or not isinstance(run.sampler, Translator):
         raise SettingError(
-            f"{run.path}: the model {run.job.model} makes no images of images; train one that does "
-            "(energan train pix2pix-facades --data FOLDER)"
+            f"{run.path}: the model {run.job.model} does not translate images; train one that "
+            "does (energan train pix2pix-facades --data FOLDER)"
         )
     tree = scan(source) if source.is_dir() else None
     targets = _targets(source, out, tree)
@@ -109,18 +109,20 @@ def _targets(source: Path, out: Path, tree: Tree | None) -> dict[Path, Path]:
         out = out / f"{source.stem}.png" if out.is_dir() else out
         if out.suffix.lower() not in WRITTEN:
             raise DataError(
-                f"{out}: name a file ending in {' '.join(WRITTEN)}, or a folder that is there"
+                f"{out}: name a file ending in {' '.join(WRITTEN)}, or an existing folder"
             )
         if out.exists() and out.samefile(source):
             raise DataError(f"{out} is the image itself: name another file")
         return {source: out}
     if out.suffix.lower() in WRITTEN:
-        raise DataError(f"{source} is a folder and {out} the name of an image: name a folder")
+        raise DataError(
+            f"{source} is a folder and {out} is an image file: name a folder for the results"
+        )
     files = [] if tree is None else list_images(tree)
     if not files:
         raise DataError(f"{source} holds no image: name an image file or a folder of them")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} is there already: name a new or an empty folder")
+        raise DataError(f"{out} exists already: name a new or an empty folder")
     stems = [file.with_suffix("") for file in files]
     found = {}
     for file, stem in zip(files, stems, strict=True):
@@ -145,7 +147,7 @@ def _check(sampler: Translator, file: Path, size: Size, pairs: bool) -> None:
     except SettingError as error:
         if size is not None:
             raise SettingError(f"--size {size}: {error}") from None
-        raise SettingError(f"{file}: {error}; --size nearest does that for each image") from None
+        raise SettingError(f"{file}: {error}; to resize each image: --size nearest") from None
 
 
 # --- one image ------------------------------------------------------------------------------------

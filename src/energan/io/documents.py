@@ -113,7 +113,7 @@ def explain(error: ValidationError) -> str:
         parts = [str(p) for p in e["loc"] if p not in ("float", "str")]
         name = ".".join(p for p in parts if not p.startswith("function-after"))
         if e["type"] == "extra_forbidden":
-            said.append(f"{name}: there is no such setting; --help lists them")
+            said.append(f"{name}: there is no such setting; --help-all lists them")
         elif e["type"] == "too_large":  # of a group: its message names the setting
             said.append(f"{name}.{e['msg']}".removeprefix("."))
         elif e["type"] == "missing":

@@ -18,6 +18,6 @@ def whole_number(name: str, least: int, most: int, *, listed: bool = False) -> i
     if text.isascii() and text.isdigit() and len(text) <= 18 and least <= int(text) <= most:
         return int(text)
     raise SettingError(
-        f"the environment's {name} is {describe(text)!r}, and must be a whole number from "
-        f"{least} to {most}: mend it, or unset it"
+        f"the environment variable {name} is {describe(text)!r}: set it to an integer from "
+        f"{least} to {most}, or unset it"
     )

@@ -300,11 +300,11 @@ def open_image(path: Path) -> Image.Image:
 def check_target(path: Path, domain: Domain) -> None:
     """Raise DataError if examples cannot be written to `path`."""
     if path.suffix not in (".npz", ".png", ""):
-        raise DataError(f"--out {path}: write to a .png, an .npz, or a folder (no suffix)")
+        raise DataError(f"--out {path}: name a .png, an .npz, or a folder (no suffix)")
     if (path.suffix == ".png" and not drawable(domain)) or (
         not path.suffix and not is_image(domain)
     ):
-        raise DataError(f"events of shape {domain.shape} are no pictures: write them to an .npz")
+        raise DataError(f"examples of shape {domain.shape} cannot be drawn: write them to an .npz")
     if path.suffix and path.is_dir():
         raise DataError(f"--out {path} is a folder; name a file")
     if not path.suffix and path.exists() and not path.is_dir():

@@ -54,9 +54,9 @@ class RunFolder:
         """The run's config.json. Raises RunError if it is missing or damaged."""
         if not self.config.exists():
             raise RunError(
-                f"{self.path} holds no run (no config.json there); `energan runs` lists the runs"
+                f"{self.path} holds no run (there is no config.json); `energan runs` lists the runs"
             )
-        remedy = "restore it or retrain"
+        remedy = "restore it, or train again"
         config: dict[str, Any] = read_json(self.config, remedy=remedy)
         as_document(config, RunConfig, self.config, remedy=remedy)
         return config
@@ -93,13 +93,13 @@ class RunFolder:
         kept: list[dict[str, Any]] = []
         if not self.events.exists():
             return kept
-        lines = read_bytes(self.events, remedy="restore it or retrain", most=MOST_EVENTS)
+        lines = read_bytes(self.events, remedy="restore it, or train again", most=MOST_EVENTS)
         for number, line in enumerate(lines.splitlines(), 1):
             where = f"{self.events}, line {number}"
             entry = _parsed(line)
             if entry is None:
                 if faults is not None:
-                    faults.append(f"{where} is no event")
+                    faults.append(f"{where} is not an event")
                 continue
             kind = EVENTS.get(entry["event"], Event)
             try:

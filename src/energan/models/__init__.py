@@ -63,5 +63,6 @@ def _import(name: str) -> ModuleType:
     near = get_close_matches(name, names(), 1)
     hint = f"did you mean {near[0]}?" if near else f"energan has {', '.join(names())}."
     raise SettingError(
-        f"no model {name!r}: {hint} Your own is named by its module, as my_package.my_model"
+        f"no model {name!r}: {hint} To use a model of your own, give its module, for example "
+        "my_package.my_model"
     )

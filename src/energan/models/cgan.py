@@ -30,19 +30,41 @@ Three = tuple[Size, Size, Size]
 class Config(Adversarial):
     """Settings of the fully connected conditional GAN."""
 
-    generator: Three = Field((200, 1000, 1200), description="ReLU units of z, of y, of both in G")
-    discriminator: Three = Field((240, 50, 240), description="maxout units of x, of y, of both")
-    maxout_pieces: Three = Field((5, 5, 4), description="their pieces")
-    dropout: float = Field(0.5, ge=0, lt=1, description="dropout on all hidden layers of both")
-    latent: int = Field(100, ge=1, description="numbers in z")
+    generator: Three = Field(
+        (200, 1000, 1200),
+        description="ReLU units in the generator: of the layer that reads z, of the one that "
+        "reads the label, of the joint layer",
+    )
+    discriminator: Three = Field(
+        (240, 50, 240),
+        description="maxout units in the discriminator: of the layer that reads x, of the one "
+        "that reads the label, of the joint layer",
+    )
+    maxout_pieces: Three = Field(
+        (5, 5, 4), description="pieces per maxout unit of each of these layers"
+    )
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate of the hidden layers of both networks"
+    )
+    latent: int = Field(100, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("uniform-unit-variance", description="distribution of z")
-    output: Output = Field("sigmoid", description="G's output unit: linear, tanh or sigmoid")
-    weights: Literal["normal", "uniform"] = Field("uniform", description="initial distribution")
-    generator_scale: float = Field(0.05, gt=0, description="its scale in G: std, or half-width")
-    discriminator_scale: float = Field(0.005, gt=0, description="its scale in D")
-    energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
-    energy_optimiser: Optimiser = Field(SGD_2014, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(SGD_2014, description="G's optimiser")
+    output: Output = Field(
+        "sigmoid", description="output activation of the generator: linear, tanh or sigmoid"
+    )
+    weights: Literal["normal", "uniform"] = Field(
+        "uniform", description="distribution of the initial weights"
+    )
+    generator_scale: float = Field(
+        0.05,
+        gt=0,
+        description="initial scale of the generator's weights: standard deviation or half-width",
+    )
+    discriminator_scale: float = Field(
+        0.005, gt=0, description="initial scale of the discriminator's weights"
+    )
+    energy_steps: int = Field(1, ge=1, description="k: discriminator updates per generator update")
+    energy_optimiser: Optimiser = Field(SGD_2014, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(SGD_2014, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":

@@ -31,15 +31,22 @@ class Config(ConvGenerated, Adversarial):
     """Settings of DCGAN; the defaults are the paper's for images of 64×64."""
 
     discriminator: Widths = Field(
-        (), description="maps of D's layers, from the largest; by the size if not set"
+        (),
+        description="channels of the discriminator's layers, the largest feature map first; if "
+        "not set, chosen from the image size",
     )
     discriminator_width: int = Field(
-        64, ge=1, description="maps of D's first layer; each after it has twice as many"
+        64,
+        ge=1,
+        description="channels of the discriminator's first layer; each later layer has twice as "
+        "many",
     )
-    slope: float = Field(SLOPE, ge=0, lt=1, description="of D's LeakyReLU where it is negative")
-    energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
-    energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")
+    slope: float = Field(
+        SLOPE, ge=0, lt=1, description="negative slope of the discriminator's LeakyReLU"
+    )
+    energy_steps: int = Field(1, ge=1, description="discriminator updates per generator update")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(ADAM, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":

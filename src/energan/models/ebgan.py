@@ -45,30 +45,53 @@ class Config(Regularised):
     """Settings of the fully connected EBGAN; the defaults are its best of figure 4."""
 
     margin: Margin = Field(10.0, description=MARGIN)
-    pull_away: Schedule = Field(0.0, description="weight of the pulling-away term in G's loss")
-    loss: Loss = Field("hinge", description="D's loss; contrastive has no margin, and diverges")
-    reduction: Reduction = Field("l2", description="U from the difference: l2 norm, sum or mean")
-    code: Code = Field("raw", description="where the pulling-away term reads the code")
-    generator: Widths = Field((800,) * 4, description="hidden widths of G")
-    encoder: Widths = Field(
-        (1024,), min_length=1, description="widths of D's encoder; last the code"
+    pull_away: Schedule = Field(
+        0.0, description="weight of the pulling-away term (PT) in the generator's loss"
     )
-    decoder: Widths = Field((), description="hidden widths of D's decoder")
-    norm: bool = Field(True, description="batch norm, but in G's output and D's first layer")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on D's hidden layers")
-    latent: int = Field(100, ge=1, description="numbers in z")
+    loss: Loss = Field(
+        "hinge", description="loss of the discriminator; contrastive has no margin and diverges"
+    )
+    reduction: Reduction = Field(
+        "l2",
+        description="how the energy is computed from the reconstruction error: l2 norm, sum or "
+        "mean",
+    )
+    code: Code = Field("raw", description="where the pulling-away term reads the code")
+    generator: Widths = Field((800,) * 4, description="hidden layer widths of the generator")
+    encoder: Widths = Field(
+        (1024,),
+        min_length=1,
+        description="layer widths of the discriminator's encoder; the last is the code",
+    )
+    decoder: Widths = Field((), description="hidden layer widths of the discriminator's decoder")
+    norm: bool = Field(
+        True,
+        description="use batch norm, except in the generator's output and the discriminator's "
+        "first layer",
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout rate of the discriminator's hidden layers"
+    )
+    latent: int = Field(100, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("normal", description="distribution of z")
-    output: Output = Field("tanh", description="G's output unit: linear, tanh or sigmoid")
-    decoder_output: Output = Field("linear", description="the decoder's output unit")
+    output: Output = Field(
+        "tanh", description="output activation of the generator: linear, tanh or sigmoid"
+    )
+    decoder_output: Output = Field("linear", description="output activation of the decoder")
     generator_scale: float | None = Field(
-        0.02, gt=0, description="standard deviation of G's first weights; none for fan-in"
+        0.02,
+        gt=0,
+        description="standard deviation of the generator's initial weights; none: scaled by fan-in",
     )
     discriminator_scale: float | None = Field(
-        0.002, gt=0, description="standard deviation of D's first weights; none for fan-in"
+        0.002,
+        gt=0,
+        description="standard deviation of the discriminator's initial weights; none: scaled by "
+        "fan-in",
     )
-    energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
-    energy_optimiser: Optimiser = Field(Optimiser(), description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(Optimiser(), description="G's optimiser")
+    energy_steps: int = Field(1, ge=1, description="discriminator updates per generator update")
+    energy_optimiser: Optimiser = Field(Optimiser(), description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(Optimiser(), description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":

@@ -31,15 +31,28 @@ class Config(Regularised):
     """Settings of the small convolutional EBGAN; the defaults are the copies'."""
 
     margin: Margin = Field(1.0, description=MARGIN)
-    pull_away: Schedule = Field(0.1, description="weight of the pulling-away term in G's loss")
-    reduction: Reduction = Field("mean", description="U from the difference: l2 norm, sum or mean")
-    width: int = Field(64, ge=1, description="maps of D, and of G's last layers; G starts at twice")
-    code: int = Field(32, ge=1, description="numbers in the code")
-    latent: int = Field(62, ge=1, description="numbers in z")
+    pull_away: Schedule = Field(
+        0.1, description="weight of the pulling-away term (PT) in the generator's loss"
+    )
+    reduction: Reduction = Field(
+        "mean",
+        description="how the energy is computed from the reconstruction error: l2 norm, sum or "
+        "mean",
+    )
+    width: int = Field(
+        64,
+        ge=1,
+        description="channels of the discriminator and of the generator's last layers; the "
+        "generator starts with twice as many",
+    )
+    code: int = Field(32, ge=1, description="dimension of the code")
+    latent: int = Field(62, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("normal", description="distribution of z")
-    output: Output = Field("tanh", description="G's output unit: linear, tanh or sigmoid")
-    energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")
+    output: Output = Field(
+        "tanh", description="output activation of the generator: linear, tanh or sigmoid"
+    )
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(ADAM, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -52,8 +65,8 @@ def build(config: Config, domain: Domain) -> Model:
     check_output(config.output, domain)
     if height % 4 or width % 4:
         raise SettingError(
-            f"ebgan_blog doubles the sides twice and the images are {height}x{width}: use sides "
-            "that are multiples of 4, as with --data.size 32"
+            "ebgan_blog needs sides that are multiples of 4, and the images are "
+            f"{height}x{width}: resize them, for example with --data.size 32"
         )
     w = config.width
     maps = w * (height // 2) * (width // 2)

@@ -46,25 +46,37 @@ class Config(ConvGenerated, Regularised):
     """Settings of the convolutional EBGAN; the defaults are the paper's for faces of 64×64."""
 
     margin: Margin = Field(20.0, description=MARGIN)
-    pull_away: Schedule = Field(0.1, description="weight of the pulling-away term in G's loss")
-    loss: Loss = Field("hinge", description="D's loss; contrastive has no margin, and diverges")
-    reduction: Reduction = Field("l2", description="U from the difference: l2 norm, sum or mean")
+    pull_away: Schedule = Field(
+        0.1, description="weight of the pulling-away term (PT) in the generator's loss"
+    )
+    loss: Loss = Field(
+        "hinge", description="loss of the discriminator; contrastive has no margin and diverges"
+    )
+    reduction: Reduction = Field(
+        "l2",
+        description="how the energy is computed from the reconstruction error: l2 norm, sum or "
+        "mean",
+    )
     pull_away_code: Code = Field("raw", description="where the pulling-away term reads the code")
     encoder: Widths = Field(
-        (), description="maps of the encoder's layers, last the code; by the size if not set"
+        (),
+        description="channels of the encoder's layers; the last is the code; if not set, chosen "
+        "from the image size",
     )
     encoder_width: int = Field(
-        64, ge=1, description="maps of the encoder's first layer; each after it has twice as many"
+        64,
+        ge=1,
+        description="channels of the encoder's first layer; each later layer has twice as many",
     )
     decoder_kind: Doubling | Literal["unpool"] = Field(
         "transposed",
-        description="how the decoder doubles the sides: transposed convolutions, upsample and "
-        "convolve, or unpool by the switches of an encoder that max-pools",
+        description="how the decoder doubles the resolution: transposed convolutions, "
+        "upsampling and convolution, or unpooling with the indices of a max-pooling encoder",
     )
-    decoder_output: Output = Field("linear", description="the decoder's output unit")
-    energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
-    energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")
+    decoder_output: Output = Field("linear", description="output activation of the decoder")
+    energy_steps: int = Field(1, ge=1, description="discriminator updates per generator update")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(ADAM, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":

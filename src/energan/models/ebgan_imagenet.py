@@ -25,7 +25,8 @@ from energan.nets.recompute import recomputed
 from energan.samplers.generator import Generator
 
 AT_ONCE = 32
-"""Images that G makes in one pass outside training: of 256×256, their maps fill 0.5 GiB a layer."""
+"""Images that the generator makes in one pass outside training: at 256×256 their feature maps fill
+0.5 GiB a layer."""
 
 
 class Config(ebgan_conv.Config):
@@ -33,15 +34,26 @@ class Config(ebgan_conv.Config):
 
     margin: Margin = Field(40.0, description=MARGIN)
     generator_width: int = Field(
-        64, ge=1, description="maps of G's last two layers; each before them has twice as many"
+        64,
+        ge=1,
+        description="channels of the generator's last two layers; each earlier layer has twice "
+        "as many",
     )
-    latent: int = Field(100, ge=1, description="numbers in z, without the noise planes")
+    latent: int = Field(
+        100, ge=1, description="dimension of the latent vector z, not counting the noise channels"
+    )
     noise: Widths = Field(
-        (), description="noise planes beside the maps, from 4x4 on; by the size if not set"
+        (),
+        description="noise channels added to each layer, from 4x4 on; if not set, chosen from "
+        "the image size",
     )
-    noise_width: int = Field(64, ge=1, description="noise planes at 4x4; each after has half")
+    noise_width: int = Field(
+        64, ge=1, description="noise channels at 4x4; each later layer has half as many"
+    )
     checkpointing: bool = Field(
-        False, description="compute maps again for the gradient: less memory, more time"
+        False,
+        description="recompute activations in the backward pass (gradient checkpointing): less "
+        "memory, more time",
     )
 
     @classmethod
@@ -84,12 +96,13 @@ def _check(widths: tuple[int, ...], noise: tuple[int, ...], shape: tuple[int, in
     if len(widths) < 2 or shape[1:] != (side, side):
         near = START << max(round(min(shape[1:]) / START).bit_length() - 1, 1)
         raise SettingError(
-            f"the generator doubles 4x4 {len(widths) - 1} times, to {side}x{side}, and the images "
-            f"are {shape[1]}x{shape[2]}: resize them, as with --data.size {near}, or give "
-            "--model.generator other widths"
+            f"the generator doubles 4x4 {len(widths) - 1} times, to {side}x{side}, and the "
+            f"images are {shape[1]}x{shape[2]}: resize them, for example with --data.size "
+            f"{near}, or change the number of layers in --model.generator"
         )
     if len(noise) != len(widths) - 1:
         raise SettingError(
-            f"model.noise has {len(noise)} entries and the generator {len(widths)} layers before "
-            f"its output: noise stands beside all but the last of them, so name {len(widths) - 1}"
+            f"model.noise has {len(noise)} entries, and the generator has {len(widths)} layers "
+            f"before its output, all but the last of which take noise: give {len(widths) - 1} "
+            "numbers"
         )

@@ -21,17 +21,22 @@ class Config(LadderConfig):
     """Settings of EBGAN-LN; the defaults are the paper's, and ours where it names none."""
 
     margin: Schedule = Field("linear(16, 0, 60000)", description=f"m: {FORMS}")
-    until: Steps = Field(60_000, ge=1, description="the step from which the generator rests")
-    contrast: Schedule = Field(1.0, description="weight c of the hinge beside U(x)")
-    generator: Widths = Field((500, 500), description="hidden widths of G")
-    norm: bool = Field(True, description="batch norm in G, but in its output")
-    latent: int = Field(100, ge=1, description="numbers in z")
+    until: Steps = Field(60_000, ge=1, description="step at which the generator stops training")
+    contrast: Schedule = Field(1.0, description="weight c of the hinge loss beside the energy U(x)")
+    generator: Widths = Field((500, 500), description="hidden layer widths of the generator")
+    norm: bool = Field(True, description="use batch norm in the generator, except in its output")
+    latent: int = Field(100, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("normal", description="distribution of z")
-    output: Output = Field("sigmoid", description="G's output unit: linear, tanh or sigmoid")
-    energy_optimiser: Optimiser = Field(
-        Optimiser(lr="linear(0.0005, 0, 60000, 120000)"), description="D's optimiser"
+    output: Output = Field(
+        "sigmoid", description="output activation of the generator: linear, tanh or sigmoid"
     )
-    sampler_optimiser: Optimiser = Field(Optimiser(lr=0.00025), description="G's optimiser")
+    energy_optimiser: Optimiser = Field(
+        Optimiser(lr="linear(0.0005, 0, 60000, 120000)"),
+        description="optimiser of the discriminator",
+    )
+    sampler_optimiser: Optimiser = Field(
+        Optimiser(lr=0.00025), description="optimiser of the generator"
+    )
 
     @classmethod
     def tiny(cls) -> "Config":

@@ -36,22 +36,46 @@ SGD_2014 = Optimiser(
 class Config(Adversarial):
     """Settings of the fully connected GAN."""
 
-    generator: Widths = Field((1200, 1200), description="hidden widths of G")
-    discriminator: Widths = Field((240, 240), description="hidden widths of D")
-    maxout_pieces: int = Field(5, ge=0, description="pieces of D's maxout units; 0 for ReLU units")
-    dropout: float = Field(0.5, ge=0, lt=1, description="dropout on D's hidden layers")
-    input_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on D's input (maxout only)")
-    norm: bool = Field(False, description="batch norm in G, and in D where its units are ReLU")
-    latent: int = Field(100, ge=1, description="numbers in z")
+    generator: Widths = Field((1200, 1200), description="hidden layer widths of the generator")
+    discriminator: Widths = Field(
+        (240, 240), description="hidden layer widths of the discriminator"
+    )
+    maxout_pieces: int = Field(
+        5, ge=0, description="pieces per maxout unit of the discriminator; 0: ReLU units"
+    )
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate of the discriminator's hidden layers"
+    )
+    input_dropout: float = Field(
+        0.2, ge=0, lt=1, description="dropout rate of the discriminator's input (maxout only)"
+    )
+    norm: bool = Field(
+        False,
+        description="use batch norm in the generator, and in the discriminator if its units are "
+        "ReLU",
+    )
+    latent: int = Field(100, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("uniform-unit-variance", description="distribution of z")
-    output: Output = Field("sigmoid", description="G's output unit: linear, tanh or sigmoid")
-    start_at_mean: bool = Field(True, description="set G's output bias to the mean training image")
-    weights: Literal["normal", "uniform"] = Field("uniform", description="initial distribution")
-    generator_scale: float = Field(0.05, gt=0, description="its scale in G: std, or half-width")
-    discriminator_scale: float = Field(0.005, gt=0, description="its scale in D")
-    energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
-    energy_optimiser: Optimiser = Field(SGD_2014, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(SGD_2014, description="G's optimiser")
+    output: Output = Field(
+        "sigmoid", description="output activation of the generator: linear, tanh or sigmoid"
+    )
+    start_at_mean: bool = Field(
+        True, description="initialise the generator's output bias to the mean training image"
+    )
+    weights: Literal["normal", "uniform"] = Field(
+        "uniform", description="distribution of the initial weights"
+    )
+    generator_scale: float = Field(
+        0.05,
+        gt=0,
+        description="initial scale of the generator's weights: standard deviation or half-width",
+    )
+    discriminator_scale: float = Field(
+        0.005, gt=0, description="initial scale of the discriminator's weights"
+    )
+    energy_steps: int = Field(1, ge=1, description="k: discriminator updates per generator update")
+    energy_optimiser: Optimiser = Field(SGD_2014, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(SGD_2014, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":

@@ -31,25 +31,47 @@ Size = Annotated[int, Field(ge=1)]
 class Config(Adversarial):
     """Settings of the convolutional GAN of 2014."""
 
-    generator: Widths = Field((8000,), description="ReLU layers of G before that of its maps")
-    generator_maps: int = Field(80, ge=1, description="maps that G's deconvolution takes")
+    generator: Widths = Field(
+        (8000,),
+        description="widths of the generator's ReLU layers before the deconvolution's input layer",
+    )
+    generator_maps: int = Field(
+        80, ge=1, description="input channels of the generator's deconvolution"
+    )
     discriminator: Widths = Field(
-        (32, 32, 192), min_length=1, max_length=len(LAYERS), description="maps of D's convolutions"
+        (32, 32, 192),
+        min_length=1,
+        max_length=len(LAYERS),
+        description="channels of the discriminator's convolutions",
     )
-    discriminator_dense: int = Field(500, ge=1, description="maxout units of D's dense layer")
+    discriminator_dense: int = Field(
+        500, ge=1, description="maxout units of the discriminator's dense layer"
+    )
     maxout_pieces: tuple[Size, Size] = Field(
-        (2, 5), description="pieces of D's convolutions, and of its dense layer"
+        (2, 5),
+        description="pieces per maxout unit: of the discriminator's convolutions, of its dense "
+        "layer",
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="dropout before D's layers")
-    input_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on D's input")
-    latent: int = Field(100, ge=1, description="numbers in z")
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate before each of the discriminator's layers"
+    )
+    input_dropout: float = Field(
+        0.2, ge=0, lt=1, description="dropout rate of the discriminator's input"
+    )
+    latent: int = Field(100, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("uniform-unit-variance", description="distribution of z")
-    output: Output = Field("linear", description="G's output unit: linear, tanh or sigmoid")
-    generator_scale: float = Field(0.05, gt=0, description="half-width of G's first weights")
-    discriminator_scale: float = Field(0.005, gt=0, description="half-width of D's")
-    energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
-    energy_optimiser: Optimiser = Field(SGD, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(SGD, description="G's optimiser")
+    output: Output = Field(
+        "linear", description="output activation of the generator: linear, tanh or sigmoid"
+    )
+    generator_scale: float = Field(
+        0.05, gt=0, description="half-width of the generator's uniform initial weights"
+    )
+    discriminator_scale: float = Field(
+        0.005, gt=0, description="half-width of the discriminator's uniform initial weights"
+    )
+    energy_steps: int = Field(1, ge=1, description="k: discriminator updates per generator update")
+    energy_optimiser: Optimiser = Field(SGD, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(SGD, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":

@@ -32,29 +32,42 @@ ADAM = Optimiser(lr=0.0001, beta1=0.0)
 class ImageChains(Dynamical):
     """Settings of a residual energy of images and of the chains on it."""
 
-    stages: Widths = Field((128, 256, 256), description="maps of each stage")
-    blocks: Widths = Field((2,), description="blocks of each stage, or one number for all")
-    halve_first: bool = Field(False, description="the first layer halves the sides too")
+    stages: Widths = Field((128, 256, 256), description="channels of each stage")
+    blocks: Widths = Field((2,), description="residual blocks in each stage, or one number for all")
+    halve_first: bool = Field(False, description="downsample in the first layer too")
     spectral: bool = Field(True, description="spectral normalisation of all weights")
     steps: int = Field(60, ge=1, description="K: steps of each chain in a training step")
     step_size: float = Field(10.0, gt=0, description="of a Langevin step, for images in [0, 1]")
     noise: float | None = Field(
-        0.005, ge=0, description="its standard deviation; None: √step_size, and half the gradient"
+        0.005,
+        ge=0,
+        description="standard deviation of the Langevin noise; none: √step_size, with half the "
+        "gradient",
     )
-    clip: float | None = Field(0.01, gt=0, description="bound of each coordinate of the gradient")
-    noise_first: bool = Field(True, description="add the noise before the gradient is taken")
-    buffer: int = Field(10_000, ge=1, description="chains in the replay buffer")
-    restart: float = Field(0.05, ge=0, le=1, description="share of chains started anew from noise")
-    bytes: bool = Field(True, description="keep the buffer's chains as bytes, not as numbers")
+    clip: float | None = Field(
+        0.01, gt=0, description="clip each coordinate of the gradient to ± this"
+    )
+    noise_first: bool = Field(True, description="add the noise before the gradient is computed")
+    buffer: int = Field(10_000, ge=1, description="number of chains in the replay buffer")
+    restart: float = Field(
+        0.05, ge=0, le=1, description="fraction of chains that restart from noise"
+    )
+    bytes: bool = Field(True, description="store the buffer's chains as bytes instead of floats")
     sample_steps: int = Field(
-        0, ge=0, description="steps of a sample beyond its place in the buffer; 0: K"
+        0, ge=0, description="Langevin steps of a sample after it is taken from the buffer; 0: K"
     )
-    energy_l2: Schedule = Field(1.0, description="λ: weight of the squares of the energies")
-    l2: L2 = Field("sum", description="their sum, or difference as some texts print it")
+    energy_l2: Schedule = Field(
+        1.0, description="λ: weight of the squared energies (L2 regularisation)"
+    )
+    l2: L2 = Field(
+        "sum",
+        description="regularise the sum of the squared energies, or their difference as some "
+        "papers print it",
+    )
     data_noise: float = Field(
-        0.0, ge=0, description="standard deviation of noise on data in [0, 1]"
+        0.0, ge=0, description="standard deviation of noise added to data in [0, 1]"
     )
-    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser")
 
     def noise_on(self, domain: Domain) -> float:
         """The standard deviation of noise on data of this range."""
@@ -126,6 +139,6 @@ def describe_rule(rule: StepRule) -> dict[str, str]:
     """The steps that are made where the data's range is not [0, 1], in words."""
     if rule.low == 0 and rule.high == 1:
         return {}
-    bound = "" if rule.clip is None else f", gradient bound {rule.clip:g}"
+    bound = "" if rule.clip is None else f", gradient clipped to {rule.clip:g}"
     what = f"step {rule.step_size:g}, noise {rule.spread:g}{bound}"
     return {"chains": f"{what} in [{rule.low:g}, {rule.high:g}]"}

@@ -30,8 +30,8 @@ ADAM = Optimiser(lr=0.001, beta1=0.0)
 class Config(Dynamical):
     """Settings of IGEBM of points."""
 
-    hidden: Widths = Field((128, 128, 128), description="hidden widths, SiLU units")
-    conditional: bool = Field(False, description="whether U is of a point given its label")
+    hidden: Widths = Field((128, 128, 128), description="hidden layer widths, with SiLU units")
+    conditional: bool = Field(False, description="condition the energy on the label")
     spectral: bool = Field(False, description="spectral normalisation of all weights")
     dynamics: Dynamics = Field(
         "mala", description="langevin, underdamped; mala or hmc: exact at any step"
@@ -39,23 +39,35 @@ class Config(Dynamical):
     steps: int = Field(40, ge=1, description="K: steps of each chain in a training step")
     step_size: float = Field(0.01, gt=0, description="ε")
     noise: float | None = Field(
-        None, ge=0, description="langevin's own standard deviation; None: √ε, and half the gradient"
+        None,
+        ge=0,
+        description="langevin: standard deviation of the noise; none: √ε, with half the gradient",
     )
-    clip: float | None = Field(None, gt=0, description="langevin's bound of the gradient")
-    buffer: int = Field(512, ge=1, description="chains in the replay buffer")
-    restart: float = Field(0.0, ge=0, le=1, description="share of chains started anew from noise")
+    clip: float | None = Field(
+        None, gt=0, description="langevin: clip each coordinate of the gradient to ± this"
+    )
+    buffer: int = Field(512, ge=1, description="number of chains in the replay buffer")
+    restart: float = Field(
+        0.0, ge=0, le=1, description="fraction of chains that restart from noise"
+    )
     jumps: int = Field(
         64,
         ge=0,
         description="of mala and hmc: places of the box that a chain may jump to in a step",
     )
-    box: float = Field(4.0, gt=0, description="noise is uniform in ±box")
+    box: float = Field(4.0, gt=0, description="initial noise is uniform in ± this")
     sample_steps: int = Field(
-        0, ge=0, description="steps of a sample beyond its place in the buffer; 0: K"
+        0, ge=0, description="chain steps of a sample after it is taken from the buffer; 0: K"
     )
-    energy_l2: Schedule = Field(0.001, description="λ: weight of the squares of the energies")
-    l2: L2 = Field("sum", description="their sum, or difference as some texts print it")
-    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+    energy_l2: Schedule = Field(
+        0.001, description="λ: weight of the squared energies (L2 regularisation)"
+    )
+    l2: L2 = Field(
+        "sum",
+        description="regularise the sum of the squared energies, or their difference as some "
+        "papers print it",
+    )
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -66,14 +78,14 @@ def build(config: Config, domain: Domain) -> Model:
     """The three choices, for points of `domain`."""
     if len(domain.shape) != 1 or domain.low is not None:
         raise SettingError(
-            f"igebm_points is of points without bounds, and the data holds {domain.shape}: use "
+            f"igebm_points takes unbounded points, and the data holds {domain.shape}: use "
             "--model igebm for images"
         )
     rule, kernel = StepRule(config.step_size, config.noise, config.clip), config.kernel
     if not kernel.takes(rule):
         raise SettingError(
-            "model.noise and model.clip are of langevin, whose moves are not tested: leave them "
-            "out, or set --model.dynamics langevin"
+            "model.noise and model.clip apply to langevin only: leave them out, or set "
+            "--model.dynamics langevin"
         )
     classes = classes_of(domain, "igebm_points") if config.conditional else 0
     mlp = smooth_mlp(domain.size, config.hidden, beside=classes, spectral=config.spectral)

@@ -37,29 +37,56 @@ ADAM = Optimiser(lr="linear(0.0025, 0.00002, 750, 750)", beta1=0.9, clip=1.0)
 class Config(BaseConfig):
     """Settings of an energy of cells; the defaults are for photographs of some hundred pixels."""
 
-    defects: DefectSettings = Field(DefectSettings(), description="the synthetic defects")
-    width: int = Field(16, ge=1, description="maps of the finest scale; to eight times as many")
-    scales: int = Field(5, ge=2, le=8, description="each of half the sides of the one before")
-    cell: Literal[1, 2, 4] = Field(2, description="pixels along a side of a cell of the map")
+    defects: DefectSettings = Field(DefectSettings(), description="synthetic defects to train on")
+    width: int = Field(
+        16,
+        ge=1,
+        description="channels at the finest scale; deeper scales have up to eight times as many",
+    )
+    scales: int = Field(
+        5,
+        ge=2,
+        le=8,
+        description="number of scales; each has half the resolution of the one before",
+    )
+    cell: Literal[1, 2, 4] = Field(
+        2, description="pixels along one side of a cell of the anomaly map"
+    )
     window: int = Field(
-        24, ge=0, description="side, in pixels, of what a place is compared with; 0: with nothing"
+        24,
+        ge=0,
+        description="side in pixels of the neighbourhood that each position is compared with; "
+        "0: no comparison",
     )
-    smoothing: float = Field(1.0, ge=0, le=64, description="of the map: a Gaussian, in cells")
+    smoothing: float = Field(
+        1.0,
+        ge=0,
+        le=64,
+        description="standard deviation of the Gaussian that smooths the map, in cells",
+    )
     nearest: float = Field(
-        1.5, ge=0, description="w: weight of the distance to the nearest training image; 0: none"
+        1.5,
+        ge=0,
+        description="w: weight of the distance to the nearest training image in the anomaly "
+        "score; 0: off",
     )
-    thumbnail: int = Field(8, ge=2, le=64, description="side of the thumbnails that it is of")
-    memory: int = Field(2048, ge=2, description="thumbnails that are kept, at most")
-    focus: float = Field(1.0, ge=0, description="γ of the focal loss; 0 for the logistic loss")
-    weight: float = Field(0.2, gt=0, lt=1, description="α: of anomalous cells in the loss")
-    image: float = Field(0.2, ge=0, description="λ: weight of the loss of the images' energies")
+    thumbnail: int = Field(
+        8, ge=2, le=64, description="side in pixels of the thumbnails used for that distance"
+    )
+    memory: int = Field(2048, ge=2, description="largest number of training thumbnails to keep")
+    focus: float = Field(1.0, ge=0, description="γ of the focal loss; 0: logistic loss")
+    weight: float = Field(0.2, gt=0, lt=1, description="α: weight of anomalous cells in the loss")
+    image: float = Field(0.2, ge=0, description="λ: weight of the image-level loss")
     normal: float = Field(
-        0.5, gt=0, le=1, description="share of each batch that is also seen without defects"
+        0.5, gt=0, le=1, description="fraction of each batch that is also shown without defects"
     )
     share: float = Field(
-        0.3, gt=0, le=1, description="a cell is anomalous if this share of its pixels is"
+        0.3,
+        gt=0,
+        le=1,
+        description="a cell counts as anomalous if at least this fraction of its pixels does",
     )
-    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -70,7 +97,10 @@ def build(config: Config, domain: Domain) -> Model:
     """The three choices, for images of `domain`."""
     shape = image_shape(domain, "inspect")
     if domain.low is None or domain.high is None:
-        raise SettingError("inspect makes defects within the range of images, and these have none")
+        raise SettingError(
+            "inspect needs images with a known range, and this data has none: set data.range to "
+            "signed or unit"
+        )
     widths = growing(config.width, config.scales)
     before = LocalNorm(config.window, domain.low) if config.window else None
     network = CellLogits(shape[0], widths, config.cell, before)

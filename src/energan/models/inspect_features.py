@@ -38,9 +38,9 @@ from energan.training.checkpoint_choice import load_networks, read_checkpoint
 from energan.training.checkpoint_folder import WEIGHTS
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of the channels, that networks trained on ImageNet expect."""
+"""Mean and standard deviation of each channel, as networks trained on ImageNet expect them."""
 CHANNELS = 100
-"""Features of a Gaussian at each position, as PaDiM with a ResNet-18 has them."""
+"""Features of the Gaussian at each position, as in PaDiM with a ResNet-18."""
 
 
 class Config(BaseConfig):
@@ -49,51 +49,72 @@ class Config(BaseConfig):
     features: str | None = Field(
         None,
         min_length=1,
-        description="the network whose features are used: an ONNX file, a .safetensors file of a "
+        description="network that computes the features: an ONNX file, a .safetensors file of a "
         "timm network, or a run's folder",
     )
     layers: tuple[str, ...] = Field(
-        (), description="its layers that are read, by name; two of middle depth if not set"
+        (), description="names of the layers to read; if not set, two of middle depth"
     )
     mean: tuple[float, ...] = Field(
         IMAGENET[0],
         min_length=1,
-        description="what images in [0, 1] are standardised by for an ONNX file or a timm network: "
-        "of each channel the mean (ImageNet's if not set; 0 0 0 and std 1 1 1 for none)",
+        description="mean of each channel that images in [0, 1] are standardised by, for an "
+        "ONNX file or a timm network; if not set, ImageNet's (no standardisation: 0 0 0, "
+        "with std 1 1 1)",
     )
     std: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        IMAGENET[1], min_length=1, description="and the standard deviation"
+        IMAGENET[1], min_length=1, description="standard deviation of each channel"
     )
     energy: Literal["neighbours", "gaussian", "contrast"] = Field(
         "neighbours",
-        description="distance to the nearest of a memory of features, or to their Gaussian, or a "
-        "network trained against features with noise",
+        description="how features are scored: by the distance to the nearest in a memory of "
+        "training features (neighbours), by a Gaussian, or by a network that tells features "
+        "from noisy features (contrast)",
     )
     positions: bool = Field(
-        True, description="gaussian: one for each position, for parts that always lie alike"
+        True,
+        description="gaussian: fit one Gaussian per position; use it for parts that are always "
+        "aligned",
     )
-    shrinkage: float = Field(0.01, gt=0, description="gaussian: ε, on the covariance's diagonal")
+    shrinkage: float = Field(
+        0.01, gt=0, description="gaussian: ε added to the diagonal of the covariance"
+    )
     memory: int = Field(
-        4096, ge=2, description="neighbours: feature vectors in the memory, a coreset of all"
+        4096,
+        ge=2,
+        description="neighbours: number of feature vectors in the memory, a coreset of all of them",
     )
     neighbours: int = Field(
-        9, ge=1, description="neighbours: vectors that weight the distance; 1 for no weight"
+        9,
+        ge=1,
+        description="neighbours: number of neighbours that reweight the distance; 1: no "
+        "reweighting",
     )
-    noise: float = Field(0.25, gt=0, description="contrast: σ, for features of variance 1")
-    hidden: int = Field(256, ge=1, description="contrast: units of its hidden layers")
+    noise: float = Field(
+        0.25,
+        gt=0,
+        description="contrast: standard deviation σ of the noise, for features of unit variance",
+    )
+    hidden: int = Field(256, ge=1, description="contrast: hidden units of the network")
     channels: int | None = Field(
         None,
         ge=0,
-        description="a random choice of so many features, 0 for all; if not set all, but "
-        f"{CHANNELS} for a gaussian at each position",
+        description="number of randomly chosen feature dimensions; 0: all; if not set, all, or "
+        f"{CHANNELS} for a Gaussian per position",
     )
     window: int = Field(
-        3, ge=1, le=15, description="features are means over so many cells a side; 1 for none"
+        3,
+        ge=1,
+        le=15,
+        description="side in cells of the window that features are averaged over; 1: no averaging",
     )
     smoothing: float = Field(
-        1.0, ge=0, le=16, description="standard deviation, in cells, that smooths the map"
+        1.0,
+        ge=0,
+        le=16,
+        description="standard deviation of the Gaussian that smooths the map, in cells",
     )
-    energy_optimiser: Optimiser = Field(Optimiser(lr=0.0002), description="contrast: the optimiser")
+    energy_optimiser: Optimiser = Field(Optimiser(lr=0.0002), description="contrast: optimiser")
 
     @field_validator("features")
     @classmethod
@@ -105,9 +126,7 @@ class Config(BaseConfig):
     @classmethod
     def _odd(cls, value: int) -> int:
         if value % 2 == 0:
-            raise ValueError(
-                f"model.window {value} is even: a square around a cell has an odd side"
-            )
+            raise ValueError(f"model.window {value} is even: give an odd number")
         return value
 
     @classmethod
@@ -168,8 +187,8 @@ def feature_maps(config: Config, domain: Domain, shape: tuple[int, int, int]) ->
     """The features that the settings name, of images of `domain`."""
     if config.features is None:
         raise SettingError(
-            "model.features names the network whose features are used: an ONNX file, a "
-            ".safetensors file of a timm network, or a run's folder, as --model.features FILE.onnx"
+            "model.features is not set: give an ONNX file, a .safetensors file of a timm "
+            "network, or a run's folder, for example --model.features FILE.onnx"
         )
     path = Path(config.features)
     mean, std = config.mean, config.std
@@ -180,18 +199,20 @@ def feature_maps(config: Config, domain: Domain, shape: tuple[int, int, int]) ->
         if low is not None and high is not None:  # from [0, 1] to the run's own range
             mean, std = (-low / (high - low),) * own.shape[0], (1 / (high - low),) * own.shape[0]
     elif not path.is_file():
-        raise SettingError(f"model.features {path}: there is no such file or run")
+        raise SettingError(f"model.features {path}: no such file or run")
     elif path.suffix.lower() == ".onnx":
         network, digest = OnnxNetwork(path, _given(shape, mean), config.layers), sha256_of(path)
     elif path.suffix.lower() == ".safetensors":
         network, digest = timm_network(path, _given(shape, mean), config.layers), sha256_of(path)
     else:
         raise SettingError(
-            f"model.features {path} is no ONNX file, no .safetensors file of a timm network and no "
-            "run's folder: pickled weights are never read"
+            f"model.features {path} is not an ONNX file, a .safetensors file of a timm network "
+            "or a run's folder (pickled weights are never read)"
         )
     if domain.low is None or domain.high is None:
-        raise SettingError("inspect_features takes images in a range: leave data.range as it is")
+        raise SettingError(
+            "inspect_features needs images with a known range: set data.range to signed or unit"
+        )
     return FeatureMaps(
         network,
         shape,
@@ -237,8 +258,8 @@ def _of_run(
     model = found.build(found.config.model_validate(config["settings"]["model"]), own)
     if model.conditional:
         raise SettingError(
-            f"model.features {path}: the energy of {found.name} is of an image and a condition, "
-            "and gives no features of the image alone: name another run"
+            f"model.features {path}: {found.name} is conditional, so it gives no features of the "
+            "image alone: choose another run"
         )
     stored, _ = read_checkpoint(folder, "last", "auto")
     if not any(p.is_meta for p in model.energy.parameters()):
@@ -249,6 +270,6 @@ def _of_run(
         known = "x".join(map(str, own.shape))
         raise SettingError(
             f"model.features {path}: the run was trained on {known} and does not take "
-            f"{'x'.join(map(str, shape))} ({describe(str(error))}): use its data.size"
+            f"{'x'.join(map(str, shape))} ({describe(str(error))}): use the same data.size"
         ) from error
     return network, own, stored.meta.sha256[WEIGHTS]

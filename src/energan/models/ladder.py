@@ -21,26 +21,29 @@ ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 80000)")
 class LadderConfig(BaseConfig):
     """What the ladder network and EBGAN-LN have in common."""
 
-    hidden: Widths = Field((1000, 500, 250, 250, 250), description="hidden widths of the encoder")
-    noise: float = Field(0.3, ge=0, description="standard deviation of the encoder's noise")
+    hidden: Widths = Field(
+        (1000, 500, 250, 250, 250), description="hidden layer widths of the encoder"
+    )
+    noise: float = Field(0.3, ge=0, description="standard deviation of the noise in the encoder")
     reconstruction: float = Field(
         1000.0,
         gt=0,
-        description="weight λ of U(x), over the numbers in an event: 1000/784 of digits",
+        description="λ: weight of the energy U(x), divided by the size of an example; 1000/784 "
+        "for digits",
     )
-    classification: Schedule = Field(1.0, description="weight w of the cross-entropy")
+    classification: Schedule = Field(1.0, description="w: weight of the cross-entropy")
     layer_costs: tuple[float, ...] = Field(
         (),
-        description="weights of the other layers' costs, each over its width, the lowest first; "
-        "none for the bottom layer's cost alone",
+        description="weights of the other layers' denoising costs, each divided by the layer's "
+        "width, the lowest layer first; if empty, only the input layer has a cost",
     )
     top_scale: bool = Field(
         False,
-        description="a scale γ on the logits, as Rasmus et al. have: without it they have unit "
-        "variance, and probabilities stay well below 1",
+        description="learn a scale γ of the logits, as in Rasmus et al.; without it the logits "
+        "have unit variance, and probabilities stay well below 1",
     )
     labelled: int = Field(
-        100, ge=2, description="labelled events in a batch, as many of each class"
+        100, ge=2, description="labelled examples per batch, the same number of each class"
     )
 
     def weight(self, domain: Domain) -> float:
@@ -58,14 +61,16 @@ class LadderConfig(BaseConfig):
         """The energy for examples of `domain`. Raises SettingError if those have no classes."""
         if not domain.classes or domain.condition_shape is not None:
             raise SettingError(
-                "a ladder network learns classes from few labels, and this data has none: name "
-                "images with labels (data.labels), or folders of classes"
+                "a ladder network learns classes from few labels, and this data has no labels: "
+                "name a CSV of labels (data.labels), or sort the images into one folder per "
+                "class"
             )
         widths = (domain.size, *self.hidden, domain.classes)
         costs, above = self.layer_costs, widths[1:]
         if costs and len(costs) != len(above):
             raise SettingError(
-                f"model.layer_costs: {len(costs)} weights for {len(above)} layers above the input"
+                f"model.layer_costs has {len(costs)} weights, and there are {len(above)} layers "
+                "above the input: give one per layer"
             )
         bottom = self.weight(domain)
         weights = [cost / width / bottom for cost, width in zip(costs, above, strict=False)]
@@ -76,7 +81,7 @@ class LadderConfig(BaseConfig):
 class Config(LadderConfig):
     """Settings of the ladder network alone; the defaults are the paper's best baseline."""
 
-    energy_optimiser: Optimiser = Field(ADAM, description="the network's optimiser")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser of the network")
 
     @classmethod
     def tiny(cls) -> "Config":

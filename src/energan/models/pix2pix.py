@@ -37,9 +37,11 @@ FEWEST, MOST = 2, 4
 class Config(BaseConfig):
     """Settings of image to image; the defaults are the published ones, for 400 pairs."""
 
-    l1: Schedule = Field(100.0, description="weight of the L1 distance in G's loss")
+    l1: Schedule = Field(100.0, description="weight of the L1 distance in the generator's loss")
     generator: Widths = Field(
-        (), description="maps of the U-Net's encoder layers; by the size if not set"
+        (),
+        description="channels of the U-Net's encoder layers; if not set, chosen from the image "
+        "size",
     )
     generator_width: int | None = Field(
         None,
@@ -52,18 +54,19 @@ class Config(BaseConfig):
         description="maps of D's layers: four see patches of 70x70 pixels, three 34x34, two 16x16; "
         "by the size if not set",
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="rate of the dropout that is G's noise")
     norm: Literal["batch", "image"] = Field(
         "batch",
-        description="training normalises by the batch, or by each image alone, as sampling does: "
-        "for batches of more than one",
+        description="normalise over the batch, or over each image alone as sampling does; use "
+        "image for batches of more than one",
     )
-    output: Output = Field("tanh", description="G's output unit: linear, tanh or sigmoid")
+    output: Output = Field(
+        "tanh", description="output activation of the generator: linear, tanh or sigmoid"
+    )
     scale: float | None = Field(
-        0.02, gt=0, description="standard deviation of all first weights; none for fan-in"
+        0.02, gt=0, description="standard deviation of all initial weights; none: scaled by fan-in"
     )
-    energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(ADAM, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -142,13 +145,13 @@ def _shapes(domain: Domain) -> tuple[int, tuple[int, int, int]]:
     """The sources' channels, the targets' (C, H, W). Raises SettingError if there are no pairs."""
     if domain.condition_shape is None:
         raise SettingError(
-            "pix2pix makes an image of an image and the data holds no pairs: name a folder of "
-            "pairs and set data.direction, or use a model that makes images of nothing"
+            "pix2pix translates images, and the data has no pairs: name a folder of pairs and "
+            "set data.direction, or choose a model that needs no pairs"
         )
     shape = image_shape(domain, "pix2pix")
     if len(domain.condition_shape) != 3 or domain.condition_shape[1:] != shape[1:]:
         raise SettingError(
-            f"pix2pix wants the two images of a pair of one size: the sources are of shape "
-            f"{domain.condition_shape}, the targets of {shape}"
+            "pix2pix needs both images of a pair to have the same size: the sources have shape "
+            f"{domain.condition_shape}, the targets {shape}"
         )
     return domain.condition_shape[0], shape

@@ -24,35 +24,50 @@ from energan.samplers.generator import Generator, Prior
 
 ADAM = Optimiser(lr=0.0002, beta1=0.0, beta2=0.99)
 WIDEST = 16
-"""Times the maps of the full size that a stage has at most."""
+"""Largest width of a stage, as a multiple of the width at full resolution."""
 
 
 class Config(Adversarial):
     """Settings of R3GAN."""
 
-    loss: AdversarialLoss = Field("relativistic", description="the two losses")
-    r1: Schedule = Field(0.05, description="γ of the penalty γ/2 · E ‖∇U(x)‖² at data")
-    r2: Schedule = Field(0.05, description="γ of the same penalty at samples")
+    loss: AdversarialLoss = Field("relativistic", description="relativistic loss of both networks")
+    r1: Schedule = Field(
+        0.05, description="γ of the penalty γ/2 · E ‖∇U(x)‖² on real examples (R1)"
+    )
+    r2: Schedule = Field(0.05, description="γ of the same penalty on samples (R2)")
     generator: Widths = Field(
-        (), description="maps of G's stages, from the smallest; by the size if not set"
+        (),
+        description="channels of the generator's stages, the lowest resolution first; if not "
+        "set, chosen from the image size",
     )
     generator_width: int = Field(
-        16, ge=1, description="maps of G's last stage; each before it has twice as many"
+        16,
+        ge=1,
+        description="channels of the generator's last stage; each earlier stage has twice as many",
     )
     discriminator: Widths = Field(
-        (), description="maps of D's stages, from the largest; by the size if not set"
+        (),
+        description="channels of the discriminator's stages, the highest resolution first; if "
+        "not set, chosen from the image size",
     )
     discriminator_width: int = Field(
-        16, ge=1, description="maps of D's first stage; each after it has twice as many"
+        16,
+        ge=1,
+        description="channels of the discriminator's first stage; each later stage has twice as "
+        "many",
     )
-    blocks: int = Field(1, ge=1, description="residual blocks of each stage")
-    group: int = Field(16, ge=1, description="maps in each group of a block's 3×3 convolution")
-    latent: int = Field(64, ge=1, description="numbers in z")
+    blocks: int = Field(1, ge=1, description="residual blocks per stage")
+    group: int = Field(
+        16, ge=1, description="channels per group of a block's 3×3 grouped convolution"
+    )
+    latent: int = Field(64, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("normal", description="distribution of z")
-    output: Output = Field("linear", description="G's output unit: linear, tanh or sigmoid")
-    energy_steps: int = Field(1, ge=1, description="D's steps for each of G's")
-    energy_optimiser: Optimiser = Field(ADAM, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(ADAM, description="G's optimiser")
+    output: Output = Field(
+        "linear", description="output activation of the generator: linear, tanh or sigmoid"
+    )
+    energy_steps: int = Field(1, ge=1, description="discriminator updates per generator update")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(ADAM, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":

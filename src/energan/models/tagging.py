@@ -39,26 +39,40 @@ Two = tuple[Width, Width]
 class Config(BaseConfig):
     """Settings of the tagging GAN."""
 
-    generator: Two = Field((500, 2000), description="ReLU units of z and of the features in G")
+    generator: Two = Field(
+        (500, 2000),
+        description="ReLU units in the generator: of the layer that reads z, of the one that "
+        "reads the features",
+    )
     generator_joint: Widths = Field(
-        (), description="widths of ReLU layers behind both, before G's linear output"
+        (),
+        description="widths of the generator's ReLU layers after these, before its linear output",
     )
     discriminator: Two = Field(
-        (500, 1200), description="ReLU units of the tag vector and of the features in D"
+        (500, 1200),
+        description="ReLU units in the discriminator: of the layer that reads the tag vector, "
+        "of the one that reads the features",
     )
-    joint: int = Field(1000, ge=1, description="maxout units behind both in D")
-    maxout_pieces: int = Field(3, ge=1, description="their pieces")
-    generator_dropout: float = Field(0.5, ge=0, lt=1, description="dropout on G's hidden layers")
-    discriminator_dropout: float = Field(0.5, ge=0, lt=1, description="on D's")
+    joint: int = Field(1000, ge=1, description="maxout units of the discriminator's joint layer")
+    maxout_pieces: int = Field(3, ge=1, description="pieces per maxout unit")
+    generator_dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate of the generator's hidden layers"
+    )
+    discriminator_dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate of the discriminator's hidden layers"
+    )
     noise: float = Field(
-        0.0, ge=0, description="standard deviation of noise on the tag vectors that D trains on"
+        0.0,
+        ge=0,
+        description="standard deviation of noise added to the tag vectors that the "
+        "discriminator trains on",
     )
-    latent: int = Field(100, ge=1, description="numbers in z")
+    latent: int = Field(100, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("normal", description="distribution of z")
     sampler_loss: SamplerLoss = "non-saturating"
-    energy_steps: int = Field(1, ge=1, description="k: D's steps for each of G's")
-    energy_optimiser: Optimiser = Field(SGD_2014, description="D's optimiser")
-    sampler_optimiser: Optimiser = Field(SGD_2014, description="G's optimiser")
+    energy_steps: int = Field(1, ge=1, description="k: discriminator updates per generator update")
+    energy_optimiser: Optimiser = Field(SGD_2014, description="optimiser of the discriminator")
+    sampler_optimiser: Optimiser = Field(SGD_2014, description="optimiser of the generator")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -90,7 +104,7 @@ def build(config: Config, domain: Domain) -> Model:
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
         conditional=True,
-        chosen={"images": f"{features} features", "tags": f"vectors of {vector} numbers"},
+        chosen={"images": f"{features} features", "tags": f"vectors of length {vector}"},
     )
 
 
@@ -99,8 +113,8 @@ def _sizes(domain: Domain) -> tuple[int, int]:
     shape = domain.condition_shape
     if shape is None or len(shape) != 1 or len(domain.shape) != 1:
         raise SettingError(
-            "tagging learns which tags go with which features and the data holds no such: name a "
-            ".npz of features and tags (energan features makes one of tagged images)"
+            "tagging needs features and tags, and the data has none: name a .npz of both "
+            "(`energan features` makes one from tagged images)"
         )
     return shape[0], domain.shape[0]
 

@@ -10,7 +10,7 @@ from energan.nets.dense import BatchNorm, Dense, Flatten, ReLU, Sequential, Unfl
 from energan.nets.mlp import OUTPUTS, Output, hidden_layers
 
 Join = Callable[[Tensor], Tensor]
-"""What puts a label beside x, and beside the code."""
+"""Appends a label's channels to x, and to the code."""
 
 
 def identity(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ def classes_of(domain: Domain, model: str) -> int:
     """How many labels there are. Raises SettingError if the data has none."""
     if domain.classes is None:
         raise SettingError(
-            f"{model} is conditioned on labels and the data has none: use a source with classes, "
+            f"{model} is conditional on labels and the data has none: use a source with classes, "
             "such as mnist or a folder of class folders"
         )
     return domain.classes

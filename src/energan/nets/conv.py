@@ -14,7 +14,7 @@ from energan.nets.dense import BatchNorm, Dense, Sequential
 from energan.nets.mlp import OUTPUTS, Output
 
 SLOPE = 0.2
-"""Of the LeakyReLU in discriminators (Radford et al. 2015)."""
+"""Slope of the LeakyReLU in discriminators (Radford et al. 2015)."""
 
 
 class UpConv(nn.Module):
@@ -68,7 +68,7 @@ def image_shape(domain: Domain, model: str) -> tuple[int, int, int]:
     if len(domain.shape) != 3:
         raise SettingError(
             f"{model} is convolutional and the data holds points of shape {domain.shape}: use "
-            "images, or a model of points such as ebgan or igebm_points"
+            "images, or a model for points such as ebgan or igebm_points"
         )
     channels, height, width = domain.shape
     return channels, height, width
@@ -93,9 +93,9 @@ def check_depth(name: str, depth: int, shape: tuple[int, int, int]) -> None:
     if depth == 0 or shape[1] % 2**depth or shape[2] % 2**depth:
         near = max(round(min(shape[1:]) / factor) * factor, 8)
         raise SettingError(
-            f"the {name} halves the sides {max(depth, 1)} times and the images are "
-            f"{shape[1]}x{shape[2]}: resize them, as with --data.size {near}, or give "
-            f"--model.{name} other widths"
+            f"the {name} halves the sides {max(depth, 1)} times, which images of "
+            f"{shape[1]}x{shape[2]} do not allow: resize them, for example with --data.size "
+            f"{near}, or change the number of layers in --model.{name}"
         )
 
 

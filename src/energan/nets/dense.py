@@ -167,7 +167,7 @@ class Dropout(Noisy):
     def _kept(self, x: Tensor, share: float | tuple[float, ...]) -> Tensor:
         """Which of x (B, ...) or (M, B, ...) stay."""
         if self.randomness is None:
-            raise ValueError("members that differ in dropout draw from a Randomness: attach one")
+            raise ValueError("seeds that train together need a Randomness for dropout: attach one")
         shape = x.shape if self.randomness.members == 1 else x.shape[1:]
         return self.randomness.keep(share, *shape)
 

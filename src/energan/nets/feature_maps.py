@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from energan.core import Calibrated, DataError, SettingError, evaluating, full_precision
 
 FEWEST = 4
-"""Channels of a map of features; one of less is a picture, or a probability."""
+"""Least number of channels of a feature map; an output with fewer is a picture, or a
+probability."""
 LEVELS, LEAST, COARSEST = 2, 12, 16
-"""Of the layers that are read where none is named: the deepest two levels whose maps have so many
-cells a side and whose cells are no more than so many pixels wide. In a ResNet for images of 224 to
-512 pixels those are the second and third stage, as in PatchCore."""
+"""Default layers: the deepest two levels whose feature maps have at least so many cells per side,
+and whose cells are at most so many pixels wide. In a ResNet for images of 224 to 512 pixels these
+are the second and third stage, as in PatchCore."""
 
 
 class Layered(Protocol):
@@ -72,7 +73,7 @@ class FeatureMaps(nn.Module):
             raise SettingError(
                 f"the feature network takes images of {self.inputs} channels, and these have "
                 f"{shape[0]}: use --data.channels {'grey' if self.inputs == 1 else 'colour'}, or "
-                "name as many numbers as it takes channels by --model.mean and --model.std"
+                "give --model.mean and --model.std one number per channel that the network takes"
             )
         with evaluating(self):
             found = self(torch.zeros(2, *shape))
@@ -95,8 +96,8 @@ class FeatureMaps(nn.Module):
         stored = state.get(f"{prefix}sha256")
         if stored is not None and not torch.equal(stored.cpu(), self.sha256.cpu()):
             raise DataError(
-                f"{self.name} has changed since the run was trained, and its features are others: "
-                "put the old one back, or train anew"
+                f"{self.name} has changed since the run was trained, so its features differ: "
+                "restore the old file, or train again"
             )
         super()._load_from_state_dict(state, prefix, *rest)
 
@@ -147,7 +148,7 @@ class FrozenNetwork(nn.Module):
         self.layers: Sequence[str] = tuple(layers) or default_layers(sizes, shape)
         for name in self.layers:
             if name not in sizes:
-                raise SettingError(f"model.layers: {name} gives no map of features: name another")
+                raise SettingError(f"model.layers: {name} is not a feature map: name another layer")
 
     def forward(self, x: Tensor) -> list[Tensor]:
         found = self._outputs(x, self.layers)
@@ -183,7 +184,9 @@ def default_layers(
     if not maps:
         vectors = {name: size[0] for name, size in sizes.items() if len(size) == 1 and size[0] > 1}
         if not vectors:
-            raise SettingError("the feature network gives no features: name another")
+            raise SettingError(
+                "the feature network has no layer with a feature map: use another network"
+            )
         return (min(vectors, key=lambda name: vectors[name]),)
     smallest = min(size[1] * size[2] for size in maps.values())
     levels: dict[tuple[int, int], str] = {}
@@ -208,7 +211,7 @@ def is_map(size: tuple[int, ...]) -> bool:
 
 def unknown_layer(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, 3) or [*known[:8], "..."]
-    return f"model.layers: the feature network has no layer {name}: name some of {', '.join(near)}"
+    return f"model.layers: the feature network has no layer {name}: choose from {', '.join(near)}"
 
 
 def as_map(features: Tensor) -> Tensor:

@@ -103,8 +103,8 @@ def load_inception(path: str | Path) -> tuple[Inception, dict[str, Any]]:
     if variant is None:
         why = "no fc.weight" if rows is None else f"fc.weight with {rows} rows"
         raise DataError(
-            f"{path} has {why}: the weights of Inception-v3 have 1008 (the 2015-12-05 graph) or "
-            "1000 (torchvision)"
+            f"{path} has {why}, and the weights of Inception-v3 have 1008 (the 2015-12-05 graph) "
+            "or 1000 (torchvision): use one of these"
         )
     with torch.device("meta"):  # nothing is drawn: every number comes from the file
         network = Inception(CLASSES[variant], variant)
@@ -130,8 +130,8 @@ def _unused(name: str) -> bool:
 def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix != ".safetensors":
         raise DataError(
-            f"{path} is no .safetensors file, and pickled weights are never read here; convert "
-            'them: python -c "import torch, safetensors.torch as s; '
+            f"{path} is not a .safetensors file, and pickled weights are never read here; "
+            'convert them: python -c "import torch, safetensors.torch as s; '
             f"s.save_file(torch.load('{path.name}', weights_only=True), "
             f"'{path.stem}.safetensors')\""
         )
@@ -140,7 +140,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}): fetch or convert it again") from None
+        raise DataError(f"{path} cannot be read ({error}): download or convert it again") from None
 
 
 def _compare(path: Path, own: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
@@ -148,15 +148,15 @@ def _compare(path: Path, own: dict[str, Tensor], stored: dict[str, Tensor]) -> N
     missing, unknown = sorted(own.keys() - stored.keys()), sorted(stored.keys() - own.keys())
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DataError(f"{path} is not of Inception-v3: it lacks {missing[0]}{others}")
+        raise DataError(f"{path} does not hold Inception-v3: it lacks {missing[0]}{others}")
     if unknown:
         others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        raise DataError(f"{path} is not of Inception-v3: it also has {unknown[0]}{others}")
+        raise DataError(f"{path} does not hold Inception-v3: it also has {unknown[0]}{others}")
     for name, value in own.items():
         if stored[name].shape != value.shape:
             raise DataError(
-                f"{path} is not of Inception-v3: {name} is {tuple(stored[name].shape)} there and "
-                f"{tuple(value.shape)} in the network"
+                f"{path} does not hold Inception-v3: {name} is {tuple(stored[name].shape)} there "
+                f"and {tuple(value.shape)} in the network"
             )
 
 

@@ -24,7 +24,7 @@ from energan.core import Stream, exact
 from energan.nets.dense import BatchNorm, Dense, GaussianNoise
 
 Parts = Mapping[Stream, Tensor]
-"""Batches that pass together, each normalised by its own statistics."""
+"""Batches that pass through the network together, each normalised by its own statistics."""
 
 
 class Combinator(nn.Module):

@@ -13,7 +13,7 @@ from energan.nets.dense import Dense, Dropout, Maxout, Sequential
 from energan.nets.mlp import OUTPUTS, Output, hidden_layers
 
 KERNEL, STRIDE = 5, 3
-"""Of the deconvolution."""
+"""Side of the deconvolution's kernel."""
 
 
 class Geometry(NamedTuple):
@@ -26,7 +26,7 @@ class Geometry(NamedTuple):
 
 
 LAYERS = (Geometry(8, 4, 4), Geometry(8, 3, 4), Geometry(5, 3, 2))
-"""Of the published discriminator of CIFAR-10."""
+"""Sizes in the published discriminator for CIFAR-10."""
 
 
 class MaxoutConv(nn.Module):
@@ -74,8 +74,8 @@ def maxout_conv_logit(
         if min(height, width) < 1:
             raise SettingError(
                 f"images of {shape[1]}x{shape[2]} are too small for {len(widths)} maxout "
-                "convolutions: give larger ones (--data.size 32), or --model.discriminator fewer "
-                "widths"
+                "convolutions: use larger ones (--data.size 32), or fewer layers in "
+                "--model.discriminator"
             )
     return Sequential(
         *layers,

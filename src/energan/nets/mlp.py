@@ -23,7 +23,7 @@ from energan.nets.dense import (
 
 Output = Literal["linear", "tanh", "sigmoid"]
 Widths = tuple[Annotated[int, Field(ge=1)], ...]
-"""Layer widths as a setting."""
+"""Type of a setting for layer widths."""
 OUTPUTS: dict[str, type[nn.Module]] = {
     "linear": nn.Identity,
     "tanh": nn.Tanh,
@@ -38,7 +38,7 @@ def check_output(output: Output, domain: Domain) -> None:
     needed = bounded.get((domain.low, domain.high), "linear")
     if output not in (needed, "linear"):
         raise SettingError(
-            f"model.output: a {output} output does not fit "
+            f"model.output: {output} does not fit "
             + (
                 "unbounded data; use linear (--model.output linear)"
                 if domain.low is None

@@ -12,7 +12,7 @@ from energan.nets.dense import BatchNorm, Sequential
 from energan.nets.mlp import OUTPUTS, Output
 
 START = 4
-"""Side of the maps that the first layer makes of z."""
+"""Side of the feature maps that the first layer makes from z."""
 
 
 class NoisyGenerator(Streamed):

@@ -47,7 +47,7 @@ class OnnxNetwork(nn.Module):
             layers = default_layers(sizes, shape)
         for name in layers:
             if name not in sizes:
-                raise SettingError(f"model.layers: {name} gives no map of features: name another")
+                raise SettingError(f"model.layers: {name} is not a feature map: name another layer")
         self.layers = tuple(layers)
         self.sizes = [list(sizes[name]) for name in self.layers]
 
@@ -64,8 +64,9 @@ class OnnxNetwork(nn.Module):
             taken = session_of(self.path, ()).get_inputs()[0].shape
             raise SettingError(
                 f"{self.path} does not take two images of {shape[0]}x{shape[1]}x{shape[2]} "
-                f"(channels, height, width); its input is {describe(str(taken))}: bring images to "
-                "that size (--data.size), or export the network with a dynamic batch axis"
+                f"(channels, height, width), and its input is {describe(str(taken))}: resize "
+                "images to that size (--data.size), or export the network with a dynamic batch "
+                "axis"
             ) from error
         return {
             name: value.shape[1:]
@@ -88,7 +89,7 @@ def read_graph(path: str) -> Any:
         import onnxruntime  # noqa: F401
     except ImportError:
         raise SettingError(
-            f"features of an ONNX file need onnx and onnxruntime: {INSTALL}"
+            f"features from an ONNX file need onnx and onnxruntime: {INSTALL}"
         ) from None
     try:
         model = onnx.load(path)
@@ -97,7 +98,7 @@ def read_graph(path: str) -> Any:
         raise DataError(f"{path} cannot be read as an ONNX file: {describe(str(error))}") from None
     stored = {value.name for value in model.graph.initializer}
     if len([v for v in model.graph.input if v.name not in stored]) != 1:
-        raise DataError(f"{path} takes more than one input: name a network of images alone")
+        raise DataError(f"{path} takes more than one input: use a network that takes only images")
     return model
 
 
@@ -120,7 +121,7 @@ def session_of(path: str, names: tuple[str, ...]) -> Any:
 
 
 _read: dict[Path, tuple[int, int]] = {}
-"""When files were changed, and their sizes, as they were when sessions were made of them."""
+"""Modification times and sizes of files when sessions were made from them."""
 
 
 def _forget_changed(path: Path) -> None:
@@ -161,7 +162,7 @@ def _(x: Tensor, path: str, names: str, sizes: list[int]) -> list[Tensor]:
 
 def _no_gradient(context: Any, *gradients: Any) -> Any:
     raise SettingError(
-        "features of an ONNX file have no gradient, so no chain can follow this energy"
+        "features from an ONNX file have no gradient, so chains cannot sample this energy"
     )
 
 

@@ -23,7 +23,7 @@ def patch_logits(inputs: int, widths: Sequence[int], *, each: bool = False) -> S
     each: see PresentNorm.
     """
     if len(widths) < 2:
-        raise ValueError("a discriminator of patches has two widths or more")
+        raise ValueError("a patch discriminator needs two layers or more")
     layers: list[nn.Module] = [down(inputs, widths[0], bias=True), nn.LeakyReLU(SLOPE)]
     for i, (narrow, wide) in enumerate(pairwise(widths), 2):
         convolution = _same(narrow, wide) if i == len(widths) else down(narrow, wide, bias=False)
@@ -55,6 +55,6 @@ def check_patches(widths: Sequence[int], height: int, width: int) -> None:
         side = (side + 2 - KERNEL) // stride + 1
     if side < 1:
         raise SettingError(
-            f"model.discriminator: {len(widths)} widths leave no patch of images of "
-            f"{width}x{height}: use fewer, or larger images (--data.size)"
+            f"model.discriminator: after {len(widths)} layers nothing is left of images of "
+            f"{width}x{height}: use fewer layers, or larger images (--data.size)"
         )

@@ -22,9 +22,9 @@ from energan.nets.mlp import OUTPUTS, Output
 
 SLOPE = 0.2
 GAIN = (2 / (1 + SLOPE**2)) ** 0.5
-"""That keeps the variance through a LeakyReLU of this slope."""
+"""Gain that keeps the variance through a LeakyReLU of this slope."""
 EXPANSION = 2
-"""Of a block's maps within it."""
+"""Factor by which a block widens its feature maps inside."""
 
 
 def conv(

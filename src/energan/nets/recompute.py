@@ -49,7 +49,7 @@ def recomputed(network: Network) -> Network:
     Raises ValueError if a layer draws random numbers: the second pass would draw others.
     """
     if any(isinstance(layer, Noisy) for layer in network.modules()):
-        raise ValueError("a network with layers that draw cannot be recomputed")
+        raise ValueError("a network with layers that draw random numbers cannot be recomputed")
     for name, child in network.named_children():
         if isinstance(child, Sequential):
             setattr(network, name, Recomputed(*child))

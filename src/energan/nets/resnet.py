@@ -106,8 +106,8 @@ class ResidualEnergy(nn.Module):
             )
         if min(sides) >> (len(stages) + halve_first) < 1:
             raise SettingError(
-                f"model.stages: {len(stages)} stages halve the sides of {sides[0]}×{sides[1]} "
-                "below 1; leave some out"
+                f"model.stages: {len(stages)} stages halve sides of {sides[0]}×{sides[1]} below "
+                "1; use fewer stages"
             )
         self.enter = conv(channels, stages[0], spectral=spectral, halve=halve_first)
         body, width = [], stages[0]

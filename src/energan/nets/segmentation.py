@@ -18,9 +18,9 @@ from energan.nets.dense import Sequential
 
 Cell = Literal[1, 2, 4]
 RARE = -3.0
-"""The first logit of all cells: few are anomalous (Lin et al. 2017, section 3.3)."""
+"""Initial logit of all cells: few are anomalous (Lin et al. 2017, section 3.3)."""
 GRID = 4
-"""Pixels along a side that local means are worked out on."""
+"""Pixels along a side at which local means are computed."""
 
 
 class RunningBatchNorm(Streamed):

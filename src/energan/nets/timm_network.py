@@ -28,7 +28,7 @@ def timm_network(
         import timm
     except ImportError as error:
         raise SettingError(
-            f"features of a timm network need timm ({describe(str(error))}): {INSTALL}"
+            f"features from a timm network need timm ({describe(str(error))}): {INSTALL}"
         ) from None
     try:
         weights = load_file(path)
@@ -39,8 +39,9 @@ def timm_network(
     name = _architecture(path, told)
     if not timm.is_model(name):
         raise SettingError(
-            f"{path}: timm has no network {describe(name)}; put the config.json of its page on the "
-            'hub beside the file, or call the file by the name, as "resnet18.safetensors"'
+            f"{path}: timm has no network {describe(name)}; put the config.json of its hub page "
+            "beside the file, or name the file after the network, for example "
+            '"resnet18.safetensors"'
         )
     network = timm.create_model(name, pretrained=False, num_classes=0)
     if not next(network.parameters()).is_meta:

@@ -13,9 +13,9 @@ from energan.nets.instance_norm import DropoutNoise, PresentNorm
 from energan.nets.mlp import OUTPUTS, Output
 
 FEWEST, MOST = 3, 8
-"""Halvings of a U-Net; the published one halves 256 pixels 8 times."""
+"""Most halvings of a U-Net; the published one halves 256 pixels 8 times."""
 NOISY = 3
-"""Decoder layers with dropout, from the innermost."""
+"""Number of decoder layers with dropout, from the innermost."""
 
 
 class UNet(Streamed):
@@ -77,8 +77,8 @@ class UNet(Streamed):
         if height % factor or width % factor or min(height, width) < least:
             more = f", at least {least}" if least > factor else ""
             raise SettingError(
-                f"the generator halves the sides {self.halvings} times, and an image is "
-                f"{width}x{height}: give it one whose sides are multiples of {factor}{more}"
+                f"the generator halves the sides {self.halvings} times, and the image is "
+                f"{width}x{height}: give images whose sides are multiples of {factor}{more}"
             )
 
     def _sides(self) -> tuple[int, int]:
@@ -116,7 +116,8 @@ def unet_widths(width: int, height: int, breadth: int) -> tuple[int, ...]:
         factor = 2**FEWEST
         near = max(round(min(height, breadth) / factor) * factor, factor)
         raise SettingError(
-            f"a U-Net halves the sides at least {FEWEST} times and the images are "
-            f"{breadth}x{height}: resize them to a multiple of {factor}, as with --data.size {near}"
+            f"a U-Net halves the sides at least {FEWEST} times, which images of "
+            f"{breadth}x{height} do not allow: resize them to a multiple of {factor}, for "
+            f"example with --data.size {near}"
         )
     return tuple(width * min(2**i, 8) for i in range(times))

@@ -22,10 +22,10 @@ from energan.core import kept_while_frozen
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and ∞
 PARTNERS, GAINS = (5, 2, 1, 4, 3, 0), (1.0, 1.0, 1.0, 0.25, 4.0, 1.0)
-"""Of each point p that of −1/p, and p² (1 for 0 and ∞)."""
+"""For each point p the value −1/p, and p² (1 for 0 and ∞)."""
 OUT, TAPS, TILE = 4, 3, 6
 ONE = 1 * TILE + 1
-"""The place of (1, 1) among the 36 points: what stands there is added to every output."""
+"""Index of (1, 1) among the 36 points: its value is added to every output."""
 LEAST_MAPS, LEAST_TILES, TILES_AT_ONCE = 64, 16, 256
 
 

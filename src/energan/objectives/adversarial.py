@@ -15,8 +15,8 @@ class Relativistic(Objective):
     and a sample (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2)."""
 
     equilibrium = (
-        "Where samples cannot be told from data, both losses are ln 2 ≈ 0.69, before the penalties "
-        "on gradients."
+        "If samples cannot be told from data, both losses are ln 2 ≈ 0.69, before the gradient "
+        "penalties."
     )
 
     def energy_loss(
@@ -36,7 +36,7 @@ class Relativistic(Objective):
 class LogitHinge(Descent):
     """L_D = E [1 + U(x)]^+ + E [1 − U(G(z))]^+, L_G = E U(G(z)), U = −logit (Lim & Ye 2017)."""
 
-    equilibrium = "Where samples cannot be told from data, L_D is 2, and U of both is near 0."
+    equilibrium = "If samples cannot be told from data, L_D is 2 and both energies are near 0."
 
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:
         return F.relu(1 + real).mean(-1) + F.relu(1 - fake).mean(-1)

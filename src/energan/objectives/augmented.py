@@ -170,7 +170,7 @@ def image_range(domain: Domain) -> tuple[float, float]:
     """The range of images to augment. Raises SettingError for data that cannot be."""
     if len(domain.shape) != 3:
         raise SettingError(
-            f"model.augment changes images and the data holds points of shape {domain.shape}: "
+            f"model.augment is for images, and the data holds points of shape {domain.shape}: "
             "leave it unset"
         )
     if domain.low is None or domain.high is None:

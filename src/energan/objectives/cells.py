@@ -52,8 +52,8 @@ class CellwiseFocal(Objective):
     """
 
     equilibrium = (
-        "The loss falls as far as synthetic defects can be told from what is normal; whether real "
-        "ones can, it does not say."
+        "The loss falls as the network learns to find synthetic defects. It does not show "
+        "whether real defects are found."
     )
 
     def __init__(
@@ -66,8 +66,8 @@ class CellwiseFocal(Objective):
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, CellEnergy):
             raise SettingError(
-                f"a loss of cells needs an energy that has some, and {type(energy).__name__} has "
-                "none: use an anomaly map"
+                f"this loss needs an energy with an anomaly map, and {type(energy).__name__} has "
+                "none: use AnomalyMap"
             )
 
     def energy_loss(

@@ -41,8 +41,9 @@ class Descent(Objective):
             return Loss(total)
         if scored.code is None:
             raise SettingError(
-                f"the pulling-away term needs an encoder's code, and {type(energy).__name__} has "
-                "none: set its weight to 0, or use a reconstruction energy"
+                "the pulling-away term needs the code of an encoder, and "
+                f"{type(energy).__name__} has none: set its weight to 0, or use a reconstruction "
+                "energy"
             )
         term = pull_away(context.gather(context.vectors(scored.code)))
         return Loss(total + weight.squeeze(-1) * term, {"pull_away": term.detach()})

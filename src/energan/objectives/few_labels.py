@@ -26,15 +26,15 @@ class FewLabels(Objective):
     """hyper "classification": w; "reconstruction": λ; "margin": m; "contrast": c."""
 
     equilibrium = (
-        "L_D is the cross-entropy of the labelled events and λ times the energies; while a "
-        "generator trains L_G is the energy of its samples."
+        "L_D is the cross-entropy of the labelled examples plus λ times the energies. While the "
+        "generator trains, L_G is the energy of its samples."
     )
 
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, PartedEnergy) or not energy.nonnegative:
             raise SettingError(
-                f"learning from few labels needs an energy that classifies and is never negative, "
-                f"and {type(energy).__name__} is none: use a ladder network"
+                "learning from few labels needs an energy that classifies and is never "
+                f"negative, and {type(energy).__name__} is not one: use a ladder network"
             )
 
     def energy_loss(
@@ -43,7 +43,10 @@ class FewLabels(Objective):
         assert isinstance(energy, PartedEnergy)
         labelled = batch.labelled
         if labelled is None or labelled.condition is None:
-            raise SettingError("learning from few labels needs batches with a labelled part")
+            raise SettingError(
+                "learning from few labels needs batches with labelled examples: give labels by "
+                "data.labels or class folders"
+            )
         parts: dict[Stream, Tensor] = {"real": batch.x}
         if draw is not None:
             parts["fake"] = draw.x

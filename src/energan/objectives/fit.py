@@ -23,14 +23,15 @@ class Fit(Objective):
     the data, and nothing follows its gradient."""
 
     equilibrium = (
-        "The loss is how unlike those before it each batch is: where it no longer falls, more "
-        "images of this kind would change little."
+        "The loss is how much each batch differs from those before it. Once it no longer falls, "
+        "more images of this kind would change little."
     )
 
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, Observing):
             raise SettingError(
-                f"{type(energy).__name__} has no closed fit: use an objective that descends"
+                f"{type(energy).__name__} cannot be fitted in one pass: use an objective that "
+                "trains by gradient descent"
             )
 
     def energy_loss(

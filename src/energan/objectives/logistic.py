@@ -13,7 +13,8 @@ from energan.core import Batch, Context, Draw, Energy, Loss, Objective
 from energan.objectives.penalties import score_pair
 
 SamplerLoss = Annotated[
-    Literal["non-saturating", "minimax"], Field(description="which of the two losses G minimises")
+    Literal["non-saturating", "minimax"],
+    Field(description="which of the two losses the generator minimises"),
 ]
 
 
@@ -36,8 +37,8 @@ class Logistic(Objective):
     """sampler: which of the two generator losses."""
 
     equilibrium = (
-        "Where samples cannot be told from data, L_D is 2 ln 2 ≈ 1.39 (Goodfellow et al. 2014); "
-        "near 0 the sampler hardly learns."
+        "If samples cannot be told from data, L_D is 2 ln 2 ≈ 1.39 (Goodfellow et al. 2014). "
+        "Near 0 the generator hardly learns."
     )
 
     def __init__(self, sampler: SamplerLoss = "non-saturating") -> None:

@@ -25,7 +25,8 @@ def log_loss(real: Tensor, fake: Tensor) -> Tensor:
     """E softplus(U(x) − U(G(z))) over pairs: the i-th real sample with the i-th fake one."""
     if real.shape != fake.shape:
         raise ValueError(
-            f"the log loss compares pairs: {real.shape[-1]} real, {fake.shape[-1]} fake energies"
+            f"the log loss compares pairs, and a batch has {real.shape[-1]} real and "
+            f"{fake.shape[-1]} fake energies: use the same number of each"
         )
     return F.softplus(real - fake).mean(-1)
 
@@ -34,8 +35,8 @@ class Hinge(Descent):
     """EBGAN as published."""
 
     equilibrium = (
-        "L_D settles near m at the equilibrium of theorem 1 (Zhao et al. 2017); far below it, the "
-        "energy tells samples from data too easily."
+        "L_D settles near m at the equilibrium of theorem 1 (Zhao et al. 2017). If it is far "
+        "below, the energy tells samples from data too easily."
     )
     settles_at: str | None = "margin"
 
@@ -43,7 +44,7 @@ class Hinge(Descent):
         if not energy.nonnegative:
             raise SettingError(
                 f"a margin needs an energy that is never negative, and {type(energy).__name__} "
-                "can be: use a reconstruction energy, or the logistic objective"
+                "can be negative: use a reconstruction energy, or the logistic objective"
             )
 
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:

@@ -13,8 +13,8 @@ class PairedLogistic(Logistic):
     """
 
     equilibrium = (
-        "Where samples cannot be told from data, L_D is ln 2 ≈ 0.69 (half the sum); near 0 the "
-        "sampler hardly learns."
+        "If samples cannot be told from data, L_D is ln 2 ≈ 0.69 (half the sum). Near 0 the "
+        "generator hardly learns."
     )
 
     def energy_loss(

@@ -31,8 +31,8 @@ class Regularised(Config):
     augment_images: int = Field(
         IMAGES, ge=1, description="of adaptive: images in which its probability goes from 0 to 1"
     )
-    r1: Schedule = Field(0.0, description="γ of the penalty γ/2 · E ‖∇U(x)‖² at data")
-    r2: Schedule = Field(0.0, description="γ of the same penalty at samples")
+    r1: Schedule = Field(0.0, description="γ of the penalty γ/2 · E ‖∇U(x)‖² on real examples (R1)")
+    r2: Schedule = Field(0.0, description="γ of the same penalty on samples (R2)")
 
     @property
     def penalties(self) -> dict[str, Schedule]:
@@ -58,7 +58,7 @@ class Regularised(Config):
 class Adversarial(Regularised):
     """The loss of a GAN, its energy of either sign."""
 
-    loss: AdversarialLoss = Field("logistic", description="the two losses")
+    loss: AdversarialLoss = Field("logistic", description="adversarial loss of both networks")
     sampler_loss: SamplerLoss = "non-saturating"
     gradient_penalty: Schedule = Field(
         0.0, description="λ of the penalty λ · E (‖∇U‖ − 1)² between data and samples (WGAN-GP: 10)"
@@ -74,12 +74,12 @@ class Adversarial(Regularised):
         fit."""
         if self.loss != "logistic" and self.sampler_loss != "non-saturating":
             raise SettingError(
-                f"model.sampler_loss is of the logistic loss: leave it unset with {self.loss}"
+                "model.sampler_loss applies to the logistic loss only: leave it unset with "
+                f"{self.loss}"
             )
         if self.loss == "wasserstein" and not self.penalties:
             raise SettingError(
-                "model.loss wasserstein has no bound without a penalty: set "
-                "model.gradient_penalty to 10"
+                "model.loss wasserstein needs a gradient penalty: set model.gradient_penalty to 10"
             )
         chosen = Logistic(self.sampler_loss) if self.loss == "logistic" else KINDS[self.loss]()
         if self.loss == "wasserstein" and "adaptive" in self.augment:

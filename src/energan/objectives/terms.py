@@ -18,7 +18,7 @@ def pull_away(codes: Tensor, eps: float = 1e-8) -> Tensor:
     n = codes.shape[-2]
     if n < 2:
         raise ValueError(
-            f"the pulling-away term compares pairs: it needs at least 2 codes, not {n}"
+            f"the pulling-away term compares pairs of codes and got {n}: use a batch of at least 2"
         )
     # Unit rows without a root at 0: the gradient of a norm there is not finite.
     squares = codes.square().sum(-1, keepdim=True)

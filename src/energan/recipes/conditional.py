@@ -52,7 +52,7 @@ RECIPES = [
     ),
     Recipe(
         "cdcgan-mnist",
-        "a conditional DCGAN on MNIST at 32×32, with fewer maps, for a CPU",
+        "a conditional DCGAN on MNIST at 32×32, narrow enough for a CPU",
         "cdcgan",
         {"model": {"generator_width": 16, "discriminator_width": 16}, **DIGITS_32},
         task="Make images of a class",
@@ -60,7 +60,7 @@ RECIPES = [
     ),
     Recipe(
         "cebgan-conv-mnist",
-        "a convolutional conditional EBGAN-PT on MNIST at 32×32, beside cdcgan-mnist",
+        "a convolutional conditional EBGAN-PT on MNIST at 32×32, to compare with cdcgan-mnist",
         "cebgan_conv",
         {"model": {"margin": 10, "generator_width": 16, "encoder": [16, 32, 64, 64]}, **DIGITS_32},
     ),

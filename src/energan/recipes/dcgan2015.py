@@ -10,5 +10,5 @@ from energan.recipes.recipe import Recipe
 RECIPES = [
     Recipe("dcgan-celeba", "DCGAN on faces of 64×64 (EBGAN's figure 6)", "dcgan", FACES),
     Recipe("dcgan-lsun", "DCGAN on bedrooms of 64×64 (EBGAN's figure 5)", "dcgan", BEDROOMS),
-    Recipe("dcgan-lsun-patches", "DCGAN on bedrooms' patches (figure 11)", "dcgan", PATCHES),
+    Recipe("dcgan-lsun-patches", "DCGAN on patches of bedrooms (figure 11)", "dcgan", PATCHES),
 ]

@@ -131,7 +131,7 @@ STACKED: dict[str, Any] = {
 RECIPES = [
     Recipe(
         "ebgan-digits",
-        "EBGAN-PT on scikit-learn's 8×8 digits: the demo, no download",
+        "EBGAN-PT on scikit-learn's 8×8 digits: a quick demo, no download",
         "ebgan",
         {
             # 2.5/√64 = 0.31 a pixel, as the paper's 10 is for its 32×32 digits.
@@ -155,13 +155,14 @@ RECIPES = [
     ),
     Recipe(
         "gan-relu-mnist",
-        "the paper's best GAN on MNIST, of the same networks (figure 4a)",
+        "the paper's best GAN on MNIST, with the same networks (figure 4a)",
         "gan",
         BEST_GAN,
     ),
     Recipe(
         "ebgan-folder",
-        "EBGAN-PT on your own images (--data PHOTOS): depth from the size, margin estimated",
+        "EBGAN-PT on your own images (--data PHOTOS); network depth and margin are chosen from "
+        "the data",
         "ebgan_conv",
         FOLDER,
         task="Make images like yours",
@@ -169,7 +170,7 @@ RECIPES = [
     ),
     Recipe(
         "ebgan-blog",
-        "the small convolutional EBGAN of public copies, 32×32, with their faults mended",
+        "the small convolutional EBGAN of popular public code at 32×32, with its bugs fixed",
         "ebgan_blog",
         {
             "data": {"source": "cifar10"},
@@ -178,7 +179,7 @@ RECIPES = [
     ),
     Recipe(
         "ebgan-stacked",
-        "EBGAN-PT on three digits as the colours of an image: how many of 1,000 classes it reaches",
+        "EBGAN-PT on Stacked MNIST: how many of the 1,000 modes does it cover?",
         "ebgan_conv",
         STACKED,
     ),

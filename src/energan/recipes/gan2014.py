@@ -61,7 +61,7 @@ RECIPES = [
     ),
     Recipe(
         "gan-cifar10-conv",
-        "the 2014 GAN on CIFAR-10, maxout convolutions and a deconvolution; meant for a GPU",
+        "the 2014 GAN on CIFAR-10 with maxout convolutions and a deconvolution; meant for a GPU",
         "gan_conv",
         {"data": CIFAR10, "training": {"steps": 31_250, "batch_size": 128}},
     ),
@@ -107,7 +107,7 @@ RECIPES = [
     ),
     Recipe(
         "gan-line",
-        "a GAN on a Gaussian on the line (figure 1: `energan figures gan1d`)",
+        "a GAN on a one-dimensional Gaussian (figure 1: `energan figures gan1d`)",
         "gan",
         {
             "model": {

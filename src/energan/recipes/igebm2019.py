@@ -27,7 +27,7 @@ GUARDED = {"on_divergence": "rollback"}
 RECIPES = [
     Recipe(
         "igebm-ring",
-        "an energy sampled by its own chains (MALA), on eight Gaussians in the plane",
+        "an energy-based model sampled by MALA chains, on eight Gaussians in the plane",
         "igebm_points",
         {
             "model": RING,
@@ -37,7 +37,7 @@ RECIPES = [
     ),
     Recipe(
         "igebm-mnist",
-        "an energy sampled by Langevin dynamics, on MNIST",
+        "an energy-based model sampled by Langevin dynamics, on MNIST",
         "igebm",
         {
             "model": MNIST,
@@ -56,7 +56,7 @@ RECIPES = [
     ),
     Recipe(
         "igebm-cifar10-conditional",
-        "IGEBM on CIFAR-10, given the class",
+        "IGEBM on CIFAR-10, class-conditional",
         "igebm",
         {
             "model": {"conditional": True},
@@ -66,7 +66,7 @@ RECIPES = [
     ),
     Recipe(
         "igebm-imagenet128",
-        "IGEBM on 128×128 images of a folder of class folders, given the class",
+        "IGEBM on 128×128 images of a folder of class folders, class-conditional",
         "igebm",
         {
             "model": {

@@ -15,7 +15,8 @@ FITTED: dict[str, Any] = {"epochs": 1, "batch_size": 8, "ema": 0, "guard": False
 RECIPES = [
     Recipe(
         "inspect-folder",
-        "whether your own parts are normal (--data PHOTOS, of good ones), and where they are not",
+        "anomaly detection with heat maps, trained on your own photographs of good parts "
+        "(--data PHOTOS)",
         "inspect",
         {"data": IMAGES, "training": {"steps": 1_500, "batch_size": 8, "ema": 0.99}},
         measured="270 parts of 224×224, all steps: 52 min, three at once on two busy cores",
@@ -23,21 +24,23 @@ RECIPES = [
     ),
     Recipe(
         "inspect-features",
-        "is this part normal? by the nearest features of a network of yours (--model.features)",
+        "anomaly detection with a pretrained network of yours (--model.features): nearest "
+        "features, as in PatchCore",
         "inspect_features",
         {"data": IMAGES, "training": FITTED},
         task="Is this part normal, and where not",
     ),
     Recipe(
         "inspect-features-gaussian",
-        "the same by a Gaussian of the features at each position",
+        "anomaly detection with a pretrained network: a Gaussian per position, as in PaDiM",
         "inspect_features",
         {"model": {"energy": "gaussian"}, "data": IMAGES, "training": FITTED},
         task="Is this part normal, and where not",
     ),
     Recipe(
         "inspect-features-contrast",
-        "the same by a small network, trained against features with noise",
+        "anomaly detection with a pretrained network: a small network trained against noisy "
+        "features",
         "inspect_features",
         {
             "model": {"energy": "contrast"},

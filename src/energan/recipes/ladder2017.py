@@ -61,7 +61,7 @@ RECIPES = [
     ),
     Recipe(
         "few-labels",
-        "a classifier of your own images from few labels (--data PHOTOS): the ladder network",
+        "a classifier of your own images that needs few labels (--data PHOTOS): the ladder network",
         "ladder",
         FOLDER,
         task="Classify from few labels",

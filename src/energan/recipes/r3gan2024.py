@@ -28,7 +28,7 @@ FOLDER: dict[str, Any] = {
 RECIPES = [
     Recipe(
         "r3gan-mnist",
-        "R3GAN on MNIST at 32×32, with few maps, for a CPU",
+        "R3GAN on MNIST at 32×32, narrow enough for a CPU",
         "r3gan",
         {
             "model": _falling(1, 2000),
@@ -38,7 +38,7 @@ RECIPES = [
     ),
     Recipe(
         "r3gan-stacked",
-        "R3GAN on three digits as the colours of an image, beside ebgan-stacked",
+        "R3GAN on Stacked MNIST, to compare with ebgan-stacked",
         "r3gan",
         {
             "model": _falling(1, 4000),
@@ -48,14 +48,14 @@ RECIPES = [
     ),
     Recipe(
         "r3gan-folder",
-        "R3GAN on your own images (--data PHOTOS), also a few hundred: DiffAugment",
+        "R3GAN on your own images (--data PHOTOS), even a few hundred, with DiffAugment",
         "r3gan",
         FOLDER,
         task="Make images like yours",
     ),
     Recipe(
         "r3gan-cifar10",
-        "R3GAN on CIFAR-10, with a twenty-fourth of the published maps and DiffAugment",
+        "R3GAN on CIFAR-10 with 1/24 of the published channels, and DiffAugment",
         "r3gan",
         {
             "model": {

@@ -5,13 +5,13 @@ from typing import Any
 from energan.recipes.recipe import Recipe
 
 FEATURES = "FEATURES.npz"
-"""What stands for the user's own features and tags."""
+"""Placeholder for the user's own features and tags."""
 ADAM: dict[str, Any] = {"kind": "adam", "lr": "linear(0.001, 0.0001, 5000, 5000)", "beta1": 0.5}
 
 RECIPES = [
     Recipe(
         "tagging-celeba",
-        "tags of faces from their features (energan features), or of your own images",
+        "tags of faces, learned from their features (`energan features`); also for your own images",
         "tagging",
         {
             "data": {"source": FEATURES},

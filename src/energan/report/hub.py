@@ -51,8 +51,8 @@ def push(
             api.upload_folder(repo_id=name, folder_path=made, commit_message=message)
         except (HfHubHTTPError, HFValidationError, OSError) as error:
             raise RunError(
-                f"{name}: the hub did not take it ({describe(error)}): log in by `hf auth login`, "
-                "with a token that may write"
+                f"{name}: the hub refused it ({describe(error)}): log in with `hf auth login` "
+                "and a token with write access"
             ) from None
     return str(address)
 
@@ -60,7 +60,7 @@ def push(
 def check_name(name: str) -> None:
     """Raise SettingError unless it is OWNER/NAME."""
     if not NAME.fullmatch(name):
-        raise SettingError(f"{describe(name)} is no name on the hub: write OWNER/NAME")
+        raise SettingError(f"{describe(name)} is not a name on the hub: write OWNER/NAME")
 
 
 def write_hub_folder(run: Run, folder: Path, name: str, license: str | None = None) -> None:
@@ -69,14 +69,14 @@ def write_hub_folder(run: Run, folder: Path, name: str, license: str | None = No
     Raises SettingError if the folder holds something already.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SettingError(f"--folder {folder} is there already: name a new folder")
+        raise SettingError(f"--folder {folder} exists already: name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = _without_paths(run.folder.read_config())
     write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
     shutil.copytree(run.checkpoint, folder / "checkpoints" / run.checkpoint.name)
     for file in KEPT:
         if (run.path / file).is_file():
-            kept = _without_paths(read_json(run.path / file, remedy="make it anew"))
+            kept = _without_paths(read_json(run.path / file, remedy="create it again"))
             write_atomically(folder / file, json.dumps(kept, ensure_ascii=False) + "\n")
     _write_events(run, folder / "events.jsonl")
     shown = _newest_picture(run)

@@ -121,14 +121,14 @@ def _sections(runs: Sequence[RunContents], say: Say) -> list[Section]:
         Section("Curves", "", [own[0] + progress] if single else own, shared),
         Section(
             "Samples over time",
-            "Of the same latents, or of the same held-out pairs, drawn while the run trained.",
+            "From the same latents, or the same held-out pairs, drawn during training.",
             [samples.timeline(c, c.folder.samples) for c in runs],
             thumbnails=True,
         ),
         Section(
             "Reconstructions over time",
-            "Held-out events, below them the same with the noise that the network saw, and below "
-            "those what it made of them, drawn while the run trained.",
+            "Top: held-out examples. Middle: the same with the noise that the network saw. "
+            "Bottom: their reconstructions. Drawn during training.",
             [samples.timeline(c, c.folder.reconstructions) for c in runs],
             thumbnails=True,
         ),
@@ -187,7 +187,7 @@ def _draw_model(contents: RunContents, say: Say) -> dict[str, list[Picture]]:
         return {SAMPLES: drawn or []}
     if not is_image(run.domain):
         shape = " × ".join(map(str, run.domain.shape))
-        contents.notes["pictures"] = f"events of shape {shape} cannot be drawn"
+        contents.notes["pictures"] = f"examples of shape {shape} cannot be drawn"
         return {}
     makers: dict[str, Callable[[], list[Picture]]] = {}
     if x is not None:

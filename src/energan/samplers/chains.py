@@ -32,10 +32,10 @@ from energan.samplers.metropolis import jump
 from energan.samplers.replay import Replay
 
 NUMBERS_AT_ONCE, LEAST_AT_ONCE = 2**17, 16
-"""Of chains that are moved together."""
+"""Number of chains moved in one pass."""
 
 STUCK = 20
-"""Moves refused in a row that no chain has by chance, where half of them are accepted."""
+"""Consecutive rejections that no chain reaches by chance if half of its moves are accepted."""
 
 
 class ChainSampler(Sampler):
@@ -97,8 +97,8 @@ class ChainSampler(Sampler):
     def check_batch(self, batch_size: int) -> None:
         if batch_size > self.replay.capacity:
             raise SettingError(
-                f"model.buffer {self.replay.capacity}: it must hold a batch at least, "
-                f"{batch_size} chains"
+                f"model.buffer {self.replay.capacity} is smaller than a batch: set it to at "
+                f"least {batch_size} chains"
             )
 
     def draw(

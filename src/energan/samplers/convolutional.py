@@ -16,16 +16,23 @@ class ConvGenerated(Config):
     """Settings of the generator; the defaults are Radford et al. 2015's for images of 64×64."""
 
     generator: Widths = Field(
-        (), description="maps of G's layers but the last, from the smallest; by the size if not set"
+        (),
+        description="channels of the generator's layers except the last, the lowest resolution "
+        "first; if not set, chosen from the image size",
     )
     generator_width: int = Field(
-        128, ge=1, description="maps of G's last hidden layer; each before it has twice as many"
+        128,
+        ge=1,
+        description="channels of the generator's last hidden layer; each earlier layer has "
+        "twice as many",
     )
-    latent: int = Field(100, ge=1, description="numbers in z")
+    latent: int = Field(100, ge=1, description="dimension of the latent vector z")
     prior: Prior = Field("uniform", description="distribution of z")
-    output: Output = Field("tanh", description="G's output unit: linear, tanh or sigmoid")
+    output: Output = Field(
+        "tanh", description="output activation of the generator: linear, tanh or sigmoid"
+    )
     scale: float | None = Field(
-        0.02, gt=0, description="standard deviation of all first weights; none for fan-in"
+        0.02, gt=0, description="standard deviation of all initial weights; none: scaled by fan-in"
     )
 
     def generator_widths(self, event: tuple[int, int, int]) -> tuple[int, ...]:

@@ -73,9 +73,9 @@ def check_spread(rule: StepRule) -> None:
     if rule.low is None or rule.high is None or rule.spread <= (rule.high - rule.low) / 2:
         return
     raise SettingError(
-        f"the noise of one step, {rule.spread:.3g}, is wider than half of the range [{rule.low:g}, "
-        f"{rule.high:g}]: the coupled form has noise √step_size, so it needs a small step size, as "
-        "the text's 0.005, and no bound on the gradient"
+        f"the noise of one step, {rule.spread:.3g}, is wider than half of the range "
+        f"[{rule.low:g}, {rule.high:g}]: without model.noise it is √step_size, so set "
+        "model.noise, or a small model.step-size such as 0.005 without gradient clipping"
     )
 
 
@@ -177,9 +177,9 @@ def langevin(
     numbers = {"step_size": step_size, "noise": noise, "clip": clip}
     for name, value in numbers.items():
         if value is not None and not 0 <= value < inf:
-            raise ValueError(f"{name} must be finite and not negative, not {value}")
+            raise ValueError(f"{name} is {value}: give a finite number of at least 0")
     if low is not None and high is not None and not low <= high:
-        raise ValueError(f"low {low} lies above high {high}")
+        raise ValueError(f"low {low} is above high {high}: swap them")
     check_points(x)
     rule = StepRule(step_size, noise, clip, low, high, noise_first)
     with as_function(energy) as u:
@@ -190,7 +190,9 @@ def langevin(
 def check_points(x: Tensor) -> None:
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 1:
         what = f"{x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"chains start at a floating tensor x (B, *event), not {what}")
+        raise ValueError(
+            f"chains must start from a floating-point tensor x (B, *event), not {what}"
+        )
 
 
 @dataclass(frozen=True)

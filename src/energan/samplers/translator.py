@@ -21,7 +21,7 @@ class Translator(Sampler):
     ) -> tuple[Draw | None, State]:
         if batch.condition is None:
             raise SettingError(
-                "this generator makes images of source images: use data in pairs (data.direction)"
+                "this generator translates source images: use data in pairs (data.direction)"
             )
         return Draw(self.network(batch.condition, "fake"), batch.condition), state
 
@@ -43,5 +43,5 @@ class Translator(Sampler):
         if condition is None:
             return None
         if len(condition) != count:
-            raise ValueError(f"{count} images of {len(condition)} sources: one each")
+            raise ValueError(f"{count} images for {len(condition)} sources: ask for one per source")
         return Draw(self.network(condition, "eval"), condition)

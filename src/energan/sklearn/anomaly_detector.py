@@ -85,7 +85,7 @@ class AnomalyDetector(OutlierMixin, NetworkEstimator):  # type: ignore[misc]
         """Train on X (n, features), and set the threshold. y is not used."""
         values = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         if not 0 < self.contamination <= 0.5:
-            raise ValueError(f"contamination {self.contamination}: a share in (0, 0.5]")
+            raise ValueError(f"contamination {self.contamination}: give a fraction in (0, 0.5]")
         self._train(values, None)
         scores = -self._outputs(X, "energy")
         self.offset_ = float(np.percentile(scores, 100 * self.contamination))

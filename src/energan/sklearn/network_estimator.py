@@ -90,7 +90,7 @@ class NetworkEstimator(ABC, BaseEstimator):  # type: ignore[misc]
         job = job.changed({"seed": seed, "training": training})
         if self.steps is not None:
             if self.steps < 1:
-                raise SettingError(f"steps {self.steps}: at least 1")
+                raise SettingError(f"steps {self.steps}: give at least 1")
             job = job.scaled(f"{self.steps}/{job.settings.training.steps}")
         return job.changed({name: dict(group) for name, group in (self.settings or {}).items()})
 
@@ -111,7 +111,7 @@ class NetworkEstimator(ABC, BaseEstimator):  # type: ignore[misc]
         scaled = (X - self.center_) / self.scale_
         shape = self.image_shape or X.shape[1:]
         if int(np.prod(shape)) != X.shape[1]:
-            raise ValueError(f"image_shape {shape} does not hold {X.shape[1]} features")
+            raise ValueError(f"image_shape {shape} does not match {X.shape[1]} features")
         # far outside the training data, and finite
         return torch.from_numpy(scaled.clip(-LIMIT, LIMIT).reshape(len(X), *shape))
 

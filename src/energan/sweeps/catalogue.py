@@ -79,7 +79,7 @@ def _decay(values: Values) -> dict[str, Any]:
 _ALL = [
     Sweep(
         "ebgan-grid",
-        "EBGAN's 512 settings of table 1, by I′ (figures 2 to 4)",
+        "the 512 EBGAN settings of table 1, ranked by I′ (figures 2 to 4)",
         "ebgan-mnist",
         {**SHAPES, "optimD": ("adam",), "optimG": ("adam",), "lr": (0.001,)},
         _ebgan,
@@ -88,7 +88,7 @@ _ALL = [
     ),
     Sweep(
         "gan-grid",
-        "the GAN's 6,144 settings of table 1, by I′ (figures 2 to 4)",
+        "the 6,144 GAN settings of table 1, ranked by I′ (figures 2 to 4)",
         "gan-relu-mnist",
         {
             **SHAPES,
@@ -102,7 +102,7 @@ _ALL = [
     ),
     Sweep(
         "margin-sweep",
-        "EBGAN at eight margins (figure 9)",
+        "EBGAN with eight margins (figure 9)",
         "ebgan-mnist",
         {"model.margin": (1, 2, 4, 6, 8, 12, 16, 32)},
         base={**QUIET, "model.generator": [1600] * 4, "model.encoder": [1024]},
@@ -110,7 +110,7 @@ _ALL = [
     ),
     Sweep(
         "ladder-grid",
-        "λ and learning rate of the ladder network, for each number of labels (appendix D)",
+        "ladder network: λ and learning rate, for each number of labels (appendix D)",
         "ladder-mnist-100",
         LADDER,
         _ladder,
@@ -118,7 +118,7 @@ _ALL = [
     ),
     Sweep(
         "decay-grid",
-        "where EBGAN-LN's margin starts and when it reaches 0, for each number of labels (ours)",
+        "EBGAN-LN: start and end of the margin's decay, for each number of labels (ours)",
         "ebgan-ln-mnist-100",
         DECAY,
         _decay,
@@ -126,7 +126,7 @@ _ALL = [
     ),
     Sweep(
         "stacked-coverage",
-        "EBGAN, and EBGAN-PT by the term's weight: how many of 1,000 classes they reach (ours)",
+        "EBGAN, and EBGAN-PT with several weights of PT, on Stacked MNIST: modes covered (ours)",
         "ebgan-stacked",
         {"model.pull_away": (0, 0.01, 0.03, 0.1, 0.3, 1), "seed": (0, 1, 2, 3, 4)},
         base=QUIET,

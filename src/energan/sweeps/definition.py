@@ -47,9 +47,9 @@ def find(word: str) -> Sweep:
     if path.suffix == ".py":
         return checked(_from_python(path), str(path))
     if path.is_dir() and (path / "sweep.json").exists():
-        raise SettingError(f"{word} is a sweep's folder: name the sweep, and --out {word}")
+        raise SettingError(f"{word} is a sweep's folder: give the sweep's name, and --out {word}")
     if path.exists():
-        raise SettingError(f"{word} is no sweep: its file ends in .json or .py")
+        raise SettingError(f"{word} is not a sweep: its file must end in .json or .py")
     near = get_close_matches(word, SWEEPS, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`energan sweep` lists them"
     raise SettingError(f"no sweep {word!r}: {hint}")
@@ -65,7 +65,7 @@ class JsonPart(Document):
         if not isinstance(values, dict):
             raise SettingError(f"{place}: write an object with {known} (given: {describe(values)})")
         if odd := [key for key in values if key not in cls.model_fields]:
-            raise SettingError(f"{place}: there is no {odd[0]!r}: write {known}")
+            raise SettingError(f"{place}: there is no {odd[0]!r}: use {known}")
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -157,12 +157,12 @@ def _check_apart(path: Path, places: Mapping[str, set[str]]) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     if twice := [key for key in keys if keys.count(key) > 1]:
-        raise ValueError(f"{twice[0]!r} stands there twice")
+        raise ValueError(f"{twice[0]!r} occurs twice")
     return dict(pairs)
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def _from_python(path: Path) -> Sweep:

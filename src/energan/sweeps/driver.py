@@ -11,7 +11,7 @@ from energan.sweeps.store import SAMPLES, Keep, SweepFolder, TrialOptions
 from energan.sweeps.trials import Trial
 
 AT_RISK = 300.0
-"""Seconds of training that an interruption may cost."""
+"""Seconds of training that an interruption may lose."""
 
 
 def do_missing(
@@ -68,7 +68,7 @@ def work_through(
     with SweepDisplay(folder, made.asked, metrics[0], made.seconds, made.processes) as display:
         if ray is None:
             return local.run(folder, made.packages, options, made.processes, display)
-        say(f"working on Ray, {ray}; it may take a while until tasks begin")
+        say(f"working on Ray, {ray}; it may take a while until tasks start")
         from energan.sweeps.executors import ray as on_ray
 
         return on_ray.run(

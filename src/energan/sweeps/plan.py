@@ -157,7 +157,7 @@ def plan(
     """
     asked = list({trial.id: trial for trial in trials}.values())
     if not asked:
-        raise SettingError("there are no trials to plan: name values for each axis")
+        raise SettingError("there are no trials to plan: give values for each axis")
     machine = machine or machine_of(asked[0].job)
     costs = costs_of(asked, domain_of)
     wanted = asked if shard else [trial for trial in asked if trial.id not in done]

@@ -43,7 +43,7 @@ class SweepRequest:
         bounds = {"sample": (self.count, 1), "sample-seed": (self.seed, 0)}
         for name, (value, least) in {**bounds, "samples": (self.samples, 2)}.items():
             if value is not None and value < least:
-                raise SettingError(f"--{name} {value}: at least {least}")
+                raise SettingError(f"--{name} {value}: give at least {least}")
 
     def trials(self) -> list[Trial]:
         """The trials that are asked for; of those that are the same by another name, one."""
@@ -123,8 +123,8 @@ def refuse_axes(sweep: Sweep, changes: Mapping[str, Any]) -> None:
     for name, _ in dotted(changes):
         if name in own:
             raise SettingError(
-                f"{name}: the sweep {sweep.name} sets this for each trial; leave it out, or write "
-                "a sweep of your own"
+                f"{name}: the sweep {sweep.name} sets this for each trial; leave it out, or "
+                "write your own sweep"
             )
 
 

@@ -35,8 +35,8 @@ def sample(sweep: Sweep, count: int, seed: int = 0) -> list[Values]:
     """
     if not 1 <= count <= sweep.count:
         raise SettingError(
-            f"{sweep.name} has {plural(sweep.count, 'trial')}: a sample of {count} cannot be "
-            "taken of them"
+            f"{sweep.name} has only {plural(sweep.count, 'trial')}: give a sample smaller than "
+            f"{count}"
         )
     names, values = list(sweep.axes), list(sweep.axes.values())
     found = np.unravel_index(order(sweep.axes, seed, count), [len(v) for v in values])

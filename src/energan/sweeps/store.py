@@ -122,7 +122,7 @@ class SweepFolder:
         except (OSError, NotImplementedError) as error:
             raise RunError(
                 f"{self.path} is on a file system without locks ({error}), which a sweep needs: "
-                "name a folder elsewhere (--out)"
+                "choose another folder (--out)"
             ) from None
 
     def run(self, trial: str) -> RunFolder:
@@ -140,8 +140,8 @@ class SweepFolder:
             if not held:
                 part = f"shard {shard} of {self.path}" if shard else str(self.path)
                 raise RunError(
-                    f"another `energan sweep` works on {part}: wait for it or stop it, or share "
-                    "the trials among several by --shard"
+                    f"another `energan sweep` is working on {part}: wait for it or stop it, or "
+                    "divide the trials with --shard"
                 )
             yield
 
@@ -153,7 +153,7 @@ class SweepFolder:
 
     def definition(self) -> Definition | None:
         """sweep.json, None if there is none. Raises RunError if it is damaged."""
-        remedy = "remove it, and ask for the sweep again"
+        remedy = "remove it, and start the sweep again"
         return _checked(self.path / DEFINITION, SweepDefinition, remedy)
 
     def check(self, asked: Definition, id_of: Callable[[Values], str]) -> None:
@@ -175,7 +175,7 @@ class SweepFolder:
                 f"{held} a sweep of the same name with another recipe or other axes; {other}"
             )
         before = (
-            f"ask for the same again (energan sweep {old.get('words', old['name'])}), or {other}"
+            f"repeat the same sweep (energan sweep {old.get('words', old['name'])}), or {other}"
         )
         example = old.get("example")
         if example is not None and id_of(example["values"]) != example["id"]:
@@ -268,7 +268,9 @@ class SweepFolder:
         """
         queued = self._queued(trial)
         if not queued:
-            raise RunError(f"{self.queue / trial}.json is missing: start trials by `energan sweep`")
+            raise RunError(
+                f"{self.queue / trial}.json is missing: start trials with `energan sweep`"
+            )
         queued |= {"attempts": queued["attempts"] + 1, "host": host}
         self._write_queued(queued)
         options = queued["options"]

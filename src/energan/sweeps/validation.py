@@ -42,13 +42,13 @@ def checked(sweep: Sweep, where: str) -> Sweep:
 def _check_parts(sweep: Sweep) -> None:
     if not NAME.fullmatch(sweep.name):
         raise SettingError(
-            f"name {sweep.name!r}: write letters, digits, '.', '_' and '-', as it names a folder"
+            f"name {sweep.name!r}: use letters, digits, '.', '_' and '-', because it names a folder"
         )
     if not isinstance(sweep.axes, Mapping) or not sweep.axes:
         raise SettingError("there are no axes: name a setting and the values to try")
     for axis, values in sweep.axes.items():
         if isinstance(values, str) or not isinstance(values, Sequence):
-            raise SettingError(f"axis {axis}: {describe(values)} is no list of values")
+            raise SettingError(f"axis {axis}: {describe(values)} is not a list of values")
         if not values:
             raise SettingError(f"axis {axis} has no values")
         for i, value in enumerate(values):
@@ -63,8 +63,8 @@ def _check_trials(sweep: Sweep) -> None:
     recipe = load(sweep.recipe)
     if recipe.origin:
         raise SettingError(
-            f"recipe {sweep.recipe} began with the weights of {recipe.origin}: trials begin anew; "
-            "name a recipe or a settings file without them"
+            f"recipe {sweep.recipe} starts from the weights of {recipe.origin}, and trials start "
+            "anew: name a recipe or a settings file without them"
         )
     seen: dict[str, Values] = {}
     for values, _ in zip(sweep.values(), range(MOST), strict=False):
@@ -73,7 +73,9 @@ def _check_trials(sweep: Sweep) -> None:
         if same is not values:
             differ = [axis for axis in values if values[axis] != same[axis]]
             one, other = (settings_text(own, differ) for own in (same, values))
-            raise SettingError(f"{one} and {other} are the same trial: their results cannot differ")
+            raise SettingError(
+                f"{one} and {other} are the same trial, so their results cannot differ: remove one"
+            )
 
 
 def _job(sweep: Sweep, values: Values) -> Job:
@@ -130,7 +132,7 @@ def ranking(names: Sequence[str]) -> tuple[str, ...]:
         found += metrics
     if found and METRICS[found[0]].better is None:
         fit = ", ".join(name for name, m in METRICS.items() if m.better and m.scored)
-        raise SettingError(f"metrics: {found[0]} cannot rank trials; let the first be one of {fit}")
+        raise SettingError(f"metrics: {found[0]} cannot rank trials; put one of {fit} first")
     return tuple(dict.fromkeys(found))
 
 

@@ -11,8 +11,8 @@ from energan.core import Batch, Context, Energy, Sampler, State, calibrating, ev
 
 SAMPLES, CHUNK = 2000, 250
 NUMBERS, LEAST = CHUNK * 3 * 64 * 64, 32
-"""Of one chunk: images above 64×64 are fewer, but no less than LEAST. They have more pixels to
-measure, and 250 of 256×256 would fill 4 GiB in each layer of a generator."""
+"""Images in one chunk: fewer above 64×64, but at least LEAST. They have more pixels to measure, and
+250 of 256×256 would fill 4 GiB in each layer of a generator."""
 
 
 def estimate_statistics(

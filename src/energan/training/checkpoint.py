@@ -90,7 +90,7 @@ def check_like(own: dict[str, Tensor], stored: dict[str, Tensor], path: Path) ->
     for name, value in own.items():
         there = stored.get(name)
         if there is None:
-            raise CheckpointError(f"{path / STATE} has no {name}: it is of another model")
+            raise CheckpointError(f"{path / STATE} has no {name}: it belongs to another model")
         if (there.shape, there.dtype) != (value.shape, value.dtype):
             raise CheckpointError(
                 f"{path / STATE}: {name} is {_type_of(there)} there and {_type_of(value)} here; "
@@ -107,14 +107,16 @@ def _check_optimisers(optimisers: Optimisers, stored: dict[str, Tensor], file: P
     for key in stored:
         name, _, item = key.rpartition("/")
         if name not in named:
-            raise CheckpointError(f"{file} has {key}, of no parameter: it is of another model")
+            raise CheckpointError(
+                f"{file} has {key}, which matches no parameter: it belongs to another model"
+            )
         check_like({key: counter if item == "step" else named[name]}, stored, file.parent)
         items.setdefault(name, set()).add(item)
     adam = {"step", "exp_avg", "exp_avg_sq"}
     for name, found in items.items():
         if found & adam and not found >= adam:
             lacking = ", ".join(sorted(adam - found))
-            raise CheckpointError(f"{file} lacks {lacking} of {name}: it was altered")
+            raise CheckpointError(f"{file} lacks {lacking} for {name}: it was altered")
 
 
 def _type_of(value: Tensor) -> str:
@@ -126,7 +128,7 @@ def load_weights(networks: torch.nn.Module, weights: dict[str, Tensor], path: Pa
     own = networks.state_dict()
     for name, value in own.items():
         if name not in weights:
-            raise CheckpointError(f"{path} has no weights {name}: it is of another model")
+            raise CheckpointError(f"{path} has no weights {name}: it belongs to another model")
         if weights[name].shape != value.shape:
             raise CheckpointError(
                 f"{path}: {name} is {tuple(weights[name].shape)} there and "

@@ -44,10 +44,12 @@ def _find(folder: RunFolder, wanted: str | int, keep_best: str) -> tuple[Path, l
     try:
         path = there / checkpoint_folder.checkpoint_name(int(wanted))
     except ValueError:
-        raise SettingError(f"checkpoint {wanted!r}: it is last, best or a step") from None
+        raise SettingError(f"checkpoint {wanted!r}: give last, best or a step") from None
     if not path.is_dir():
         names = ", ".join(p.name for p in checkpoint_folder.listed(there)) or "none"
-        raise CheckpointError(f"{folder.path} keeps no checkpoint of step {wanted}; it has {names}")
+        raise CheckpointError(
+            f"{folder.path} has no checkpoint of step {wanted}; choose from {names}"
+        )
     return path, []
 
 
@@ -65,7 +67,7 @@ def load_networks(
     """
     averaged = checkpoint.select(stored.weights, "ema.")
     if weights == "ema" and not averaged:
-        raise CheckpointError(f"{folder.path} kept no averaged weights (training.ema 0); use raw")
+        raise CheckpointError(f"{folder.path} has no averaged weights (training.ema 0); use raw")
     chosen: Weights = weights or ("ema" if averaged else "raw")
     values: dict[str, Tensor] = averaged if chosen == "ema" else stored.weights
     networks = nn.ModuleDict({"energy": energy, "sampler": sampler})

@@ -122,8 +122,8 @@ def read_meta(path: Path) -> Meta:
         raise CheckpointError(f"{path} was altered: {META} does not match its checksum")
     if values.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} has format {describe(values.get('format'))}; this version reads {FORMAT}: "
-            "install the energan that wrote it"
+            f"{path} has format {describe(values.get('format'))}, and this version reads "
+            f"{FORMAT}: install the version of energan that wrote it"
         )
     return as_document(values, Meta, file, error=CheckpointError, remedy=remedy)
 
@@ -133,10 +133,12 @@ def read_tensors(path: Path, name: str, meta: Meta | None = None) -> dict[str, T
     meta = meta or read_meta(path)
     file = path / name
     if not file.is_file():
-        raise CheckpointError(f"{path} is torn: {name} is missing")
+        raise CheckpointError(f"{path} is incomplete: {name} is missing")
     try:
         if sha256_of(file) != meta.sha256[name]:
-            raise CheckpointError(f"{path} is torn or altered: {name} does not match its checksum")
+            raise CheckpointError(
+                f"{path} is incomplete or altered: {name} does not match its checksum"
+            )
         return load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: {name} cannot be read ({error})") from None
@@ -203,8 +205,8 @@ def newest_good(folder: Path, before: float = math.inf) -> tuple[Path, list[str]
     if refused:
         raise CheckpointError("; ".join(refused) + "; no checkpoint is left to go back to")
     raise CheckpointError(
-        f"{folder} holds no checkpoint: the run was stopped before its first, or they were removed "
-        "(of a sweep's trials the best one keeps its own; --keep all keeps all)"
+        f"{folder} holds no checkpoint: the run was stopped before its first, or they were "
+        "removed (of a sweep's trials only the best keeps its own; --keep all keeps all)"
     )
 
 

@@ -24,7 +24,9 @@ def stack(networks: Sequence[Network]) -> Network:
     if len(networks) == 1:
         return networks[0]
     if layer := without_axis(networks[0]):
-        raise SettingError(f"{layer} has no member axis: train the members as separate runs")
+        raise SettingError(
+            f"{layer} cannot train several seeds as one program: train them as separate runs"
+        )
     stacked = deepcopy(networks[0])
     others = [dict(n.named_modules()) for n in networks]
     for name, own in stacked.named_modules():
@@ -42,7 +44,8 @@ def stack(networks: Sequence[Network]) -> Network:
                 setattr(own, key, values[0] if len(set(values)) == 1 else values)
         except (RuntimeError, KeyError, AttributeError) as error:
             raise SettingError(
-                f"members of a cohort differ in values, not shapes, and {name} differs in shape"
+                f"seeds that train together may differ in values, not in shapes, and {name} "
+                "differs in shape"
             ) from error
     return stacked
 
@@ -63,8 +66,8 @@ def check_members(models: Sequence[Model]) -> None:
         differing = [name for name in first if first[name] != of_other[name]]
         if differing:
             raise SettingError(
-                f"members of a cohort differ in {' and '.join(differing)}: train those that differ "
-                "as separate runs"
+                f"seeds that train together differ in {' and '.join(differing)}: train those "
+                "that differ as separate runs"
             )
 
 

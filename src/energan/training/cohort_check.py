@@ -12,7 +12,8 @@ from energan.core import EnerganError, SettingError, describe
 from energan.training.loop import Loop
 
 OFF, LEAST = 1e-2, 1e-3
-"""Relative error of gradients and figures that is rounding, and absolute error of figures."""
+"""Relative error of gradients and figures that counts as rounding, and absolute error of
+figures."""
 
 
 def check_member(together: Loop, alone: Loop) -> None:
@@ -37,7 +38,7 @@ def check_member(together: Loop, alone: Loop) -> None:
     for network in ("energy", "sampler"):
         own, of_member = _gradient(alone, network), _gradient(together, network)
         if own.shape != of_member.shape or (of_member - own).norm() > OFF * own.norm():
-            raise _refused(f"has another gradient of its {network}")
+            raise _refused(f"has a different gradient of its {network}")
 
 
 def _figures(loop: Loop) -> dict[str, Tensor]:
@@ -54,6 +55,7 @@ def _gradient(loop: Loop, network: str) -> Tensor:
 
 def _refused(how: str) -> SettingError:
     return SettingError(
-        f"the model does not train in a cohort as it does alone: a member {how}; train the members "
-        "as separate runs, or let its code take the member axis (Context.rows, vectors, events)"
+        "the model trains differently with several seeds as one program than alone: a seed "
+        f"{how}; train seeds as separate runs, or let the model's code handle the member axis "
+        "(Context.rows, vectors, events)"
     )

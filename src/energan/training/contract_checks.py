@@ -52,7 +52,7 @@ def checked_draw(
     if _types(after) != _types(state):
         raise SettingError(
             f"{type(sampler).__name__}.draw: the state must keep its names, shapes and types, "
-            f"{_told(state)}; it became {_told(after)}"
+            f"{_told(state)}, and became {_told(after)}"
         )
     after = {name: value.detach() for name, value in after.items()}
     if draw is None:
@@ -62,10 +62,12 @@ def checked_draw(
     lead = 1 if members == 1 else 2
     if draw.x.dim() < lead or draw.x.shape[lead:] != batch.x.shape[lead:]:
         raise SettingError(
-            f"{type(sampler).__name__}.draw: x must be events as those of the batch, "
-            f"{tuple(batch.x.shape)}; it is {tuple(draw.x.shape)}"
+            f"{type(sampler).__name__}.draw: x must have the shape and type of the batch's "
+            f"events, {tuple(batch.x.shape)}, and is {tuple(draw.x.shape)}"
         )
-    info = _figures(sampler, "draw: info", draw.info, members, "; Draw.extra takes other tensors")
+    info = _figures(
+        sampler, "draw: info", draw.info, members, "; put other tensors into Draw.extra"
+    )
     return replace(draw, x=exact(draw.x), info=info), after
 
 
@@ -120,6 +122,6 @@ def _type_of(value: object) -> str:
 
 def _wrong(of: object, where: str, wanted: str, found: object, remedy: str = "") -> SettingError:
     return SettingError(
-        f"{type(of).__name__}.{where} must give {wanted}; it gave {describe(_type_of(found))}"
-        + remedy
+        f"{type(of).__name__}.{where} must return {wanted}, and returned "
+        f"{describe(_type_of(found))}" + remedy
     )

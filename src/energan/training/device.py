@@ -26,11 +26,11 @@ class EngineSettings(Config):
     device: Annotated[str, ESSENTIAL] = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Precision = Field(
         "auto",
-        description="bf16 under autocast where the hardware computes it natively, else 32; "
-        "32 forces full precision, 64 is for exact comparisons",
+        description="auto: bf16 under autocast if the hardware computes it natively, else 32; "
+        "32: full precision; 64: for exact comparisons",
     )
     threads: int | None = Field(
-        None, ge=1, le=MOST_THREADS, description="CPU threads; all cores if not set"
+        None, ge=1, le=MOST_THREADS, description="number of CPU threads; by default all cores"
     )
 
 
@@ -108,15 +108,16 @@ def choose(settings: EngineSettings, *, switches: bool = True) -> Device:
         device = torch.device(name)
     except RuntimeError as error:
         raise SettingError(
-            f"engine.device: {name!r} is no device; use auto, cpu or cuda"
+            f"engine.device: there is no device {name!r}; use auto, cpu or cuda"
         ) from error
     if device.type not in ("cpu", "cuda"):
         raise SettingError(f"engine.device: {name!r} is not supported; use auto, cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingError("engine.device: cuda was asked for, but torch finds no GPU; use cpu")
+        raise SettingError("engine.device is cuda, but torch finds no GPU; use cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingError(
-            f"engine.device: {name} does not exist; there are {torch.cuda.device_count()} GPUs"
+            f"engine.device: {name} does not exist; this machine has {torch.cuda.device_count()} "
+            "GPUs"
         )
     precision = settings.precision
     if precision == "auto":

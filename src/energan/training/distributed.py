@@ -21,9 +21,9 @@ from energan.io.environment import whole_number
 T = TypeVar("T")
 MOST_RANKS = 100_000
 PATIENCE = timedelta(days=2)
-"""How long a rank waits for the others: as long as the first may take to decode the data.
+"""How long a rank waits for the others: as long as the first one may take to decode the data.
 
-A rank that dies is torchrun's to notice."""
+torchrun notices if a rank dies."""
 
 
 @dataclass(frozen=True)

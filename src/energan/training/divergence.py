@@ -24,22 +24,22 @@ WATCHED = (
     "data_saturation", "chain_age", "chain_acceptance",
 )  # fmt: skip
 RECENT = 20
-"""Log events whose median is a figure's usual size: it lags behind exponential growth by half of
-them, and a single outlier hardly moves it."""
+"""Log events whose median is a figure's usual size. It lags behind exponential growth by half of
+them, and a single outlier hardly changes it."""
 LEAST_GAP, MOST_GAP = 20.0, 100.0
-"""Between which the gap lies that is no explosion whatever was usual, depending on the penalty."""
+"""Limits of a gap that is not an explosion whatever was usual, depending on the penalty."""
 
 SATURATED, SATURATED_EVENTS = 0.05, 3
-"""Chains are saturated if, for so many events in a row, fewer of their coordinates are off the
-bounds than this share of the data's."""
+"""Chains are saturated if, for so many events in a row, a smaller fraction of their coordinates is
+inside the bounds than this fraction of the data's."""
 TWO_VALUED = 0.01
-"""Data with fewer coordinates than this off the bounds has no say in that."""
+"""Data with a smaller fraction of coordinates inside the bounds is not compared."""
 DEAD, DEAD_EVENTS, DEAD_STEPS = 1e-3, 10, 500
-"""Chains are dead if their gradient stays below this share of its median for so many events, and
-so many steps."""
+"""Chains are dead if their gradient stays below this fraction of its median for so many events and
+steps."""
 REFUSED, YOUNG, STUCK_FOR = 0.05, 0.1, 5
-"""Chains are stuck if for so many events less than this share of their moves is accepted; they are
-lost if their mean age stays below this share of its median: all were started anew."""
+"""Chains are stuck if, for so many events, fewer than this fraction of their moves is accepted.
+They are lost if their mean age stays below this fraction of its median: all were restarted."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def exploded(window: Window) -> BlowUp | None:
         limit = max(times * usual, floor)
         if size(window.now) > limit:
             return BlowUp(
-                f"{what} blew up to {size(window.now):.3g} (usual before: {usual:.3g}, limit: "
+                f"{what} rose to {size(window.now):.3g} (usual before: {usual:.3g}, limit: "
                 f"{limit:.3g})",
                 window.past[-1][0] if window.past else 0,
             )
@@ -122,8 +122,8 @@ def saturated(window: Window) -> BlowUp | None:
     if not free or not all(d > TWO_VALUED and chains < SATURATED * d for chains, d in free):
         return None
     return BlowUp(
-        f"the chains are saturated: {free[-1][0]:.2%} of their coordinates lie off the bounds of "
-        f"the range (of the data's: {free[-1][1]:.2%})",
+        f"the chains are saturated: {free[-1][0]:.2%} of their coordinates are inside the "
+        f"bounds of the range (of the data's: {free[-1][1]:.2%})",
         window.since(SATURATED_EVENTS),
     )
 
@@ -145,8 +145,8 @@ def stuck(window: Window) -> BlowUp | None:
     if not all(f["chain_age"] < YOUNG * usual for f in last):
         return None
     return BlowUp(
-        f"the buffer lost its chains: their mean age fell to {window.now['chain_age']:.3g} steps "
-        f"(usual before: {usual:.3g})",
+        "the replay buffer lost its chains: their mean age fell to "
+        f"{window.now['chain_age']:.3g} steps (usual before: {usual:.3g})",
         window.since(STUCK_FOR),
     )
 

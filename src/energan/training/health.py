@@ -16,19 +16,20 @@ from energan.training.loop import Hook
 from energan.training.train_state import TrainState
 
 LASTING, LASTING_STEPS = 10, 1000
-"""Log events in a row, and steps, that a state must last: whichever is longer."""
+"""Log events in a row, and steps, that a state must last; the longer one counts."""
 SURE = 15.0
-"""Distance of a logit energy's means beyond which D is sure of everything: e^15."""
+"""Distance of the mean logits beyond which the discriminator is certain: e^15."""
 GROWTH, GROWTH_LOGITS = 5.0, 15.0
-"""A loss that is so many times as large as at the beginning is exploding; logits start near 0."""
+"""A loss this many times as large as at the beginning is exploding; logits start near 0."""
 FIRST, GROWN = 5, 3
-"""Log events that make the beginning, and that a loss must stay so large."""
+"""Log events that make up the beginning, and for which a loss must stay this large."""
 SETTLED = 1500
 """Steps before which samples say little about collapse."""
 VARIANCE, SIMILARITY = 0.1, 0.8
-"""Share of the data's variance below which, mean squared cosine above which samples are alike."""
+"""Samples are alike below this fraction of the data's variance, or above this mean squared
+cosine."""
 DRIFT = 2.0
-"""Ratio of held-out to training energy, and for energies of either sign the distance in logits."""
+"""Ratio of held-out to training energy and, for energies of either sign, the distance in logits."""
 DRIFT_LOGITS = 5.0
 
 
@@ -82,7 +83,7 @@ class Evidence:
 
 
 Rule = Callable[[Evidence], str | None]
-"""Says what is wrong and what helps, or nothing."""
+"""Returns what is wrong and what helps, or nothing."""
 
 
 def d_wins(seen: Evidence) -> str | None:
@@ -101,19 +102,21 @@ def d_wins(seen: Evidence) -> str | None:
         ):
             return None
         return (
-            f"D wins outright: fakes lie beyond the margin (U {now['energy_fake']:.3g}, m "
-            f"{margins[-1]:.3g}) and data far below it ({now['energy_real']:.3g}), so D no longer "
-            "learns from fakes; a higher --model.sampler-optimiser.lr, a lower "
-            "--model.energy-optimiser.lr or a larger --model.margin usually helps"
+            "the discriminator wins: the energy of fakes is beyond the margin (U "
+            f"{now['energy_fake']:.3g}, m {margins[-1]:.3g}) and that of data far below it "
+            f"({now['energy_real']:.3g}), so it no longer learns from fakes; a higher "
+            "--model.sampler-optimiser.lr, a lower --model.energy-optimiser.lr or a larger "
+            "--model.margin usually helps"
         )
     if seen.nonnegative or not all(f["energy_fake"] - f["energy_real"] > SURE for f in last):
         return None
     if "gradient_penalty" in now:  # U of a slope near 1 lies as far apart as data and fakes do
         return None
     return (
-        f"D wins outright: its logits of data and of fakes are {SURE:g} and more apart (U "
-        f"{now['energy_real']:.3g} and {now['energy_fake']:.3g}), where G hardly learns; a lower "
-        "--model.energy-optimiser.lr, dropout in D or a smaller D usually helps"
+        f"the discriminator wins: its logits of data and fakes differ by {SURE:g} or more (U "
+        f"{now['energy_real']:.3g} and {now['energy_fake']:.3g}), so the generator hardly "
+        "learns; a lower --model.energy-optimiser.lr, dropout in the discriminator or a smaller "
+        "discriminator usually helps"
     )
 
 
@@ -126,8 +129,8 @@ def margin_too_small(seen: Evidence) -> str | None:
     if m != seen.margins[0] or not all(min(f["energy_real"], f["energy_fake"]) > m for f in last):
         return None
     return (
-        f"the margin {m:.3g} lies below the energy of data ({last[-1]['energy_real']:.3g}) and of "
-        f"fakes ({last[-1]['energy_fake']:.3g}), so nothing tells them apart; a larger "
+        f"the margin {m:.3g} is below the energy of data ({last[-1]['energy_real']:.3g}) and of "
+        f"fakes ({last[-1]['energy_fake']:.3g}), so they cannot be told apart; a larger "
         "--model.margin usually helps: `energan margin` estimates one"
     )
 
@@ -142,11 +145,11 @@ def collapse(seen: Evidence) -> str | None:
     # the term compares codes: an energy without an encoder has none, and more steps of D help it
     special = "a larger --model.pull-away" if pulled else "--model.pull-away 0.1"
     if "code_similarity" not in now:
-        special = "more of D's steps (--model.energy-steps 2)"
+        special = "more discriminator updates (--model.energy-steps 2)"
     if seen.classifies:
         special = "a larger --model.contrast"
     help = (
-        "; longer chains (--model.steps), more of them started anew (--model.restart) or a lower "
+        "; longer chains (--model.steps), more restarts (--model.restart) or a lower "
         "--model.energy-optimiser.lr usually helps"
         if seen.chains
         else f"; {special}, a lower --model.sampler-optimiser.lr or a larger --training.batch-size "
@@ -178,7 +181,7 @@ def exploding(seen: Evidence) -> str | None:
         last = [abs(f[name]) for _, f in seen.steps[-GROWN:] if name in f]
         if first and len(last) == GROWN and min(last) > growth * max(median(first), *ordinary):
             return (
-                f"{name} explodes: {seen.steps[-1][1][name]:.3g}, after {median(first):.3g} in the "
+                f"{name} explodes: {seen.steps[-1][1][name]:.3g}, and {median(first):.3g} at the "
                 "beginning; lower learning rates, --model.energy-optimiser.clip 1 or "
                 f"{_special(seen)} usually helps"
             )
@@ -212,9 +215,10 @@ def drift(seen: Evidence) -> str | None:
         return None
     now = last[-1]
     return (
-        f"D learns the training data by heart: energy {now['held_out_energy']:.3g} on held-out "
-        f"data, {now['train_energy']:.3g} on training data; more data, --data.mirror, "
-        "--data.random-crop, a smaller D or an earlier checkpoint (--checkpoint best) usually helps"
+        f"the discriminator overfits: energy {now['held_out_energy']:.3g} on held-out data, "
+        f"{now['train_energy']:.3g} on training data; more data, --data.mirror, "
+        "--data.random-crop, a smaller discriminator or an earlier checkpoint (--checkpoint "
+        "best) usually helps"
     )
 
 
@@ -261,13 +265,14 @@ class Health(Hook):
         if isinstance(error, BlowUpError):
             kind = "blow-up"
             says = (
-                f"{error}; lower learning rates, a smaller step of the chains, spectral norm or a "
-                "larger penalty on the energies usually helps (--training.no-guard lets it go on)"
+                f"{error}; lower learning rates, a smaller step of the chains, spectral norm or "
+                "a larger penalty on the energies usually helps (--training.no-guard continues "
+                "anyway)"
             )
         else:
             kind = "not-finite"
             says = (
-                f"{error}: the numbers overflowed; lower learning rates, "
+                f"{error}: a number overflowed; lower learning rates, "
                 "--model.energy-optimiser.clip 1 or --precision 32 usually helps"
             )
         self._tell(kind, loop.step, says)

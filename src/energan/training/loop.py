@@ -22,7 +22,7 @@ from energan.training.train_state import StatisticsFeed, StepFigures, TrainState
 Feed = Callable[[int, int, int], Batch]
 """(step, substep, substeps) -> a batch of real data, a pure function."""
 NORMS_EVERY = 20
-"""Steps between looks at the gradients' norms, which read all gradients once more."""
+"""Steps between measurements of the gradients' norms, which read all gradients once more."""
 
 
 class Hook:
@@ -63,7 +63,7 @@ class Loop(TrainState):
         ranks: Distributed = ALONE,
     ) -> None:
         if ranks.count > 1 and len(models) > 1:
-            raise SettingError("a cohort trains in one process: start it without torchrun")
+            raise SettingError("seeds train together in one process only: start without torchrun")
         super().__init__(models, statistics_feed, settings, engine, seeds, ranks)
         self.feed, self.objective = feed, models[0].objective
         self.hooks: list[Hook] = []

@@ -36,7 +36,7 @@ class Member(TrainState):
         self.hooks: list[Hook] = []
         self.read: StepFigures = []
         self.cohort: Sequence[Member] = [self]
-        """Members that get their figures when it asks for its own."""
+        """Members that get their figures when this one asks for its own."""
         self.optimisers = {name: own.member(index) for name, own in whole.optimisers.items()}
         for own, stacked in zip(self.versions(), whole.versions(), strict=True):
             share(own, stacked, index)

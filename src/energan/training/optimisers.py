@@ -17,7 +17,7 @@ from energan.core.schedules import parse
 Named = list[tuple[str, nn.Parameter]]
 ADAM = {"step", "exp_avg", "exp_avg_sq"}
 ITEMS = {"adam": ADAM, "adamw": ADAM, "sgd": {"momentum_buffer"}}
-"""What each kind keeps of a parameter, once it has begun."""
+"""What each kind of optimiser stores for a parameter, once it has begun."""
 
 
 class MemberOptimiser:

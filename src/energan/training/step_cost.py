@@ -18,7 +18,7 @@ from energan.training.loop import Loop
 
 META = torch.device("meta")
 MOST_STEPS = 200
-"""Steps that are timed, at most."""
+"""Largest number of steps that are timed."""
 
 
 def count_step(model: Model, domain: Domain, size: int) -> tuple[float, float]:

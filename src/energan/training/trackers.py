@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 PROJECT = "energan"
-"""The experiment of MLflow and the project of W&B, unless their own variables name another."""
+"""MLflow experiment and W&B project, unless their own variables name another."""
 IDS = "trackers.json"
-"""What the run is called by the trackers, so that a resumed one goes on there."""
+"""The run's identifier in the trackers, so that a resumed run continues its log."""
 
 
 class Tracker(Hook):
@@ -123,7 +123,7 @@ class MLflow(Tracker):
 
     package = extra = "mlflow"
     MOST_PARAMETERS, LONGEST = 100, 500
-    """Of one call, and characters of a value."""
+    """Parameters in one call, and characters in a value."""
 
     def __init__(self, folder: RunFolder, settings: Mapping[str, Any]) -> None:
         super().__init__(folder, settings)

@@ -45,15 +45,16 @@ class TrainState(ABC):
 
     step: int
     rate_scale: Tensor
-    """Of each member (M,), that all learning rates are times; 0 of one that was taken out."""
+    """Factor (M,) on all learning rates of each seed; 0 for one that was taken out."""
     state: State
     """The sampler's."""
     objective_state: State
     """The objective's."""
     optimisers: dict[str, Optimisers]
-    """Of "energy" and "sampler"."""
+    """Keys: "energy" and "sampler"."""
     stop_signal: str | None
-    """Set to let training end after this step: a signal's name, of this process."""
+    """Set to end the training after this step: the name of the signal that this process
+    received."""
     stopping: str | None
     """What all ranks agreed on."""
 
@@ -137,8 +138,8 @@ class TrainState(ABC):
         for of, state in (("sampler", self.state), ("objective", self.objective_state)):
             if not self.ranks.same(digest(state)):
                 raise SettingError(
-                    f"the state of the {of} is not the same on all ranks, and a checkpoint keeps "
-                    "one of them: train in one process, or keep all of it on each "
+                    f"the state of the {of} differs between ranks, and a checkpoint stores only "
+                    "one: train in one process, or keep all of the state on each rank "
                     "(context.gather)"
                 )
 

@@ -109,7 +109,7 @@ def test_thinned_weights_keep_the_promise(n: int) -> None:
 def test_too_few_groups_are_an_error_with_the_remedy() -> None:
     energies, groups = torch.rand(380), torch.arange(380) % 4
     message = (
-        "needs at least 19 groups of normal events, and there are 4: give more, or allow a rate of "
+        "needs at least 19 groups of normal examples, and there are 4: give more, or a rate of "
         r"at least 0\.2$"
     )
     with pytest.raises(SettingError, match=message):
@@ -155,7 +155,7 @@ def test_groups_of_normal_events(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="2 groups for 3 events"):
         normal_events(x, settings, domain, [1, 2])
     for given, groups in ((x, "folder"), (tmp_path, [1, 2, 3])):
-        with pytest.raises(SettingError, match="a word for a source, and a number for each"):
+        with pytest.raises(SettingError, match="a word for a source, and as a number per example"):
             normal_events(given, settings, domain, groups)
     with pytest.raises(SettingError, match=r"train with data\.groups"):
         normal_events(None, settings, domain, "folder")

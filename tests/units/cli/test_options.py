@@ -57,7 +57,7 @@ def test_a_file_of_a_default_name_is_not_replaced_silently(
     Path("other.png").touch()
     parse(Drawn, [], "energan drawn")
     said = capsys.readouterr().err
-    assert said == "energan: drawn.png is there already and will be replaced; --out names another\n"
+    assert said == "energan: drawn.png exists and will be overwritten; --out names another file\n"
     parse(Drawn, ["--out", "other.png"], "energan drawn")
     assert capsys.readouterr().err == ""
 

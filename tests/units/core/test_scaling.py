@@ -91,7 +91,7 @@ WRONG = ["", "0", "-1", "1/0", "0/5", "-1/6", "half", "1/2/3", "nan", "inf", "1/
 @pytest.mark.parametrize("written", WRONG)
 def test_what_is_no_factor_is_refused_in_a_sentence(written: str) -> None:
     """Also one whose digits alone would fill the memory."""
-    with pytest.raises(SettingError, match=r"^scale .*: write a number or a fraction above 0") as e:
+    with pytest.raises(SettingError, match=r"^scale .*: give a number or a fraction above 0") as e:
         factor_of(written)
     assert "\n" not in str(e.value)
 

@@ -100,7 +100,7 @@ BAD = [
 @pytest.mark.parametrize("written", BAD)
 def test_what_is_no_schedule_is_refused_with_the_forms(written):
     """The message repeats what was written and says what may be."""
-    with pytest.raises(ValueError, match="neither a number nor a schedule") as error:
+    with pytest.raises(ValueError, match="not a number or a schedule") as error:
         parse(written)
     message = str(error.value)
     assert repr(written) in message

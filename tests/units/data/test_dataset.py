@@ -65,7 +65,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     events = torch.zeros(3, 1, 2, 3, dtype=torch.uint8)
     with pytest.raises(DataError, match="2 labels for 3 events"):
         DataSet("test", events, SIGNED, torch.zeros(2, dtype=torch.int64))
-    with pytest.raises(DataError, match="do not fit a domain"):
+    with pytest.raises(DataError, match="do not match the domain"):
         DataSet("test", events, Domain((1, 3, 2), -1.0, 1.0))
     with pytest.raises(DataError, match="need a domain with a range"):
         DataSet("test", events, Domain((1, 2, 3)))

@@ -125,7 +125,7 @@ def test_colours_count_by_their_brightest_channel(tmp_path: Path) -> None:
 
 def test_a_mask_of_another_size_is_refused_with_both_names(tmp_path: Path) -> None:
     group = opened(inspection(tmp_path, np.zeros((8, 8), np.uint8), np.ones((8, 9), np.uint8)), 8)
-    with pytest.raises(DataError, match=r"7_mask\.png is 9x8, and its image crack/7\.png 8x8"):
+    with pytest.raises(DataError, match=r"7_mask\.png is 9x8, but its image crack/7\.png is 8x8"):
         crack(group)
 
 
@@ -152,9 +152,9 @@ def test_the_named_folder_wins_and_one_without_a_mask_is_refused(tmp_path: Path)
     found = crack(opened(tmp_path / "parts", 8, masks=tmp_path / "better"))
     assert (found.regions == 1).all()
     save(tmp_path / "other/hole/7.png", image)
-    for folder, why in (("other", "no mask there is of an image"), ("none", "cannot be read")):
+    for folder, why in (("other", "no mask matches an image"), ("none", "cannot be read")):
         with pytest.raises(DataError, match=rf"--masks .*{folder}:? {why}"):
             opened(tmp_path / "parts", 8, masks=tmp_path / folder)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no image: name the folder of masks"):
+    with pytest.raises(DataError, match="holds no images: name the folder of masks"):
         opened(tmp_path / "parts", 8, masks=tmp_path / "empty")

@@ -91,7 +91,7 @@ def test_the_window_that_fits_is_that_of_so_many_bits_or_what_is_there(
 ) -> None:
     pixels = np.linspace(low, high, 36).astype(np.uint16).reshape(6, 6)
     data = opened(folder_of(tmp_path, lambda n: encoded(pixels), suffix="png"))
-    assert f"--data.intensity {fits} spreads" in warned(data)[0]
+    assert f"spread them with --data.intensity {fits}" in warned(data)[0]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32"])
@@ -125,7 +125,7 @@ def test_32_bit_integers_have_one_scale_for_the_set(dtype: str, tmp_path: Path) 
     images[0, 0, 0], images[11, 0, 0] = 0, 3000
     data = opened(folder_of(tmp_path, lambda n: tiff(images[n])))
     assert np.allclose(in_order(data)[:, 0], images / 3000, atol=1e-5)
-    assert "from 0 to 3000, measured over 12 images" in facts(data, "intensity")[0]
+    assert "from 0 to 3000, the range measured over 12 images" in facts(data, "intensity")[0]
     assert data.intensity == (0, 3000)
     wide = images.astype("uint32") * 1000
     data = opened(folder_of(tmp_path / "wide", lambda n: tiff(wide[n])))
@@ -144,7 +144,7 @@ def test_floats_have_one_scale_for_the_set(tmp_path: Path) -> None:
     assert data.events.dtype == torch.float32
     assert np.allclose(in_order(data)[:, 0], images / 1.3, atol=1e-6)
     assert data.intensity == pytest.approx((0, 1.3))
-    assert "0 to 1.3, measured over 12 images" in facts(data, "intensity")[0]
+    assert "0 to 1.3, the range measured over 12 images" in facts(data, "intensity")[0]
 
 
 def test_the_test_part_and_other_images_have_the_scale_of_the_training_part(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_the_test_part_and_other_images_have_the_scale_of_the_training_part(tmp_
     test = folder_of(tmp_path / "test", lambda n: tiff(halves[n]))
     data = opened(tmp_path, "test")
     assert np.allclose(in_order(data)[:, 0], halves / 2, atol=1e-6)
-    assert "scaled as the training part, by 0 to 2" in facts(data, "intensity")[0]
+    assert "scaled as the training part, from 0 to 2" in facts(data, "intensity")[0]
     train = opened(tmp_path)
     settings = DataSettings(source=str(tmp_path), intensity=train.intensity)
     (found,), _ = open_images([str(test / "003.tif")], settings, train.domain)
@@ -170,7 +170,7 @@ def test_what_is_not_finite_or_all_alike_is_told(tmp_path: Path) -> None:
     assert len(data) == 11
     assert "NaN or infinite" in data.skipped[0][1]
     flat = folder_of(tmp_path / "flat", lambda n: tiff(np.full((6, 6), 3, np.float32)))
-    with pytest.raises(DataError, match=r"nothing but 3 in all images: set --data.intensity"):
+    with pytest.raises(DataError, match=r"hold only the value 3: set --data.intensity"):
         opened(flat)
 
 
@@ -178,14 +178,14 @@ def test_a_few_values_that_take_most_of_the_range_are_told(tmp_path: Path) -> No
     heights = RANDOM.random((12, 32, 32)).astype(np.float32)
     heights[3, 0, :5] = -9999  # no data
     (said,) = warned(opened(folder_of(tmp_path / "floats", lambda n: tiff(heights[n]))))
-    assert "of the range: images will be almost of one shade unless --data.intensity" in said
+    assert "of the range: images will look almost uniform unless you set --data.intensity" in said
     low, high = (float(word) for word in (said.split()[6], said.split()[8].rstrip(",")))
     assert 0 <= low < 0.05
     assert 0.95 < high <= 1
     shots = RANDOM.integers(0, 4096, (12, 32, 32), np.uint16)
     shots[7, 4, 4] = 65535  # a hot pixel
     (said,) = warned(opened(folder_of(tmp_path / "shots", lambda n: tiff(shots[n]))))
-    assert "98% of all values lie between" in said
+    assert "98% of all values are between" in said
     np.save(tmp_path / "heights.npy", heights)
     assert any("98% of all values" in text for text in warned(opened(tmp_path / "heights.npy")))
     heights[3, 0, :5] = 0
@@ -200,10 +200,10 @@ def test_8_bits_among_deep_ones_are_not_made_black_in_silence(tmp_path: Path) ->
     (said,) = warned(opened(source))
     assert "--data.intensity" not in said
     assert said.endswith(
-        "almost of one shade where their type is the larger one: keep those of one type"
+        "almost uniform if their type is larger than 8 bits: keep images of one type"
     )
     (said,) = warned(opened(source, intensity=(0, 4095)))
-    assert said.endswith("6 images of uint8 will be almost black, keep those of one type")
+    assert said.endswith("the 6 images of uint8 will be almost black; keep images of one type")
     assert not warned(opened(source, intensity=(0, 255)))
 
 
@@ -212,7 +212,7 @@ def test_types_without_a_range_together_are_refused_with_the_window(tmp_path: Pa
     images[0, 0, :2] = 0, 1000
     types = [np.float32 if n % 2 else np.uint16 for n in range(12)]
     source = folder_of(tmp_path, lambda n: tiff(images[n].astype(types[n])))
-    with pytest.raises(DataError, match=r"no range together: set --data.intensity 0 1000"):
+    with pytest.raises(DataError, match=r"no common range: set --data.intensity 0 1000"):
         opened(source)
     data = opened(source, intensity=(0, 1000))
     assert np.allclose(in_order(data)[:, 0], images / 1000, atol=1e-6)
@@ -239,11 +239,14 @@ def test_rare_deep_images_among_8_bits_are_told(tmp_path: Path) -> None:
     data = opened(folder_of(tmp_path, lambda n: made.get(n, encoded(small[n])), 703, "png"))
     assert data.events.dtype == torch.uint8
     assert warned(data) == [
-        "1 of 702 images with more than 8 bits, stored with 8 as the others are"
+        "1 of 702 images with more than 8 bits, reduced to 8 bits as the others are"
     ]
     ((where, reason),) = data.skipped
     assert where == "701.png"
-    assert "it holds float64 values, and the others, or those trained on, have 8 bits" in reason
+    assert (
+        "it holds float64 values, and the other images, or the training images, have 8 bits"
+        in reason
+    )
     at = int((torch.as_tensor(data.rows) == 700).nonzero()) if data.rows is not None else 700
     assert torch.equal(data.raw(slice(at, at + 1))[0, 0], torch.from_numpy(small[700]))
 
@@ -336,7 +339,7 @@ def test_arrays_take_the_same_route(dtype: str, tmp_path: Path) -> None:
     expected = (images / 2000).clip(0, 1)
     assert np.allclose(in_order(data)[:, 0], expected, atol=1e-5)
     assert data.domain.depth == 16
-    assert "lie outside 0 to 2000" in warned(data)[0]
+    assert "are outside 0 to 2000" in warned(data)[0]
 
 
 def test_arrays_are_measured_or_refused_as_files_are(tmp_path: Path) -> None:
@@ -432,7 +435,7 @@ def test_halves_of_deep_files_keep_their_depth(tmp_path: Path) -> None:
 def test_deep_images_none_of_which_can_be_read_are_refused(tmp_path: Path) -> None:
     values = RANDOM.normal(size=(9, 8)).astype(np.float32)
     folder = folder_of(tmp_path / "torn", lambda n: tiff(values)[:-200], 3)
-    with pytest.raises(DataError, match="holds no image that can be read"):
+    with pytest.raises(DataError, match="holds no readable image"):
         opened(folder)
 
 
@@ -450,4 +453,4 @@ def test_what_an_8_bit_run_is_asked_about_gets_no_range_of_its_own(tmp_path: Pat
     assert torch.allclose(x, torch.from_numpy(small[:2]).float(), atol=1e-4)
     ((where, reason),) = skipped
     assert where.endswith("c.tif")
-    assert "float32 values, and the others, or those trained on, have 8 bits" in reason
+    assert "float32 values, and the other images, or the training images, have 8 bits" in reason

@@ -100,10 +100,10 @@ def test_none_keeps_all_that_there_are() -> None:
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (None, "class owl has no label"),
-        (4, "class owl has no label"),
+        (None, "class owl has no labelled"),
+        (4, "class owl has no labelled"),
         (2, "data.labelled: 2 labels for 3 classes"),
-        (9, "class dog has 2 labels among the training events, and 3 of 9"),
+        (9, "class dog has only 2 labels among the training examples and needs 3"),
     ],
 )
 def test_too_few_labels_name_the_class(count: int | None, said: str) -> None:

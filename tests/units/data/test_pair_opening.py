@@ -120,7 +120,7 @@ def test_without_val_a_tenth_is_held_out_and_limit_counts(tmp_path: Path) -> Non
     assert len(open_data(settings(tmp_path / "p", limit=5))) == 5
     with pytest.raises(DataError, match="limit 30 is too large"):
         open_data(settings(tmp_path / "p", limit=30))
-    with pytest.raises(DataError, match="no test set of its own"):
+    with pytest.raises(DataError, match="no test part of its own"):
         open_data(settings(tmp_path / "p"), "test")
 
 
@@ -223,7 +223,7 @@ def test_folders_without_partners_are_refused_by_name(tmp_path: Path) -> None:
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     single(tmp_path / "A", ["a.png", "a.bmp"])
     single(tmp_path / "B", ["a.png"])
-    with pytest.raises(DataError, match="have one name"):
+    with pytest.raises(DataError, match="have the same name"):
         open_data(settings(tmp_path))
 
 
@@ -245,12 +245,12 @@ def test_sides_of_different_size_need_a_size_and_of_other_proportions_a_stretch(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"pad": 32}, r"data\.pad is not for pairs"),
-        ({"random_crop": 4}, "random_crop is not for pairs.*jitter"),
-        ({"classes": ("1",)}, r"data\.classes is not"),
-        ({"storage": "stream"}, "stream is not for pairs"),
-        ({"source": "nowhere"}, "'?nowhere'? is none: name a folder"),
-        ({"source": "digits"}, "is none: name a folder"),
+        ({"pad": 32}, r"data\.pad does not apply to pairs"),
+        ({"random_crop": 4}, "random_crop does not apply to pairs.*jitter"),
+        ({"classes": ("1",)}, r"data\.classes does not"),
+        ({"storage": "stream"}, "stream does not apply to pairs"),
+        ({"source": "nowhere"}, "'?nowhere'? is not one: name a folder"),
+        ({"source": "digits"}, "is not one: name a folder"),
         ({"source": "~nobody-of-that-name/x"}, "cannot be read"),
     ],
 )
@@ -273,7 +273,7 @@ def test_folders_that_hold_nothing_to_train_on_are_refused(tmp_path: Path) -> No
         open_data(settings(tmp_path / "q"))
     for file in joint(tmp_path / "r").iterdir():
         file.write_text("hello")
-    with pytest.raises(DataError, match="no image that can be read"):
+    with pytest.raises(DataError, match="no readable image"):
         open_data(settings(tmp_path / "r"))
     tall = tmp_path / "tall"
     tall.mkdir()
@@ -284,7 +284,7 @@ def test_folders_that_hold_nothing_to_train_on_are_refused(tmp_path: Path) -> No
 
 
 def test_jitter_is_for_pairs() -> None:
-    with pytest.raises(ValidationError, match="jitter is for pairs"):
+    with pytest.raises(ValidationError, match="jitter applies to pairs"):
         DataSettings(jitter=True)
 
 

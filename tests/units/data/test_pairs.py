@@ -138,7 +138,10 @@ SMALLER = Domain((3, 6, 6), -1.0, 1.0)
     [
         ({"sources": None}, "no sources for 9 targets"),
         ({"rows": torch.arange(4)}, "9 sources for 4 targets"),
-        ({"domain": Domain((1, SIDE, SIDE), -1.0, 1.0)}, "do not fit a domain with conditions"),
+        (
+            {"domain": Domain((1, SIDE, SIDE), -1.0, 1.0)},
+            "do not match the domain's condition shape",
+        ),
         (
             {
                 "domain": Domain((1, SIDE, SIDE), -1.0, 1.0, condition_shape=(3, 6, 6)),
@@ -157,5 +160,7 @@ def test_an_archive_of_pairs_is_to_be_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as archive:
         archive.writestr("A/1.png", b"")
     asked = DataSettings(source=str(tmp_path / "pairs.zip"), direction="left-to-right")
-    with pytest.raises(DataError, match=r"pairs are not read in an archive: unpack .*, and name"):
+    with pytest.raises(
+        DataError, match=r"pairs cannot be read from an archive: unpack .*, and name"
+    ):
         open_data(asked)

@@ -82,7 +82,7 @@ def test_training_sees_windows_of_images_that_stay_whole_for_judging() -> None:
     [
         ({"tile": 9}, r"data\.tile 9 is larger than the images of digits, 8x8"),
         ({"source": "ring", "tile": 1}, r"leave data\.tile unset"),
-        ({"crop": [0, 0, 9, 9]}, r"data\.crop: digits: its 8x8 pixels do not hold"),
+        ({"crop": [0, 0, 9, 9]}, r"data\.crop: digits: its 8x8 pixels do not contain"),
         ({"random_crop": 9}, r"data\.random_crop 9 is larger than the images of digits, 8x8"),
         ({"source": "ring", "size": 4}, r"points, not images: leave data\.size unset"),
         ({"source": "ring", "mirror": True}, r"leave data\.mirror unset"),

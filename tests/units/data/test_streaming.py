@@ -174,7 +174,7 @@ def test_deep_images_are_streamed_at_their_depth(kind: str, tmp_path: Path) -> N
     (tmp_path / "deep").mkdir()
     pq.write_table(pa.table({"image": cells}), tmp_path / "deep" / "train.parquet")
     if kind == "float32":
-        with pytest.raises(DataError, match=r"float32 values, and the others"):
+        with pytest.raises(DataError, match=r"float32 values, and the other images"):
             opened(tmp_path / "deep")
         return
     window = None if kind == "uint16" else (0, 60000)

@@ -98,7 +98,7 @@ def test_the_file_says_which_images_are_held_out(tmp_path: Path) -> None:
     data = opened(source)
     assert data.kept is not None
     assert data.kept.places.tolist() == [3, 4, 40]
-    with pytest.raises(DataError, match="says itself which images"):
+    with pytest.raises(DataError, match="already says which images"):
         opened(source, held_out=5)
     assert len(opened(source, limit=10).places) == 10
 
@@ -135,15 +135,15 @@ def test_the_fingerprint_is_of_what_training_sees(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"names": None}, "lacks names"),
-        ({"features": np.ones((IMAGES, 2, 2))}, r"features must be numbers \(N, F\)"),
+        ({"features": np.ones((IMAGES, 2, 2))}, r"features must be numbers of shape \(N, F\)"),
         ({"features": np.full((IMAGES, 2), np.nan)}, "100 of the features are NaN"),
-        ({"tags": np.ones((3, 5), bool)}, r"tags must be bool \(50, T\)"),
+        ({"tags": np.ones((3, 5), bool)}, r"tags must be bool of shape \(50, T\)"),
         ({"tags": np.full((IMAGES, 5), 2)}, "true or false"),
         ({"names": np.array(["a", "b"])}, "5 strings"),
-        ({"names": np.array(["a", "b", "a", "c", "d"])}, "'a' is there twice"),
-        ({"vectors": np.ones((4, 3))}, r"vectors must be numbers \(5, V\)"),
+        ({"names": np.array(["a", "b", "a", "c", "d"])}, "'a' occurs twice"),
+        ({"vectors": np.ones((4, 3))}, r"vectors must be numbers of shape \(5, V\)"),
         ({"vectors": np.eye(5)[:, :4]}, "the vector of the tag 'old' is 0"),
-        ({"held_out": np.ones(IMAGES)}, r"held_out must be bool \(50,\)"),
+        ({"held_out": np.ones(IMAGES)}, r"held_out must be bool of shape \(50,\)"),
         ({"tags": np.zeros((IMAGES, 5), bool)}, "0 tags can be told apart"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_file_that_does_not_fit_is_told_in_a_sentence(
         ({"mirror": True}, "data.mirror unset"),
         ({"storage": "stream"}, "data.storage unset"),
         ({"limit": 46}, "lower data.limit"),
-        ({"held_out": 49}, "at least 2 are needed"),
+        ({"held_out": 49}, "needs at least 2"),
         ({"tag_dimensions": 1, "limit": 3}, "raise data.tag_dimensions"),
     ],
 )

@@ -59,11 +59,11 @@ def test_the_first_of_several_pages_is_told_and_all_are_read_if_asked(tmp_path: 
     first = opened(source)
     assert len(first) == 4
     text, warning = told(first)["pages"]
-    assert text.startswith("first of 3 to 10 pages in 3 files: --data.pages all")
+    assert text.startswith("first of 3 to 10 pages in 3 files; to read all pages: --data.pages all")
     assert warning
     every = opened(source, pages="all")
     assert len(every) == 24
-    assert told(every)["pages"][0] == "23 pages of 3 files, each an image of its own"
+    assert told(every)["pages"][0] == "23 pages of 3 files, each read as an image"
     assert torch.equal(every.events[:, 0], torch.from_numpy(np.concatenate(found)))
     assert every.class_names == ("a", "b")
     assert every.labels is not None
@@ -107,7 +107,9 @@ def test_transparent_images_are_told_and_laid_on_what_is_asked(tmp_path: Path) -
     source = folder_of(tmp_path, lambda n: encoded(sprite(n % 2 == 0)), 4)
     white = opened(source)
     text, warning = told(white)["transparency"]
-    assert text.startswith("4 of 4 images laid on white (--data.background), and 2 of them are all")
+    assert text.startswith(
+        "4 of 4 images with transparency, laid on white (--data.background); 2 of them are all"
+    )
     assert warning
     grey = opened(source, background="#808080", channels="grey")
     assert grey.events[0, 0].unique().tolist() == [128, 255]
@@ -146,11 +148,13 @@ def test_transparency_of_16_bits_is_that_of_8(dtype: str, tmp_path: Path) -> Non
     expected = pixels[..., :3] / (255 * scale) * share
     made = data.gather(torch.tensor([0])).x[0].permute(1, 2, 0).numpy()
     assert np.allclose(made, expected, atol=1 / 255)
-    assert told(data)["transparency"][0].startswith("12 of 12 images laid on black")
+    assert told(data)["transparency"][0].startswith(
+        "12 of 12 images with transparency, laid on black"
+    )
 
 
 def test_a_colour_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="'plaid' is no colour: write white"):
+    with pytest.raises(ValueError, match="'plaid' is not a colour: give, for example, white"):
         DataSettings(background="plaid")
 
 
@@ -165,8 +169,8 @@ def test_rare_colours_among_grey_are_told_with_their_count(tmp_path: Path) -> No
     assert data.domain.shape == (1, 6, 6)
     text, warning = told(data)["channels"]
     assert text == (
-        "2 of 703 images in colour, made grey as the others are: --data.channels colour keeps "
-        "colours"
+        "2 of 703 images in colour, converted to grey as the others are; to keep colours: "
+        "--data.channels colour"
     )
     assert warning
     kept = opened(tmp_path, channels="colour")
@@ -177,7 +181,7 @@ def test_rare_colours_among_grey_are_told_with_their_count(tmp_path: Path) -> No
 def test_grey_among_colour_is_told(tmp_path: Path) -> None:
     grey, colour = RANDOM.integers(0, 256, (6, 6), np.uint8), noise(1)[0]
     data = opened(folder_of(tmp_path, lambda n: encoded(grey if n == 3 else colour)))
-    assert told(data)["channels"] == ("1 of 12 images grey, kept as colour ones", False)
+    assert told(data)["channels"] == ("1 of 12 images grey, converted to colour", False)
 
 
 @pytest.mark.parametrize("bands", [2, 4, 5, 8, 16])
@@ -206,7 +210,7 @@ def test_bands_that_are_no_colours_are_refused_as_grey_and_images_of_others_are_
 ) -> None:
     images = RANDOM.integers(0, 256, (12, 6, 6, 4), np.uint8)
     source = folder_of(tmp_path, lambda n: tiff(images[n]), form="tif")
-    with pytest.raises(DataError, match=r"4 bands, of which neither grey nor colour"):
+    with pytest.raises(DataError, match=r"4 bands, which cannot be converted to grey or colour"):
         opened(source, channels="grey")
     (source / "200.tif").write_bytes(tiff(images[0, ..., :2]))
     with pytest.raises(DataError, match=r"images of 4 bands, and 200.tif is one of 2"):
@@ -218,7 +222,7 @@ def test_bands_that_are_no_colours_are_refused_as_grey_and_images_of_others_are_
 
 @pytest.mark.parametrize(
     ("width", "height", "text"),
-    [(30, 10, "12 of 12 images are not square, and 67% of them"), (10, 40, "75%"), (21, 20, None)],
+    [(30, 10, "12 of 12 images are not square; 67% of them"), (10, 40, "75%"), (21, 20, None)],
 )
 def test_what_is_cut_off_is_told_beyond_a_tenth(
     width: int, height: int, text: str | None, tmp_path: Path

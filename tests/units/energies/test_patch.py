@@ -40,5 +40,5 @@ def test_energies_are_in_full_precision() -> None:
 
 def test_without_a_source_it_says_what_is_missing() -> None:
     energy = Patches(patch_logits(2, (4, 8)))
-    with pytest.raises(SettingError, match=r"given its source: use data in pairs"):
+    with pytest.raises(SettingError, match=r"and its source: use data in pairs"):
         energy(torch.randn(2, 1, 16, 16), stream="real")

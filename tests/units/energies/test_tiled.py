@@ -113,7 +113,7 @@ def test_smoothing_is_the_gaussian_of_scipy() -> None:
 
 
 def test_images_smaller_than_a_window_are_refused() -> None:
-    with pytest.raises(SettingError, match="hold no window of 16x16"):
+    with pytest.raises(SettingError, match="smaller than the windows of 16x16"):
         Tiled(Mean("scalar"), 16, 4)(torch.zeros(1, 1, 8, 30), stream="eval")
 
 
@@ -126,4 +126,4 @@ def test_whole_images_go_through_at_once_where_the_energy_takes_any_size() -> No
     assert describe_judge(energy, windows.whole, 2) is None
     energy.fully_convolutional = True
     assert judge_of(energy, windows, 2) is energy
-    assert describe_judge(energy, windows, 2) == "images of 28x20 are judged whole, in one pass"
+    assert describe_judge(energy, windows, 2) == "images of 28x20 are scored whole, in one pass"

@@ -121,12 +121,12 @@ def test_a_callable_of_the_users(
     assert made.log_probabilities is not None
     expected = images.flatten(1)[:, 4:7].double().log_softmax(1).numpy()
     assert np.allclose(made.log_probabilities, expected)
-    with pytest.raises(DataError, match="it must give a tensor"):
+    with pytest.raises(DataError, match="it must return a tensor"):
         extractor_for("my_features:scalar", digits)(images)
     for wrong in ("my_features:absent", "no_such_module:f", "nonsense"):
         with pytest.raises(SettingError, match=f"--extractor {wrong}"):
             extractor_for(wrong, digits)
-    with pytest.raises(SettingError, match="is no callable"):
+    with pytest.raises(SettingError, match="is not callable"):
         extractor_for("my_features:three", digits)
     sys.modules.pop("my_features", None)
 

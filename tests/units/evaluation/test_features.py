@@ -60,7 +60,7 @@ def test_what_made_a_file_is_found_again_and_makes_the_same(
     )
     with pytest.raises(DataError, match="has changed since"):
         network_of_file(changed)
-    with pytest.raises(DataError, match="does not tell what made"):
+    with pytest.raises(DataError, match="does not say how its features"):
         network_of_file(replace(file, about={}))
 
 

@@ -161,7 +161,7 @@ def test_of_two_classes_an_image_is_only_one() -> None:
     three, five, eight = ({name: True} for name in "358")
     both = {"3": True, "5": False, "8": True}  # attributes may well be both
     assert target_concept(three, five, eight) == both
-    with pytest.raises(SettingError, match="one class: say which is wanted"):
+    with pytest.raises(SettingError, match="one class: give --wanted"):
         target_concept(three, five, eight, exclusive=True)
     assert target_concept(three, five, five, exclusive=True) == {"3": True}
 

@@ -19,7 +19,7 @@ GOOD = {"step": 10, "metrics": [SCORE]}
         ("{", "cannot be read"),
         ("[" * 1000, "recursion limit"),
         ([], "holds no evaluations"),
-        ({"evaluations": {}}, "evaluations is no list"),
+        ({"evaluations": {}}, "evaluations is not a list"),
         ({"evaluations": [1]}, r"evaluations\.0"),
         ({"evaluations": [{"step": 1}]}, r"evaluations\.0: metrics is missing"),
         ({"evaluations": [{**GOOD, "step": "x"}]}, r"evaluations\.0: step"),

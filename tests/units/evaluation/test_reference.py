@@ -45,7 +45,7 @@ def test_another_reference_of_another_size_is_resized() -> None:
 
 
 def test_a_reference_of_another_kind_is_refused() -> None:
-    with pytest.raises(DataError, match=r"the reference ring has events of shape \(2,\)"):
+    with pytest.raises(DataError, match=r"the reference ring has examples of shape \(2,\)"):
         reference_for(DataSettings(pad=9), Domain((1, 9, 9), -1.0, 1.0), "ring")
 
 

@@ -27,7 +27,7 @@ def test_a_run_on_one_image_is_scored_by_what_applies(tmp_path: Path, count: int
     run = Run(tmp_path / "r")
     found = evaluate(run, samples=10, resamples=5)
     assert "sliced_wasserstein" in {r.name for r in found.results}
-    why = "at least two samples" if count == 1 else "events that differ"
+    why = "at least two samples" if count == 1 else "examples that differ"
     assert why in found.left_out["variance_ratio"]
     with pytest.raises(SettingError, match="variance_ratio does not apply: it needs"):
         evaluate(run, metrics=["variance_ratio"], samples=10)

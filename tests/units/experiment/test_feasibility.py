@@ -59,7 +59,9 @@ def test_what_fits_in_no_memory_is_refused_at_once(
     recipe: str, changes: dict[str, dict[str, object]]
 ) -> None:
     job = load(recipe).changed(changes)
-    with pytest.raises(SettingError, match=r"free: lower training|in no memory: lower") as raised:
+    with pytest.raises(
+        SettingError, match=r"free: reduce training|fit in memory: reduce"
+    ) as raised:
         start([job.changed({"data": {"source": "nowhere"}})])
     assert "\n" not in str(raised.value)
 

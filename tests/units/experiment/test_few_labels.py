@@ -67,10 +67,10 @@ def test_a_model_that_learns_from_few_labels_gets_them() -> None:
     [
         (points(None), 6, "points has no labels to learn from"),
         (points(NONE), 6, "points has no labels to learn from"),
-        (points(ALL), 2, "model.labelled: 2 labelled events in a batch, for 3 classes"),
+        (points(ALL), 2, "model.labelled: 2 labelled examples per batch, for 3 classes"),
         (points(ALL, 2), 6, "data.labelled: 2 labels for 3 classes"),
         (points(SOME, 12), 6, "class 0 has 3 labels .* and 4 of 12"),
-        (points(torch.where(SOME == 1, -1, SOME)), 6, "class 1 has no label"),
+        (points(torch.where(SOME == 1, -1, SOME)), 6, "class 1 has no labelled"),
     ],
 )
 def test_too_few_labels_are_refused(data: DataSet, labelled: int, said: str) -> None:
@@ -79,7 +79,9 @@ def test_too_few_labels_are_refused(data: DataSet, labelled: int, said: str) -> 
 
 
 def test_labels_kept_in_vain_are_refused() -> None:
-    with pytest.raises(SettingError, match=r"data\.labelled 6 is for a model that learns from few"):
+    with pytest.raises(
+        SettingError, match=r"data\.labelled 6 applies to models that learn from few"
+    ):
         loop(ebgan.build(linear(ebgan.Config.tiny()), DOMAIN), points(ALL, 6))
 
 
@@ -92,7 +94,7 @@ def test_conditional_models_need_a_label_of_every_event() -> None:
 def test_a_labelled_model_takes_no_conditions() -> None:
     model = a_ladder()
     model.conditional = True
-    with pytest.raises(SettingError, match="takes no conditions"):
+    with pytest.raises(SettingError, match="cannot be conditional"):
         loop(model, points(ALL))
 
 

@@ -144,7 +144,7 @@ def test_a_torn_file_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", x=np.zeros(3))
     (tmp_path / "a.npz").write_bytes(whole[: len(whole) // 2])
     for name in ("a.npz", "b.npz"):
-        with pytest.raises(DataError, match=rf"{name} is no landscape .*: delete it"):
+        with pytest.raises(DataError, match=rf"{name} is not a landscape .*: delete it"):
             landscapes.read(tmp_path / name)
 
 

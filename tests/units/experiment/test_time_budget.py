@@ -99,8 +99,8 @@ def test_more_minutes_than_the_recipe_takes_make_a_longer_run(
 @pytest.mark.parametrize(
     ("changes", "minutes", "said"),
     [
-        ({"training": {"steps": 5}}, 1.0, "leave steps out, or minutes"),
-        ({"training": {"epochs": 5}}, 1.0, "leave epochs out, or minutes"),
+        ({"training": {"steps": 5}}, 1.0, "leave out steps, or minutes"),
+        ({"training": {"epochs": 5}}, 1.0, "leave out epochs, or minutes"),
         ({}, 0.0, "minutes 0: a number above 0"),
         ({}, float("nan"), "minutes nan: a number above 0"),
         ({}, 0.001, "too short for a step of 2 s"),
@@ -114,7 +114,7 @@ def test_what_no_time_can_be_given_for_is_refused(
 
 
 def test_a_scaled_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingError, match="leave scale out, or minutes"):
+    with pytest.raises(SettingError, match="leave out scale, or minutes"):
         fit(small().scaled("1/2"), 1.0, monkeypatch)
 
 

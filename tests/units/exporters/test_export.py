@@ -545,7 +545,7 @@ def test_nothing_is_overwritten_unasked(run: Run, tmp_path: Path) -> None:
 def test_a_manifest_that_is_none_of_ours_is_left_alone(text: str, run: Run, tmp_path: Path) -> None:
     manifest = tmp_path / "export.json"
     manifest.write_bytes(text.encode("utf8", "surrogatepass"))
-    with pytest.raises(SettingError, match=r"export\.json is no list of exports"):
+    with pytest.raises(SettingError, match=r"export\.json is not a list of exports"):
         export(run, "safetensors", tmp_path)
     export(run, "safetensors", tmp_path, force=True)
     assert len(json.loads(manifest.read_text())["files"]) == 2

@@ -65,7 +65,7 @@ def test_transparent_parts_lie_on_the_background(name: str, channels: int) -> No
 def test_crops_and_windows_of_intensity(name: str) -> None:
     how = replace(PLAIN, crop=(2, 3, 21, 20), intensity=(20.0, 180.0))
     assert np.array_equal(how.prepare(FILES[name]), decode(FILES[name], decoding(how)))
-    with pytest.raises(BadImage, match="do not hold the crop box"):
+    with pytest.raises(BadImage, match="do not contain the crop box"):
         replace(how, crop=(0, 0, 3000, 3)).prepare(FILES[name])
 
 

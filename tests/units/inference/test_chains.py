@@ -108,11 +108,11 @@ def test_without_labels_chains_are_of_all_classes_alike(runs: dict[str, Run]) ->
 
 def test_chains_that_cannot_be_are_refused(runs: dict[str, Run]) -> None:
     ebgan, ring = runs["ebgan"], runs["ring"]
-    with pytest.raises(SettingError, match="must be of the same events"):
+    with pytest.raises(SettingError, match="need the same kind"):
         sample_chains([ebgan, ring])
-    with pytest.raises(SettingError, match="must be of the same events"):
+    with pytest.raises(SettingError, match="need the same kind"):
         ebgan + ring
-    with pytest.raises(SettingError, match="keeps no chains"):
+    with pytest.raises(SettingError, match="stores no chains"):
         sample_chains(ebgan, start="buffer")
     with pytest.raises(SettingError, match="no energy here takes any"):
         sample_chains(ebgan, 4, labels=torch.zeros(4, dtype=torch.int64))
@@ -132,7 +132,7 @@ def test_chains_that_cannot_be_are_refused(runs: dict[str, Run]) -> None:
         sample_chains(ring, 4, rules=[StepRule(1), StepRule(1)])
     with pytest.raises(SettingError, match="name a run"):
         sample_chains([])
-    with pytest.raises(SettingError, match="more than 0"):
+    with pytest.raises(SettingError, match="give a number above 0"):
         change_rule(ring, step_size=0)
     with pytest.raises(SettingError, match="negative"):
         change_rule(ring, noise=-1)

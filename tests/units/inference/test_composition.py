@@ -36,5 +36,5 @@ def test_labels_reach_those_that_take_them_alone(runs: dict[str, Run]) -> None:
     both = plain + labelled
     assert torch.allclose(both.energy(x, y), plain.energy(x) + labelled.energy(x, y), atol=1e-5)
     assert torch.allclose(both.energy(x), plain.energy(x) + labelled.energy(x), atol=1e-5)
-    with pytest.raises(SettingError, match="takes no condition"):
+    with pytest.raises(SettingError, match="is unconditional"):
         (plain + runs["other"]).energy(x, y)

@@ -32,7 +32,7 @@ def test_labels_are_the_classes_in_turn_unless_they_are_given() -> None:
         with pytest.raises(SettingError, match=r"labels must be in \[0, 3\)"):
             labels.check(2, wrong)
     for wrong in (torch.tensor([0]), torch.tensor([0.0, 1.0])):
-        with pytest.raises(SettingError, match=r"whole numbers \(2,\)"):
+        with pytest.raises(SettingError, match=r"integers \(2,\)"):
             labels.check(2, wrong)
 
 
@@ -55,7 +55,9 @@ def test_tensors_must_be_given_and_images_may_be_of_other_sides() -> None:
 
 def test_a_model_without_conditions_takes_none() -> None:
     assert Conditions("m").check(3, None) is None
-    with pytest.raises(SettingError, match=r"the model m takes no condition.*leave it out"):
+    with pytest.raises(
+        SettingError, match=r"the model m is unconditional.*leave the condition out"
+    ):
         Conditions("m").check(3, torch.zeros(3))
 
 
@@ -72,7 +74,7 @@ def test_events_are_of_the_datas_shape_and_type() -> None:
     with pytest.raises(DataError, match="as_tensor"):
         check_examples([0.0], domain)  # type: ignore[arg-type]
     for wrong in (torch.zeros(2, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.int64)):
-        with pytest.raises(DataError, match=r"float events of shape \(1, 4, 4\)"):
+        with pytest.raises(DataError, match=r"float examples of shape \(1, 4, 4\)"):
             check_examples(wrong, domain)
 
 

@@ -136,10 +136,10 @@ def test_restoring_takes_them_too(runs: dict[str, Run], raw: Tensor, folder: Pat
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (3, "of type int are no images"),
+        (3, "int is not a type of image"),
         ([], "the list of images is empty"),
         ("/nowhere", "/nowhere does not exist"),
-        (torch.zeros(2, 3), r"needs float events of shape \(1, 8, 8\)"),
+        (torch.zeros(2, 3), r"needs float examples of shape \(1, 8, 8\)"),
         (np.zeros((2, 2, 2, 2, 2), np.uint8), "the array has shape"),
     ],
 )

@@ -67,13 +67,15 @@ def test_score_tells_the_rule(tiled: Run, capsys: pytest.CaptureFixture[str]) ->
     assert "energy of an image: the maximum of its map, stitched from 9 windows of 4x4" in said
     assert tiled.config["resolved"]["chosen"]["energy of an image"] == tiled.judged
     facts = [fact["text"] for fact in tiled.config["resolved"]["data"]["facts"]]
-    assert "training sees random windows of 4x4 of images of 8x8" in facts
+    assert "training uses random windows of 4x4 from images of 8x8" in facts
 
 
 def test_what_has_no_meaning_for_whole_images_is_refused(tiled: Run, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"windows \(data.tile\)"):
         tiled.check_encodes()
-    with pytest.raises(SettingError, match=r"data.tile: a model that learns classes"):
+    with pytest.raises(
+        SettingError, match=r"data.tile does not apply to models that learn classes"
+    ):
         train(tmp_path / "classes", "ladder-mnist-100", {"hidden": [16]})
 
 

@@ -15,7 +15,9 @@ NONSENSE = ["x", "-1", "1.5", "²", "٣", "1e3", "0x4", "1 2", str(10**30), "1" 
 @pytest.mark.parametrize("text", NONSENSE)
 def test_nonsense_is_refused_with_the_name(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_NUMBER", text)
-    with pytest.raises(SettingError, match=r"the environment's SOME_NUMBER is .* from 1 to 9: "):
+    with pytest.raises(
+        SettingError, match=r"the environment variable SOME_NUMBER is .* from 1 to 9, "
+    ):
         whole_number("SOME_NUMBER", 1, 9)
 
 
@@ -32,14 +34,14 @@ def test_a_launchers_variables_are_checked_before_any_is_used(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "x")
-    with pytest.raises(SettingError, match=rf"the environment's {name} is 'x'"):
+    with pytest.raises(SettingError, match=rf"the environment variable {name} is 'x'"):
         join(choose(EngineSettings(device="cpu")).device)
 
 
 def test_a_rank_lies_within_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "2")
-    with pytest.raises(SettingError, match="RANK is '2', and must be a whole number from 0 to 1"):
+    with pytest.raises(SettingError, match="RANK is '2': set it to an integer from 0 to 1"):
         join(choose(EngineSettings(device="cpu")).device)
     monkeypatch.setenv("WORLD_SIZE", "0")
     with pytest.raises(SettingError, match="WORLD_SIZE is '0'"):

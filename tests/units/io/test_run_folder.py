@@ -133,7 +133,7 @@ def test_what_does_not_fit_in_a_config_is_named(
     folder: RunFolder, change: dict[str, Any], says: str
 ) -> None:
     folder.write_config({**CONFIG, "resolved": {**RESOLVED, **change}})
-    with pytest.raises(RunError, match=rf"config\.json: {says}.*; restore it or retrain"):
+    with pytest.raises(RunError, match=rf"config\.json: {says}.*; restore it, or train again"):
         folder.read_config()
 
 

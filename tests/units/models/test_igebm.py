@@ -46,7 +46,7 @@ def test_mistakes_are_told() -> None:
     tiny = igebm.Config.tiny()
     with pytest.raises(SettingError, match="points"):
         igebm.build(tiny, PLANE)
-    with pytest.raises(SettingError, match="small step size"):  # √10 of a range of 1
+    with pytest.raises(SettingError, match=r"small model\.step-size"):  # √10 of a range of 1
         igebm.build(tiny.model_copy(update={"noise": None}), UNIT)
     with pytest.raises(SettingError, match="labels"):
         igebm.build(tiny.model_copy(update={"conditional": True}), Domain((1, 8, 8), 0.0, 1.0))

@@ -13,7 +13,10 @@ IMAGES = Domain((3, 20, 28), -1.0, 1.0)
 
 @pytest.mark.parametrize(
     ("domain", "said"),
-    [(Domain((2,)), "convolutional and the data holds points"), (Domain((1, 8, 8)), "have none")],
+    [
+        (Domain((2,)), "convolutional and the data holds points"),
+        (Domain((1, 8, 8)), "data has none"),
+    ],
 )
 def test_data_that_it_cannot_take_is_refused(domain: Domain, said: str) -> None:
     with pytest.raises(SettingError, match=said):

@@ -87,8 +87,8 @@ def test_grey_images_serve_all_channels_of_a_network() -> None:
 @pytest.mark.parametrize(
     ("features", "error", "said"),
     [
-        (None, SettingError, "model.features names the network"),
-        ("missing.onnx", SettingError, "there is no such file or run"),
+        (None, SettingError, "model.features is not set"),
+        ("missing.onnx", SettingError, "no such file or run"),
         ("notes.txt", SettingError, "pickled weights are never read"),
         ("net.onnx", DataError, "cannot be read as an ONNX file"),
         (".", RunError, "holds no run"),

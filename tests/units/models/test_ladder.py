@@ -64,7 +64,7 @@ def test_layer_costs_are_over_their_widths_beside_the_bottoms() -> None:
     energy = config.ladder(SMALL)
     for weight, cost, width in zip(energy.layer_weights, costs, (6, 5, 10), strict=True):
         assert weight * config.weight(SMALL) == pytest.approx(cost / width)
-    with pytest.raises(SettingError, match="2 weights for 3 layers"):
+    with pytest.raises(SettingError, match="2 weights, and there are 3 layers"):
         ladder.build(ladder.Config(hidden=(6, 5), layer_costs=(1.0, 2.0)), SMALL)
 
 
@@ -72,7 +72,7 @@ def test_layer_costs_are_over_their_widths_beside_the_bottoms() -> None:
 @pytest.mark.parametrize("domain", [Domain((2,)), Domain((5,), condition_shape=(6,))])
 def test_data_without_classes_is_refused_with_the_remedy(module: object, domain: Domain) -> None:
     config = module.Config.tiny().model_copy(update={"output": "linear"})  # type: ignore[attr-defined]
-    with pytest.raises(SettingError, match=r"name images with labels \(data\.labels\)"):
+    with pytest.raises(SettingError, match=r"name a CSV of labels \(data\.labels\)"):
         module.build(config, domain)  # type: ignore[attr-defined]
 
 
@@ -89,7 +89,7 @@ def test_the_generator_is_of_the_stated_form_and_rests_in_the_end() -> None:
     assert made.x.shape == (3, 1, 28, 28)
     assert float(made.x.min()) > 0
     assert float(made.x.max()) < 1
-    with pytest.raises(SettingError, match=r"model\.output: a tanh output does not fit"):
+    with pytest.raises(SettingError, match=r"model\.output: tanh does not fit"):
         ebgan_ln.build(config.model_copy(update={"output": "tanh"}), DIGITS)
 
 

@@ -88,10 +88,10 @@ def test_first_weights_are_normal_with_a_standard_deviation_of_0_02() -> None:
 @pytest.mark.parametrize(
     ("config", "domain", "said"),
     [
-        ({}, Domain((3, 64, 64), -1.0, 1.0), r"holds no pairs: .*data\.direction"),
+        ({}, Domain((3, 64, 64), -1.0, 1.0), r"has no pairs: .*data\.direction"),
         ({}, Domain((2,), condition_shape=(3, 8, 8)), "holds points"),
-        ({}, Domain((3, 64, 64), -1.0, 1.0, condition_shape=(5,)), "of one size"),
-        ({}, Domain((3, 64, 64), -1.0, 1.0, condition_shape=(3, 32, 32)), "of one size"),
+        ({}, Domain((3, 64, 64), -1.0, 1.0, condition_shape=(5,)), "to have the same size"),
+        ({}, Domain((3, 64, 64), -1.0, 1.0, condition_shape=(3, 32, 32)), "to have the same size"),
         ({}, pairs(3, 50, 50), r"50x50: resize .*--data\.size 48"),
         ({}, pairs(3, 64, 64, low=0.0), "use sigmoid"),
         ({"discriminator": (8,) * 4}, pairs(3, 16, 16), "4 widths leave no patch of .*16x16"),

@@ -74,5 +74,5 @@ def test_noise_is_of_the_stated_size_in_training_and_none_in_evaluation() -> Non
     ],
 )
 def test_other_data_is_refused_with_the_remedy(domain: Domain) -> None:
-    with pytest.raises(SettingError, match=r"\.npz of features and tags"):
+    with pytest.raises(SettingError, match=r"\.npz of both"):
         tagging.build(tagging.Config.tiny(), domain)

@@ -116,6 +116,6 @@ def test_without_a_label_the_map_is_that_of_the_least_energy() -> None:
 
 @pytest.mark.parametrize("model", [cgan, cebgan])
 def test_data_without_classes_is_refused(model: object) -> None:
-    with pytest.raises(SettingError, match="conditioned on labels and the data has none"):
+    with pytest.raises(SettingError, match="conditional on labels and the data has none"):
         model.build(model.Config.tiny(), Domain((2,)))  # type: ignore[attr-defined]
     assert classes_of(Domain((2,), classes=4), "x") == 4

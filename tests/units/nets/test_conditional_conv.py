@@ -105,7 +105,7 @@ def test_the_label_changes_the_image_and_its_energy(model: object) -> None:
 def test_data_that_does_not_fit_is_refused(model: object) -> None:
     config = model.Config()  # type: ignore[attr-defined]
     for domain, said in (
-        (Domain((1, 32, 32), -1.0, 1.0), "conditioned on labels and the data has none"),
+        (Domain((1, 32, 32), -1.0, 1.0), "conditional on labels and the data has none"),
         (Domain((2,), classes=3), "is convolutional and the data holds points"),
     ):
         with pytest.raises(SettingError, match=said):

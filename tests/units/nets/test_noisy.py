@@ -195,7 +195,7 @@ def test_other_sides_follow_the_pattern_and_widths_may_be_named() -> None:
         (Config(), Domain((3, 128, 64), -1.0, 1.0), r"images are 128x64"),
         (Config(), images(4), r"0 times, to 4x4.*--data\.size 8"),
         (Config(generator=(8, 8)), images(128), r"4x4 1 times, to 8x8"),
-        (Config(noise=(8, 8)), images(128), "has 2 entries .* 6 layers .* name 5"),
+        (Config(noise=(8, 8)), images(128), "has 2 entries.* 6 layers .* give 5"),
         (Config(), Domain((2,)), "holds points"),
         (Config(), Domain((3, 64, 64), 0.0, 1.0), "use sigmoid"),
     ],

@@ -54,7 +54,7 @@ def test_it_has_no_gradient_and_says_so() -> None:
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="has no layer frist: name some of first"):
+    with pytest.raises(SettingError, match="has no layer frist: choose from first"):
         OnnxNetwork(tiny_onnx(), SHAPE, ("frist",))
     with pytest.raises(SettingError, match="does not take two images of 3x24x20"):
         OnnxNetwork(tiny_onnx(), (3, 24, 20))

@@ -76,7 +76,7 @@ def test_images_without_a_patch_are_refused_and_others_pass(widths, size: int) -
 
 def test_24_pixels_are_the_least_of_the_published_network() -> None:
     check_patches(PUBLISHED, 24, 300)
-    with pytest.raises(SettingError, match="4 widths leave no patch of images of 300x23"):
+    with pytest.raises(SettingError, match="after 4 layers nothing is left of images of 300x23"):
         check_patches(PUBLISHED, 23, 300)
 
 

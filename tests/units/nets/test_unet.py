@@ -126,7 +126,7 @@ def test_any_sides_that_fit_will_do(sides: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("sides", "normed", "said"),
     [
-        ((32, 40), True, r"halves the sides 4 times, and an image is 40x32.*multiples of 16"),
+        ((32, 40), True, r"halves the sides 4 times, and the image is 40x32.*multiples of 16"),
         ((50, 32), False, "multiples of 16$"),
         ((16, 16), True, "multiples of 16, at least 32"),
         ((8, 8), False, "multiples of 16"),
@@ -152,7 +152,7 @@ def test_the_depth_follows_the_size(sides: tuple[int, int], times: int) -> None:
 
 @pytest.mark.parametrize(("sides", "near"), [((50, 50), 48), ((100, 64), 64), ((4, 4), 8)])
 def test_sides_that_cannot_be_halved_three_times_are_refused(sides, near) -> None:
-    said = rf"{sides[1]}x{sides[0]}: .*multiple of 8, as with --data\.size {near}"
+    said = rf"{sides[1]}x{sides[0]}: .*multiple of 8, for example with --data\.size {near}"
     with pytest.raises(SettingError, match=said):
         unet_widths(64, *sides)
 

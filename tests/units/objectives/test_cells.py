@@ -81,5 +81,5 @@ def test_draws_without_defects_have_a_finite_loss() -> None:
 
 
 def test_an_energy_without_cells_is_refused() -> None:
-    with pytest.raises(SettingError, match="a loss of cells needs an energy that has some"):
+    with pytest.raises(SettingError, match="needs an energy with an anomaly map"):
         CellwiseFocal().check(Logit(mlp_logit((3,), (4,), norm=False)))

@@ -167,9 +167,9 @@ def test_the_loss_of_a_ladder_is_that_of_the_plain_equations(noise: float) -> No
 
 
 def test_what_it_cannot_learn_from_is_refused() -> None:
-    with pytest.raises(SettingError, match="Logit is none: use a ladder network"):
+    with pytest.raises(SettingError, match="Logit is not one: use a ladder network"):
         OBJECTIVE.check(Logit(mlp_logit((4,), (3,), norm=False)))
     OBJECTIVE.check(ladder_energy(0.0))
     given, draw, _ = batch()
-    with pytest.raises(SettingError, match="needs batches with a labelled part"):
+    with pytest.raises(SettingError, match="needs batches with labelled examples"):
         OBJECTIVE.energy_loss(Given(), Batch(given.x), draw, context())

@@ -94,7 +94,7 @@ def test_log_loss_compares_the_ith_with_the_ith(lead):
 
 def test_log_loss_refuses_unequal_batches():
     """A pair needs two: broadcasting one fake over all real samples would be silent."""
-    with pytest.raises(ValueError, match="5 real, 1 fake"):
+    with pytest.raises(ValueError, match="5 real and 1 fake"):
         log_loss(torch.ones(5), torch.ones(1))
 
 

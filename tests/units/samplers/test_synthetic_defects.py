@@ -244,7 +244,7 @@ def test_one_image_alone() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (dict.fromkeys(KINDS, 0.0), "all kinds have the weight 0"),
+        (dict.fromkeys(KINDS, 0.0), "all kinds have weight 0"),
         ({"opacity": (0.9, 0.5)}, "the smaller first"),
         ({"opacity": (0.0, 0.5)}, "above 0"),
     ],

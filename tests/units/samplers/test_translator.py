@@ -64,7 +64,7 @@ def test_samples_of_one_source_differ_by_dropout_and_repeat_by_place() -> None:
 def test_of_no_source_nothing_is_made() -> None:
     sampler = translator()
     assert sampler.sample(ENERGY, 5, None, {}, context()) is None
-    with pytest.raises(ValueError, match="5 images of 3 sources"):
+    with pytest.raises(ValueError, match="5 images for 3 sources"):
         sampler.sample(ENERGY, 5, torch.randn(3, 2, 16, 16), {}, context())
     with pytest.raises(SettingError, match="data in pairs"):
         sampler.draw(ENERGY, Batch(torch.randn(3, 1, 16, 16)), {}, context())

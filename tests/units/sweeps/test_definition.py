@@ -136,8 +136,8 @@ def axes(**new: Any) -> dict[str, Any]:
 MISTAKES: list[tuple[Any, str]] = [
     ("{", "is not JSON"),
     ("[" * 100_000, "is not JSON"),
-    ('{"recipe": "a", "recipe": "b"}', "'recipe' stands there twice"),
-    ('{"recipe": "ebgan-digits", "axes": {"model.margin": [NaN]}}', "NaN is no number"),
+    ('{"recipe": "a", "recipe": "b"}', "'recipe' occurs twice"),
+    ('{"recipe": "ebgan-digits", "axes": {"model.margin": [NaN]}}', "NaN is not a number"),
     ([], "write an object with recipe, axes"),
     ({}, "recipe is missing: write a recipe's name"),
     ({"recipe": "ebgan-digits"}, "axes is missing: write settings and values"),
@@ -157,7 +157,7 @@ MISTAKES: list[tuple[Any, str]] = [
     (axes(**{"model.margin": [1, 2, 1]}), "axis model.margin has 1 twice"),
     (axes(**{"model.margin": [1, 1.0]}), "axis model.margin has 1 twice"),
     (axes(**{"model.generator": [[64, 64], [64, 64]]}), "axis model.generator has 64-64 twice"),
-    (axes(**{"model.margin": [1, "wide"]}), "axis model.margin: 'wide' is neither a"),
+    (axes(**{"model.margin": [1, "wide"]}), "axis model.margin: 'wide' is not a"),
     (axes(**{"model.margin": [1, -1]}), "axis model.margin: -1.0 falls below 0"),
     (axes(**{"model.depth": [1]}), "axis model.depth: there is no such"),
     (axes(seed=[0, -1]), "axis seed: must be at least 0"),
@@ -179,7 +179,7 @@ MISTAKES: list[tuple[Any, str]] = [
     ),
     (
         axes(**{"output.log_every": [10, 20]}),
-        "log_every=10 and log_every=20 are the same trial: their results cannot differ",
+        "log_every=10 and log_every=20 are the same trial, so their results cannot differ",
     ),
     (axes(**{"engine.threads": [1, 2]}), "threads=1 and threads=2 are the same trial"),
     (axes(**{"data.storage": ["memory", "cache"]}), "storage=cache are the same trial"),
@@ -206,7 +206,7 @@ PYTHON: list[tuple[str, str]] = [
     ("def", "cannot be run: SyntaxError"),
     ("swep = 3", "defines no sweep"),
     ("sweep = 3", "defines no sweep"),
-    ('sweep = Sweep("s", "", "ebgan-digits", {"seed": "012"})', "axis seed: 012 is no list"),
+    ('sweep = Sweep("s", "", "ebgan-digits", {"seed": "012"})', "axis seed: 012 is not a list"),
     ('sweep = Sweep("s", "", "ebgan-digits", [])', "there are no axes"),
     (
         'sweep = Sweep("s", "", "ebgan-digits", {"a": (1, 2)}, lambda v: {"seed": v["b"]})',
@@ -240,7 +240,7 @@ def test_what_is_no_definition_is_told(tmp_path: Path) -> None:
     assert "is not a regular file" in refused(str(tmp_path / "pipe.json"))
     (tmp_path / "sweep.json").write_text("{}")
     assert "is a sweep's folder" in refused(str(tmp_path))
-    assert "ends in .json or .py" in refused(write(tmp_path, "", "own.yaml"))
+    assert "end in .json or .py" in refused(write(tmp_path, "", "own.yaml"))
 
 
 def test_a_recipe_that_began_with_other_weights_is_refused(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_recipe_that_began_with_other_weights_is_refused(tmp_path: Path) -> No
     }
     write(tmp_path, base, "base.json")
     found = refused(write(tmp_path, {"recipe": "base.json", "axes": {"seed": [0, 1]}}))
-    assert "began with the weights of runs/first" in found
+    assert "starts from the weights of runs/first" in found
 
 
 # --- what trials are scored by --------------------------------------------------------------------

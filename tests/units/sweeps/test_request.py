@@ -127,5 +127,5 @@ def test_which_score_is_better_is_what_evaluations_say(tmp_path: Path) -> None:
 
 def test_densities_in_the_plane_rank_trials() -> None:
     assert ranking(["energy_log_likelihood"]) == ("energy_log_likelihood",)
-    with pytest.raises(SettingError, match=r"let the first be one of .*energy_log_likelihood"):
+    with pytest.raises(SettingError, match=r"put one of .*energy_log_likelihood"):
         ranking(["memorisation"])

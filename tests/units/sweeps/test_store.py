@@ -122,7 +122,7 @@ def test_a_trial_in_the_queue_keeps_count_of_its_attempts(folder: SweepFolder) -
 def test_a_folder_or_a_shard_of_it_has_one_driver(folder: SweepFolder) -> None:
     with folder.driver():
         with (
-            pytest.raises(RunError, match=r"another `energan sweep` works on .*--shard"),
+            pytest.raises(RunError, match=r"another `energan sweep` is working on .*--shard"),
             folder.driver(),
         ):
             raise AssertionError

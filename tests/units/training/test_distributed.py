@@ -90,7 +90,7 @@ def test_a_state_that_is_not_the_same_on_all_ranks_is_refused(tmp_path: Path) ->
         assert not ranks.same(ranks.rank)
         case, data = model_case("igebm_points")
         make_loop(case, data, steps=2, ranks=ranks).run()
-        with pytest.raises(SettingError, match="state of the sampler is not the same on all"):
+        with pytest.raises(SettingError, match="state of the sampler differs between ranks"):
             make_loop(chain_model, points(), ranks=ranks).run()
 
     together(work, tmp_path)
@@ -131,7 +131,7 @@ def test_the_ranks_batches_are_the_parts_of_one_processs_batch(ranks: int) -> No
 def test_a_cohort_does_not_train_in_several_processes() -> None:
     case, data = model_case("ebgan")
     loop = make_loop(case, data, [0, 1])
-    with pytest.raises(SettingError, match="cohort trains in one process"):
+    with pytest.raises(SettingError, match="seeds train together in one process"):
         type(loop)(
             [case(0), case(1)], loop.feed, loop.statistics_feed, loop.settings, loop.engine, [0, 1],
             ranks=Distributed(0, 2),

@@ -143,7 +143,7 @@ def test_each_warning_is_said_once_also_after_a_resume(tmp_path: Path) -> None:
         for step in range(0, 9000, 1000):
             watch(step, score(4.02, 0.642))
     assert len(said) == 1
-    assert said[0].startswith("health: D learns the training data by heart")
+    assert said[0].startswith("health: the discriminator overfits")
     (event,) = folder.read("health")
     assert event["kind"] == "drift"
     assert event["step"] == 1000

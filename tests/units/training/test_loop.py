@@ -128,7 +128,7 @@ def test_adamw_equals_torchs_with_its_numbers_on_schedules() -> None:
 
 
 def test_weight_decay_is_refused_of_other_optimisers() -> None:
-    with pytest.raises(ValidationError, match="weight_decay is of adamw"):
+    with pytest.raises(ValidationError, match="weight_decay needs adamw"):
         Optimiser(kind="adam", weight_decay=0.01)
 
 

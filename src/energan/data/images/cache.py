@@ -39,9 +39,9 @@ from energan.io.files import aside, locked, sha256_of, write_atomically
 
 FORMAT = 2
 AROUND = 64 * 2**10
-"""Bytes that the system maps around each page that is touched."""
+"""Bytes that the system maps around each page read."""
 RELEASE_AFTER = 64 * 2**20
-"""Bytes read after which the mapped pages are let go of, so that they never fill memory."""
+"""Bytes read after which the mapped pages are released, so that they never fill memory."""
 IMAGES, ROWS, INDEX, DONE = "images.npy", "rows.npy", "index.json", "done.jsonl"
 
 
@@ -62,8 +62,8 @@ def open_cache(source: Source, how: Decoding, rows: Tensor, shape: Shape) -> tup
         return _map(folder, rows, index), Notes(index.get("notes", {}))
     except OSError as error:
         raise DataError(
-            f"the cache {folder} cannot be used ({describe(error)}): free some space or memory, or "
-            "set ENERGAN_CACHE to a folder elsewhere; what is decoded already is kept"
+            f"the cache {folder} cannot be used ({describe(error)}): free some space or memory, "
+            "or set ENERGAN_CACHE to another folder; images already decoded are kept"
         ) from error
 
 
@@ -95,7 +95,7 @@ def _index(folder: Path) -> dict[str, Any] | None:
         return None
     if sizes == index.get("sizes") and sha256_of(folder / ROWS) == index.get("rows"):
         return index
-    say(f"the cache {folder} is damaged: it is built anew")
+    say(f"the cache {folder} is damaged and will be rebuilt")
     (folder / INDEX).unlink()
     (folder / DONE).unlink(missing_ok=True)
     return None
@@ -112,9 +112,9 @@ def _build(folder: Path, source: Source, how: Decoding, rows: Tensor, shape: Sha
     free = shutil.disk_usage(folder).free
     if sum(len(wanted) for _, wanted in parts) * size > free:
         raise DataError(
-            f"decoded, {source.name} takes {len(rows) * size / 2**30:.1f} GiB, and {folder} has "
-            f"{free / 2**30:.1f} GiB free: set ENERGAN_CACHE to a larger disk, or --data.storage "
-            "stream to decode on the way"
+            f"{source.name} takes {len(rows) * size / 2**30:.1f} GiB decoded, and {folder} has "
+            f"{free / 2**30:.1f} GiB free: set ENERGAN_CACHE to a larger disk, or use "
+            "--data.storage stream to decode during training"
         )
     if array is None:
         array = open_memmap(images, mode="w+", dtype=dtype, shape=(len(rows), *shape))

@@ -28,12 +28,12 @@ def cache_folder() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"the cache folder {folder} cannot be made ({error}): set ENERGAN_CACHE to a folder "
-            "that can be written"
+            f"the cache folder {folder} cannot be created ({error}): set ENERGAN_CACHE to a "
+            "writable folder"
         ) from error
     if not os.access(folder, os.W_OK):
         raise DataError(
-            f"the cache folder {folder} cannot be written: set ENERGAN_CACHE to one that can"
+            f"the cache folder {folder} is not writable: set ENERGAN_CACHE to a writable folder"
         )
     return folder
 

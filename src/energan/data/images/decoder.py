@@ -19,7 +19,7 @@ from energan.io.cores import threads as all_threads
 T = TypeVar("T")
 Shape = tuple[int, int, int]
 Block = list[tuple[int, Encoded | None]]
-"""Rows, and the bytes of their images."""
+"""Rows, and the encoded bytes of their images."""
 BLOCK = 64
 """Images that one task of the pool decodes."""
 
@@ -117,13 +117,13 @@ class Decoder:
         if bands != self.shape[0]:
             raise DataError(
                 f"{self.source.name} holds images of {self.shape[0]} bands, and {found} one of "
-                f"{bands}: keep those of one kind, or set --data.channels grey or colour where all "
-                "have 1 or 3"
+                f"{bands}: remove one kind, or set --data.channels grey or colour if all have 1 "
+                "or 3"
             )
         raise MixedSizes(
             f"{self.source.name} holds images of different sizes "
-            f"({self.shape[2]}x{self.shape[1]}, and {found} {width}x{height}): set the size that "
-            "all are brought to, as with --data.size 64"
+            f"({self.shape[2]}x{self.shape[1]}, and {found} {width}x{height}): resize them to "
+            "one size, for example with --data.size 64"
         )
 
 

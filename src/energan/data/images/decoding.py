@@ -23,17 +23,18 @@ Fit = Literal["crop", "pad", "stretch"]
 Depth = Literal["uint8", "uint16", "float32"]
 Window = tuple[float, float]
 Size = int | tuple[int, int]
-"""One side of a square, or width and height."""
+"""The side of a square, or width and height."""
 Pixels = NDArray[Any]
 Notes = Counter[str]
-"""What was done to images, by `NOTES` of `notes`, and of how many."""
+"""What was done to images, by the keys of `NOTES`, and to how many."""
 BYTES = 2
-"""Of the largest integers whose type tells a range; nobody fills that of larger ones."""
+"""Largest integer types whose range is taken as the images' range; values rarely fill larger
+ones."""
 LEVELS = {"uint8": 255, "uint16": 65535}
 CUT = 0.1
-"""The share of an image that may be cut off without a word."""
+"""Fraction of an image that may be cut off without a note."""
 LARGE, LARGE_FILE = 2**24, 2**14
-"""Pixels of an image that is decoded alone, and bytes that one of them takes at least."""
+"""Pixels of an image that is decoded alone, and least number of bytes that one of them takes."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _decode_labels(encoded: Encoded, how: Decoding, labels: LabelMap, notes: Not
     known = np.array(labels.values)[order]
     places = np.searchsorted(known, found).clip(max=len(known) - 1)
     if (strange := found[known[places] != found]).size:
-        raise Unreadable(f"its label {strange[0]} is none of the {len(known)} known ones")
+        raise Unreadable(f"its label {strange[0]} is not one of the {len(known)} known ones")
     numbers = order[places].astype(np.uint8)
     if how.size is not None:
         _note_size(image, how.size, how.fit, notes)
@@ -188,7 +189,7 @@ def _crop(picture: RawImage, box: tuple[int, int, int, int]) -> RawImage:
     left, top, right, bottom = box
     width, height = picture.size
     if right > width or bottom > height:
-        raise Unreadable(f"its {width}x{height} pixels do not hold the crop box {box}")
+        raise Unreadable(f"its {width}x{height} pixels do not contain the crop box {box}")
     part = slice(top, bottom), slice(left, right)
     alpha = None if picture.alpha is None else picture.alpha[part]
     return replace(picture, pixels=picture.pixels[part], alpha=alpha)
@@ -269,11 +270,13 @@ def _window(pixels: Pixels, how: Decoding, bits: int | None) -> Window:
         return how.intensity
     if not has_range(pixels.dtype):
         raise Unreadable(
-            f"it holds {pixels.dtype.name} values, and the others, or those trained on, have 8 "
-            "bits: make it an 8-bit image, or train with --data.intensity LOW HIGH"
+            f"it holds {pixels.dtype.name} values, and the other images, or the training images, "
+            "have 8 bits: save it with 8 bits, or train with --data.intensity LOW HIGH"
         )
     if pixels.dtype.kind == "i" and pixels.min(initial=0) < 0:
-        raise Unreadable("it holds values below 0: set --data.intensity to what they reach")
+        raise Unreadable(
+            "it holds values below 0: set --data.intensity LOW HIGH to the range of the values"
+        )
     return 0.0, float(np.iinfo(pixels.dtype).max if bits is None else 2**bits - 1)
 
 
@@ -297,8 +300,8 @@ def _with_channels(pixels: Pixels, channels: Channels, notes: Notes) -> Pixels:
         return pixels
     if bands != 3:
         raise Unreadable(
-            f"it has {bands} bands, of which neither grey nor colour can be made: set "
-            "--data.channels all, and give images of as many bands"
+            f"it has {bands} bands, which cannot be converted to grey or colour: set "
+            "--data.channels all, and give images with the same number of bands"
         )
     notes["colour"] += any((pixels[..., band] != pixels[..., 0]).any() for band in (1, 2))
     if pixels.dtype == np.uint8:

@@ -20,11 +20,11 @@ from energan.io.text import plural
 
 Asked = Literal["auto", "one-hot", "palette", "image"]
 MOST = 64
-"""Classes of a label map; and grey values of one that nobody asked for are below it."""
+"""Classes of a label map at most; a map that is detected has only grey values below this."""
 VOID = 255
-"""By this value greys say that a pixel has no class, or is between two."""
+"""Grey value that marks pixels without a class, or between two classes."""
 BLENDED = 3
-"""So many values at least has a map whose resizing is told of: two are a drawing."""
+"""Number of values from which a warning about resizing is given; two values are a drawing."""
 
 
 @dataclass
@@ -99,15 +99,16 @@ def resolve_labels(
     if not values and not found.few:
         why = "a value has several colours" if found.mixed else f"they hold more than {MOST} values"
         raise DataError(
-            f"{source.name}: the sources are no label maps ({why}): set --data.label-maps image"
+            f"{source.name}: the sources are not label maps ({why}): set --data.label-maps image"
         )
     classes, one_hot = tuple(values) or tuple(sorted(found.colours)), asked != "palette"
     own = {} if found.kinds == {"grey"} else found.colours
     colours = tuple(own.get(value, _colour(k)) for k, value in enumerate(classes))
     how = "one-hot" if one_hot else "in colours"
     text = (
-        f"the sources are label maps of {plural(len(classes), 'class')} ({found.told}), taken "
-        f"{how} and resized by nearest neighbour: --data.label-maps image takes them as pictures"
+        f"the sources are label maps of {plural(len(classes), 'class')} ({found.told}), read "
+        f"{how} and resized by nearest neighbour; to read them as pictures: --data.label-maps "
+        "image"
     )
     return LabelMap(classes, colours, one_hot), (Fact("label maps", text),)
 
@@ -117,8 +118,8 @@ def about_targets(source: Source, *, resized: bool) -> tuple[Fact, ...]:
     found = _some(source)
     if found.are_numbers and found.kinds == {"grey"}:
         text = (
-            f"the targets hold {found.told} alone and are almost black as pictures: save label "
-            "maps that are to be made in colours"
+            f"the targets hold only {found.told} and are almost black as pictures: save label "
+            "maps in colours if they are the targets"
         )
         return (Fact("label maps", text, warning=True),)
     return _blended(found, "targets", resized)
@@ -131,10 +132,10 @@ def _blended(found: Survey, side: str, resized: bool) -> tuple[Fact, ...]:
     what = "colours" if found.kinds & {"colour", "index"} else "greys"
     own = {
         "sources": "--data.label-maps palette keeps them",
-        "targets": "bring them to the size by nearest neighbour beforehand",
+        "targets": "resize them by nearest neighbour beforehand",
     }
     text = (
-        f"the {side} hold {len(found.colours)} {what} alone, which resizing blends into many: "
+        f"the {side} hold only {len(found.colours)} {what}, which resizing blends into many: "
         f"{own[side]}"
     )
     return (Fact("label maps", text, warning=True),)

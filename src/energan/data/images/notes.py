@@ -7,8 +7,8 @@ from energan.data.images.decoding import Decoding, Notes, width_and_height
 from energan.io.text import agree, plural
 
 ENLARGED, SHRUNK = 1.2, 2.0
-"""How many times images are enlarged or shrunk at most without a warning: by less a recipe of pairs
-enlarges them, to cut windows out of them."""
+"""Largest factor of enlarging or shrinking without a warning: recipes for pairs enlarge images by
+less, to cut windows out of them."""
 
 
 def facts_of(notes: Notes, asked: Decoding, how: Decoding, count: int) -> tuple[Fact, ...]:
@@ -51,8 +51,8 @@ def _pages(notes: Notes) -> list[Fact]:
     if not found:
         return []
     text = (
-        f"first of {_between(found)} pages in {plural(sum(found.values()), 'file')}: "
-        "--data.pages all reads them all"
+        f"first of {_between(found)} pages in {plural(sum(found.values()), 'file')}; to read all "
+        "pages: --data.pages all"
     )
     return [Fact("pages", text, warning=True)]
 
@@ -61,21 +61,24 @@ def _transparency(notes: Notes, how: Decoding, count: int) -> list[Fact]:
     found, blank = notes["transparent"], notes["blank"]
     if not found:
         return []
-    text = f"{found} of {plural(count, 'image')} laid on {how.background} (--data.background)"
+    text = (
+        f"{found} of {plural(count, 'image')} with transparency, laid on {how.background} "
+        "(--data.background)"
+    )
     if not blank:
         return [Fact("transparency", text)]
-    text += f", and {blank} of them are all of one colour on it: choose another"
+    text += f"; {blank} of them are all one colour on this background: choose another"
     return [Fact("transparency", text, warning=True)]
 
 
 def _channels(notes: Notes, asked: Decoding, how: Decoding, count: int) -> list[Fact]:
     guessed = asked.channels == "auto"
     if found := notes["colour"]:
-        text = f"{found} of {plural(count, 'image')} in colour, made grey"
-        remedy = " as the others are: --data.channels colour keeps colours"
+        text = f"{found} of {plural(count, 'image')} in colour, converted to grey"
+        remedy = " as the others are; to keep colours: --data.channels colour"
         return [Fact("channels", text + (remedy if guessed else ""), warning=guessed)]
     if (found := notes["grey"]) and how.channels == "colour":
-        return [Fact("channels", f"{found} of {plural(count, 'image')} grey, kept as colour ones")]
+        return [Fact("channels", f"{found} of {plural(count, 'image')} grey, converted to colour")]
     return []
 
 
@@ -85,14 +88,14 @@ def _depth(notes: Notes, how: Decoding, count: int) -> list[Fact]:
         low, high = how.intensity
         share = notes["clipped values"] / notes["values"]
         text = (
-            f"{share:.2%} of all values, in {found} of {plural(count, 'image')}, lie outside "
+            f"{share:.2%} of all values, in {found} of {plural(count, 'image')}, are outside "
             f"{low:g} to {high:g} and are clipped"
         )
         facts.append(Fact("intensity", text, warning=True))
     if found := notes["shallow"]:
         text = (
-            f"{found} of {plural(count, 'image')} with more than 8 bits, stored with 8 as the "
-            "others are"
+            f"{found} of {plural(count, 'image')} with more than 8 bits, reduced to 8 bits as "
+            "the others are"
         )
         facts.append(Fact("depth", text, warning=True))
     return facts
@@ -105,11 +108,10 @@ def _cut(notes: Notes, how: Decoding, count: int) -> list[Fact]:
     many = sum(found.values())
     them = "it" if many == 1 else "them"
     width, height = width_and_height(how.size or 1)
-    shape = "square" if width == height else f"of the proportions of {width}x{height}"
+    shape = "square" if width == height else f"of the aspect ratio of {width}x{height}"
     text = (
-        f"{many:,} of {plural(count, 'image')} {agree(many, 'are')} not {shape}, and "
-        f"{_between(found)}% of {them} is cut off to make {them} so: --data.fit pad or stretch "
-        "keeps all"
+        f"{many:,} of {plural(count, 'image')} {agree(many, 'are')} not {shape}; "
+        f"{_between(found)}% of {them} is cut off; to keep everything: --data.fit pad or stretch"
     )
     return [Fact("cut off", text, warning=True)]
 

@@ -30,9 +30,9 @@ Array = NDArray[Any]
 Colour = tuple[int, int, int]
 Kind = Literal["index", "grey", "colour"]
 ORIENTATION, FIRST_ACROSS = 0x0112, 5
-"""EXIF's tag, and the first of its values that lay a picture on its side."""
+"""EXIF's orientation tag, and the first of its values that turn an image by 90°."""
 PNG_TEXTS = (b"Raw profile type", b"XML:com.adobe.xmp")
-"""Names of the texts in which a PNG may have EXIF, where it has no chunk of its own."""
+"""Names of the text chunks in which a PNG may hold EXIF, if it has no EXIF chunk."""
 GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes without colour."""
 PNG_COLOURS = {2: "RGB", 6: "RGBA"}
@@ -113,7 +113,7 @@ def _refusing() -> Iterator[None]:
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        raise Unreadable("it is empty, or no image") from None
+        raise Unreadable("it is empty, or not an image") from None
     except Exception as error:
         # Pillow's readers raise whatever they stumble over: struct.error, KeyError, SyntaxError
         text = " ".join(str(error).split()) or type(error).__name__
@@ -160,10 +160,10 @@ def read_labels(encoded: Encoded) -> LabelImage:
     piece = piece_of(encoded)
     raw = piece.raw
     if isinstance(raw, np.ndarray):
-        raise Unreadable("it is no label map")
+        raise Unreadable("it is not a label map")
     with _refusing(), _quiet, _opened(raw) as image:
         if image is None or image.mode == "F":
-            raise Unreadable("it is no label map")
+            raise Unreadable("it is not a label map")
         image.seek(_pages(image, raw)[piece.page or 0])
         turn = _orientation(image, raw)
         image.load()

@@ -31,7 +31,7 @@ from energan.io.text import agree
 
 Storage = Literal["auto", "memory", "cache"]
 CACHE_ABOVE = 512 * 2**20
-"""Bytes of decoded images beyond which "auto" keeps them in a file: see `cache_above`."""
+"""Bytes of decoded images above which "auto" keeps them in a file: see `cache_above`."""
 
 
 def cache_above() -> int:
@@ -86,9 +86,8 @@ def _shape(source: Source, how: Decoding, rows: Tensor) -> Shape:
             channels, height, width = made.shape
             return channels, height, width
     raise NoReadableImage(
-        f"{source.name} holds no image that can be read ({tried} {agree(tried, 'were')} tried; "
-        f"the first, {first}): "
-        "name a source of pictures"
+        f"{source.name} holds no readable image ({tried} {agree(tried, 'were')} tried; the "
+        f"first, {first}): name a source of images"
     )
 
 

@@ -28,13 +28,13 @@ from energan.io.files import write_atomically
 from energan.io.text import plural
 
 LOOKED_AT = 64
-"""Images of a source that are looked at to tell what they are."""
+"""Number of images of a source that are read to find out what they are."""
 PARTS = 8
-"""Parts that they are taken from."""
+"""Parts of the source that they are taken from."""
 LITTLE = 8
-"""One part in so many of a range is little to use of it."""
+"""If images use less than one part in so many of their range, this is reported."""
 BULK, DRAWN = (0.01, 0.99), 64
-"""Quantiles between which most values lie, estimated by so many values of each image."""
+"""Quantiles between which most values lie, estimated from so many values per image."""
 
 
 @dataclass(frozen=True)
@@ -154,32 +154,34 @@ def resolve_range(
         dark = "uint8" in found.types and len(found.types) > 1 and high - low > LITTLE * 255
         if dark:
             count = plural(found.types["uint8"], "image")
-            text += f" of all types: {count} of uint8 will be almost black, keep those of one type"
+            text += (
+                f" of all types: the {count} of uint8 will be almost black; keep images of one type"
+            )
         facts = (Fact("intensity", text, warning=dark),)
         return replace(how, depth=_depth(found, how.intensity)), facts
     if 0 < unbounded < found.count:
         raise DataError(
             f"{name} holds {plural(found.count, 'image')} of {', '.join(sorted(found.types))}, "
-            f"which have no range together: set --data.intensity {_fitting(found)} if a value "
-            "means the same in all of them, or keep those of one type"
+            f"which have no common range: set --data.intensity {_fitting(found)} if a value "
+            "means the same in all of them, or keep images of one type"
         )
     if found.low < 0 and not _floats(found):
         raise DataError(
-            f"{name} holds {told}, and values below 0 have no place in the range: set "
+            f"{name} holds {told}, and the range has no place for values below 0: set "
             f"--data.intensity {_fitting(found)}, or the part of it that matters"
         )
     if not unbounded:
         return replace(how, depth="uint16"), _about_types(found, told)
     window = other()
     if window is not None:
-        text = f"{told}; scaled as the training part, by {window[0]:g} to {window[1]:g}"
+        text = f"{told}; scaled as the training part, from {window[0]:g} to {window[1]:g}"
         how = replace(how, intensity=window, depth=_depth(found, window))
         return how, (Fact("intensity", text),)
     if not found.low < found.high:
         raise DataError(
-            f"{name} holds nothing but {found.low:g} in all images: set --data.intensity LOW HIGH"
+            f"all images of {name} hold only the value {found.low:g}: set --data.intensity LOW HIGH"
         )
-    text = f"{told}, measured over {plural(found.count, 'image')}, become the range"
+    text = f"{told}, the range measured over {plural(found.count, 'image')}"
     window = found.low, found.high
     how = replace(how, intensity=window, depth=_depth(found, window))
     return how, (Fact("intensity", text), *_about_outliers(found, found.high - found.low))
@@ -212,12 +214,10 @@ def _about_types(found: Measured, told: str) -> tuple[Fact, ...]:
     if share * LITTLE >= 1:
         outliers = _about_outliers(found, max(most.values()))
         return (Fact("intensity", f"{told}; {ends} become the range"), *outliers)
-    remedy = f"unless --data.intensity {_fitting(found)} spreads them"
+    remedy = f"unless you spread them with --data.intensity {_fitting(found)}"
     if len(most) > 1:  # which would make those of the smaller type black
-        remedy = "where their type is the larger one: keep those of one type"
-    text = (
-        f"{told} use {share:.2%} of the range, {ends}: images will be almost of one shade {remedy}"
-    )
+        remedy = "if their type is larger than 8 bits: keep images of one type"
+    text = f"{told} use {share:.2%} of the range, {ends}: images will look almost uniform {remedy}"
     return (Fact("intensity", text, warning=True),)
 
 
@@ -230,9 +230,9 @@ def _about_outliers(found: Measured, width: float) -> tuple[Fact, ...]:
     if (high - low) * LITTLE >= width:
         return ()
     text = (
-        f"98% of all values lie between {low:g} and {high:g}, {(high - low) / width:.2%} of the "
-        "range: images will be almost of one shade unless --data.intensity LOW HIGH spreads the "
-        "values that matter, and clips the others"
+        f"98% of all values are between {low:g} and {high:g}, {(high - low) / width:.2%} of the "
+        "range: images will look almost uniform unless you set --data.intensity LOW HIGH, which "
+        "spreads the values that matter and clips the others"
     )
     return (Fact("intensity", text, warning=True),)
 

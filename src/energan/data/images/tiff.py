@@ -16,14 +16,14 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it cannot read 
 BITS, PACKING, PHOTOMETRIC_TAG, ORIENTATION = 258, 259, 262, 274
 SAMPLES, EXTRA, FORMAT = 277, 338, 339
 BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}
-"""Bands of TIFF's photometric interpretations."""
+"""Number of bands of TIFF's photometric interpretations."""
 ALPHA = (1, 2)
-"""Of extra samples: premultiplied, and not."""
+"""Types of extra samples: premultiplied alpha, and alpha."""
 UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
 UNPACKED_ELSEWHERE = (50001,)
-"""Compressions that Pillow has no decoder for, but says so only as it decodes: WebP."""
+"""Compressions that Pillow cannot decode but only reports while decoding: WebP."""
 DEEP = {(12, UNSIGNED), (16, UNSIGNED), (16, SIGNED), (32, SIGNED), (32, FLOAT)}
-"""Bits and formats of single bands that Pillow keeps."""
+"""Bits and formats of single-band images that Pillow reads without loss."""
 
 
 def is_tiff(raw: bytes) -> bool:
@@ -85,9 +85,11 @@ def read_tiff(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
         if _has_no_alpha_tag(page):
             alpha = None
         if bands - (alpha is not None) > MOST_BANDS:
-            raise Unreadable(f"it has {bands} bands; {MOST_BANDS} are the most that are read")
+            raise Unreadable(f"it has {bands} bands, and at most {MOST_BANDS} are read")
         if page.bitspersample < 8 and bands > 1:  # which the library does not get right
-            raise Unreadable(f"it holds {page.bitspersample} bits in {bands} bands: save it with 8")
+            raise Unreadable(
+                f"it holds {page.bitspersample} bits in {bands} bands: save it with 8 bits"
+            )
         if page.dtype is None or page.dtype.kind not in "buif":
             raise Unreadable(f"it holds {page.dtype or 'values of a type that is not known'}")
         if not decode:

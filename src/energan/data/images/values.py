@@ -55,7 +55,9 @@ class RawImage:
             return self
         width = self.size[0] // 2
         if self.size[0] <= self.size[1]:
-            raise Unreadable(f"it is {self.size[0]}x{self.size[1]}, so no pair side by side")
+            raise Unreadable(
+                f"it is {self.size[0]}x{self.size[1]}, so it is not a pair side by side"
+            )
         part = slice(0, width) if half == 0 else slice(self.size[0] - width, None)
         alpha = None if self.alpha is None else self.alpha[:, part]
         return replace(self, pixels=self.pixels[:, part], alpha=alpha)

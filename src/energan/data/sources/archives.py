@@ -19,9 +19,10 @@ from energan.io.text import plural, printable, size_text
 
 PACKED_TARS = (".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 LARGE, RATIO, MOST = 2**26, 200, 2**31
-"""Bytes that a bomb has at least, how many times more than it takes, and the most of an image."""
+"""Decompression bombs: least size in bytes, least compression ratio, and largest size of an
+image."""
 LABELS = (".cls", ".json", ".txt")
-"""Suffixes of files that may tell the class of an image that is called as they are."""
+"""Suffixes of files that may hold the class of the image of the same name."""
 Read = Callable[[Path], bytes | None]
 
 
@@ -66,7 +67,7 @@ def open_archive(path: Path) -> Archive:
     except (DataError, OSError):
         raise
     except Exception as error:  # zipfile and tarfile raise whatever they stumble over
-        why = "no tar archive" if isinstance(error, tarfile.ReadError) else describe(error)
+        why = "not a tar archive" if isinstance(error, tarfile.ReadError) else describe(error)
         raise DataError(
             f"{path} cannot be read as an archive ({why}): it is damaged, or cut short"
         ) from None
@@ -92,8 +93,8 @@ def _as_tree(path: Path, entries: list[_Entry]) -> Tree:
         parts = tuple(_plain(entry.name).split("/"))
         if entry.name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", entry.name):
             raise DataError(
-                f"{path} holds an entry that climbs out of it ({describe(entry.name)}), and is not "
-                "read: make it anew from the folder itself"
+                f"{path} holds an entry outside its folder ({describe(entry.name)}) and is not "
+                "read: make the archive again from the folder itself"
             )
         hidden = next((n for n, part in enumerate(parts, 1) if is_system(part)), None)
         parts, kind = parts[:hidden], "hidden or system entry" if hidden else entry.kind
@@ -126,8 +127,8 @@ def _put(
         return
     if entry.size > MOST or entry.size > max(LARGE, RATIO * entry.packed):
         raise DataError(
-            f"{path}: {describe(entry.name)} is {size_text(entry.size)} unpacked, as bombs are: "
-            "leave it out of the archive"
+            f"{path}: {describe(entry.name)} is {size_text(entry.size)} unpacked, as "
+            "decompression bombs are: leave it out of the archive"
         )
     folder.images.append(parts[-1])
     for depth in range(len(parts)):
@@ -207,7 +208,7 @@ def _members(
     for member in tar:
         if most is not None and member.offset_data + member.size > most:
             raise DataError(
-                f"{path} takes more than {size_text(most)} unpacked, which is what it may take in "
+                f"{path} takes more than {size_text(most)} unpacked, the most that is read into "
                 "memory: unpack it, and name the folder"
             )
         if member.isdir():

@@ -33,9 +33,9 @@ from energan.data.sources.tables import from_table
 from energan.data.sources.tree import SUFFIXES, suffix_of
 
 PHOTOS = "PHOTOS"
-"""What stands for the user's own images in a recipe."""
+"""Placeholder in a recipe for the user's own images."""
 FEATURES = "FEATURES.npz"
-"""The same for features and tags."""
+"""Placeholder in a recipe for the user's own features and tags."""
 PACKED = {".bz2", ".xz", ".7z", ".rar", ".zst"}
 READERS: dict[str, Callable[[Path, DataSettings, Split], Source]] = {
     ".mat": lambda path, _, split: read_mat(path, split),
@@ -49,7 +49,7 @@ READERS: dict[str, Callable[[Path, DataSettings, Split], Source]] = {
     ),
     **dict.fromkeys(CONTAINERS, lambda path, settings, _: open_container(path, settings)),
 }
-"""Endings of files that hold many events. Of these .mat alone may have a test part in it."""
+"""Suffixes of files that hold many examples. Of these only .mat may have a test part in it."""
 
 
 def open_source(settings: DataSettings, split: Split) -> Source:
@@ -78,8 +78,8 @@ def _open(settings: DataSettings, split: Split) -> Source:
         if not path.exists():
             if source == FEATURES:
                 raise DataError(
-                    "name your features and tags, as in `energan train tagging-celeba --data "
-                    "faces.npz`; `energan features` makes such a file of tagged images"
+                    "name your features and tags, for example `energan train tagging-celeba "
+                    "--data faces.npz`; `energan features` makes such a file from tagged images"
                 )
             looks_like_a_path = path.suffix or len(path.parts) > 1
             raise DataError(
@@ -96,8 +96,8 @@ def _check_no_labels(settings: DataSettings) -> None:
     for name in _ABOUT:
         if getattr(settings, name) != type(settings).model_fields[name].default:
             raise DataError(
-                f"data.{name} tells {_ABOUT[name]} of a folder of image files, and "
-                f"{describe(settings.source)} is none: leave it unset"
+                f"data.{name} gives {_ABOUT[name]} of a folder of image files, and "
+                f"{describe(settings.source)} is not one: leave it unset"
             )
 
 
@@ -163,11 +163,11 @@ def _file(path: Path, settings: DataSettings, split: Split) -> Source:
     if suffix in SUFFIXES:
         return from_files(path.name, [path], [path.name])
     if suffix in PACKED:
-        raise DataError(f"{path} is packed: unpack it, and name the folder that it makes")
+        raise DataError(f"{path} is compressed: unpack it, and name the resulting folder")
     if path.is_file() and is_idx(path):
         return open_idx_file(path)
     raise DataError(
-        f"{path} is of no form that is known: a folder of images, .zip, .tar, "
+        f"{path} has an unknown format: give a folder of images, .zip, .tar, "
         f"{', '.join(READERS)} or IDX"
     )
 
@@ -182,10 +182,10 @@ def holds_many(path: Path) -> bool:
 
 def _unknown(source: str) -> str:
     if source == PHOTOS:
-        return "the recipe is for images of your own: name them, as with --data my_photos"
+        return "this recipe is for your own images: name them, for example --data my_photos"
     near = difflib.get_close_matches(source.lower(), NAMED, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return (
-        f"there is no data source, file or folder {describe(source)!r}{hint}: the sources are "
-        f"{', '.join(NAMED)}, and a path also works"
+        f"there is no data source, file or folder {describe(source)!r}{hint}: give a path, or "
+        f"one of {', '.join(NAMED)}"
     )

@@ -125,7 +125,10 @@ def _cifar10(folder: Path, settings: DataSettings, split: Split) -> Source:
     for file in files:
         values = np.fromfile(file, np.uint8)
         if not len(values) or len(values) % record:
-            raise DataError(f"{file} is torn: {len(values)} bytes are no whole records of {record}")
+            raise DataError(
+                f"{file} is damaged: its {len(values)} bytes are not a multiple of {record}: "
+                "download it again"
+            )
         parts.append(values.reshape(-1, record))
     rows = torch.from_numpy(np.concatenate(parts))
     events = rows[:, 1:].reshape(-1, 3, 32, 32).contiguous()
@@ -154,10 +157,10 @@ def _with_attributes(folder: Path, listing: Path, split: Split) -> Source:
     files = [file for file in find_images(folder) if file.name in marks]
     if not files or any(len(marks[f.name]) != len(names) for f in files):
         raise DataError(
-            f"{listing} does not fit the images in {folder}: get both from one place again"
+            f"{listing} does not match the images in {folder}: get both from the same place again"
         )
     if split == "test":
-        raise NoTestPart("celeba has no test set of its own here: use the held-out part")
+        raise NoTestPart("celeba has no test part of its own: use the held-out part")
     attributes = torch.tensor([[int(v) > 0 for v in marks[f.name]] for f in files])
     return replace(
         from_files("celeba", files, [file.name for file in files]),
@@ -171,8 +174,8 @@ def _with_attributes(folder: Path, listing: Path, split: Split) -> Source:
 def _bedrooms(folder: Path, settings: DataSettings, split: Split) -> Source:
     if next(folder.rglob("data.mdb"), None) is not None:
         raise DataError(
-            f"{folder} holds LSUN's LMDB: export its pictures (each value is the bytes of a .webp "
-            "file), or take the Parquet files of a hub copy"
+            f"{folder} holds LSUN's LMDB: export its images (each value is the content of a "
+            ".webp file), or use the Parquet files of a hub copy"
         )
     return _images(folder, settings, split)
 
@@ -180,7 +183,7 @@ def _bedrooms(folder: Path, settings: DataSettings, split: Split) -> Source:
 def _tfd(folder: Path, settings: DataSettings, split: Split) -> Source:
     file = folder / "TFD_48x48.mat"
     if not file.is_file():
-        raise DataError(f"{folder} does not hold TFD_48x48.mat, which is to be had from its owners")
+        raise DataError(f"{folder} does not hold TFD_48x48.mat: ask its owners for it")
     return read_mat(file, split)
 
 
@@ -189,7 +192,7 @@ IDX = "the four original IDX files (train-images-idx3-ubyte.gz, …)"
 PICTURES = "its Parquet files (train-*.parquet), or folders of images"
 NAMED: dict[str, Named] = {
     "digits": Named(
-        "1,797 scans of handwritten digits, 8x8, 10 classes; comes with scikit-learn",
+        "1,797 scans of handwritten digits, 8x8, 10 classes; included in scikit-learn",
         lambda folder, settings, split: digits(),
     ),
     "gaussian": Named("numbers from N(0, 1), 50,000 points on the line", _toy("gaussian")),
@@ -199,7 +202,7 @@ NAMED: dict[str, Named] = {
     "swissroll": Named("a spiral in the plane, 50,000 points", _toy("swissroll")),
     "mnist": Named("60,000 handwritten digits, 28x28, 10 classes", _idx, IDX),
     "stacked-mnist": Named(
-        "three digits of MNIST as colours, 60,000 pictures, 28x28, 1,000 classes",
+        "three digits of MNIST as colour channels, 60,000 images, 28x28, 1,000 classes",
         _stacked,
         IDX,
         made_of="mnist",

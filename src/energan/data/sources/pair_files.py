@@ -20,7 +20,7 @@ from energan.io.text import agree, plural, printable
 
 PairSplit = Literal["train", "val", "test"]
 FILES_A_PART = 32
-"""A half-built cache counts what is done by these."""
+"""A partly built cache counts its progress in units of this."""
 NAMES_TOLD, LOOKED_AT = 3, 16
 
 
@@ -65,8 +65,8 @@ def _parallel(name: str, left: Tree, right: Tree) -> Pairs:
         raise DataError(
             f"pairs are two files of the same name, and {count} of "
             f"{plural(sum(map(len, sides)), 'file')} {have} no partner: only in "
-            f"{'; only in '.join(told)}. Remove them or rename them (images without partners are "
-            "not for this model)"
+            f"{'; only in '.join(told)}. Remove or rename them (this model cannot use images "
+            "without partners)"
         )
     stems = sorted(sides[0])
 
@@ -85,8 +85,8 @@ def _by_stem(folder: Tree) -> dict[str, Path]:
         stem = unicodedata.normalize("NFC", stem)
         if stem in found:
             raise DataError(
-                f"{printable(file)} and {printable(found[stem].name)} have one name: it cannot be "
-                "told which of them is of a pair; remove one"
+                f"{printable(file)} and {printable(found[stem].name)} have the same name, so it "
+                "is unclear which of them belongs to a pair: remove one"
             )
         found[stem] = file
     return found
@@ -107,8 +107,9 @@ def _side_by_side(name: str, folder: Tree) -> Pairs:
         (width, height), first = sizes[0], printable(files[0].name)
         raise DataError(
             f"{printable(folder.path)} holds images that are not wider than high ({first} is "
-            f"{width}x{height}), so no pairs side by side: put the two images of each pair in two "
-            "folders, under the same name (images without partners are not for this model)"
+            f"{width}x{height}), so they are not pairs side by side: put the two images of each "
+            "pair in two folders, under the same name (this model cannot use images without "
+            "partners)"
         )
     names = [file.relative_to(folder.path).as_posix() for file in files]
 
@@ -132,8 +133,9 @@ def _some_images(folder: Tree) -> list[Path]:
     files = list_images(folder)
     if not files:
         raise DataError(
-            f"{printable(folder.path)} holds no image (looked for {' '.join(sorted(SUFFIXES))}, "
-            "also in folders below): name the folder that holds the pairs"
+            f"{printable(folder.path)} holds no image (searched for "
+            f"{' '.join(sorted(SUFFIXES))}, also in subfolders): name the folder that holds the "
+            "pairs"
         )
     return files
 

@@ -103,8 +103,8 @@ class _PairReader:
             names = " and ".join(printable(folder.name) for folder in two)
             raise DataError(
                 f"{printable(tree.path)} holds the folders {names} and {plural(loose, 'image')} "
-                "beside them: move the images elsewhere if the folders are the two sides of pairs, "
-                "or set --data.layout flat if every file holds a pair side by side"
+                "beside them: move the images elsewhere if the folders are the two sides of the "
+                "pairs, or set --data.layout flat if every file is a pair side by side"
             )
         self._leave_others(tree, two)
         return two[0], two[1]

@@ -16,7 +16,7 @@ SPLITS = {
     "val": ("validation", "valid", "val", "dev", "eval", "evaluation", "holdout"),
     "test": ("test", "testing"),
 }
-"""The names, in lower case, that folders and files of a part have, the likeliest first."""
+"""Names, in lower case, of the folders and files of a part, the most likely first."""
 _WORDS = {split: "|".join(names) for split, names in SPLITS.items()}
 _WORDS["train"] += "|train[-_ ]?val"
 _FOLDER = {
@@ -55,7 +55,7 @@ def splits_among(names: Sequence[str]) -> dict[str, str]:
 
 def no_test_part(name: object) -> NoTestPart:
     """To be raised by a source that was asked for the test part that it does not have."""
-    return NoTestPart(f"{name} has no test set of its own: use the held-out part")
+    return NoTestPart(f"{name} has no test part of its own: use the held-out part")
 
 
 def held_out(count: int) -> int:

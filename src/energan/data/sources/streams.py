@@ -106,7 +106,7 @@ def _stream_hub(name: str, split: Split, download: bool) -> tuple[Table, Any]:
         except Exception as error:
             how = "check the name and the network" if download else "set data.download to fetch it"
             raise DataError(
-                f"the hub's data set {name} cannot be had ({describe(error)}): {how}"
+                f"the hub's data set {name} cannot be loaded ({describe(error)}): {how}"
             ) from error
     content = f"{name} {config} {split} {count} {source.info.download_checksums}"
     table = Table(name, (Shard(count, _no_column),), features, lambda: content, None)

@@ -76,16 +76,17 @@ def open_parquet(files: Sequence[Path], name: str) -> Table:
                 own = opened.schema_arrow
         except Exception as error:  # Arrow raises whatever it stumbles over
             raise DataError(
-                f"{file} cannot be read as Parquet ({describe(error)}): fetch it again"
+                f"{file} cannot be read as Parquet ({describe(error)}): download it again"
             ) from error
         twice = next((name for name in own.names if own.names.count(name) > 1), None)
         if twice is not None:
             raise DataError(
-                f"{file} has two columns of the name {describe(twice)}: give each a name of its own"
+                f"{file} has two columns named {describe(twice)}: give them different names"
             )
         if schema is not None and own.names != schema.names:
             raise DataError(
-                f"{file} has other columns than {files[0].name}: name one set's files only"
+                f"{file} has other columns than {files[0].name}: name the files of one data set "
+                "only"
             )
         schema = schema or own
         shards += [Shard(n, _row_group(file, i, n)) for i, n in enumerate(groups) if n]
@@ -104,16 +105,16 @@ def _row_group(file: Path, index: int, count: int) -> Callable[[str], Any]:
             with pq.ParquetFile(file) as opened:
                 size = opened.metadata.row_group(index).total_byte_size
                 what = f"a row group of {file}"
-                check_memory(size, what, "write it anew with smaller row groups")
+                check_memory(size, what, "write it again with smaller row groups")
                 found = opened.read_row_group(index, columns=[name])[name]
             if len(found) != count:
-                raise OSError(f"it holds {len(found)} rows, and says {count}")
+                raise OSError(f"it holds {len(found)} rows, but its header says {count}")
         except DataError:
             raise
         except Exception as error:
             raise DataError(
-                f"{file} is torn: its part {index} cannot be read ({describe(error)}); fetch it "
-                "again"
+                f"{file} is damaged: its part {index} cannot be read ({describe(error)}); "
+                "download it again"
             ) from error
         return found
 
@@ -172,9 +173,9 @@ def open_hub(name: str, split: str, download: bool) -> Table:
             how = (
                 f"{describe(error)}; check the name and the network"
                 if download
-                else "it was not downloaded before; --data.download lets energan fetch it"
+                else "it was not downloaded before; to download it: --data.download"
             )
-            raise DataError(f"the hub's data set {name} cannot be had: {how}") from error
+            raise DataError(f"the hub's data set {name} cannot be loaded: {how}") from error
     return _split_table(found, split, name)
 
 
@@ -197,7 +198,7 @@ def pick_split(found: Any, split: str, name: str) -> Any:
         if key in found:
             return found[key]
     error = NoTestPart if split == "test" else DataError
-    raise error(f"{name} has no {split} part; it has {', '.join(found)}")
+    raise error(f"{name} has no part {split}; choose from {', '.join(found)}")
 
 
 def _split_table(found: Any, split: str, name: str) -> Table:

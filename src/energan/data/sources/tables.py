@@ -23,7 +23,7 @@ from energan.io.memory import check_memory
 IMAGES = ("image", "img", "images", "picture", "jpg", "png", "webp", "jpeg", "bytes")
 LABELS = ("label", "labels", "class", "classes", "category", "target", "y", "fine_label", "cls")
 ROW = 100
-"""Bytes of memory that a row takes before its image is decoded, at least."""
+"""Least number of bytes of memory that a row takes before its image is decoded."""
 
 
 def from_table(table: Table, settings: DataSettings, split: str = "train") -> Source:
@@ -114,7 +114,7 @@ def image_column(table: Table, asked: str | None) -> str:
             return str(named[0])
     raise DataError(
         f"{table.name} has no column of images (its columns: {', '.join(kinds)}): store each "
-        "image's file as bytes, or name its column with data.image_column"
+        "image file as bytes, or name its column with data.image_column"
     )
 
 
@@ -173,15 +173,16 @@ def _classes(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] 
         highest = max(v for v in values if v is not None)
         if highest >= len(known):
             raise DataError(
-                f"{table.name}: the label {column} is {highest} in some rows, and it has "
-                f"{len(known)} names of classes, for 0 to {len(known) - 1}: write it anew"
+                f"{table.name}: the label {column} is {highest} in some rows, but there are "
+                f"{len(known)} class names, for 0 to {len(known) - 1}: correct the labels, or "
+                "add names"
             )
     else:
         known = None
     if not all(v is None or isinstance(v, (str, int)) for v in values):
         raise _NoClasses(
-            f"data.label_column: {column} of {table.name} holds neither whole numbers nor texts, "
-            "so it tells no classes"
+            f"data.label_column: {column} of {table.name} holds neither integers nor texts, so "
+            "it cannot hold classes: name another column"
         )
     missing = [i for i, v in enumerate(values) if v is None or (not isinstance(v, str) and v < 0)]
     if missing:
@@ -194,7 +195,7 @@ def _classes(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] 
     if len({isinstance(v, str) for v in values}) > 1:
         raise _NoClasses(
             f"{table.name}: the label {column} is a text in some rows and a number in others; "
-            "write one of them, or name another column with data.label_column"
+            "use one kind, or name another column with data.label_column"
         )
     classes = sorted(set(values))
     if table.train is not None and column in table.train().features:
@@ -204,8 +205,8 @@ def _classes(table: Table, column: str) -> tuple[Tensor | None, tuple[str, ...] 
             classes = [*first, *(c for c in classes if c not in first)]
     if len(classes) > MOST_CLASSES:
         raise _NoClasses(
-            f"data.label_column: {column} of {table.name} holds {len(classes)} different values: "
-            "these are no classes"
+            f"data.label_column: {column} of {table.name} holds {len(classes)} different values, "
+            "too many for classes: name another column"
         )
     number = {c: i for i, c in enumerate(classes)}
     return torch.tensor([number[v] for v in values]), tuple(map(str, classes))
@@ -223,8 +224,8 @@ def _truths(table: Table, column: str) -> Tensor:
         values = np.array(table.values(column), dtype=np.float64)  # missing ones become NaN
     except (TypeError, ValueError, OverflowError):
         raise DataError(
-            f"data.attributes: {column} of {table.name} holds no truth values, nor numbers that "
-            "are positive for yes"
+            f"data.attributes: {column} of {table.name} holds neither truth values nor numbers "
+            "that are positive for yes: name other columns"
         ) from None
     return torch.from_numpy((values > 0).astype(np.uint8))
 
@@ -232,7 +233,8 @@ def _truths(table: Table, column: str) -> Tensor:
 def _known(table: Table, column: str, setting: str) -> None:
     if column not in table.features:
         raise DataError(
-            f"{setting}: {table.name} has no column {column!r}; it has {', '.join(table.features)}"
+            f"{setting}: {table.name} has no column {column!r}; choose from "
+            f"{', '.join(table.features)}"
         )
 
 

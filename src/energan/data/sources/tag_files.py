@@ -86,13 +86,14 @@ def read_tag_file(path: Path, *, tagged: bool = True) -> TagFile:
     lacking = [name for name in ("features", "tags", "names") if name not in parts]
     if "features" in lacking or (tagged and lacking):
         raise DataError(
-            f"{path} lacks {' and '.join(lacking)}: save features (N, F), tags (N, T) of bool and "
-            "names (T,) by numpy.savez"
+            f"{path} lacks {' and '.join(lacking)}: save features (N, F), bool tags (N, T) and "
+            "names (T,) with numpy.savez"
         )
     features = parts["features"]
     if features.ndim != 2 or features.dtype.kind not in "fiu" or features.size == 0:
         raise DataError(
-            f"{path}: features must be numbers (N, F): they are {features.dtype} {features.shape}"
+            f"{path}: features must be numbers of shape (N, F), and are {features.dtype} "
+            f"{features.shape}"
         )
     count = len(features)
     tags: NDArray[np.bool_] = np.zeros((count, 0), bool)
@@ -128,28 +129,28 @@ def _tags(
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     if tags.ndim != 2 or len(tags) != count or tags.dtype.kind not in "biu":
         raise DataError(
-            f"{path}: tags must be bool ({count}, T), a row for each image: they are {tags.dtype} "
-            f"{tags.shape}"
+            f"{path}: tags must be bool of shape ({count}, T), one row per image, and are "
+            f"{tags.dtype} {tags.shape}"
         )
     if tags.dtype.kind != "b" and not np.isin(tags, (0, 1)).all():
-        raise DataError(f"{path}: tags must be true or false, or 1 or 0: they hold other numbers")
+        raise DataError(f"{path}: tags must be true or false, or 1 or 0, and hold other numbers")
     if names.shape != (tags.shape[1],) or names.dtype.kind != "U":
         raise DataError(
-            f"{path}: names must be {tags.shape[1]} strings, one for each column of tags: they are "
+            f"{path}: names must be {tags.shape[1]} strings, one per column of tags, and are "
             f"{names.dtype} {names.shape}"
         )
     found = tuple(str(name) for name in names)
     if len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
-        raise DataError(f"{path}: the tag {twice!r} is there twice: join its columns")
+        raise DataError(f"{path}: the tag {twice!r} occurs twice: merge its columns")
     return tags.astype(bool), found
 
 
 def _vectors(vectors: Array, names: tuple[str, ...], path: Path) -> NDArray[np.float64]:
     if vectors.ndim != 2 or len(vectors) != len(names) or vectors.dtype.kind not in "fiu":
         raise DataError(
-            f"{path}: vectors must be numbers ({len(names)}, V), one row for each tag: they are "
-            f"{vectors.dtype} {vectors.shape}"
+            f"{path}: vectors must be numbers of shape ({len(names)}, V), one row per tag, and "
+            f"are {vectors.dtype} {vectors.shape}"
         )
     found = _finite(vectors, "vectors", path).astype(np.float64)
     for name, row in zip(names, found, strict=True):
@@ -161,7 +162,8 @@ def _vectors(vectors: Array, names: tuple[str, ...], path: Path) -> NDArray[np.f
 def _held_out(held_out: Array, count: int, path: Path) -> NDArray[np.bool_]:
     if held_out.shape != (count,) or held_out.dtype.kind != "b":
         raise DataError(
-            f"{path}: held_out must be bool ({count},): it is {held_out.dtype} {held_out.shape}"
+            f"{path}: held_out must be bool of shape ({count},), and is {held_out.dtype} "
+            f"{held_out.shape}"
         )
     return held_out
 

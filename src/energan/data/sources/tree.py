@@ -15,17 +15,18 @@ SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
     ".pgm", ".pbm", ".pnm", ".tga", ".avif", *FORMATS,
 }  # fmt: skip
-"""Of images that are read, in lower case."""
+"""Suffixes of images that are read, in lower case."""
 SYSTEM = {
     "__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "#recycle",
     "system volume information", "lost+found", "__pycache__",
 }  # fmt: skip
-"""Names, in lower case, that systems and viewers leave behind; so are all that begin with a dot."""
+"""Names, in lower case, of files that systems and viewers leave behind. Names that begin with a dot
+are ignored too."""
 QUICK = 1.0
-"""Seconds before the walk says how far it is."""
+"""Seconds before the search reports its progress."""
 LINK = "looping or repeated link"
 SPECIAL = ("named pipe", "socket", "device")
-"""Kinds of what is left out, beside hidden and system entries."""
+"""Kinds of ignored files, apart from hidden and system files."""
 
 
 @dataclass

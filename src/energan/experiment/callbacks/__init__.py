@@ -46,7 +46,7 @@ def checkpoint_metric_of(
         return None
     if checkpoint_metric is None:
         raise SettingError(
-            f"output.keep_best {wanted}: give `start` a `checkpoint_metric` that makes it"
+            f"output.keep_best {wanted}: pass `start` a `checkpoint_metric` that computes it"
         )
     return ranks.first(lambda: checkpoint_metric(job, data.domain))
 

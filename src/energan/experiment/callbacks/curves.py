@@ -17,7 +17,7 @@ PANELS: dict[str, tuple[tuple[str, str], ...]] = {
     "error on held-out labels": (("score", "error"),),
     "sliced Wasserstein distance (SWD)": (("score", "sliced_wasserstein"),),
 }
-"""Title -> (event, figure) of each line; a panel without any point is left out."""
+"""Title -> (event, figure) of each line; a panel without points is left out."""
 LOGARITHMIC = {"cross-entropy of labels"}
 ENERGIES, WIDTH, HEIGHT = "energies", 3.7, 3.2
 DASHES = ("--", "-.")

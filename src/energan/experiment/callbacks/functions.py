@@ -7,7 +7,7 @@ from energan.training.loop import Hook
 from energan.training.train_state import TrainState
 
 Function = Callable[[int, Figures], object]
-"""(step, figures) -> something true to end the training."""
+"""Called with (step, figures); a true result ends the training."""
 
 
 class FunctionCallback(Hook):

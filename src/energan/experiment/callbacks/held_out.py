@@ -14,7 +14,7 @@ from energan.training.train_state import TrainState
 
 EVENTS, AT_ONCE = 10_000, 500
 NUMBERS = EVENTS * 784
-"""Of all that is classified: of larger examples fewer, but no less than LEAST."""
+"""Numbers of examples to classify: fewer of larger examples, but at least LEAST."""
 LEAST = 1000
 
 
@@ -22,7 +22,7 @@ def no_errors(job: Job, data: DataSet) -> str:
     """Why a run of this job has no `error` on the way; empty if it has."""
     if not job.settings.model.classifies:
         return f"the model {job.model} does not classify"
-    return "" if len(HeldOutErrors(data).rows) else "no event with a label is held out"
+    return "" if len(HeldOutErrors(data).rows) else "no labelled examples are held out"
 
 
 def describe_errors(job: Job, data: DataSet) -> str | None:

@@ -24,11 +24,11 @@ from energan.training.hooks import Periodic
 from energan.training.train_state import TrainState
 
 SIDE, ARROWS = 81, 20
-"""Places along each side of the map, and arrows."""
+"""Points along each side of the map, and arrows."""
 OF_DATA, SHOWN = 2000, 500
-"""Examples that the box holds, and examples and samples that are kept with a landscape."""
+"""Examples inside the box, and examples and samples stored with a landscape."""
 BORDER = 0.15
-"""Share of the data's extent that is shown around it."""
+"""Margin shown around the data, as a fraction of its extent."""
 AT_ONCE = 2048
 
 
@@ -70,7 +70,7 @@ def read(path: Path) -> Landscape:
             step, seed, weights = (stored[name].item() for name in ("step", "seed", "weights"))
         return Landscape(**tensors, step=int(step), seed=int(seed), weights=str(weights))
     except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path} is no landscape ({error}): delete it") from None
+        raise DataError(f"{path} is not a landscape ({error}): delete it") from None
 
 
 def files(folder: RunFolder) -> list[Path]:

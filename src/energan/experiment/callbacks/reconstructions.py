@@ -14,7 +14,8 @@ from energan.training.train_state import TrainState
 
 SHOWN, IN_A_ROW = 24, 12
 OF_IMAGES, OF_POINTS = 100, 2000
-"""Held-out examples that pass together, as a batch of training does: they share its statistics."""
+"""Held-out examples that pass through the network as one batch, because they share its
+statistics."""
 
 
 def denoises(energy: nn.Module) -> bool:

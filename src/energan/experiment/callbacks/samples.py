@@ -18,7 +18,7 @@ from energan.training.hooks import Periodic
 from energan.training.train_state import TrainState
 
 PAIRS_AT_ONCE = 2**20
-"""Numbers of sources that are translated together."""
+"""Numbers of source images translated in one pass."""
 SHOWN_IMAGES, SHOWN_POINTS, SHOWN_PAIRS, PAIRS_IN_A_ROW = 64, 2000, 8, 2
 
 

@@ -23,7 +23,7 @@ CheckpointMetric = Callable[[TrainState], Figures]
 """Scores a loop at rest, its evaluation statistics measured."""
 SCORED, AT_ONCE, LEAST = 1000, 250, 125
 NUMBERS = SCORED * 3 * 64 * 64
-"""Of all that is scored: images above 64×64 are fewer, but no less than LEAST."""
+"""Numbers of samples to score: fewer of images above 64×64, but at least LEAST."""
 SCORED_PAIRS = 100
 
 

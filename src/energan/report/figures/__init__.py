@@ -40,7 +40,7 @@ def draw(kind: str, runs: Sequence[Path], options: FigureOptions | None = None) 
     if kind not in FIGURES:
         near = get_close_matches(kind, FIGURES, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise SettingError(f"no figure {kind!r}{hint}: there are {', '.join(FIGURES)}")
+        raise SettingError(f"no figure {kind!r}{hint}: choose from {', '.join(FIGURES)}")
     if not runs:
         raise RunError(f"name the run to draw: energan figures {kind} RUN")
     return FIGURES[kind](runs, options or FigureOptions())
@@ -55,7 +55,7 @@ def save(drawn: Drawing, path: Path) -> Path:
 
     metadata = UNDATED.get(path.suffix.lower())
     if metadata is None or path.is_dir():
-        raise SettingError(f"--out {path}: a figure is written to a {', a '.join(UNDATED)} file")
+        raise SettingError(f"--out {path}: name a {', a '.join(UNDATED)} file")
     with matplotlib.rc_context({"svg.hashsalt": "energan"}), aside(path) as made:
         drawn.figure.savefig(made, dpi=DPI, metadata={"Title": drawn.description, **metadata})
     return path

@@ -60,7 +60,9 @@ def animate(path: Path, options: FigureOptions, source: str | None = None) -> An
     count = "the one checkpoint that it keeps is" if len(taken) == 1 else (
         f"the {len(taken)} checkpoints that it keeps are"
     )  # fmt: skip
-    hint = "" if len(lands) > 1 else "; --output.sample-every 100 of a training takes one as often"
+    hint = (
+        "" if len(lands) > 1 else ("; train with --output.sample-every 100 to store one as often")
+    )
     return Animation(taken, name, [f"{why}: {count} shown instead{hint}"])
 
 

@@ -45,7 +45,7 @@ def open_plane(path: Path, options: FigureOptions) -> Run:
         what = f"events of shape {shape}" if len(shape) > 1 else f"points of {_numbers(shape[0])}"
     hint = "; `energan report` draws the energy over the line" if shape == (1,) else ""
     raise SettingError(
-        f"{path} was trained on {what}, and landscapes are of points in the plane, as in the "
+        f"{path} was trained on {what}, and landscapes need points in the plane, as in the "
         f"recipes gan-ring, ebgan-ring and igebm-ring{hint}"
     )
 
@@ -60,8 +60,8 @@ def open_data_of(run: Run, source: str | None = None) -> DataSet:
     found = open_data(settings.model_copy(update={"source": source}) if source else settings)
     if found.domain.shape != run.domain.shape:
         raise SettingError(
-            f"the data has events of shape {found.domain.shape} now, and {run.path} was trained on "
-            f"{run.domain.shape}: name its own by --data"
+            f"the data has examples of shape {found.domain.shape} now, and {run.path} was "
+            f"trained on {run.domain.shape}: name the run's own data with --data"
         )
     return found
 

@@ -38,7 +38,7 @@ class FigureOptions:
     def count(self, otherwise: int) -> int:
         """n, or the figure's own number. Raises SettingError if it is less than one."""
         if self.n is not None and self.n < 1:
-            raise SettingError(f"-n {self.n}: a figure shows at least one")
+            raise SettingError(f"-n {self.n}: give at least 1")
         return otherwise if self.n is None else self.n
 
 
@@ -69,8 +69,8 @@ def require_images(run: Run, kind: str) -> None:
     """Raise SettingError if the run's events are no images."""
     if not pictures.is_image(run.domain):
         raise SettingError(
-            f"{run.path} was trained on events of shape {run.domain.shape}: `energan figures "
-            f"{kind}` draws images"
+            f"{run.path} was trained on examples of shape {run.domain.shape}: `energan figures "
+            f"{kind}` needs images"
         )
 
 

@@ -166,8 +166,7 @@ def margin_of(run: Run) -> float:
     margin = networks_of(run.folder)[2].hyper.get("margin")
     if margin is None:
         raise SettingError(
-            f"{run.path}: the model {run.job.model} was trained without a margin; it is EBGANs "
-            "that have one"
+            f"{run.path}: the model {run.job.model} has no margin; choose runs of an EBGAN"
         )
     return parse(margin)(run.step)
 
@@ -176,4 +175,4 @@ def _step_notes(runs: Sequence[Run]) -> list[str]:
     steps = {run.step for run in runs}
     if len(steps) == 1:
         return []
-    return [f"the runs stand at different steps, {min(steps):,} to {max(steps):,}"]
+    return [f"the runs are at different steps, {min(steps):,} to {max(steps):,}"]

@@ -12,16 +12,16 @@ TITLES = {
 }
 """Of curves, where they say more than the catalogue of metrics does."""
 CAPTIONS = {
-    "sliced_wasserstein": "Between 1,000 samples and as many held-out events; 0 if they are alike.",
-    "error": "The share of held-out events whose class is not found; their labels are not trained "
-    "on.",
-    "calibration_error": "How far the probability of the found class is from the share that is "
-    "right, the mean over 15 bins.",
-    "variance_ratio": "Near 1 the samples vary as the data does; near 0 they have collapsed.",
-    "l1": "The mean absolute difference of results from their targets, of held-out pairs, in "
-    "[0, 1].",
-    "code_similarity": "Mean squared cosine of the samples' codes about the data's mean code "
-    "(dashed: of the data's own). It nears 1 in a collapse.",
+    "sliced_wasserstein": "Between 1,000 samples and as many held-out examples; 0 if they are "
+    "alike.",
+    "error": "The fraction of held-out examples that are classified wrongly; their labels are "
+    "not trained on.",
+    "calibration_error": "Difference between the probability of the predicted class and the "
+    "fraction that is right, averaged over 15 bins.",
+    "variance_ratio": "Near 1 the samples vary as much as the data; near 0 they have collapsed.",
+    "l1": "The mean absolute difference between results and targets, on held-out pairs, in [0, 1].",
+    "code_similarity": "Mean squared cosine of the samples' codes, relative to the data's mean "
+    "code (dashed: the data's own codes). It approaches 1 in a collapse.",
     "modes": "How many of the data's modes have samples near them.",
     "high_quality_share": "Samples within three standard deviations of a mode.",
     "pull_away": "Mean squared cosine of the samples' codes in a batch; 1 if all point one way.",
@@ -30,19 +30,19 @@ CAPTIONS = {
 CHAINS = {
     "chain-slopes": (
         "Slopes of chains",
-        "Along chains: the norm of the energy's gradient, and how far they fall. A steady rise "
-        "warns of a divergence; near 0 chains no longer move.",
+        "The norm of the energy's gradient along chains, and how far their energy falls. A "
+        "steady rise warns of divergence; near 0 chains no longer move.",
         {"chain_gradient": "norm of ∇U", "chain_drop": "fall of U"},
     ),
     "chain-ages": (
         "Age of chains",
-        "Langevin steps since a chain was started from noise, mean over a batch. It levels off at "
-        "K over the share of restarts.",
+        "Langevin steps since a chain was started from noise, averaged over a batch. It levels "
+        "off at K divided by the fraction of restarts.",
         {"chain_age": "age"},
     ),
     "saturation": (
         "Coordinates at the ends of the range",
-        "Their share should be that of the data: chains that all end there have run away.",
+        "Their fraction should be that of the data: chains that all end there have diverged.",
         {"chain_saturation": "chains", "data_saturation": "data"},
     ),
     "acceptance": (
@@ -80,12 +80,12 @@ def losses_caption(contents: RunContents) -> str:
 
 
 GRADIENTS = (
-    "Of the gradients of each network's loss. A steady rise warns of a divergence; near 0 nothing "
-    "is learnt."
+    "Norm of the gradients of each network's loss. A steady rise warns of divergence; near 0 "
+    "nothing is learned."
 )
 CROSS_ENTROPY = (
-    "Of the labelled events in a batch, in training with noise. That it nears 0 says little of "
-    "held-out events: a few labels are soon learnt by heart."
+    "On the labelled examples in a batch, in training with noise. A value near 0 says little "
+    "about held-out examples: few labels are soon memorised."
 )
 
 
@@ -93,23 +93,24 @@ def energies_caption(contents: RunContents) -> str:
     """What to look for in the energies."""
     if contents.model is not None and contents.model.energy.denoises:
         pushed = (
-            " That of samples is pushed up to the margin, as long as there is one, and pulled down "
-            "by the sampler."
+            " The loss pushes the energy of samples up to the margin, if there is one, and the "
+            "generator pulls it down."
             if contents.schedule("margin")
             else ""
         )
         return (
-            "Squared errors of reconstructions. In training events are noisy, in evaluation they "
-            f"are not, so that the latter lie lower.{pushed} Held-out energies far above those of "
-            "training data, both in evaluation, mean that the training set is learnt by heart."
+            "Squared errors of reconstructions. In training the inputs are noisy, in evaluation "
+            f"they are not, so the latter errors are lower.{pushed} If the energy of held-out "
+            "data is far above that of training data, both in evaluation, the model overfits."
         )
     if contents.schedule("margin") is not None:
         return (
-            "Low means like data. The energy of data falls, and that of samples is pushed up to "
-            "the margin and pulled down by the sampler. Held-out energies far above those of "
-            "training data mean that the training set is learnt by heart."
+            "Low energy means similar to the data. The energy of data falls; that of samples is "
+            "pushed up to the margin and pulled down by the generator. If the energy of "
+            "held-out data is far above that of training data, the model overfits."
         )
     return (
-        "Low means like data. The nearer the energies of data and of samples, the less they can "
-        "be told apart; held-out energies far above those of training data mean overfitting."
+        "Low energy means similar to the data. The closer the energies of data and samples, the "
+        "less they can be told apart. If the energy of held-out data is far above that of "
+        "training data, the model overfits."
     )

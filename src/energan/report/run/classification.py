@@ -10,8 +10,8 @@ from energan.report.html import PageTable, Picture, Theme, draw_figure, safe_lab
 from energan.report.run.contents import RunContents
 
 INTRO = (
-    "Of labelled events that were not trained on. The interval is Wilson's, 95%, of the share of "
-    "wrong events: it tells of the chance in which events were drawn, and nothing of the seed."
+    "On labelled examples that were not trained on. The 95% interval (Wilson) of the error "
+    "covers chance in which examples were drawn, not chance in the seed."
 )
 
 COLUMNS = (
@@ -19,7 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 CONFUSION, RELIABILITY = "Confusion", "Reliability"
 COUNTED, NAMED = 16, 40
-"""Classes up to which each cell has its count, and each row its name."""
+"""Largest number of classes with counts in the cells and names on the rows."""
 
 
 def tabulate(contents: RunContents) -> list[PageTable]:
@@ -112,9 +112,9 @@ def draw_confusion(entry: dict[str, Any]) -> Picture | None:
         axes.set_title(title, loc="left", fontsize=10)
 
     caption = (
-        f"Rows are true classes, columns what events were taken for; {int(wrong.sum()):,} of "
-        f"{int(table.sum()):,} {agree(int(wrong.sum()), 'are')} wrong. Colours are shares of the "
-        "row, blue where right, orange where wrong, each kind with a scale of its own."
+        f"Rows are true classes, columns predicted classes; {int(wrong.sum()):,} of "
+        f"{int(table.sum()):,} {agree(int(wrong.sum()), 'are')} wrong. Colours are fractions of "
+        "the row, blue if right, orange if wrong, each on its own scale."
     )
     wide = min(7.5, max(3.4, 1.4 + 0.36 * len(table)))
     return draw_figure("confusion", CONFUSION, caption, draw, (wide, wide), tall=True)
@@ -150,15 +150,16 @@ def draw_reliability(entry: dict[str, Any]) -> Picture | None:
         upper.tick_params(labelbottom=False)
         if is_number(error):
             upper.set_title(f"calibration error {100 * error:.2f} %", loc="left", fontsize=10)
-        key = "dots: the share\npale blue: not sure enough\norange: too sure"
+        key = "dots: fraction right\npale blue: underconfident\norange: overconfident"
         upper.text(0.02, 0.98, key, va="top", fontsize=8, color=theme.ink)
         lower.set_yscale("log")
         lower.set(ylabel="events", xlabel="probability of the found class", ylim=(0.7, None))
 
     caption = (
-        "Of events whose class was given with a probability near p, a share p should be right: the "
-        "dashed line. Dots and blue bars are the shares; orange is what is lacking (too sure), "
-        "pale blue what is above (not sure enough). Below: how many events are in each bin."
+        "Of the examples whose predicted class has a probability near p, a fraction p should be "
+        "right (dashed line). Dots and blue bars are the measured fractions. Orange is what is "
+        "missing (overconfident), pale blue what is in excess (underconfident). Below: the "
+        "number of examples in each bin."
     )
     return draw_figure("reliability", RELIABILITY, caption, draw, (4.7, 4.2))
 

@@ -17,7 +17,7 @@ from energan.io.run_folder import RunFolder
 from energan.io.text import is_number, plural
 
 TROUBLE = (EnerganError, OSError, RuntimeError, ValueError, LookupError, TypeError)
-"""What a folder that is broken in part may raise; the page says it in words."""
+"""Errors that a damaged folder may raise; the page reports them."""
 Made = TypeVar("Made")
 Points = list[tuple[float, float]]
 
@@ -112,8 +112,8 @@ def _read(contents: RunContents) -> None:
         contents.notes["events"] = "there is no events.jsonl, so there are no curves"
     elif faults:
         contents.notes["events"] = (
-            f"{plural(len(faults), 'line')} of events.jsonl cannot be read; the page leaves out "
-            "what was there"
+            f"{plural(len(faults), 'line')} of events.jsonl cannot be read; the page leaves them "
+            "out"
         )
     if contents.scores.faults:
         contents.notes["scores"] = "; ".join(contents.scores.faults[:3])
@@ -130,21 +130,21 @@ def _open(contents: RunContents, use_data: bool) -> None:
         reasons = "; ".join(contents.run.warnings)
         contents.notes["checkpoint"] = f"{reasons}; step {contents.run.step} is used instead"
     if not use_data:
-        contents.notes["data"] = "not opened, as --no-data asks; what compares with it is left out"
+        contents.notes["data"] = "not opened (--no-data); comparisons with it are left out"
         return
     contents.data = contents.attempt("data", lambda: _data(contents, job.settings.data))
     if contents.data is None:
-        contents.notes["data"] += "; what compares with the data is left out"
+        contents.notes["data"] += "; comparisons with the data are left out"
 
 
 def _data(contents: RunContents, settings: Any) -> DataSet | None:
     found: Any = open_data(settings)
     if not isinstance(found, DataSet):
-        contents.notes["data"] = "the data is streamed, so there is nothing to search in"
+        contents.notes["data"] = "the data is streamed, so neighbours cannot be searched"
         return None
     if contents.domain is not None and found.domain.shape != contents.domain.shape:
         contents.notes["data"] = (
-            f"the data has events of shape {found.domain.shape} now, the model of "
+            f"the data has examples of shape {found.domain.shape} now, the model takes "
             f"{contents.domain.shape}"
         )
         return None

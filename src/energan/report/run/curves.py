@@ -98,7 +98,7 @@ def draw_overlays(runs: Sequence[RunContents]) -> list[Picture]:
         ("step", "loss_sampler"): ("Loss of the sampler, L_G", ""),
         ("step", "energy_real"): (
             "Energy of data, in training",
-            "Scales of energies differ from system to system: compare runs of one model only.",
+            "Scales of energies differ between models: compare runs of one model only.",
         ),
         ("step", "energy_fake"): ("Energy of samples, in training", ""),
         ("score", "held_out_energy"): ("Energy of held-out data", "In evaluation mode."),

@@ -9,16 +9,16 @@ from energan.report.run.contents import RunContents
 
 TITLE, WORST = "Is this part normal?", "Missed defects and false alarms"
 INTRO = (
-    "Of labelled images with masks of defects. AUROC of images is the probability that an image of "
-    "the kind has a higher energy than a normal one; AUPRO is the share of each defect that the "
-    "heat map finds, up to 30 % of normal pixels flagged. Baselines (distance to the mean image, "
-    "PCA, nearest neighbour) need no training."
+    "On labelled images with defect masks. Image AUROC is the probability that an image with "
+    "this kind of defect scores higher than a normal one; AUPRO is the fraction of each defect "
+    "that the heat map finds, up to 30 % of normal pixels flagged. Baselines (distance to the "
+    "mean image, PCA, nearest neighbour) need no training."
 )
 WORST_INTRO = (
-    "Normal images of the highest energies, and of each kind of defect those of the lowest, with "
-    "their heat maps at the image's own proportions. Colours begin below the threshold; red lines "
-    "run around what lies above it, blue ones around the defects of the masks; hatched parts are "
-    "not seen by the run."
+    "The normal images with the highest scores, and for each kind of defect the images with the "
+    "lowest, with heat maps in the image's own proportions. Colours begin below the threshold; "
+    "red lines surround what is above it, blue lines the defects of the masks; the model does "
+    "not see hatched parts."
 )
 
 
@@ -111,7 +111,7 @@ def _counts(entry: dict[str, Any]) -> PageTable | None:
         f"{found.get('calibrated_on')}."
     )
     if found.get("fitted"):
-        caption += " It was set on the normal images of this table, and fits them by design."
+        caption += " It was set on the normal images of this table, so it fits them by design."
     columns = ("At the threshold", "Images", "Caught", "Missed", "False alarms")
     return PageTable(columns, rows, caption)
 
@@ -129,9 +129,11 @@ def _baselines(entry: dict[str, Any]) -> PageTable | None:
     beaten = best["low"] > 0 or best["energy_auroc"] == 1
     caption = (
         f"On {number(found.get('images'))} images; baselines are {found.get('about')}. The last "
-        "column is the energy's AUROC less the baseline's, with its paired 95% interval. "
+        "column is the energy's AUROC minus the baseline's, with its paired 95% interval. "
     ) + ("" if beaten else f"{_capital(best['name'])} is not beaten by this energy.")
-    return PageTable(("Beside baselines", "Image AUROC", "Energy less it"), rows, caption.strip())
+    return PageTable(
+        ("Beside baselines", "Image AUROC", "Energy minus baseline"), rows, caption.strip()
+    )
 
 
 def _capital(text: Any) -> str:

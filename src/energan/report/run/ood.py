@@ -12,18 +12,19 @@ from energan.report.run.contents import RunContents
 
 TITLE = "Energy of other data"
 INTRO = (
-    "Other data among held-out data, ranked by energy. AUROC is the probability that an event of "
-    "the set has the higher energy: 1 tells all apart, 0.5 none; below 0.5 the energy takes the "
-    "set for more like the data than held-out data, as likelihood models do with simpler images. "
-    "Baselines (distance to the mean image, PCA, nearest neighbour) need no training: below theirs "
-    "stands the energy's AUROC less theirs."
+    "How the energy ranks other data against held-out data. AUROC is the probability that an "
+    "example of the set has the higher energy: 1 if all can be told apart, 0.5 if none can. "
+    "Below 0.5 the energy takes the set for more similar to the data than held-out data, as "
+    "likelihood models do with simpler images. Baselines (distance to the mean image, PCA, "
+    "nearest neighbour) need no training; below their rows is the energy's AUROC minus theirs."
 )
 COLUMNS = (
     "AUROC", "Average precision", "FPR at 95% TPR", "Mean energy", "Events", "Best baseline"
 )  # fmt: skip
 BINS = 60
 WIDE = 6.0
-"""Extent of all energies over that of the held-out ones beyond which the axis is compressed."""
+"""Compress the axis if the range of all energies exceeds that of the held-out ones by this
+factor."""
 Values = NDArray[np.float64]
 
 
@@ -59,9 +60,10 @@ def _ranking(entry: dict[str, Any]) -> PageTable:
         for s in entry["sets"]
     ]  # fmt: skip
     caption = (
-        f"Beside {number(own.get('events'))} events of {own.get('source')} ({own.get('split')}), "
-        f"mean energy {number(own.get('mean_energy'))}; seed {entry.get('seed')}; intervals: "
-        f"{entry.get('interval')}; energan {entry.get('energan')}."
+        f"Compared with {number(own.get('events'))} examples of {own.get('source')} "
+        f"({own.get('split')}), mean energy {number(own.get('mean_energy'))}; seed "
+        f"{entry.get('seed')}; intervals: {entry.get('interval')}; energan "
+        f"{entry.get('energan')}."
     )
     column = f"Step {number(entry.get('step'))}, {weights_text(entry.get('weights'))} weights"
     return PageTable((column, *COLUMNS), rows, caption)
@@ -116,8 +118,8 @@ def draw_energies(entry: dict[str, Any]) -> Picture | None:
         axes.set_xlabel("U(x)" + (", compressed away from the data" if scale.wide else ""))
 
     caption = (
-        "Grey: held-out data. Blue: the set named at the left, with its AUROC; orange where that "
-        "is below 0.5. Each histogram has its own height."
+        "Grey: held-out data. Blue: the data set named at the left, with its AUROC; orange if "
+        "that is below 0.5. Each histogram has its own height."
     )
     size = (4.7, 0.9 + 0.36 * len(rows))
     return draw_figure("energies-of-other-data", TITLE, caption, draw, size, tall=len(rows) > 5)

@@ -77,11 +77,12 @@ def _map(
         energy_map.draw_points(axes, land)
 
     caption = (
-        "The energy over the plane, with data in black; low (bright) where the model sees data. "
-        "Arrows: −∇U, the way down; colours end where only a tenth of the map lies higher."
+        "The energy over the plane, with the data in black; low (bright) where the model "
+        "expects data. Arrows: −∇U, downhill. Colours end where only a tenth of the map is "
+        "higher."
     )
     if level is not None:
-        caption += f" Thick white line: U = m = {level:.3g}, where one crosses the box."
+        caption += f" Thick white line: U = m = {level:.3g}, if it is inside the box."
     return draw_figure("energy-map", "Energy map", caption, draw, (4.7, 4.2))
 
 
@@ -112,5 +113,5 @@ def _line(
         other.set_ylabel("U(x)", color=theme.colours[1])
         axes.legend(loc="upper left")
 
-    caption = "Densities of samples and data, and the energy, which should be low where data lies."
+    caption = "Densities of samples and data, and the energy, which should be low at the data."
     return draw_figure("points", "Samples, data and energy", caption, draw)

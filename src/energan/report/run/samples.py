@@ -23,14 +23,14 @@ PAIRS, STEPS = 4, 9
 TRANSLATED = 12
 QUERIES, NEAREST = 8, 3
 COMPARED = 100
-"""Samples, and held-out events, whose distances to the training set are compared."""
+"""Number of samples, and of held-out examples, whose distances to the training set are compared."""
 LARGEST = 1400
-"""Pixels across, beyond which a picture of images is reduced."""
+"""Pixels across, above which a picture of images is reduced."""
 
 
 def draw_fresh(x: Tensor, domain: Domain, about: str) -> Picture:
     """A grid of the first samples."""
-    caption = f"{min(FRESH, len(x))} samples as they come, none chosen ({about})."
+    caption = f"{min(FRESH, len(x))} random samples, not selected ({about})."
     return encode_image("samples", "Fresh samples", caption, _grid(x[:FRESH], domain), tall=True)
 
 
@@ -43,7 +43,8 @@ def draw_translations(run: Run, data: DataSet, about: str) -> list[Picture]:
     source = pictures.show_condition(batch.condition, run.domain)
     x, domain = pictures.strips([source, batch.x, made], run.domain)
     caption = (
-        f"Source, target and result of the first {len(made)} held-out pairs, none chosen ({about})."
+        f"Source, target and result of the first {len(made)} held-out pairs, not selected "
+        f"({about})."
     )
     return [
         encode_image("samples", "Held-out pairs", caption, _grid(x, domain, columns=6), tall=True)
@@ -65,7 +66,7 @@ def draw_extremes(x: Tensor, energy: Tensor, domain: Domain) -> list[Picture]:
             f"{len(x):,}, U from {number(first)} to {number(last)} in reading order."
         )
         if name == "best":
-            caption += " Where all are alike, the energy favours a few easy images."
+            caption += " If they are all alike, the energy prefers a few simple images."
         image = _grid(x[chosen], domain, columns=8)
         found.append(encode_image(f"energy-{name}", title, caption, image))
     return found
@@ -79,11 +80,11 @@ def draw_interpolations(run: Run) -> list[Picture]:
     made = []
     for name, way, caption in (
         ("linear", latents.linear,
-         "Straight lines between pairs of latents. Smooth change without a jump or a ghost of both "
-         "ends speaks against a generator that only repeats single images."),
+         "Linear interpolation between pairs of latents. Smooth changes, without jumps or a mix "
+         "of both ends, suggest that the generator does not only repeat single images."),
         ("spherical", latents.spherical,
-         "The same pairs along great circles, where the norm of z stays what the prior gives; a "
-         "straight line's middle is shorter than latents usually are."),
+         "The same pairs on great circles, which keep the norm of z as the prior gives it; the "
+         "middle of a straight line is shorter than usual latents."),
     ):  # fmt: skip
         path = way(z[:PAIRS], z[PAIRS:], STEPS).flatten(0, 1)
         labels = latents.row_labels(run, PAIRS, STEPS)
@@ -101,12 +102,15 @@ def draw_neighbours(x: Tensor, data: DataSet, domain: Domain) -> list[Picture]:
     image = _stacked([_grid(x[:shown], domain, shown), _grid(real, domain, shown)])
     caption = (
         f"Top row: samples; below each, its {NEAREST} nearest training images by Euclidean "
-        f"distance. The nearest lies {_median(distances)} away (median of {len(queries)} samples)"
+        f"distance. The median distance to the nearest is {_median(distances)} ({len(queries)} "
+        "samples)"
     )
     if data.held_out is not None and len(data.held_out) > 1:
         rows = torch.arange(min(COMPARED, len(data.held_out)))
         held_out, _ = nearest_events(data.held_out.gather(rows).x.cpu(), data, 1)
-        caption += f", of held-out images {_median(held_out)}: far less would mean copies"
+        caption += (
+            f", and {_median(held_out)} for held-out images: a far smaller one would mean copies"
+        )
     return [encode_image("neighbours", "Nearest training images", caption + ".", image)]
 
 
@@ -133,10 +137,10 @@ def draw_reconstructions(run: Run, data: DataSet) -> list[Picture]:
         pairs = [_grid(part[chosen], run.domain, count) for part in (x, made)]
         caption = (
             f"Of {len(x):,} {what} images those of {'highest' if name == 'worst' else 'lowest'} "
-            f"energy (U {first} to {last}), above what the auto-encoder makes of them."
+            f"energy (U {first} to {last}), above their reconstructions."
         )
         if name == "worst":
-            caption += " What is lost there is what the energy has not learnt of the data."
+            caption += " What is missing there is what the model has not learned."
         found.append(encode_image(f"reconstruction-{name}", title, caption, _stacked(pairs, gap=0)))
     return found
 
@@ -178,7 +182,7 @@ def timeline(contents: RunContents, folder: Path) -> list[Picture]:
     found = step_pictures(folder)
     if not found and folder.is_dir() and any(folder.glob("*.npz")):
         what = folder.name
-        contents.notes[what] = f"its {what} are no pictures; they lie in {what}/ as .npz"
+        contents.notes[what] = f"its {what} are not pictures; they are in {what}/ as .npz"
     made = []
     for step, path in spread(found, SHOWN):
         picture = contents.attempt(f"{folder.name} of step {step:,}", partial(_picture, step, path))

@@ -179,7 +179,7 @@ def _bars(
     value, real = number(metric.get("value")), metric.get("real")
     there = f"{value} of {number(real)} classes" if real is not None else f"{value} classes"
     caption = (
-        f"{_column(entry)}: {there} covered. Dashed: equal shares. A class that is missing or far "
-        "below the others has been dropped by the sampler."
+        f"{_column(entry)}: {there} covered. Dashed: equal fractions. The generator has dropped "
+        "classes that are missing or far below the others."
     )
     return draw_figure("classes", "Class coverage", caption[:1].upper() + caption[1:], draw)

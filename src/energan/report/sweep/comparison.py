@@ -111,7 +111,7 @@ def difference(first: str, a: Scores, second: str, b: Scores, sign: str, higher:
     from scipy.stats import mannwhitneyu
 
     if min(len(a), len(b)) < 2:
-        return f"{first} and {second}: a single run tells nothing of a distribution."
+        return f"{first} and {second}: a single run says nothing about a distribution."
     share, low, high = superiority(a, b, higher)
     p = float(mannwhitneyu(a, b).pvalue)
     # of scores that do not overlap every resample says 100 %, which is no interval
@@ -123,12 +123,12 @@ def difference(first: str, a: Scores, second: str, b: Scores, sign: str, higher:
         f"{chance}; n = {len(a):,} and {len(b):,}). "
     )
     if low <= 0.5 <= high or p >= 0.05:
-        text += "So many runs do not tell which of the two is better"
+        text += "This many runs cannot tell which of the two is better"
     else:
         better, worse = (first, second) if share > 0.5 else (second, first)
         text += f"Runs of {better} score better more often than those of {worse}"
     small = min(len(a), len(b)) < FEW
-    return text + ("; with so few runs it is an indication, no more." if small else ".")
+    return text + ("; with so few runs it is only an indication." if small else ".")
 
 
 def superiority(a: Scores, b: Scores, higher: bool = True) -> tuple[float, float, float]:

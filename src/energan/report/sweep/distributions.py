@@ -15,7 +15,7 @@ from energan.sweeps.store import Record
 ACROSS = 3
 """Panels in a row of figure 3."""
 SMALL = 30
-"""Runs below which shares in bins say little."""
+"""Number of runs below which fractions in bins mean little."""
 
 
 def draw_sweeps(sweeps: Sequence[SweepRecords]) -> list[tuple[Picture, Record]]:
@@ -79,8 +79,8 @@ def _draw_optimisers(one: SweepRecords, behind: Sequence[SweepRecords]) -> tuple
         f"A panel for each choice of optimisers and learning rate of {one.label}"
         + (f", over all runs of {named}" if behind else "")
         + ", as figure 3 of Zhao et al. 2017."
-        + (f" The smallest panel has {plural(least, 'run')}: its bins say little." if least < SMALL
-           else "")
+        + (f" The smallest panel has {plural(least, 'run')}, so its bins mean little."
+           if least < SMALL else "")
     )  # fmt: skip
     name = "figure-3" if one.label == "GAN" else f"figure-3-{file_name(one.label)}"
     title = f"{metric_name(one.metric)} of {one.label} by optimisers"

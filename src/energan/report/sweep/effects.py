@@ -60,7 +60,7 @@ def importance(one: SweepRecords) -> Importance | None:
             columns.append(column)
     made = Importance(one.label, f"Mean {sign_of(one.metric)}", [], _means(one, found))
     if not names:
-        made.sentences.append("Only one value of each axis has a score so far.")
+        made.sentences.append("So far only one value of each axis has a score.")
         return made
     levels = np.stack(columns, 1)
     grid = as_grid(levels, scores)
@@ -86,7 +86,7 @@ def importance(one: SweepRecords) -> Importance | None:
 def _decompose(made: Importance, names: list[str], found: Anova) -> None:
     made.second = "With all others"
     if not found.variance:
-        made.sentences.append("All trials score the same: there is no variance to share out.")
+        made.sentences.append("All trials have the same score: there is no variance to divide.")
         return
     order = sorted(range(len(names)), key=lambda i: -found.main[i])
     made.rows = [
@@ -95,9 +95,9 @@ def _decompose(made: Importance, names: list[str], found: Anova) -> None:
     pairs = sorted(found.pairs.items(), key=lambda pair: -pair[1])[:PAIRS]
     made.pairs = [(_pair_label(names, i, j), percent(share)) for (i, j), share in pairs]
     made.sentences.append(
-        "The whole grid is there, so the shares are exact (functional ANOVA): Var E[y | x] / Var y "
-        "of an axis alone, E Var[y | the others] / Var y with all that it does jointly. Each "
-        "combination ran once, so what chance does is in them too, nearly all of it in the second."
+        "The whole grid has run, so the fractions are exact (functional ANOVA): Var E[y | x] / "
+        "Var y for an axis alone, E Var[y | the others] / Var y with all its joint effects. "
+        "Each combination ran once, so they include chance, nearly all of it in the second."
     )
     made.numbers = {
         "method": "functional ANOVA of the whole grid",
@@ -105,9 +105,7 @@ def _decompose(made: Importance, names: list[str], found: Anova) -> None:
         "pairs": {_pair_label(names, i, j): share for (i, j), share in found.pairs.items()},
     }
     bars = [(axis_label(names[i]), found.main[i], None, found.total[i]) for i in order]
-    made.picture = _draw_shares(
-        made.label, bars, "Dark: alone. Pale: with all that it does jointly."
-    )
+    made.picture = _draw_shares(made.label, bars, "Dark: alone. Pale: with all joint effects.")
 
 
 def _estimate(made: Importance, names: list[str], found: Shares, count: int | None) -> None:
@@ -123,15 +121,17 @@ def _estimate(made: Importance, names: list[str], found: Shares, count: int | No
     of = f" of {count:,}" if count else ""
     made.sentences.append(
         f"Estimated from {plural(found.count, 'trial')}{of} by an additive model of "
-        f"{plural(found.coefficients, 'coefficient')}; what chance alone would explain is taken "
-        "off, intervals are the jackknife's over trials."
+        f"{plural(found.coefficients, 'coefficient')}, minus what chance alone would explain; "
+        "intervals are jackknife intervals over trials."
     )
     if found.few:
         made.sentences.append(
-            "That is fewer than two trials a coefficient: too few to say which axis matters."
+            "That is fewer than two trials per coefficient: too few to say which axis matters."
         )
     elif not any(e.low > 0 for e in found.main):
-        made.sentences.append("No axis' interval lies above 0: the sample shows none that matters.")
+        made.sentences.append(
+            "No axis has an interval above 0: this sample shows no axis that matters."
+        )
     made.numbers = {
         "method": "additive least squares, unbiased; jackknife intervals",
         "trials": found.count,

@@ -166,23 +166,25 @@ def notes(one: SweepRecords) -> list[str]:
                     and r["state"] == "done"})  # fmt: skip
     full = recipe_steps(one)
     if steps and full and steps[-1] < full:
-        found.append(f"Trials trained {steps[-1]:,} steps, the recipe's are {full:,}: a shortened "
-                     "search, whose ranks may differ from those at full length.")  # fmt: skip
+        found.append(f"Trials trained {steps[-1]:,} steps, and the recipe has {full:,}: ranks "
+            "of this shortened search may differ from those at full length.")  # fmt: skip
     if len(steps) > 1:
         found.append("Trials trained different numbers of steps, "
-                     f"{', '.join(f'{s:,}' for s in steps[:6])}: they do not compare.")  # fmt: skip
+        f"{', '.join(f'{s:,}' for s in steps[:6])}: their scores cannot be compared.")  # fmt: skip
     if one.count and len(one.records) < one.count:
         found.append(f"{len(one.records):,} of the grid's {plural(one.count, 'trial')} "
-                     f"{agree(len(one.records), 'have')} a record: a "
-                     "sample of the search, not the whole of it.")  # fmt: skip
+            f"{agree(len(one.records), 'have')} a record: these results are a sample of the "
+            "search.")  # fmt: skip
     made_with = {(r["extractor"] or {}).get("sha256") for r in one.records if r.get("extractor")}
     if len(made_with) > 1:
-        found.append("Trials were scored with different classifiers: they do not compare.")
+        found.append(
+            "Trials were scored with different classifiers: their scores cannot be compared."
+        )
     without = one.states["done"] - len(one.ranked())
     if without:
-        found.append(f"{plural(without, 'trial')} that ended without fault "
-                     f"{agree(without, 'have')} no finite {sign_of(one.metric)}, and "
-                     f"{agree(without, 'are')} in no figure.")  # fmt: skip
+        found.append(f"{plural(without, 'trial')} that ended without an error "
+            f"{agree(without, 'have')} no finite {sign_of(one.metric)}, and "
+            f"{agree(without, 'are')} in no figure.")  # fmt: skip
     if one.unread:
         found.append(f"{plural(len(one.unread), 'record')} could not be read: "
                      f"{', '.join(one.unread[:5])}.")  # fmt: skip
@@ -206,7 +208,7 @@ def _projected(one: SweepRecords, hours: Sequence[float], unit: str, each: float
         low, high = max(ends.low, 0.0) * one.count, ends.high * one.count
         text += f" (95 % interval {number(low)} to {number(high)})"
     text += f", by the mean of {plural(len(hours), 'trial')}"
-    return text + ("" if not one.missing else "; those still to come may take longer or shorter")
+    return text + ("" if not one.missing else "; the remaining ones may take longer or shorter")
 
 
 def _all(one: SweepRecords, key: str) -> str | None:

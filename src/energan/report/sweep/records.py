@@ -80,7 +80,7 @@ def read(folders: Iterable[Path]) -> list[SweepRecords]:
     """The sweeps in these folders, with labels that differ. Raises RunError if one holds none."""
     found = [_read(Path(folder)) for folder in folders]
     if not found:
-        raise RunError("name the folder of a sweep, as sweeps/ebgan-grid")
+        raise RunError("name a sweep's folder, for example sweeps/ebgan-grid")
     labels = Counter(one.label for one in found)
     for i, one in enumerate(found):
         one.place = i
@@ -120,7 +120,9 @@ def _read(path: Path) -> SweepRecords:
     except RunError:
         definition = {}
     if not definition and not folder.results.is_dir():
-        raise RunError(f"{path} holds no sweep (no sweep.json there); `energan sweep` makes one")
+        raise RunError(
+            f"{path} holds no sweep (there is no sweep.json); `energan sweep` starts one"
+        )
     defaults: Record = {"values": {}, "scores": {}, "reason": None}
     for trial in sorted(folder.done()):
         try:

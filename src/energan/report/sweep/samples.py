@@ -32,7 +32,7 @@ def draw_best(one: SweepRecords) -> Picture | None:
         rank = "Best" if place == 0 else f"The best with samples, number {place + 1}, of"
         score = f"{sign_of(one.metric)} {number(score_of(record, one.metric))}"
         settings = trial_label(one, record) or "The recipe"
-        caption = f"{settings}; {score}. Unpicked samples of trial {record['id']}."
+        caption = f"{settings}; {score}. Unselected samples of trial {record['id']}."
         return encode_image(f"best-{file_name(one.label)}", f"{rank} {one.label}", caption, image)
     return None
 
@@ -74,7 +74,7 @@ def draw_strip(one: SweepRecords) -> Picture | None:
         axes.spines[:].set_visible(False)
 
     caption = (
-        f"Unpicked samples, a row for each {axis_label(axis)}, as figure 9 of Zhao et al. 2017."
+        f"Unselected samples, one row per {axis_label(axis)}, as in figure 9 of Zhao et al. 2017."
     )
     return draw_figure(
         f"strip-{file_name(one.label)}", f"Samples by {axis_label(axis)}", caption, draw, size

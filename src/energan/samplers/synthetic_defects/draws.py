@@ -20,7 +20,9 @@ class Numbers:
         shape = shape or (1, 1)
         count, start = math.prod(shape), self.used
         self.used += count
-        assert self.used <= self.table.shape[1], "a kind of defect draws more than the table holds"
+        assert self.used <= self.table.shape[1], (
+            "this kind of defect uses more random numbers than the table holds"
+        )
         drawn = self.table[:, start : self.used] * (high - low) + low
         return drawn.reshape(-1, *shape)
 

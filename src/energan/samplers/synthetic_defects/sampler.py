@@ -21,44 +21,56 @@ from energan.samplers.synthetic_defects.draws import Numbers
 from energan.samplers.synthetic_defects.kinds import KINDS, Kind, Scene
 
 NUMBERS = 8192
-"""Uniform numbers that one defect may use; three octaves of Perlin noise take 3,267."""
+"""Uniform random numbers that one defect may use; three octaves of Perlin noise take 3,267."""
 COVERED, VISIBLE, LEAST = 0.3, 0.2, 0.012
-"""A pixel is marked that is covered by so much, and changes by more than this share of the image's
-standard deviation, and of the whole range."""
+"""A pixel is marked if the defect covers at least this much of it, and changes it by more than this
+fraction of the image's standard deviation and of the whole range."""
 LEAST_SPREAD = 0.02
-"""Of the whole range: the standard deviation that a plain image counts as having."""
+"""Smallest standard deviation that an image counts as having, as a fraction of the whole range."""
 
 
 class DefectSettings(Config):
     """Which synthetic defects are made, and how often each kind."""
 
-    texture: float = Field(1, ge=0, description="another texture in masks of Perlin noise")
-    cut_paste: float = Field(1, ge=0, description="a turned rectangle or bar pasted elsewhere")
-    crack: float = Field(2, ge=0, description="thin lines")
-    spot: float = Field(1, ge=0, description="spots of some pixels")
-    smear: float = Field(1, ge=0, description="regions that lost their texture")
-    shading: float = Field(2, ge=0, description="other brightness or contrast beyond a line")
-    chip: float = Field(1, ge=0, description="pieces broken off at the border")
-    second: float = Field(0.25, ge=0, le=1, description="share of images with two defects")
-    clean: float = Field(0, ge=0, lt=1, description="share of images left without any")
+    texture: float = Field(
+        1, ge=0, description="weight of another texture, in a mask of Perlin noise"
+    )
+    cut_paste: float = Field(
+        1, ge=0, description="weight of a rotated rectangle or bar, pasted elsewhere"
+    )
+    crack: float = Field(2, ge=0, description="weight of thin lines")
+    spot: float = Field(1, ge=0, description="weight of spots of a few pixels")
+    smear: float = Field(1, ge=0, description="weight of regions that lose their texture")
+    shading: float = Field(
+        2, ge=0, description="weight of a change of brightness or contrast beyond a line"
+    )
+    chip: float = Field(1, ge=0, description="weight of pieces broken off at the border")
+    second: float = Field(0.25, ge=0, le=1, description="fraction of images with two defects")
+    clean: float = Field(0, ge=0, lt=1, description="fraction of images without a defect")
     opacity: tuple[float, float] = Field(
-        (0.6, 1.0), description="how much of a defect shows, from the first to the second"
+        (0.6, 1.0), description="range of the defects' opacity: lowest, highest"
     )
     contrast: float = Field(
-        0.25, ge=0, lt=1, description="all images, with defects or not, times 1 ± at most this"
+        0.25, ge=0, lt=1, description="scale the contrast of all images by 1 ± at most this"
     )
     brightness: float = Field(
-        0.04, ge=0, lt=1, description="and brighter or darker by at most this share of the range"
+        0.04,
+        ge=0,
+        lt=1,
+        description="shift the brightness of all images by at most this fraction of the range",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not sum(self.weights.values()):
-            raise ValueError("defects: all kinds have the weight 0, so none would be made")
+            raise ValueError(
+                "defects: all kinds have weight 0, so there would be none: give one of them a "
+                "positive weight"
+            )
         if not 0 < self.opacity[0] <= self.opacity[1] <= 1:
             raise ValueError(
-                f"defects.opacity {self.opacity[0]:g} {self.opacity[1]:g}: two numbers above 0 and "
-                "up to 1, the smaller first"
+                f"defects.opacity {self.opacity[0]:g} {self.opacity[1]:g}: give two numbers "
+                "above 0 and up to 1, the smaller first"
             )
         return self
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from energan.samplers.synthetic_defects.draws import Numbers
 
 CELLS, OCTAVES, LOBES = 32, 3, 4
-"""Of Perlin noise the most cells along a side, and the sums of halved amplitude; of blobs the waves
-of their outline."""
+"""Perlin noise: most cells along one side, and sums of the halved amplitudes; blobs: waves of their
+outline."""
 
 
 def coordinates(like: Tensor) -> tuple[Tensor, Tensor]:

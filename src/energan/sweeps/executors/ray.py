@@ -94,7 +94,7 @@ def connected(address: str, cpus: float, gpus: float) -> Iterator[Any]:
         ray.init(address, runtime_env={"env_vars": variables}, **options)
     except (OSError, ValueError, OverflowError, RuntimeError) as error:
         raise SettingError(
-            f"--ray {address}: no Ray cluster is there ({describe(error)}); give the HOST:PORT "
+            f"--ray {address}: there is no Ray cluster ({describe(error)}); give the HOST:PORT "
             "that `ray start --head` printed, auto on one of its machines, or local"
         ) from None
     try:

@@ -223,7 +223,7 @@ def test_sizes_that_differ_need_a_size(tmp_path: Path) -> None:
 
 def test_nothing_readable_says_what_was_tried(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 3, (0, 1, 2))
-    with pytest.raises(DataError, match=r"no image that can be read \(3 were tried; the first"):
+    with pytest.raises(DataError, match=r"no readable image \(3 were tried; the first"):
         open_data(DataSettings(source=str(folder), size=8))
 
 

@@ -218,7 +218,7 @@ def test_altered_files_decode_or_are_unreadable(junk: bytes, form: str, where: f
 
 
 def test_a_crop_outside_is_unreadable() -> None:
-    with pytest.raises(Unreadable, match="9x9 pixels do not hold"):
+    with pytest.raises(Unreadable, match="9x9 pixels do not contain"):
         decode(encoded(smooth(9, 9)), Decoding(crop=(0, 0, 10, 5), channels="colour"))
 
 

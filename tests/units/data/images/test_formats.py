@@ -220,7 +220,7 @@ def test_ct_is_windowed_as_asked_and_refused_unasked(tmp_path: Path) -> None:
     slices[3][0, 0] = 0
     files = [dicom(s, BitsStored=12, RescaleSlope=1, RescaleIntercept=-1024) for s in slices]
     folder = folder_of(tmp_path / "ct", files, "dcm")
-    with pytest.raises(DataError, match=r"below 0 have no place in the range: set --data.intens"):
+    with pytest.raises(DataError, match=r"no place for values below 0: set --data.intens"):
         opened(folder)
     data = opened(folder, intensity=(-160.0, 240.0))
     wanted = ((np.stack(slices)[:, None].astype(float) - 1024 + 160) / 400).clip(0, 1)
@@ -283,7 +283,7 @@ def test_a_packed_volume_that_is_cut_short_or_no_volume() -> None:
         read_image(raw[: len(raw) // 2])
     with pytest.raises(Unreadable):
         read_image(nifti(RANDOM.random((16, 16, 9)).astype(np.float32))[:900])
-    with pytest.raises(Unreadable, match="empty, or no image"):
+    with pytest.raises(Unreadable, match="empty, or not an image"):
         read_image(gzip.compress(b"hello"))
 
 
@@ -293,7 +293,9 @@ def test_all_slices_of_a_folder(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "scans", files, "nii.gz")
     first = opened(folder)
     assert len(first) == 4
-    assert facts(first, "pages") == ["first of 5 pages in 4 files: --data.pages all reads them all"]
+    assert facts(first, "pages") == [
+        "first of 5 pages in 4 files; to read all pages: --data.pages all"
+    ]
     data = opened(folder, pages="all")
     assert len(data) == 20
     wanted = (volumes - volumes.min()) / (volumes.max() - volumes.min())
@@ -317,7 +319,7 @@ def test_slices_of_a_volume_are_held_out_together(tmp_path: Path) -> None:
              for part in (data, data.held_out)]  # fmt: skip
     assert len(kinds[1]) == 2
     assert not kinds[0] & kinds[1]
-    with pytest.raises(DataError, match="those of one file stay together"):
+    with pytest.raises(DataError, match="examples of one file stay together"):
         opened(folder, pages="all", held_out=26)
 
 

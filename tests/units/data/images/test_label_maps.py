@@ -84,7 +84,7 @@ def test_twelve_classes_stay_twelve(tmp_path: Path, kind, size: int | None) -> N
     if side == SIDE:
         for start, image in zip(order, x, strict=True):
             assert torch.equal(image.argmax(0), torch.from_numpy(numbers(start).astype(int)))
-    assert "label maps of 12 classes (values 0 to 11), taken one-hot" in told(data)
+    assert "label maps of 12 classes (values 0 to 11), read one-hot" in told(data)
     assert "--data.label-maps image" in told(data)
 
 
@@ -121,7 +121,7 @@ def test_the_test_part_has_the_classes_of_training(tmp_path: Path) -> None:
     test = open_data(settings, "test")
     assert test.domain.condition_shape == (CLASSES, SIDE, SIDE)
     assert len(test) == 1
-    assert "its label 12 is none of the 12 known ones" in test.skipped[0][1]
+    assert "its label 12 is not one of the 12 known ones" in test.skipped[0][1]
 
 
 @pytest.mark.parametrize("kind", [indexed, grey, coloured])
@@ -177,18 +177,18 @@ def test_pictures_are_no_label_maps(tmp_path: Path, maps: list[Image.Image]) -> 
 def test_resizing_that_blends_colours_is_told(tmp_path: Path) -> None:
     data = opened(pairs(tmp_path, [coloured(numbers(0))]), size=16)
     assert told(data) == (
-        "label maps: the sources hold 12 colours alone, which resizing blends into many: "
+        "label maps: the sources hold only 12 colours, which resizing blends into many: "
         "--data.label-maps palette keeps them"
     )
     assert any(fact.warning for fact in data.facts if fact.subject == "label maps")
     assert told(opened(tmp_path)) == ""
     back = opened(tmp_path, size=16, direction="right-to-left")
-    assert "the targets hold 12 colours alone" in told(back)
+    assert "the targets hold only 12 colours" in told(back)
 
 
 def test_dark_targets_are_told(tmp_path: Path) -> None:
     data = opened(pairs(tmp_path, [grey(numbers(0))]), direction="right-to-left")
-    assert "the targets hold values 0 to 11 alone and are almost black" in told(data)
+    assert "the targets hold only values 0 to 11 and are almost black" in told(data)
     assert data.domain.shape == (1, SIDE, SIDE)
 
 

@@ -82,11 +82,11 @@ def test_what_fits_images_to_a_run_is_told_of_each_source(tmp_path: Path) -> Non
     groups, _ = open_images(words, DataSettings(source="digits"), domain)
     found = [[fact for fact in group.data.facts if fact.subject != "train"] for group in groups]
     assert found[0] == [
-        Fact("channels", "2 of 2 images in colour, made grey"),
+        Fact("channels", "2 of 2 images in colour, converted to grey"),
         Fact(
             "cut off",
-            "1 of 2 images is not square, and 33% of it is cut off to make it so: --data.fit pad "
-            "or stretch keeps all",
+            "1 of 2 images is not square; 33% of it is cut off; to keep everything: --data.fit pad "
+            "or stretch",
             warning=True,
         ),
         Fact("size", "1 of 2 images shrunk to 8x8, from 20 pixels a side (data.size)", True),

@@ -150,7 +150,7 @@ def test_halves_are_cut_upright_and_without_the_middle_column() -> None:
     assert np.array_equal(right, pixels[:, 5:])
     turned = encoded(Image.fromarray(np.rot90(pixels)), exif=exif)
     assert np.array_equal(read_image(Piece(turned, half=0)).pixels, pixels[:, :4])
-    with pytest.raises(Unreadable, match="no pair"):
+    with pytest.raises(Unreadable, match="not a pair"):
         read_image(Piece(encoded(pixels[:, :1]), half=0))
 
 
@@ -182,7 +182,7 @@ def test_torn_tiffs_are_unreadable(share: float) -> None:
 
 
 def test_more_than_sixteen_bands_are_refused_in_a_sentence() -> None:
-    with pytest.raises(Unreadable, match="17 bands; 16 are the most"):
+    with pytest.raises(Unreadable, match="17 bands, and at most 16 are read"):
         read_image(tiff(values((4, 4, 17), "uint8")))
     with pytest.raises(Unreadable, match="complex64"):
         read_image(tiff(np.zeros((4, 4), np.complex64)))

@@ -97,9 +97,9 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
         "a.npz", saved(x=GREY, y=np.zeros(20, [("a", int)])), "labels are"),
     "negative labels": ("a.npz", saved(x=GREY, y=np.arange(20) - 7), "label -7 is negative"),
     "labels that are no array": (
-        "a.npz", npz(x=images(GREY), y=b"hello"), r"\(y: it is no array\)"),
-    "events that are no array": ("a.npz", npz(x=b"hello"), r"\(x: it is no array\)"),
-    "an empty member": ("a.npz", npz(x=b""), r"\(x: it is no array\)"),
+        "a.npz", npz(x=images(GREY), y=b"hello"), r"\(y: it is not an array\)"),
+    "events that are no array": ("a.npz", npz(x=b"hello"), r"\(x: it is not an array\)"),
+    "an empty member": ("a.npz", npz(x=b""), r"\(x: it is not an array\)"),
     "objects": ("a.npz", saved(x=CELL), "it holds objects"),
     "more rows than there are": ("a.npy", npy((HUGE, 4, 4)), "no array has the shape"),
     "more rows in a member": ("a.npz", npz(x=npy((HUGE, 4, 4))), "x: no array has the shape"),
@@ -112,37 +112,37 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "no rows, and many": ("a.npy", npy((HUGE, 0, 4)), "no array has the shape"),
     "texts of no letters": ("a.npy", npy((HUGE,), "|S0"), "it holds nothing"),
     "records": ("a.npy", npy((4,), [("a", "|u1")], values=bytes(4)), "save images as uint8"),
-    "records with names in UTF-8": ("a.npy", npy((4,), version=3), "of format 3.0"),
-    "a version that is not yet": ("a.npy", npy((4,), version=9), "of format 9.0"),
+    "records with names in UTF-8": ("a.npy", npy((4,), version=3), "has format 3.0"),
+    "a version that is not yet": ("a.npy", npy((4,), version=9), "has format 9.0"),
     "a large cell": ("a.npy", npy((4,), ("|u1", (10**5, 10**5))), "cannot be read as arrays"),
     "code in a header": ("a.npy", npy((4,)).replace(b"(4,)", b"f(4)"), "cannot be read as arrays"),
     "nesting in a header": ("a.npy", npy((4,)).replace(b"(4,)", b"(" * 4000), "cannot be read"),
     "times": ("a.npy", npy((4, 4), "<M8[s]", values=bytes(128)), "save images as uint8"),
-    "one image": ("a.npy", images(ALONE), r"\(48, 64, 3\), which may be one image in colour"),
-    "one image, channels first": ("a.npy", images(ALONE.transpose(2, 0, 1)), "or 3 grey ones"),
+    "one image": ("a.npy", images(ALONE), r"\(48, 64, 3\), which may be one colour image"),
+    "one image, channels first": ("a.npy", images(ALONE.transpose(2, 0, 1)), "or 3 grey images"),
     "one image with alpha": ("a.npy", images(np.zeros((48, 64, 4), np.uint8)), "one image"),
     "one grey image with its channel": ("a.npy", images(ALONE[..., :1]), "one image"),
     "one image of nine bands": ("a.npy", images(np.zeros((300, 400, 9), np.uint8)), "one image"),
     "one image of fractions": ("a.npz", saved(x=np.zeros((48, 64, 3))), "one image"),
     "one image of MATLAB's": ("a.mat", matlab(images=ALONE), "one image"),
-    "MATLAB's cells": ("a.mat", matlab(images=CELL), "images is .* of MATLAB's kind cell"),
-    "MATLAB's structures": ("a.mat", matlab(faces={"a": GREY}), "faces is .* kind struct"),
-    "MATLAB's texts": ("a.mat", matlab(x=np.array(["ab", "cd"])), "x is .* kind char"),
+    "MATLAB's cells": ("a.mat", matlab(images=CELL), "images is .* of MATLAB's class cell"),
+    "MATLAB's structures": ("a.mat", matlab(faces={"a": GREY}), "faces is .* class struct"),
+    "MATLAB's texts": ("a.mat", matlab(x=np.array(["ab", "cd"])), "x is .* class char"),
     "MATLAB's complex numbers": ("a.mat", matlab(images=GREY + 1j), "images holds complex"),
     "MATLAB's sparse ones": (
-        "a.mat", matlab(images=scipy.sparse.eye(16).tocsc()), "images is .* kind sparse"),
+        "a.mat", matlab(images=scipy.sparse.eye(16).tocsc()), "images is .* class sparse"),
     "MATLAB's single number": ("a.mat", matlab(images=5), "images is a single number"),
     "MATLAB's empty array": ("a.mat", matlab(images=np.zeros((0, 4, 4))), r"images is \(0, 4, 4\)"),
     "MATLAB's numbers of no type": (
         "a.mat", matlab(images=GREY).replace(b"images\0\0\2\0\0\0", b"images\0\0\xff\xff\0\0"),
-        "numbers of the type 65535, which there is not"),
+        "numbers of type 65535, which does not exist"),
     "labels alone": ("a.mat", matlab(labels=np.arange(20)), "holds no array of images"),
     "a header of MATLAB's alone": ("a.mat", matlab()[:128], "holds no array of images"),
     "two columns of images": (
         "a.parquet", parquet(pa.Table.from_arrays([pa.array(CELLS)] * 2, ["image"] * 2)),
-        "two columns of the name image"),
-    "two columns of labels": ("a.parquet", parquet(twice("label", [1] * 6)), "of the name label"),
-    "two columns of another name": ("a.parquet", parquet(twice("n", [1] * 6)), "of the name n:"),
+        "two columns named image"),
+    "two columns of labels": ("a.parquet", parquet(twice("label", [1] * 6)), "named label"),
+    "two columns of another name": ("a.parquet", parquet(twice("n", [1] * 6)), "named n:"),
     "structures for images": (
         "a.parquet", parquet({"image": [{"a": {"b": [{"c": 1}]}}] * 6}), "no column of images"),
     "maps for images": (
@@ -150,20 +150,20 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
         parquet({"image": pa.array([[("a", 1)]] * 6, MAP)}),
         "no column of images"),
     "images that are missing": (
-        "a.parquet", parquet({"image": pa.array([None] * 6, pa.binary())}), "no image that can be"),
+        "a.parquet", parquet({"image": pa.array([None] * 6, pa.binary())}), "no readable image"),
     "nothing for images": ("a.parquet", parquet({"image": [None] * 6}), "no column of images"),
     "texts for bytes": (
-        "a.parquet", parquet({"image": [{"bytes": "ab", "path": "x"}] * 6}), "no image that can"),
+        "a.parquet", parquet({"image": [{"bytes": "ab", "path": "x"}] * 6}), "no readable image"),
     "numbers for bytes": (
-        "a.parquet", parquet({"image": [{"bytes": [3000], "path": "x"}] * 6}), "no image that can"),
+        "a.parquet", parquet({"image": [{"bytes": [3000], "path": "x"}] * 6}), "no readable image"),
     "a NUL in a path": (
-        "a.parquet", parquet({"image": pa.array([{"path": "a\0b"}] * 6, PATHS)}), "no image that"),
+        "a.parquet", parquet({"image": pa.array([{"path": "a\0b"}] * 6, PATHS)}), "no readable"),
     "a device for a path": (
-        "a.parquet", parquet({"image": pa.array([{"path": "/dev/zero"}] * 6, PATHS)}), "no image"),
+        "a.parquet", parquet({"image": pa.array([{"path": "/dev/zero"}] * 6, PATHS)}), "no readable"),
     "fewer names of classes than labels": (
         "a.parquet",
         parquet({"image": CELLS, "label": [0, 1, 7] * 2}, {"image": BINARY, "label": CLASSES}),
-        "the label label is 7 in some rows, and it has 2 names of classes, for 0 to 1"),
+        "the label label is 7 in some rows, but there are 2 class names, for 0 to 1"),
     "an IDX file that is longer unpacked": (
         "train-images-idx3-ubyte.gz",
         gzip.compress(struct.pack(">BBBB3I", 0, 0, 8, 3, 9, 4, 4) + bytes(10**8)),
@@ -244,8 +244,8 @@ def test_what_a_table_is_read_for_is_told(tmp_path: Path) -> None:
     ("labels", "why"),
     [
         (np.arange(7), "holds 7 values for 20 images"),
-        (np.arange(20) - 1, "some of it is negative"),
-        (np.full(20, np.nan), "others than real numbers"),
+        (np.arange(20) - 1, "holds negative values"),
+        (np.full(20, np.nan), "values that are not real numbers"),
     ],
 )
 def test_labels_of_matlab_that_are_left_out_are_told(

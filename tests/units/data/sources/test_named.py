@@ -62,7 +62,7 @@ def test_cifar10_in_its_binary_version(root: Path) -> None:
     test = opened("cifar10", "test")
     assert np.array_equal(test.raw().numpy().reshape(20, -1), records[5, :, 1:])
     (folder / "data_batch_2.bin").write_bytes(records[1].tobytes()[:-1])
-    with pytest.raises(DataError, match=r"data_batch_2\.bin is torn"):
+    with pytest.raises(DataError, match=r"data_batch_2\.bin is damaged"):
         opened("cifar10")
 
 
@@ -96,7 +96,7 @@ def test_celeba_in_its_original_form(root: Path, size: tuple[int, int], side: in
     assert opened("celeba").skipped[0][0] == "000001.jpg"
     assert opened("celeba").domain.shape == (3, side, side)
     (root / "celeba" / "list_attr_celeba.txt").write_text("30\nA B\n000002.jpg 1\n")
-    with pytest.raises(DataError, match="does not fit the images"):
+    with pytest.raises(DataError, match="does not match the images"):
         opened("celeba")
 
 
@@ -124,7 +124,7 @@ def test_bedrooms_in_nested_folders_and_as_lmdb(root: Path) -> None:
     assert (data.domain.shape, data.labels) == ((3, 16, 16), None)
     (root / "lsun-bedroom" / "bedroom_train_lmdb").mkdir()
     (root / "lsun-bedroom" / "bedroom_train_lmdb" / "data.mdb").write_bytes(b"x")
-    with pytest.raises(DataError, match="LMDB: export its pictures"):
+    with pytest.raises(DataError, match="LMDB: export its images"):
         opened("lsun-bedroom", size=16)
 
 

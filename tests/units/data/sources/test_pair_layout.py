@@ -91,14 +91,14 @@ def test_images_beside_two_folders_are_left_out_or_a_question(tmp_path: Path) ->
     assert len(opened(tmp_path, layout="flat")) == 44
     draw(tmp_path, 80, width=16)
     assert len(opened(tmp_path)) == 104
-    with pytest.raises(DataError, match=r"data\.layout classes is not for pairs"):
+    with pytest.raises(DataError, match=r"data\.layout classes does not apply to pairs"):
         opened(tmp_path, layout="classes")
 
 
 def test_two_folders_of_one_part_are_refused(tmp_path: Path) -> None:
     for name in ("train", "training"):
         draw(tmp_path / name, width=16)
-    with pytest.raises(DataError, match="train and training, which may both be the same part"):
+    with pytest.raises(DataError, match="train and training, which could both be the same part"):
         opened(tmp_path)
 
 
@@ -173,4 +173,4 @@ def test_a_file_that_is_no_pair_among_pairs_is_left_out_with_its_reason(tmp_path
     draw(tmp_path, ["27.png"])
     data = opened(tmp_path, size=8)
     assert len(data) == 29
-    assert data.skipped == (("27.png", "it is 8x8, so no pair side by side"),)
+    assert data.skipped == (("27.png", "it is 8x8, so it is not a pair side by side"),)

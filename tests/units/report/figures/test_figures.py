@@ -76,7 +76,7 @@ def test_figures_of_one_run_take_one(kind: str, runs: dict[str, Path]) -> None:
 
 
 def test_at_least_one_is_shown(runs: dict[str, Path]) -> None:
-    with pytest.raises(SettingError, match="-n 0: a figure shows at least one"):
+    with pytest.raises(SettingError, match="-n 0: give at least 1"):
         draw("samples", [runs["pt"]], FigureOptions(n=0))
 
 
@@ -89,7 +89,7 @@ def test_a_figure_is_saved_with_what_it_shows(runs: dict[str, Path], tmp_path: P
     assert save(drawn, tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in save(drawn, tmp_path / "x.svg").read_text()
     for wrong in (tmp_path / "x.gif", tmp_path):
-        with pytest.raises(SettingError, match=r"a figure is written to a \.png, a \.pdf"):
+        with pytest.raises(SettingError, match=r"name a \.png, a \.pdf"):
             save(drawn, wrong)
 
 
@@ -170,12 +170,10 @@ def test_an_estimated_margin_counts_as_what_it_was(tmp_path: Path) -> None:
 
 
 def test_strips_are_of_margins_and_of_images(runs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(
-        SettingError, match="the model gan was trained without a margin; it is EBGANs"
-    ):
+    with pytest.raises(SettingError, match="the model gan has no margin; choose runs of an EBGAN"):
         draw("margins", [runs["pt"], runs["gan"]])
     without = trained(tmp_path / "c", *EBGAN, "--model.loss", "contrastive")
-    with pytest.raises(SettingError, match="the model ebgan was trained without a margin"):
+    with pytest.raises(SettingError, match="the model ebgan has no margin"):
         draw("margins", [without])
     words = ["--model.generator", "8", "--model.encoder", "8", "--model.decoder", "8"]
     points = trained(
@@ -188,7 +186,7 @@ def test_strips_are_of_margins_and_of_images(runs: dict[str, Path], tmp_path: Pa
 def test_different_steps_are_noted(runs: dict[str, Path], tmp_path: Path) -> None:
     other = trained(tmp_path / "other", *EBGAN, "--steps", "4")
     drawn = draw("samples", [runs["pt"], other], FigureOptions(n=1))
-    assert drawn.notes == ["the runs stand at different steps, 4 to 6"]
+    assert drawn.notes == ["the runs are at different steps, 4 to 6"]
     assert texts(drawn)[1] == "step 6"
 
 
@@ -290,7 +288,7 @@ def test_figure_one_is_of_a_gan_on_the_line(runs: dict[str, Path], tmp_path: Pat
     small = [*words, *SPARSE, "--threads", "1", "--steps", "2", "--data", "gaussian"]
     with pytest.raises(SettingError, match=r"the model ebgan has no D\(x\)"):
         draw("gan1d", [trained(tmp_path / "ebgan", "ebgan-ring", *small)])
-    with pytest.raises(CheckpointError, match="keeps no checkpoint of step 77"):
+    with pytest.raises(CheckpointError, match="has no checkpoint of step 77"):
         draw("gan1d", [runs["line"]], FigureOptions(steps=(77,)))
 
 
@@ -322,5 +320,5 @@ def test_interpolation_is_g_of_straight_lines(runs: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("kind", ["neighbours", "interpolation"])
 def test_images_are_needed(kind: str, runs: dict[str, Path]) -> None:
-    with pytest.raises(SettingError, match=rf"energan figures {kind}` draws images"):
+    with pytest.raises(SettingError, match=rf"energan figures {kind}` needs images"):
         draw(kind, [runs["ring"]])

@@ -39,10 +39,10 @@ def test_runs_that_differ_and_runs_that_do_not() -> None:
     assert "Runs of A score better more often than those of B." in apart
     assert "Runs of B score better" in comparison.difference("A", a, "B", b, "error", False)
     same = comparison.difference("A", b[:40], "B", b[40:], "I′", True)
-    assert "do not tell which of the two is better." in same
+    assert "cannot tell which of the two is better." in same
     assert "n = 40 and 40" in same
     few = comparison.difference("A", a[:8], "B", b[:9], "I′", True)
-    assert "an indication, no more" in few
+    assert "only an indication" in few
     assert "tells nothing" in comparison.difference("A", a[:1], "B", b, "I′", True)
 
 

@@ -49,7 +49,7 @@ def test_two_grids_on_one_page(tmp_path: Path) -> None:
     assert f"GAN: 63 trials of a grid of 6,144: {states.count('done')} done" in told
     assert "3 not there yet" in told
     assert "Mann–Whitney" in told
-    assert "a shortened search" in told
+    assert "this shortened search" in told
     assert "compares with no other published score" in told
     assert made.SHA in told
     assert "core hours for 6,144 trials" in told
@@ -83,7 +83,7 @@ def test_a_sweep_that_has_only_begun(tmp_path: Path) -> None:
     (folder / "results" / "torn.json").write_text('{"id": ')
     told = Page(write([folder])).words()
     assert "1 record could not be read: torn.json" in told
-    assert "Only one value of each axis has a score so far." in told
+    assert "So far only one value of each axis has a score." in told
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_no_score_that_is_infinite_is_in_a_figure(tmp_path: Path) -> None:
         made.record({"x": 2}, "ebgan", "done", score(1.0)),
     ]
     folder = made.folder(tmp_path / "s", "s", {"x": [1, 2]}, records, [I])
-    assert "1 trial that ended without fault has no finite I′" in Page(write([folder])).words()
+    assert "1 trial that ended without an error has no finite I′" in Page(write([folder])).words()
 
 
 def test_cells_are_the_images_of_a_grid() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from energan.data.images.values import MOST_BANDS, RawImage, Unreadable
 
 USUAL = (1, 3, 4)
-"""Bands that an axis is taken for first."""
+"""Axis lengths that are taken for bands first."""
 
 
 def is_array(raw: bytes) -> bool:
@@ -28,7 +28,7 @@ def read_array(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
     if dtype.kind not in "buif":
         raise Unreadable(f"it holds {dtype.name} values")
     if prod(shape) * dtype.itemsize != len(raw) - file.tell():
-        raise Unreadable(f"its header says {shape} of {dtype}, and that is not what follows")
+        raise Unreadable(f"its header says {shape} of {dtype}, and the data does not match")
     file.seek(0)
     values: NDArray[Any] = npy.read_array(file, allow_pickle=False)
     if dtype.kind == "b":

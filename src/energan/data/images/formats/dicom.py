@@ -51,11 +51,11 @@ def read_dicom(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
     told = []
     if grey and kind == "MONOCHROME1":
         values = low + high - values.astype(np.int64)
-        told.append("inverted: MONOCHROME1, in which the least value is white")
+        told.append("inverted: MONOCHROME1, where the lowest value is white")
     if grey and scale != (1, 0):
         slope, intercept = scale
         values = values * slope + intercept
-        told.append("rescaled: to the values that slope and intercept of the files tell")
+        told.append("rescaled: by the slope and intercept given in the files")
     if high == 1:
         values = values.astype(np.uint8) * 255
     pixels = values.astype(dtype).reshape(height, width, bands)

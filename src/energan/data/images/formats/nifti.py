@@ -19,9 +19,9 @@ logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # oddities of he
 GZIP = b"\x1f\x8b"
 HEAD = 1024
 MAGIC = {348: (344, (b"n+1\0", b"n+2\0")), 540: (4, (b"n+2\0",))}
-"""The size of a header -> where in it the format is named, and how."""
+"""Header size -> where the header names the format, and how."""
 STRETCH = 1032
-"""Times that gzip can shrink what it packs, at most."""
+"""Largest factor by which gzip can compress data."""
 
 
 def is_nifti(raw: bytes) -> bool:
@@ -68,7 +68,7 @@ def read_nifti(raw: bytes, number: int = 0, *, decode: bool = True) -> RawImage:
 
 def _told(shape: tuple[int, ...]) -> str:
     axes = "last axis" if len(shape) == 3 else "third axis and those after it"
-    return f"slices: pages of NIfTI volumes are along the {axes}"
+    return f"slices: each page of a NIfTI volume is a slice along the {axes}"
 
 
 def _type(proxy: Any) -> np.dtype[Any]:
@@ -104,5 +104,5 @@ def unpack(raw: bytes) -> bytes:
     stream = zlib.decompressobj(31)
     found = stream.decompress(raw, size + 1)
     if not stream.eof or len(found) != size:
-        raise Unreadable("it is truncated, or longer than it says")
+        raise Unreadable("it is truncated, or longer than its header says")
     return found

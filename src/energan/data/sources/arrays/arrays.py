@@ -20,7 +20,7 @@ SHAPES = (
     "points"
 )
 BYTES = 4
-"""Of the largest integers that images are taken from: larger ones are labels, or a mistake."""
+"""Largest integer types that images are read from; larger ones are labels, or a mistake."""
 
 
 def read_arrays(path: Path) -> Source:
@@ -66,8 +66,8 @@ def _load(path: Path) -> tuple[Array, Array | None]:
             chosen = others[0]
         if chosen is None:
             raise DataError(
-                f"{path} holds {', '.join(others) or 'no events'}: name the array of events x, "
-                "images or data, and that of labels y or labels"
+                f"{path} holds {', '.join(others) or 'no arrays'}: name the array of examples x, "
+                "images or data, and the array of labels y or labels"
             )
         return [chosen] if labels is None else [chosen, labels]
 
@@ -110,8 +110,8 @@ def bands_axis(shape: tuple[int, ...], path: Path) -> int | None:
         raise DataError(
             f"{path} has shape {shape}, where "
             + ("two axes" if first else "no axis")
-            + " could be the channels: save images with 1 or 3 channels, first or last, "
-            f"or with up to {MOST_BANDS} of more pixels a side"
+            + " could be the channels: save images with 1 or 3 channels, first or last, or with "
+            f"at most {MOST_BANDS} channels and larger sides"
         )
     return 1 if first else 3
 
@@ -121,10 +121,10 @@ def _check_several(shape: tuple[int, ...], path: Path) -> None:
     first, second, last = shape
     channels_last = (last <= 4 and min(first, second) >= 8) or (last <= 16 and second >= 32 * last)
     if channels_last or (first in (3, 4) and min(second, last) >= 8):
-        count = f"{first} grey ones of {last}x{second}"
+        count = f"{first} grey images of {last}x{second}"
         raise DataError(
-            f"{path} has shape {shape}, which may be one image in colour, or {count}: save one as "
-            f"{(1, *shape)}, several as {(*shape, 1)}"
+            f"{path} has shape {shape}, which may be one colour image, or {count}: save one "
+            f"image as {(1, *shape)}, several as {(*shape, 1)}"
         )
 
 
@@ -153,8 +153,8 @@ def float_range(images: Tensor) -> tuple[float | None, float | None]:
 def _labels(y: Array, count: int, path: Path) -> Tensor:
     if y.shape != (count,) or y.dtype.kind not in "iub":
         raise DataError(
-            f"{path}: the labels are {y.dtype} of shape {y.shape}; {count} events need whole "
-            f"numbers of shape ({count},)"
+            f"{path}: the labels are {y.dtype} of shape {y.shape}; {count} examples need "
+            f"integers of shape ({count},)"
         )
     low, high = int(y.min()), int(y.max())
     if low < -1:
@@ -163,7 +163,7 @@ def _labels(y: Array, count: int, path: Path) -> Tensor:
         )
     if high >= MOST_CLASSES:
         raise DataError(
-            f"{path}: label {high} is too large; number the classes from 0 without gaps, "
-            f"{MOST_CLASSES:,} at most"
+            f"{path}: label {high} is too large; number the classes from 0 without gaps, at most "
+            f"{MOST_CLASSES:,}"
         )
     return torch.from_numpy(y.astype(np.int64))

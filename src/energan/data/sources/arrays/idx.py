@@ -28,12 +28,12 @@ IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
 GZIP = b"\x1f\x8b"
 GZIP_GAIN = 1032
-"""Bytes at most that come of one compressed byte."""
+"""Largest number of bytes that one compressed byte can become."""
 HELD_OUT = 10_000
 """The last 10,000 training images are the validation set of Goodfellow et al. 2014."""
 STACKED_SEED = 0
 BLOCK = 2**24
-"""Bytes that are read together, so that memory grows with what is there and not with a header."""
+"""Bytes read at once, so that memory grows with the file and not with what its header claims."""
 
 
 def open_idx_folder(folder: Path, split: Split = "train") -> Source:
@@ -46,7 +46,7 @@ def open_idx_folder(folder: Path, split: Split = "train") -> Source:
     if images is None:
         error = NoTestPart if split == "test" else DataError
         raise error(
-            f"{folder} does not hold {IMAGES[split]} or {IMAGES[split]}.gz: pass a folder that "
+            f"{folder} does not hold {IMAGES[split]} or {IMAGES[split]}.gz: name a folder that "
             "holds the original IDX files"
         )
     return _source(folder.name, images, labels, split)
@@ -72,11 +72,14 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
             start = file.read(header)
             if start[:4] != magic:
                 raise DataError(
-                    f"{path} starts with 0x{start[:4].hex()}, not 0x{magic.hex()}: it is no IDX "
-                    f"file of unsigned bytes in {dimensions} dimension{'s' * (dimensions > 1)}"
+                    f"{path} starts with 0x{start[:4].hex()}, not 0x{magic.hex()}, so it is not "
+                    f"an IDX file of unsigned bytes in {dimensions} "
+                    f"dimension{'s' * (dimensions > 1)}: name another file"
                 )
             if len(start) < header:
-                raise DataError(f"{path} is torn: it ends within its header; fetch it again")
+                raise DataError(
+                    f"{path} is truncated: it ends within its header; download it again"
+                )
             shape = struct.unpack_from(f">{dimensions}I", start, 4)
             most = min(prod(shape), GZIP_GAIN * path.stat().st_size)
             check_memory(most, f"{path}, {' x '.join(map(str, shape))},", "use a smaller set")
@@ -85,12 +88,12 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     except DataError:
         raise
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}): fetch it again") from error
+        raise DataError(f"{path} cannot be read ({error}): download it again") from error
     if len(data) != prod(shape):
         follow = f"at least {len(data)}" if len(data) > prod(shape) else len(data)
         raise DataError(
-            f"{path} is torn or altered: its header says {' x '.join(map(str, shape))} = "
-            f"{prod(shape)} bytes, and {follow} follow; fetch it again"
+            f"{path} is damaged: its header says {' x '.join(map(str, shape))} = {prod(shape)} "
+            f"bytes, and {follow} follow; download it again"
         )
     if prod(shape) == 0:
         raise DataError(f"{path} is empty: its header says {' x '.join(map(str, shape))}")
@@ -135,8 +138,8 @@ def _source(name: str, images_at: Path, labels_at: Path | None, split: Split) ->
     labels = None if labels_at is None else read_idx(labels_at, 1).long()
     if labels is not None and len(labels) != len(images):
         raise DataError(
-            f"{images_at} holds {len(images)} images and {labels_at} {len(labels)} labels: they "
-            "are not of one set"
+            f"{images_at} holds {len(images)} images and {labels_at} {len(labels)} labels: use "
+            "images and labels of the same set"
         )
     held_out = min(HELD_OUT, len(images) // 6) if split == "train" else 0
     return Source(name, images, labels, held_out)

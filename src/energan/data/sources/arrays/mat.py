@@ -23,11 +23,11 @@ NUMBERS = {
     "double", "single", "logical", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64",
     "uint64",
 }  # fmt: skip
-"""MATLAB's kinds of arrays of numbers, beside cells, structures, texts and sparse ones."""
+"""MATLAB's numeric array classes; others are cells, structures, texts and sparse arrays."""
 FREY = (28, 20)
-"""Rows and columns of the Frey faces, which their file does not tell."""
+"""Height and width of the Frey faces, which their file does not give."""
 VALID, TEST = 2, 3
-"""The marks in TFD's folds; 1 is the training part, 0 the unlabelled one."""
+"""Values of TFD's folds: 1 is the training part, 0 the unlabelled part."""
 
 
 def read_mat(path: Path, split: Split = "train") -> Source:
@@ -74,7 +74,7 @@ def _load(path: Path) -> tuple[dict[str, Array], str, list[str]]:
             beside = [n for n in (*LABELS, "folds") if n in shapes and n != name]
             if name in complex_ones:
                 raise DataError(
-                    f"{path}: {name} holds complex numbers: save their size, or real part"
+                    f"{path}: {name} holds complex numbers: save their magnitude or real part"
                 )
             wanted = [n for n in beside if shapes[n][1] in NUMBERS and n not in complex_ones]
             file.seek(0)
@@ -104,8 +104,8 @@ def _choose(shapes: dict[str, tuple[tuple[int, ...], str]], path: Path) -> str:
     if name not in numbers:
         shape, kind = shapes[name]
         raise DataError(
-            f"{path}: {name} is {describe(shape)} of MATLAB's kind {kind}, which is no array of "
-            "images: save them as an array of numbers `images` (N, H, W)"
+            f"{path}: {name} is {describe(shape)} of MATLAB's class {kind}, not an array of "
+            "images: save them as a numeric array `images` (N, H, W)"
         )
     if prod(shapes[name][0]) > 1:
         # MATLAB keeps what it can in fewer bytes than it has in memory
@@ -132,8 +132,8 @@ def _columns(pixels: Array, path: Path) -> Array:
         return columns.T.reshape(-1, *FREY)
     if side * side != size:
         raise DataError(
-            f"{path} holds {size}x{count} numbers: faces as columns need a square number of "
-            "pixels; save `images` as (N, H, W)"
+            f"{path} holds {size}x{count} numbers, and faces as columns need a square number of "
+            "pixels: save them as `images` (N, H, W)"
         )
     # MATLAB lays a picture out column by column
     return pixels.T.reshape(count, side, side).transpose(0, 2, 1)
@@ -162,15 +162,15 @@ def _labels(
     if values.size != count:
         why = f"it holds {values.size:,} values for {count:,} images"
     elif values.dtype.kind not in "uifb" or not np.isfinite(values).all():
-        why = "it holds others than real numbers"
+        why = "it holds values that are not real numbers"
     elif (values < 0).any():
-        why = "some of it is negative"  # TFD marks the unlabelled ones with -1
+        why = "it holds negative values"  # TFD marks the unlabelled ones with -1
     else:
         found, numbers = np.unique(values, return_inverse=True)
         if len(found) < MOST_CLASSES:
             names = tuple(f"{value:g}" for value in found)
             return torch.from_numpy(numbers.astype(np.int64)), names, ()
-        why = f"its {len(found):,} different values are no classes"
+        why = f"its {len(found):,} different values are too many for classes"
     return None, None, (Fact("labels", f"{name} is left out: {why}", warning=True),)
 
 

@@ -11,12 +11,12 @@ from typing import BinaryIO
 
 COMPRESSED = 15
 NUMBERS = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)
-"""Types of elements that hold numbers."""
+"""Element types that hold numbers."""
 FULL_ARRAYS = range(6, 16)
-"""Classes of arrays of them, from double to uint64."""
+"""Array classes of numbers, from double to uint64."""
 COMPLEX = 1 << 11
 HEAD = 4096
-"""Bytes of a variable that are looked at; its name must end within them."""
+"""Bytes of a variable that are read for its name."""
 
 
 def check_elements(file: BinaryIO) -> set[str]:
@@ -48,7 +48,7 @@ def _complex_name(head: bytes, order: str) -> str:
     _, at, size, after = _element(head, after, order)
     kind, *_ = _element(head, after, order)
     if kind not in NUMBERS:
-        raise ValueError(f"it holds numbers of the type {kind}, which there is not")
+        raise ValueError(f"it holds numbers of type {kind}, which does not exist")
     return head[at : at + size].decode("latin-1") if flags & COMPLEX else ""
 
 

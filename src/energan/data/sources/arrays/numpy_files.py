@@ -19,7 +19,7 @@ from energan.io.text import size_text
 
 Array = NDArray[Any]
 MOST_SIDE = 2**48
-"""Along one axis; no array is so long."""
+"""Largest length of an axis."""
 
 
 def load_arrays(
@@ -57,7 +57,7 @@ def _load_members(
         infos = infos or packed.infolist()
         members = {info.filename.removesuffix(".npy"): info for info in infos}
         if len(members) < len(infos):
-            raise ValueError("two of its arrays have one name")
+            raise ValueError("two of its arrays have the same name")
         loaded = []
         for name in pick(list(members)):
             with packed.open(members[name]) as member:
@@ -91,13 +91,15 @@ def _header(file: Any, which: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
         version = npy.read_magic(file)
     except ValueError:
-        raise ValueError(f"{which}it is no array") from None
+        raise ValueError(f"{which}it is not an array") from None
     if version == (1, 0):
         shape, _, dtype = npy.read_array_header_1_0(file)
     elif version == (2, 0):
         shape, _, dtype = npy.read_array_header_2_0(file)
     else:
-        raise ValueError(f"{which}it is of format {version[0]}.{version[1]}, that of records")
+        raise ValueError(
+            f"{which}it has format {version[0]}.{version[1]}, which is for record arrays"
+        )
     if dtype.hasobject or not dtype.itemsize:
         raise ValueError(f"{which}it holds {'objects' if dtype.hasobject else 'nothing'}")
     if not all(type(side) is int and 0 <= side < MOST_SIDE for side in shape):

@@ -65,7 +65,7 @@ def with_their_images(source: Source, files: Sequence[Path], settings: DataSetti
             text = f"{printable(source.where(row))} cannot be read: {why}"
             facts.append(Fact("left out", text, warning=True))
     if not any(found.count for found in opened):
-        name = "" if len(files) == 1 else f"{source.name} holds no image that can be read: "
+        name = "" if len(files) == 1 else f"{source.name} holds no readable image: "
         raise NoReadableImage(f"{name}{facts[0].text}")
     counts = torch.tensor([found.count for found in opened])
     film = suffix_of(files[0].name) in video.SUFFIXES
@@ -103,13 +103,13 @@ def _read(found: Container, first: int, number: int) -> list[Encoded | None]:
 def _about(source: Source, files: int, film: bool, every: int) -> Fact:
     if not film:
         return Fact("images", f"{source.count:,} in {plural(files, 'HDF5 file')}")
-    rate = f", one in {every} (--data.frames-every)" if every > 1 else ""
+    rate = f", every {every}th (--data.frames-every)" if every > 1 else ""
     text = (
-        f"{source.count:,} of {plural(files, 'video')}{rate}; those of a video are trained on, or "
-        "held out, together"
+        f"{source.count:,} of {plural(files, 'video')}{rate}; frames of one video are all "
+        "trained on or all held out"
     )
     if files == 1:
-        text += ", so nothing of a single one is held out"
+        text += ", so none is held out of a single video"
     elif not source.held_out:
-        text += "; none is held out unless --data.held-out says how many"
+        text += "; none is held out unless you set --data.held-out"
     return Fact("frames", text)

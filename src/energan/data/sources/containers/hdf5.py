@@ -18,7 +18,7 @@ from energan.io.text import printable
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 AT_ONCE, MOST_AT_ONCE = 2**25, 256
-"""Bytes, and images, that are read together."""
+"""Bytes, and images, read at once."""
 NAMED = 8
 
 
@@ -32,7 +32,10 @@ def open_hdf5(path: Path, settings: DataSettings) -> Container:
         images = _pick(found, settings.image_column, path)
         data = found[images]
         if data.external or data.is_virtual:
-            raise DataError(f"{path}: {images} lies in other files, which are not read")
+            raise DataError(
+                f"{path}: {images} is stored in other files, which are not read: copy it into "
+                "this file"
+            )
         axis = bands_axis(data.shape, path)
         labels = _labels(found, settings.label_column, len(data), path)
         count, size = len(data), max(1, data.nbytes // len(data))
@@ -79,17 +82,17 @@ def _pick(found: dict[str, Any], wanted: str | None, path: Path) -> str:
         return fit[0]
     if not fit:
         raise DataError(
-            f"{path} holds {_listed(found)}: images are a data set of numbers of the shape "
-            "(N, H, W), (N, H, W, C) or (N, C, H, W)"
+            f"{path} holds {_listed(found)}: store images as a numeric data set of shape (N, H, "
+            "W), (N, H, W, C) or (N, C, H, W)"
         )
     some = {name: found[name] for name in fit}
-    raise DataError(f"{path} holds {_listed(some)}: --data.image-column names the images")
+    raise DataError(f"{path} holds {_listed(some)}: choose the images with --data.image-column")
 
 
 def _listed(found: dict[str, Any]) -> str:
     told = [f"{printable(name)} {data.shape}" for name, data in list(found.items())[:NAMED]]
     more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
-    return ", ".join(told) + more if told else "no data set of numbers"
+    return ", ".join(told) + more if told else "no numeric data set"
 
 
 def _labels(found: dict[str, Any], wanted: str | None, count: int, path: Path) -> Tensor | None:
@@ -103,13 +106,13 @@ def _labels(found: dict[str, Any], wanted: str | None, count: int, path: Path) -
     if data.size != count or data.dtype.kind not in "iub":
         raise DataError(
             f"{path}: the labels {printable(name)} are {data.dtype} of shape {data.shape}; "
-            f"{count} images need whole numbers of shape ({count},)"
+            f"{count} images need integers of shape ({count},)"
         )
     values = np.asarray(data).reshape(-1)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= MOST_CLASSES:
         raise DataError(
-            f"{path}: labels go from {low} to {high}; number the classes from 0, "
-            f"{MOST_CLASSES:,} at most"
+            f"{path}: labels go from {low} to {high}; number the classes from 0, at most "
+            f"{MOST_CLASSES:,}"
         )
     return torch.from_numpy(values.astype(np.int64))

@@ -13,7 +13,7 @@ from energan.data.source import Encoded, Part, Piece, Source
 from energan.io.text import plural
 
 PAGE = "#page="
-"""Between the name of a file and the number of a page."""
+"""Separator of a file's name and a page number."""
 
 
 def with_all_pages(source: Source) -> Source:
@@ -34,7 +34,7 @@ def with_all_pages(source: Source) -> Source:
         return Part(starts[old.start], sum(own), read)
 
     pages = int(counts[counts > 1].sum())
-    text = f"{plural(pages, 'page')} of {plural(files, 'file')}, each an image of its own"
+    text = f"{plural(pages, 'page')} of {plural(files, 'file')}, each read as an image"
     found = spread(source, counts, tuple(map(part, source.parts)), PAGE)
     return replace(
         found,

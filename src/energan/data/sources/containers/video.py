@@ -15,7 +15,7 @@ from energan.io.files import open_regular
 
 SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 DEEP = 8
-"""Bits beyond which frames are read with 16."""
+"""Bits above which frames are read with 16."""
 
 
 def open_video(path: Path, settings: DataSettings) -> Container:
@@ -25,7 +25,7 @@ def open_video(path: Path, settings: DataSettings) -> Container:
     try:
         film = _Film(path)
     except av.FFmpegError as error:
-        raise Unreadable(f"it is damaged, or no video ({error.strerror})") from None
+        raise Unreadable(f"it is damaged, or not a video ({error.strerror})") from None
     every = settings.frames_every
     return Container(-(-film.count // every), lambda first, n: film.read(first, n, every))
 
@@ -45,7 +45,7 @@ class _Film:
         self.frames: Generator[Any, None, None] | None = None
         with open_regular(path) as file, _av().open(file) as found:
             if not found.streams.video:
-                raise Unreadable("it has no pictures")
+                raise Unreadable("it has no video stream")
             self.count = sum(1 for packet in found.demux(video=0) if packet.size)
         if not self.count:
             raise Unreadable("it has no frame")

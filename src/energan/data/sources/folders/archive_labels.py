@@ -12,7 +12,7 @@ from energan.data.sources.tree import suffix_of
 from energan.io.text import plural
 
 FIELDS = ("cls", "label", "class")
-"""Of a .json file, whichever comes first."""
+"""Keys of a .json file; the first one found counts."""
 MOST_LABEL = 2**20
 
 
@@ -35,7 +35,7 @@ def with_labels(archive: Archive) -> Archive:
                     suffix_of(name) == suffix and _key(name) in images for name in folder.others
                 )
                 folder.others = list(compress(folder.others, map(not_, used)))
-            text = f"of {plural(len(told), 'image')}, by the {suffix} files called as they are"
+            text = f"of {plural(len(told), 'image')}, from the {suffix} files of the same names"
             return replace(archive, labels=told, facts=(*archive.facts, Fact("labels", text)))
     return archive
 

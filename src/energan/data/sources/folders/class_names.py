@@ -18,12 +18,12 @@ def check_alike(
     found: dict[str, str] = {}
     for name in names:
         other = found.setdefault(_key(name), name)
-        two = f"name both, as in --data.classes {other} {name}"
+        two = f"name both, as --data.classes {other} {name}"
         two = two if noun == "class" else "rename one of them"
         if other != name and not {name, other} <= set(chosen):
             raise DataError(
-                f"{where}: are {describe(other)} and {describe(name)} one {noun}? If so, {remedy}; "
-                f"if not, {two}"
+                f"{where}: are {describe(other)} and {describe(name)} the same {noun}? If so, "
+                f"{remedy}; if not, {two}"
             )
 
 

@@ -14,7 +14,7 @@ from energan.io.text import plural
 
 SEPARATORS = ",;\t"
 _SEP = re.compile(r'"?sep=(.)"?[ ,;\t]*', re.I)
-"""The first line by which Excel tells the separator."""
+"""First line in which Excel gives the separator."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_csv(path: Path, *, ragged: bool = False) -> CsvText:
         if len(row.cells) != len(columns) and not ragged:
             raise DataError(
                 f"{path}, line {row.number}: {plural(len(row.cells), 'field')} for "
-                f"{plural(len(columns), 'column')}; put what holds a comma into quotes"
+                f"{plural(len(columns), 'column')}; put values that contain a comma in quotes"
             )
     return CsvText(path, head.strip(), names, columns, found, facts)
 
@@ -88,17 +88,19 @@ def _decode(path: Path) -> tuple[str, tuple[Fact, ...]]:
             facts = (
                 Fact(
                     "CSV",
-                    f"{path.name} is not UTF-8: read as Windows-1252 (Latin-1); save it as UTF-8 "
-                    "if letters are wrong",
+                    f"{path.name} is not UTF-8 and was read as Windows-1252 (Latin-1); save it "
+                    "as UTF-8 if letters are wrong",
                     warning=True,
                 ),
             )
     except OSError as error:
         raise DataError(f"{path} cannot be read: {describe(error)}") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no text: save the table as CSV, in UTF-8") from None
+        raise DataError(f"{path} is not a text file: save the table as CSV, in UTF-8") from None
     if "\0" in text:
-        raise DataError(f"{path} is no text, for it holds zero bytes: save it as CSV, in UTF-8")
+        raise DataError(
+            f"{path} holds zero bytes, so it is not a text file: save it as CSV, in UTF-8"
+        )
     return unicodedata.normalize("NFC", text), facts
 
 
@@ -115,5 +117,5 @@ def _rows(path: Path, text: str, separator: str, skipped: int) -> Iterator[Cells
     except csv.Error as error:
         why = "a quote is not closed" if "end of data" in str(error) else str(error)
         raise DataError(
-            f"{path}, line {begun + 1 + skipped}: {why}; write a quote within quotes twice"
+            f"{path}, line {begun + 1 + skipped}: {why}; double any quote within quotes"
         ) from None

@@ -8,17 +8,17 @@ from pathlib import Path
 from energan.data.facts import Fact
 from energan.data.sources.containers.frames import CONTAINERS
 from energan.data.sources.tree import SPECIAL, LeftOut, Tree, suffix_of
-from energan.io.text import agree, plural, printable
+from energan.io.text import plural, printable
 
 PICTURES = {
     ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".exr", ".hdr",
     ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".ico",
 }  # fmt: skip
-"""Suffixes of pictures that are not read: their owner will miss them."""
+"""Suffixes of pictures that cannot be read, which are reported."""
 SOURCES = {".parquet", ".arrow", ".mat", ".npy", ".npz", ".zip", ".tar", ".tgz", *CONTAINERS}
-"""Suffixes of other kinds of source, which a folder of images is not read with."""
+"""Suffixes of other kinds of source, which are not read together with a folder of images."""
 NAMED = 8
-"""Folders that are named in a line."""
+"""Number of folders named in a line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,9 @@ def about_masks(
     where = ", ".join(dict.fromkeys(inside(folder.path, tree) for folder in trees))
     text = f"{total:,}{f' in {where}' if where else ''}, for {plural(used, 'image')}"
     if lacking:
-        text += f"; {plural(lacking, 'image')} beside those {agree(lacking, 'have')} none"
+        text += f"; {plural(lacking, 'image')} without one"
     if total > used:
-        text += f"; {total - used:,} for no image that is read"
+        text += f"; {total - used:,} without an image that is read"
     return Fact("masks", text, warning=bool(lacking) or not used)
 
 

@@ -9,10 +9,10 @@ from energan.data.sources.tree import Tree, suffix_of
 from energan.io.text import plural, printable
 
 CLEARLY = 3
-"""How many times more there must be of one kind for the others to be strays."""
+"""Factor by which one kind of file must outnumber the others for these to be ignored."""
 TITLES = {"idx": "IDX", "arrow": "Arrow", "parquet": "Parquet", "mat": ".mat"}
 INFO = {"dataset_info.json", "dataset_dict.json"}
-"""What `datasets` writes beside its Arrow files."""
+"""Files that `datasets` writes beside its Arrow files."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ def find_form(tree: Tree, choice: Layouts) -> Form | None:
     form, *others = forms
     if others and len(form.files) < CLEARLY * (count - len(form.files)):
         raise DataError(
-            f"{where} holds {form} and {others[0]}: name the file that you mean, as "
-            f"--data {printable(others[0].files[0])}, or move the others elsewhere"
+            f"{where} holds {form} and {others[0]}: name the file that you want, as --data "
+            f"{printable(others[0].files[0])}, or move the others elsewhere"
         )
     if choice == "auto" and len(form.files) < CLEARLY * tree.count:
         raise DataError(
-            f"{where} holds {plural(tree.count, 'image')} and {form}: --data.layout "
-            "flat reads the images (classes: by folders), --data.layout table the other"
+            f"{where} holds {plural(tree.count, 'image')} and {form}: --data.layout flat reads "
+            "the images (classes: with folders as classes), --data.layout table reads the other "
+            "files"
         )
     if form.kind == "mat" and len(form.files) > 1:
         raise DataError(f"{where} holds {form}: name one, as --data {form.files[0]}")

@@ -18,7 +18,7 @@ from energan.data.sources.splits import Split
 from energan.io.text import agree, plural, printable
 
 NAMED = 3
-"""Groups that are named in a line."""
+"""Number of groups named in a line."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def match_groups(word: str, layout: Layout, split: Split, csv: bool) -> Groups |
     by = printable(path.name if path else word)
     text = f"{groups:,} of {plural(known, 'image')}, by {by}"
     if alone := len(names) - known:
-        text += f"; {plural(alone, 'image')} beside them, each a group of its own"
+        text += f"; {plural(alone, 'image')} without one, each a group of its own"
     told = Fact("groups", text, warning=alone > 0)
     return Groups(numbers, (told, *_about_both_parts(word, path, layout, split, names), *facts))
 
@@ -73,8 +73,8 @@ def _names(
         pattern = re.compile(unicodedata.normalize("NFC", word))
     except re.error as error:
         raise DataError(
-            f"data.groups {describe(word)} is no regular expression ({error}), nor folder, nor a "
-            r"CSV: write one as '(patient\d+)'"
+            f"data.groups {describe(word)} is not the word folder, a CSV or a valid regular "
+            f"expression ({error}): write an expression such as '(patient\\d+)'"
         ) from None
     return [_found(pattern, path) for path in _paths(layout, part)], ()
 
@@ -95,12 +95,12 @@ def _found(pattern: re.Pattern[str], path: str) -> str | None:
 def _no_match(word: str, csv: Path | None, layout: Layout, part: ImagePart) -> str:
     if csv is not None:
         return (
-            f"{csv} tells the group of no image to train on: write a line for each image of "
+            f"{csv} gives no group for any training image: write a line for each image of "
             f"{printable(part.root)}"
         )
     return (
-        f"data.groups {describe(word)} is found in none of {plural(len(part.files), 'path')}, as "
-        f"{describe(_paths(layout, part)[0])}: correct the regular expression"
+        f"data.groups {describe(word)} matches none of {plural(len(part.files), 'path')}, for "
+        f"example {describe(_paths(layout, part)[0])}: correct the regular expression"
     )
 
 
@@ -116,7 +116,8 @@ def _about_both_parts(
         return ()
     first = ", ".join(map(printable, both[:NAMED])) + (", …" if len(both) > NAMED else "")
     text = (
-        f"{len(both):,} ({first}) {agree(len(both), 'have')} images in the training part and in "
-        "the test part: scores of the test part are too good; move each group to one side"
+        f"{len(both):,} ({first}) {agree(len(both), 'have')} images in both the training and the "
+        "test part, so scores on the test part look better than they are; move each group to "
+        "one part"
     )
     return (Fact("groups", text, warning=True),)

@@ -53,7 +53,7 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
     if settings.labels is not None:
         csv = find_csv(settings.labels, folder)
         told = match_labels(csv, layout, part)
-        check_alike(told.names, settings.classes, str(csv), "write it alike in all lines")
+        check_alike(told.names, settings.classes, str(csv), "write it the same in all lines")
         classes, numbers, facts = told.names, told.numbers, facts + told.facts
         if split == "test" and not bool((numbers >= 0).any()):
             numbers = None if part.folders is None else _number(part.folders, classes)
@@ -61,7 +61,7 @@ def open_layout(layout: Layout, split: Split, settings: DataSettings) -> Source:
     elif layout.archive is not None and layout.archive.labels:
         told_by = layout.archive.labels
         classes = order_classes(told_by.values())
-        check_alike(classes, settings.classes, where, "write it alike everywhere")
+        check_alike(classes, settings.classes, where, "write it the same everywhere")
         numbers = _number([told_by.get(file, "") for file in part.files], classes)
     elif classes is not None and part.folders is not None:
         check_alike(classes, settings.classes, where, "put the images into one folder")

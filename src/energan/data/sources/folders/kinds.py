@@ -9,15 +9,15 @@ from energan.data.sources.tree import Tree
 from energan.io.text import printable
 
 UNLABELLED = ("unlabelled", "unlabeled")
-"""Names, in any case, of the folder whose images have no class, beside the folders of classes."""
+"""Names, in any case, of a folder of unlabelled images among class folders."""
 MASKS = ("ground_truth", "groundtruth", "ground-truth")
-"""How names of folders of masks end, wherever they stand."""
+"""Endings of the names of mask folders, wherever they are."""
 MAYBE_MASKS = (
     "gt", "mask", "masks", "label", "labels", "segmentation", "segmentations", "annotations",
     "segmentationclass", "segmentationclassaug", "segmentationobject", "trimaps",
 )  # fmt: skip
-"""The same beside folders of parts, beside a folder of images, or beside as many images; elsewhere
-they may be classes."""
+"""Names of mask folders only beside train and test folders, beside a folder of images, or if they
+hold as many files as there are images; elsewhere they may be classes."""
 PICTURES = ("images", "image", "imgs", "img", "jpegimages")
 
 
@@ -94,7 +94,7 @@ def only_folder(trees: Sequence[Tree]) -> Tree:
     if len(full) > 1:
         raise DataError(
             f"{printable(full[0].path.parent)} holds {printable(full[0].name)} and "
-            f"{printable(full[1].name)}, which may both be the same part: rename one of them, or "
-            "move it elsewhere"
+            f"{printable(full[1].name)}, which could both be the same part: rename one of them, "
+            "or move it elsewhere"
         )
     return full[0]

@@ -51,7 +51,9 @@ def find_csv(word: str, folder: Path, setting: str = "data.labels") -> Path:
     for found in (path, folder / path):
         if found.is_file():
             return found
-    raise DataError(f"{setting}: there is no file {describe(word)}, here or in {printable(folder)}")
+    raise DataError(
+        f"{setting}: there is no file {describe(word)}, neither here nor in {printable(folder)}"
+    )
 
 
 def read_labels(path: Path) -> tuple[list[Line], tuple[Fact, ...]]:
@@ -59,7 +61,7 @@ def read_labels(path: Path) -> tuple[list[Line], tuple[Fact, ...]]:
     lines, facts = read_lines(path, "label", "cat1.jpg,cat")
     names = {line.label for line in lines}
     if len(names) == 1:
-        raise DataError(f"{path}: every label is {describe(*names)}: name two classes")
+        raise DataError(f"{path}: every label is {describe(*names)}: give at least two classes")
     return lines, facts
 
 
@@ -73,20 +75,25 @@ def read_lines(path: Path, column: str, example: str) -> tuple[list[Line], tuple
     text, columns = read_csv(path), ("file", column)
     if any(text.columns.count(name) != 1 for name in columns):
         raise DataError(
-            f"{path}: its first line must name the columns, as file,{column} does, and is "
-            f"{describe(text.head) or 'empty'}"
+            f"{path}: the first line is {describe(text.head) or 'empty'}, and must name the "
+            f"columns: write, for example, file,{column}"
         )
     lines: list[Line] = []
     for row in text.rows:
         file, label = (row.cells[text.columns.index(name)] for name in columns)
         if "\n" in file + label or "\r" in file + label:
-            raise DataError(f"{path}, line {row.number}: a quote is opened in a line before it")
+            raise DataError(
+                f"{path}, line {row.number}: a quote opened in an earlier line is not closed: "
+                "close it"
+            )
         if label and not file:
             raise DataError(f"{path}, line {row.number}: a {column} without a file")
         if label:
             lines.append(Line(row.number, file, label))
     if not lines:
-        raise DataError(f"{path} tells no {column}: write lines as {example} below file,{column}")
+        raise DataError(
+            f"{path} holds no {column}: write lines such as {example} below file,{column}"
+        )
     return lines, text.facts
 
 
@@ -109,8 +116,8 @@ def match_labels(path: Path, layout: Layout, part: ImagePart) -> Labels:
     for row, label in said.items():
         numbers[row] = number[label]
     text = (
-        f"{len(said):,} of {plural(len(part.files), 'image')} have one, of {len(classes)} classes, "
-        f"by {printable(path.name)}"
+        f"{len(said):,} of {plural(len(part.files), 'image')} have one, of {len(classes)} "
+        f"classes, from {printable(path.name)}"
     )
     if others:
         text += f"; {plural(others, 'line')} of it {agree(others, 'are')} about other files"
@@ -157,7 +164,8 @@ def match_lines(
         more = f" (nor that of {len(lost) - 1} more lines)" if len(lost) > 1 else ""
         raise DataError(
             f"{path}, line {lost[0].number}: {printable(layout.tree.path)} holds no image "
-            f"{describe(lost[0].file)}{more}; write paths from that folder, or from the CSV's"
+            f"{describe(lost[0].file)}{more}; write paths relative to that folder, or to the "
+            "CSV's"
         )
     return found, others
 
@@ -190,8 +198,8 @@ class _Places:
         if self._called[line.file] > 1:
             first = next(file for file in self.files if _nfc(file.name) == line.file)
             raise DataError(
-                f"{self.path}, line {line.number}: {self._called[line.file]} images are called "
-                f"{describe(line.file)}, one of them {printable(first)}: write its path"
+                f"{self.path}, line {line.number}: {self._called[line.file]} images have the "
+                f"name {describe(line.file)}, one of them {printable(first)}: write its path"
             )
         return self._alone.get(line.file)
 

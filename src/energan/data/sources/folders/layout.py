@@ -69,9 +69,9 @@ class Layout:
                 f"; {fact}" for fact in self.facts if fact.subject in ("left out", "masks")
             )
             raise DataError(
-                f"{printable(found.root)} holds no image (looked for "
-                f"{' '.join(sorted(SUFFIXES))}, also in the folders below{others}): name the "
-                "folder that holds your pictures"
+                f"{printable(found.root)} holds no image (searched for "
+                f"{' '.join(sorted(SUFFIXES))}, also in subfolders{others}): name the folder "
+                "that holds your images"
             )
         return found
 
@@ -99,7 +99,7 @@ def read_layout(
         return replace(found, facts=instead + found.facts)
     facts = [Fact("source", str(form))]
     if tree.count:
-        text = f"{plural(tree.count, 'image')}, beside {form}; --data.layout flat reads them"
+        text = f"{plural(tree.count, 'image')}, beside {form}; to read them: --data.layout flat"
         facts.append(Fact("left out", text, warning=True))
     return Layout(tree, form, facts=(*facts, *left_out(tree, form.files)))
 
@@ -110,7 +110,7 @@ def read_archive(path: Path, choice: Layouts = "auto", own_labels: bool = False)
     found = _Reader(archive.tree, choice, own_labels or bool(archive.labels)).read()
     facts = archive.facts + found.facts
     if any(part is not None and part.masks for part in (found.train, found.test)):
-        text = "not read in an archive: unpack it, and name the folder"
+        text = "not read from an archive: unpack it, and name the folder"
         facts = (*facts, Fact("masks", text, warning=True))
     train, test = (p and replace(p, masks=None) for p in (found.train, found.test))
     return replace(found, train=train, test=test, facts=facts, archive=archive)
@@ -161,18 +161,24 @@ class _Reader:
         if held and kinds.pictures_beside_test:
             raise DataError(
                 f"{printable(base.path)} holds {listed(kinds.plain)} and {listed(held)}, and no "
-                f"folder train: name the one to train on, as --data "
+                "folder train: name the folder to train on, as --data "
                 f"{printable(kinds.plain[0].path)}, or set --data.layout classes"
             )
         self._check_nested(base, kinds.plain)
         for part in (*train, *held):
             if part.count and kinds.plain:
-                more = "; --data.layout splits makes it the training part" if part in train else ""
-                text = f"{self._name(part)} is taken for one, as the folders beside it{more}"
+                more = (
+                    "; to use it as the training part: --data.layout splits"
+                    if part in train
+                    else ""
+                )
+                text = f"{self._name(part)} is read as a class, like the folders beside it{more}"
                 self.facts.append(Fact("classes", text, warning=True))
         for folder in kinds.plain:
             if folder.name.lower() in MAYBE_MASKS and len(kinds.plain) > 1:
-                text = f"{self._name(folder)} is taken for one; move it elsewhere if it holds masks"
+                text = (
+                    f"{self._name(folder)} is read as a class; move it elsewhere if it holds masks"
+                )
                 self.facts.append(Fact("classes", text))
         return self._part(base, without=kinds.masks), None
 
@@ -205,7 +211,7 @@ class _Reader:
         held = [only_folder(kinds.parts["test"])] if kinds.parts["test"] else []
         for val in sorted(kinds.parts["val"], key=lambda val: not val.count):
             if held:
-                self._leave(val, f"since {self._name(held[0])} is the test part")
+                self._leave(val, f"because {self._name(held[0])} is the test part")
             else:
                 held = [val]
         return held[0]
@@ -215,7 +221,7 @@ class _Reader:
         train = self._part(tree, beside=kinds.unlabelled)
         name = self._name(tree)
         for other in kinds.plain:
-            self._leave(other, f"since it stands beside {name}", warning=True)
+            self._leave(other, f"because it is beside {name}", warning=True)
         if base.images:
             self._leave_images(base, f"beside {name}")
         if not kinds.together:
@@ -225,11 +231,10 @@ class _Reader:
     def _check_nested(self, base: Tree, plain: Sequence[Tree]) -> None:
         nested = [folder for folder in plain if kinds_of(folder).together]
         if nested:
-            each = "each" if len(nested) > 1 else "it"
             raise DataError(
-                f"{printable(base.path)} holds {listed(nested)} with train and test in {each}: "
-                f"name one, as --data {printable(nested[0].path)}, or train on all that is there "
-                "with the folders as classes, by --data.layout classes"
+                f"{printable(base.path)} holds {listed(nested)} with folders train and test: "
+                f"name one of them, as --data {printable(nested[0].path)}, or use "
+                "--data.layout classes to train on everything, with the folders as classes"
             )
 
     # --- the images of a part ---------------------------------------------------------------------
@@ -293,8 +298,8 @@ class _Reader:
         loose, inside = len(root.images), sum(folder.count for folder in folders)
         if classes is None and self.choice == "classes":
             raise DataError(
-                f"data.layout classes: the images of {printable(root.path)} lie in no two folders "
-                "that would be classes"
+                f"data.layout classes: {printable(root.path)} does not hold two or more folders "
+                "of images, which would be the classes: use --data.layout flat"
             )
         if classes is None and len(names) == 1 and not loose and not self.own_labels:
             self._hint(root, folders[0])
@@ -303,18 +308,18 @@ class _Reader:
         if self.own_labels:
             return None
         if self.choice == "classes" or inside >= CLEARLY * loose:
-            flat = "; --data.layout flat takes all images, without classes"
+            flat = "; to use all images, without classes: --data.layout flat"
             self._leave_images(root, f"beside the folders {listed(folders)}", flat)
             return classes
         both = f"{plural(loose, 'image')} beside the folders {listed(folders)}"
         if loose >= CLEARLY * inside:
-            text = f"none, for there are {both}; --data.layout classes leaves out the former"
+            text = f"none, because there are {both}; to leave out the former: --data.layout classes"
             self.facts.append(Fact("classes", text, warning=True))
             return None
         raise DataError(
-            f"{printable(root.path)} holds {both} with {inside:,}: --data.layout classes takes the "
-            "folders as classes and leaves out the others, --data.layout flat takes all images, "
-            "without classes"
+            f"{printable(root.path)} holds {both} with {inside:,} images: --data.layout classes "
+            "reads the folders as classes and leaves out the others, --data.layout flat reads "
+            "all images, without classes"
         )
 
     def _hint(self, root: Tree, only: Tree) -> None:
@@ -324,10 +329,10 @@ class _Reader:
         if len(below) < 2 or only.images:
             return
         if root.path == self.tree.path:
-            how = f"--data {printable(only.path)} takes the folders in it as classes"
+            how = f"--data {printable(only.path)} reads its subfolders as classes"
         else:
-            how = f"move the folders in it to {self._name(root)} to make them classes"
-        self.facts.append(Fact("classes", f"none: all images lie in {self._name(only)}; {how}"))
+            how = f"move its subfolders to {self._name(root)} to make them classes"
+        self.facts.append(Fact("classes", f"none: all images are in {self._name(only)}; {how}"))
 
     def _leave(self, tree: Tree, why: str, warning: bool = False) -> None:
         if tree.count:

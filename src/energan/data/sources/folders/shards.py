@@ -69,7 +69,7 @@ def _join(folder: Path, archives: Sequence[Archive]) -> Archive:
             "source",
             f"{plural(len(archives), 'archive')} of {plural(entries, 'file')}, read in place",
         ),
-        Fact("labels", f"of {plural(len(labels), 'image')}, by the files called as they are"),
+        Fact("labels", f"of {plural(len(labels), 'image')}, from the files of the same names"),
     )
 
     def read(file: Path) -> bytes | None:

@@ -44,8 +44,8 @@ def read_tags(path: Path) -> tuple[list[TagLine], tuple[Fact, ...]]:
     text = read_csv(path, ragged=True)
     if not text.columns or text.columns[0] != "file":
         raise DataError(
-            f"{path}: its first line must begin with file, as file,tag,tag does, and is "
-            f"{describe(text.head) or 'empty'}"
+            f"{path}: the first line is {describe(text.head) or 'empty'}, and must begin with "
+            "file: write, for example, file,tag,tag"
         )
     cells = [cell.lower() for row in text.rows for cell in row.cells[1:]]
     marks = sum(cell in TRUE | FALSE for cell in cells)
@@ -55,7 +55,9 @@ def read_tags(path: Path) -> tuple[list[TagLine], tuple[Fact, ...]]:
         marked = 0 < marks == len(cells)
     lines = list(_marked(text) if marked else _listed(text))
     if not any(line.tags for line in lines):
-        raise DataError(f"{path} tells no tag: write lines as beach.jpg,sea,sky below file,tag,tag")
+        raise DataError(
+            f"{path} holds no tags: write lines such as beach.jpg,sea,sky below file,tag,tag"
+        )
     return lines, text.facts
 
 
@@ -64,10 +66,11 @@ def _listed(text: CsvText) -> Iterator[TagLine]:
     for row in text.rows:
         file, *tags = row.cells
         if not file:
-            raise DataError(f"{text.path}, line {row.number}: tags without a file")
+            raise DataError(f"{text.path}, line {row.number}: tags without a file: add its name")
         if any("\n" in cell or "\r" in cell for cell in row.cells):
             raise DataError(
-                f"{text.path}, line {row.number}: a quote is opened in a line before it"
+                f"{text.path}, line {row.number}: a quote opened in an earlier line is not "
+                "closed: close it"
             )
         yield TagLine(row.number, file, "", tuple(filter(None, tags)))
 
@@ -77,7 +80,7 @@ def _marked(text: CsvText) -> Iterator[TagLine]:
     names = [name.strip() for name in text.names[1:]]
     if len(set(names)) < len(names) or not all(names):
         raise DataError(
-            f"{text.path}: its first line must name each tag once: {describe(text.head)}"
+            f"{text.path}: the first line names a tag more than once: {describe(text.head)}"
         )
     for row in text.rows:
         if len(row.cells) > len(names) + 1:
@@ -89,7 +92,7 @@ def _marked(text: CsvText) -> Iterator[TagLine]:
         for name, cell in pairs:
             if cell.lower() not in TRUE | FALSE:
                 raise DataError(
-                    f"{text.path}, line {row.number}: {describe(cell)} is neither yes nor no to "
+                    f"{text.path}, line {row.number}: {describe(cell)} is not a yes or no for "
                     f"{describe(name)}: write 1 or 0"
                 )
         yield TagLine(
@@ -105,7 +108,7 @@ def match_tags(path: Path, layout: Layout, part: ImagePart) -> ImageTags | None:
     """
     lines, facts = read_tags(path)
     names = sorted({tag for line in lines for tag in line.tags})
-    check_alike(names, (), str(path), "write it alike in all lines", noun="tag")
+    check_alike(names, (), str(path), "write it the same in all lines", noun="tag")
     found, others = match_lines(path, layout, part, lines)
     if not found:
         return None
@@ -117,7 +120,7 @@ def match_tags(path: Path, layout: Layout, part: ImagePart) -> ImageTags | None:
     tagged = int(marks.any(1).sum())
     text = (
         f"{tagged:,} of {plural(len(part.files), 'image')} {agree(tagged, 'have')} some, of "
-        f"{len(names):,}, by {printable(path.name)}"
+        f"{len(names):,}, from {printable(path.name)}"
     )
     if others:
         text += f"; {plural(others, 'line')} of it {agree(others, 'are')} about other files"

@@ -137,7 +137,7 @@ def test_torn_files_are_refused_by_name(tmp_path: Path, keep: int, suffix: str) 
 
 
 LABELS: dict[str, tuple[np.ndarray, str]] = {
-    "too few": (np.zeros(19, np.int64), r"of shape \(19,\); 20 events need"),
+    "too few": (np.zeros(19, np.int64), r"of shape \(19,\); 20 examples need"),
     "fractions": (np.zeros(20), "labels are float64"),
     "one-hot": (np.zeros((20, 3), np.int64), r"shape \(20, 3\)"),
     "negative": (np.arange(20) - 2, "label -2 is negative"),
@@ -157,5 +157,5 @@ def test_an_npz_without_a_clear_array_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds first, second: name the array"):
         open_data(DataSettings(source=str(tmp_path / "a.npz")))
     np.savez(tmp_path / "a.npz", y=np.zeros(3))
-    with pytest.raises(DataError, match="no events"):
+    with pytest.raises(DataError, match="no arrays"):
         open_data(DataSettings(source=str(tmp_path / "a.npz")))

@@ -95,13 +95,13 @@ def test_one_file_finds_the_labels_beside_it_and_does_without(tmp_path: Path) ->
 
 GOOD = idx(np.zeros((2, 4, 3)))
 BAD = {
-    "torn in its values": (GOOD[:-1], "torn or altered.*2 x 4 x 3 = 24 bytes, and 23 follow"),
-    "too long": (GOOD + b"\0", "torn or altered.*25 follow"),
+    "torn in its values": (GOOD[:-1], "is damaged.*2 x 4 x 3 = 24 bytes, and 23 follow"),
+    "too long": (GOOD + b"\0", "is damaged.*25 follow"),
     "torn in its header": (GOOD[:10], "ends within its header"),
     "of another type": (idx(np.zeros((2, 4, 3)), kind=13), "0x00000d03, not 0x00000803"),
     "a label file": (idx(np.zeros(2)), "0x00000801, not 0x00000803.*3 dimensions"),
-    "no IDX file": (b"PK\3\4" + GOOD, "no IDX file"),
-    "nothing": (b"", "no IDX file"),
+    "no IDX file": (b"PK\3\4" + GOOD, "not an IDX file"),
+    "nothing": (b"", "not an IDX file"),
     "without images": (idx(np.zeros((0, 4, 3))), "is empty"),
     "a torn archive": (gzip.compress(GOOD)[:-9], "cannot be read"),
     "an altered archive": (
@@ -109,7 +109,7 @@ BAD = {
     ),
     "a broken stream": (gzip.compress(GOOD)[:10] + b"\xff" * 30, "cannot be read"),
     "huge by its header": (
-        struct.pack(">BBBB3I", 0, 0, 8, 3, *[2**32 - 1] * 3) + b"\0" * 9, "torn or altered",
+        struct.pack(">BBBB3I", 0, 0, 8, 3, *[2**32 - 1] * 3) + b"\0" * 9, "is damaged",
     ),
 }  # fmt: skip
 

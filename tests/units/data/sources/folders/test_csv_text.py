@@ -43,7 +43,7 @@ def test_another_encoding_is_told(tmp_path: Path) -> None:
     path.write_bytes(PLAIN.encode("cp1252"))
     (fact,) = read_csv(path).facts
     assert fact.warning
-    assert "not UTF-8: read as Windows-1252" in fact.text
+    assert "not UTF-8 and was read as Windows-1252" in fact.text
     path.write_bytes(PLAIN.encode("utf-16"))
     assert read_csv(path).facts == ()
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_read_is_told_with_its_line(tmp_path: Path, text: str, sa
 @pytest.mark.parametrize("content", [b"\xff\xfea", b"file\xff,\0", b"\x81\x8d"])
 def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "l.csv").write_bytes(content)
-    with pytest.raises(DataError, match=r"is no text.*: save .* as CSV, in UTF-8$"):
+    with pytest.raises(DataError, match=r"not a text file: save .* as CSV, in UTF-8$"):
         read_csv(tmp_path / "l.csv")
 
 

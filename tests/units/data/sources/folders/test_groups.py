@@ -98,20 +98,25 @@ def test_what_no_group_is_told_of_is_counted_and_for_itself(tmp_path: Path) -> N
     told = [fact for fact in data.facts if fact.subject == "groups"]
     assert told[0].warning
     assert told[0].text == (
-        rf"12 of {len(SCANS)} images, by p\d+; 2 images beside them, each a group of its own"
+        rf"12 of {len(SCANS)} images, by p\d+; 2 images without one, each a group of its own"
     )
     assert told[1].text == "14 for training, 0 held out (0 images)"
     csv = csv_of(tmp_path / "g.csv", ["p0/s0.png,a", "p1/s0.png,a"])
-    assert facts(opened(folder, csv))[0].startswith("1 of 2 images, by g.csv; 30 images beside")
+    assert facts(opened(folder, csv))[0].startswith(
+        "1 of 2 images, by g.csv; 30 images without one"
+    )
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        (r"(x\d)", r"data\.groups \(x\\d\) is found in none of 30 paths, as p0/s0\.png: correct"),
-        ("(p", r"data\.groups \(p is no regular expression .*, nor folder, nor a CSV"),
+        (
+            r"(x\d)",
+            r"data\.groups \(x\\d\) matches none of 30 paths, for example p0/s0\.png: correct",
+        ),
+        ("(p", r"data\.groups \(p is not the word folder, a CSV or a valid regular expression"),
         ("none.csv", r"data\.groups: there is no file none\.csv"),
-        (r"x*", "is found in none"),  # it matches, but nothing
+        (r"x*", "matches none"),  # it matches, but nothing
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, word: str, message: str) -> None:
@@ -124,7 +129,7 @@ def test_mistakes_are_told(tmp_path: Path, word: str, message: str) -> None:
     [
         (["p0/s0.png,a", "p0/s0.png,b"], r"s0\.png is a in line 2 and b in line 3: keep one"),
         (["p99/s0.png,a"], r"line 2: .* holds no image p99/s0\.png"),
-        ([], r"tells no group: write lines as scan1\.png,patient1 below file,group"),
+        ([], r"holds no group: write lines such as scan1\.png,patient1 below file,group"),
         ([",a"], "line 2: a group without a file"),
     ],
 )
@@ -135,14 +140,16 @@ def test_mistakes_of_a_csv_name_the_line(tmp_path: Path, lines: list[str], messa
 
 
 def test_one_group_cannot_be_split(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"those of one group stay together; lower data\.held_out"):
+    with pytest.raises(
+        DataError, match=r"examples of one group stay together; lower data\.held_out"
+    ):
         opened(draw(tmp_path), "p")
     assert opened(tmp_path, "p", held_out=0).held_out is None
 
 
 def test_other_sources_have_no_groups(tmp_path: Path) -> None:
     for source in ("digits", "ring"):
-        with pytest.raises(DataError, match=r"data\.groups tells the groups of a folder of image"):
+        with pytest.raises(DataError, match=r"data\.groups gives the groups of a folder of image"):
             open_data(DataSettings(source=source, groups="folder"))
 
 
@@ -153,8 +160,8 @@ def test_groups_in_both_parts_are_told(tmp_path: Path) -> None:
         data = opened(folder, r"(p\d)", split, layout="auto", held_out=1)
         shared = [f for f in data.facts if f.subject == "groups" and f.warning]
         assert [f.text for f in shared] == [
-            "1 (p2) has images in the training part and in the test part: scores of the test part "
-            "are too good; move each group to one side"
+            "1 (p2) has images in both the training and the test part, so scores on the test part "
+            "look better than they are; move each group to one part"
         ]
     apart = draw(tmp_path / "apart", ("train/p1.png", "train/p2.png", "test/q3.png"))
     assert opened(apart, r"(p\d)", "test", layout="auto").groups is None

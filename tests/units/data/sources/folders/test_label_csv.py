@@ -95,12 +95,15 @@ def test_the_source_goes_before_the_csvs_folder(tmp_path: Path) -> None:
     [
         ("file,label\na.png,cat\nb.pmg,dog\nz.png,dog", r"line 3: .*no image b\.pmg.*1 more lines"),
         ("file,label\na.png,cat\nb.png,dog\n./a.png,dog", "a.png is cat in line 2 and dog in line"),
-        ("file,label\nd.png,cat\na.png,dog", "line 2: 2 images are called d.png.*write its path"),
-        ("name,label\na.png,cat", "first line must name the columns.*is name,label"),
-        ("a.png,cat\nb.png,dog", "first line must name the columns"),
+        (
+            "file,label\nd.png,cat\na.png,dog",
+            "line 2: 2 images have the name d.png.*write its path",
+        ),
+        ("name,label\na.png,cat", "first line is name,label, and must name the columns"),
+        ("a.png,cat\nb.png,dog", "and must name the columns"),
         ("", "is empty"),
-        ("file,label\n", "tells no label"),
-        ("file,label\na.png,\n", "tells no label"),
+        ("file,label\n", "holds no label"),
+        ("file,label\na.png,\n", "holds no label"),
         ("file,label\na.png,cat\nb.png,cat", "every label is cat"),
         ("file,label\na.png,cat\nb.png", "line 3: 1 field for 2 columns"),
         ("file,label\na.png,cat,dog", "line 2: 3 fields for 2 columns"),
@@ -131,14 +134,14 @@ def test_a_csv_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no file gone\.csv"):
         opened(folder, "gone.csv")
     (tmp_path / "l.csv").write_bytes(b"file,label\n\xff\xfe\x00,cat\n")
-    with pytest.raises(DataError, match="is no text"):
+    with pytest.raises(DataError, match="not a text file"):
         read_labels(tmp_path / "l.csv")
 
 
 @pytest.mark.parametrize("source", ["mnist", "ring", "a.npy"])
 def test_only_folders_of_images_take_a_csv(tmp_path: Path, source: str) -> None:
     (tmp_path / "a.npy").touch()
-    with pytest.raises(DataError, match=r"data\.labels .*is none: leave it unset"):
+    with pytest.raises(DataError, match=r"data\.labels .*is not one: leave it unset"):
         opened(Path(source) if source != "a.npy" else tmp_path / source, "l.csv")
 
 
@@ -251,7 +254,9 @@ def test_labels_that_may_be_one_class_are_a_question(tmp_path: Path, pair: tuple
     folder = draw(tmp_path / "images")
     csv = tmp_path / "l.csv"
     csv.write_text(f"file,label\na.png,{pair[0]}\nb.png,{pair[1]}\nx/d.png,other\n")
-    with pytest.raises(DataError, match=r"one class\? If so, write it alike in all lines; if not"):
+    with pytest.raises(
+        DataError, match=r"the same class\? If so, write it the same in all lines; if not"
+    ):
         opened(folder, csv)
     assert opened(folder, csv, classes=pair).class_names == pair
 
@@ -263,7 +268,7 @@ def test_lines_of_files_that_are_no_images_are_counted(tmp_path: Path) -> None:
     csv.write_text("file,label\na.png,cat\nb.png,dog\nz.jxl,dog\n")
     (fact,) = (fact for fact in opened(folder, csv).facts if fact.subject == "labels")
     assert fact.text == (
-        "2 of 6 images have one, of 2 classes, by l.csv; 1 line of it is about other files"
+        "2 of 6 images have one, of 2 classes, from l.csv; 1 line of it is about other files"
     )
 
 
@@ -271,5 +276,5 @@ def test_a_quote_that_is_left_open_loses_no_line(tmp_path: Path) -> None:
     folder = draw(tmp_path / "images")
     csv = tmp_path / "l.csv"
     csv.write_text('file,label\na.png,"cat\nb.png,dog"\nx/d.png,dog\n')
-    with pytest.raises(DataError, match="line 3: a quote is opened in a line before it"):
+    with pytest.raises(DataError, match="line 3: a quote opened in an earlier line is not closed"):
         opened(folder, csv)

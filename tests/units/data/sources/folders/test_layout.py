@@ -104,7 +104,7 @@ def test_classes_whose_names_hold_the_word_of_a_part(
 
 def test_parts_of_two_sets_are_asked_about(tmp_path: Path) -> None:
     make(tmp_path, a_train=3, a_test=2, b_train=3, b_test=2)
-    with pytest.raises(DataError, match="a_train and b_train, which may both be the same part"):
+    with pytest.raises(DataError, match="a_train and b_train, which could both be the same part"):
         read(tmp_path)
     assert len(read(tmp_path, layout="classes").class_names or ()) == 4
 
@@ -112,12 +112,12 @@ def test_parts_of_two_sets_are_asked_about(tmp_path: Path) -> None:
 def test_folders_that_would_be_classes_are_pointed_to(tmp_path: Path) -> None:
     make(tmp_path / "a", x__y__cat=3, x__y__dog=3)
     assert (
-        f"classes: none: all images lie in x/y/; --data {tmp_path / 'a'}/x/y takes the folders in "
-        "it as classes"
+        f"classes: none: all images are in x/y/; --data {tmp_path / 'a'}/x/y reads its "
+        "subfolders as classes"
     ) in facts(tmp_path / "a")
     make(tmp_path / "b", train__y__cat=3, train__y__dog=3, test__cat=2)
     assert (
-        "classes: none: all images lie in train/y/; move the folders in it to train/ to make them "
+        "classes: none: all images are in train/y/; move its subfolders to train/ to make them "
         "classes"
     ) in facts(tmp_path / "b")
     make(tmp_path / "c", good=3)
@@ -178,7 +178,7 @@ def test_a_training_folder_alone_is_read_beside_nothing_and_a_class_beside_other
 
 def test_two_folders_of_one_part_are_refused(tmp_path: Path) -> None:
     make(tmp_path, train=2, training=2, test=2)
-    with pytest.raises(DataError, match="train and training, which may both be the same part"):
+    with pytest.raises(DataError, match="train and training, which could both be the same part"):
         read(tmp_path)
     shutil.rmtree(tmp_path / "training")
     make(tmp_path, training=0)  # an empty one is none
@@ -198,7 +198,7 @@ def test_a_test_part_without_a_training_part_is_not_trained_on(tmp_path: Path) -
 def test_validation_beside_test_is_told(tmp_path: Path) -> None:
     make(tmp_path, train=4, val=3, test=2)
     assert len(read(tmp_path, "test")) == 2
-    assert "left out: val/, 3 images, since test/ is the test part" in facts(tmp_path)
+    assert "left out: val/, 3 images, because test/ is the test part" in facts(tmp_path)
 
 
 @pytest.mark.parametrize("beside", ["labels", "annotations", "masks"])
@@ -221,7 +221,7 @@ def test_parts_one_folder_down_are_found_and_many_such_folders_refused(tmp_path:
     make(tmp_path / "a", data__train=4, data__test=2)
     assert (len(read(tmp_path / "a")), len(read(tmp_path / "a", "test"))) == (4, 2)
     make(tmp_path / "b", bottle__train=4, bottle__test=2, cable__train=4, cable__test=2)
-    with pytest.raises(DataError, match="bottle, cable with train and test in each: name one"):
+    with pytest.raises(DataError, match="bottle, cable with folders train and test: name one"):
         read(tmp_path / "b")
     assert read(tmp_path / "b", layout="classes").class_names == ("bottle", "cable")
 
@@ -243,7 +243,7 @@ def test_a_layout_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for layout in ("splits", "classes", "table"):
         with pytest.raises(DataError, match=rf"data\.layout {layout}"):
             read(tmp_path, layout=layout)
-    with pytest.raises(DataError, match=r"data\.layout tells the parts .*digits is none"):
+    with pytest.raises(DataError, match=r"data\.layout gives the parts .*digits is not one"):
         open_data(DataSettings(source="digits", layout="flat"))
 
 
@@ -286,8 +286,7 @@ def test_masks_that_lack_or_belong_to_nothing_are_told(tmp_path: Path) -> None:
     (told,) = (fact for fact in read(folder).facts if fact.subject == "masks")
     assert told.warning
     assert told.text == (
-        "6 in ground_truth/, for 5 images; 1 image beside those has none; 1 for no image that is "
-        "read"
+        "6 in ground_truth/, for 5 images; 1 image without one; 1 without an image that is read"
     )
 
 
@@ -313,7 +312,7 @@ def test_masks_in_a_folder_beside_the_images_of_a_part(tmp_path: Path, mask: str
         source = open_source(DataSettings(source=str(tmp_path)), part.lower())  # type: ignore[arg-type]
         assert source.masks == (*expected, *(count - masked) * [None])
     assert facts(tmp_path)[2] == (
-        "masks: 5 in Train/Label/, Test/Label/, for 5 images; 7 images beside those have none"
+        "masks: 5 in Train/Label/, Test/Label/, for 5 images; 7 images without one"
     )
 
 
@@ -333,7 +332,9 @@ def test_a_folder_of_nothing_but_masks_says_so(tmp_path: Path) -> None:
 def test_a_class_may_be_called_mask(tmp_path: Path) -> None:
     make(tmp_path, mask=3, no_mask=3)
     assert read(tmp_path).class_names == ("mask", "no_mask")
-    assert "classes: mask/ is taken for one; move it elsewhere if it holds masks" in facts(tmp_path)
+    assert "classes: mask/ is read as a class; move it elsewhere if it holds masks" in facts(
+        tmp_path
+    )
 
 
 def test_images_beside_masks_without_parts(tmp_path: Path) -> None:
@@ -382,7 +383,9 @@ def test_images_beside_the_folders_of_classes(tmp_path: Path) -> None:
     assert (len(data), data.class_names) == (12, ("cat", "dog"))
     assert any("4 images beside the folders cat, dog (loose0.png)" in f for f in facts(tmp_path))
     fill(tmp_path, 5, "loose{}.png")
-    with pytest.raises(DataError, match=r"5 images beside the folders cat, dog with 12: --data\.l"):
+    with pytest.raises(
+        DataError, match=r"5 images beside the folders cat, dog with 12 images: --data\.l"
+    ):
         read(tmp_path)
     assert len(read(tmp_path, layout="classes")) == 12
     assert len(read(tmp_path, layout="flat")) == 17
@@ -400,7 +403,7 @@ def test_images_beside_classes_are_labelled_by_a_csv(tmp_path: Path) -> None:
     assert data.labels is not None
     assert (len(data), data.class_names) == (13, ("cat", "owl"))
     assert sorted(data.labels.tolist()) == [-1] * 11 + [0, 1]
-    assert "labels: 2 of 13 images have one, of 2 classes, by l.csv" in facts(
+    assert "labels: 2 of 13 images have one, of 2 classes, from l.csv" in facts(
         tmp_path, labels="l.csv"
     )
 
@@ -418,7 +421,7 @@ def test_one_class_in_two_spellings_of_its_accents(tmp_path: Path) -> None:
 )
 def test_classes_that_may_be_one_are_a_question(tmp_path: Path, pair: tuple[str, str]) -> None:
     make(tmp_path, **{pair[0]: 3, pair[1]: 3, "other": 3})
-    said = "one class[?] If so, put the images into one folder; if not, name both"
+    said = "the same class[?] If so, put the images into one folder; if not, name both"
     with pytest.raises(DataError, match=said):
         read(tmp_path)
     assert read(tmp_path, classes=pair).class_names == pair
@@ -497,7 +500,7 @@ def test_as_many_tables_as_images_are_a_question(tmp_path: Path) -> None:
     assert table.domain.shape == (1, 10, 10)
     assert [str(fact) for fact in table.facts] == [
         "source: 1 .mat file (faces.mat)",
-        "left out: 2 images, beside 1 .mat file (faces.mat); --data.layout flat reads them",
+        "left out: 2 images, beside 1 .mat file (faces.mat); to read them: --data.layout flat",
     ]
 
 

@@ -52,7 +52,7 @@ def test_forms_of_the_same_tags(tmp_path: Path, text: str, encoding: str) -> Non
     data = opened(folder_of(tmp_path), text, encoding=encoding)
     assert data.attribute_names == ("sea", "sky", "sun")
     assert told(data) == EXPECTED
-    assert "tags: 3 of 4 images have some, of 3, by t.csv" in map(str, data.facts)
+    assert "tags: 3 of 4 images have some, of 3, from t.csv" in map(str, data.facts)
 
 
 def test_names_of_columns_keep_their_case(tmp_path: Path) -> None:
@@ -71,20 +71,26 @@ def test_tags_of_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name,tag\na.png,sea\n", "first line must begin with file"),
+        ("name,tag\na.png,sea\n", "must begin with file"),
         ("", "is empty"),
-        ("file,tag\n", "tells no tag"),
-        ("file,sea,sky\na.png,0,0\n", "tells no tag"),
+        ("file,tag\n", "holds no tags"),
+        ("file,sea,sky\na.png,0,0\n", "holds no tags"),
         ("file,tag\n,sea\n", "line 2: tags without a file"),
-        ("file,sea,sea\na.png,1,0\n", "must name each tag once"),
+        ("file,sea,sea\na.png,1,0\n", "names a tag more than once"),
         ("file,sea\na.png,1,0\n", "line 2: 3 fields for 2 columns"),
         (
             "file,sea,sky\na.png,1,0\nb.png,true,x\n",
-            "line 3: x is neither yes nor no to sky: write",
+            "line 3: x is not a yes or no for sky: write",
         ),
         ("file,tag\na.png,sea\nz.png,sky\n", r"line 3: .* holds no image z\.png"),
-        ("file,tag\na.png,Sky\nb.png,sky\n", r"are Sky and sky one tag\? .*; if not, rename one"),
-        ('file,tag\na.png,"sea\nb.png"\n', "line 3: a quote is opened in a line before it"),
+        (
+            "file,tag\na.png,Sky\nb.png,sky\n",
+            r"are Sky and sky the same tag\? .*; if not, rename one",
+        ),
+        (
+            'file,tag\na.png,"sea\nb.png"\n',
+            "line 3: a quote opened in an earlier line is not closed",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
@@ -93,7 +99,9 @@ def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_only_folders_of_images_take_tags(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.tags tells the tags of a folder.*digits is none"):
+    with pytest.raises(
+        DataError, match=r"data\.tags gives the tags of a folder.*digits is not one"
+    ):
         open_data(DataSettings(source="digits", tags="t.csv"))
     with pytest.raises(DataError, match=r"data\.tags: there is no file gone\.csv"):
         open_data(DataSettings(source=str(folder_of(tmp_path)), tags="gone.csv"))
