@@ -82,8 +82,13 @@ def test_ranks_adapt_one_step_size() -> None:
     [
         (igebm, IMAGES, {"dynamics": "hmc"}, "noise is √ε"),
         (igebm, IMAGES, {"dynamics": "mala"}, "does not keep chains in a range"),
-        (igebm, IMAGES, {"target_acceptance": 0.5}, "model.target_acceptance is of mala and hmc"),
-        (igebm_points, POINTS, {"dynamics": "hmc", "noise": 0.1}, "are of langevin"),
+        (
+            igebm,
+            IMAGES,
+            {"target_acceptance": 0.5},
+            "model.target_acceptance applies to mala and hmc",
+        ),
+        (igebm_points, POINTS, {"dynamics": "hmc", "noise": 0.1}, "apply to langevin"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(model, domain, changes, says) -> None:

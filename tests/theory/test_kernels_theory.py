@@ -158,6 +158,6 @@ def test_a_kernel_of_ones_own_moves_chains() -> None:
         run_kernel(own, normal, x, rule=StepRule(0.5, low=0, high=1), steps=1)
     still = Kernel(lambda energy, state, rule, draws: state)
     assert torch.equal(run_kernel(still, normal, x, rule=StepRule(1.0), steps=2).x, x)
-    with pytest.raises(SettingError, match="moves are tested"):
+    with pytest.raises(SettingError, match="accept or reject moves"):
         run_kernel(still, normal, x, rule=StepRule(1.0), steps=2, target_acceptance=0.5)
     assert start_chains(normal, x).step_size(StepRule(0.3)) == 0.3

@@ -55,7 +55,7 @@ class Sample:
     weights: Weights = None
     checkpoint: Checkpoint = "last"
     chains: int | None = None
-    """follow the energy with so many chains"""
+    """sample the energy with this many chains"""
     steps: int | None = None
     """steps of each chain (default 500)"""
     start: Annotated[Literal["noise", "buffer", "data"] | None, tyro.conf.arg(name="from")] = None
@@ -68,17 +68,18 @@ class Sample:
     noise: StepNoise = None
     clip: GradientClip = None
     dynamics: Literal["langevin", "mala", "hmc", "underdamped"] | None = None
-    """mala and hmc refuse moves, so that chains follow the energy's density exactly; as in
-    training"""
+    """how chains move: langevin (approximate), underdamped, or mala and hmc, which reject some
+    moves to sample the energy's density exactly; by default as in training"""
     leapfrog: int | None = None
-    """of hmc: gradients in each step (10)"""
+    """hmc: gradient steps per move (default 10)"""
     friction: float | None = None
-    """of underdamped: how fast momentum is forgotten (1)"""
+    """underdamped: how fast momentum decays (default 1)"""
     target_acceptance: float | None = None
-    """of mala and hmc: adapt the step size of each chain to this acceptance during warm-up (hmc:
-    0.8 unless --step-size is given)"""
+    """mala and hmc: adapt each chain's step size to this acceptance rate during warm-up (hmc: 0.8
+    by default, unless --step-size is given)"""
     warmup: int | None = None
-    """steps at the start that count for no effective sample size or R-hat (half of --steps)"""
+    """number of first steps that effective sample size and R-hat leave out (default half of
+    --steps)"""
     anneal: float | None = None
     """fraction of the steps, at the end, during which step size and noise fall to 0 (default 0)"""
     labels: tuple[str, ...] = ()
@@ -126,11 +127,15 @@ def _check_chains(options: Sample) -> None:
     if len(options.runs) == 1 and (options.together or options.turn is not None):
         raise SettingError("--together and --turn need several energies: name more runs")
     if options.together and options.turn is not None:
-        raise SettingError("--together follows the sum at each step: leave --turn out")
+        raise SettingError("--together uses the sum at each step: leave --turn out")
     if options.leapfrog is not None and options.dynamics != "hmc":
-        raise SettingError("--leapfrog is of --dynamics hmc")
+        raise SettingError(
+            "--leapfrog applies to --dynamics hmc only: add it, or leave --leapfrog out"
+        )
     if options.friction is not None and options.dynamics != "underdamped":
-        raise SettingError("--friction is of --dynamics underdamped")
+        raise SettingError(
+            "--friction applies to --dynamics underdamped only: add it, or leave --friction out"
+        )
     if options.data is not None and options.start != "data":
         raise SettingError(
             "--data is needed only for chains that start at data: add --from data, or leave it out"

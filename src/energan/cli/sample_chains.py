@@ -32,7 +32,7 @@ from energan.training.checkpoint_choice import Weights
 IMAGES, POINTS = 10, 200
 """Snapshots of each chain."""
 MIXED = 1.1
-"""Split R-hat above which chains are told to differ (Gelman et al. 2013); 1.01 is good."""
+"""Split R-hat above which a warning says that chains differ (Gelman et al. 2013); 1.01 is good."""
 RISEN = 10
 """Rise of the energy, in standard deviations at the start, above which a warning is given."""
 
@@ -168,7 +168,7 @@ def _print_mixing(mixing: Mixing, *, exact: bool) -> None:
     )
     if exact and mixing.rhat > MIXED:
         warn(
-            f"split R-hat is above {MIXED}: the chains still differ, so they do not have the "
+            f"split R-hat is above {MIXED}: the chains still differ, so they do not sample the "
             "energy's density yet; use more --steps, or --dynamics hmc"
         )
 

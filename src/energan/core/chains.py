@@ -10,7 +10,7 @@ from torch import Tensor
 from energan.errors import SettingError
 
 Function = Callable[[Tensor], Tensor]
-"""x (B, *event) -> U (B,), or x (M, B, *event) -> U (M, B) of a cohort of M members."""
+"""x (B, *event) -> U (B,), or x (M, B, *event) -> U (M, B) for M seeds trained together."""
 
 
 class Draws(Protocol):
@@ -141,11 +141,11 @@ class Kernel:
         """Raise SettingError for a rule that the kernel cannot have."""
         if not self.takes_range and (rule.low is not None or rule.high is not None):
             raise SettingError(
-                f"{self.name} does not keep chains in a range, and clamped ones are not exact: use "
-                "langevin or hmc"
+                f"{self.name} does not keep chains in a range, and would not be exact with "
+                "clamped ones: use langevin or hmc"
             )
         if not self.takes(rule):
             raise SettingError(
-                f"{self.name}: its noise is √ε, and no gradient is bounded: leave noise and clip "
-                "out"
+                f"{self.name}: its noise is √ε and its gradient is not clipped: leave noise and "
+                "clip out"
             )

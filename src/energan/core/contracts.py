@@ -100,9 +100,9 @@ class Sampler(nn.Module, ABC):
     chain_steps: int | None = None
     """K: chain steps per training step; None if the sampler has no chains."""
     start_range: tuple[float, float] | None = None
-    """The range that its chains start in, uniformly; None if it has no chains."""
+    """The range of the uniform noise that chains start in; None if the sampler has no chains."""
     kernel: Kernel | None = None
-    """What its chains move by; None if it has none, or for Langevin steps."""
+    """The rule by which chains move; None if the sampler has none, or for Langevin steps."""
 
     def init(self, context: Context) -> State:
         """The state that `draw` carries from step to step (a replay buffer, or nothing)."""

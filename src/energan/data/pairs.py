@@ -132,7 +132,7 @@ def _sides(shape: torch.Size) -> str:
 
 
 PAIRS = "PAIRS"
-"""What stands for the user's own pairs in a recipe."""
+"""Placeholder in a recipe for the user's own pairs."""
 ENLARGED = 286 / 256
 """Factor by which jitter enlarges images before it cuts its windows (Isola et al. 2016, appendix
 6.2)."""
@@ -259,7 +259,7 @@ class _Opener:
             return self.settings.size
         found = image_size(self.sides[1])
         if found is None or self.settings.crop is not None:
-            raise DataError("data.jitter enlarges images from a size: set data.size")
+            raise DataError("data.jitter needs a size to enlarge images from: set data.size")
         width, height = found
         return width if width == height else found
 
@@ -288,7 +288,8 @@ def _folder(source: str) -> tuple[Path, str | None]:
     """Where pairs lie, and the name of a named set."""
     if source == PAIRS:
         raise DataError(
-            "the recipe is for pairs of images of your own: name their folder, as with --data pairs"
+            "this recipe is for your own pairs of images: name their folder, for example --data "
+            "pairs"
         )
     if source in NAMED and NAMED[source].form is not None:
         return require_folder(source), source

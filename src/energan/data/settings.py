@@ -135,8 +135,8 @@ class DataSettings(Config):
     )
     unlabelled: bool = Field(
         True,
-        description="use the images without a label too, where some have one; models that are "
-        "conditioned on labels cannot",
+        description="also use images without a label, if others have one; models that are "
+        "conditional on labels cannot",
     )
     tags: str | None = Field(
         None,
@@ -282,7 +282,10 @@ class DataSettings(Config):
                 raise ValueError(f"data.{name} {side} is larger than data.size {self.size}")
         self._check_tile()
         if self.jitter and self.direction is None:
-            raise ValueError("data.jitter is for pairs of images: set data.direction, or leave it")
+            raise ValueError(
+                "data.jitter applies to pairs of images: set data.direction, or leave "
+                "data.jitter unset"
+            )
         return self
 
     def _check_tile(self) -> None:

@@ -153,7 +153,7 @@ def _check_conditions(data: DataSet, conditional: bool) -> None:
         without = int((data.labels < 0).sum())
         raise SettingError(
             f"{plural(without, 'event')} of {data.name} {agree(without, 'have')} no label, and "
-            "this model needs one of every event: leave those out (--data.no-unlabelled), or use a "
+            "this model needs all labels: leave these out (--data.no-unlabelled), or use a "
             "model that learns from few labels (ladder, ebgan_ln)"
         )
     if dense and not conditional:

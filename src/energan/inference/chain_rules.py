@@ -53,19 +53,18 @@ class ChainSchedule:
         if self.turn < 1:
             raise SettingError(f"a turn needs at least 1 step, not {self.turn}")
         if not 0 <= self.anneal <= 1:
-            raise SettingError(f"anneal is a share of the steps, 0 to 1, not {self.anneal:g}")
-        if not 0 <= self.warmup < self.steps:
             raise SettingError(
-                f"warmup {self.warmup}: it is a part of the {self.steps} steps, and some must be "
-                "left after it"
+                f"anneal is a fraction of the steps, from 0 to 1, not {self.anneal:g}"
             )
+        if not 0 <= self.warmup < self.steps:
+            raise SettingError(f"warmup {self.warmup} must be less than the {self.steps} steps")
         for rule, kernel in zip(self.rules, self.kernels, strict=False):
             kernel.check(rule)
         if self.target_acceptance is not None:
             if len(self.rules) > 1:
                 raise SettingError(
-                    "the step size is adapted on one energy: follow the sum of several (--together)"
-                    ", or leave the target acceptance out"
+                    "the step size can be adapted to one energy only: sample the sum of several "
+                    "(--together), or leave the target acceptance out"
                 )
             check_target(self.kernel(0), self.target_acceptance)
 

@@ -26,15 +26,17 @@ class Config(Potential):
 
     warm_up: Steps = Field(2000, ge=0, description="training steps before the contrast begins")
     temperature: float = Field(0.01, gt=0, description="ε_max: exp(−V/ε_max)/Z is the density")
-    ramp: float = Field(1.0, ge=0, le=1, description="τ*: the time from which ε(t) rises")
+    ramp: float = Field(1.0, ge=0, le=1, description="τ*: the time at which ε(t) begins to rise")
     fades: bool = Field(
-        False, description="the regression's weight falls to 0 between τ* and t = 1"
+        False, description="let the weight of the regression fall to 0 between τ* and t = 1"
     )
-    time_step: float = Field(0.01, gt=0, description="Δt of chains")
-    steps: int = Field(200, ge=1, description="K: steps of each negative's chain")
-    sample_steps: int = Field(325, ge=1, description="steps of a sample")
-    contrast: Schedule = Field(0.001, description="λ: weight of the contrast")
-    floor: float = Field(0.02, gt=0, description="the contrast counts no lower than this below 0")
+    time_step: float = Field(0.01, gt=0, description="Δt: step size of chains")
+    steps: int = Field(200, ge=1, description="K: chain steps per negative example")
+    sample_steps: int = Field(325, ge=1, description="chain steps of a sample")
+    contrast: Schedule = Field(0.001, description="λ: weight of the contrastive term")
+    floor: float = Field(
+        0.02, gt=0, description="lower bound of the contrastive term, given as a positive number"
+    )
     energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
 
     @classmethod

@@ -34,9 +34,10 @@ class Config(Dynamical):
     conditional: bool = Field(False, description="condition the energy on the label")
     spectral: bool = Field(False, description="spectral normalisation of all weights")
     dynamics: Dynamics = Field(
-        "mala", description="langevin, underdamped; mala or hmc: exact at any step"
+        "mala",
+        description="langevin or underdamped (approximate), mala or hmc (exact for any step size)",
     )
-    steps: int = Field(40, ge=1, description="K: steps of each chain in a training step")
+    steps: int = Field(40, ge=1, description="K: chain steps per training step")
     step_size: float = Field(0.01, gt=0, description="ε")
     noise: float | None = Field(
         None,
@@ -53,7 +54,7 @@ class Config(Dynamical):
     jumps: int = Field(
         64,
         ge=0,
-        description="of mala and hmc: places of the box that a chain may jump to in a step",
+        description="mala and hmc: number of random positions that a chain may jump to in a step",
     )
     box: float = Field(4.0, gt=0, description="initial noise is uniform in ± this")
     sample_steps: int = Field(

@@ -29,9 +29,9 @@ from energan.samplers.translator import Translator
 
 ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 40000)")
 NARROWEST, WIDEST = 16, 64
-"""Maps of the networks' first layers, by the size; the widest are the published ones."""
+"""Channels of the networks' first layers, by image size; the widest are the published ones."""
 FEWEST, MOST = 2, 4
-"""Layers of D, by the size; the most are the published ones."""
+"""Number of the discriminator's layers, by image size; the largest is the published one."""
 
 
 class Config(BaseConfig):
@@ -46,13 +46,13 @@ class Config(BaseConfig):
     generator_width: int | None = Field(
         None,
         ge=1,
-        description="maps of its first layer; each after it has twice as many, to 8 times; by the "
-        "size if not set: 64 at 256x256, 16 at 64x64",
+        description="channels of the U-Net's first layer; each later layer has twice as many, "
+        "up to 8 times; if not set, chosen from the image size: 64 at 256x256, 16 at 64x64",
     )
     discriminator: Widths = Field(
         (),
-        description="maps of D's layers: four see patches of 70x70 pixels, three 34x34, two 16x16; "
-        "by the size if not set",
+        description="channels of the discriminator's layers; four layers see patches of 70x70 "
+        "pixels, three 34x34, two 16x16; if not set, chosen from the image size",
     )
     norm: Literal["batch", "image"] = Field(
         "batch",
@@ -77,7 +77,7 @@ class Config(BaseConfig):
         is too rarely."""
         if len(self.generator) == 1:
             raise SettingError(
-                f"model.generator {self.generator[0]}: a U-Net halves its image twice or more"
+                f"model.generator {self.generator[0]}: a U-Net needs at least two layers"
             )
         first = self.generator_width or _first_width(height, width)
         return self.generator or unet_widths(first, height, width)
@@ -87,8 +87,8 @@ class Config(BaseConfig):
         256. Raises SettingError for a single one."""
         if len(self.discriminator) == 1:
             raise SettingError(
-                f"model.discriminator {self.discriminator[0]}: a discriminator of patches has two "
-                "widths or more"
+                f"model.discriminator {self.discriminator[0]}: a patch discriminator needs two "
+                "layers or more"
             )
         depth = int(math.log2(min(height, width))) - 4
         return self.discriminator or growing(

@@ -22,11 +22,15 @@ from energan.nets.mlp import Widths, smooth_mlp
 class Potential(Config):
     """The network of a potential, for a model's settings to take on."""
 
-    hidden: Widths = Field((128, 128, 128), description="of points: hidden widths, SiLU units")
-    stages: Widths = Field(
-        (32, 64, 64), description="of images: maps of each stage, each at half the sides"
+    hidden: Widths = Field(
+        (128, 128, 128), description="for points: hidden layer widths, with SiLU units"
     )
-    blocks: int = Field(1, ge=1, description="of images: residual blocks of each stage")
+    stages: Widths = Field(
+        (32, 64, 64),
+        description="for images: channels of each stage; each has half the resolution of the "
+        "one before",
+    )
+    blocks: int = Field(1, ge=1, description="for images: residual blocks in each stage")
 
     def network(self, domain: Domain, model: str) -> nn.Module:
         """x (B, *event) -> (B, 1), of points or images. Raises SettingError for what is neither, or
@@ -34,14 +38,14 @@ class Potential(Config):
         if len(domain.shape) == 1:
             return smooth_mlp(domain.size, self.hidden, spectral=False)
         if len(domain.shape) != 3:
-            raise SettingError(f"{model} is of points or images, and the data holds {domain.shape}")
+            raise SettingError(f"{model} takes points or images, and the data holds {domain.shape}")
         channels, *sides = domain.shape
         most = halvings(sides[0], sides[1], 1)
         if len(self.stages) - 1 > most:
             raise SettingError(
                 f"model.stages: {len(self.stages)} stages halve the sides {len(self.stages) - 1} "
-                f"times, and {sides[0]}×{sides[1]} can be halved {most} times: give fewer, or "
-                "another data.size"
+                f"times, and {sides[0]}×{sides[1]} can be halved {most} times: use fewer stages, "
+                "or another data.size"
             )
         return DotProduct(SmoothUNet(channels, self.stages, self.blocks))
 

@@ -75,8 +75,8 @@ class EnergyMatching(GradientRegression):
     """
 
     equilibrium = (
-        "The regression has a floor, the variance of x₁ − x₀ given x_t. The contrast is near 0 "
-        "where chains at temperature are as data."
+        "The regression cannot fall below the variance of x₁ − x₀ given x_t. The contrastive "
+        "term is near 0 once chains at temperature match the data."
     )
 
     def __init__(self, temperature: float, ramp: float, floor: float, *, fades: bool) -> None:

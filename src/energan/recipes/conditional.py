@@ -26,7 +26,7 @@ FOLDER: dict[str, Any] = {
 RECIPES = [
     Recipe(
         "cdcgan-folder",
-        "a conditional DCGAN on classes of your own images (--data PHOTOS): class folders, or a "
+        "a conditional DCGAN on your own images and classes (--data PHOTOS): class folders or a "
         "CSV (--data.labels)",
         "cdcgan",
         FOLDER,

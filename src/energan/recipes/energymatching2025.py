@@ -58,7 +58,7 @@ RECIPES = [
     ),
     Recipe(
         "energymatching-mnist",
-        "Energy Matching on MNIST, with few maps, for a CPU",
+        "Energy Matching on MNIST, narrow enough for a CPU",
         "energy_matching",
         {
             "model": _images(4000, [24, 48, 96], 0.001, 4500),

@@ -41,7 +41,7 @@ FOLDER: dict[str, Any] = {
 RECIPES = [
     Recipe(
         "pix2pix-folder",
-        "pix2pix on your own pairs (--data PAIRS), networks by the size of the images",
+        "pix2pix on your own pairs (--data PAIRS), with networks chosen from the image size",
         "pix2pix",
         {**FOLDER, "output": BEST},
         task="Turn images into others",

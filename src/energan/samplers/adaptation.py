@@ -22,7 +22,7 @@ from energan.core import ChainState, Kernel, SettingError
 GAMMA, T0, KAPPA = 0.05, 10, 0.75
 """As published."""
 GAIN = 0.2
-"""How far log ε moves in a step of training for each unit that acceptance is off."""
+"""Change of log ε in a training step, per unit that the acceptance is off."""
 
 
 @dataclass
@@ -59,11 +59,11 @@ class Adaptation:
 def check_target(kernel: Kernel, target: float) -> None:
     """Raise SettingError for an acceptance that is none, or of moves that are not tested."""
     if not 0 < target < 1:
-        raise SettingError(f"a target acceptance lies between 0 and 1: {target:g} does not")
+        raise SettingError(f"target acceptance {target:g}: give a number between 0 and 1")
     if not kernel.tested:
         raise SettingError(
-            f"a target acceptance is of chains whose moves are tested, and {kernel.name}'s are "
-            "not: use mala or hmc, or leave it out"
+            f"a target acceptance needs chains that accept or reject moves, and {kernel.name} "
+            "does not: use mala or hmc, or leave it out"
         )
 
 

@@ -82,7 +82,10 @@ class ChainSampler(Sampler):
 
     def init(self, context: Context) -> State:
         if context.members > 1:
-            raise SettingError("chains have no member axis: train the members as separate runs")
+            raise SettingError(
+                "chains cannot train several seeds as one program: train each seed on its own "
+                "(--together processes)"
+            )
         return self.replay.start(context.generator) | self._step_state(context.generator.device)
 
     def empty_state(self) -> State:

@@ -42,12 +42,13 @@ class Dynamical(Config):
     """Settings of how chains move in training."""
 
     dynamics: Dynamics = Field(
-        "langevin", description="langevin, underdamped; mala or hmc: exact at any step"
+        "langevin",
+        description="langevin or underdamped (approximate), mala or hmc (exact for any step size)",
     )
-    leapfrog: int = Field(LEAPFROG, ge=1, description="of hmc: gradients in each of its K steps")
-    friction: float = Field(FRICTION, gt=0, description="of underdamped: γ")
+    leapfrog: int = Field(LEAPFROG, ge=1, description="hmc: gradient steps in each of the K steps")
+    friction: float = Field(FRICTION, gt=0, description="underdamped: friction γ")
     target_acceptance: float | None = Field(
-        None, gt=0, lt=1, description="of mala and hmc: adapt the step size to this acceptance"
+        None, gt=0, lt=1, description="mala and hmc: adapt the step size to this acceptance rate"
     )
 
     @property
@@ -56,7 +57,7 @@ class Dynamical(Config):
         found = kernel_of(self.dynamics, self.leapfrog, self.friction)
         if self.target_acceptance is not None and not found.tested:
             raise SettingError(
-                f"model.target_acceptance is of mala and hmc, and model.dynamics is "
+                "model.target_acceptance applies to mala and hmc only, and model.dynamics is "
                 f"{self.dynamics}: leave it out"
             )
         return found

@@ -47,13 +47,13 @@ CHAINS = {
     ),
     "acceptance": (
         "Accepted moves",
-        "The share of moves that the Metropolis test accepts. MALA's steps are best near 0.57, "
-        "those of HMC between 0.65 and 0.8.",
+        "The fraction of moves that the Metropolis test accepts. The step size of MALA is best "
+        "if it is near 0.57, that of HMC between 0.65 and 0.8.",
         {"chain_acceptance": "acceptance"},
     ),
     "chain-step": (
         "Step size of chains",
-        "ε, adapted to the acceptance that was asked for: it falls as the energy grows steeper.",
+        "ε, adapted to the target acceptance: it falls as the energy gets steeper.",
         {"chain_step_size": "ε"},
     ),
 }
