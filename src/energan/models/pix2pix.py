@@ -54,6 +54,9 @@ class Config(BaseConfig):
         description="channels of the discriminator's layers; four layers see patches of 70x70 "
         "pixels, three 34x34, two 16x16; if not set, chosen from the image size",
     )
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate in the generator, its only noise"
+    )
     norm: Literal["batch", "image"] = Field(
         "batch",
         description="normalise over the batch, or over each image alone as sampling does; use "

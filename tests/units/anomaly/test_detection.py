@@ -122,7 +122,7 @@ def test_a_calibration_is_kept_in_the_run(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     for broken in ("", "{}", '{"format": 9}', "[1]"):
         path.write_text(broken)
-        with pytest.raises(RunError, match="calibrate anew"):
+        with pytest.raises(RunError, match="calibrate again"):
             read(tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_a_calibration_that_was_edited_is_refused(
 ) -> None:
     path = calibration(torch.randn(300).exp(), 0.1).save(tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
-    with pytest.raises(RunError, match=rf"calibration\.json: .*{field}.*calibrate anew"):
+    with pytest.raises(RunError, match=rf"calibration\.json: .*{field}.*calibrate again"):
         read(tmp_path)
 
 

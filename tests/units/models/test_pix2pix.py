@@ -95,8 +95,8 @@ def test_first_weights_are_normal_with_a_standard_deviation_of_0_02() -> None:
         ({}, pairs(3, 50, 50), r"50x50: resize .*--data\.size 48"),
         ({}, pairs(3, 64, 64, low=0.0), "use sigmoid"),
         ({"discriminator": (8,) * 4}, pairs(3, 16, 16), "nothing is left of .*16x16"),
-        ({"discriminator": (8,)}, pairs(3, 64, 64), r"model\.discriminator 8: .*two widths"),
-        ({"generator": (8,)}, pairs(3, 64, 64), r"model\.generator 8: .*twice or more"),
+        ({"discriminator": (8,)}, pairs(3, 64, 64), r"model\.discriminator 8: .*two layers"),
+        ({"generator": (8,)}, pairs(3, 64, 64), r"model\.generator 8: .*two layers"),
         ({"generator": (8, 8, 8, 8)}, pairs(3, 40, 40), "halves the sides 4 times.*40x40"),
     ],
 )
