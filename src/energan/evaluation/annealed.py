@@ -47,14 +47,14 @@ def no_density(inputs: EvaluationInputs) -> str:
         return "it is of runs that are done"
     if run.temperature is None:
         return (
-            f"the energy of {run.job.model} is no log-density at a temperature that training knows"
+            f"the energy of {run.job.model} is not a log-density at a temperature fixed by training"
         )
     if run.classes:
-        return "an energy of images given a label has a log Z for each label"
+        return "an energy conditional on a label has a log Z for each label"
     if run.domain.image_shape is not None:
-        return "the energy is of windows of images (data.tile)"
+        return "the energy is computed on windows of images (data.tile)"
     if inputs.reference.named:
-        return "it is of the run's own held-out data: leave --reference out"
+        return "it uses the run's own held-out data: leave --reference out"
     return ""
 
 

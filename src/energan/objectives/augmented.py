@@ -174,5 +174,7 @@ def image_range(domain: Domain) -> tuple[float, float]:
             "leave it unset"
         )
     if domain.low is None or domain.high is None:
-        raise SettingError("model.augment needs images of a known range: set data.range to signed")
+        raise SettingError(
+            "model.augment needs images with a known range: set data.range to signed or unit"
+        )
     return domain.low, domain.high

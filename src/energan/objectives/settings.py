@@ -25,11 +25,13 @@ class Regularised(Config):
 
     augment: tuple[Augmentation | Literal["adaptive"], ...] = Field(
         (),
-        description="what D's images, real and fake, are augmented by: colour, translation, cutout "
-        "(DiffAugment), or adaptive (ADA)",
+        description="augmentation of the discriminator's images, real and fake: colour, "
+        "translation, cutout (DiffAugment), or adaptive (ADA)",
     )
     augment_images: int = Field(
-        IMAGES, ge=1, description="of adaptive: images in which its probability goes from 0 to 1"
+        IMAGES,
+        ge=1,
+        description="adaptive: number of images over which its probability goes from 0 to 1",
     )
     r1: Schedule = Field(0.0, description="γ of the penalty γ/2 · E ‖∇U(x)‖² on real examples (R1)")
     r2: Schedule = Field(0.0, description="γ of the same penalty on samples (R2)")
@@ -47,8 +49,8 @@ class Regularised(Config):
             return augmented(objective, named, domain)
         if named:
             raise SettingError(
-                "model.augment: adaptive has transforms of its own: leave out "
-                f"{' '.join(named)}, or adaptive"
+                f"model.augment: adaptive has its own transforms: leave out {' '.join(named)}, "
+                "or adaptive"
             )
         low, high = image_range(domain)
         images = self.augment_images
@@ -84,7 +86,7 @@ class Adversarial(Regularised):
         chosen = Logistic(self.sampler_loss) if self.loss == "logistic" else KINDS[self.loss]()
         if self.loss == "wasserstein" and "adaptive" in self.augment:
             raise SettingError(
-                "model.augment adaptive is steered by the sign of D's logit, and that of "
-                "model.loss wasserstein has no level: use colour translation cutout"
+                "model.augment adaptive needs logits whose sign tells real from fake, which "
+                "model.loss wasserstein does not give: use colour translation cutout"
             )
         return self.on_seen(chosen, domain, pairs=self.loss == "relativistic")
