@@ -45,8 +45,8 @@ def test_lines_come_after_the_first_step_then_seldom_and_once_at_the_end(
     bar.finish(at(40))
     bar.close()
     assert capsys.readouterr().err.splitlines() == [
-        "step 20/40  U(real) 0.5  L_D 1  at step 10: SWD 0.75  2 s left",
-        "step 40/40  U(real) 0.5  L_D 1  SWD 0.25",
+        "step 20/40  real energy 0.5  D loss 1  at step 10: SWD 0.75  2 s left",
+        "step 40/40  real energy 0.5  D loss 1  SWD 0.25",
     ]
 
 
@@ -88,8 +88,8 @@ def test_a_training_that_is_stopped_ends_with_one_line(
     bar(25, {"sliced_wasserstein": 0.25})
     bar.close()
     assert capsys.readouterr().err.splitlines() == [
-        "step 10/40  L_D 1  3 s left",
-        "step 25/40  L_D 2  SWD 0.25",
+        "step 10/40  D loss 1  3 s left",
+        "step 25/40  D loss 2  SWD 0.25",
     ]
 
 
@@ -102,7 +102,7 @@ def test_a_training_that_fails_has_no_last_line(
         clock.now += 1.0
         bar(step, {"loss_energy": 1.0})
     bar.close()
-    assert capsys.readouterr().err.splitlines() == ["step 10/40  L_D 1  3 s left"]
+    assert capsys.readouterr().err.splitlines() == ["step 10/40  D loss 1  3 s left"]
 
 
 def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     bar.close()
     assert "training [both]" in stream.getvalue()
     assert "40/40" in stream.getvalue()
-    assert "U(real) 0.5" in stream.getvalue()
+    assert "real energy 0.5" in stream.getvalue()
 
 
 class Gone(io.StringIO):

@@ -11,12 +11,12 @@ from energan.training.train_state import TrainState
 
 SHOWN = {
     "images_per_s": "images/s",
-    "energy_real": "U(real)",
-    "energy_fake": "U(fake)",
+    "energy_real": "real energy",
+    "energy_fake": "fake energy",
     "cross_entropy": "CE",
-    "loss_energy": "L_D",
-    "loss_sampler": "L_G",
-    "pull_away": "f_PT",
+    "loss_energy": "D loss",
+    "loss_sampler": "G loss",
+    "pull_away": "PT",
     **{name: metric.bar for name, metric in METRICS.items() if metric.bar},
 }
 
