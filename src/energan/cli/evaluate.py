@@ -86,7 +86,7 @@ class Evaluate:
     """number of bootstrap resamples"""
     threads: Threads = None
     notes: tyro.conf.FlagCreatePairsOff[bool] = False
-    """print what to know of each metric, and why others do not apply"""
+    """explain each metric, and why others do not apply"""
     out: Path | None = None
     """write all results to this JSON file too"""
 
@@ -247,7 +247,7 @@ def _print(run: Run, made: Evaluation, *, notes: bool) -> None:
     for name, reason in made.left_out.items() if notes else ():
         say(f"  left out: {name.replace('_', ' ')}: {reason}")
     if not notes and (made.left_out or any(r.note for r in made.results)):
-        print("  --notes tells what to know of each metric, and why others do not apply")
+        print("  --notes explains each metric, and why others do not apply")
     print(f"  written: {run.path / 'metrics.json'}")
 
 

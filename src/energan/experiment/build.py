@@ -170,8 +170,8 @@ def _check_labelled(data: DataSet, model: Model) -> None:
     if not model.labelled:
         if data.labelled is not None:
             raise SettingError(
-                f"data.labelled {data.labelled} is for a model that learns from few labels, which "
-                "this one does not: leave it unset, or use ladder, ebgan_ln or jem"
+                f"data.labelled {data.labelled} applies to models that learn from few labels "
+                "only: leave it unset, or use ladder, ebgan_ln or jem"
             )
         return
     if model.conditional or data.domain.condition_shape is not None:

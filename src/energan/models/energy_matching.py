@@ -37,7 +37,7 @@ class Config(Potential):
     floor: float = Field(
         0.02, gt=0, description="lower bound of the contrastive term, given as a positive number"
     )
-    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser")
 
     @classmethod
     def tiny(cls) -> "Config":

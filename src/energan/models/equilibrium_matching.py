@@ -22,15 +22,17 @@ ADAM = Optimiser(kind="adamw", lr=0.0001, beta1=0.9)
 class Config(Potential):
     """Settings of Equilibrium Matching."""
 
-    decay: float = Field(0.8, ge=0, lt=1, description="a: the γ from which c(γ) falls to 0")
-    multiplier: float = Field(4.0, gt=0, description="λ: c(γ) before it falls")
-    transported: bool = Field(
-        False, description="noise and data in pairs of optimal transport within a batch"
+    decay: float = Field(
+        0.8, ge=0, lt=1, description="a: value of γ at which c(γ) begins to fall to 0"
     )
-    step_size: float = Field(0.0017, gt=0, description="η of a sample's steps")
-    momentum: float = Field(0.3, ge=0, lt=1, description="μ: how far they look ahead")
-    sample_steps: int = Field(250, ge=1, description="steps of a sample")
-    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+    multiplier: float = Field(4.0, gt=0, description="λ: value of c(γ) before it falls")
+    transported: bool = Field(
+        False, description="pair noise and data by optimal transport within a batch"
+    )
+    step_size: float = Field(0.0017, gt=0, description="η: step size of a sample's gradient steps")
+    momentum: float = Field(0.3, ge=0, lt=1, description="μ: look-ahead of Nesterov's momentum")
+    sample_steps: int = Field(250, ge=1, description="gradient steps of a sample")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser")
 
     @classmethod
     def tiny(cls) -> "Config":

@@ -36,8 +36,10 @@ class ImageChains(Dynamical):
     blocks: Widths = Field((2,), description="residual blocks in each stage, or one number for all")
     halve_first: bool = Field(False, description="downsample in the first layer too")
     spectral: bool = Field(True, description="spectral normalisation of all weights")
-    steps: int = Field(60, ge=1, description="K: steps of each chain in a training step")
-    step_size: float = Field(10.0, gt=0, description="of a Langevin step, for images in [0, 1]")
+    steps: int = Field(60, ge=1, description="K: chain steps per training step")
+    step_size: float = Field(
+        10.0, gt=0, description="step size of Langevin dynamics, for images in [0, 1]"
+    )
     noise: float | None = Field(
         0.005,
         ge=0,
@@ -103,7 +105,7 @@ class ImageChains(Dynamical):
 class Config(ImageChains):
     """Settings of IGEBM."""
 
-    conditional: bool = Field(False, description="whether U is of an image given its label")
+    conditional: bool = Field(False, description="condition the energy on the label")
 
     @classmethod
     def tiny(cls) -> "Config":

@@ -26,18 +26,26 @@ class Config(ImageChains):
     """Settings of JEM."""
 
     spectral: bool = Field(False, description="spectral normalisation of all weights")
-    steps: int = Field(20, ge=1, description="K: steps of each chain in a training step")
-    step_size: float = Field(0.25, gt=0, description="of a Langevin step, for images in [0, 1]")
-    clip: float | None = Field(None, gt=0, description="bound of each coordinate of the gradient")
-    noise_first: bool = Field(False, description="add the noise before the gradient is taken")
-    energy_l2: Schedule = Field(0.0, description="λ: weight of the squares of the energies")
-    data_noise: float = Field(
-        0.015, ge=0, description="standard deviation of noise on data in [0, 1]"
+    steps: int = Field(20, ge=1, description="K: chain steps per training step")
+    step_size: float = Field(
+        0.25, gt=0, description="step size of Langevin dynamics, for images in [0, 1]"
     )
-    labelled: int = Field(64, ge=2, description="labelled images in a batch, as many of each class")
+    clip: float | None = Field(
+        None, gt=0, description="clip each coordinate of the gradient to ± this"
+    )
+    noise_first: bool = Field(False, description="add the noise before the gradient is computed")
+    energy_l2: Schedule = Field(
+        0.0, description="λ: weight of the squared energies (L2 regularisation)"
+    )
+    data_noise: float = Field(
+        0.015, ge=0, description="standard deviation of noise added to data in [0, 1]"
+    )
+    labelled: int = Field(
+        64, ge=2, description="labelled images per batch, the same number of each class"
+    )
     classification: Schedule = Field(1.0, description="w: weight of the cross-entropy")
     contrast: Schedule = Field(1.0, description="c: weight of the likelihood of x")
-    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -49,8 +57,8 @@ def build(config: Config, domain: Domain) -> Model:
     shape = image_shape(domain, "jem")
     if not domain.classes or domain.condition_shape is not None:
         raise SettingError(
-            "jem learns classes, and this data has none: name images with labels (data.labels), or "
-            "folders of classes"
+            "jem learns classes, and this data has none: name a CSV of labels (data.labels), or "
+            "sort the images into one folder per class"
         )
     sampler = config.sampler(domain)
     network = ResidualEnergy(

@@ -22,13 +22,19 @@ ADAM = Optimiser(lr=0.001, beta1=0.9)
 class Config(Potential):
     """Settings of denoising score matching."""
 
-    largest: float = Field(1.0, gt=0, description="σ₁, of data in [0, 1] or of points as they are")
+    largest: float = Field(
+        1.0, gt=0, description="σ₁: smallest noise level, for data in [0, 1] or unscaled points"
+    )
     smallest: float = Field(0.01, gt=0, description="σ_L")
-    levels: int = Field(10, ge=1, description="L, in equal ratios; with 1 only σ_L")
-    step_size: float = Field(0.2, gt=0, description="κ: a step of a level is κσ²")
-    level_steps: int = Field(100, ge=1, description="steps of a sample at each level")
-    denoise: bool = Field(True, description="end a sample by a step that takes the noise of σ_L")
-    energy_optimiser: Optimiser = Field(ADAM, description="the optimiser")
+    levels: int = Field(
+        10, ge=1, description="L: number of noise levels, in equal ratios; with 1 only σ_L"
+    )
+    step_size: float = Field(0.2, gt=0, description="κ: the step size at noise level σ is κσ²")
+    level_steps: int = Field(100, ge=1, description="chain steps of a sample at each noise level")
+    denoise: bool = Field(
+        True, description="end a sample with a step that removes the noise of σ_L"
+    )
+    energy_optimiser: Optimiser = Field(ADAM, description="optimiser")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -38,7 +44,7 @@ class Config(Potential):
         """The levels in the data's range, from the largest. Raises SettingError if they rise."""
         if self.levels > 1 and self.largest <= self.smallest:
             raise SettingError(
-                f"model.largest {self.largest:g} must lie above model.smallest {self.smallest:g}"
+                f"model.largest {self.largest:g} must be above model.smallest {self.smallest:g}"
             )
         range_ = 1.0 if domain.low is None or domain.high is None else domain.high - domain.low
         ratio = self.largest / self.smallest

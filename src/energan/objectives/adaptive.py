@@ -172,8 +172,8 @@ class AdaptivelyAugmented(Augmented):
         super().check(energy)
         if energy.nonnegative:
             raise SettingError(
-                "model.augment adaptive is steered by the sign of D's logit, and the energy of "
-                f"{type(energy).__name__} has none: use colour translation cutout"
+                "model.augment adaptive needs logits whose sign tells real from fake, which the "
+                f"energy of {type(energy).__name__} does not give: use colour translation cutout"
             )
 
     def init(self, context: Context) -> State:

@@ -13,7 +13,7 @@ class JointLikelihood(MaximumLikelihood):
     """hyper "contrast": c, the weight of log p(x); "classification": w; "energy_l2": λ."""
 
     equilibrium = (
-        "The cross-entropy falls towards 0; the rest stays near 0 where chains are as data."
+        "The cross-entropy falls towards 0; the rest stays near 0 once chains match the data."
     )
 
     def energy_loss(
@@ -22,7 +22,10 @@ class JointLikelihood(MaximumLikelihood):
         likelihood = super().energy_loss(energy, batch, draw, context)
         labelled = batch.labelled
         if labelled is None or labelled.condition is None:
-            raise SettingError("learning classes needs batches with a labelled part")
+            raise SettingError(
+                "learning classes needs batches with labelled examples: give labels by "
+                "data.labels or class folders"
+            )
         scored = energy(self.noisy(labelled.x, context), stream="labelled")
         if scored.logits is None:
             raise SettingError(

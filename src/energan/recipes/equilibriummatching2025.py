@@ -44,7 +44,7 @@ RECIPES = [
     ),
     Recipe(
         "equilibriummatching-mnist",
-        "Equilibrium Matching on MNIST, with few maps, for a CPU",
+        "Equilibrium Matching on MNIST, narrow enough for a CPU",
         "equilibrium_matching",
         {
             "model": {

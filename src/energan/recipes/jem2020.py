@@ -27,7 +27,7 @@ RECIPES = [
     ),
     Recipe(
         "jem-mnist",
-        "JEM on MNIST, with few maps, for a CPU",
+        "JEM on MNIST, narrow enough for a CPU",
         "jem",
         {
             "model": {

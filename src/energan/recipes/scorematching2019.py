@@ -44,7 +44,7 @@ RECIPES = [
     ),
     Recipe(
         "scorematching-mnist",
-        "denoising score matching on MNIST, with few maps, for a CPU",
+        "denoising score matching on MNIST, narrow enough for a CPU",
         "score_matching",
         {
             "model": {

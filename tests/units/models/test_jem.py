@@ -62,7 +62,7 @@ def test_the_loss_is_likelihood_and_cross_entropy() -> None:
 def test_what_has_no_logits_or_labels_is_told() -> None:
     x, at = torch.randn(4, 4), context(contrast=1.0, classification=1.0)
     plain = Scalar(nn.Linear(4, 1))
-    with pytest.raises(SettingError, match="labelled part"):
+    with pytest.raises(SettingError, match="labelled examples"):
         JointLikelihood().energy_loss(classifier(), Batch(x), Draw(x), at)
     batch = Batch(x, labelled=Batch(x, torch.zeros(4, dtype=torch.long)))
     with pytest.raises(SettingError, match="Scalar has none"):

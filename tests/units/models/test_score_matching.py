@@ -36,7 +36,7 @@ def test_one_level_is_a_density_and_several_are_none() -> None:
     assert score_matching.build(Config(levels=1, smallest=0.1), plane).temperature == 1.0
     assert score_matching.build(Config(), plane).temperature is None
     assert Config(levels=1, smallest=0.1).sigmas(plane) == (0.1,)
-    with pytest.raises(SettingError, match="must lie above"):
+    with pytest.raises(SettingError, match="must be above"):
         Config(largest=0.01, smallest=0.1).sigmas(plane)
 
 

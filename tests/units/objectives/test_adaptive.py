@@ -197,7 +197,7 @@ def test_models_that_cannot_are_refused() -> None:
     with pytest.raises(SettingError, match="no level"):
         gan.build(tiny.model_copy(update={"loss": "wasserstein", "gradient_penalty": 10.0}), IMAGES)
     auto = ebgan_conv.Config.tiny().model_copy(update={"augment": ("adaptive",)})
-    with pytest.raises(SettingError, match="has none: use colour"):
+    with pytest.raises(SettingError, match="does not give: use colour"):
         ebgan_conv.build(auto, IMAGES)
     with pytest.raises(SettingError, match="leave it unset"):
         gan.build(tiny, Domain((2,)))

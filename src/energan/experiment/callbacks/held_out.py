@@ -32,8 +32,8 @@ def describe_errors(job: Job, data: DataSet) -> str | None:
     if count := len(HeldOutErrors(data).rows):
         return f"held-out error: measured on {plural(count, 'labelled example')} not trained on"
     return (
-        "held-out error: none is shown, as no labelled example is held out; --data.held-out 200 "
-        "holds out 200 examples, labelled ones among them"
+        "held-out error: not shown, because no labelled example is held out; --data.held-out "
+        "200 holds out 200 examples, labelled ones among them"
     )
 
 

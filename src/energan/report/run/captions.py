@@ -61,9 +61,9 @@ CHAINS = {
 
 
 AUGMENTATION = (
-    "What D sees",
-    "Of adaptive augmentation: the probability p of each change, and r, the mean sign of D on "
-    "augmented data, that steers it: above 0.6 D learns the data by heart, and p rises.",
+    "Adaptive augmentation",
+    "The probability p of each change, and r, the mean sign of the discriminator on augmented "
+    "data, which controls p: above 0.6 the discriminator overfits, and p rises.",
     {"augment_p": "p", "augment_r": "r"},
 )
 
