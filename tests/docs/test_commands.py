@@ -9,7 +9,7 @@ import pytest
 import tyro
 
 from energan.cli import main as cli
-from support.markdown import DOCS, ROOT, commands_of
+from support.markdown import DOCS, ROOT, commands_of, modules
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 COMMANDS = [
@@ -45,11 +45,16 @@ def test_its_recipe_and_options_exist(
 
     monkeypatch.setattr(tyro, "cli", parse_alone)
     monkeypatch.chdir(tmp_path)  # where a page's folders are not
-    monkeypatch.syspath_prepend(ROOT / "examples")  # of hinge_gan.py
+    printed = modules(ROOT / page)
+    for name, text in printed.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf8")
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.syspath_prepend(tmp_path)
     Path("mine.json").write_text('{"recipe": "ebgan-digits", "axes": {"seed": [0, 1]}}')
     if words == ["sweep"]:
         assert cli.main(words) == 0
         return
     with pytest.raises(SystemExit if "--help" in words else Parsed):
         cli.main(["--debug", *words])
-    sys.modules.pop("hinge_gan", None)
+    for name in {*printed, "hinge_gan"}:
+        sys.modules.pop(name, None)

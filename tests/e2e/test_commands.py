@@ -19,6 +19,7 @@ from energan.io.run_folder import RunFolder
 from energan.recipes import RECIPES, TASKS
 from support.commands import SMALL, refused, run
 from support.helpers import weight_files
+from support.markdown import modules
 
 OWN_DATA = ("PHOTOS", "PAIRS", "FEATURES.npz")
 
@@ -482,14 +483,7 @@ def test_the_other_models_of_the_docs_page_train_and_its_kernel_is_right(
 ) -> None:
     docs = Path(__file__).parents[2] / "docs"
     page = (docs / "python" / "own-model.md").read_text(encoding="utf8")
-    texts = {
-        text.split('"""')[1]: text
-        for text in (part.split("```")[0] for part in page.split("```python\n")[1:])
-        if '"""' in text
-    }
-    names = {"penalty_gan": "GAN with R1", "barker": "An energy by maximum likelihood"}
-    for name, begins in names.items():
-        (text,) = (text for head, text in texts.items() if head.startswith(begins))
+    for name, text in modules(docs / "python" / "own-model.md").items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

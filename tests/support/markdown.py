@@ -37,3 +37,9 @@ def commands(block: Block) -> list[list[str]]:
 
 def commands_of(page: Path) -> list[list[str]]:
     return [words for block in blocks(page) for words in commands(block)]
+
+
+def modules(page: Path) -> dict[str, str]:
+    """Name -> text of the files that a page prints: "`name.py`, words:" stands before them."""
+    text = page.read_text(encoding="utf8")
+    return dict(re.findall(r"`(\w+)\.py`[^`]*?:\n\n```python\n(.*?)```", text, re.DOTALL))
