@@ -22,13 +22,18 @@ class Augment:
         """Whether anything changes."""
         return self.random_crop is not None or self.mirror
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Width and height of what is cut; 0 where nothing is."""
+        crop = self.random_crop or 0
+        return (crop, crop) if isinstance(crop, int) else crop
+
     def __call__(self, images: Tensor, draws: Tensor | None) -> Tensor:
         """Images (B, C, H, W) by draws (B, 3) from [0, 1); None for the middle, unflipped."""
         if images.dtype == torch.uint16:  # which torch can neither flip nor index everywhere
             return self(images.view(torch.int16), draws).view(torch.uint16)
         if self.random_crop is not None:
-            crop = self.random_crop
-            width, height = (crop, crop) if isinstance(crop, int) else crop
+            width, height = self.window
             room = torch.tensor([images.shape[2] - height + 1, images.shape[3] - width + 1])
             if draws is None:
                 up, aside = (int(r - 1) // 2 for r in room)

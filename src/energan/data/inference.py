@@ -242,7 +242,8 @@ def prepare_like(
         )
         facts = (*facts, Fact("tiles", text, warning=True))
     shape = tuple(events.shape[1:])
-    if augment.random_crop is not None and min(shape[1:]) >= augment.random_crop:
+    width, height = augment.window
+    if height and shape[1] >= height and shape[2] >= width:
         shape = tuple(augment(events[:1], None).shape[1:])
     if shape != domain.shape:
         if shape[1:] == domain.shape[1:]:

@@ -246,7 +246,7 @@ def estimates(
         steps = min(STEPS, job.settings.training.steps)
         return ranks.choose(lambda: estimate(job, here, engine, steps, progress=shown, run=folder))
 
-    paths = [folder.path for folder in folders] or [None] * len(jobs)
+    paths: Sequence[Path | None] = [folder.path for folder in folders] or [None] * len(jobs)
     return [estimated(job, path) for job, path in zip(jobs, paths, strict=True)]
 
 

@@ -104,11 +104,13 @@ class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[mis
         return job
 
     def _default_job(self, domain: Domain) -> Job:
-        """A ladder network, with the rates of the recipe few-labels. U(x) has the weight 1, which
-        was best of 0.1 to 16 on 5 labels a class of scikit-learn's digits."""
+        """A ladder network, with the rates of the recipe few-labels. On 5 labels a class of
+        scikit-learn's digits the weight 1 of U(x) was best of 0.1 to 16, and twice the paper's
+        noise was better on each of five splits."""
         rate = f"linear(0.002, 0, {STEPS // 3}, {2 * STEPS // 3})"
         model = {
             "hidden": [256, 128, 64],
+            "noise": 0.6,
             "reconstruction": float(domain.size),
             "top_scale": True,
             "labelled": max(MOST_LABELLED, domain.classes or 0),
