@@ -289,7 +289,7 @@ def mean_event(data: DataSet) -> Tensor:
 
 def shape_of(name: str, shape: tuple[int, ...], settings: DataSettings) -> tuple[int, ...]:
     """The shape of an event after augmentation; DataError if the images are too small for it."""
-    side = settings.augment.random_crop
+    side = settings.tile or settings.random_crop
     if side is None or len(shape) != 3:
         return shape
     if side > min(shape[1:]):
