@@ -23,7 +23,10 @@ class Config(Potential):
     """Settings of denoising score matching."""
 
     largest: float = Field(
-        1.0, gt=0, description="σ₁: smallest noise level, for data in [0, 1] or unscaled points"
+        1.0,
+        gt=0,
+        description="σ₁: largest noise level, for data in [0, 1] or unscaled points; samples start "
+        "from it",
     )
     smallest: float = Field(0.01, gt=0, description="σ_L")
     levels: int = Field(
@@ -46,10 +49,9 @@ class Config(Potential):
             raise SettingError(
                 f"model.largest {self.largest:g} must be above model.smallest {self.smallest:g}"
             )
-        range_ = 1.0 if domain.low is None or domain.high is None else domain.high - domain.low
         ratio = self.largest / self.smallest
         powers = [i / max(self.levels - 1, 1) for i in range(self.levels)]
-        return tuple(range_ * self.smallest * ratio**power for power in reversed(powers))
+        return tuple(_extent(domain) * self.smallest * ratio**power for power in reversed(powers))
 
     def annealing(self, domain: Domain) -> Annealing:
         """Of a sample."""
@@ -62,7 +64,13 @@ class Config(Potential):
         last = [(sigmas[-1] ** 2, 0.0)] if self.denoise else []
         bounded = domain.low is not None and domain.high is not None
         centre = (domain.low + domain.high) / 2 if bounded else 0.0  # type: ignore[operator]
-        return Annealing((*steps, *last), 0.0, sigmas[0], centre, domain.low, domain.high)
+        spread = _extent(domain) * self.largest
+        return Annealing((*steps, *last), 0.0, spread, centre, domain.low, domain.high)
+
+
+def _extent(domain: Domain) -> float:
+    """Of the data's range; 1 where it has none."""
+    return 1.0 if domain.low is None or domain.high is None else domain.high - domain.low
 
 
 def build(config: Config, domain: Domain) -> Model:

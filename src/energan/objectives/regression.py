@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from energan.core import (
@@ -98,11 +97,12 @@ class EnergyMatching(GradientRegression):
         loss = super().energy_loss(energy, batch, draw, context)
         if draw is None:
             return loss
-        real = context.rows(energy(batch.x, stream="real").energy).mean(-1)
-        fake = context.rows(energy(draw.x, stream="fake").energy).mean(-1)
-        weight = context.hyper["contrast"].squeeze(-1) * self.scale
-        contrast = (weight * (real - fake)).clamp_min(-self.floor)
-        parts = {"energy_real": real.detach(), "energy_fake": fake.detach()}
+        real = self.scale * context.rows(energy(batch.x, stream="real").energy).mean(-1)
+        fake = self.scale * context.rows(energy(draw.x, stream="fake").energy).mean(-1)
+        contrast = context.hyper["contrast"].squeeze(-1) * (real - fake)
+        contrast = contrast.clamp_min(-self.floor)
+        # V and not U, whose scale is 1/T: rules of health take differences of U for logits
+        parts = {"potential_real": real.detach(), "potential_fake": fake.detach()}
         return Loss(loss.total + contrast, {**loss.parts, **parts, "contrast": contrast.detach()})
 
 
@@ -160,6 +160,8 @@ def transport(noise: Tensor, x: Tensor, lead: int = 1) -> Tensor:
     """
     if x.device.type == "meta":  # no numbers: any order
         return noise
+    from scipy.optimize import linear_sum_assignment  # a bare machine trains the other methods
+
     paired = [
         own[linear_sum_assignment(_costs(data, own))[1]]
         for own, data in zip(*(part.flatten(0, lead - 2) if lead > 1 else part[None]

@@ -9,7 +9,8 @@ def _falling(lr: float, steps: int) -> dict[str, Any]:
     return {"lr": f"linear({lr:g}, {lr / 10:g}, {steps})", "beta1": 0.9}
 
 
-# The ring's levels reach from the distance of its modes to their width. Images have the published
+# In the plane a place does not tell its level of noise: the ring has one, wide enough for chains
+# to cross between modes, and the last step of a sample takes it away. Images have the published
 # levels, with fewer steps in each, and networks for CPUs.
 RECIPES = [
     Recipe(
@@ -19,9 +20,9 @@ RECIPES = [
         {
             "model": {
                 "largest": 2.0,
-                "smallest": 0.02,
-                "levels": 8,
-                "level_steps": 20,
+                "smallest": 0.3,
+                "levels": 1,
+                "level_steps": 200,
                 "energy_optimiser": {**_falling(0.005, 4000), "beta2": 0.99},
             },
             "data": {"source": "ring"},

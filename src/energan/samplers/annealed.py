@@ -164,9 +164,4 @@ class AnnealedNegatives(AnnealedChains):
         x = torch.where(at_data.view(-1, *[1] * len(self.shape)), exact(batch.x), noise)
         u = potential(energy, stream="fake", members=members)
         with frozen(energy):
-            made = anneal(u, x, self.training_annealing, draws, at_data)
-        info = {
-            "chain_drop": context.rows(made.drop).mean(-1),
-            "chain_gradient": context.rows(made.gradient_norm).mean(-1),
-        }
-        return Draw(made.x, info=info), state
+            return Draw(anneal(u, x, self.training_annealing, draws, at_data).x), state

@@ -59,6 +59,11 @@ class Evidence:
         return any("chain_gradient" in figures for _, figures in self.steps[-1:])
 
     @property
+    def regresses(self) -> bool:
+        """Whether the energy is trained by the regression of its gradient."""
+        return any("regression" in figures for _, figures in self.steps[-1:])
+
+    @property
     def classifies(self) -> bool:
         """Whether the energy also learns classes: what its samples look like is not the aim."""
         return any("cross_entropy" in figures for _, figures in self.steps[-1:])
@@ -155,6 +160,11 @@ def collapse(seen: Evidence) -> str | None:
         else f"; {special}, a lower --model.sampler-optimiser.lr or a larger --training.batch-size "
         "usually helps"
     )
+    if seen.regresses:
+        help = (
+            "; longer training, a lower --model.energy-optimiser.lr or more steps of a sample "
+            "usually helps"
+        )
     if all(f.get("variance_ratio", 1.0) < VARIANCE for f in last):
         return (
             f"samples collapse: their variance is {now['variance_ratio']:.1%} of the data's{help}"
@@ -202,7 +212,7 @@ def drift(seen: Evidence) -> str | None:
     last = [figures for _, figures in seen.scores[-2:]]
     if len(last) < 2 or any("train_energy" not in f or "held_out_energy" not in f for f in last):
         return None
-    if any("regression" in f for _, f in seen.steps[-1:]):
+    if seen.regresses:
         return None  # such an energy is of no known scale: its gradient times a temperature is
 
     def apart(f: Figures) -> bool:

@@ -89,7 +89,6 @@ def test_half_of_the_negatives_start_from_data_after_the_warm_up() -> None:
     assert draw is not None
     assert torch.equal(draw.x[:3], batch.x[:3])
     assert float(draw.x[3:].abs().max()) < 0.1
-    assert float(draw.info["chain_gradient"]) > 0
 
 
 def test_no_steps_are_a_mistake_and_ends_are_clamped() -> None:

@@ -252,3 +252,17 @@ def test_a_wasserstein_critic_may_lie_far_apart() -> None:
     steps = [dict(far) for _ in range(3 * LASTING)]
     assert health.d_wins(seen(steps)) is not None
     assert health.d_wins(seen([{**f, "gradient_penalty": 0.1} for f in steps])) is None
+
+
+def test_an_energy_by_regression_has_no_scale_and_no_generator_to_advise_on() -> None:
+    """Its held-out energy may lie far above that of training data; a collapse is of its samples."""
+    seen = Evidence()
+    for step in (2000, 3000):
+        seen.add(step, {"loss_energy": 1.0, "regression": 1.0}, None)
+        scores = {"train_energy": 0.0, "held_out_energy": 50.0, "variance_ratio": 0.0}
+        seen.add(step, scores, None)
+    assert health.drift(seen) is None
+    said = health.collapse(seen)
+    assert said is not None
+    assert "sampler-optimiser" not in said
+    assert "steps of a sample" in said
