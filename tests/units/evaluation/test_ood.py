@@ -150,7 +150,7 @@ def test_points_and_other_points(ring: Run) -> None:
     [
         (["shufled"], "did you mean shuffled"),
         (["cifar1O"], "did you mean cifar10"),
-        (["digits"], "is what .* was trained on: name other data"),
+        (["digits"], "is the data that .* was trained on: name other data"),
         (["/no/such/folder"], "--ood /no/such/folder: .*does not exist"),
         (["mnist"], "--ood mnist: mnist was not found: ENERGAN_DATA is not set"),
         (["ring"], "holds points, and the run was trained on images"),
