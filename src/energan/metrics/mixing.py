@@ -29,7 +29,7 @@ def split_rhat(draws: Values) -> float:
     Raises ValueError for fewer than 4 draws a chain, or values that are not finite.
     """
     halves = split_chains(draws)
-    away = (halves - halves.median()).abs()
+    away = (halves - float(np.median(halves.numpy()))).abs()
     return max(_rhat(normal_scores(halves)), _rhat(normal_scores(away)))
 
 
