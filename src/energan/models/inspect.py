@@ -31,7 +31,7 @@ from energan.nets.segmentation import CellLogits, LocalNorm
 from energan.objectives import CellwiseFocal
 from energan.samplers.synthetic_defects import DefectSettings, SyntheticDefects
 
-ADAM = Optimiser(lr="linear(0.0025, 0.00002, 750, 750)", beta1=0.9, clip=1.0)
+ADAM = Optimiser(lr="linear(0.0025, 0.00002, 800, 1900)", beta1=0.9, clip=1.0)
 
 
 class Config(BaseConfig):
@@ -59,13 +59,13 @@ class Config(BaseConfig):
         "0: no comparison",
     )
     smoothing: float = Field(
-        1.0,
+        1.5,
         ge=0,
         le=64,
         description="standard deviation of the Gaussian that smooths the map, in cells",
     )
     nearest: float = Field(
-        1.5,
+        1.0,
         ge=0,
         description="w: weight of the distance to the nearest training image in the anomaly "
         "score; 0: off",

@@ -14,7 +14,8 @@ from energan.nets.mlp import mlp_logit
 from energan.samplers.synthetic_defects import DefectSettings, SyntheticDefects
 from energan.samplers.synthetic_defects.draws import Numbers
 from energan.samplers.synthetic_defects.kinds import KINDS
-from energan.samplers.synthetic_defects.sampler import LEAST, VISIBLE
+from energan.samplers.synthetic_defects.regions import _along, _region
+from energan.samplers.synthetic_defects.sampler import LEAST, VISIBLE, _scene
 from energan.samplers.synthetic_defects.shapes import (
     blob,
     blur,
@@ -54,6 +55,40 @@ def draw(
 
 def numbers(count: int = 3, seed: int = 0) -> Numbers:
     return Numbers(torch.rand(count, 8192, generator=torch.Generator().manual_seed(seed)))
+
+
+# --- regions --------------------------------------------------------------------------------------
+
+
+def test_a_region_is_the_smaller_side() -> None:
+    x = images(40)
+    scene = _scene(x, x.roll(1, 0), torch.randn(x.shape), -1.0, 1.0)
+    inside = (_region(scene, numbers(40)) < 0).flatten(1).double().mean(1)
+    assert inside.max() <= 0.5
+    assert (inside > 0.02).double().mean() > 0.8  # and rarely nothing
+
+
+def test_streaks_are_means_along_an_axis() -> None:
+    x = images(2, height=48, width=64)
+    down, right = _along(x, -2, 4), _along(x, -1, 4)
+    assert float(down[0, 0, 20, 5]) == pytest.approx(float(x[0, 0, 14:27, 5].mean()), abs=1e-6)
+    assert float(right[1, 0, 7, 2]) == pytest.approx(float(x[1, 0, 7, :11].mean()), abs=1e-6)
+
+
+def test_streaks_change_more_across_than_along_an_axis() -> None:
+    """The change of an image, where it is wholly changed."""
+    x = torch.zeros(60, 1, 64, 64)  # without streaks of its own: only new ones show
+    made = draw(x, only("streaks", opacity=(1.0, 1.0)))
+    assert made.mask is not None
+    ratios = []
+    for one, mask in zip(made.x[:, 0], made.mask, strict=True):
+        down = (mask[1:] * mask[:-1]) > 0
+        right = (mask[:, 1:] * mask[:, :-1]) > 0
+        if min(down.sum(), right.sum()) > 50:
+            steps = [one.diff(dim=0)[down].square().mean(), one.diff(dim=1)[right].square().mean()]
+            ratios.append(float(max(steps) / min(steps)))
+    assert len(ratios) > 10
+    assert sorted(ratios)[len(ratios) // 2] > 3
 
 
 # --- shapes ---------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from energan.core import (
     full_precision,
 )
 from energan.samplers.synthetic_defects.draws import Numbers
-from energan.samplers.synthetic_defects.kinds import KINDS, Kind, Scene
+from energan.samplers.synthetic_defects.kinds import KINDS
+from energan.samplers.synthetic_defects.scene import Kind, Scene
 
 NUMBERS = 8192
 """Uniform random numbers that one defect may use; three octaves of Perlin noise take 3,267."""
@@ -40,9 +41,12 @@ class DefectSettings(Config):
     )
     crack: float = Field(2, ge=0, description="weight of thin lines")
     spot: float = Field(1, ge=0, description="weight of spots of a few pixels")
-    smear: float = Field(1, ge=0, description="weight of regions that lose their texture")
+    smear: float = Field(2, ge=0, description="weight of regions that lose their texture")
     shading: float = Field(
-        2, ge=0, description="weight of a change of brightness or contrast beyond a line"
+        2, ge=0, description="weight of regions of another brightness, contrast or texture"
+    )
+    streaks: float = Field(
+        4, ge=0, description="weight of regions brushed or ground differently"
     )
     chip: float = Field(1, ge=0, description="weight of pieces broken off at the border")
     second: float = Field(0.25, ge=0, le=1, description="fraction of images with two defects")
