@@ -45,9 +45,7 @@ class DefectSettings(Config):
     shading: float = Field(
         2, ge=0, description="weight of regions of another brightness, contrast or texture"
     )
-    streaks: float = Field(
-        4, ge=0, description="weight of regions brushed or ground differently"
-    )
+    streaks: float = Field(4, ge=0, description="weight of regions brushed or ground differently")
     chip: float = Field(1, ge=0, description="weight of pieces broken off at the border")
     second: float = Field(0.25, ge=0, le=1, description="fraction of images with two defects")
     clean: float = Field(0, ge=0, lt=1, description="fraction of images without a defect")
