@@ -21,8 +21,9 @@ from energan.version import __version__
 
 @dataclass
 class Anomaly:
-    """How well runs find the classes that they were not trained on: a table over runs that
-    each left out one or more (as with --data.classes 1 2 3 4 5 6 7 8 9), and the mean."""
+    """Measure how well runs detect the classes that they were not trained on. Each run left out
+    one or more classes (for example with --data.classes 1 2 3 4 5 6 7 8 9); the table has a
+    row for each run, and the mean."""
 
     runs: Annotated[list[Path], tyro.conf.Positional]
     """run folders"""

@@ -39,9 +39,10 @@ FACES = ("Smiling,-Male", "-Smiling,-Male", "-Smiling,Male")
 
 @dataclass
 class Arithmetic:
-    """a − b + c in the latents: z whose images show three concepts are averaged, and G is asked
-    for the sum. A classifier trained on the data's attributes (or classes) chooses them, and
-    says how often the sum shows what it should."""
+    """Compute a − b + c in latent space: average the latents z of images that show each of three
+    concepts, and generate an image from the result. A classifier trained on the data's
+    attributes (or classes) chooses the images and reports how often the result shows what it
+    should."""
 
     run: RunPath
     a: str | None = None

@@ -14,9 +14,11 @@ from energan.io.text import agree, plural
 
 @dataclass
 class Check:
-    """Check a model of your own: does it train, resume exactly, and take several seeds at once?
+    """Check a model of your own: does it train, resume exactly, and train with several seeds at
+    once?
 
-    The model is built at the settings of `Config.tiny()`, if it has them, and trains ten steps.
+    The model is built with the settings of `Config.tiny()`, if it has that method, and trained
+    for ten steps.
     """
 
     model: Annotated[

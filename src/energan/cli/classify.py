@@ -16,8 +16,7 @@ SHOWN = 10
 
 @dataclass
 class Classify:
-    """Say of each image which class it is of, and how probable that is, by a run that learnt
-    classes."""
+    """Predict the class of each image, with its probability, by a run that learned classes."""
 
     run: RunPath
     images: ImageSources

@@ -19,9 +19,12 @@ from energan.report.figures.panels import draw_samples_of
 
 @dataclass
 class Compare:
-    """Runs side by side: one picture of their samples, one table of scores with intervals.
+    """Compare runs side by side: one picture of their samples, one table of scores with
+    intervals.
 
-    Scores that a run keeps are used; what is lacking is made, as `energan evaluate` does."""
+    Scores that a run already has are reused; missing ones are computed as `energan evaluate`
+    does.
+    """
 
     runs: Annotated[list[Path], tyro.conf.Positional]
     """two or more run folders"""

@@ -51,9 +51,10 @@ CAUTIONED = {"parzen"}
 
 @dataclass
 class Evaluate:
-    """Score runs against real data. Each run's scores go to its metrics.json, with what they
-    depend on. Without --metrics, all that apply to the run's data are made. Of runs that
-    classify: error, confusion and calibration on events that were not trained on."""
+    """Score runs against real data. Scores are stored in each run's metrics.json, with
+    everything that they depend on. Without --metrics, all metrics that suit the run's data
+    are computed. Runs that classify get their error, confusion matrix and calibration on
+    examples that they were not trained on."""
 
     runs: Annotated[list[Path], tyro.conf.Positional]
     """run folders; runs that differ only in their seed are also scored together"""

@@ -18,8 +18,8 @@ from energan.io.console import warn
 
 @dataclass
 class Export:
-    """Write a run's generator, energy and classifier, as far as it has them, as files that work
-    without energan. Each is loaded again and compared with the run."""
+    """Write a run's generator, energy and classifier (those that it has) as files that work
+    without energan. Each file is loaded again and compared with the run."""
 
     run: RunPath
     format: str

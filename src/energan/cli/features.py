@@ -16,8 +16,8 @@ from energan.io.text import plural
 
 @dataclass
 class Features:
-    """Features of the images of a data source, with their attributes or classes as tags: what
-    `energan train tagging-celeba --data FILE.npz` learns from."""
+    """Compute features of the images of a data source, with their attributes or classes as tags.
+    `energan train tagging-celeba --data FILE.npz` trains on the result."""
 
     source: Annotated[str, tyro.conf.Positional]
     """a data source, as for `energan train --data`"""

@@ -19,7 +19,7 @@ from energan.io.text import plural
 
 @dataclass
 class Interpolate:
-    """G along the way from one latent to another: a row for each pair."""
+    """Generate images along the path from one latent vector to another: one row per pair."""
 
     run: RunPath
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 6

@@ -16,7 +16,8 @@ from energan.report.figures.options import FigureOptions
 
 @dataclass
 class Landscape:
-    """The energy of points in the plane as a map: contours, data, samples, arrows of −∇U."""
+    """Draw the energy of points in the plane as a map: contours, data, samples, and arrows of
+    −∇U."""
 
     run: RunPath
     out: Path | None = None

@@ -21,8 +21,8 @@ from energan.training.device import choose
 
 @dataclass(kw_only=True)
 class Margin:
-    """Estimate a margin: train the recipe's auto-encoder on real data alone and read where the
-    energy of held-out data settles (Zhao et al. 2017, appendix E)."""
+    """Estimate a margin: train the recipe's auto-encoder on real data alone until the energy of
+    held-out data settles (Zhao et al. 2017, appendix E)."""
 
     most_steps: Annotated[int, tyro.conf.arg(name="most-steps")] = 1000
     """largest number of steps; training stops earlier if the energy has settled"""

@@ -18,7 +18,7 @@ from energan.io.text import plural
 
 @dataclass
 class Neighbours:
-    """Samples, each followed by the training events nearest to it: are they copies?"""
+    """Show samples next to the training examples that are nearest to them: are they copies?"""
 
     run: RunPath
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8

@@ -14,9 +14,9 @@ from energan.report.hub import push as push_run
 
 @dataclass
 class Push:
-    """Put a run on the Hugging Face hub: one checkpoint as safetensors, and a model card with its
-    settings, its scores and what they were made with. `energan.load("hub:OWNER/NAME")` loads it.
-    Log in once by `hf auth login`."""
+    """Put a run on the Hugging Face hub: one checkpoint as safetensors, and a model card with
+    its settings, its scores and how they were made. `energan.load("hub:OWNER/NAME")` loads
+    it. Log in once with `hf auth login`."""
 
     run: RunPath
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]

@@ -12,8 +12,8 @@ OTHERS = "Reproduce a paper"
 
 @dataclass
 class Recipes:
-    """List the recipes that `energan train` takes, by task, with how long a training took where
-    that was measured."""
+    """List the recipes for `energan train` by task, with the training time where it was
+    measured."""
 
 
 def recipes(args: list[str]) -> int:

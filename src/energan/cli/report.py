@@ -16,8 +16,8 @@ from energan.report.sweep.page import write as write_sweep_report
 
 @dataclass
 class Report:
-    """Write a web page about a run, or several side by side: scores, curves, pictures; or about
-    a sweep, or several. It needs no network; its figures lie beside it as PNG files."""
+    """Write a web page about one or more runs, or one or more sweeps: scores, curves and
+    pictures. It works offline; its figures are PNG files next to it."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """run folders, or sweep folders"""

@@ -39,10 +39,10 @@ GREY = 0.5
 
 @dataclass
 class Restore:
-    """Fill in what is unknown of images, or clean them of noise, by going down the energy of a
-    run. Known pixels stay as they are; with --noise-std they may move, by no more than the
-    noise. The picture shows of each image: given, start, restored, and the truth if that is
-    known."""
+    """Fill in missing parts of images, or remove noise, by following the energy of a run
+    downhill. Known pixels do not change; with --noise-std they may change by at most the
+    noise. The picture shows for each image what was given, the start, the restored image, and
+    the truth if it is known."""
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """the run's folder; RUN@STEP for one of its checkpoints"""

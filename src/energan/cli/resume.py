@@ -19,7 +19,7 @@ from energan.io.run_folder import RunFolder
 
 @dataclass
 class Resume:
-    """Go on with a run that was stopped, or with several, from the newest good checkpoint."""
+    """Resume one or more stopped runs from their newest good checkpoint."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
     """the run's folder; name all runs that trained as one cohort to resume them together"""

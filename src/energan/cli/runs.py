@@ -22,12 +22,13 @@ SHOWN = 20
 
 @dataclass
 class Runs:
-    """List the runs below a folder with their state, step and last figures, and sweeps with
-    how they stand; the best trials of a sweep, if the folder is one.
+    """List the runs in a folder with their state, step and latest figures, and the progress of
+    sweeps. For the folder of a sweep, list its best trials.
 
-    U(real) and U(fake) are mean energies of data and of samples, SWD the sliced Wasserstein
-    distance of samples to held-out data (lower is better), and I′ the modified inception score
-    (higher is better)."""
+    U(real) and U(fake) are the mean energies of data and of samples. SWD is the sliced
+    Wasserstein distance between samples and held-out data (lower is better), I′ the modified
+    inception score (higher is better).
+    """
 
     folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
     """the folder to search"""

@@ -37,10 +37,10 @@ OF_CHAINS = (
 class Sample:
     """Draw samples from a run and write them as a picture, an array or a folder of pictures.
 
-    With --chains, follow the energy of any run by Langevin dynamics or HMC instead, or the
-    energies of several runs, or of several checkpoints of one (RUN@2000 RUN@4000), that take turns
-    on one set of chains. Of chains the way they went is drawn too, beside a .png, or written into
-    an .npz."""
+    --chains runs Langevin dynamics or HMC on the energy of any run instead. With several runs,
+    or several checkpoints of one run (RUN@2000 RUN@4000), the chains take turns on their
+    energies. The path of the chains is drawn next to a .png, or stored in an .npz.
+    """
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """the run's folder; RUN@STEP (or @best, @last) for one of its checkpoints"""

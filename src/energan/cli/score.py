@@ -29,9 +29,9 @@ SHOWN = 10
 
 @dataclass
 class Score:
-    """Say of each image whether it is normal: its energy, the share of normal images with no
-    higher energy, and yes or no at a threshold that at most a share --fpr of new normal
-    images exceeds."""
+    """Decide for each image whether it is normal. The output has its energy, the percentage of
+    normal images with at most that energy, and yes or no: at most a fraction --fpr of new
+    normal images is flagged."""
 
     run: RunPath
     images: ImageSources

@@ -30,8 +30,8 @@ Tagged = list[tuple[str, list[tuple[str, int]]]]
 
 @dataclass
 class Tag:
-    """Tags of images by a run of tagging: for each image vectors are drawn, the words nearest
-    to each of them get a vote, and the words with the most votes are its tags."""
+    """Tag images with a run that learned tags. For each image the model draws vectors, each
+    vector votes for the nearest words, and the words with the most votes become its tags."""
 
     run: RunPath
     images: Annotated[list[str], tyro.conf.Positional]

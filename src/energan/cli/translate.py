@@ -17,8 +17,8 @@ from energan.io.text import plural
 
 @dataclass
 class Translate:
-    """What a run of image to image (pix2pix) makes of an image, or of each image of a folder.
-    Images keep their size where the network takes it."""
+    """Translate an image, or each image of a folder, with an image-to-image run (pix2pix).
+    Images keep their size if the network accepts it."""
 
     run: RunPath
     source: Annotated[Path, tyro.conf.Positional]
