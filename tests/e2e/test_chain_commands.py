@@ -202,7 +202,7 @@ def test_a_label_says_which_class_an_image_is_of(tmp_path: Path) -> None:
         ([], "say what to restore"),
         (["--mask", "middle"], "one of left, right"),
         (["--add-noise", "--mask", "left"], "needs --noise-std"),
-        (["--noise-std", "5"], "a share of the range"),
+        (["--noise-std", "5"], "give a fraction of the range, for example 0.1"),
         (["--mask", "left", "--steps", "0"], "at least 1 step"),
         (["--mask", "left", "--label", "3"], "takes no labels"),
         (["--mask", "left", "-n", "0"], "at least 1"),
@@ -219,8 +219,9 @@ def test_images_that_do_not_fit_and_points_are_refused(
     small_run: Path, ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "points" in refused(capsys, "restore", small_run, "ring", "--mask", "left")
-    assert "of images" in refused(capsys, "restore", ring, "ring", "--mask", "left")
+    told = refused(capsys, "restore", ring, "ring", "--mask", "left")
+    assert "takes images: use energan.restore in Python" in told
     assert "no-such" in refused(capsys, "restore", small_run, "no-such.png", "--mask", "left")
     Image.new("L", (8, 8)).save(tmp_path / "black.png")
     told = refused(capsys, "restore", small_run, "digits", "--mask", tmp_path / "black.png")
-    assert "white nowhere" in told
+    assert "black.png has no white pixels" in told

@@ -83,7 +83,7 @@ def test_a_folder_is_classified(
     assert "40 classified" in said
     assert "1 could not be read" in said
     assert "99.png: " in said
-    assert "least sure (10 of 40)" in said
+    assert "least certain (10 of 40)" in said
     found = rows(out)
     assert list(found[0]) == ["file", "label", "probability"]
     assert len(found) == 40

@@ -262,7 +262,7 @@ def test_the_python_names(tmp_path: Path) -> None:
         loaded.energy({"x": x})  # type: ignore[arg-type]
     with pytest.raises(energan.EnerganError, match="settings are given in groups"):
         energan.train("ebgan-digits", step=5)  # type: ignore[arg-type]
-    with pytest.raises(energan.EnerganError, match="no condition"):
+    with pytest.raises(energan.EnerganError, match=r"is unconditional .*leave the condition out"):
         loaded.sample(2, condition=torch.zeros(2))
     scores = energan.evaluate(loaded, metrics=["sliced_wasserstein"], samples=20, resamples=2)
     assert scores["sliced_wasserstein"].value > 0
@@ -299,7 +299,7 @@ def test_the_python_names(tmp_path: Path) -> None:
         (["train", "ebgan-digits", "--model", ".foo"], "cannot be imported"),
         (["resume", "nowhere"], "holds no run"),
         (["sample", "nowhere"], "holds no run"),
-        (["runs", "nowhere"], "is no folder"),
+        (["runs", "nowhere"], "nowhere is not a folder; name the one"),
     ],
 )
 def test_mistakes_get_one_sentence_with_the_remedy(
@@ -324,8 +324,11 @@ def test_more_mistakes_with_a_run(
     assert "give --steps" in refused(capsys, "resume", small_run)
     assert "--out" in refused(capsys, "sample", small_run, "--out", tmp_path / "x.jpg")
     assert "at least 1" in refused(capsys, "sample", small_run, "-n", "0")
-    assert "it has step-" in refused(capsys, "sample", small_run, "--checkpoint", "7")
-    assert "last, best or a step" in refused(capsys, "sample", small_run, "--checkpoint", "newest")
+    for checkpoint, remedy in (
+        ("7", "choose from step-000020, step-000030"),
+        ("newest", "give last, best or a step"),
+    ):
+        assert remedy in refused(capsys, "sample", small_run, "--checkpoint", checkpoint)
     (tmp_path / "bad.json").write_text("{")
     assert "is not JSON" in refused(capsys, "train", tmp_path / "bad.json")
     (tmp_path / "other.json").write_text('{"a": 1}')
@@ -350,7 +353,7 @@ def test_help_explains_the_essential_settings_with_their_defaults(
 ) -> None:
     out = help_of(capsys, "train", "ebgan-pt-mnist", "--help")
     assert "ebgan-pt-mnist" in out
-    assert "--model.margin FLOAT|STR m: auto" in out
+    assert "--model.margin FLOAT|STR margin m: auto" in out
     assert "(default: 10.0)" in out
     # the data first, and how long; then what the recipe is made of
     order = ["data STR", "size", "steps INT", "seed", "model.margin", "out", "from RUN"]

@@ -49,4 +49,5 @@ def test_scores_are_made_of_the_test_part_or_refused(
 
 
 def _says_what_is_torn(said: str) -> bool:
-    return any(words in said for words in ("is damaged", "cannot be read", "no image", "no pair"))
+    reasons = ("is damaged", "cannot be read", "no readable image", "no pair")
+    return any(reason in said for reason in reasons)

@@ -98,14 +98,14 @@ def test_prepare_decodes_once(capsys: pytest.CaptureFixture[str], tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["shwo", "digits"], "has no 'shwo'"),
+        (["shwo", "digits"], "no such command: energan data 'shwo'; the commands are list, show"),
         (["show"], "name a source"),
         (["show", "diggits"], "did you mean digits"),
         (["show", "no/such/folder"], "no/such/folder does not exist"),
         (["show", "digits", "--crop", "5", "0", "4", "4"], "is not a box"),
         (["show", "digits", "--classes", "11"], "no class '11'"),
         (["show", "digits", "--out", "grid.jpg"], "name a .png file"),
-        (["show", "digits", "--out", "grid.png", "-n", "0"], "at least one"),
+        (["show", "digits", "--out", "grid.png", "-n", "0"], "-n 0: give at least 1"),
         (["show", "celeba"], "celeba was not found"),
     ],
 )

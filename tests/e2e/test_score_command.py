@@ -159,7 +159,7 @@ def test_calibrating_in_python(fresh: Path) -> None:
     assert scores.energy.shape == scores.percentile.shape == scores.anomalous.shape == (60,)
     assert int(scores.anomalous.sum()) == 60 - 55  # ⌈61 × 0.9⌉ = 55
     earlier = energan.load(fresh, checkpoint=20)
-    with pytest.raises(SettingError, match=r"at step 40 \(ema weights\), and this is step 20"):
+    with pytest.raises(SettingError, match=r"with step 40 \(ema weights\), and this is step 20"):
         earlier.score(x)
 
 
@@ -181,7 +181,7 @@ def test_a_default_calibration_follows_the_checkpoint(
     capsys.readouterr()
     assert run("score", fresh, pictures, "--checkpoint", "20") == 0
     said = capsys.readouterr()
-    assert "calibrated at step 40 (ema weights), and this is step 20" in said.err
+    assert "calibrated with step 40 (ema weights), and this is step 20" in said.err
     assert "at most 10 %" in said.out
     assert json.loads((fresh / "calibration.json").read_text())["network"]["step"] == 20
 
@@ -193,7 +193,7 @@ def test_the_users_calibration_is_not_redone_silently(
     kept = (fresh / "calibration.json").read_text()
     assert json.loads(kept)["count"] == 25
     said = refused(capsys, "score", fresh, pictures, "--checkpoint", "20")
-    assert "at step 40" in said
+    assert "with step 40" in said
     assert "--calibrate" in said
     said = refused(capsys, "score", fresh, pictures, "--weights", "raw")
     assert "raw weights" in said
@@ -213,9 +213,15 @@ def test_users_errors(
         "no class 'rust'": [pictures, "--anomaly", "rust"],
         "have no labels": [good, "--normal", "good"],
         "is a file: name a folder": [good, "--heatmaps", torn],
-        "at least one": [good, "--heatmaps", tmp_path, "--limit-heatmaps", "0"],
+        "--limit-heatmaps 0: give at least 1": [
+            good,
+            "--heatmaps",
+            tmp_path,
+            "--limit-heatmaps",
+            "0",
+        ],
         "--overlays": [good, "--overlays", torn],
-        "--smooth -1: pixels": [good, "--smooth", "-1"],
+        "--smooth -1: give 0 to 100 pixels": [good, "--smooth", "-1"],
     }
     for message, words in wrong.items():
         assert message in refused(capsys, "score", fresh, *words)
