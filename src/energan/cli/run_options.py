@@ -177,20 +177,27 @@ def kept_calibration(
 
 
 def _calibrate_on_held_out(run: Run, fpr: float, smooth: float) -> Calibration:
-    """The run calibrated on its held-out part; a warning where that is too much like what was
-    trained on."""
+    """The run calibrated on its held-out part."""
     made = run.calibrate(None, fpr, smooth=smooth)
-    settings, domain = run.job.settings.data, run.domain.whole
-    near = nearly_trained(normal_events(None, settings, domain), settings, domain)
-    if near is not None and bool(near.any()):
-        count = int(near.sum())
-        warn(
-            f"{count:,} of {plural(len(near), 'held-out image')} {agree(count, 'are')} almost "
-            "identical to training images, so the threshold is too low for new images: use "
-            "--calibrate with other images, or train with --data.groups, which keeps similar "
-            "images together"
-        )
+    data = normal_events(None, run.job.settings.data, run.domain.whole)
+    remedy = (
+        "use --calibrate with other images, or train with --data.groups, which keeps similar "
+        "images together"
+    )
+    warn_of_trained(run, data, "held-out image", remedy)
     return made
+
+
+def warn_of_trained(run: Run, data: DataSet, what: str, remedy: str) -> None:
+    """Warn where images that set the threshold are too much like those that were trained on."""
+    near = nearly_trained(data, run.job.settings.data, run.domain.whole)
+    if near is None or not bool(near.any()):
+        return
+    count = int(near.sum())
+    warn(
+        f"{count:,} of {plural(len(near), what)} {agree(count, 'are')} almost identical to "
+        f"training images, so the threshold is too low for new images: {remedy}"
+    )
 
 
 def judge_baselines(run: Run, table: ScoreTable) -> tuple[str, list[BaselineComparison]]:

@@ -15,6 +15,7 @@ from energan.cli.run_options import (
     kept_calibration,
     print_facts,
     print_skipped,
+    warn_of_trained,
 )
 from energan.cli.score_heatmaps import HeatmapOptions, HeatmapScale, draw_heatmaps
 from energan.data.settings import Layouts
@@ -119,6 +120,7 @@ def _calibration(run: Run, options: Score, wanted: Wanted, drawing: HeatmapOptio
         settings = run.job.settings.data
         data = normal_images(normal, settings, run.domain.whole, wanted, options.groups)
         made = run.calibrate(data, FPR if fpr is None else fpr, smooth=smooth)
+        warn_of_trained(run, data, "normal image", "calibrate on images that were not trained on")
         for fact in data.facts:
             print(f"{normal}: {fact}")
         if data.groups is None and settings.groups is not None:

@@ -114,7 +114,7 @@ def test_transparent_images_are_told_and_laid_on_what_is_asked(tmp_path: Path) -
     grey = opened(source, background="#808080", channels="grey")
     assert grey.events[0, 0].unique().tolist() == [128, 255]
     assert told(grey)["transparency"] == (
-        "4 of 4 images laid on #808080 (--data.background)",
+        "4 of 4 images with transparency, laid on #808080 (--data.background)",
         False,
     )
     red = opened(source, background="red")

@@ -90,5 +90,5 @@ def test_energies_of_no_temperature_have_none() -> None:
 def test_others_are_refused(train: Train) -> None:
     run = train("ebgan-ring", steps=1,
                 model={"generator": [8], "encoder": [8], "latent": 2, "margin": 1.0})  # fmt: skip
-    with pytest.raises(SettingError, match="no log-density"):
+    with pytest.raises(SettingError, match="not a log-density"):
         energan.evaluate(run, metrics=["bits_per_dimension"], samples=20)

@@ -27,7 +27,7 @@ NAMES = ("Smiling", "Male", "Eyeglasses", "-odd")
 def test_concepts_are_read_whatever_their_case() -> None:
     assert parse_concept("Smiling, -male", NAMES) == {"Smiling": True, "Male": False}
     assert parse_concept("-odd", NAMES) == {"-odd": True}  # an attribute of that very name
-    wrong = {"Smilin": "there are Smiling", "Male,-Male": "named twice", " , ": "names no"}
+    wrong = {"Smilin": "choose from Smiling", "Male,-Male": "named twice", " , ": "names no"}
     for bad, told in wrong.items():
         with pytest.raises(SettingError, match=told):
             parse_concept(bad, NAMES)

@@ -38,7 +38,7 @@ def test_what_cannot_be_used_is_named_with_the_remedy(
     (tmp_path / "metrics.json").write_text(text)
     (fault,) = metrics_file.read(tmp_path).faults
     assert "metrics.json" in fault
-    assert "evaluate anew" in fault
+    assert "evaluate again" in fault
     assert re.search(says, fault)
 
 

@@ -69,7 +69,7 @@ def test_a_model_that_learns_from_few_labels_gets_them() -> None:
         (points(NONE), 6, "points has no labels to learn from"),
         (points(ALL), 2, "model.labelled: 2 labelled examples per batch, for 3 classes"),
         (points(ALL, 2), 6, "data.labelled: 2 labels for 3 classes"),
-        (points(SOME, 12), 6, "class 0 has 3 labels .* and 4 of 12"),
+        (points(SOME, 12), 6, "class 0 has only 3 labels .* needs 4: lower data.labelled"),
         (points(torch.where(SOME == 1, -1, SOME)), 6, "class 1 has no labelled"),
     ],
 )

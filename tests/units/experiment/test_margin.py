@@ -30,7 +30,7 @@ def test_it_is_where_the_energy_of_held_out_data_settles_when_data_alone_speaks(
     assert not found.floored
     others = [found.energy * f for f in (1, 2, 8)]
     assert found.says() == (
-        f"margin {found.margin:g}: 4 times {found.grid[0]:g}, at which the energy of held-out data "
+        f"margin {found.margin:g}: 4 times {found.grid[0]:g}, the energy at which held-out data "
         f"{'settled' if found.settled else 'was still falling'} after {found.steps} steps of "
         "training the auto-encoder alone; if samples stay poor, try --model.margin "
         "{:.3g}, {:.3g} or {:.3g}".format(*others)

@@ -101,8 +101,8 @@ def test_more_minutes_than_the_recipe_takes_make_a_longer_run(
     [
         ({"training": {"steps": 5}}, 1.0, "leave out steps, or minutes"),
         ({"training": {"epochs": 5}}, 1.0, "leave out epochs, or minutes"),
-        ({}, 0.0, "minutes 0: a number above 0"),
-        ({}, float("nan"), "minutes nan: a number above 0"),
+        ({}, 0.0, "minutes 0: give a number above 0"),
+        ({}, float("nan"), "minutes nan: give a number above 0"),
         ({}, 0.001, "too short for a step of 2 s"),
     ],
 )

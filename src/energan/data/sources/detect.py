@@ -71,7 +71,7 @@ def _open(settings: DataSettings, split: Split) -> Source:
     try:
         if source in NAMED:
             _check_no_labels(settings)
-            return open_named(source, settings, split)
+            return _beside_a_path(open_named(source, settings, split), source)
         path = Path(source).expanduser()
         if path.is_dir():
             return _folder(path, settings, split)
@@ -90,6 +90,15 @@ def _open(settings: DataSettings, split: Split) -> Source:
         return _file(path, settings, split)
     except (OSError, RuntimeError) as error:  # RuntimeError: a ~user that does not exist
         raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
+
+
+def _beside_a_path(named: Source, name: str) -> Source:
+    """With a warning where data here has that name too; a run's folder is none."""
+    path = Path(name)
+    if not path.exists() or (path / "config.json").exists():
+        return named
+    said = f"{name} is the built-in data set; write ./{name} for what has that name here"
+    return replace(named, facts=(*named.facts, Fact("source", said, warning=True)))
 
 
 def _check_no_labels(settings: DataSettings) -> None:

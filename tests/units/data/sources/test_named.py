@@ -166,3 +166,19 @@ def test_real_pairs_of_facades() -> None:
     assert data.domain.shape == (3, 32, 32)
     assert data.labels is None
     assert len(opened(folder, "test", size=8)) == 100
+
+
+def test_a_folder_with_the_name_of_a_source_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = DataSettings(source="digits")
+    assert not [fact for fact in open_data(settings).facts if fact.subject == "source"]
+    (tmp_path / "digits").mkdir()
+    told = [fact for fact in open_data(settings).facts if fact.subject == "source"]
+    assert [str(fact) for fact in told] == [
+        "source: digits is the built-in data set; write ./digits for what has that name here"
+    ]
+    assert told[0].warning
+    (tmp_path / "digits" / "config.json").write_text("{}")  # a run
+    assert not [fact for fact in open_data(settings).facts if fact.subject == "source"]

@@ -63,9 +63,9 @@ def test_a_folder_without_a_run_is_refused(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_kind_that_is_not_known_names_the_others(runs: dict[str, Path]) -> None:
-    with pytest.raises(SettingError, match=r"did you mean margins\?\): there are gan1d, neigh"):
+    with pytest.raises(SettingError, match=r"did you mean margins\?\): choose from gan1d, neigh"):
         draw("margin", [runs["pt"]])
-    with pytest.raises(SettingError, match="no figure 'x': there are gan1d"):
+    with pytest.raises(SettingError, match="no figure 'x': choose from gan1d"):
         draw("x", [runs["pt"]])
 
 

@@ -32,7 +32,7 @@ def test_a_calibrated_run_shows_its_threshold(run: Path) -> None:
     assert "held-out part of digits" in told
     (run / "calibration.json").write_text("{")
     assert "Anomaly threshold" not in dict(header(plain))
-    assert "calibrate anew" in plain.notes["calibration"]
+    assert "calibrate again" in plain.notes["calibration"]
 
 
 # --- broken in part -------------------------------------------------------------------------------

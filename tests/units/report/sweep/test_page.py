@@ -89,7 +89,7 @@ def test_a_sweep_that_has_only_begun(tmp_path: Path) -> None:
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no sweep"):
         write([tmp_path])
-    with pytest.raises(RunError, match="name the folder"):
+    with pytest.raises(RunError, match="name a sweep's folder"):
         write([])
 
 
