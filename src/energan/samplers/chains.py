@@ -57,6 +57,8 @@ class ChainSampler(Sampler):
     rule: StepRule
     chain_steps: int
 
+    takes_members = False  # the replay buffer is that of one run
+
     def __init__(
         self,
         rule: StepRule,
@@ -81,11 +83,6 @@ class ChainSampler(Sampler):
         self.target_acceptance = target_acceptance
 
     def init(self, context: Context) -> State:
-        if context.members > 1:
-            raise SettingError(
-                "chains cannot train several seeds as one program: train each seed on its own "
-                "(--together processes)"
-            )
         return self.replay.start(context.generator) | self._step_state(context.generator.device)
 
     def empty_state(self) -> State:

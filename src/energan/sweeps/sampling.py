@@ -31,9 +31,11 @@ Places = NDArray[np.int64]
 def sample(sweep: Sweep, count: int, seed: int = 0) -> list[Values]:
     """`count` of the sweep's trials; a larger sample of the same seed begins with them.
 
-    Raises SettingError if there are not so many.
+    Raises SettingError if there are not so many, or for fewer than 1.
     """
-    if not 1 <= count <= sweep.count:
+    if count < 1:
+        raise SettingError(f"a sample of {count}: give at least 1")
+    if count > sweep.count:
         raise SettingError(
             f"{sweep.name} has only {plural(sweep.count, 'trial')}: give a sample smaller than "
             f"{count}"

@@ -91,11 +91,15 @@ def shapes(model: Model) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def without_axis(network: nn.Module) -> str | None:
-    """Which layer holds parameters and takes no member axis; None if there is none."""
+    """Which layer takes no member axis; None if there is none.
+
+    Without `takes_members` that is one that holds parameters or buffers.
+    """
     for name, layer in network.named_modules():
         own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
-        if own and not getattr(layer, "takes_members", False):
-            return f"{name or 'the network'} ({type(layer).__name__})"
+        if not getattr(layer, "takes_members", not own):
+            kind = type(layer).__name__
+            return f"{name} ({kind})" if name else kind
     return None
 
 

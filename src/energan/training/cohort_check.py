@@ -56,6 +56,6 @@ def _gradient(loop: Loop, network: str) -> Tensor:
 def _refused(how: str) -> SettingError:
     return SettingError(
         "the model trains differently with several seeds as one program than alone: a seed "
-        f"{how}; train seeds as separate runs, or let the model's code handle the member axis "
+        f"{how}; train the seeds as separate runs, or let the model's code handle the member axis "
         "(Context.rows, vectors, events)"
     )

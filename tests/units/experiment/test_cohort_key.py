@@ -77,6 +77,8 @@ def test_what_takes_no_member_axis_goes_with_no_other() -> None:
     other = job.changed({"seed": 1})
     assert cohort_key(job, DIGITS) == cohort_key(job, DIGITS)
     assert cohort_key(job, DIGITS) != cohort_key(other, DIGITS)
+    chains = [load("igebm-ring").changed({"seed": seed}) for seed in (0, 1)]
+    assert len({cohort_key(job, Domain((2,))) for job in chains}) == 2
     streamed = [
         load("ebgan-mnist").changed({"seed": seed, "data": {"storage": "stream"}})
         for seed in (0, 1)

@@ -272,5 +272,3 @@ def test_mistakes_are_told() -> None:
     state = chains.init(context(0))
     with pytest.raises(SettingError, match="buffer 64"):
         chains.draw(Bowl(), Batch(torch.zeros(65, 2)), state, context(0))
-    with pytest.raises(SettingError, match="each seed on its own"):
-        chains.init(Context(0, {}, Randomness([0, 1])))

@@ -106,7 +106,14 @@ def test_values_that_are_lists_stay_so() -> None:
     assert sorted(sample(sweep, 4), key=str) == sorted(sweep.values(), key=str)
 
 
-@pytest.mark.parametrize("count", [0, -1, 9])
-def test_a_sample_of_more_than_there_are_is_refused(count: int) -> None:
-    with pytest.raises(SettingError, match=f"margin-sweep has 8 trials.* {count} "):
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "a sample of 0: give at least 1"),
+        (-1, "a sample of -1: give at least 1"),
+        (9, "margin-sweep has only 8 trials: give a sample smaller than 9"),
+    ],
+)
+def test_a_sample_of_none_or_of_more_than_there_are_is_refused(count: int, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
         sample(SWEEPS["margin-sweep"], count)
