@@ -112,7 +112,7 @@ def test_code_that_takes_the_member_axis_trains_in_a_cohort(objective: type[Own]
 def test_code_that_takes_the_member_axis_for_the_batch_is_refused(
     objective: type[Own], said: str
 ) -> None:
-    with pytest.raises(SettingError, match=rf"a member has .*({said}).*as separate runs"):
+    with pytest.raises(SettingError, match=rf"a seed has ({said})\S* .*as separate runs"):
         check_member(*both_ways(objective))
 
 
@@ -287,9 +287,9 @@ class Given(Chains):
     [
         (lambda draw, state: draw, r"must return \(a Draw or None, the state\), and returned Draw"),
         (lambda draw, state: (draw.x, state), "must return a Draw or None, and returned float32"),
-        (lambda draw, state: (replace(draw, x=draw.x[:, :3]), state), r"\(8, 4\); it is \(8, 3\)"),
+        (lambda draw, state: (replace(draw, x=draw.x[:, :3]), state), r"\(8, 4\), and is \(8, 3\)"),
         (lambda draw, state: (replace(draw, info={"z": draw.x}), state), "info 'z'.*Draw.extra"),
-        (lambda draw, state: (draw, {}), r"float32 \(32, 4\); it became nothing"),
+        (lambda draw, state: (draw, {}), r"float32 \(32, 4\), and became nothing"),
         (lambda draw, state: (draw, {"buffer": state["buffer"][:5]}), r"became buffer float32 \(5"),
     ],
 )
@@ -317,9 +317,9 @@ class Returning(Difference):
             lambda loss: Loss(3.0),
             r"total must return one number for each member, \(1,\), and returned f",
         ),
-        (lambda loss: Loss(loss.total.expand(8)), r"it gave float32 \(8,\)"),
+        (lambda loss: Loss(loss.total.expand(8)), r"\(1,\), and returned float32 \(8,\)"),
         (lambda loss: Loss(loss.total, {"a": 3}), "parts 'a' must return one number.*returned int"),
-        (lambda loss: Loss(loss.total, [3]), "parts must give named values.*gave list"),
+        (lambda loss: Loss(loss.total, [3]), "parts must return named values.*returned list"),
     ],
 )
 def test_a_loss_of_another_kind_is_one_sentence(
@@ -352,9 +352,9 @@ class Wrong(Energy):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda u: u, r"a Scored; it gave float32 \(8,\)"),
-        (lambda u: Scored(u.mean()), r"energies of 8 events; it gave float32 \(\)"),
-        (lambda u: Scored(None), "energies of 8 events; it gave NoneType"),
+        (lambda u: u, r"a Scored, and returned float32 \(8,\)"),
+        (lambda u: Scored(u.mean()), r"energies of 8 events, and returned float32 \(\)"),
+        (lambda u: Scored(None), "energies of 8 events, and returned NoneType"),
     ],
 )
 def test_a_score_of_another_kind_is_one_sentence(
@@ -367,7 +367,7 @@ def test_a_score_of_another_kind_is_one_sentence(
             return Draw(batch.x), state
 
     loop = loop_of(lambda seed: Model(Wrong(change), Constant(), Difference()))
-    with pytest.raises(SettingError, match=rf"^Wrong\.forward must give {said}"):
+    with pytest.raises(SettingError, match=rf"^Wrong\.forward must return {said}"):
         loop.advance()
 
 

@@ -572,10 +572,10 @@ class Broken(Energy):
 @pytest.mark.parametrize(
     ("energy", "format", "why"),
     [
-        (Moody(), "torch", "differs from the run"),
-        (Moody(), "onnx", "cannot be written"),
-        (Broken(), "torch", "cannot be written"),
-        (Broken(), "onnx", "cannot be written"),
+        (Moody(), "torch", ": the file differs from the run"),
+        (Moody(), "onnx", " cannot be written: "),
+        (Broken(), "torch", " cannot be written: "),
+        (Broken(), "onnx", " cannot be written: "),
     ],
 )
 def test_a_file_that_is_not_like_the_run_is_not_kept(
@@ -585,7 +585,7 @@ def test_a_file_that_is_not_like_the_run_is_not_kept(
     path = tmp_path / "export" / f"energy.{SUFFIX[format]}"
     path.parent.mkdir()
     path.write_text("the one before")
-    with pytest.raises(EnerganError, match=f"the energy of stand_in as {format}: .*{why}") as told:
+    with pytest.raises(EnerganError, match=f"the energy of stand_in as {format}{why}") as told:
         export(run, format, force=True)
     assert "\n" not in str(told.value)
     assert [p.name for p in path.parent.iterdir()] == [path.name]

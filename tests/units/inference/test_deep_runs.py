@@ -47,7 +47,7 @@ def test_the_measured_range_is_kept_with_the_run(run: Run) -> None:
     assert run.job.settings.data.intensity == (0, TOP)
     assert run.domain.depth == 16
     told = [fact["text"] for fact in config["resolved"]["data"]["facts"]]
-    assert f"float32 values from 0 to 8, measured over {COUNT} images, become the range" in told
+    assert f"float32 values from 0 to 8, the range measured over {COUNT} images" in told
 
 
 def test_other_images_are_scaled_as_the_training_data(
@@ -72,7 +72,7 @@ def test_what_lies_outside_is_clipped_and_counted(run: Run, tmp_path: Path) -> N
     (found,), _ = open_images([str(tmp_path / "far.tif")], run.job.settings.data, run.domain)
     assert (found.data.gather(torch.arange(1)).x == 1).all()
     warned = [fact.text for fact in found.data.facts if fact.warning]
-    assert warned == ["100.00% of all values, in 1 of 1 image, lie outside 0 to 8 and are clipped"]
+    assert warned == ["100.00% of all values, in 1 of 1 image, are outside 0 to 8 and are clipped"]
 
 
 def test_translations_have_the_scale_of_their_side_and_16_bits(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_any_sides_that_can_be_halved_will_do(shape: tuple[int, int, int]) -> No
 @pytest.mark.parametrize(
     ("domain", "said"),
     [
-        (Domain((3, 50, 50), -1.0, 1.0), r"halves the sides 2 times .* 50x50.*--data\.size 48"),
+        (Domain((3, 50, 50), -1.0, 1.0), r"halves the sides 2 times, .* 50x50 .*--data\.size 48"),
         (Domain((3, 7, 7), -1.0, 1.0), r"7x7.*--data\.size 8"),
         (Domain((2,)), "holds points"),
         (Domain((3, 64, 64), 0.0, 1.0), "use sigmoid"),

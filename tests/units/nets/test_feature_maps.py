@@ -67,7 +67,7 @@ def test_layers_of_middle_depth_are_chosen(
 def test_without_maps_it_is_the_code() -> None:
     sizes = {"picture": (3, 8, 8), "a": (20,), "code": (4,), "b": (20,), "logit": (1,)}
     assert default_layers(sizes, (1, 8, 8)) == ("code",)
-    with pytest.raises(SettingError, match="gives no features"):
+    with pytest.raises(SettingError, match="no layer with a feature map: use another network"):
         default_layers({"logit": (1,)}, (1, 8, 8))
 
 

@@ -551,5 +551,5 @@ def test_an_output_that_cannot_reach_the_data_is_refused(low, high, fits, refuse
     for output in fits:
         check_output(output, domain)
     for output in refused:
-        with pytest.raises(SettingError, match=f"{output} output.*use {fits[0]}"):
+        with pytest.raises(SettingError, match=rf"model\.output: {output} .*use {fits[0]}"):
             check_output(output, domain)

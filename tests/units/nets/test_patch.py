@@ -81,5 +81,5 @@ def test_24_pixels_are_the_least_of_the_published_network() -> None:
 
 
 def test_one_width_is_too_few() -> None:
-    with pytest.raises(ValueError, match="two widths"):
+    with pytest.raises(ValueError, match="two layers or more"):
         patch_logits(3, (8,))

@@ -152,7 +152,9 @@ def test_the_depth_follows_the_size(sides: tuple[int, int], times: int) -> None:
 
 @pytest.mark.parametrize(("sides", "near"), [((50, 50), 48), ((100, 64), 64), ((4, 4), 8)])
 def test_sides_that_cannot_be_halved_three_times_are_refused(sides, near) -> None:
-    said = rf"{sides[1]}x{sides[0]}: .*multiple of 8, for example with --data\.size {near}"
+    said = (
+        rf"{sides[1]}x{sides[0]} .*: resize .*multiple of 8, for example with --data\.size {near}"
+    )
     with pytest.raises(SettingError, match=said):
         unet_widths(64, *sides)
 

@@ -118,7 +118,7 @@ def test_images_are_scaled_together_and_reach_convolutions() -> None:
     )
     assert detector.fit(X[:100]).score_samples(X[:5]).shape == (5,)
     assert set(detector.scale_) == {8.0}
-    with pytest.raises(ValueError, match="does not hold 63 features"):
+    with pytest.raises(ValueError, match=r"image_shape \(1, 8, 8\) does not match 63 features"):
         AnomalyDetector(steps=1, image_shape=shape).fit(X[:20, :63])
 
 

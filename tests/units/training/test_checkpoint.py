@@ -219,7 +219,7 @@ def first_of(state: dict[str, Tensor], item: str) -> str:
         (lambda s: s.update({first_of(s, "exp_avg"): torch.zeros(3)}), "exp_avg is float32 .3,."),
         (lambda s: s.update({first_of(s, "exp_avg"): s[first_of(s, "exp_avg")].half()}), "float16"),
         (lambda s: s.update({first_of(s, "step"): torch.zeros(7)}), "step is float32"),
-        (lambda s: s.pop(first_of(s, "step")), "lacks step of"),
+        (lambda s: s.pop(first_of(s, "step")), r"lacks step for \S+: "),
         (lambda s: s.update({"energy.optimiser.no.such/step": torch.tensor(1.0)}), "no parameter"),
         (lambda s: s.pop("ema.updates"), "has no ema.updates"),
         (lambda s: s.update({"ema.updates": torch.zeros(2)}), "ema.updates is float32"),
