@@ -124,8 +124,11 @@ class Job:
 
 LATER: tuple[tuple[str, Any], ...] = (
     ("augment", []), ("r1", 0.0), ("r2", 0.0), ("gradient_penalty", 0.0), ("loss", "logistic"),
+    ("augment_images", 500_000), ("leapfrog", 10), ("friction", 1.0), ("target_acceptance", None),
 )  # fmt: skip
 """Settings that older versions did not have, with the values that keep their behaviour."""
+LATER_OF: dict[str, tuple[tuple[str, Any], ...]] = {"igebm": (("dynamics", "langevin"),)}
+"""The same of a model, where other models had the setting before."""
 
 
 def settings_hash(
@@ -143,7 +146,8 @@ def settings_hash(
     if dump["training"].get("epochs") is None:  # as runs of versions without it
         untold.append("epochs")
     dump["training"] = {k: v for k, v in dump["training"].items() if k not in untold}
-    dump["model"] = {k: _as_before(v) for k, v in dump["model"].items() if (k, v) not in LATER}
+    later = LATER + LATER_OF.get(model, ())
+    dump["model"] = {k: _as_before(v) for k, v in dump["model"].items() if (k, v) not in later}
     what = [model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

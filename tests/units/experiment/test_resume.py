@@ -11,7 +11,7 @@ import pytest
 import energan
 from energan.core import RunError, SettingError
 from energan.experiment.resume import resume
-from energan.experiment.settings import settings_hash
+from energan.experiment.settings import load, settings_hash
 from energan.io.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[3]
@@ -80,6 +80,18 @@ def test_settings_that_this_version_added_do_not_make_a_run_an_edited_one(run: P
     resume([run], steps=4, progress=False)
     resume([run], steps=6, progress=False)
     assert RunFolder(run).state() == "finished"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "known"),
+    [
+        ("ebgan-digits", "e7ea1425b437b45a"), ("gan-ring", "6b2610b13d905c55"),
+        ("igebm-mnist", "b6aed1bdae225154"), ("igebm-ring", "eb28151602f0e7b6"),
+    ],
+)  # fmt: skip
+def test_a_recipe_has_the_hash_that_version_0_3_gave_it(recipe: str, known: str) -> None:
+    """Else the trials of its sweeps would be other ones, and their folders refused."""
+    assert load(recipe).hash("data", "fp32") == known
 
 
 def test_the_hashes_of_older_runs_follow_from_what_they_keep() -> None:
