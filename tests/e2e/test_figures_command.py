@@ -50,7 +50,7 @@ def test_figure_one_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["gan2d"], "no figure 'gan2d' (did you mean gan1d?): there are gan1d, neighbours"),
+        (["gan2d"], "no figure 'gan2d' (did you mean gan1d?): choose from gan1d, neighbours"),
         (["samples"], "name the run to draw: energan figures samples RUN"),
         (["samples", "nowhere"], "nowhere holds no run"),
         (["gan1d", "RUN"], "train the recipe gan-line for this figure"),

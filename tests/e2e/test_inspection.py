@@ -112,8 +112,10 @@ def test_held_out_images_that_are_nearly_training_images_are_told(
     assert run("train", "inspect-folder", "--data", photos, "--out", out, *words) == 0
     capsys.readouterr()
     assert run("score", out, photos / "00-dark.png", "--fpr", "0.1") == 0
-    said = re.search(r"(\d+) of 12 held-out images are nearly training", capsys.readouterr().err)
+    warned = capsys.readouterr().err
+    said = re.search(r"(\d+) of 12 held-out images are almost identical to training", warned)
     assert said is not None
+    assert "use --calibrate with other images, or train with --data.groups" in warned
     assert 4 <= int(said[1]) <= 12
 
 

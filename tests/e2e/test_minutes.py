@@ -38,8 +38,8 @@ def test_a_run_of_minutes_is_the_run_of_the_scale_that_it_names(
     config = RunFolder(tmp_path / "x").read_config()
     steps, scale = config["settings"]["training"]["steps"], config["asked"]["scale"]
     assert 1 <= steps <= 30
-    assert f"1 minutes give {steps} steps here" in said or steps == 1
-    assert "of the recipe's 12,000, at 0.5 a second" in said
+    assert f"1 minutes allow {steps} steps here" in said or steps == 1
+    assert "of the recipe's 12,000, at 0.5 steps a second" in said
     assert f"--scale {scale} repeats this run" in said
     rates = [config["settings"]["model"][f"{n}_optimiser"]["lr"] for n in ("energy", "sampler")]
     assert all(f", {steps // 2}" in rate or f", {steps - steps // 2}" in rate for rate in rates)

@@ -331,7 +331,7 @@ def test_a_signal_before_any_seed_has_begun_is_no_failure(tmp_path: Path, forked
     said, errors = ((tmp_path / name).read_text() for name in ("said.txt", "errors.txt"))
     assert code == 128 + signal.SIGTERM, errors
     assert "Traceback" not in errors
-    assert "not begun: 2 of 2 seeds" in said or "energan resume" in said
+    assert "not started: 2 of 2 seeds; start them with" in said or "energan resume" in said
 
 
 def children_of(parent: int) -> list[str]:

@@ -100,7 +100,7 @@ def test_only_what_is_missing_is_done(here: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["report", "sweeps/small"]) == 0
     assert page.is_file()
     assert cli.main(["report", "sweeps/small", "elsewhere"]) == 2
-    assert "is a sweep and elsewhere is none" in capsys.readouterr().err
+    assert "and elsewhere is not: name only sweeps, or only runs" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -223,14 +223,14 @@ def test_data_of_the_users_own_and_fewer_steps(
     [
         (["ebgan-gird"], "ebgan-grid"),
         (["nowhere.json"], "nowhere.json"),
-        (["small.json", "--sample", "0"], "--sample 0: at least 1"),
-        (["small.json", "--sample", "5"], "small has 4 trials"),
+        (["small.json", "--sample", "0"], "--sample 0: give at least 1"),
+        (["small.json", "--sample", "5"], "small has only 4 trials: give a sample smaller than 5"),
         (["small.json", "--steps", "0"], "--steps 0: give at least 1 step"),
         (["small.json", "--steps", "5", "--scale", "1/2"], "give one of them"),
         (["small.json", "--scale", "0"], "above 0"),
-        (["small.json", "--processes", "0"], "--processes 0: at least 1"),
-        (["small.json", "--threads", "0"], "--threads 0: at least 1"),
-        (["small.json", "--samples", "1"], "--samples 1: at least 2"),
+        (["small.json", "--processes", "0"], "--processes 0: give at least 1"),
+        (["small.json", "--threads", "0"], "--threads 0: give at least 1"),
+        (["small.json", "--samples", "1"], "--samples 1: give at least 2"),
         (["small.json", "--shard", "3/2"], "--shard 3/2: give K/N, for example 1/4 to 4/4"),
         (["small.json", "--shard", "0/2"], "--shard 0/2: give K/N, for example 1/4 to 4/4"),
         (["small.json", "--shard", "one"], "--shard one: give K/N, for example 1/4 to 4/4"),

@@ -59,7 +59,7 @@ def test_scores_are_the_definitions_and_beat_the_most_frequent_tags(
 ) -> None:
     """Of 14 tags the ten most frequent hold about 5/7 of each image's four; those of its own kind
     all of them."""
-    assert run("evaluate", tagger, "--threads", "1") == 0
+    assert run("evaluate", tagger, "--notes", "--threads", "1") == 0
     assert "oracle 0.4" in capsys.readouterr().out
     found = metrics_of(tagger)
     assert set(found) == {"precision_at_10", "recall_at_10"}
@@ -97,7 +97,7 @@ def test_tags_of_features_of_ones_own(
     words = ("tag", tagger, "--features", new, "--nearest", "3", "--tags", "4", "--threads", "1")
     assert run(*words, "--out", out) == 0
     said = capsys.readouterr().out
-    assert "votes of 100 samples for the 3 nearest of 14 words" in said
+    assert "100 samples per image, each voting for the 3 nearest of 14 words" in said
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(r["image"], r["rank"]) for r in rows] == [
@@ -126,7 +126,7 @@ def test_the_default_ballot_is_that_of_the_scores(
     out = tmp_path / "tags.csv"
     assert run("tag", tagger, "--features", own, "--out", out, "--threads", "1") == 0
     said = capsys.readouterr().out
-    assert "votes of 100 samples for the 1 nearest of 14 words each" in said
+    assert "100 samples per image, each voting for the 1 nearest of 14 words" in said
     assert "280 more" in said
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -149,7 +149,7 @@ def test_what_does_not_fit_is_told_in_a_sentence(
         (["tag", tagger, "--features", own, "--samples", "0"], "--samples 0"),
         (["tag", tagger, "--features", own, "--data", other], "--data FILE.npz"),
         (["sample", tagger], "command line: energan tag"),
-        (["evaluate", tagger, "--metrics", "fid"], "scored by precision_at_10"),
+        (["evaluate", tagger, "--metrics", "fid"], "which precision_at_10, recall_at_10 score"),
         (["evaluate", tagger, "--reference", "digits"], "the run's held-out images"),
         (
             ["interpolate", tagger, "--out", tmp_path / "i.png"],
@@ -226,7 +226,7 @@ def test_images_are_tagged_by_features_made_as_the_runs_own(
     made = tmp_path / "made.npz"
     words_of = ("features", folder, "--with", digits["file"], "--held-out", "0", "--threads", "1")
     assert run(*words_of, "--out", made) == 0
-    assert "no tags" in capsys.readouterr().out
+    assert "without tags, for energan tag --features" in capsys.readouterr().out
     assert run(*words, "--features", made, "--out", by_features) == 0
     rows = [p.read_text().splitlines()[1:] for p in (by_images, by_features)]
     assert [r.split(",")[1:] for r in rows[0]] == [r.split(",")[1:] for r in rows[1]]

@@ -179,18 +179,20 @@ def test_what_cannot_be_is_refused(
     assert "image itself" in refused(capsys, "translate", negative, image, image)
     assert "does not exist" in refused(capsys, "translate", negative, tmp_path / "no", tmp_path)
     assert "name a file ending in" in refused(capsys, "translate", negative, image, "x.txt")
-    assert "scored by l1" in refused(capsys, "evaluate", negative, "--metrics", "fid")
-    assert "nothing to score" in refused(capsys, "score", negative, image)
+    assert "which l1, psnr, ssim score" in refused(capsys, "evaluate", negative, "--metrics", "fid")
+    assert "no anomaly score of an image alone" in refused(capsys, "score", negative, image)
     assert "condition" in refused(capsys, "sample", negative)
     assert "side by side" in refused(capsys, "compare", negative, negative)
-    assert "without one" in refused(capsys, "evaluate", negative, "--extractor", "pixels")
+    assert "--extractor does not apply" in refused(
+        capsys, "evaluate", negative, "--extractor", "pixels"
+    )
     loaded = energan.load(negative)
     with pytest.raises(SettingError, match="conditions must be float"):
         loaded.sample(2, condition=torch.zeros(2, 1, SIDE, SIDE))
     with pytest.raises(SettingError, match="do not match"):
         loaded.energy(torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, 2 * SIDE, SIDE))
     one = ("train", "--model", "pix2pix", "--data", pairs, *SMALL, "--model.generator", "4")
-    assert "twice or more" in refused(capsys, *one, "--out", tmp_path / "one")
+    assert "at least two layers" in refused(capsys, *one, "--out", tmp_path / "one")
     other = ("train", "--model", "dcgan", "--data", pairs, "--data.direction", "left-to-right")
     assert "does not take" in refused(capsys, *other, "--out", tmp_path / "run")
 

@@ -231,7 +231,7 @@ def test_what_has_no_verdict_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert not (ring / "calibration.json").exists()
     assert run("train", "ebgan-digits", "--out", digits, *TINY) == 0
     loaded = energan.load(digits)
-    with pytest.raises(SettingError, match=r"is no threshold: call run\.calibrate\(\)"):
+    with pytest.raises(SettingError, match=r"has no threshold: call run\.calibrate\(\) first"):
         export(loaded, "verdict")
     words = ("export", digits, "--format", "verdict")
     assert "leave --part out" in refused(capsys, *words, "--part", "energy")
