@@ -117,6 +117,17 @@ def test_held_out_images_that_are_nearly_training_images_are_told(
     assert said is not None
     assert "use --calibrate with other images, or train with --data.groups" in warned
     assert 4 <= int(said[1]) <= 12
+    copies = shutil.copytree(photos, tmp_path / "copies")
+    score = ("score", out, copies / "00-dark.png", "--calibrate", copies)
+    assert run(*score) == 0
+    told = capsys.readouterr().err
+    said = re.search(r"(\d+) of 48 normal images are almost identical to training", told)
+    assert said is not None
+    assert int(said[1]) >= 36  # those that were trained on
+    assert "calibrate on images that were not trained on" in told
+    shutil.rmtree(photos)
+    assert run(*score) == 0
+    assert "not compared with the training images" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -190,7 +190,11 @@ def _calibrate_on_held_out(run: Run, fpr: float, smooth: float) -> Calibration:
 
 def warn_of_trained(run: Run, data: DataSet, what: str, remedy: str) -> None:
     """Warn where images that set the threshold are too much like those that were trained on."""
-    near = nearly_trained(data, run.job.settings.data, run.domain.whole)
+    try:
+        near = nearly_trained(data, run.job.settings.data, run.domain.whole)
+    except DataError as error:  # the training images may be elsewhere
+        say(f"not compared with the training images: {error}")
+        return
     if near is None or not bool(near.any()):
         return
     count = int(near.sum())
