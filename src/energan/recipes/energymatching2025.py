@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from energan.recipes.recipe import Recipe
+from energan.recipes.recipe import Recipe, decayed
 
 # The settings are ours, for CPUs: fewer and longer steps of chains, and a weight that fades where
 # data is near, since no smooth potential has a cone at each mode. Modes of the ring are 0.02 wide:
@@ -29,10 +29,8 @@ def _images(warm_up: int, stages: list[int], lr: float, steps: int) -> dict[str,
         "time_step": 0.05,
         "steps": 30,
         "sample_steps": 40,
-        "energy_optimiser": {
-            "lr": f"linear({lr:g}, {lr / 10:g}, {steps})", "beta1": 0.9, "beta2": 0.95, "clip": 1.0,
-        },
-    }  # fmt: skip
+        "energy_optimiser": decayed(lr, steps, beta2=0.95, clip=1.0),
+    }
 
 
 RECIPES = [

@@ -1,13 +1,6 @@
 """Wang & Du: Equilibrium Matching: Generative Modeling with Implicit Energy-Based Models (2025)."""
 
-from typing import Any
-
-from energan.recipes.recipe import Recipe
-
-
-def _falling(lr: float, steps: int) -> dict[str, Any]:
-    return {"kind": "adamw", "lr": f"linear({lr:g}, {lr / 10:g}, {steps})", "beta1": 0.9}
-
+from energan.recipes.recipe import Recipe, decayed
 
 # The paper has no toy, no digits and no photographs of one's own: these settings are ours, for
 # CPUs. In the plane x does not tell how noisy it is, as an image does, so that there pairs of
@@ -21,7 +14,7 @@ RECIPES = [
             "model": {
                 "transported": True,
                 "step_size": 0.005,
-                "energy_optimiser": {**_falling(0.005, 4000), "beta2": 0.99},
+                "energy_optimiser": decayed(0.005, 4000, kind="adamw", beta2=0.99),
             },
             "data": {"source": "ring"},
             "training": {"steps": 4000, "batch_size": 128},
@@ -36,7 +29,7 @@ RECIPES = [
                 "stages": [32, 48],
                 "step_size": 0.01,
                 "sample_steps": 100,
-                "energy_optimiser": _falling(0.002, 5000),
+                "energy_optimiser": decayed(0.002, 5000, kind="adamw"),
             },
             "data": {"source": "digits"},
             "training": {"steps": 5000, "batch_size": 64},
@@ -51,7 +44,7 @@ RECIPES = [
                 "stages": [24, 48, 96],
                 "step_size": 0.01,
                 "sample_steps": 100,
-                "energy_optimiser": _falling(0.001, 5000),
+                "energy_optimiser": decayed(0.001, 5000, kind="adamw"),
             },
             "data": {"source": "mnist"},
             "training": {"steps": 5000, "batch_size": 64},
@@ -66,7 +59,7 @@ RECIPES = [
                 "stages": [16, 32, 64, 96],
                 "step_size": 0.01,
                 "sample_steps": 100,
-                "energy_optimiser": _falling(0.001, 10_000),
+                "energy_optimiser": decayed(0.001, 10_000, kind="adamw"),
             },
             "data": {"source": "PHOTOS", "size": 64},  # which says: name your own
             "training": {"steps": 10_000, "batch_size": 32},

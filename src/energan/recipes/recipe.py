@@ -28,3 +28,9 @@ class Recipe:
     settings: dict[str, Any] = field(default_factory=dict)
     task: str = ""
     measured: str = ""
+
+
+def decayed(lr: float, steps: int, **optimiser: Any) -> dict[str, Any]:
+    """Settings of Adam (β₁ 0.9), its rate falling to a tenth over so many steps; and others of
+    `optimiser`."""
+    return {"lr": f"linear({lr:g}, {lr / 10:g}, {steps})", "beta1": 0.9, **optimiser}

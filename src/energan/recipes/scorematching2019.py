@@ -1,13 +1,6 @@
 """Song & Ermon: Generative Modeling by Estimating Gradients of the Data Distribution (2019)."""
 
-from typing import Any
-
-from energan.recipes.recipe import Recipe
-
-
-def _falling(lr: float, steps: int) -> dict[str, Any]:
-    return {"lr": f"linear({lr:g}, {lr / 10:g}, {steps})", "beta1": 0.9}
-
+from energan.recipes.recipe import Recipe, decayed
 
 # In the plane a place does not tell its level of noise: the ring has one, wide enough for chains
 # to cross between modes, and the last step of a sample takes it away. Images have the published
@@ -23,7 +16,7 @@ RECIPES = [
                 "smallest": 0.3,
                 "levels": 1,
                 "level_steps": 200,
-                "energy_optimiser": {**_falling(0.005, 4000), "beta2": 0.99},
+                "energy_optimiser": decayed(0.005, 4000, beta2=0.99),
             },
             "data": {"source": "ring"},
             "training": {"steps": 4000, "batch_size": 128},
@@ -37,7 +30,7 @@ RECIPES = [
             "model": {
                 "stages": [32, 48],
                 "level_steps": 20,
-                "energy_optimiser": _falling(0.002, 5000),
+                "energy_optimiser": decayed(0.002, 5000),
             },
             "data": {"source": "digits"},
             "training": {"steps": 5000, "batch_size": 64},
@@ -51,7 +44,7 @@ RECIPES = [
             "model": {
                 "stages": [24, 48, 96],
                 "level_steps": 20,
-                "energy_optimiser": _falling(0.001, 5000),
+                "energy_optimiser": decayed(0.001, 5000),
             },
             "data": {"source": "mnist"},
             "training": {"steps": 5000, "batch_size": 64},
@@ -65,7 +58,7 @@ RECIPES = [
             "model": {
                 "stages": [16, 32, 64, 96],
                 "level_steps": 20,
-                "energy_optimiser": _falling(0.001, 10_000),
+                "energy_optimiser": decayed(0.001, 10_000),
             },
             "data": {"source": "PHOTOS", "size": 64},  # which says: name your own
             "training": {"steps": 10_000, "batch_size": 32},

@@ -71,7 +71,7 @@ def _open(settings: DataSettings, split: Split) -> Source:
     try:
         if source in NAMED:
             _check_no_labels(settings)
-            return _beside_a_path(open_named(source, settings, split), source)
+            return _warn_of_same_name(open_named(source, settings, split), source)
         path = Path(source).expanduser()
         if path.is_dir():
             return _folder(path, settings, split)
@@ -92,7 +92,7 @@ def _open(settings: DataSettings, split: Split) -> Source:
         raise DataError(f"{describe(source)} cannot be read: {describe(error)}") from error
 
 
-def _beside_a_path(named: Source, name: str) -> Source:
+def _warn_of_same_name(named: Source, name: str) -> Source:
     """With a warning where data here has that name too; a run's folder is none."""
     path = Path(name)
     if not path.exists() or (path / "config.json").exists():
