@@ -24,7 +24,7 @@ def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def measured(*args: Any) -> RunTimes:
         measure(*args)
-        return RunTimes(2.0, 0.0, 0.0)
+        return RunTimes((2.0,), 0.0, 0.0)
 
     monkeypatch.setattr(time_budget, "measure", measured)
 

@@ -48,6 +48,15 @@ class Config(BaseModel):
         """
         return bool(getattr(self, "labelled", 0))
 
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """Of a model's settings: the training steps, in order, from which a step costs more or less
+        than before. `energan train --minutes` and the plan of a sweep time a step of each phase.
+
+        A model whose steps all cost alike leaves it empty.
+        """
+        return ()
+
 
 class Optimiser(Config):
     """How one network's parameters are stepped."""

@@ -2,7 +2,7 @@
 
 import torch
 
-from energan.core import Domain, SettingError
+from energan.core import Domain, Model, SettingError
 from energan.data.images.decoding import Size, width_and_height
 from energan.experiment.build import build
 from energan.experiment.settings import Job
@@ -53,7 +53,7 @@ def check_fits(job: Job, domain: Domain, engine: Device) -> None:
         parameters = sum(p.numel() for network in networks for p in network.parameters())
         needed = COPIES * width * parameters
         if needed + ENOUGH * width * batch * domain.size > free:
-            needed += int(width * count_step(model, domain, batch)[1] / 4)
+            needed += int(width * _kept(model, job, domain) / 4)
     except (NotImplementedError, RuntimeError) as error:
         if "overflow" not in str(error):  # its build looks at numbers
             return
@@ -64,6 +64,12 @@ def check_fits(job: Job, domain: Domain, engine: Device) -> None:
     what = f"a training step, with batches of {batch} of {shape},"
     remedy = "reduce training.batch_size, data.size, or the sizes in model"
     check_memory(int(SURE * needed), what, remedy, free=free, error=_TooLarge)
+
+
+def _kept(model: Model, job: Job, domain: Domain) -> float:
+    """Bytes kept for a backward pass, in the phase that keeps most."""
+    batch, begins = job.settings.training.batch_size, (0, *job.settings.model.phases)
+    return max(count_step(model, domain, batch, step)[1] for step in begins)
 
 
 def _takes(job: Job, side: int) -> bool:

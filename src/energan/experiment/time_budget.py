@@ -2,14 +2,16 @@
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_DOWN, Context, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal
 from fractions import Fraction
 from functools import partial
 from tempfile import TemporaryDirectory
 
 from energan.core import SettingError
+from energan.core.schedules import FOREVER
 from energan.data import DataSet
 from energan.experiment.build import Cohort, cohort_of
 from energan.experiment.callbacks import hooks_of
@@ -25,7 +27,7 @@ from energan.training.device import Device
 from energan.training.distributed import Distributed
 from energan.training.hooks import due
 from energan.training.loop import Hook
-from energan.training.step_cost import time_steps
+from energan.training.step_cost import phase_lengths, time_phases
 from energan.training.train_state import TrainState
 
 WARM_UP = 3
@@ -35,25 +37,34 @@ SHARE, MOST = 0.02, 5.0
 QUICK = 5.0
 """Seconds of checkpoints and pictures below which they are made a second time, because the first
 time also loads libraries."""
+ROOM = 1.25
+"""Factor on the time that was measured, for the budget that is proposed in place of a short one."""
 
 
 @dataclass(frozen=True)
 class RunTimes:
-    """Seconds. step: of a training step alone. beside: of checkpoints, samples and figures, spread
-    over the steps between them. ends: of what is done before the first step and after the last."""
+    """Seconds. step: of a training step alone, in each phase of the run. beside: of checkpoints,
+    samples and figures, spread over the steps between them. ends: of what is done before the first
+    step and after the last."""
 
-    step: float
+    step: tuple[float, ...]
     beside: float
     ends: float
 
-    def steps_within(self, seconds: float, estimating: int = 0) -> int:
-        """How many steps fit. estimating: the most steps that a margin is estimated by before,
-        never more than the run's own."""
-        each, left = self.step + self.beside, seconds - self.ends
-        steps = left / (each + self.step)
-        if steps > estimating:
-            steps = (left - estimating * self.step) / each
-        return max(0, math.floor(steps))
+    def run(self, lengths: Sequence[int], estimating: int = 0) -> float:
+        """Seconds of a run. lengths: how many steps it has in each phase. estimating: the most
+        steps that a margin is estimated by before, never more than the run's own."""
+        steps = sum(lengths)
+        training = sum(n * each for n, each in zip(lengths, self.step, strict=True))
+        return self.ends + min(steps, estimating) * self.step[0] + training + steps * self.beside
+
+    def steps_within(
+        self, seconds: float, lengths_of: Callable[[int], Sequence[int]], estimating: int = 0
+    ) -> int:
+        """How many steps fit. lengths_of: a number of steps -> how many are in each phase."""
+        most = max(0.0, seconds - self.ends) / (min(self.step) + self.beside)
+        counts = range(1, math.floor(min(most, FOREVER)) + 2)
+        return bisect_right(counts, seconds, key=lambda n: self.run(lengths_of(n), estimating))
 
 
 def fit_minutes(
@@ -69,7 +80,8 @@ def fit_minutes(
     now, their margins' estimates, checkpoints and samples included. They say `scale` as if the user
     had given it.
 
-    Raises SettingError if not one step fits, or for jobs whose steps were asked for.
+    Raises SettingError if not one step fits, with a budget that would do, or for jobs whose steps
+    were asked for.
     """
     begun = time.perf_counter()
     check_minutes(jobs[0], minutes)
@@ -80,28 +92,47 @@ def fit_minutes(
             "minutes out"
         )
     times = measure(cohort, data, metric, min(SHARE * 60 * minutes, MOST))
-    all_steps = jobs[0].settings.training.steps
     estimating = STEPS if any(map(wants_estimate, jobs)) else 0
-
-    def steps_left() -> int:
-        return times.steps_within(60 * minutes - (time.perf_counter() - begun), estimating)
-
-    steps = ranks.choose(steps_left)
+    spent = ranks.choose(lambda: time.perf_counter() - begun)
+    lengths_of = partial(_lengths, jobs[0])
+    steps = ranks.choose(lambda: times.steps_within(60 * minutes - spent, lengths_of, estimating))
     if steps < 1:
+        needed = spent + times.run(lengths_of(1), estimating)
         raise SettingError(
-            f"minutes {minutes:g} is too short for a step of {elapsed(times.step)} and "
-            f"{elapsed(times.ends)} for the first and the last checkpoint; give more"
+            f"minutes {minutes:g} is too short here: the timing took {elapsed(spent)}, the first "
+            f"and the last checkpoint take {elapsed(times.ends)}, and a step "
+            f"{elapsed(max(times.step))}; give at least {_minutes(ROOM * needed)}"
         )
-    factor = Fraction(Context(prec=3, rounding=ROUND_DOWN).divide(Decimal(steps), all_steps))
+    factor, all_steps = _factor(jobs[0], steps), jobs[0].settings.training.steps
     fitted = [job.scaled(factor, kept=job.asked) for job in jobs]
     count = fitted[0].settings.training.steps
-    rate = 1 / (times.step + times.beside)
+    rate = steps / (times.run(lengths_of(steps)) - times.ends)
     say(
         f"{minutes:g} minutes allow {plural(count, 'step')} here, {float(factor):g} of the "
         f"recipe's {all_steps:,}, at {rate:.3g} steps a second with checkpoints and samples; "
         f"schedules are scaled too (--scale {factor} repeats this run)"
     )
     return [replace(job, asked=merged(job.asked, {"minutes": minutes})) for job in fitted]
+
+
+def _factor(job: Job, steps: int) -> Fraction:
+    """What scales the job to so many steps, of three digits."""
+    digits = Context(prec=3, rounding=ROUND_DOWN)
+    return Fraction(digits.divide(Decimal(steps), job.settings.training.steps))
+
+
+def _lengths(job: Job, steps: int) -> list[int]:
+    """How many steps of the job, scaled to so many, are in each of its phases."""
+    if not job.settings.model.phases:
+        return [steps]
+    scaled = job.scaled(_factor(job, steps), kept=job.asked)
+    return phase_lengths(scaled.settings.model.phases, steps)
+
+
+def _minutes(seconds: float) -> str:
+    """Minutes that are no less, of two digits."""
+    digits = Context(prec=2, rounding=ROUND_UP)
+    return f"{float(digits.divide(Decimal(seconds), 60)):g}"
 
 
 def check_minutes(job: Job, minutes: float) -> None:
@@ -131,7 +162,8 @@ def measure(
         hooks = hooks_of(watched, cohort.jobs[0], data, folder, metric, console.silent, [])
         try:
             begin = sum(_seconds(partial(hook.start, watched)) for hook in hooks)
-            step = time_steps(cohort.loop, seconds, warm_up=WARM_UP)
+            phases = cohort.jobs[0].settings.model.phases
+            step = time_phases(cohort.loop, phases, seconds, warm_up=WARM_UP)
             times = _times(hooks, watched)
             if sum(times) < QUICK:
                 cohort.loop.advance()

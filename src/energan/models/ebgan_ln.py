@@ -38,6 +38,10 @@ class Config(LadderConfig):
         Optimiser(lr=0.00025), description="optimiser of the generator"
     )
 
+    @property
+    def phases(self) -> tuple[int, ...]:
+        return (self.until,)
+
     @classmethod
     def tiny(cls) -> "Config":
         return cls(

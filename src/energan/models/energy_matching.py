@@ -39,6 +39,10 @@ class Config(Potential):
     )
     energy_optimiser: Optimiser = Field(ADAM, description="optimiser")
 
+    @property
+    def phases(self) -> tuple[int, ...]:
+        return (self.warm_up,)
+
     @classmethod
     def tiny(cls) -> "Config":
         return cls(hidden=(8,), stages=(4, 4), warm_up=3, steps=3, sample_steps=5, time_step=0.1)

@@ -1,6 +1,6 @@
 """What a step of a trial costs: operations, memory, and seconds from a few steps that are timed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import median
@@ -18,7 +18,7 @@ from energan.experiment.margin import with_any_margin
 from energan.experiment.settings import Job
 from energan.sweeps.trials import Trial
 from energan.training.device import choose
-from energan.training.step_cost import META, count_step, time_steps
+from energan.training.step_cost import META, count_step, phase_lengths, time_phases
 
 DomainOf = Callable[[DataSettings], Domain]
 Point = tuple[float, float]
@@ -33,9 +33,9 @@ BUDGET = 10.0
 class Cost:
     """What trials that may train as a cohort have in common.
 
-    shape: equal for those. operations: floating-point ones of a member's step. bytes: of one
-    member's weights, gradients, optimisers' states, averages and activations. checkpoint_bytes: of
-    the copy that a checkpoint makes of one.
+    shape: equal for those. operations: floating-point ones of a member's step, the mean over a
+    run. bytes: of one member's weights, gradients, optimisers' states, averages and activations.
+    checkpoint_bytes: of the copy that a checkpoint makes of one.
     """
 
     shape: str
@@ -50,7 +50,10 @@ class Cost:
             model = build(job, domain, job.settings.seed)
         networks = (model.energy, model.sampler)
         parameters = sum(p.numel() for network in networks for p in network.parameters())
-        operations, activations = count_step(model, domain, job.settings.training.batch_size)
+        size, phases = job.settings.training.batch_size, job.settings.model.phases
+        counts = [count_step(model, domain, size, step) for step in (0, *phases)]
+        operations = _mean(job, [operations for operations, _ in counts])
+        activations = max(kept for _, kept in counts)
         width = 8 if job.settings.engine.precision == "64" else 4
         of_checkpoint = width * (1 + bool(job.settings.training.ema) + STATES) * parameters
         of_member = of_checkpoint + width * (parameters + activations / 4)
@@ -97,15 +100,22 @@ class StepTimes:
 
 
 def time_step(job: Job, threads: int) -> float:
-    """Seconds of a step, in this process. It takes longer than `BUDGET` if the networks or a single
-    step do. Raises EnerganError for a job that cannot train."""
+    """Seconds of a step, the mean over a run, in this process. It takes longer than `BUDGET` if the
+    networks or a single step do. Raises EnerganError for a job that cannot train."""
     before = torch.get_num_threads()
     try:
         engine = choose(job.settings.engine.model_copy(update={"threads": threads}))
         loop = cohort_of([with_any_margin(job)], open_data(job.settings.data), engine).loop
-        return time_steps(loop, BUDGET)
+        return _mean(job, time_phases(loop, job.settings.model.phases, BUDGET))
     finally:
         torch.set_num_threads(before)
+
+
+def _mean(job: Job, costs: Sequence[float]) -> float:
+    """Over the job's steps, of a step's cost in each of its phases."""
+    steps = job.settings.training.steps
+    lengths = phase_lengths(job.settings.model.phases, steps)
+    return sum(n * cost for n, cost in zip(lengths, costs, strict=True)) / steps
 
 
 def points_of(

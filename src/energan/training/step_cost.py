@@ -2,8 +2,10 @@
 seconds of a few steps."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,7 +14,16 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from energan.core import Batch, Context, Domain, Model, Randomness, attach, frozen
+from energan.core import (
+    Batch,
+    Context,
+    DivergenceError,
+    Domain,
+    Model,
+    Randomness,
+    attach,
+    frozen,
+)
 from energan.core.schedules import parse
 from energan.training.loop import Loop
 
@@ -21,15 +32,15 @@ MOST_STEPS = 200
 """Largest number of steps that are timed."""
 
 
-def count_step(model: Model, domain: Domain, size: int) -> tuple[float, float]:
-    """(operations, bytes kept for a backward pass at most) of a step of a model that was built on
-    the device META, for batches of `size`.
+def count_step(model: Model, domain: Domain, size: int, step: int = 0) -> tuple[float, float]:
+    """(operations, bytes kept for a backward pass at most) of training step `step` of a model that
+    was built on the device META, for batches of `size`.
 
     A model that cannot run without numbers is guessed by its parameters: each is used once by each
     sample, as in dense layers.
     """
     try:
-        return _count(model, domain, size)
+        return _count(model, domain, size, step)
     except Exception:  # whatever a model does that needs numbers: only an estimate depends on it
         return guess_step(model, size)
 
@@ -43,16 +54,16 @@ def guess_step(model: Model, size: int) -> tuple[float, float]:
     return float(size * passes), size * (energy + sampler) / 25
 
 
-def _count(model: Model, domain: Domain, size: int) -> tuple[float, float]:
+def _count(model: Model, domain: Domain, size: int, step: int) -> tuple[float, float]:
     draws = _Shapeless()
     for network in (model.energy, model.sampler):
         network.to(META)
         attach(network, draws)
     hyper = {
-        name: torch.full((1, 1), 1.0 if value == "auto" else parse(value)(0), device=META)
+        name: torch.full((1, 1), 1.0 if value == "auto" else parse(value)(step), device=META)
         for name, value in model.hyper.items()
     }
-    context = Context(0, hyper, draws)
+    context = Context(step, hyper, draws)
     batch = _batch(model, domain, size)
     parameters = {id(p) for n in (model.energy, model.sampler) for p in n.parameters()}
     tally = _Tally()
@@ -61,7 +72,7 @@ def _count(model: Model, domain: Domain, size: int) -> tuple[float, float]:
         own = id(tensor) in parameters or id(tensor._base) in parameters
         return _Kept(tensor, tally, 0 if own else tensor.numel() * tensor.element_size())
 
-    learns = model.sampler.learns(0)
+    learns = model.sampler.learns(step)
     with _Counter() as counter, saved_tensors_hooks(keep, _Kept.again):
         state = model.sampler.init(context)
         model.objective.state = model.objective.init(context)
@@ -94,21 +105,50 @@ def _batch(model: Model, domain: Domain, size: int) -> Batch:
 
 
 def time_steps(loop: Loop, seconds: float, *, warm_up: int = 1) -> float:
-    """Seconds of a step of the loop, which goes on by those that are timed, for about so many
-    seconds, and by those before, which are slower. Several ranks time the same steps."""
-    for _ in range(warm_up):
-        loop.advance()
-    loop.flush_figures()
+    """Seconds of a training step, the mean over about so many seconds of steps.
+
+    warm_up: steps before those that are timed, since the first are slower; fewer if they take more
+    than `seconds`. The loop is left after the steps that were made. Several ranks time the same
+    steps.
+    """
+    _advance(loop, warm_up, seconds)
+    begun = time.perf_counter()
+    steps = _advance(loop, MOST_STEPS, seconds)
+    return (time.perf_counter() - begun) / steps
+
+
+def _advance(loop: Loop, most: int, seconds: float) -> int:
+    """How many steps were made: at least one, and no more once so many seconds are over."""
     begun, steps = time.perf_counter(), 0
 
     def goes_on() -> bool:
-        return steps < MOST_STEPS and time.perf_counter() - begun < seconds
+        return steps < most and (not steps or time.perf_counter() - begun < seconds)
 
     while loop.ranks.choose(goes_on):
         loop.advance()
         steps += 1
-    loop.flush_figures()  # waits for the device
-    return (time.perf_counter() - begun) / steps
+    with suppress(DivergenceError):  # only time counts here; training reports it
+        loop.flush_figures()  # waits for the device
+    return steps
+
+
+def time_phases(
+    loop: Loop, phases: Sequence[int], seconds: float, *, warm_up: int = 1
+) -> tuple[float, ...]:
+    """Seconds of a step from step 0 on, and from each of `phases` on, all within about so many
+    seconds. The loop is used up."""
+    share = seconds / (1 + len(phases))
+    times = [time_steps(loop, share, warm_up=warm_up)]
+    for begin in phases:
+        loop.step = begin
+        times.append(time_steps(loop, share))
+    return tuple(times)
+
+
+def phase_lengths(phases: Sequence[int], steps: int) -> list[int]:
+    """How many of a run's steps come before the first of `phases`, and from each of them on."""
+    bounds = [0, *(min(begin, steps) for begin in phases), steps]
+    return [end - begin for begin, end in pairwise(bounds)]
 
 
 class _Shapeless(Randomness):

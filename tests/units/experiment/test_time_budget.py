@@ -2,21 +2,23 @@
 
 import time
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
-from energan.core import SettingError
+from energan.core import Domain, SettingError
 from energan.data import open_data
 from energan.experiment import time_budget
-from energan.experiment.build import cohort_of
+from energan.experiment.build import build, cohort_of
 from energan.experiment.callbacks.scores import Score
 from energan.experiment.settings import Job, load
 from energan.experiment.time_budget import RunTimes, fit_minutes, measure
 from energan.io.console import silent
 from energan.training.device import Device
 from energan.training.distributed import ALONE
+from energan.training.step_cost import count_step, time_phases
 
 CPU = Device(torch.device("cpu"), "32", 1)
 
@@ -29,7 +31,7 @@ def small(**changes: dict[str, Any]) -> Job:
 
 def fit(job: Job, minutes: float, monkeypatch: pytest.MonkeyPatch, step: float = 2.0) -> Job:
     """The job for so many minutes, as if a step took so many seconds and nothing else any."""
-    monkeypatch.setattr(time_budget, "measure", lambda *_: RunTimes(step, 0.0, 0.0))
+    monkeypatch.setattr(time_budget, "measure", lambda *_: RunTimes((step,), 0.0, 0.0))
     data = open_data(job.settings.data)
     return fit_minutes([job], minutes, data, CPU, ALONE, None, silent)[0]
 
@@ -37,20 +39,92 @@ def fit(job: Job, minutes: float, monkeypatch: pytest.MonkeyPatch, step: float =
 @pytest.mark.parametrize("estimating", [0, 500])
 @pytest.mark.parametrize("seconds", [10.0, 60.0, 700.0, 5000.0])
 def test_as_many_steps_fit_as_their_times_add_up_to(seconds: float, estimating: int) -> None:
-    times = RunTimes(step=0.5, beside=0.1, ends=4.0)
+    times = RunTimes(step=(0.5,), beside=0.1, ends=4.0)
 
     def lasts(steps: int) -> float:
         """One after the other: the margin's estimate, the steps, what is written beside them."""
         return 4.0 + 0.5 * min(steps, estimating) + sum(0.5 + 0.1 for _ in range(steps))
 
-    found = times.steps_within(seconds, estimating)
+    found = times.steps_within(seconds, one_phase, estimating)
     assert lasts(found) <= seconds + 1e-6
     assert lasts(found + 1) > seconds - 1e-6
 
 
+def one_phase(steps: int) -> list[int]:
+    return [steps]
+
+
 def test_nothing_fits_into_less_than_the_ends_take() -> None:
-    assert RunTimes(0.5, 0.1, 4.0).steps_within(3.0) == 0
-    assert RunTimes(0.5, 0.1, 4.0).steps_within(3.0, 500) == 0
+    times = RunTimes((0.5,), 0.1, 4.0)
+    assert times.steps_within(3.0, one_phase) == times.steps_within(3.0, one_phase, 500) == 0
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "right"),
+    [
+        (None, 133),  # three of four steps are before the warm-up's end: 300 / (0.75 + 0.25 · 6)
+        (100, 133),  # one that was asked for is not scaled: 100 + 200 / 6
+        (900, 300),
+    ],
+)
+def test_steps_of_each_phase_count_as_long_as_they_take(warm_up: int | None, right: int) -> None:
+    """Steps of 1 s up to the warm-up's end and of 6 s after it, in 300 s."""
+    job = load("energymatching-ring")
+    assert (job.settings.model.phases, job.settings.training.steps) == ((3000,), 4000)
+    if warm_up is not None:
+        job = job.changed({"model": {"warm_up": warm_up}})
+    times = RunTimes((1.0, 6.0), 0.0, 0.0)
+    assert times.steps_within(300.0, partial(time_budget._lengths, job)) == right
+
+
+@pytest.mark.parametrize(
+    ("recipe", "domain", "least", "most"),
+    [("energymatching-ring", Domain((2,), None, None, 0, torch.zeros(2)), 2.0, 100.0),
+     ("ebgan-ln-mnist-100", Domain((1, 8, 8), 0.0, 1.0, 10, torch.zeros(1, 8, 8)), 0.1, 0.9)],
+)  # fmt: skip
+def test_a_phase_begins_where_a_step_costs_more_or_less(
+    recipe: str, domain: Domain, least: float, most: float
+) -> None:
+    """Energy Matching's contrast adds chains, EBGAN-LN's generator stops."""
+    job = load(recipe)
+    config = type(job.settings.model).tiny()
+    job = job.changed({"model": config.model_dump(mode="json")})
+    (begin,) = config.phases
+    at = [count_step(build(job, domain, 0), domain, 40, s)[0] for s in (0, begin - 1, begin)]
+    assert at[0] == at[1]
+    assert least < at[2] / at[0] < most
+
+
+def test_each_phase_is_timed_by_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = load("energymatching-ring")
+    cohort = cohort_of([job], open_data(job.settings.data), CPU)
+    advanced: list[int] = []
+    real = cohort.loop.advance
+
+    def advance() -> None:
+        advanced.append(cohort.loop.step)
+        time.sleep(0.05 if cohort.loop.step >= 3000 else 0.0)
+        real()
+
+    monkeypatch.setattr(cohort.loop, "advance", advance)
+    first, later = time_phases(cohort.loop, job.settings.model.phases, 0.2, warm_up=3)
+    assert {step for step in advanced if step >= 1000} >= {3000, 3001}
+    assert later >= 0.05 > first
+
+
+def test_a_budget_that_is_too_short_names_one_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: Any) -> RunTimes:
+        time.sleep(0.6)
+        return RunTimes((0.1,), 0.0, 0.3)
+
+    monkeypatch.setattr(time_budget, "measure", slow)
+    job = small()
+    data = open_data(job.settings.data)
+    with pytest.raises(SettingError, match="too short here: the timing") as refusal:
+        fit_minutes([job], 0.01, data, CPU, ALONE, None, silent)
+    least = float(str(refusal.value).rpartition("give at least ")[2])
+    assert 1.0 / 60 <= least <= 3.0 / 60
+    assert fit_minutes([job], least, data, CPU, ALONE, None, silent)[0].settings.training.steps >= 1
 
 
 def test_what_a_run_writes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +139,8 @@ def test_what_a_run_writes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     job = small()
     data = open_data(job.settings.data)
     times = measure(cohort_of([job], data, CPU), data, None, 0.2)
-    assert times.step > 0
+    assert len(times.step) == 1
+    assert times.step[0] > 0
     assert times.beside >= slow / 20  # a checkpoint every 20 steps
     assert times.ends >= 2 * slow  # the first and the last
     twice = measure(cohort_of([job, job.changed({"seed": 1})], data, CPU), data, None, 0.2)
@@ -103,7 +178,7 @@ def test_more_minutes_than_the_recipe_takes_make_a_longer_run(
         ({"training": {"epochs": 5}}, 1.0, "leave out epochs, or minutes"),
         ({}, 0.0, "minutes 0: give a number above 0"),
         ({}, float("nan"), "minutes nan: give a number above 0"),
-        ({}, 0.001, "too short for a step of 2 s"),
+        ({}, 0.001, "and a step 2 s; give at least 0.0"),
     ],
 )
 def test_what_no_time_can_be_given_for_is_refused(
