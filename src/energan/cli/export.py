@@ -7,12 +7,12 @@ from typing import Literal
 import tyro
 
 from energan.cli.options import Checkpoint, RunPath, Weights, parse
-from energan.cli.run_options import kept_calibration
 from energan.exporters.modules import no_generator
 from energan.exporters.verdict import check_verdict, has_heatmap
 from energan.exporters.write import VERDICT
 from energan.exporters.write import export as export_run
 from energan.inference.run import Run
+from energan.inference.thresholds import kept_calibration
 from energan.io.console import warn
 
 

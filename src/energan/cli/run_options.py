@@ -7,8 +7,6 @@ from typing import Any
 import torch
 
 from energan.anomaly.baselines import BaselineComparison, fit_baselines, verdict
-from energan.anomaly.calibration import FPR, Calibration
-from energan.anomaly.normal_data import nearly_trained, normal_events
 from energan.anomaly.score_table import ScoreTable
 from energan.cli.options import Checkpoint, Weights
 from energan.core import DataError, Kernel, SettingError, StepRule
@@ -17,10 +15,9 @@ from energan.data.inference import PredictSet
 from energan.inference.chain_rules import change_rule
 from energan.inference.composition import TrainedEnergy
 from energan.inference.run import Run
-from energan.io.console import say, show, table_of, warn
+from energan.io.console import show, table_of, warn
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
-from energan.io.text import agree, plural
 from energan.version import __version__
 
 SHOWN = 10
@@ -143,65 +140,6 @@ def print_facts(groups: Sequence[PredictSet]) -> None:
             "  (to prepare images as in training, the --data settings are those of training)"
         )
     print("".join(f"{line}\n" for line in lines), end="")
-
-
-def kept_calibration(
-    run: Run, fpr: float | None, smooth: float = 0.0, *, maps: bool = False
-) -> Calibration:
-    """The run's calibration at a rate, its own if none is asked for; made anew on the run's
-    held-out part, with a line, where there is none of this checkpoint.
-
-    smooth: as of `Run.heatmap`. maps: make it anew too where it has no threshold of maps smoothed
-    so. Raises SettingError if one of another checkpoint is of images that the user gave.
-    """
-    kept = run.calibration
-    if kept is None:
-        say("no threshold yet: calibrating on the run's own held-out part")
-        return _calibrate_on_held_out(run, FPR if fpr is None else fpr, smooth)
-    rate = kept.fpr if fpr is None else fpr
-    if kept.network != run.network:
-        if kept.part == "given":
-            raise SettingError(
-                f"{run.path} was calibrated on {kept.source} with {kept.network}, and this is "
-                f"{run.network}: calibrate again, with energan score --calibrate {kept.source}"
-            )
-        say(f"calibrated with {kept.network}, and this is {run.network}: calibrating again")
-        return _calibrate_on_held_out(run, rate, smooth)
-    if maps and kept.part == "held-out" and not kept.judges_maps(smooth):
-        say("calibrated without such heat maps: calibrating again on the run's own held-out part")
-        return _calibrate_on_held_out(run, rate, smooth)
-    if rate != kept.fpr:
-        kept = kept.at(rate)
-        kept.save(run.path)
-    return kept
-
-
-def _calibrate_on_held_out(run: Run, fpr: float, smooth: float) -> Calibration:
-    """The run calibrated on its held-out part."""
-    made = run.calibrate(None, fpr, smooth=smooth)
-    data = normal_events(None, run.job.settings.data, run.domain.whole)
-    remedy = (
-        "use --calibrate with other images, or train with --data.groups, which keeps similar "
-        "images together"
-    )
-    warn_of_trained(run, data, "held-out image", remedy)
-    return made
-
-
-def warn_of_trained(run: Run, data: DataSet, what: str, remedy: str) -> None:
-    """Warn where images that set the threshold are too much like those that were trained on."""
-    try:
-        near = nearly_trained(data, run.job.settings.data, run.domain.whole)
-    except DataError as error:  # the training images may be elsewhere
-        say(f"not compared with the training images: {error}")
-        return
-    if near is None or not bool(near.any()):
-        return
-    count = int(near.sum())
-    warn(
-        f"{count:,} of {plural(len(near), what)} {agree(count, 'are')} almost identical to "
-        f"training images, so the threshold is too low for new images: {remedy}"
-    )
 
 
 def judge_baselines(run: Run, table: ScoreTable) -> tuple[str, list[BaselineComparison]]:

@@ -12,9 +12,17 @@ from energan.cli.options import parse
 from energan.errors import EnerganError
 from energan.io.console import figure, show, table_of
 from energan.io.run_folder import RunFolder, find_runs
+from energan.io.run_summary import FIGURES, RunSummary, summarise
 from energan.io.text import duration, score_text, settings_text, varying
 from energan.metrics.catalogue import sign_of
-from energan.sweeps.store import Definition, Record, SweepFolder, best_of, score_of
+from energan.sweeps.store import (
+    Definition,
+    Record,
+    SweepFolder,
+    best_of,
+    find_sweeps,
+    score_of,
+)
 
 SHOWN = 20
 """Number of a sweep's trials to list."""
@@ -41,7 +49,7 @@ def runs(args: list[str]) -> int:
         return 0
     if not folder.is_dir():
         raise EnerganError(f"{folder} is not a folder; name the one that holds your runs")
-    sweeps = _sweeps_in(folder)
+    sweeps = find_sweeps(folder)
     if [one.path for one in sweeps] == [folder]:
         _list_trials(sweeps[0])
         return 0
@@ -60,7 +68,7 @@ def runs(args: list[str]) -> int:
 
 def _list_runs(folders: Sequence[RunFolder]) -> None:
     """A line for each; a column for the error of held-out labels if one of them classifies."""
-    rows = [[str(folder.path), *_row(folder)] for folder in folders]
+    rows = [_row(summarise(folder)) for folder in folders]
     columns = ["run", "recipe", "state", "step", "U(real)", "U(fake)", "images/s", "SWD"]
     if any(row[-1] for row in rows):
         columns.append("error")
@@ -70,32 +78,10 @@ def _list_runs(folders: Sequence[RunFolder]) -> None:
     show(table)
 
 
-def _row(folder: RunFolder) -> list[str]:
-    """Recipe, state, step and last figures of one run; the last is the error of its classes."""
-    try:
-        return _figures(folder)
-    except (EnerganError, OSError, ValueError, KeyError, TypeError):
-        return ["", "damaged", *[""] * 6]
-
-
-def _figures(folder: RunFolder) -> list[str]:
-    config = folder.read_config()
-    total = config["settings"]["training"]["steps"]
-    steps, scored = folder.read("step"), folder.read("score")
-    last = steps[-1] if steps else {}
-    figures = [figure(last.get(k)) for k in ("energy_real", "energy_fake", "images_per_s")]
-    named = ("sliced_wasserstein", "error")
-    distance, error = (figure(scored[-1].get(k)) if scored else "" for k in named)
-    reached = max((e["step"] for e in folder.read()), default=0)
-    begin = [config.get("recipe", ""), folder.state(), f"{reached}/{total}"]
-    return [*begin, *figures, distance, error]
-
-
-def _sweeps_in(root: Path) -> list[SweepFolder]:
-    """Sweeps in `root`, down to two folders deep, by name."""
-    patterns = ("sweep.json", "*/sweep.json", "*/*/sweep.json")
-    found = {path.parent for pattern in patterns for path in root.glob(pattern)}
-    return [SweepFolder(path) for path in sorted(found) if (path / "results").is_dir()]
+def _row(found: RunSummary) -> list[str]:
+    """Name, recipe, state, step and last figures of one run."""
+    figures = [figure(found.figures.get(name)) for name in FIGURES]
+    return [str(found.path), found.recipe, found.state, found.progress, *figures]
 
 
 def _list_sweeps(folders: Sequence[SweepFolder]) -> None:

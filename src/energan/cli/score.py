@@ -12,15 +12,14 @@ from energan.cli.localisation import print_localisation
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
 from energan.cli.run_options import (
     judge_baselines,
-    kept_calibration,
     print_facts,
     print_skipped,
-    warn_of_trained,
 )
 from energan.cli.score_heatmaps import HeatmapOptions, HeatmapScale, draw_heatmaps
 from energan.data.settings import Layouts
 from energan.errors import SettingError
 from energan.inference.run import Run
+from energan.inference.thresholds import kept_calibration, warn_of_trained
 from energan.io.console import show, table_of
 from energan.io.text import plural, printable
 

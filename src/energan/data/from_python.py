@@ -20,10 +20,10 @@ from energan.data.source import Part, Source
 from energan.data.sources.arrays.arrays import from_arrays
 from energan.io.files import aside
 
-One = str | Path | Image.Image | NDArray[Any] | Tensor | DataSet
+One = str | Path | bytes | Image.Image | NDArray[Any] | Tensor | DataSet
 Images = One | Sequence[One]
-"""A path or a source, Pillow images, arrays of images as files hold them, examples as a run takes
-them, a data set; or several of these."""
+"""A path or a source, the contents of an image file, Pillow images, arrays of images as files hold
+them, examples as a run takes them, a data set; or several of these."""
 TrainingData = Tensor | NDArray[Any] | tuple[Any, Any] | Dataset[Any]
 """Examples to train on, (N, ...): a tensor or an array; (examples, labels); a torch data set of
 examples or of (example, label)."""
@@ -52,12 +52,14 @@ def open_given(x: Images, settings: DataSettings, domain: Domain) -> list[DataSe
         return _files(str(x), settings, domain)
     if isinstance(x, Image.Image):
         source = Source("a picture", parts=(Part(0, 1, lambda: [_encoded(x)]),))
+    elif isinstance(x, bytes):
+        source = Source("an image file", parts=(Part(0, 1, lambda: [x]),))
     elif isinstance(x, Tensor | np.ndarray):
         source = from_arrays(Path("the array"), _several(np.asarray(x), domain))
     else:
         raise DataError(
-            f"{type(x).__name__} is not a type of image: give paths, Pillow images, arrays, "
-            "tensors or a data set"
+            f"{type(x).__name__} is not a type of image: give paths, bytes of image files, "
+            "Pillow images, arrays, tensors or a data set"
         )
     if len(domain.shape) == 3:
         settings = resolve_settings(settings, domain)

@@ -1,5 +1,7 @@
 """What a run's folder keeps of its training: config.json, and how it ended."""
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +200,8 @@ def record_start(folder: RunFolder, loop: TrainState) -> None:
     """Keep where the loop, the whole cohort's, begins or goes on, and by what."""
     seeds = {"cohort": list(loop.randomness.seeds)} if loop.members > 1 else {}
     about = {"torch": str(torch.__version__), **loop.engine.describe()}
-    folder.append("start", step=loop.step, **about, **seeds)
+    place = {"host": socket.gethostname(), "pid": os.getpid()}
+    folder.append("start", step=loop.step, **about, **place, **seeds)
 
 
 # --- how training began and ended -----------------------------------------------------------------

@@ -157,6 +157,8 @@ class Start(Event):
     """A process began to train."""
 
     cohort: list[int] | None = None
+    host: str | None = None
+    pid: Annotated[int, Field(ge=1, le=2**31)] | None = None
 
 
 class Written(Event):

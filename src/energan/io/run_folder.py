@@ -13,6 +13,8 @@ runs/NAME/
 
 import json
 import os
+import signal
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -135,6 +137,22 @@ class RunFolder:
             return False
         with locked(path, wait=0) as held:
             return not held
+
+    def stop(self) -> None:
+        """Tell the process that trains this run to finish its step and save a checkpoint.
+
+        Raises RunError if none does, or it runs on another machine.
+        """
+        begun = self.read("start")
+        if not begun or not self.locked():
+            raise RunError(f"{self.path} is not being trained")
+        host, pid = begun[-1].get("host"), begun[-1].get("pid")
+        if pid is None or host != socket.gethostname():
+            raise RunError(
+                f"{self.path} is being trained {f'on {host}' if host else 'elsewhere'}: stop it "
+                "there, with Ctrl-C"
+            )
+        os.kill(pid, signal.SIGTERM)
 
     def state(self) -> str:
         """running, finished, stopped, diverged or interrupted (killed)."""

@@ -295,6 +295,13 @@ class SweepFolder:
         write_atomically(self.queue / f"{queued['trial']['id']}.json", json.dumps(queued))
 
 
+def find_sweeps(root: Path) -> list[SweepFolder]:
+    """Sweeps in `root`, down to two folders deep, by name."""
+    patterns = ("sweep.json", "*/sweep.json", "*/*/sweep.json")
+    found = {path.parent for pattern in patterns for path in root.glob(pattern)}
+    return [SweepFolder(path) for path in sorted(found) if (path / "results").is_dir()]
+
+
 def score_of(record: Record) -> float | None:
     """The score that ranks a trial, larger is better; None if it has none."""
     found = record["scores"].get(record["metric"], {})

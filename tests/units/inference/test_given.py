@@ -34,6 +34,7 @@ def folder(raw: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
 KINDS = (
     "folder",
     "paths",
+    "contents",
     "pictures",
     "array",
     "tensor",
@@ -54,6 +55,7 @@ def test_all_ways_to_give_images_are_one(
     given = {
         "folder": folder,
         "paths": [str(file) for file in files],
+        "contents": [file.read_bytes() for file in files],
         "pictures": [Image.fromarray(x) for x in array[:, 0]],
         "array": array,
         "tensor": raw,
@@ -139,6 +141,7 @@ def test_restoring_takes_them_too(runs: dict[str, Run], raw: Tensor, folder: Pat
         (3, "int is not a type of image"),
         ([], "the list of images is empty"),
         ("/nowhere", "/nowhere does not exist"),
+        (b"no image", "an image file"),
         (torch.zeros(2, 3), r"needs float examples of shape \(1, 8, 8\)"),
         (np.zeros((2, 2, 2, 2, 2), np.uint8), "the array has shape"),
     ],

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,26 @@ def test_one_writer(folder: RunFolder) -> None:
         with pytest.raises(RunError, match="another process"), other.lock():
             pass
     assert not other.locked()
+
+
+def test_a_run_is_stopped_where_it_is_trained(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    folder.append("start", step=0, host=socket.gethostname(), pid=123)
+    with pytest.raises(RunError, match="is not being trained"):
+        folder.stop()
+    with folder.lock():
+        folder.stop()
+        assert sent == [(123, signal.SIGTERM)]
+        folder.append("start", step=5, host="elsewhere.test", pid=124)
+        with pytest.raises(RunError, match=r"on elsewhere\.test"):
+            folder.stop()
+        folder.append("start", step=6)  # of an older version
+        with pytest.raises(RunError, match="being trained elsewhere"):
+            folder.stop()
+    assert len(sent) == 1
 
 
 def test_config_that_is_missing_or_damaged(folder: RunFolder, tmp_path: Path) -> None:
