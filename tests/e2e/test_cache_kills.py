@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from e2e.test_kills import in_child, wait
 from energan.cli import main as cli
+from support.forks import Process
 
 FILES = ("images.npy", "rows.npy", "index.json")
 COUNT, A_PART = 2560, 256  # files of a folder are decoded in parts of 256
 posix = pytest.mark.skipif(sys.platform == "win32", reason="fork and signals of POSIX")
-forks = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +33,21 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def prepare(photos: Path, cache: Path) -> int:
-    """Start `energan data prepare` with that cache; its process id."""
+def prepare(photos: Path, cache: Path) -> Process:
+    """Start `energan data prepare` with that cache."""
 
     def command() -> int:
         os.environ["ENERGAN_CACHE"] = str(cache)
         return cli.main(["data", "prepare", str(photos), "--size", "64"])
 
-    return in_child(command)
+    return Process(command)
 
 
 @pytest.fixture(scope="module")
 def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What a build holds that nothing stopped."""
     cache = tmp_path_factory.mktemp("whole")
-    assert wait(prepare(photos, cache)) == 0
+    assert prepare(photos, cache).wait() == 0
     return held(cache)
 
 
@@ -70,7 +69,6 @@ def until(reached: Callable[[], bool]) -> None:
 
 
 @posix
-@forks
 @pytest.mark.slow
 def test_fifteen_kills_cost_no_part_that_was_written(
     photos: Path, whole: dict[str, bytes], tmp_path: Path
@@ -88,8 +86,8 @@ def test_fifteen_kills_cost_no_part_that_was_written(
             )
         )
         time.sleep(chance.uniform(0, 0.03))
-        os.kill(child, signal.SIGKILL)
-        kills += wait(child) == -signal.SIGKILL
+        child.kill()
+        kills += child.wait() == -signal.SIGKILL
         if any(cache.glob("decoded/*/index.json")):
             # it was finished before the kill: whole at once, and then built anew
             assert held(cache) == whole
@@ -99,12 +97,11 @@ def test_fifteen_kills_cost_no_part_that_was_written(
             assert finished_parts(cache) >= parts  # it went on, and began nothing again
             parts = finished_parts(cache)
     assert kills >= 8
-    assert wait(prepare(photos, cache)) == 0
+    assert prepare(photos, cache).wait() == 0
     assert held(cache) == whole
 
 
 @posix
-@forks
 @pytest.mark.slow
 def test_the_one_who_waits_goes_on_when_the_builder_is_killed(
     photos: Path, whole: dict[str, bytes], tmp_path: Path
@@ -114,7 +111,7 @@ def test_the_one_who_waits_goes_on_when_the_builder_is_killed(
     until(lambda: finished_parts(cache) >= 2)
     waiting = prepare(photos, cache)
     until(lambda: finished_parts(cache) >= 4)
-    os.kill(builder, signal.SIGKILL)
-    assert wait(builder) == -signal.SIGKILL
-    assert wait(waiting) == 0
+    builder.kill()
+    assert builder.wait() == -signal.SIGKILL
+    assert waiting.wait() == 0
     assert held(cache) == whole

@@ -1,11 +1,10 @@
 """Stopped at random moments, by SIGTERM or SIGKILL, a run ends as if it had never been stopped."""
 
-import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from energan.cli import main as cli
 from energan.io.run_folder import RunFolder
 from energan.training import checkpoint_folder
+from support.forks import Process
 from support.helpers import weight_files
 
 STEPS, EVERY = 750, 25
@@ -24,26 +24,6 @@ WORDS = [
 ]  # fmt: skip
 
 
-def in_child(command: Callable[[], int]) -> int:
-    """Fork a child that runs `command` quietly; its process id. Forked: no import to wait for."""
-    child = os.fork()
-    if child:
-        return child
-    code = 99
-    try:
-        with open(os.devnull, "w") as null:
-            os.dup2(null.fileno(), 1)
-            os.dup2(null.fileno(), 2)
-            code = command()
-    finally:
-        os._exit(code)
-
-
-def wait(child: int) -> int:
-    """The child's exit code, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def started(run: Path, since: int) -> bool:
     """Whether the child has written its start event."""
     events = run / "events.jsonl"
@@ -53,24 +33,23 @@ def started(run: Path, since: int) -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="fork and signals of POSIX")
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_twenty_kills_lose_nothing_but_the_steps_since_the_last_checkpoint(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     begun = time.perf_counter()
-    assert wait(in_child(lambda: cli.main([*WORDS, "--out", str(whole)]))) == 0
+    assert Process(lambda: cli.main([*WORDS, "--out", str(whole)])).wait(280) == 0
     once = time.perf_counter() - begun
     chance = random.Random(0)
     kills, starts, terms = 0, 0, 0
     while kills < 20:
         words = ["resume", str(killed)] if killed.exists() else [*WORDS, "--out", str(killed)]
-        child = in_child(lambda words=words: cli.main(words))
+        child = Process(partial(cli.main, words))
         while not started(killed, starts):
             time.sleep(0.005)
         starts += 1
         time.sleep(chance.uniform(0, once / 25))
         number = chance.choice([signal.SIGTERM, signal.SIGKILL])
-        os.kill(child, number)
-        code = wait(child)
+        child.send_signal(number)
+        code = child.wait(280)
         if code == 0:
             break  # it had ended before the signal came: as good
         kills += 1
@@ -88,7 +67,7 @@ def test_twenty_kills_lose_nothing_but_the_steps_since_the_last_checkpoint(tmp_p
     assert kills >= 10
     assert terms >= 3
     if RunFolder(killed).state() != "finished":
-        assert wait(in_child(lambda: cli.main(["resume", str(killed)]))) == 0
+        assert Process(lambda: cli.main(["resume", str(killed)])).wait(280) == 0
     assert weight_files(killed, STEPS) == weight_files(whole, STEPS)
     logged = [e["step"] for e in RunFolder(killed).read("step")]
     assert logged == sorted(set(logged))  # what was undone is not told twice
@@ -101,9 +80,8 @@ def test_two_processes_cannot_train_one_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = RunFolder(tmp_path / "r")
-    assert (
-        wait(in_child(lambda: cli.main([*WORDS, "--steps", "20", "--out", str(folder.path)]))) == 0
-    )
+    words = [*WORDS, "--steps", "20", "--out", str(folder.path)]
+    assert Process(lambda: cli.main(words)).wait(280) == 0
     with folder.lock():
         assert folder.state() == "running"
         assert cli.main(["resume", str(folder.path), "--steps", "30"]) == 2

@@ -215,7 +215,7 @@ def test_export_takes_a_folder(tmp_path: Path) -> None:
     assert all(file.path.exists() for file in files)
 
 
-def test_a_sweep_in_one_call(tmp_path: Path) -> None:
+def test_a_sweep_in_one_call(tmp_path: Path, forked: None) -> None:
     own = energan.Sweep(
         "own", "two margins", "ebgan-digits", {"model.margin": (1, 4)},
         base={f"model.{name}": value for name, value in SMALL["model"].items()},
