@@ -353,8 +353,8 @@ class Wrong(Energy):
     ("change", "said"),
     [
         (lambda u: u, r"a Scored, and returned float32 \(8,\)"),
-        (lambda u: Scored(u.mean()), r"energies of 8 events, and returned float32 \(\)"),
-        (lambda u: Scored(None), "energies of 8 events, and returned NoneType"),
+        (lambda u: Scored(u.mean()), r"energies of 8 examples, and returned float32 \(\)"),
+        (lambda u: Scored(None), "energies of 8 examples, and returned NoneType"),
     ],
 )
 def test_a_score_of_another_kind_is_one_sentence(

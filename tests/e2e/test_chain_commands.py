@@ -76,6 +76,19 @@ def test_points_have_their_paths_drawn_over_the_energy(ring: Path, tmp_path: Pat
     assert np.abs(np.load(tmp_path / "x.npz")["snapshots"][0]).max() < 2.2  # the data's circle
 
 
+@pytest.mark.parametrize("dynamics", ["langevin", "mala"])
+def test_chains_that_have_not_moved_far_are_warned_of(
+    dynamics: str, ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Steps of 1e-6 leave each chain where it began, so all differ."""
+    words = ["--chains", "5", "--steps", "20", "--step-size", "1e-6", "--dynamics", dynamics]
+    assert run("sample", ring, *words, "--out", tmp_path / "x.npz") == 0
+    said = capsys.readouterr()
+    assert float(np.load(tmp_path / "x.npz")["rhat"]) > 1.1
+    assert "split R-hat is above 1.1: the chains still depend on where they began" in said.err
+    assert "--steps" in said.err
+
+
 def test_classes_of_a_conditional_run(labelled: Path, tmp_path: Path) -> None:
     words = ["--chains", "6", "--steps", "3", "--out", tmp_path / "x.npz"]
     assert run("sample", labelled, *words, "--labels", "7", "2", "--from", "buffer") == 0
@@ -100,7 +113,7 @@ def test_classes_of_a_conditional_run(labelled: Path, tmp_path: Path) -> None:
         (["--chains", "4", "--turn", "2"], "name more runs"),
         (["--chains", "0"], "at least 1"),
         (["--chains", "4", "--from", "buffer"], "stores no chains"),
-        (["--chains", "4", "--labels", "3"], "takes no labels"),
+        (["--chains", "4", "--labels", "3"], "was trained without labels"),
         (["--chains", "4", "--noise", "loud"], "a number, or coupled"),
         (["--chains", "4", "--clip", "-1"], "give a number above 0"),
         (["--chains", "4", "--step-size", "-1"], "give a number above 0"),
@@ -204,7 +217,7 @@ def test_a_label_says_which_class_an_image_is_of(tmp_path: Path) -> None:
         (["--add-noise", "--mask", "left"], "needs --noise-std"),
         (["--noise-std", "5"], "give a fraction of the range, for example 0.1"),
         (["--mask", "left", "--steps", "0"], "at least 1 step"),
-        (["--mask", "left", "--label", "3"], "takes no labels"),
+        (["--mask", "left", "--label", "3"], "was trained without labels"),
         (["--mask", "left", "-n", "0"], "at least 1"),
         (["--mask", "left", "--out", "x.jpg"], "name a .png"),
     ],

@@ -167,7 +167,7 @@ def test_the_error_is_of_held_out_labels_with_its_protocol(
 ) -> None:
     assert run("evaluate", ladder, "--threads", "1") == 0
     said = capsys.readouterr().out
-    assert "180 labelled events of digits, held-out part" in said
+    assert "180 labelled images of digits, held-out part" in said
     assert "true \\ found" in said
     [entry] = kept(ladder)
     loaded = energan.load(ladder)

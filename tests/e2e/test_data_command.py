@@ -98,7 +98,8 @@ def test_prepare_decodes_once(capsys: pytest.CaptureFixture[str], tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["shwo", "digits"], "no such command: energan data 'shwo'; the commands are list, show"),
+        (["shwo", "digits"], "did you mean `energan data show digits`?"),
+        (["digits"], "did you mean `energan data show digits`?"),
         (["show"], "name a source"),
         (["show", "diggits"], "did you mean digits"),
         (["show", "no/such/folder"], "no/such/folder does not exist"),
@@ -133,7 +134,7 @@ def test_a_run_finds_its_data_from_any_folder_and_where_they_were_moved_to(
     assert cli.main(["resume", str(tmp_path / "run"), "--steps", "4", "--data", str(moved)]) == 0
     np.savez(moved, x=rng.uniform(0, 1, (30, 12, 12)).astype(np.float32))
     assert cli.main(["resume", str(tmp_path / "run"), "--steps", "5", "--data", str(moved)]) == 2
-    assert "27 events now, 36 then" in capsys.readouterr().err
+    assert "27 images now, 36 then" in capsys.readouterr().err
 
 
 def test_show_tells_of_a_folder_whose_images_have_no_common_size(

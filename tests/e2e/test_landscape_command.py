@@ -145,7 +145,11 @@ def test_a_users_error_is_one_sentence(
 @pytest.mark.parametrize(
     ("recipe", "data", "says"),
     [
-        ("ebgan-digits", "digits", "was trained on events of shape (1, 8, 8), and landscapes need"),
+        (
+            "ebgan-digits",
+            "digits",
+            "was trained on examples of shape (1, 8, 8), and landscapes need",
+        ),
         ("gan-line", "gaussian", "points of one number, and landscapes need points in the plane"),
     ],
 )

@@ -100,7 +100,7 @@ def test_arithmetic_that_cannot_be_is_refused(
     ("words", "says"),
     [
         (["interpolate", "--steps", "1"], "--steps at least 2"),
-        (["interpolate", "--label", "3"], "takes no labels"),
+        (["interpolate", "--label", "3"], "was trained without labels"),
         (["neighbours", "-k", "0"], "at least 1"),
         (["neighbours", "--data", "/no/such"], "/no/such"),
     ],

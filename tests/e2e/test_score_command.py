@@ -437,7 +437,7 @@ def test_the_promise_is_for_new_groups(
     words = ("score", trained, tmp_path, "--layout", "flat", "--calibrate", tmp_path, "--groups")
     assert run(*words, r"(patient\d+)") == 0
     said = capsys.readouterr().out
-    assert "calibrated on 40 normal events of 20 groups" in said
+    assert "calibrated on 40 normal examples of 20 groups" in said
     assert "which at most 5 % of the normal images of new groups exceed" in said
     assert r"groups: 20 of 40 images, by (patient\d+)" in said
     made = energan.Run(trained)

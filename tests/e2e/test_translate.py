@@ -151,6 +151,54 @@ def test_pairs_are_translated_from_the_side_of_the_run(
     np.testing.assert_array_equal(made[:, : 2 * SIDE], both)
 
 
+def test_files_as_wide_as_the_pairs_of_the_run_are_taken_for_pairs(
+    negative: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, words = pairs / "000.png", ("translate", negative)
+    asked, guessed, whole = (tmp_path / f"{name}.png" for name in ("asked", "guessed", "whole"))
+    assert run(*words, file, asked, "--pairs") == 0
+    assert "half" not in capsys.readouterr().out
+    assert run(*words, file, guessed) == 0
+    said = capsys.readouterr().out
+    assert "pairs: only the left half of 1 image was translated" in said
+    assert "--whole" in said
+    assert np.array_equal(pixels(guessed), pixels(asked))
+    assert run(*words, file, whole, "--whole") == 0
+    assert "half" not in capsys.readouterr().out
+    assert pixels(whole).shape == (SIDE, 2 * SIDE, 3)
+    assert "give one" in refused(capsys, *words, file, whole, "--whole", "--pairs")
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    shutil.copy(file, mixed / "pair.png")
+    Image.new("RGB", (SIDE, SIDE)).save(mixed / "square.png")
+    assert run(*words, mixed, tmp_path / "out") == 0
+    assert "half" not in capsys.readouterr().out
+    assert pixels(tmp_path / "out" / "pair.png").shape == (SIDE, 2 * SIDE, 3)
+
+
+def test_data_show_suggests_pairs(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("data", "show", pairs) == 0
+    said = capsys.readouterr().out
+    assert "pairs?: the images are twice as wide as high" in said
+    assert f"energan train pix2pix-folder --data {pairs}" in said
+    assert run("data", "show", pairs, "--direction", "left-to-right") == 0
+    assert "pairs?" not in capsys.readouterr().out
+    two, classes = tmp_path / "two", tmp_path / "classes"
+    for i, file in enumerate(sorted(pairs.glob("*.png"))[:6]):
+        both = Image.open(file)
+        for k, side in enumerate("ab"):
+            half = both.crop((k * SIDE, 0, (k + 1) * SIDE, SIDE))
+            for folder, name in ((two, f"{i}.png"), (classes, f"{side}{i}.png")):
+                (folder / side).mkdir(parents=True, exist_ok=True)
+                half.save(folder / side / name)
+    assert run("data", "show", two) == 0
+    assert "pairs?: the folders a and b hold images of the same names" in capsys.readouterr().out
+    assert run("data", "show", classes) == 0
+    assert "pairs?" not in capsys.readouterr().out
+
+
 def test_sides_that_do_not_fit_are_told_before_anything_is_written(
     negative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

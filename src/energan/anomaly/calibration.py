@@ -95,7 +95,7 @@ class Calibration:
     def __str__(self) -> str:
         whose = "the run's held-out part of " if self.part == "held-out" else ""
         of = "" if self.groups is None else f" of {plural(self.groups, 'group')}"
-        return f"{self.count:,} normal events{of}: {whose}{self.source}"
+        return f"{self.count:,} normal examples{of}: {whose}{self.source}"
 
     @property
     def groups(self) -> int | None:
@@ -241,7 +241,7 @@ def threshold_of(energies: Tensor, fpr: float, weights: Tensor | None = None) ->
     except ValueError:
         needed = math.ceil(round((1 - fpr) / fpr, 9))
         count = len(energies) if weights is None else round(float(weights.sum()))
-        what = "normal events" if weights is None else "groups of normal examples"
+        what = "normal examples" if weights is None else "groups of normal examples"
         raise SettingError(
             f"a false positive rate of {fpr:g} needs at least {needed:,} {what}, and there "
             f"{agree(count, 'are')} {count:,}: give more, or a rate of at least "

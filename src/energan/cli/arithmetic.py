@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from energan.cli.options import Checkpoint, RunPath, Threads, Weights, check_file, parse
+from energan.cli.options import Checkpoint, RunPath, Threads, Weights, check_file, parse, target_of
 from energan.cli.run_options import set_threads
 from energan.errors import SettingError
 from energan.evaluation.attributes import (
@@ -93,7 +93,7 @@ def arithmetic(args: list[str]) -> int:
         draws=options.draws, noise=options.noise, seed=options.seed,
     )  # fmt: skip
     texts = {letter: concept_text(concept) for letter, concept in concepts.items()}
-    draw(options.out, found, run.domain, [*texts.values()])
+    draw(target_of(options), found, run.domain, [*texts.values()])
     attributes = dict.fromkeys(name for concept in concepts.values() for name in concept)
     accuracy = {name: classifier.accuracy[name] for name in attributes}
     _write(options, run, classifier, texts, accuracy, found)

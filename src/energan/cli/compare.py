@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from energan.cli.options import Checkpoint, Threads, Weights, parse
+from energan.cli.options import Checkpoint, Threads, Weights, parse, target_of
 from energan.cli.run_options import set_threads
 from energan.core import SettingError
 from energan.evaluation.evaluate import evaluate, find_evaluation, parse_metrics
@@ -65,7 +65,8 @@ def compare(args: list[str]) -> int:
             "to score them"
         )
     wanted = FigureOptions(options.shown, options.seed)
-    save(draw_samples_of(runs, wanted), options.out)
+    drawn = draw_samples_of(runs, wanted)
+    save(drawn, target_of(options))
     records = [_scores(run, options) for run in runs]
     _print(runs, records)
     print(f"written: {options.out} (samples side by side)")

@@ -1,7 +1,10 @@
 """`energan data`: what there is, what it looks like, and decoding it beforehand."""
 
+import os
+import shlex
 import time
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +20,7 @@ from energan.data.near_duplicates import MOST as MOST_COMPARED
 from energan.data.near_duplicates import is_comparable, near_duplicates
 from energan.data.sources.detect import folder_facts, open_source
 from energan.data.sources.named import NAMED, folder_of
+from energan.data.sources.pair_files import likely_pairs
 from energan.errors import DataError, EnerganError, MixedSizes
 from energan.experiment.settings import checked
 from energan.io.console import show, table_of
@@ -63,9 +67,11 @@ def data(args: list[str]) -> int:
         print(USAGE, end="")
         return 0
     if args and args[0] not in verbs:
+        meant = get_close_matches(args[0], verbs, 1)
+        words = [*meant, *args[1:]] if meant else ["show", *args]
         raise EnerganError(
             f"no such command: energan data {args[0]!r}; the commands are list, show and "
-            f"prepare: did you mean `energan data show {args[0]}`?"
+            f"prepare: did you mean `energan data {shlex.join(words)}`?"
         )
     return verbs[args[0] if args else "list"](args[1:])
 
@@ -107,7 +113,8 @@ def _show(args: list[str]) -> int:
             raise
         print("\n".join([*map(str, facts), f"shape: not known yet: {error}"]))
         return 0
-    for line in (*_about(found, settings), *_about_near_duplicates(found, settings)):
+    lines = (*_about(found, settings), *_about_pairs(found, settings))
+    for line in (*lines, *_about_near_duplicates(found, settings)):
         print(line)
     if options.out is not None:
         with aside(options.out) as made:
@@ -147,6 +154,20 @@ def _about(found: DataSet, settings: DataSettings) -> list[str]:
         *lines,
         f"storage: {size:.1f} MiB in {place}",
         f"fingerprint: {found.fingerprint[:16]}",
+    ]
+
+
+def _about_pairs(found: DataSet, settings: DataSettings) -> list[str]:
+    """That a folder which was not opened as pairs probably holds some, and what is for those."""
+    folder = Path(os.path.expanduser(settings.source))
+    if found.domain.paired or settings.source in NAMED or not folder.is_dir():
+        return []
+    why, name = likely_pairs(folder), shlex.quote(settings.source)
+    if not why:
+        return []
+    return [
+        f"pairs?: {why}; if they are pairs, `energan data show {name} --direction left-to-right` "
+        f"shows them and `energan train pix2pix-folder --data {name}` trains on them"
     ]
 
 
@@ -211,7 +232,8 @@ def _about_classes(found: DataSet) -> list[str]:
         return lines
     kept = found.held_out
     more = 0 if kept is None or kept.labels is None else int((kept.labels >= 0).sum())
-    line = f"labels: {len(labels)} of {plural(len(found), 'training event')}, and {more} held out"
+    whole = plural(len(found), f"training {found.domain.noun}")
+    line = f"labels: {len(labels)} of {whole}, and {more} held out"
     if found.labelled is not None:
         choose_labelled(
             found.labels, classes, found.labelled, 0, found.class_names

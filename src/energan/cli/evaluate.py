@@ -226,7 +226,7 @@ def _print(run: Run, made: Evaluation, *, notes: bool) -> None:
     print(
         f"\n{run.path}: step {run.step}, {run.weights} weights, {record['samples']:,} samples "
         f"(seed {record['seed']}), beside {reference['source']}, {reference['split']} part, "
-        f"{reference['events']:,} events"
+        f"{reference['events']:,} {run.domain.noun}s"
     )
     if made.results:
         results = _put_headline_first(made.results)

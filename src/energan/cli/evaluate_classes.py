@@ -36,10 +36,10 @@ def _print(run: Run, entry: dict[str, Any]) -> None:
     part = {"test": "test part", "held-out": "held-out part"}.get(entry["part"], "all")
     print(
         f"\n{run.path}: step {run.step}, {run.weights} weights, on {entry['count']:,} labelled "
-        f"events of {data['source']}, {part}"
+        f"{run.domain.noun}s of {data['source']}, {part}"
     )
     if data.get("left_out"):
-        others = plural(data["left_out"], "other event")
+        others = plural(data["left_out"], f"other {run.domain.noun}")
         have = agree(data["left_out"], "have")
         print(f"  skipped: {others} {have} no label, or one that the run does not know")
     if data.get("note"):

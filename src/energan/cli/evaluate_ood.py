@@ -47,16 +47,16 @@ def _print_baselines(made: OodScores) -> None:
     ]
     if compared:
         about = made.record["baselines"]
-        print(f"baselines, {about}; AUROC among at most {JUDGED:,} events of each set:")
+        print(f"baselines, {about}; AUROC among at most {JUDGED:,} examples of each set:")
         print_baselines("other data", compared)
 
 
 def _print(run: Run, made: OodScores) -> None:
     record = made.record
-    own = record["held_out"]
+    own, nouns = record["held_out"], f"{run.domain.noun}s"
     print(
         f"\n{run.path}: step {run.step}, {run.weights} weights, energy of other data beside "
-        f"{own['source']}, {own['split']} part, {own['events']:,} events of mean energy "
+        f"{own['source']}, {own['split']} part, {own['events']:,} {nouns} of mean energy "
         f"{figure(own['mean_energy'])} (seed {record['seed']})"
     )
     if "note" in own:

@@ -35,7 +35,7 @@ class Figures:
 
     kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")]
     """gan1d, neighbours, interpolation, samples, margins or seeds"""
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ()
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
     """run folders"""
     out: Path | None = None
     """a .png, .pdf or .svg file; by default figure-KIND.png"""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse
+from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse, target_of
 from energan.cli.run_options import class_number, provenance
 from energan.core import SettingError
 from energan.inference import latents
@@ -43,6 +43,7 @@ def interpolate(args: list[str]) -> int:
     if n < 1 or steps < 2:
         raise SettingError("give --n at least 1 and --steps at least 2")
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    pictures.check_target(options.out, run.domain)
     check_room(n * steps, run.domain.size, "samples")
     z = latents.draw(run, 2 * n, seed)
     if run.given:
@@ -62,7 +63,7 @@ def interpolate(args: list[str]) -> int:
     x = latents.generate(run, way(z[:n], z[n:], steps).flatten(0, 1), labels)
     about = {**provenance(run, seed), "way": options.way}
     path = pictures.save_samples(
-        options.out, x, run.domain,
+        target_of(options), x, run.domain,
         about=about, columns=steps, labels=labels, class_names=run.class_names,
     )  # fmt: skip
     print(f"{plural(n, f'{options.way} way')} of {steps} between latents (seed {seed}): {path}")

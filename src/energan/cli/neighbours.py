@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse
+from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse, target_of
 from energan.cli.run_options import open_training_data, provenance
 from energan.core import SettingError
 from energan.evaluation.neighbours import SEARCHED, nearest_events
@@ -39,6 +39,7 @@ def neighbours(args: list[str]) -> int:
     if options.n < 1 or options.k < 1:
         raise SettingError("give --n and --k at least 1")
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    pictures.check_target(options.out, run.domain)
     data = open_training_data(run, options.data)
     k = min(options.k, len(data))
     x = run.sample(options.n, seed=options.seed)
@@ -46,7 +47,7 @@ def neighbours(args: list[str]) -> int:
     real = data.gather(rows.flatten()).x.float().cpu().unflatten(0, rows.shape)
     shown = torch.cat([x.unsqueeze(1), real], 1).flatten(0, 1)
     about = provenance(run, options.seed)
-    path = pictures.save_samples(options.out, shown, run.domain, about=about, columns=k + 1)
+    path = pictures.save_samples(target_of(options), shown, run.domain, about=about, columns=k + 1)
     print(
         f"{plural(options.n, 'sample')}, each with its {k} nearest of "
         f"{min(len(data), SEARCHED):,} training examples, at distances "

@@ -5,10 +5,11 @@ Nothing here needs torch.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
 import tyro
 
+from energan.cli.help_text import cli
 from energan.cli.parser_errors import one_sentence
 from energan.errors import SettingError, describe
 from energan.io.console import warn
@@ -56,20 +57,32 @@ def parse(command: type[Options], args: list[str], prog: str) -> Options:
     """The options of a command, a dataclass. Raises SettingError if they are not its own, and for
     numbers that no machine counts to."""
     with one_sentence(prog, args):
-        options = tyro.cli(command, args=args, prog=prog)
+        options = cli(command, args, prog)
     for name, value in vars(options).items():
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int) and abs(number) > MOST and name != "seed":
                 option = f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}"
                 raise SettingError(f"{option} {describe(number)}: at most {MOST:,}")
-    out = getattr(options, "out", None)
-    if out is not None and out == getattr(command, "out", None):
-        default_target(out)
     return options
 
 
+class WithTarget(Protocol):
+    """Options of a command that writes `out`."""
+
+    @property
+    def out(self) -> Path: ...
+
+
+def target_of(options: WithTarget) -> Path:
+    """Where a command writes, asked for just before: a line if it replaces a file that --out did
+    not name."""
+    by_default = options.out == getattr(type(options), "out", None)
+    return default_target(options.out) if by_default else options.out
+
+
 def default_target(path: Path) -> Path:
-    """The path that a command writes to where --out names none; a line if it replaces a file."""
+    """The path that a command writes to where --out names none; a line if it replaces a file. It is
+    asked for once nothing is left to refuse."""
     if path.exists():
         warn(f"{path} exists and will be overwritten; --out names another file")
     return path

@@ -10,6 +10,7 @@ import tyro
 
 from energan.cli.options import default_target, parse
 from energan.errors import SettingError
+from energan.io.run_folder import RunFolder
 from energan.report.page import write_report
 from energan.report.sweep.page import write as write_sweep_report
 
@@ -39,6 +40,8 @@ def report(args: list[str]) -> int:
     else:
         out = options.out
         if out is None and len(options.runs) > 1:
+            for run in options.runs:
+                RunFolder(run).read_config()  # raises RunError
             out = default_target(Path("report.html"))
         path = write_report(options.runs, out, data=not options.no_data, say=_say)
         _say("")

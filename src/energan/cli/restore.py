@@ -16,6 +16,7 @@ from energan.cli.options import (
     StepSize,
     Weights,
     parse,
+    target_of,
 )
 from energan.cli.run_options import (
     chain_rule,
@@ -185,6 +186,7 @@ def _write(run: Run, task: Task, made: Restoration, whole: bool, options: Restor
     if task.unknown is not None:
         low, high = low_high
         shown = torch.where(task.unknown, low + GREY * (high - low), task.given)
+    target_of(options)
     if options.out.suffix == ".png":
         start = [] if task.unknown is None else [made.start]
         columns = [shown, *start, made.x, *([task.truth] if whole else [])]

@@ -21,7 +21,7 @@ from energan.io.run_folder import RunFolder
 class Resume:
     """Resume one or more stopped runs from their newest good checkpoint."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """the run's folder; name all runs that trained as one cohort to resume them together"""
     steps: int | None = None
     """train up to this many steps instead of the original number"""

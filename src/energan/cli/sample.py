@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -17,9 +16,10 @@ from energan.cli.options import (
     StepSize,
     Weights,
     parse,
+    target_of,
 )
 from energan.cli.run_options import class_number, open_run_at, provenance
-from energan.cli.sample_chains import ChainOptions, follow
+from energan.cli.sample_chains import OUT, ChainOptions, follow
 from energan.core import SettingError
 from energan.inference.conditions import classes_in_turn
 from energan.inference.run import Run
@@ -42,11 +42,11 @@ class Sample:
     energies. The path of the chains is drawn next to a .png, or stored in an .npz.
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """the run's folder; RUN@STEP (or @best, @last) for one of its checkpoints"""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
     """number of samples (default 64; for a .png of a conditional model, 8 of each class)"""
-    out: PictureTarget = Path("samples.png")
+    out: PictureTarget = OUT
     seed: int = 0
     """seed of the samples"""
     label: str | None = None
@@ -100,6 +100,7 @@ def sample(args: list[str]) -> int:
         return follow(_chain_options(options, options.chains, of_chains))
     _check_draws(options, of_chains)
     run = open_run_at(options.runs[0], options.checkpoint, options.weights)
+    pictures.check_target(options.out, run.domain)
     labels, columns = _labels(run, options)
     count = (64 if options.n is None else options.n) if labels is None else len(labels)
     x = run.sample(count, seed=options.seed, condition=labels)
@@ -107,7 +108,7 @@ def sample(args: list[str]) -> int:
     if options.label is not None:
         about["label"] = options.label
     path = pictures.save_samples(
-        options.out, x, run.domain,
+        target_of(options), x, run.domain,
         about=about, columns=columns, labels=labels, class_names=run.class_names,
     )  # fmt: skip
     of = "" if labels is None else f" ({_spread(labels, run.class_names)})"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from energan.cli.options import target_of
 from energan.cli.run_options import (
     chain_rule,
     class_number,
@@ -24,15 +25,15 @@ from energan.io import pictures
 from energan.io.console import show, table_of, warn
 from energan.io.files import aside
 from energan.io.text import plural
+from energan.metrics.mixing import MIXED
 from energan.report.figures.chains import draw_paths, draw_strip
 from energan.samplers.hamiltonian import FRICTION, LEAPFROG
 from energan.samplers.kernels import Dynamics, kernel_of
 from energan.training.checkpoint_choice import Weights
 
+OUT = Path("samples.png")
 IMAGES, POINTS = 10, 200
 """Snapshots of each chain."""
-MIXED = 1.1
-"""Split R-hat above which a warning says that chains differ (Gelman et al. 2013); 1.01 is good."""
 RISEN = 10
 """Rise of the energy, in standard deviations at the start, above which a warning is given."""
 
@@ -43,7 +44,7 @@ class ChainOptions:
 
     runs: tuple[str, ...]
     chains: int
-    out: Path
+    out: Path = OUT
     seed: int
     label: str | None
     weights: Weights | None
@@ -76,6 +77,7 @@ def follow(options: ChainOptions) -> int:
     made = _followed(runs[0], energies, labels, options)
     _print_energies(runs, made, options)
     about, names = _about(runs, options), _conditional(runs).class_names
+    target_of(options)
     if options.out.suffix == ".npz":
         _save(options.out, made, about, names)
     else:
@@ -156,20 +158,19 @@ def _print_energies(runs: Sequence[Run], made: ChainSamples, options: ChainOptio
     if made.step_size is not None:
         print(f"step size {float(made.step_size.median()):.3g} after warm-up (median of chains)")
     if made.mixing is not None:
-        _print_mixing(made.mixing, exact=made.acceptance is not None)
+        _print_mixing(made.mixing)
 
 
-def _print_mixing(mixing: Mixing, *, exact: bool) -> None:
-    """Effective sample size and split R-hat after warm-up, and a warning where chains that would
-    have the energy's density, if they mixed, still differ."""
+def _print_mixing(mixing: Mixing) -> None:
+    """Effective sample size and split R-hat after warm-up, and a warning if chains still differ."""
     print(
         f"effective sample size {mixing.ess:,.0f} of {mixing.draws:,} draws after warm-up, split "
         f"R-hat {mixing.rhat:.3f} (of U alone {mixing.energy_ess:,.0f}, {mixing.energy_rhat:.3f})"
     )
-    if exact and mixing.rhat > MIXED:
+    if mixing.rhat > MIXED:
         warn(
-            f"split R-hat is above {MIXED}: the chains still differ, so they do not sample the "
-            "energy's density yet; use more --steps, or --dynamics hmc"
+            f"split R-hat is above {MIXED}: the chains still depend on where they began, so they "
+            "do not sample the energy's density yet; use more --steps, or --dynamics hmc"
         )
 
 

@@ -12,6 +12,7 @@ import tyro
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from energan.cli.help_text import cli
 from energan.cli.options import Options, parse, take_option, take_positional
 from energan.core.schedules import Essential
 from energan.errors import EnerganError
@@ -98,7 +99,7 @@ def _explain(command: type[Options], settings: BaseModel, prog: str) -> NoReturn
         ],
     )
     whole.__doc__ = f"{about}\n\n{ESSENTIAL_SETTINGS}"
-    tyro.cli(whole, args=["--help"], prog=prog)
+    cli(whole, ["--help"], prog)
     raise AssertionError  # it exits
 
 

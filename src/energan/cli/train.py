@@ -28,17 +28,17 @@ SCALE = (
 class Train:
     """Train a recipe and write a run: settings, events, samples, checkpoints.
 
-    The progress shows mean energies of data and of samples, U(real) and U(fake); the losses of the
-    energy and of the generator, L_D and L_G; the pulling-away term f_PT (0: codes orthogonal, 1:
-    parallel); the cross-entropy of labels, CE; SWD, the sliced Wasserstein distance to held-out
-    data."""
+    The progress line shows the mean energies of data and of samples (real energy, fake energy), the
+    losses of the energy and of the generator (D loss, G loss), the pulling-away term (PT; 0: codes
+    orthogonal, 1: parallel), the cross-entropy of labels (CE), and the sliced Wasserstein distance
+    to held-out data (SWD)."""
 
     out: Path | None = None
     """the run's folder; by default runs/RECIPE"""
     from_: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
     """start from the weights of this run"""
     minutes: float | None = None
-    """train for about this many minutes: times the first steps, then scales the recipe's steps and
+    """train for about this many minutes: times some steps, then scales the recipe's steps and
     schedules to fit (with several seeds, for all of them together)"""
     scale: Annotated[str | None, tyro.conf.arg(help=SCALE)] = None
     seeds: int | None = None

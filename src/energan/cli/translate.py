@@ -29,7 +29,10 @@ class Translate:
     """resize images to a square of this side, as in training; nearest: to the nearest size that the
     network takes, and resize the result back"""
     pairs: bool = False
-    """each file holds a pair side by side: use the half that the run translates from"""
+    """each file holds a pair side by side: translate the half that the run translates from. This is
+    the default if all images are as wide as the pairs side by side that the run was trained on"""
+    whole: bool = False
+    """translate whole images, even if they are as wide as pairs side by side"""
     strip: bool = False
     """write source, target (of pairs) and result side by side"""
     seed: int = 0
@@ -42,11 +45,14 @@ class Translate:
 def translate(args: list[str]) -> int:
     options = parse(Translate, args, "energan translate")
     size = _size(options.size)
+    if options.pairs and options.whole:
+        raise SettingError("--pairs translates a half of each image, --whole all of it: give one")
+    pairs = options.pairs if options.pairs or options.whole else None
     set_threads(options.threads)
     run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
     made = translate_images(
         run, options.source, options.out,
-        size=size, pairs=options.pairs, strip=options.strip, seed=options.seed,
+        size=size, pairs=pairs, strip=options.strip, seed=options.seed,
     )  # fmt: skip
     warn_skipped(made.skipped)
     for fact in made.facts:

@@ -33,7 +33,7 @@ def value_and_gradient(
         lead = x.shape[: 1 if members == 1 else 2]
         if u.shape != lead:
             raise ValueError(
-                f"the energy must return one number for each of {lead.numel()} events, shape "
+                f"the energy must return one number for each of {lead.numel()} examples, shape "
                 f"{tuple(lead)}: it returned {tuple(u.shape)}"
             )
         (gradient,) = torch.autograd.grad(u.sum(), x, create_graph=create_graph)

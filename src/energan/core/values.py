@@ -68,6 +68,13 @@ class Domain:
         return self.condition_shape is not None and len(self.condition_shape) == 3
 
     @property
+    def noun(self) -> str:
+        """What messages call one example: "image", "point" (of up to 3 numbers) or "row"."""
+        if len(self.shape) == 3:
+            return "image"
+        return "point" if self.size <= 3 else "row"
+
+    @property
     def size(self) -> int:
         """Numbers in one example."""
         return torch.Size(self.shape).numel()

@@ -83,19 +83,24 @@ class DataSet:
         held = self.augment(self.events[:0], None) if self.events.dim() == 4 else self.events
         if tuple(held.shape[1:]) != self.domain.shape:
             raise DataError(
-                f"{self.name}: events of shape {tuple(held.shape[1:])} do not match the domain's "
+                f"{self.name}: examples of shape {tuple(held.shape[1:])} do not match the domain's "
                 f"shape {self.domain.shape}"
             )
         unbounded = self.domain.low is None or self.domain.high is None
         if self.events.dtype in LEVELS and unbounded:
-            raise DataError(f"{self.name}: {self.events.dtype} events need a domain with a range")
+            raise DataError(f"{self.name}: {self.events.dtype} examples need a domain with a range")
         if self.labels is not None and len(self.labels) != len(self):
-            raise DataError(f"{self.name}: {len(self.labels)} labels for {len(self)} events")
+            raise DataError(
+                f"{self.name}: {len(self.labels)} labels for {plural(len(self), self.domain.noun)}"
+            )
         if self.groups is not None and len(self.groups) != len(self):
-            raise DataError(f"{self.name}: {len(self.groups)} groups for {len(self)} events")
+            raise DataError(
+                f"{self.name}: {len(self.groups)} groups for {plural(len(self), self.domain.noun)}"
+            )
         if self.attributes is not None and len(self.attributes) != len(self):
             raise DataError(
-                f"{self.name}: {len(self.attributes)} rows of attributes for {len(self)} events"
+                f"{self.name}: {len(self.attributes)} rows of attributes for "
+                f"{plural(len(self), self.domain.noun)}"
             )
         names, known = self.attribute_names, self.attributes
         if names is not None and (known is None or known.shape[1] != len(names)):

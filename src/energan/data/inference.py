@@ -252,7 +252,7 @@ def prepare_like(
                 f"takes {domain.shape[0]}: give it images of as many"
             )
         raise DataError(
-            f"{describe(source.name)}: prepared as the run's data were, its events have shape "
+            f"{describe(source.name)}: prepared as the run's data were, its examples have shape "
             f"{shape}, and the run takes {domain.shape}: bring them to the size of its training "
             "data first"
         )

@@ -37,12 +37,14 @@ class PairSet(DataSet):
         target's. Of it only the stored images count: the range and the augmentation are the
         targets', so that the two images of a pair are always cut and mirrored alike. Label maps
         are stored as numbers of classes.
+    side_by_side: whether each pair lies in one file.
     domain: the targets', with the conditions' shape as `condition_shape`.
 
     Raises DataError if the two do not fit together.
     """
 
     sources: DataSet | None = None
+    side_by_side: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -241,7 +243,8 @@ class _Opener:
         if not len(rows):
             raise DataError(f"{self.pairs.left.name} holds no pair with two readable images")
         sources, targets = (self._set(rows, each, augment) for each in found)
-        return _join(sources, targets, self.how[0].label_map)
+        pairs = _join(sources, targets, self.how[0].label_map)
+        return replace(pairs, side_by_side=self.pairs.joint)
 
     def _set(self, rows: Tensor, found: Decoded, augment: Augment) -> DataSet:
         shape = tuple(augment(found.events[:0], None).shape[1:])

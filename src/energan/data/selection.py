@@ -68,12 +68,12 @@ def select(source: Source, settings: DataSettings, split: Split) -> Selection:
         together = f", because examples of one {what} stay together"
     if left < 1:
         raise DataError(
-            f"{source.name} has {plural(len(rows), 'event')}: holding out {held_out:,} leaves none "
-            f"to train on{together}; lower data.held_out"
+            f"{source.name} has {plural(len(rows), 'example')}: holding out {held_out:,} leaves "
+            f"none to train on{together}; lower data.held_out"
         )
     if settings.limit is not None and settings.limit > left:
         raise DataError(
-            f"{source.name} has {plural(left, 'training event')} and {len(rows) - left:,} held "
+            f"{source.name} has {plural(left, 'training example')} and {len(rows) - left:,} held "
             f"out: data.limit {settings.limit:,} is too large"
         )
     training = rows[:left] if loose is None else _put_labelled_first(rows[:left], loose)

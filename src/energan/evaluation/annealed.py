@@ -16,7 +16,8 @@ from energan.evaluation.results import Result
 from energan.inference.chain_rules import ChainSchedule, move_chains
 from energan.inference.chain_traces import Mixing, Trace, mixing_of
 from energan.inference.run import Run
-from energan.io.console import progress
+from energan.io.console import progress, warn
+from energan.metrics.mixing import MIXED
 from energan.samplers.importance import AnnealedLogZ, NormalBase, annealed_log_z
 from energan.samplers.kernels import HMC_TARGET, kernel_of
 
@@ -157,14 +158,14 @@ def _results(
     low = mean - max(found.lower, found.upper) - half
     high = mean - min(found.lower, found.upper) + half
     middle = mean - (found.lower + found.upper) / 2
-    interval = "between the bounds of log Z, ± 1.96 standard errors over events"
+    interval = "between the bounds of log Z, ± 1.96 standard errors over examples"
     details = {
         "log_z_lower": found.lower, "log_z_upper": found.upper, "stages": STAGES,
         "chains": len(found.forward), "acceptance": found.acceptance, "events": len(energies),
         "split": density.split, "range": [density.base.low, density.base.high],
     }  # fmt: skip
     note = (
-        "nats, of held-out events; log Z by annealed importance sampling from a normal density "
+        "nats, of held-out examples; log Z by annealed importance sampling from a normal density "
         "(lower bound) and back from long chains (upper bound, which holds for what those chains "
         "reached: see their R-hat)"
     )
@@ -184,7 +185,13 @@ def _results(
             )
         )  # fmt: skip
     if mixing is not None:
-        note = f"HMC from training events, {mixing.draws:,} draws after warm-up"
+        if mixing.rhat > MIXED:
+            warn(
+                f"split R-hat of the chains is {mixing.rhat:.3g}, above {MIXED}: they did not mix, "
+                "so the upper bound of log Z holds only for the modes that they reached, and the "
+                "log-likelihood may be too high"
+            )
+        note = f"HMC from training examples, {mixing.draws:,} draws after warm-up"
         made.append(Result("chain_rhat", mixing.rhat, note=f"{note}; below 1.01 they agree"))
         made.append(Result("chain_ess", mixing.ess, note=f"{note}; the least of U and of x"))
     return made

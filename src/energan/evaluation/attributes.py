@@ -66,8 +66,8 @@ def traits_of(data: DataSet, *, partly: bool = False) -> tuple[Tensor, tuple[str
         if not partly and bool((data.labels < 0).any()):
             without = int((data.labels < 0).sum())
             raise DataError(
-                f"{plural(without, 'event')} of {data.name} {agree(without, 'have')} no label, "
-                "and traits need all labels: name fully labelled data"
+                f"{plural(without, data.domain.noun)} of {data.name} {agree(without, 'have')} no "
+                "label, and traits need all labels: name fully labelled data"
             )
         classes = F.one_hot(data.labels + 1, data.domain.classes + 1)[:, 1:]
         return classes.to(torch.uint8), names

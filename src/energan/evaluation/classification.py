@@ -24,7 +24,7 @@ from energan.metrics.bootstrap import Interval
 from energan.metrics.classification import confusion, error_interval, error_rate, reliability
 
 AT_ONCE = 1000
-INTERVAL = "95% Wilson interval of the share of wrong events"
+INTERVAL = "95% Wilson interval of the share of wrong examples"
 SEEN = "some of these examples were trained on"
 CHOSEN = (
     "the checkpoint was chosen by the error on these examples, so the error looks better than it is"
@@ -69,7 +69,7 @@ def evaluate_classification(
     record = {**_record(run, known, found), **({"labels": labels} if labels else {})}
     write_classification(run, record)
     ends = Interval(*record["error_interval"])
-    note = f"share of {record['count']:,} events ({record['part']})"
+    note = f"share of {record['count']:,} examples ({record['part']})"
     error = with_interval("error", record["error"], ends, INTERVAL, note=note)
     calibration = Result("calibration_error", record["calibration_error"])
     return ClassificationScores(record, [error, calibration])

@@ -200,7 +200,8 @@ def why_no_classifier(training: DataSet) -> str:
         return f"{training.name} has no labels to train a classifier on"
     if bool((training.labels < 0).any()):
         without = int((training.labels < 0).sum())
-        return f"{plural(without, 'event')} of {training.name} {agree(without, 'have')} no label"
+        unlabelled = plural(without, training.domain.noun)
+        return f"{unlabelled} of {training.name} {agree(without, 'have')} no label"
     if int(training.labels.unique().numel()) < 2:
         return f"the labels of {training.name} are all of one class"
     return why_no_convnet(training)

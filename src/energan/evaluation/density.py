@@ -45,7 +45,7 @@ def score_parzen(inputs: EvaluationInputs) -> list[Result]:
     if reference.split == "test" and reference.training.held_out is not None:
         validation = reference.events(reference.training.held_out, VALIDATION)
         test = reference.events(reference.judged, len(reference.judged))
-        on = f"the first {len(validation)} held-out events"
+        on = f"the first {len(validation)} held-out examples"
     else:  # one part for both: sigma on its beginning, the score on the rest
         events = reference.events(reference.judged, len(reference.judged))
         half = min(VALIDATION, len(events) // 2)
@@ -74,7 +74,7 @@ def score_parzen(inputs: EvaluationInputs) -> list[Result]:
     return [
         Result(
             "parzen", found.mean, found.mean - half_width, found.mean + half_width,
-            "mean ± 1.96 standard errors over test events",
+            "mean ± 1.96 standard errors over test examples",
             note=f"nats, Gaussian Parzen window in [0, 1]; {FLAWS}", details=details,
         )
     ]  # fmt: skip
@@ -117,7 +117,7 @@ def no_plane(inputs: EvaluationInputs) -> str:
 
 
 def score_energy(inputs: EvaluationInputs) -> list[Result]:
-    """log-likelihood of real events under exp(-U(x))/Z on the box of real events, enlarged."""
+    """log-likelihood of real examples under exp(-U(x))/Z on the box of real events, enlarged."""
     assert inputs.energy is not None
     points = inputs.real_events.double()
     low, high = points.min(0).values, points.max(0).values
@@ -133,8 +133,8 @@ def score_energy(inputs: EvaluationInputs) -> list[Result]:
     made = [
         Result(
             "energy_log_likelihood", found.mean, found.mean - half, found.mean + half,
-            "mean ± 1.96 standard errors over real events", real=_of_modes(inputs),
-            note="nats, of real events under exp(-U)/Z on their box, a quarter wider each way; "
+            "mean ± 1.96 standard errors over real examples", real=_of_modes(inputs),
+            note="nats, of real examples under exp(-U)/Z on their box, a quarter wider each way; "
             "meant for energies trained as densities: a hinge or a logit is none",
             details={"log_z": found.log_z, "log_z_error": found.error, "grid": GRID},
         )

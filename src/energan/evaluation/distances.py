@@ -102,9 +102,9 @@ def score_neighbourhoods(inputs: EvaluationInputs) -> list[Result]:
     found = neighbourhoods(real[:count], fake[:count], k)
     parts = {
         "precision": (found.in_real, "samples"),
-        "recall": (found.recalled, "real events"),
+        "recall": (found.recalled, "real examples"),
         "density": (found.density, "samples"),
-        "coverage": (found.covered, "real events"),
+        "coverage": (found.covered, "real examples"),
     }
     results = []
     for name, (values, over) in parts.items():
@@ -134,7 +134,7 @@ def score_sliced(inputs: EvaluationInputs) -> list[Result]:
     )  # fmt: skip
     value = sliced_wasserstein(fake, real)
     how = f"95% basic bootstrap over samples, {resamples} resamples"
-    note = f"of {len(fake)} samples and {len(real)} real events, 128 directions"
+    note = f"of {len(fake)} samples and {len(real)} real examples, 128 directions"
     found = Interval(max(0.0, min(found.low, value)), max(found.high, value))
     return [with_interval("sliced_wasserstein", value, found, how, real=floor, note=note)]
 
@@ -154,7 +154,7 @@ def score_variance(inputs: EvaluationInputs) -> list[Result]:
         resamples=resamples, seed=inputs.seed,
     )  # fmt: skip
     how = f"95% percentile bootstrap over samples, {resamples} resamples"
-    note = "total variance of samples over that of real events; near 1 where they vary alike"
+    note = "total variance of samples over that of real examples; near 1 where they vary alike"
     value = variance_ratio(fake, real)
     return [with_interval("variance_ratio", value, found, how, real=1.0, note=note)]
 
@@ -174,7 +174,7 @@ def score_memorisation(inputs: EvaluationInputs) -> list[Result]:
         "training_events": len(training),
     }
     note = (
-        "z of the Mann-Whitney test on distances to the nearest training event (Meehan et al. "
+        "z of the Mann-Whitney test on distances to the nearest training example (Meehan et al. "
         "2020): far below 0, samples lie nearer to training data than held-out data do"
     )
     return [Result("memorisation", found.z, real=0.0, note=note, details=details)]

@@ -98,7 +98,7 @@ def out_of_distribution(
     opened = {name: open_set(name, run) for name in sources}  # what fails is told before any work
     data, split = _open_held_out(run)
     chosen = _draw_rows(len(data), samples, seed, "held-out")
-    say(f"energies of {len(chosen):,} {split} events of {data.name}")
+    say(f"energies of {len(chosen):,} {split} {data.domain.noun}s of {data.name}")
     baselines = _fit_baselines(run, split, say)
     score = partial(_energies, run, baselines)
     own = score(data.name, _batches(data, chosen), len(chosen))
@@ -270,7 +270,7 @@ def _source_row(
     score: Score, name: str, found: PredictSet, own: _Energies, samples: int, seed: int, say: Say
 ) -> dict[str, Any]:
     rows = _draw_rows(len(found), samples, seed, name)
-    say(f"{len(rows):,} events of {name} ({found.part})")
+    say(f"{len(rows):,} {found.data.domain.noun}s of {name} ({found.part})")
     for fact in found.data.facts:
         if fact.subject != "train":
             say(f"{name}: {fact}")

@@ -151,9 +151,10 @@ def _check_conditions(data: DataSet, conditional: bool) -> None:
         )
     if conditional and not dense and data.labels is not None and int(data.labels.min()) < 0:
         without = int((data.labels < 0).sum())
+        unlabelled = f"{plural(without, data.domain.noun)} of {data.name}"
         raise SettingError(
-            f"{plural(without, 'event')} of {data.name} {agree(without, 'have')} no label, and "
-            "this model needs all labels: leave these out (--data.no-unlabelled), or use a "
+            f"{unlabelled} {agree(without, 'have')} no label, "
+            "and this model needs all labels: leave these out (--data.no-unlabelled), or use a "
             "model that learns from few labels (ladder, ebgan_ln)"
         )
     if dense and not conditional:

@@ -1,5 +1,6 @@
 """Which folder a run is written to, and that no other process writes there."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -66,9 +67,15 @@ def check_free(paths: Iterable[str | Path], data: str | None = None) -> None:
         nearest = next(p for p in (folder.path, *folder.path.parents) if p.exists())
         if not nearest.is_dir():
             raise RunError(f"--out {nearest} is a file; name a folder")
+        if not os.access(nearest, os.W_OK):
+            raise _not_made(folder.path, f"you may not write to {nearest}")
         there = nearest.iterdir() if nearest == folder.path else ()
         if any(not p.name.startswith(".") and p.resolve() != own for p in there):
             raise RunError(f"--out {nearest} holds other files; name a new or an empty folder")
+
+
+def _not_made(path: Path, why: str) -> RunError:
+    return RunError(f"--out {path}: this folder cannot be made ({why}); choose another place")
 
 
 def seed_folders(out: str | Path | None, jobs: Sequence[Job]) -> list[Path] | None:
@@ -90,7 +97,10 @@ def claim(recipe: str, folders: Sequence[str | Path] | None, endings: Sequence[s
     runs/RECIPE-2 + each ending, ..."""
     if folders is not None:
         for path in map(Path, folders):
-            path.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _not_made(path, error.strerror) from None
         return [Path(path) for path in folders]
     name = Path(recipe).name
     for number in count(1):

@@ -171,8 +171,8 @@ def _check_data(folder: RunFolder, job: Job, data: DataSet, resolved: dict[str, 
     if data.fingerprint != resolved["data"]["fingerprint"]:
         raise RunError(
             f"the data of {folder.path} has changed since training ({job.settings.data.source}: "
-            f"{plural(len(data), 'event')} now, {resolved['data']['events']} then); restore it, "
-            "or start a new run with --from"
+            f"{plural(len(data), data.domain.noun)} now, {resolved['data']['events']} then); "
+            "restore it, or start a new run with --from"
         )
 
 

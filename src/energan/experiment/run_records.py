@@ -47,6 +47,7 @@ def resolved_of(
             "facts": as_records(data.facts),
             "intensity": data.intensity,
             "source_intensity": data.source_intensity if isinstance(data, PairSet) else None,
+            "side_by_side": data.side_by_side if isinstance(data, PairSet) else None,
             "class_names": None if data.class_names is None else list(data.class_names),
             "labelled": labelled_events(data),
         },

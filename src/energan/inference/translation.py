@@ -27,6 +27,7 @@ from energan.inference.run import Run
 from energan.io.console import progress
 from energan.io.files import aside
 from energan.io.pictures import Array, resize, show_condition, to_integers, write_image
+from energan.io.text import plural
 from energan.samplers.translator import Translator
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -50,7 +51,7 @@ def translate(
     out: Path,
     *,
     size: Size = None,
-    pairs: bool = False,
+    pairs: bool | None = None,
     strip: bool = False,
     seed: int = 0,
 ) -> Translation:
@@ -58,7 +59,8 @@ def translate(
 
     size: a number brings images to a square of that side, as training does; "nearest" each side to
         the nearest that the network takes, and the result back; None leaves them as they are.
-    pairs: each file holds a pair side by side: the side that the run starts from is taken.
+    pairs: whether each file holds a pair side by side, of which the half that the run translates
+        from is taken; None if all images are as wide as the pairs that the run was trained on.
     strip: write source, target (of pairs) and result side by side.
     seed: of the network's noise, which is the same for each image.
 
@@ -73,6 +75,8 @@ def translate(
         )
     tree = scan(source) if source.is_dir() else None
     targets = _targets(source, out, tree)
+    guessed = pairs is None and _all_pairs(run, list(targets))
+    pairs = pairs or guessed
     for file in targets:
         _check(run.sampler, file, size, pairs)
     written: list[Path] = []
@@ -95,7 +99,28 @@ def translate(
         raise DataError(f"{skipped[0][0]} cannot be read ({skipped[0][1]}){more}")
     how = _decoding(run, size)
     facts = facts_of(notes, how, how, len(written)) + tuple(left_out(tree) if tree else ())
+    if guessed:
+        facts = (_about_halves(run, len(written)), *facts)
     return Translation(written, skipped, facts)
+
+
+def _all_pairs(run: Run, files: Sequence[Path]) -> bool:
+    """Whether all files are as wide as the pairs side by side that the run was trained on."""
+    if run.config["resolved"]["data"].get("side_by_side") is False:
+        return False
+    assert run.domain.condition_shape is not None
+    rows, columns = run.domain.condition_shape[1:]
+    sizes = [size for file in files if (size := _sides_of(file, pairs=False)) is not None]
+    return bool(sizes) and all(w == 2 * h or w * rows == 2 * h * columns for w, h in sizes)
+
+
+def _about_halves(run: Run, count: int) -> Fact:
+    half = str(run.job.settings.data.direction).partition("-")[0]
+    text = (
+        f"only the {half} half of {plural(count, 'image')} was translated, because all are as "
+        "wide as pairs side by side; to translate whole images: --whole"
+    )
+    return Fact("pairs", text, warning=True)
 
 
 # --- files ----------------------------------------------------------------------------------------

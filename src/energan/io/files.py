@@ -7,7 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -34,11 +34,12 @@ def aside(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to: flushed and renamed to it at the end, gone on an error.
 
     A reader sees the old file or the whole new one, and a full disk leaves no torn one. The name
-    keeps the suffix, since many writers go by it.
+    keeps the suffix, since many writers go by it. An OSError names `path` and says that it cannot
+    be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield made
         with made.open("r+b") as file:  # Windows flushes no file that is open for reading alone
             os.fsync(file.fileno())
@@ -46,9 +47,11 @@ def aside(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno is not None:
             error.filename = str(path)  # what the user named, and not the name beside it
+            error.strerror = f"cannot be written ({error.strerror})"
         raise
     finally:
-        made.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder could not be made
+            made.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

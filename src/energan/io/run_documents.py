@@ -63,7 +63,7 @@ class StoredDomain(Document):
         for name in ("shape", "condition_shape"):
             shape = getattr(self, name)
             if shape is not None and prod(shape) > MOST_NUMBERS:
-                raise ValueError(f"resolved.domain.{name}: {shape} is larger than any event")
+                raise ValueError(f"resolved.domain.{name}: {shape} is larger than any example")
         if (self.low is None) != (self.high is None):
             raise ValueError("resolved.domain: low and high are both numbers, or both null")
         if self.low is not None and self.high is not None and self.low >= self.high:
@@ -91,6 +91,7 @@ class StoredData(Document):
     facts: list[StoredFact] = Field(default_factory=list)
     intensity: Window | None = None
     source_intensity: Window | None = None
+    side_by_side: bool | None = None
 
 
 class StoredMargin(Document):

@@ -65,7 +65,7 @@ def error_interval(wrong: int, count: int, level: float = 0.95) -> Interval:
     from scipy.stats import binomtest
 
     if not 0 <= wrong <= count or count < 1:
-        raise ValueError(f"{wrong} wrong of {count} events is no share")
+        raise ValueError(f"{wrong} wrong of {count} examples is no share")
     found = binomtest(wrong, count).proportion_ci(level, method="wilson")
     return Interval(float(found.low), float(found.high))
 

@@ -40,9 +40,9 @@ def auroc_interval(
     normal, other = s[~a], s[a]
     n, m = len(normal), len(other)
     if paired and n != m:
-        raise ValueError(f"{n} normal and {m} anomalous events are not in pairs")
+        raise ValueError(f"{n} normal and {m} anomalous examples are not in pairs")
     if min(n, m) < 2 or not 0 < level < 1:
-        raise ValueError("an interval needs two events of each kind, and a level in (0, 1)")
+        raise ValueError("an interval needs two examples of each kind, and a level in (0, 1)")
     above = _share_below(np.sort(normal), other)  # (m,): how many each anomalous one outranks
     below = 1 - _share_below(np.sort(other), normal)  # (n,)
     value = float(above.mean())
@@ -70,14 +70,14 @@ def auroc_difference_interval(
 ) -> Interval:
     """The bootstrap interval (percentiles) of auroc(scores) − auroc(others), of the same events.
 
-    Normal and anomalous events are resampled apart, and with each both its scores; or, `paired`,
+    Normal and anomalous examples are resampled apart, and with each both its scores; or, `paired`,
     the i-th anomalous one, which is made of the i-th normal one, along with that.
     Raises ValueError for what `auroc` refuses, a level outside (0, 1), or no resamples.
     """
     (s, a), (o, _) = _labelled(scores, anomalous), _labelled(others, anomalous)
     n, m = int((~a).sum()), int(a.sum())
     if paired and n != m:
-        raise ValueError(f"{n} normal and {m} anomalous events are not in pairs")
+        raise ValueError(f"{n} normal and {m} anomalous examples are not in pairs")
     if resamples < 1 or not 0 < level < 1:
         raise ValueError("resamples must be at least 1, and level in (0, 1)")
     ranks = [np.unique(values, return_inverse=True)[1] for values in (s, o)]
@@ -173,7 +173,7 @@ def calibrated_threshold(
     needed = (count + 1) * (1 - fpr) - 1e-9  # rounding must not move it up
     if needed > count:
         least = ceil(1 / fpr - 1e-9) - 1
-        what = "events" if weights is None else "groups"
+        what = "examples" if weights is None else "groups"
         raise ValueError(
             f"a false-positive rate of {fpr:g} needs at least {least} normal {what}: there are "
             f"{count}"
@@ -235,5 +235,5 @@ def _labelled(scores: Values, anomalous: Values) -> tuple[NDArray[np.float64], N
         raise ValueError("marks must be yes and no, or 1 and 0")
     a = marks.astype(bool)
     if a.all() or not a.any():
-        raise ValueError("there must be both normal and anomalous events")
+        raise ValueError("there must be both normal and anomalous examples")
     return s, a

@@ -18,12 +18,12 @@ def sliced_wasserstein(a: Values, b: Values, projections: int = 128, seed: int =
     """
     a, b = torch.as_tensor(a).detach(), torch.as_tensor(b).detach()
     if a.dim() < 2 or a.shape[1:] != b.shape[1:]:
-        raise ValueError(f"events must share a shape: {tuple(a.shape)} and {tuple(b.shape)}")
+        raise ValueError(f"examples must share a shape: {tuple(a.shape)} and {tuple(b.shape)}")
     if a.numel() == 0 or b.numel() == 0 or projections < 1:
-        raise ValueError("both sets need events, and projections must be at least 1")
+        raise ValueError("both sets need examples, and projections must be at least 1")
     rows = [v.flatten(1).to("cpu", torch.float64) for v in (a, b)]
     if not all(r.isfinite().all() for r in rows):
-        raise ValueError("events must be finite")
+        raise ValueError("examples must be finite")
     generator = torch.Generator().manual_seed(seed)
     size = rows[0].shape[1]
     directions = torch.randn(projections, size, generator=generator, dtype=torch.float64)

@@ -14,10 +14,10 @@ def variance_ratio(samples: Values, real: Values) -> float:
     """
     rows = [torch.as_tensor(v).detach().flatten(1).double() for v in (samples, real)]
     if rows[0].shape[1] != rows[1].shape[1]:
-        raise ValueError("samples and real events must share a shape")
+        raise ValueError("samples and real examples must share a shape")
     if min(map(len, rows)) < 2:
-        raise ValueError("a variance needs at least two events")
+        raise ValueError("a variance needs at least two examples")
     ours, theirs = (float(r.var(0).sum()) for r in rows)
     if theirs == 0:
-        raise ValueError("the real events do not vary")
+        raise ValueError("the real examples do not vary")
     return ours / theirs

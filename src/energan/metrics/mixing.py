@@ -20,6 +20,8 @@ from energan.metrics.arrays import Values
 
 LEAST = 4
 """Draws of a chain that its halves need at least."""
+MIXED = 1.1
+"""Split R̂ above which chains count as not mixed (Gelman et al. 2013); below 1.01 is good."""
 
 
 def split_rhat(draws: Values) -> float:

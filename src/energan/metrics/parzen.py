@@ -38,12 +38,12 @@ def parzen_log_likelihood(
     """The log-likelihood of test events (M, D) under windows of width sigma on samples (N, D).
 
     Events of more axes are flattened. `chunk` distances are in memory at a time, not N×M.
-    Raises ValueError for events of different sizes, none of either, fewer than two test events,
+    Raises ValueError for events of different sizes, none of either, fewer than two test examples,
     values that are not finite, or a sigma that is not positive.
     """
     s, t = _rows(samples, test)
     if len(t) < 2:
-        raise ValueError("a standard error needs at least two test events")
+        raise ValueError("a standard error needs at least two test examples")
     parts = squared_distances(t, s, chunk // len(s))
     values = torch.cat([_log_density(part, [sigma], s.shape[1])[0] for _, part in parts])
     error = float(values.std()) / len(values) ** 0.5
@@ -85,9 +85,9 @@ def parzen_validation(
 
 def _rows(samples: Values, test: Values) -> tuple[Rows, Rows]:
     """Both as float64 (N, D), (M, D), about the samples' mean."""
-    s, t = rows(samples, "samples"), rows(test, "test events")
+    s, t = rows(samples, "samples"), rows(test, "test examples")
     if s.shape[1] != t.shape[1]:
-        raise ValueError(f"events differ in size: {s.shape[1]} and {t.shape[1]} numbers")
+        raise ValueError(f"examples differ in size: {s.shape[1]} and {t.shape[1]} numbers")
     centre = s.mean(0)
     return s - centre, t - centre
 

@@ -206,7 +206,7 @@ def _draw_pairs(contents: RunContents) -> dict[str, list[Picture]]:
     run, data = contents.run, contents.data
     assert run is not None
     if not run.domain.paired or not is_image(run.domain):
-        contents.notes["pictures"] = "events that come with vectors are not drawn"
+        contents.notes["pictures"] = "examples that come with vectors are not drawn"
         return {}
     if data is None:
         return {}  # why it is not there is said already

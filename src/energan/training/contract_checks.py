@@ -35,7 +35,7 @@ def check_scored(
         raise _wrong(energy, "forward", "a Scored", found)
     count = len(given[0] if given else named["x"])
     if not isinstance(found.energy, Tensor) or found.energy.shape[:1] != (count,):
-        raise _wrong(energy, "forward", f"energies of {count} events", found.energy)
+        raise _wrong(energy, "forward", f"energies of {count} examples", found.energy)
 
 
 def checked_draw(
@@ -63,7 +63,7 @@ def checked_draw(
     if draw.x.dim() < lead or draw.x.shape[lead:] != batch.x.shape[lead:]:
         raise SettingError(
             f"{type(sampler).__name__}.draw: x must have the shape and type of the batch's "
-            f"events, {tuple(batch.x.shape)}, and is {tuple(draw.x.shape)}"
+            f"examples, {tuple(batch.x.shape)}, and is {tuple(draw.x.shape)}"
         )
     info = _figures(
         sampler, "draw: info", draw.info, members, "; put other tensors into Draw.extra"

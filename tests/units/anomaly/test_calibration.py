@@ -116,7 +116,7 @@ def test_too_few_groups_are_an_error_with_the_remedy() -> None:
         calibration(energies, 0.05, groups)
     made = calibration(energies, 0.2, groups)
     assert made.threshold == float(energies.max())
-    assert str(made) == "380 normal events of 4 groups: normal ones"
+    assert str(made) == "380 normal examples of 4 groups: normal ones"
     assert made.promise.startswith("at most 20 % of the normal images of new groups exceed")
     with pytest.raises(SettingError, match="19 groups"):
         made.at(0.05)
@@ -152,7 +152,7 @@ def test_groups_of_normal_events(tmp_path: Path) -> None:
     found = normal_events(tmp_path, other, domain, "^[ab]")
     assert found.groups is not None
     assert found.groups.tolist() == [0, 0, 1]
-    with pytest.raises(DataError, match="2 groups for 3 events"):
+    with pytest.raises(DataError, match="2 groups for 3 rows"):
         normal_events(x, settings, domain, [1, 2])
     for given, groups in ((x, "folder"), (tmp_path, [1, 2, 3])):
         with pytest.raises(SettingError, match="a word for a source, and as a number per example"):

@@ -78,7 +78,9 @@ def test_few_energies_are_kept_as_they_are() -> None:
 
 def test_too_few_normal_events_say_how_many_are_needed() -> None:
     calibration(torch.rand(19), 0.05)
-    with pytest.raises(SettingError, match=r"at least 19 normal events, and there are 18.*0\.053"):
+    with pytest.raises(
+        SettingError, match=r"at least 19 normal examples, and there are 18.*0\.053"
+    ):
         calibration(torch.rand(18), 0.05)
     calibration(torch.rand(18), 0.053)
     with pytest.raises(SettingError, match="at least 99,999"):

@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 
 from energan.cli.main import COMMANDS
-from energan.cli.options import check_file, parse, take_option, take_positional, without_options
+from energan.cli.options import (
+    check_file,
+    parse,
+    take_option,
+    take_positional,
+    target_of,
+    without_options,
+)
 from energan.errors import SettingError
 from energan.report.figures import FIGURES
+from support.commands import refused
 
 
 def test_an_option_is_taken_with_its_value_in_either_form() -> None:
@@ -51,15 +59,47 @@ def test_a_file_of_a_default_name_is_not_replaced_silently(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parse(Drawn, [], "energan drawn").out == Path("drawn.png")
+    assert target_of(parse(Drawn, [], "energan drawn")) == Path("drawn.png")
     assert capsys.readouterr().err == ""
     Path("drawn.png").touch()
     Path("other.png").touch()
-    parse(Drawn, [], "energan drawn")
+    options = parse(Drawn, [], "energan drawn")
+    assert capsys.readouterr().err == ""  # nothing is written yet
+    target_of(options)
     said = capsys.readouterr().err
     assert said == "energan: drawn.png exists and will be overwritten; --out names another file\n"
-    parse(Drawn, ["--out", "other.png"], "energan drawn")
+    assert target_of(parse(Drawn, ["--out", "other.png"], "energan drawn")) == Path("other.png")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "default"),
+    [
+        (["sample", "nowhere"], "samples.png"),
+        (["sample", "nowhere", "--chains", "4"], "samples.png"),
+        (["interpolate", "nowhere"], "interpolation.png"),
+        (["neighbours", "nowhere"], "neighbours.png"),
+        (["compare", "nowhere", "nowhere"], "compare.png"),
+        (["restore", "nowhere", "digits", "--mask", "top"], "restored.png"),
+        (["arithmetic", "nowhere"], "arithmetic.png"),
+        (["report", "nowhere", "nowhere"], "report.html"),
+        (["landscape", "nowhere"], "landscape.png"),
+        (["figures", "gan1d", "nowhere"], "figure-gan1d.png"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_what_is_refused_overwrites_nothing_and_does_not_say_so(
+    words: list[str],
+    default: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(default).write_text("mine", encoding="utf8")
+    said = refused(capsys, *words)
+    assert "nowhere" in said
+    assert Path(default).read_text(encoding="utf8") == "mine"
 
 
 def test_no_two_commands_have_one_default_name() -> None:
@@ -68,7 +108,8 @@ def test_no_two_commands_have_one_default_name() -> None:
         value.out.name
         for command in COMMANDS
         for value in vars(import_module(f"energan.cli.{command}")).values()
-        if isinstance(value, type) and isinstance(getattr(value, "out", None), Path)
+        if isinstance(value, type) and value.__module__ == f"energan.cli.{command}"
+        if isinstance(getattr(value, "out", None), Path)
     ]
     names += ["landscape.png", *(f"figure-{kind}.png" for kind in FIGURES)]
     assert len(names) > 8

@@ -108,6 +108,6 @@ def test_cells_count_by_their_mean(lead: tuple[int, ...]) -> None:
 
 def test_an_energy_of_another_shape_is_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"one number for each of 5 events, shape \(5,\): it returned \(\)"
+        ValueError, match=r"one number for each of 5 examples, shape \(5,\): it returned \(\)"
     ):
         value_and_gradient(lambda x: x.sum(), points(5, 3))

@@ -112,9 +112,11 @@ def test_held_out_may_be_set() -> None:
 
 
 def test_limit_and_held_out_beyond_the_data_are_refused() -> None:
-    with pytest.raises(DataError, match="1,797 events: holding out 1,797 leaves none"):
+    with pytest.raises(DataError, match="1,797 examples: holding out 1,797 leaves none"):
         open_data(DataSettings(held_out=1797))
-    with pytest.raises(DataError, match=r"1,617 training events .* data\.limit 1,618 is too large"):
+    with pytest.raises(
+        DataError, match=r"1,617 training examples .* data\.limit 1,618 is too large"
+    ):
         open_data(DataSettings(limit=1618))
     assert len(open_data(DataSettings(limit=1617))) == 1617
 

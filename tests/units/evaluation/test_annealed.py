@@ -11,6 +11,7 @@ import energan
 from energan.core import Domain, SettingError
 from energan.evaluation import annealed
 from energan.evaluation.evaluate import parse_metrics
+from energan.inference.chain_traces import Mixing
 from energan.inference.run import Run
 from energan.metrics.partition import log_partition
 from energan.models import gan, igebm
@@ -53,6 +54,22 @@ def test_in_the_plane_it_is_the_exact_one(train: Train, short: None) -> None:
     assert "bits_per_dimension" not in found
     assert found["chain_rhat"].value < 2
     assert found["chain_ess"].value > 20
+
+
+@pytest.mark.parametrize(("rhat", "warned"), [(1.05, False), (1.2, True)])
+def test_chains_that_did_not_mix_are_warned_of(
+    rhat: float,
+    warned: bool,
+    train: Train,
+    short: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(annealed, "mixing_of", lambda *_: Mixing(rhat, 100.0, 1.0, 100.0, 1000))
+    run = train("igebm-ring", steps=2, model={"hidden": [8], "steps": 3, "buffer": 64},
+                training={"batch_size": 32})  # fmt: skip
+    assert scores(run)["chain_rhat"].value == rhat
+    assert ("split R-hat of the chains is 1.2, above 1.1" in capsys.readouterr().err) == warned
 
 
 def test_images_are_told_in_bits(train: Train, short: None) -> None:

@@ -38,3 +38,12 @@ def test_new_folders_are_of_one_number(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "runs" / "ebgan-ring-s4").exists()
     chosen = seed_folders("out", two)
     assert claim(job.recipe, chosen, endings(two)) == [Path("out/s4"), Path("out/s5")]
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_a_remedy(tmp_path: Path) -> None:
+    """A name that is too long cannot be made by anyone, root or not."""
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(
+        RunError, match=r"x: this folder cannot be made \(.*\); choose another place"
+    ):
+        claim("ebgan-ring", [folder], [""])

@@ -57,3 +57,11 @@ def test_a_table_has_its_columns_in_order_and_quotes_what_needs_it(tmp_path: Pat
     path = tmp_path / "new" / "table.csv"
     write_csv(path, ["file", "share"], [{"share": 0.5, "file": "a, b.png"}])
     assert path.read_bytes() == b'file,share\n"a, b.png",0.5\n'
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file" / "x.png", tmp_path / ("x" * 300)):
+        with pytest.raises(OSError, match=r"cannot be written \(.*\)") as raised:
+            write_atomically(target, "text")
+        assert raised.value.filename == str(target)

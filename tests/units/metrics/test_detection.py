@@ -151,7 +151,7 @@ def test_a_new_normal_event_exceeds_it_as_often_as_was_asked_and_no_more() -> No
 
 @pytest.mark.parametrize(("n", "fpr", "needed"), [(18, 0.05, 19), (98, 0.01, 99), (3, 0.2, 4)])
 def test_too_few_are_told_how_many_are_needed(n: int, fpr: float, needed: int) -> None:
-    with pytest.raises(ValueError, match=f"needs at least {needed} normal events: there are {n}"):
+    with pytest.raises(ValueError, match=f"needs at least {needed} normal examples: there are {n}"):
         calibrated_threshold(np.arange(n), fpr)
     assert calibrated_threshold(np.arange(needed), fpr) == needed - 1
 

@@ -13,7 +13,7 @@ from energan.data.images.checksums import content_of
 from energan.data.images.reading import size_of
 from energan.data.source import Half, Part, Piece, Source
 from energan.data.sources.folders.images import file_parts, read_bytes
-from energan.data.sources.pair_layout import PairLayout
+from energan.data.sources.pair_layout import PairLayout, read_pair_layout
 from energan.data.sources.splits import fixed_order, held_out
 from energan.data.sources.tree import SUFFIXES, Tree, list_images
 from energan.io.text import agree, plural, printable
@@ -138,6 +138,26 @@ def _some_images(folder: Tree) -> list[Path]:
             "pairs"
         )
     return files
+
+
+def likely_pairs(folder: Path) -> str:
+    """Why the images of a folder are probably pairs, as a clause; "" if nothing suggests it.
+
+    The headers of a few files are read. Raises OSError if the folder cannot be read.
+    """
+    try:
+        where = next(iter(read_pair_layout(folder).parts.values()), None)
+    except DataError:  # two readings are possible
+        return ""
+    if isinstance(where, tuple):
+        stems = [{file.with_suffix("").name for file in list_images(side)} for side in where]
+        names = " and ".join(printable(side.path.name) for side in where)
+        same = stems[0] == stems[1] != set()
+        return f"the folders {names} hold images of the same names" if same else ""
+    files = [] if where is None else list_images(where)[:LOOKED_AT]
+    sizes = [size_of(raw) for file in files if (raw := read_bytes(file)) is not None]
+    wide = sizes and all(size and size[0] == 2 * size[1] for size in sizes)
+    return "the images are twice as wide as high, like two images side by side" if wide else ""
 
 
 def _encoded(

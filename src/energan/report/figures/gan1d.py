@@ -84,7 +84,7 @@ def _open(path: Path, step: str, options: FigureOptions) -> Run:
     run = Run(path, checkpoint=step, weights=options.weights or "raw")
     if run.domain.shape != (1,):
         raise SettingError(
-            f"{path} was trained on events of shape {run.domain.shape}, and the figure is of "
+            f"{path} was trained on examples of shape {run.domain.shape}, and the figure is of "
             f"points of one number: {REMEDY}"
         )
     if not isinstance(run.energy_network, Logit):

@@ -42,7 +42,7 @@ def open_plane(path: Path, options: FigureOptions) -> Run:
     if run.given:
         what = "points with conditions of their own"
     else:
-        what = f"events of shape {shape}" if len(shape) > 1 else f"points of {_numbers(shape[0])}"
+        what = f"examples of shape {shape}" if len(shape) > 1 else f"points of {_numbers(shape[0])}"
     hint = "; `energan report` draws the energy over the line" if shape == (1,) else ""
     raise SettingError(
         f"{path} was trained on {what}, and landscapes need points in the plane, as in the "

@@ -44,7 +44,7 @@ def draw_panel(
         return int(image.shape[1])
     if len(domain.shape) != 1 or domain.shape[0] < 2:
         raise SettingError(
-            f"events of shape {domain.shape} make no panel: name runs on images, or on points of "
+            f"examples of shape {domain.shape} make no panel: name runs on images, or on points of "
             "two numbers"
         )
     for points, colour in ((real, "0.8"), (x, "tab:blue")):

@@ -80,7 +80,7 @@ def draw_margins(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     shapes = {run.domain.shape for run in runs}
     if len(shapes) > 1 or not pictures.is_image(runs[0].domain):
         raise SettingError(
-            "the runs of a strip are trained on images of one size: these have events of "
+            "the runs of a strip are trained on images of one size: these have shapes "
             f"{' and '.join(map(str, sorted(shapes)))}"
         )
     columns = max(1, round((count / 4) ** 0.5))
@@ -113,7 +113,7 @@ def draw_seeds(paths: Sequence[Path], options: FigureOptions) -> Drawing:
     for run in runs:
         if (run.job.model, run.domain.shape) != (first.job.model, first.domain.shape):
             raise SettingError(
-                "the seeds of a figure are of one model and of events of one shape: "
+                "the seeds of a figure are of one model and of examples of one shape: "
                 f"{first.path} is {first.job.model} of {first.domain.shape}, and {run.path} "
                 f"{run.job.model} of {run.domain.shape}"
             )

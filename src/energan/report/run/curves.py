@@ -55,7 +55,7 @@ def draw_run(contents: RunContents) -> list[Picture]:
     """The figures of one run: losses, energies with the margin, gradient norms, chains."""
     margin = contents.schedule("margin")
     level = margin if settles_at_margin(contents) else None
-    labels = {("step", "cross_entropy"): "labelled events (training)"}
+    labels = {("step", "cross_entropy"): "labelled examples (training)"}
     names = [name for name in contents.names("step") if GRADIENT.search(name)]
     gradients = {("step", name): title_of(GRADIENT.sub("", name)) for name in names}
     figures: list[tuple[str, str, str, Lines, Callable[[int], float] | None]] = [

@@ -59,7 +59,7 @@ def resolution(contents: RunContents) -> Rows:
     """What was found out when training began: device, data, what a model chose by itself."""
     known = contents.config["resolved"]
     data = known["data"]
-    told = [f"{data['events']:,} events"]
+    told = [f"{data['events']:,} examples"]
     if data.get("skipped"):
         told.append(f"{data['skipped']} skipped")
     if data["fingerprint"]:

@@ -125,7 +125,7 @@ def _protocol(entry: dict[str, Any]) -> str:
 def _reference(reference: dict[str, Any]) -> str:
     told = [str(reference["split"])] if reference.get("split") else []
     if isinstance(reference.get("events"), int):
-        told.append(f"{reference['events']:,} events")
+        told.append(f"{reference['events']:,} examples")
     if reference.get("sha256"):
         told.append(f"sha256 {str(reference['sha256'])[:12]}…")
     return f"{reference.get('source', 'unknown data')} ({', '.join(told)})"

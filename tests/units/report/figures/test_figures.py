@@ -141,7 +141,7 @@ def test_panels_of_points_have_the_data_behind(runs: dict[str, Path]) -> None:
     drawn = draw("samples", [runs["ring"]])
     real, made = drawn.figure.axes[0].collections
     assert len(real.get_offsets()) == len(made.get_offsets()) == 2000
-    with pytest.raises(SettingError, match=r"events of shape \(1,\) make no panel"):
+    with pytest.raises(SettingError, match=r"examples of shape \(1,\) make no panel"):
         draw("samples", [runs["line"]])
 
 
@@ -277,7 +277,7 @@ def test_four_panels_unless_fewer_are_kept(runs: dict[str, Path], tmp_path: Path
 
 
 def test_figure_one_is_of_a_gan_on_the_line(runs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"events of shape \(1, 8, 8\).*the recipe gan-line"):
+    with pytest.raises(SettingError, match=r"examples of shape \(1, 8, 8\).*the recipe gan-line"):
         draw("gan1d", [runs["pt"]])
     with pytest.raises(SettingError, match=r"shape \(2,\)"):
         draw("gan1d", [runs["ring"]])

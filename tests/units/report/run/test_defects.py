@@ -27,7 +27,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         "step": 40, "weights": "ema", "map": "squared error", "interval": "95%", "notes": ["one"],
         "data": {"source": "parts", "events": 80, "masks": 40},
         "kinds": [{"kind": "all", **kind}, {"kind": "crack", **kind, "auroc": None}],
-        "threshold": {"energy": 3.5, "fpr": 0.05, "calibrated_on": "99 normal events",
+        "threshold": {"energy": 3.5, "fpr": 0.05, "calibrated_on": "99 normal examples",
                       "fitted": False, "counts": COUNTS},
         "detection": {"auroc": 0.8125},
         "baselines": {"about": "fitted to 9 images", "images": 80, "compared": [compared]},

@@ -73,7 +73,7 @@ def test_scores_have_intervals_the_best_in_bold_and_their_protocol(run: Path) ->
     words = page.words()
     for said in ("7.500 – 8.500", "9.730", "Inception score ↑", "Fréchet distance ↓",
                  "step 15, EMA", "step 30, raw", "95% bootstrap over samples",
-                 "test accuracy 99.12%", "180 events", "1,000 samples of seed 0"):  # fmt: skip
+                 "test accuracy 99.12%", "180 examples", "1,000 samples of seed 0"):  # fmt: skip
         assert said in words
     assert "not scored by one protocol" not in words
 
