@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, overload
 
-from energan import models
-from energan.core import Config, SettingError
+from energan.core import SettingError
 from energan.data.from_python import TrainingData
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.evaluation.evaluate import RESAMPLES, SAMPLES, Evaluation, Say
 from energan.evaluation.run_scores import evaluate_run
-from energan.experiment import settings
+from energan.experiment.arguments import ModelChoice, job_of, of_seeds
 from energan.experiment.callbacks.functions import Function, FunctionCallback
 from energan.experiment.folders import claim, endings, seed_folders
 from energan.experiment.settings import Job
@@ -37,8 +35,6 @@ from energan.training.loop import Hook
 
 Data = str | Path | TrainingData | Mapping[str, Any]
 Callback = Hook | Function
-ModelChoice = str | ModuleType | Config | Mapping[str, Any]
-"""A model by its name or module, by its `Config`, or settings of a recipe's own."""
 
 
 @overload
@@ -95,41 +91,48 @@ def train(
     progress: bool = True,
     **groups: Mapping[str, Any],
 ) -> Run | list[Run]:
-    """Train a recipe (or a settings file) and give the run, or one run for each of `seeds`.
+    """Train a recipe, or a settings file, and return the run, or one run for each of `seeds`.
 
         run = energan.train("ebgan-digits", steps=2000, out="runs/digits")
         run = energan.train("few-labels", data=(images, labels))  # label -1: unlabelled
 
     Args:
-        recipe: a recipe's name, a settings file, or another run's folder.
-        data: a source's name or path; a tensor or an array of examples (N, ...); (examples,
-            labels); a `torch.utils.data.Dataset`; or settings of that group, as
-            `{"source": "photos", "range": "unit"}`. Examples are images, of integers or floats,
-            (N, H, W), (N, H, W, C) or (N, C, H, W), or points (N, D). They are kept in the run's
-            folder, as data.npz, so that the run can be resumed and evaluated.
-        steps: training steps.
-        out: the run's folder; the first free runs/RECIPE if not given. Seeds go to OUT/s0, OUT/s1.
-        seed: the random seed.
-        seeds: how many seeds to train, 0 and those after it, or which.
-        model: another model by its name, module or `Config`, as `hinge_gan.Config(width=64)`; or
-            settings of the recipe's own, as `{"margin": 8}`.
-        from_run: start from that run's weights.
-        scale: multiplies every count of training steps of the recipe, schedules included, by a
-            number or a fraction, as "1/6"; what else is given here counts as written.
-        minutes: train about so many minutes, of several seeds for all together: the first steps are
-            timed here, and the recipe's steps and schedules scaled to what fits.
-        callbacks: functions (step, figures), called with the losses every `output.log_every` steps
-            and with the scores of each checkpoint; one that returns something true ends the
-            training. Or `energan.training.loop.Hook`s, which see the whole loop.
-        progress: whether to show a progress bar and what was found of the data.
-        groups: further groups of settings, as `training={"batch_size": 64}`.
+        recipe: name of a recipe, a settings file, or the folder of another run.
+        data: name or path of a source; a tensor or array of examples (N, ...); a pair (examples,
+            labels); a `torch.utils.data.Dataset`; or settings of the data, such as `{"source":
+            "photos", "range": "unit"}`. Examples are images, integer or floating point, (N, H,
+            W), (N, H, W, C) or (N, C, H, W), or points, (N, D). Arrays are stored in the run's
+            folder (data.npz), so that the run can be resumed and evaluated.
+        steps: number of training steps.
+        out: folder of the run; if not given, the first free runs/RECIPE. Seeds are written to
+            OUT/s0, OUT/s1, and so on.
+        seed: random seed of the run.
+        seeds: number of seeds to train, counted from 0, or a list of seeds.
+        model: another model, as its name, its module or its `Config`; or settings of the
+            recipe's own model, such as `{"margin": 8}`.
+        from_run: run whose weights to start from.
+        scale: factor on all counts of training steps in the recipe, schedules included, as a
+            number or a fraction such as "1/6". Settings given in this call are not scaled.
+        minutes: train for about this many minutes, all seeds together. A few steps are timed
+            first, and the recipe's steps and schedules are scaled to fit.
+        callbacks: functions (step, figures), called with the losses every `output.log_every`
+            steps and with the scores of each checkpoint; one that returns a true value ends the
+            training. Objects of `energan.training.loop.Hook` are accepted too, and see the whole
+            loop.
+        progress: whether to show a progress bar and what was found about the data.
+        groups: other settings by group, such as `training={"batch_size": 64}`.
+
+    Returns:
+        The trained run, or a list of runs if `seeds` is given.
 
     Raises:
-        SettingError, DataError, RunError: each with what to change.
-        DivergenceError: if a loss stops being finite.
+        SettingError: if a setting does not exist or does not fit.
+        DataError: if the data is missing or unsuitable.
+        RunError: if `out` already holds a run.
+        DivergenceError: if a loss is no longer finite.
     """
-    job = _job(recipe, model, scale, {"data": data, "steps": steps, "seed": seed, **groups})
-    jobs = [job] if seeds is None else _of_seeds(job, seeds)
+    job = job_of(recipe, model, scale, {"data": data, "steps": steps, "seed": seed, **groups})
+    jobs = [job] if seeds is None else of_seeds(job, seeds)
     folders = [out] if out is not None and len(jobs) == 1 else seed_folders(out, jobs)
     given = data.get("source") if isinstance(data, Mapping) else data
     if given is None or isinstance(given, str | Path):
@@ -139,87 +142,6 @@ def train(
             done = _train(ready, paths, from_run, callbacks, progress, minutes)
     runs = [Run(folder.path) for folder in done]
     return runs[0] if seeds is None else runs
-
-
-def _job(
-    recipe: str | None,
-    model: ModelChoice | None,
-    scale: str | float | None,
-    given: Mapping[str, Any],
-) -> Job:
-    """The job of these settings. given: groups, and `data`, `steps` and `seed` as the user has
-    them."""
-    name, of_model = _model(model)
-    job = settings.load(recipe, name)
-    if scale is not None:
-        job = job.scaled(scale)
-    data, steps, seed = (given.get(name) for name in ("data", "steps", "seed"))
-    groups = {name: group for name, group in given.items() if name not in ("data", "steps", "seed")}
-    for name, group in groups.items():
-        if not isinstance(group, Mapping):
-            raise SettingError(
-                f'{name}: settings are given in groups, as training={{"batch_size": 64}}; '
-                "`energan train RECIPE --help-all` lists them"
-            )
-    changes: dict[str, Any] = {name: dict(group) for name, group in groups.items()}
-    if of_model:
-        changes["model"] = of_model
-    if isinstance(data, Mapping):
-        # arrays get a name once they lie in the run's folder
-        changes["data"] = {k: v for k, v in data.items() if k != "source" or _is_source(v)}
-    elif _is_source(data):
-        changes["data"] = {"source": data}
-    if "source" in changes.get("data", {}):
-        changes["data"]["source"] = str(changes["data"]["source"])
-    if steps is not None:
-        changes.setdefault("training", {})["steps"] = steps
-    if seed is not None:
-        changes["seed"] = seed
-    return job.changed(changes)
-
-
-def _model(model: object) -> tuple[str | None, dict[str, Any]]:
-    """The model's name, None for the recipe's own, and its settings.
-
-    Raises SettingError for what is none, or for a module that cannot be imported again.
-    """
-    if model is None or isinstance(model, str):
-        return model, {}
-    if isinstance(model, Mapping):
-        return None, dict(model)
-    given: dict[str, Any] = {}
-    if isinstance(model, ModuleType):
-        name = model.__name__
-    elif isinstance(model, Config):
-        name, given = type(model).__module__, model.model_dump(mode="json", exclude_unset=True)
-    else:
-        raise SettingError(
-            f"model: give a model's name, its module, its Config, or settings as a dict, not a "
-            f"{type(model).__name__}; a model of your own is a module with Config and build"
-        )
-    if name == "__main__":
-        raise SettingError(
-            "model: it is defined in the main program, where no other program can find it to "
-            "resume or load the run: move its Config and build to a module"
-        )
-    name = name.removeprefix("energan.models.")
-    if isinstance(model, Config) and models.find(name).config is not type(model):
-        raise SettingError(f"model: {type(model).__qualname__} is not the Config of a model")
-    return name, given
-
-
-def _is_source(data: object) -> bool:
-    return isinstance(data, str | Path)
-
-
-def _of_seeds(job: Job, seeds: int | Sequence[int]) -> list[Job]:
-    """The job with each of the seeds."""
-    every = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not every or len(set(every)) != len(every):
-        raise SettingError(
-            f"seeds {seeds}: give their number, at least 1, or a list of different seeds"
-        )
-    return [job.changed({"seed": seed}) for seed in every]
 
 
 def _train(
@@ -264,7 +186,17 @@ def _train(
 def load(
     path: str | Path, *, checkpoint: str | int = "last", weights: Weights | None = None
 ) -> Run:
-    """A run from its folder, or from the hub as "hub:OWNER/NAME"; see `Run`."""
+    """Load a trained run.
+
+    Args:
+        path: folder of the run, or "hub:OWNER/NAME" for one on the Hugging Face hub.
+        checkpoint: "last", "best", or a step.
+        weights: "ema" for averaged weights or "raw"; None for averaged weights if there are any.
+
+    Raises:
+        RunError: if the folder holds no run.
+        CheckpointError: if no checkpoint can be used.
+    """
     if isinstance(path, str) and path.startswith(HUB):
         return load_from_hub(path, checkpoint=checkpoint, weights=weights)
     return Run(path, checkpoint=checkpoint, weights=weights)
@@ -286,22 +218,34 @@ def evaluate(
     resamples: int = RESAMPLES,
     say: Say = lambda text: None,
 ) -> Evaluation:
-    """Score a run, and keep the scores, with what they depend on, in its metrics.json.
+    """Score a run on real data, and store the scores in its metrics.json.
 
         energan.evaluate("runs/digits")["modified_inception_score"]
 
     Args:
         run: a run, or its folder.
-        metrics: names of metrics; all that apply if none is named, and nothing else is asked for.
-        reference: another source of real data than the run's own.
-        labels: a CSV of `file,label` for a reference without folders of classes, of a run that
-            classifies.
-        other_data: sources of other data, or "all", that the energy is to tell from the run's own.
-        defects: images with masks of defects; masks: a folder of the masks, if not beside them;
-            smooth: of the heat maps, in pixels.
-        samples: how many samples to draw. extractor: of features; see the docs on evaluation.
-        seed: of the samples and of the bootstrap, of `resamples` resamples.
-        say: called with a line on what is being done.
+        metrics: names of metrics; if empty, all that apply (none if `other_data` or `defects` is
+            given).
+        reference: source of real data to compare with; the run's own data if not given.
+        labels: for runs that classify: CSV of `file,label` for a reference without class
+            folders.
+        other_data: sources of other data, or "all", which the energy should tell from the run's
+            own.
+        defects: labelled images with defect masks, as an inspection data set has them.
+        masks: folder of the masks, if it is not `ground_truth` of `defects`.
+        smooth: standard deviation, in pixels, of a Gaussian that smooths the heat maps.
+        samples: number of samples to draw.
+        extractor: how features are computed; see the guide on evaluation.
+        seed: seed of the samples and of the bootstrap.
+        resamples: number of bootstrap resamples.
+        say: function called with a line about each part of the work.
+
+    Returns:
+        The scores, with intervals and provenance; `evaluation[name]` is the value of a metric.
+
+    Raises:
+        SettingError: if a metric does not exist or does not apply to this run.
+        DataError: if the reference cannot be read or does not fit the run.
     """
     opened = run if isinstance(run, Run) else Run(run)
     return evaluate_run(
@@ -320,9 +264,21 @@ def export(
     part: str = "all",
     force: bool = False,
 ) -> list[ExportedFile]:
-    """Write a run's networks as files that work without energan; see `energan.exporters.export`.
+    """Write a run's networks as files that work without energan.
 
-    run: a run, or its folder.
+    Args:
+        run: a run, or its folder.
+        format: "safetensors", "onnx", "torch" (TorchScript), or "verdict", a folder that scores
+            images with numpy, Pillow and onnxruntime alone.
+        out: folder to write to; `export` or `verdict` in the run's folder if not given.
+        part: "generator", "energy", "classifier", or "all" that the run has.
+        force: whether to overwrite existing files.
+
+    Returns:
+        The files written, each checked against the run.
+
+    Raises:
+        SettingError: if the run has no such part, or a file exists and `force` is False.
     """
     opened = run if isinstance(run, Run) else Run(run, device="cpu")
     return export_run(opened, format, out, part=part, force=force)
@@ -345,21 +301,30 @@ def sweep(
     retry_failed: bool = False,
     **groups: Mapping[str, Any],
 ) -> SweepResult:
-    """Train and score the trials of a sweep that are missing in its folder, and write its page.
+    """Train and score the trials of a sweep that its folder lacks, and write a web page about it.
 
         found = energan.sweep("ebgan-grid", sample=24, steps=1000)
         found.best_run().sample(64)
 
     Args:
-        sweep: a sweep's name, a file with one, or a `Sweep` of your own.
-        out: the folder; sweeps/NAME if not given.
-        sample: so many of the trials, chosen by `sample_seed` to cover all values evenly.
-        steps: of each trial, its schedules shortened alike; or scale: what to multiply them by.
-        metrics: of each trial, the first ranks. samples: drawn for them.
-        processes: how many trials at once; threads: of each. Both are chosen if not given.
-        together: whether trials of the same shapes train as one program; auto: on a GPU.
-        keep: whose checkpoints stay. retry_failed: do again what failed or diverged.
-        groups: settings of all trials, as `data={"limit": 1000}`.
+        sweep: name of a sweep, a file that defines one, or a `Sweep`.
+        out: folder of the sweep; sweeps/NAME if not given.
+        sample: number of trials to choose at random, so that all values are covered evenly.
+        sample_seed: seed of that choice.
+        steps: training steps of each trial; schedules are shortened in proportion.
+        scale: factor on the steps and schedules of each trial, in place of `steps`.
+        metrics: metrics to score trials by; the first one ranks them.
+        samples: number of samples to draw for the metrics.
+        processes: number of trials to run at once; chosen for this machine if not given.
+        threads: CPU threads per process; chosen for this machine if not given.
+        together: whether trials with networks of the same shape train as one program; "auto"
+            does so on a GPU.
+        keep: whose checkpoints to keep.
+        retry_failed: whether to repeat trials that failed or diverged.
+        groups: settings of all trials by group, such as `data={"limit": 1000}`.
+
+    Returns:
+        The trials with their scores, and the best run.
     """
     found = checked(sweep, sweep.name) if isinstance(sweep, Sweep) else find(str(sweep))
     if steps is not None and scale is not None:

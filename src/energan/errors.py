@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 
 class EnerganError(Exception):
-    """Something went wrong that the user can mend; the message says what and how, on one line."""
+    """Base class of errors that the user can fix. The message, one line, says what is wrong and how
+    to fix it.
+    """
 
     exit_code = 2
 
@@ -23,51 +25,53 @@ class EnerganError(Exception):
 
 
 class SettingError(EnerganError):
-    """A setting, recipe or model that does not exist or does not fit."""
+    """A setting, recipe or model does not exist, or does not fit the others."""
 
 
 class DataError(EnerganError):
-    """A data source that is missing, empty, unreadable or unsuitable."""
+    """A data source is missing, empty, unreadable or unsuitable."""
 
 
 class NoTestPart(DataError):
-    """A source without a test part, or whose test part has none of the wanted classes."""
+    """A source has no test part, or a test part without any of the wanted classes."""
 
 
 class NoReadableImage(DataError):
-    """A source none of whose images can be read."""
+    """None of the images of a source can be read."""
 
 
 class MixedSizes(DataError):
-    """Images of different sizes, where no size was set that all are brought to."""
+    """Images have different sizes, and no common size was set."""
 
 
 class NothingHeldOut(DataError):
-    """A source all of whose events were trained on."""
+    """All examples of a source were used for training."""
 
 
 class RunError(EnerganError):
-    """A run folder that is missing, in use or already taken."""
+    """A run folder is missing, in use or already taken."""
 
 
 class CheckpointError(EnerganError):
-    """A checkpoint that is missing, torn, altered or of another shape."""
+    """A checkpoint is missing, incomplete, altered or of another shape."""
 
 
 class OtherRankError(EnerganError):
-    """The first of several processes failed and has said why; this one ends with it, silently."""
+    """Another process of the same training failed; its own message says why."""
 
 
 class DivergenceError(EnerganError):
-    """A loss stopped being finite; the message names the term and the step."""
+    """A loss is no longer finite. The message names the term and the step."""
 
     exit_code = 3
 
 
 class BlowUpError(DivergenceError):
-    """Chains, or the energy they walk on, went wild while all numbers were finite.
+    """The energy or its chains ran away while all numbers were still finite.
 
-    since: the last step before it began, as far as the log tells.
+    Args:
+        message: what happened.
+        since: the last step before it began, as far as the log shows.
     """
 
     def __init__(self, message: str, since: int) -> None:
@@ -76,9 +80,11 @@ class BlowUpError(DivergenceError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM ended the work; the message says what is kept and how to go on.
+    """Ctrl-C or SIGTERM stopped the work. The message says what was kept and how to continue.
 
-    signal: the name of the one that came.
+    Args:
+        message: what was kept.
+        signal: name of the signal, "SIGINT" or "SIGTERM".
     """
 
     def __init__(self, message: str = "", signal: str = "SIGINT") -> None:
@@ -87,14 +93,17 @@ class Interrupted(KeyboardInterrupt):
 
 
 def describe(value: object) -> str:
-    """`value` as it may stand in an error message: short, on one line."""
+    """Shorten a value to at most 80 characters on one line, for an error message."""
     text = printable(" ".join(str(value).split()))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def printable(value: object) -> str:
-    """`value` on one line, with what no terminal or UTF-8 file can hold escaped: names of files are
-    any bytes, such as line ends, codes for the terminal, and Latin-1."""
+    """Return `value` on one line, with characters escaped that a terminal or a UTF-8 file cannot
+    hold.
+
+    Names of files may contain any bytes: line ends, terminal codes, Latin-1.
+    """
     text = str(value)
     if text.isprintable():
         return text
@@ -126,7 +135,7 @@ _NAMES = {
 
 @contextmanager
 def messages_for_commands() -> Iterator[None]:
-    """Within it messages name the options of commands."""
+    """Context manager within which messages name options of commands."""
     global _for_commands
     before, _for_commands = _for_commands, True
     try:
@@ -136,13 +145,15 @@ def messages_for_commands() -> Iterator[None]:
 
 
 def worded(message: str) -> str:
-    """A message for whoever reads it: a command's user, or a caller from Python."""
+    """Return a message for whoever reads it: with options in a command, arguments in Python."""
     return message if _for_commands else for_python(message)
 
 
 def for_python(message: str) -> str:
-    """Options as the arguments and settings that they are: "--data.random-crop 8" becomes
-    "data.random_crop 8". Whole commands stay."""
+    """Replace options by the arguments and settings that they stand for.
+
+    "--data.random-crop 8" becomes "data.random_crop 8"; whole commands stay as they are.
+    """
     parts, end = [], 0
     for command in _COMMAND.finditer(message):
         parts += [_OPTION.sub(_name, message[end : command.start()]), command[0]]

@@ -8,8 +8,8 @@ SRC = Path(__file__).parents[2] / "src" / "energan"
 TREES = {path: ast.parse(path.read_text(encoding="utf8")) for path in sorted(SRC.rglob("*.py"))}
 SAME_NAME = {"Config", "Log"}
 """Each model's settings; the objective beside the hook that logs."""
-LIMITS = {ast.FunctionDef: 60, ast.AsyncFunctionDef: 60, ast.ClassDef: 300}
-"""Lines of each."""
+LIMITS = {ast.FunctionDef: 56, ast.AsyncFunctionDef: 56, ast.ClassDef: 280}
+"""Lines of each, without its docstrings: those of the reference may be long."""
 
 
 def test_no_two_public_classes_share_a_name() -> None:
@@ -30,11 +30,20 @@ def test_nothing_loose_stands_at_the_root() -> None:
 
 def test_functions_and_classes_are_short() -> None:
     long = [
-        f"{path.relative_to(SRC)}: {node.name} has {node.end_lineno - node.lineno + 1} lines"
+        f"{path.relative_to(SRC)}: {node.name} has {lines} lines"
         for path, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        and node.end_lineno is not None
-        and node.end_lineno - node.lineno >= LIMITS[type(node)]
+        and (lines := lines_of_code(node)) >= LIMITS[type(node)]
     ]
     assert not long
+
+
+def lines_of_code(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
+    """From its name to its end, less docstrings."""
+    assert node.end_lineno is not None
+    documented = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    first = [
+        n.body[0] for n in ast.walk(node) if isinstance(n, documented) and ast.get_docstring(n)
+    ]
+    return node.end_lineno - node.lineno - sum((d.end_lineno or 0) - d.lineno + 1 for d in first)

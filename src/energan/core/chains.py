@@ -14,24 +14,29 @@ Function = Callable[[Tensor], Tensor]
 
 
 class Draws(Protocol):
-    """Where a step's random numbers come from, as a `Randomness` gives them."""
+    """Source of the random numbers of a chain step."""
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal draws."""
+        """Draw from the standard normal distribution."""
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Uniform draws on [low, high)."""
+        """Draw uniformly from [low, high)."""
 
 
 @dataclass(frozen=True)
 class StepRule:
-    """The numbers of a step.
+    """Settings of one chain step.
 
-    step_size: ε. noise: None for the coupled form, else the noise's standard deviation, which is
-        no longer tied to ε: the chain then samples exp(−U/T) of T = noise²/(2ε).
-    clip: bound on each coordinate of the gradient; None for none.
-    low, high: the range that x is kept in; None for none.
-    noise_first: add the noise before the gradient is taken, as the original IGEBM code does.
+    Attributes:
+        step_size: ε, above 0.
+        noise: standard deviation of the noise in a step. With None, noise and step size are
+            coupled, x ← x − ½ε∇U + √ε·α; with a number, x ← x − ε∇U + noise·α, which samples
+            exp(−U/T) with T = noise²/(2ε).
+        clip: bound on each coordinate of the gradient; None for none.
+        low: smallest value that x may take; None for no bound.
+        high: largest value that x may take; None for no bound.
+        noise_first: whether to add the noise before the gradient is taken, as the published code
+            of IGEBM does.
     """
 
     step_size: float
@@ -43,34 +48,37 @@ class StepRule:
 
     @property
     def temperature(self) -> float | None:
-        """T of the law exp(−U/T) that small steps have; None where the bound of the gradient, or
-        no noise, leaves none."""
+        """T, if small steps sample exp(−U/T); None if the gradient is clipped, or without noise."""
         if self.clip is not None or self.noise == 0:
             return None
         return 1.0 if self.noise is None else self.noise**2 / (2 * self.step_size)
 
     @property
     def descent(self) -> float:
-        """What the gradient is multiplied by."""
+        """Factor on the gradient in one step: ε/2 with coupled noise, ε otherwise."""
         return self.step_size / 2 if self.noise is None else self.step_size
 
     @property
     def spread(self) -> float:
-        """The noise's standard deviation in one step."""
+        """Standard deviation of the noise in one step."""
         return self.step_size**0.5 if self.noise is None else self.noise
 
 
 @dataclass(frozen=True)
 class ChainState:
-    """The state of chains: where they are, and what was seen on the way.
+    """The state of B chains, and what was recorded on the way.
 
-    x: (B, *event). energy: (B,), U at the last point whose gradient was taken; start: U at the
-    first. gradient_norms: (B,), the sum over steps of the norm of ∇U, before clipping. steps: how
-    many.
-    Of kernels that keep it: gradient, ∇U at x; momentum (B, *event).
-    Where moves are tested: accepted (B,), the moves made; acceptance (B,), the probability with
-    which the last one was.
-    scale: (B,), what the rule's step size is multiplied by, where it is adapted; None for 1.
+    Attributes:
+        x: current points, (B, *event).
+        energy: U at the last points whose gradient was taken, (B,).
+        start: U at the first points whose gradient was taken, (B,).
+        gradient_norms: sum over steps of the norm of ∇U before clipping, (B,).
+        steps: number of steps made.
+        gradient: ∇U at x, for kernels that keep it.
+        momentum: (B, *event), for kernels that have one.
+        accepted: number of accepted moves, (B,), for kernels with a Metropolis test.
+        acceptance: acceptance probability of the last move, (B,), for kernels with such a test.
+        scale: factor on the step size of each chain, (B,), where it is adapted; None for 1.
     """
 
     x: Tensor
@@ -85,40 +93,40 @@ class ChainState:
     scale: Tensor | None = None
 
     def step_size(self, rule: StepRule) -> float | Tensor:
-        """ε: a number, or (B, 1, ..., 1) where each chain has its own."""
+        """The step size: a number, or (B, 1, ..., 1) if each chain has its own."""
         if self.scale is None:
             return rule.step_size
         return self.columns(rule.step_size * self.scale)
 
     def restarted(self) -> "ChainState":
-        """The same chains, from which counts begin anew."""
+        """The same chains with all counts back at 0."""
         nothing = torch.zeros_like(self.gradient_norms)
         accepted = None if self.accepted is None else nothing
         return replace(self, start=self.energy, gradient_norms=nothing, steps=0, accepted=accepted)
 
     def columns(self, values: Tensor) -> Tensor:
-        """(B,) -> (B, 1, ..., 1), as many axes as x has."""
+        """Reshape (B,) to (B, 1, ..., 1), so that it broadcasts against x."""
         return values.view(-1, *[1] * (self.x.dim() - 1))
 
 
 def start_chains(energy: Function, x: Tensor) -> ChainState:
-    """Chains that start at x (B, *event), of kernels that need not know U there."""
+    """Start chains at x (B, *event), for kernels that do not need U there."""
     nothing = torch.zeros(len(x), device=x.device)
     return ChainState(x.detach(), nothing, nothing, nothing)
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A Markov kernel: how chains take a step.
+    """A Markov kernel: how chains move.
 
-    step: (energy, state, rule, draws) -> the state after one step. init: (energy, x) -> the state
-        of chains that start at x.
-    name: as users and messages write it.
-    target: the acceptance that a step size is adapted to, of a kernel that tests its moves, so that
-        the law of chains is exp(−U)/Z; its steps set `accepted` and `acceptance`. None where
-        nothing is tested.
-    takes_noise: whether `noise`, `noise_first` and `clip` of a rule mean something to it.
-    takes_range: whether it keeps chains in the range of a rule.
+    Attributes:
+        step: function (energy, state, rule, draws) that returns the state after one step.
+        init: function (energy, x) that returns the state of chains that start at x.
+        name: the name that messages use.
+        target: the acceptance rate that a step size is adapted to, for kernels with a Metropolis
+            test, whose chains sample exp(−U)/Z exactly; None for kernels without one.
+        takes_noise: whether `noise`, `noise_first` and `clip` of a rule apply to it.
+        takes_range: whether it can keep chains within the range of a rule.
     """
 
     step: Callable[[Function, ChainState, StepRule, Draws], ChainState]
@@ -130,15 +138,15 @@ class Kernel:
 
     @property
     def tested(self) -> bool:
-        """Whether a Metropolis test refuses moves."""
+        """Whether moves are accepted or rejected by a Metropolis test."""
         return self.target is not None
 
     def takes(self, rule: StepRule) -> bool:
-        """Whether noise and bound of the gradient are such as it can have."""
+        """Whether the kernel can follow the noise and gradient clipping of a rule."""
         return self.takes_noise or (rule.noise is None and rule.clip is None)
 
     def check(self, rule: StepRule) -> None:
-        """Raise SettingError for a rule that the kernel cannot have."""
+        """Raise SettingError for a rule that the kernel cannot follow."""
         if not self.takes_range and (rule.low is not None or rule.high is not None):
             raise SettingError(
                 f"{self.name} does not keep chains in a range, and would not be exact with "

@@ -13,7 +13,11 @@ from energan.errors import SettingError
 
 
 class Energy(nn.Module, ABC):
-    """U(x), or U(x | condition): low where x is like data."""
+    """Base class of energies U(x) or U(x | condition). Low energy means like the data.
+
+    Subclasses implement `forward`. Energies over the same space can be added and scaled:
+    `energy_a + energy_b` has the product of the two densities, `2 * energy` the squared density.
+    """
 
     nonnegative: bool = False
     """Whether U ≥ 0 always holds; margin objectives need it."""
@@ -26,19 +30,27 @@ class Energy(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
-        """Score x (B, *event), under a condition (B, ...); an energy that takes none ignores it.
+        """Compute the energy of a batch.
 
-        stream says where x comes from: "real", "labelled" and "fake" batches are each normalised by
-        their own statistics; "eval" uses those measured at rest and is the only one to score with.
+        Args:
+            x: examples or samples, (B, *event), in the range of the data.
+            condition: labels, int64 (B,), or conditions, (B, ...); ignored by an energy that
+                takes none.
+            stream: where x comes from. "real", "labelled" and "fake" are training batches, each
+                normalised by its own batch statistics. "eval" uses stored statistics; use it to
+                score.
+
+        Returns:
+            The energy of each example, with whatever else the network computed on the way.
         """
 
     @property
     def terms(self) -> tuple[tuple[float, "Energy"], ...]:
-        """(weight, energy) whose weighted sum this is: itself, once."""
+        """(weight, energy) pairs whose weighted sum this energy is: itself, with weight 1."""
         return ((1.0, self),)
 
     def __add__(self, other: "Energy") -> "Energy":
-        """U_a(x) + U_b(x), of the product of the two densities: low where both are."""
+        """U_a(x) + U_b(x): low where both are, the product of the two densities."""
         if not isinstance(other, Energy):
             return NotImplemented
         return Sum((*self.terms, *other.terms))
@@ -52,7 +64,7 @@ class Energy(nn.Module, ABC):
         return self + -1 * other if isinstance(other, Energy) else NotImplemented
 
     def __mul__(self, weight: float) -> "Energy":
-        """weight · U(x): the density to that power, so more than 1 makes it sharper."""
+        """weight · U(x): the density to that power, sharper for a weight above 1."""
         if not isinstance(weight, int | float):
             return NotImplemented
         return Sum(tuple((weight * w, energy) for w, energy in self.terms))
@@ -61,10 +73,13 @@ class Energy(nn.Module, ABC):
 
 
 class Sum(Energy):
-    """Σ w·U(x), or Σ w·U(x | condition), of energies over the same space.
+    """A weighted sum of energies over the same space, Σ w·U(x) or Σ w·U(x | condition).
 
-    A condition reaches all of them; those that take none ignore it.
-    Energies with cells are added cell by cell, or by their means if their cells are not the same.
+    All energies receive the same condition, and those that take none ignore it. Energies with
+    one value per cell are added cell by cell if their cells match, and by their means otherwise.
+
+    Args:
+        terms: (weight, energy) pairs.
     """
 
     def __init__(self, terms: tuple[tuple[float, Energy], ...]) -> None:
@@ -88,7 +103,11 @@ class Sum(Energy):
 
 
 class Sampler(nn.Module, ABC):
-    """Where the contrast comes from: a generator network, or chains on the energy itself."""
+    """Base class of samplers, which make the samples that the energy learns to tell from data: a
+    generator network, or chains that move along the gradient of the energy.
+
+    Subclasses implement `draw`, and `learns` if they have parameters to train.
+    """
 
     makes_samples: bool = True
     """Whether the sampler makes samples at all."""
@@ -105,42 +124,90 @@ class Sampler(nn.Module, ABC):
     """The rule by which chains move; None if the sampler has none, or for Langevin steps."""
 
     def init(self, context: Context) -> State:
-        """The state that `draw` carries from step to step (a replay buffer, or nothing)."""
+        """Return the initial state, which `draw` updates at each step and checkpoints store.
+
+        A replay buffer is such a state. Empty unless a subclass overrides this.
+        """
         return {}
 
     def empty_state(self) -> State:
-        """Tensors without numbers, on the device "meta": the shapes and types of `init`'s."""
+        """Return tensors on the device "meta" with the shapes and types of what `init` returns.
+
+        A stored state is checked against them when a checkpoint is loaded.
+        """
         return {}
 
     def check_batch(self, batch_size: int) -> None:
-        """Raise SettingError if it cannot draw so many together, all processes counted."""
+        """Raise SettingError if the sampler cannot draw `batch_size` samples in one step.
+
+        Args:
+            batch_size: examples per step, over all processes.
+        """
         return
 
     def learns(self, step: int) -> bool:
-        """Whether the sampler has parameters that train at this step."""
+        """Whether the sampler has parameters that are trained at this step."""
         return False
 
     @abstractmethod
     def draw(
         self, energy: Energy, batch: Batch, state: State, context: Context
     ) -> tuple[Draw | None, State]:
-        """As many samples as the batch has, with gradient; None once the sampler has stopped."""
+        """Draw as many samples as the batch has examples, for one training step.
+
+        Args:
+            energy: the energy, for samplers that follow its gradient.
+            batch: real data; the samples are drawn for its conditions.
+            state: the state that the previous step returned.
+            context: step, scheduled values and random numbers.
+
+        Returns:
+            The samples, with gradient to the sampler's parameters if it learns at this step, and
+            the new state. None in place of the samples if there are none at this step.
+        """
 
     def sample(
         self, energy: Energy, count: int, condition: Tensor | None, state: State, context: Context
     ) -> Draw | None:
-        """`count` finished samples in evaluation mode; None if this sampler makes none."""
+        """Draw finished samples for evaluation, without gradient.
+
+        Args:
+            energy: the energy, in evaluation mode.
+            count: number of samples.
+            condition: labels, int64 (count,), or conditions, (count, ...); None if the model
+                takes none.
+            state: the state after training.
+            context: step, scheduled values and random numbers.
+
+        Returns:
+            The samples, (count, *event); None if this sampler makes none.
+        """
         return None
 
     def replayed(
         self, state: State, count: int, condition: Tensor | None, draws: Randomness
     ) -> Tensor | None:
-        """`count` chains as they lie in the replay buffer of `state`; None if it keeps none."""
+        """Return chains from the replay buffer in `state`.
+
+        Args:
+            state: the state after training.
+            count: number of chains.
+            condition: labels of the chains to take, int64 (count,); None for any.
+            draws: source of random numbers.
+
+        Returns:
+            The chains, (count, *event); None if the sampler keeps no buffer.
+        """
         return None
 
 
 class Objective(ABC):
-    """How the two losses are formed. It calls the energy, so the loop needs no branch."""
+    """Base class of objectives: how the losses of the energy and of the sampler are formed.
+
+    Subclasses implement `energy_loss`, and `sampler_loss` if the sampler has parameters to
+    train. The objective calls the energy itself, so the training loop is the same for every
+    model.
+    """
 
     equilibrium: str = ""
     """What the losses tend to at equilibrium, in one or two sentences, for the caption of their
@@ -152,19 +219,45 @@ class Objective(ABC):
     may change it, and checkpoints keep it."""
 
     def init(self, context: Context) -> State:
-        """The state before the first step; of a cohort each tensor is (M, ...)."""
+        """Return the state before the first step; one tensor (M, ...) per name, M seeds.
+
+        Empty unless a subclass overrides this. It becomes `state`.
+        """
         return {}
 
     def check(self, energy: Energy) -> None:
-        """Raise SettingError if this objective makes no sense for that energy."""
+        """Raise SettingError if this objective cannot train that energy."""
         return
 
     @abstractmethod
     def energy_loss(
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
-        """The energy's loss; the draw is detached."""
+        """Compute the loss of the energy for one step.
+
+        Args:
+            energy: the energy; call it with stream "real", "labelled" or "fake".
+            batch: real data.
+            draw: samples without gradient to the sampler; None if there are none at this step.
+            context: step, scheduled values and random numbers.
+
+        Returns:
+            The loss, (M,), and values for the log.
+        """
 
     def sampler_loss(self, energy: Energy, batch: Batch, draw: Draw, context: Context) -> Loss:
-        """The sampler's loss; the energy's parameters are frozen, its gradient in x flows."""
+        """Compute the loss of the sampler for one step.
+
+        Args:
+            energy: the energy, with frozen parameters; gradients flow through it to the samples.
+            batch: real data.
+            draw: samples with gradient to the sampler.
+            context: step, scheduled values and random numbers.
+
+        Returns:
+            The loss, (M,), and values for the log.
+
+        Raises:
+            SettingError: if this objective trains no sampler.
+        """
         raise SettingError(f"{type(self).__name__} trains no sampler")

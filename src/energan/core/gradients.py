@@ -19,13 +19,23 @@ def value_and_gradient(
     create_graph: bool = False,
     autocast: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """U(x) (B,) and ∇U(x) (B, *event); of a cohort (M, B) and (M, B, *event).
+    """Compute U(x) and its gradient with respect to x.
 
-    x is taken as it is, without the graph that it comes from. create_graph: whether a loss may be
-    made of both, as a gradient penalty is, which then trains the energy; else they have no graph.
-    autocast: whether the caller's half precision stays on, as chains have it for speed: gradients
-    are then off by some per cent. Raises ValueError if `energy` does not give one number for each
-    x.
+    Args:
+        energy: function from x to U(x), one number per example.
+        x: (B, *event), or (M, B, *event) for M seeds that train together. Its own graph is not
+            followed.
+        members: number of seeds, M.
+        create_graph: if True, the results have a graph, so that a loss made of them (a gradient
+            penalty, say) trains the energy; if False they are detached.
+        autocast: if True, keep the caller's half precision, for speed; gradients are then off by
+            a few per cent.
+
+    Returns:
+        U(x), (B,) or (M, B), and the gradient, of the shape of x.
+
+    Raises:
+        ValueError: if `energy` does not return one number per example.
     """
     with torch.enable_grad(), nullcontext() if autocast else full_precision(x):
         x = (x if autocast else exact(x)).detach().requires_grad_()
@@ -43,7 +53,17 @@ def value_and_gradient(
 def potential(
     energy: Energy, condition: Tensor | None = None, stream: Stream = "eval", *, members: int = 1
 ) -> Function:
-    """U(x) of an energy under a condition; the mean over cells of one that has cells."""
+    """Return the function x -> U(x) of an energy.
+
+    Args:
+        energy: the energy.
+        condition: labels or conditions to fix; None for none.
+        stream: the stream that it is called with.
+        members: number of seeds that train together.
+
+    Returns:
+        A function from (B, *event) to (B,); the energies of cells are averaged.
+    """
 
     def of(x: Tensor) -> Tensor:
         return mean_energy(exact(energy(x, condition, stream=stream).energy), members)
@@ -52,6 +72,6 @@ def potential(
 
 
 def mean_energy(energy: Tensor, members: int = 1) -> Tensor:
-    """(B,), or (M, B), of energies, or of those of cells (..., *cells) their mean."""
+    """Average the energies of cells, (..., *cells), to (B,), or (M, B) for M seeds."""
     lead = 1 if members == 1 else 2
     return energy if energy.dim() == lead else energy.flatten(lead).mean(lead)

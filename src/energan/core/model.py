@@ -24,7 +24,10 @@ def _whole_numbers(value: object) -> Iterator[int]:
 
 
 class Config(BaseModel):
-    """Base of all settings: frozen, and an unknown name is an error."""
+    """Base class of settings, a frozen pydantic model that refuses unknown names.
+
+    A model's settings subclass it: its fields become command-line options with help and bounds.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -41,25 +44,25 @@ class Config(BaseModel):
 
     @property
     def classifies(self) -> bool:
-        """Of a model's settings: whether its energy learns classes, which needs no network to know.
+        """Whether a model with these settings learns classes.
 
-        Those with a setting `labelled`, examples with labels in each batch, do unless it is 0. A
-        model that classifies without one says `classifies: ClassVar[bool] = True`.
+        True if there is a setting `labelled` above 0. A model that classifies without that
+        setting overrides this with `classifies: ClassVar[bool] = True`.
         """
         return bool(getattr(self, "labelled", 0))
 
     @property
     def phases(self) -> tuple[int, ...]:
-        """Of a model's settings: the training steps, in order, from which a step costs more or less
-        than before. `energan train --minutes` and the plan of a sweep time a step of each phase.
+        """Training steps, in ascending order, at which a step begins to cost more or less.
 
-        A model whose steps all cost alike leaves it empty.
+        `energan train --minutes` and the plan of a sweep time one step of each phase. Empty if
+        all steps of a model cost the same.
         """
         return ()
 
 
 class Optimiser(Config):
-    """How one network's parameters are stepped."""
+    """Settings of the optimiser of one network."""
 
     kind: Literal["adam", "adamw", "sgd"] = Field("adam", description="update rule")
     lr: Annotated[Schedule, ESSENTIAL] = Field(0.001, description=f"learning rate: {FORMS}")
@@ -90,17 +93,25 @@ class Optimiser(Config):
 
 @dataclass
 class Model:
-    """What a model file's `build` returns.
+    """A model: its energy, sampler and objective, and how they are trained. `build` returns one.
 
-    hyper: scheduled values by name, as the objective reads them from the context.
-    energy_steps: k, energy steps for each sampler step (Goodfellow et al. 2014, algorithm 1).
-    chosen: what the build chose by itself from the data, for the user to see.
-    conditional: whether both networks take labels, or the conditions that examples come with, so
-        that batches and samples must carry them.
-    labelled: labelled examples that each batch brings beside the unlabelled ones; 0 for none. The
-        energy of such a model classifies: it gives logits, in stream "eval" too.
-    temperature: T, where training makes exp(−U/T)/Z the density of the data; None where U is no
-        log-density, as a hinge's or a GAN's is none.
+    Attributes:
+        energy: the energy network.
+        sampler: what makes samples.
+        objective: the losses.
+        hyper: scheduled values by name, such as a margin; objectives read them from the context.
+        energy_optimiser: optimiser of the energy's parameters.
+        sampler_optimiser: optimiser of the sampler's parameters.
+        energy_steps: energy updates per sampler update (k in Goodfellow et al. 2014, algorithm
+            1).
+        chosen: what `build` chose from the data, by name, to be shown to the user.
+        conditional: whether energy and sampler take labels, or the conditions that come with the
+            examples.
+        labelled: number of labelled examples that each batch contains beside the unlabelled
+            ones, for models that learn from few labels. If above 0, the energy must return
+            logits.
+        temperature: T, if training fits the density exp(−U/T)/Z to the data; None for energies
+            that are no log-density, such as those of a hinge loss or a GAN.
     """
 
     energy: Energy

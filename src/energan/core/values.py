@@ -15,10 +15,12 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class LabelMap:
-    """What an image of labels means: where its value is values[k] there is class k, which pictures
-    show in colours[k], red, green and blue from 0 to 255.
+    """How to read an image of class labels: a pixel of value values[k] belongs to class k.
 
-    one_hot: whether networks are given a plane for each class, or the picture in these colours.
+    Attributes:
+        values: the pixel values of the classes, in order.
+        colours: the colour that pictures show each class in, (red, green, blue) from 0 to 255.
+        one_hot: whether networks receive one plane per class (True) or the coloured picture.
     """
 
     values: tuple[int, ...]
@@ -28,20 +30,23 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class Domain:
-    """What a data set holds.
+    """The space that the examples of a data set lie in: their shape, range and classes.
 
-    shape: of one example, `*event` where shapes are written: (C, H, W) for images, (D,) for points.
-    low, high: the value range networks work in, or None where it is unbounded.
-    classes: number of labels, None where there are none.
-    mean: the mean training example, (*shape), for initialisations that use it.
-    condition_shape: of one condition where each example comes with its own: (C, H, W) of an image,
-        (F,) of a vector; else None.
-    depth: bits of each value of an image's files, 8 or 16: pictures of events are written with
-        as many.
-    shown: of images with more bands than a picture has, those drawn as red, green and blue, or one
-        as grey, counted from 0; () for the first three.
-    label_map: what conditions mean that are made of images of labels; None of pictures.
-    image_shape: of the images that examples are windows of, (C, H, W); None of whole ones.
+    Attributes:
+        shape: shape of one example, called `*event` in shapes: (C, H, W) for images, (D,) for
+            points and rows.
+        low: smallest value that networks see; None if the data is unbounded.
+        high: largest value that networks see; None if the data is unbounded.
+        classes: number of classes; None without labels.
+        mean: mean of the training examples, (*shape), for models that initialise from it.
+        condition_shape: shape of the condition that comes with each example, (C, H, W) of an
+            image or (F,) of a vector; None if there is none.
+        depth: bits per value in the image files, 8 or 16; pictures are written with as many.
+        shown: for images with more than three bands: the bands shown as red, green and blue, or
+            the one shown as grey, counted from 0; () for the first three.
+        label_map: the meaning of conditions that are label images; None if they are pictures.
+        image_shape: shape (C, H, W) of the whole images if examples are windows cut from them;
+            None otherwise.
     """
 
     shape: tuple[int, ...]
@@ -57,14 +62,14 @@ class Domain:
 
     @property
     def whole(self) -> "Domain":
-        """That of the whole images, which a run judges; itself unless examples are windows."""
+        """The domain of the whole images; itself unless examples are windows."""
         if self.image_shape is None:
             return self
         return replace(self, shape=self.image_shape, image_shape=None, mean=None)
 
     @property
     def paired(self) -> bool:
-        """Whether each example comes with an image that it is to be made of."""
+        """Whether each example comes with an image that it is to be made from."""
         return self.condition_shape is not None and len(self.condition_shape) == 3
 
     @property
@@ -76,13 +81,20 @@ class Domain:
 
     @property
     def size(self) -> int:
-        """Numbers in one example."""
+        """Number of values in one example."""
         return torch.Size(self.shape).numel()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Real data: x (B, *event), its condition, and a labelled part where the system has one."""
+    """A batch of real data.
+
+    Attributes:
+        x: examples, (B, *event), or (M, B, *event) for M seeds that train together.
+        condition: labels, int64 (B,), or conditions, (B, *condition_shape); None if the model
+            takes neither.
+        labelled: the labelled part of the batch, for models that learn from few labels.
+    """
 
     x: Tensor
     condition: Tensor | None = None
@@ -91,12 +103,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Draw:
-    """What the sampler made: x (B, *event), the condition it was made for.
+    """Samples from a sampler.
 
-    info: figures (M,) for the log, such as how chains went.
-    mask: (B, H, W) in [0, 1], where images of x differ from data: 1 within a synthetic defect. None
-        where x differs as a whole.
-    extra: whatever else the objective needs to know of x, such as the codes it was made of.
+    Attributes:
+        x: samples, (B, *event), or (M, B, *event) for M seeds that train together.
+        condition: the labels or conditions they were made for; None if there are none.
+        info: named values (M,) for the log, such as the acceptance rate of chains.
+        mask: float (B, H, W) in [0, 1], for samples that are altered real images: 1 where a
+            synthetic defect was drawn; None for samples that differ everywhere.
+        extra: other tensors that the objective needs, such as the latent vectors of the samples.
     """
 
     x: Tensor
@@ -106,7 +121,7 @@ class Draw:
     extra: Mapping[str, Tensor] = field(default_factory=dict)
 
     def detach(self) -> "Draw":
-        """The same draw, cut from the sampler's graph."""
+        """The same samples without a gradient to the sampler."""
         condition, mask = self.condition, self.mask
         return Draw(
             self.x.detach(),
@@ -119,14 +134,15 @@ class Draw:
 
 @dataclass(frozen=True)
 class Scored:
-    """What an energy says of x.
+    """The output of an energy for a batch.
 
-    energy: (B,), or (B, *cells) for an energy with one value a patch.
-    code: (B, S), the encoder's output with feature maps flattened, where there is an encoder.
-    reconstruction: (B, *event), where the energy reconstructs.
-    logits: (B, K), where the energy also classifies.
-    map: (B, h, w), the value of each cell where the energy of an image is pooled from a map of
-        cells, in the energy's units: a cell above a threshold on the energy is a reason for it.
+    Attributes:
+        energy: U(x), (B,), or (B, *cells) for an energy with one value per patch.
+        code: encoder output with feature maps flattened, (B, S); None without an encoder.
+        reconstruction: (B, *event); None for an energy that does not reconstruct.
+        logits: class logits, (B, K); None for an energy that does not classify.
+        map: (B, h, w), if the energy of an image is pooled from a map of cells: the value of
+            each cell, in the units of the energy; None otherwise.
     """
 
     energy: Tensor
@@ -138,7 +154,12 @@ class Scored:
 
 @dataclass(frozen=True)
 class Loss:
-    """total: (M,), one for each member, with gradient; parts: named (M,) values for the log."""
+    """A loss, one value for each of the M seeds that train together (M = 1 for a single run).
+
+    Attributes:
+        total: the loss, (M,), with gradient.
+        parts: named values (M,) for the log, without gradient.
+    """
 
     total: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
@@ -146,11 +167,16 @@ class Loss:
 
 @dataclass(frozen=True)
 class Context:
-    """Where training stands: the step, the scheduled values, the random draws.
+    """What samplers and objectives know of the current training step.
 
-    hyper: {name: (M, 1)} on the device: margin, weights, as the schedules give them at this step.
-    gather: vectors (M, B, S) of this process -> those of all processes that train together, for
-        terms that compare the samples of a batch; its gradient reaches this process's own.
+    Attributes:
+        step: training step, counted from 0.
+        hyper: scheduled values at this step by name, such as the margin, each (M, 1) on the
+            device.
+        generator: source of random numbers, seeded by the run's seed and the step.
+        gather: function from the vectors (M, B, S) of this process to those of all processes
+            that train together, for terms that compare the samples of a batch. Gradients reach
+            the vectors of this process only.
     """
 
     step: int
@@ -160,30 +186,35 @@ class Context:
 
     @property
     def members(self) -> int:
+        """Number of seeds that train together, M; 1 for a single run."""
         return self.generator.members
 
     def rows(self, values: Tensor) -> Tensor:
-        """Per-sample (or per-cell) values as (M, N) rows, in full precision."""
+        """Reshape one value per sample, or per cell, to (M, N), in float32 at least."""
         return exact(values).reshape(self.members, -1)
 
     def vectors(self, values: Tensor) -> Tensor:
-        """Per-sample vectors (..., B, S) as (M, B, S), in full precision."""
+        """Reshape one vector per sample, (..., B, S), to (M, B, S), in float32 at least."""
         return exact(values).reshape(self.members, -1, values.shape[-1])
 
     def events(self, values: Tensor) -> Tensor:
-        """Events, or gradients in them, (B, *event) or (M, B, *event), as (M, B, D) in full
-        precision, D numbers each."""
+        """Reshape examples, or gradients with respect to them, (B, *event) or (M, B, *event), to
+        (M, B, D) with D values each, in float32 at least.
+        """
         lead = 1 if self.members == 1 else 2
         return exact(values).reshape(self.members, values.shape[lead - 1], -1)
 
 
 def exact(values: Tensor) -> Tensor:
-    """float32 at least: energies, norms, cosines and losses are never in half precision."""
+    """Convert half precision to float32; leave other types as they are.
+
+    Energies, norms, cosines and losses are computed from the result.
+    """
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Within it autocast leaves operations on the device of x alone."""
+    """Context manager that turns autocast off on the device of `x`."""
     kind = x.device.type
     if kind == "meta" or not torch.is_autocast_enabled(kind):  # no numbers: nothing to keep exact
         return nullcontext()

@@ -27,13 +27,20 @@ SOURCES: dict[str, str] = {name: found.about for name, found in NAMED.items()}
 
 
 def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
-    """The data that `settings` describes, on the CPU, with its held-out part.
+    """Open the data that settings describe, on the CPU, with its held-out part.
 
-    split "test" gives a set's own test part, whole: `limit` and `held_out` concern training.
-    Where `settings.direction` is set, the data is a PairSet; of a .npz with features and tags it is
-    a TagSet.
-    Raises DataError for a source that is unknown or unreadable, and settings that do not fit it;
-    NoTestPart for split "test" of a source that has none.
+    Args:
+        settings: the source, and how its examples are prepared.
+        split: "train", or "test" for the whole test part of the source; `limit` and `held_out`
+            apply to training only.
+
+    Returns:
+        The data set; a PairSet if `settings.direction` is set, a TagSet for a .npz of features
+        and tags.
+
+    Raises:
+        DataError: if the source is unknown or cannot be read, or a setting does not fit it.
+        NoTestPart: for split "test", if the source has no test part.
     """
     if is_tag_file(settings.source):
         return open_tags(settings, split)
@@ -52,9 +59,10 @@ def open_data(settings: DataSettings, split: Split = "train") -> DataSet:
 
 
 def open_test_part(settings: DataSettings) -> DataSet | None:
-    """The test part of that data; None if the source has none.
+    """Open the test part of the data; None if the source has none.
 
-    Raises DataError for one that is there and cannot be read, or does not fit the settings.
+    Raises:
+        DataError: if it cannot be read, or a setting does not fit it.
     """
     try:
         return open_data(settings, "test")

@@ -20,7 +20,7 @@ Layouts = Literal["auto", "splits", "classes", "flat", "table"]
 
 
 class DataSettings(Config):
-    """Where real events come from, and how they are prepared. The same for every source."""
+    """Settings of the data: its source, and how examples are prepared."""
 
     source: Annotated[str, ESSENTIAL] = Field(
         "digits",
@@ -184,7 +184,9 @@ class DataSettings(Config):
     download: bool = Field(False, description="allow the download of a hub data set")
 
     def for_source(self, source: str) -> Self:
-        """What prepares another source alike; what concerns this one alone is as by default."""
+        """Settings that prepare another source in the same way; those about this source alone are
+        reset.
+        """
         fields = type(self).model_fields
         own = (
             "layout", "classes", "limit", "held_out", "labels", "tags", "groups", "labelled",
@@ -196,7 +198,7 @@ class DataSettings(Config):
 
     @property
     def csvs(self) -> dict[str, str]:
-        """The settings that name a CSV, which may lie in the folder of the data."""
+        """Settings that name a CSV file, which may lie in the folder of the data."""
         named = {"labels": self.labels, "tags": self.tags}
         if self.groups is not None and self.groups.lower().endswith(".csv"):
             named["groups"] = self.groups
@@ -211,7 +213,7 @@ class DataSettings(Config):
 
     @property
     def augment(self) -> Augment:
-        """How images change each time training sees them."""
+        """The random changes to images in training."""
         return Augment(self.tile or self.random_crop, self.mirror)
 
     @property
@@ -221,12 +223,12 @@ class DataSettings(Config):
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """`show_bands` counted from 0."""
+        """`show_bands`, counted from 0."""
         return tuple(band - 1 for band in self.show_bands or ())
 
     @property
     def bounds(self) -> Window:
-        """The lowest and the highest value that a pixel has."""
+        """Lowest and highest value of a pixel in training."""
         return (-1.0 if self.range == "signed" else 0.0), 1.0
 
     @field_validator("size", mode="before")

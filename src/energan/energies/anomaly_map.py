@@ -9,15 +9,17 @@ from energan.energies.smoothing import smooth
 
 
 class AnomalyMap(Energy):
-    """The energy of an image (B, C, H, W) by a network of its cells, and by images it knows.
+    """Energy of images by a map of anomaly logits, U(x) = max s(x) + weight · d(x).
 
-    network: x -> logits (B, h, w), of any sides.
+    s(x) are the logits after a Gaussian filter, so that no single cell decides; they are
+    returned as the map. d(x) is the standardised distance to the nearest training image, which
+    has no place in the map.
 
-        U(x) = max s(x) + weight · d(x)
-
-    The map s is the logits after a Gaussian of `smoothing` cells (0 for none), so that no single
-    cell decides; d is the standardised distance of x to the nearest training image. d says nothing
-    of where, so it is not in the map; without `nearest` there is none.
+    Args:
+        network: from images (B, C, H, W) of any size to logits (B, h, w).
+        smoothing: standard deviation of the Gaussian, in cells; 0 for none.
+        nearest: the memory of training images; None to leave d out.
+        weight: weight of d.
     """
 
     fully_convolutional = True

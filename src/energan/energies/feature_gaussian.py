@@ -7,15 +7,17 @@ from energan.core import Calibrated, Stream, full_precision
 
 
 class GaussianDistance(Calibrated):
-    """M(f) = √((f − μ)ᵀ Σ⁻¹ (f − μ)) ≥ 0 of the feature vector of each cell (section 3.3, eq. 2).
+    """Mahalanobis distance of the feature vector in each cell, √((f − μ)ᵀ Σ⁻¹ (f − μ)) (Defard et
+    al. 2021, eqs 1 and 2).
 
-    Σ = 1/(N − 1) Σ (f − μ)(f − μ)ᵀ + ε I (section 3.2, eq. 1). per_position: μ and Σ of each cell
-    of the grid, as in PaDiM; else one Gaussian of all cells. shape: (D, h, w) of an image's
-    features. shrinkage: ε > 0.
+    Σ = 1/(N − 1) Σ (f − μ)(f − μ)ᵀ + ε I. `observe` adds a batch to running counts (Chan, Golub
+    and LeVeque 1983), so one pass over the data fits it.
 
-    `observe` adds a batch to the counts (Chan, Golub and LeVeque 1983), so that one pass over the
-    data gives the mean and covariance of all of it. They are adopted whenever statistics are: μ and
-    L⁻¹ of Σ = L Lᵀ.
+    Args:
+        shape: (D, h, w), shape of the features of an image.
+        shrinkage: ε, above 0.
+        per_position: one μ and Σ for each cell of the grid, as in PaDiM (True), or one for all
+            cells.
     """
 
     reads_data = False

@@ -13,18 +13,20 @@ NUMBERS_AT_ONCE = 2**23
 
 
 class NearestDistance(Calibrated):
-    """s(f) = (1 − exp‖f − m*‖ / Σ exp‖f − m‖) · ‖f − m*‖ ≥ 0, m* the vector of the memory nearest
-    to f, the sum over m* and the others nearest to m* (eqs 6 and 7), at each cell.
+    """Distance of the feature vector in each cell to the nearest stored one, as in PatchCore (Roth
+    et al. 2022, eqs 6 and 7).
 
-    PatchCore takes the cell with the greatest ‖f − m*‖ and weights that one; here every cell is
-    weighted, so that the map has the unit of the energy.
+        s(f) = (1 − exp‖f − m*‖ / Σ exp‖f − m‖) · ‖f − m*‖
 
-    size: numbers in a vector. capacity: vectors in the memory. neighbours: vectors in the sum, 1
-    for the distance alone, without a weight.
+    m* is the nearest vector in the memory; the sum runs over m* and its nearest neighbours.
+    PatchCore weights the cell with the largest distance only; here all cells are weighted, so
+    that the map has the unit of the energy. `observe` keeps a coreset: vectors farther from the
+    memory than its radius are added, and a full memory is thinned by `farthest_first`.
 
-    `observe` keeps a coreset: what lies farther from the memory than its radius is added, and a
-    memory that is full is thinned to KEPT of it by `farthest_first`, whose radius it has from then
-    on. As long as all fits all is kept.
+    Args:
+        size: values in a vector, D.
+        capacity: vectors in the memory.
+        neighbours: vectors in the sum; 1 for the distance without a weight.
     """
 
     reads_data = False
@@ -118,11 +120,18 @@ class NearestDistance(Calibrated):
 
 
 def farthest_first(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """`count` of points (N, D), int64, and how far the farthest of the others is from them, ().
+    """Choose a coreset of points greedily, each next one the farthest from those chosen (Gonzalez
+    1985).
 
-    The first is the first of all, each next one the farthest from those chosen: no choice of as
-    many has less than half that radius (Gonzalez 1985), the greedy coreset of PatchCore (algorithm
-    1).
+    No choice of as many points has less than half its radius. It is the coreset of PatchCore
+    (Roth et al. 2022, algorithm 1); the first point is row 0.
+
+    Args:
+        points: (N, D).
+        count: number of points to choose.
+
+    Returns:
+        Row numbers, int64 (count,), and the distance of the farthest other point to them.
     """
     chosen = points.new_zeros(count, dtype=torch.int64)
     squares = points.square().sum(1)

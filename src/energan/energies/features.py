@@ -9,19 +9,22 @@ from energan.energies.smoothing import smooth
 
 
 class PatchDistance(Protocol):
-    """Features (B, D, h, w) -> how unlike normal ones each is, (B, h, w)."""
+    """From features (B, D, h, w) to how unlike normal ones each is, (B, h, w), ≥ 0."""
 
     def __call__(self, features: Tensor, stream: Stream) -> Tensor: ...
 
 
 class FeatureEnergy(Energy):
-    """The energy of images by the features of a frozen network.
+    """Energy of images by the features of a frozen network.
 
-    features: images (B, C, H, W) -> features (B, D, h, w). distance: a PatchDistance. smoothing:
-    standard deviation of the Gaussian that smooths the map, in cells; 0 for none.
+    In stream "eval" the energy (B,) is the maximum of the map (B, h, w); in training it is (B,
+    h, w), one value per cell.
 
-    In stream "eval" energy (B,) is the maximum of map (B, h, w); elsewhere energy (B, h, w) is that
-    of each cell, since an objective's terms are of cells.
+    Args:
+        features: from images (B, C, H, W) to features (B, D, h, w).
+        distance: from features to a map of distances; see `PatchDistance`.
+        smoothing: standard deviation of a Gaussian filter of the map, in cells; 0 for none.
+        any_size: whether `features` takes images of any size.
     """
 
     def __init__(
@@ -41,9 +44,10 @@ class FeatureEnergy(Energy):
 
 
 class FittedFeatures(FeatureEnergy):
-    """The same of a distance that is fitted by taking in each example's features, not by descent.
+    """FeatureEnergy with a distance that is fitted by counting, not by gradient descent.
 
-    Its distance has `observe`: features (B, D, h, w) -> how unlike those before they are, a number.
+    Its distance has a method `observe`, which takes features (B, D, h, w) in, and returns how
+    unlike the earlier ones they are.
     """
 
     def describe(self, x: Tensor) -> Tensor:

@@ -11,12 +11,17 @@ from energan.nets.ladder import EncoderPass, Ladder, Parts
 
 
 class LadderEnergy(Energy):
-    """The sum of squares of an example and its reconstruction from the noisy encoder's layers.
+    """Energy of a ladder network: ‖x − x̂‖², x̂ reconstructed from the layers of the noisy encoder
+    (Rasmus et al. 2015).
 
-    layer_weights: of the costs ‖zˡ − ẑˡ‖² of the layers above the input, whose own weight is 1;
-        none for the bottom-layer cost alone. zˡ is the clean encoder's, and both are normalised by
-        its statistics (Rasmus et al. 2015).
-    The labelled part is classified and not reconstructed, so its energy is 0.
+    The labelled part of a batch is classified and not reconstructed, so its energy is 0.
+
+    Args:
+        network: the ladder network.
+        shape: shape of an example.
+        layer_weights: weights of the costs ‖zˡ − ẑˡ‖² of the layers above the input (the input
+            has weight 1), where zˡ is from the clean encoder and both are normalised by its
+            statistics; () for the bottom-layer cost alone.
     """
 
     nonnegative = True

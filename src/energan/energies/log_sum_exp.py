@@ -10,7 +10,13 @@ from energan.core import Energy, Scored, Stream, exact, through
 
 
 class LogSumExp(Energy):
-    """The energy of a network x (B, *event) -> logits (B, K), which it gives too."""
+    """Energy of a classifier, U(x) = −logsumexp of its logits (Grathwohl et al. 2020).
+
+    The logits are returned too.
+
+    Args:
+        network: from x (B, *event) to logits (B, K).
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

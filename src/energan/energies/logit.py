@@ -6,7 +6,11 @@ from energan.core import Energy, Scored, Stream, exact, through
 
 
 class Logit(Energy):
-    """The negated output of a network (B, *event) -> (B, 1), which may take labels; unbounded."""
+    """Energy of a discriminator: its negated logit, unbounded.
+
+    Args:
+        network: from x (B, *event), and labels if it takes them, to (B, 1).
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

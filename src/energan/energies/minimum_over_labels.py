@@ -7,9 +7,14 @@ from energan.core import Energy, Scored, Stream
 
 
 class MinimumOverLabels(Energy):
-    """U(x | y) where a label is given, else min over y of U(x | y): is x plausible as anything?
+    """Energy of a conditional model for examples without a label: min over y of U(x | y).
 
-    Code, reconstruction, logits and map are those under the label that is found.
+    With a label it is U(x | y). Code, reconstruction, logits and map are those of the label
+    found.
+
+    Args:
+        energy: a conditional energy.
+        classes: number of classes.
     """
 
     def __init__(self, energy: Energy, classes: int) -> None:

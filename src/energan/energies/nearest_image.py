@@ -15,13 +15,17 @@ LEAST = 1e-6
 
 
 class NearestImage(Calibrated):
-    """The distance of images (B, C, H, W) to the nearest training image, standardised: (B,).
+    """Standardised distance of images to the nearest training image.
 
-    Images are compared as thumbnails of `side` × `side` cells, of mean 0 and norm 1 over all of
-    their numbers, so that brightness and contrast count for nothing: it knows the part as a whole,
-    and no detail of it. The memory has what was observed, at most `capacity` thumbnails, a coreset
-    of them where there are more. The distances of thumbnails in the memory to the nearest other one
-    give the mean and the standard deviation that distances are told in.
+    Images (B, C, H, W) are compared as thumbnails of `side` × `side` cells with mean 0 and norm
+    1, so that brightness and contrast do not count. Up to `capacity` thumbnails are stored, a
+    coreset if there are more images. Distances are standardised by the mean and standard
+    deviation of the distances of stored thumbnails to their nearest neighbours.
+
+    Args:
+        channels: channels of the images.
+        side: side of a thumbnail, in cells.
+        capacity: largest number of thumbnails stored.
     """
 
     reads_data = False

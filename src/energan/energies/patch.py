@@ -7,10 +7,13 @@ from energan.core import Energy, Scored, SettingError, Stream, exact
 
 
 class Patches(Energy):
-    """The negated logits of a network (B, C + C', H, W) -> (B, 1, h, w); energy (B, h, w).
+    """Energy of a patch discriminator: one negated logit per patch, (B, h, w) (Isola et al. 2016).
 
-    x (B, C, H, W) is scored with the source (B, C', H, W) that it is to belong to. The cells stay
-    apart, because the mean of their softplus is not the softplus of their mean.
+    Patches are not averaged here, because the mean of their softplus is not the softplus of
+    their mean.
+
+    Args:
+        network: from x and its source, concatenated, (B, C + C', H, W), to logits (B, 1, h, w).
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -14,11 +14,20 @@ Code = Literal["raw", "activated"]
 def reconstruction_energy(
     x: Tensor, reconstruction: Tensor, event_dims: int, reduction: Reduction = "l2"
 ) -> Tensor:
-    """The energy (..., B) ≥ 0 of x (..., B, *event), by one of three reductions.
+    """Reconstruction error of each example (Zhao et al. 2017, eq. 13).
 
-    "l2": the ℓ2 norm of one sample's difference, as in eq. 13; "sum": its square; "mean": its
-    square over the number of values. A margin means nothing without the reduction it was set for.
-    Neither argument is detached: the generator's gradient runs through both.
+    Neither argument is detached: the generator's gradient flows through both.
+
+    Args:
+        x: examples, (..., B, *event).
+        reconstruction: the same shape.
+        event_dims: number of dimensions of an example.
+        reduction: "l2" for the ℓ2 norm of the difference, as published; "sum" for its square;
+            "mean" for the mean square. A margin is meaningful only for the reduction that it was
+            set for.
+
+    Returns:
+        (..., B), ≥ 0.
     """
     difference = (exact(reconstruction) - exact(x)).flatten(-event_dims)
     if reduction == "l2":
@@ -29,10 +38,14 @@ def reconstruction_energy(
 
 
 class Reconstruction(Energy):
-    """The energy of an auto-encoder, with its code for the pulling-away term.
+    """Energy of an auto-encoder: its reconstruction error, with the code for the pulling-away term.
 
-    network: x (B, *event), and labels where it takes them -> (reconstruction, raw code, activated).
-    code: "raw" takes the encoder's output before any norm or ReLU, "activated" after them.
+    Args:
+        network: from x (B, *event), and labels if it takes them, to (reconstruction, raw code,
+            activated code).
+        event_dims: number of dimensions of an example.
+        reduction: see `reconstruction_energy`.
+        code: "raw" for the encoder's output before norm and ReLU, "activated" for after them.
     """
 
     nonnegative = True

@@ -8,10 +8,12 @@ from energan.core import Energy, Scored, Stream, exact, full_precision, through
 
 
 class Scalar(Energy):
-    """The output (B, 1) of `network`: x (B, *event), and labels where it takes them.
+    """Energy of a network with one output, U(x) = f(x), unbounded.
 
-    full_precision: without half precision throughout, for energies that are compared place by
-    place, as a Metropolis test does.
+    Args:
+        network: from x (B, *event), and labels if it takes them, to (B, 1).
+        full_precision: whether to turn half precision off, for energies whose small differences
+            matter, as they do in a Metropolis test.
     """
 
     def __init__(self, network: nn.Module, *, full_precision: bool = False) -> None:

@@ -17,17 +17,17 @@ NUMBERS_AT_ONCE = 2**21
 
 
 class Tiled(Energy):
-    """The energy of images (B, C, H, W), each cut into overlapping windows that `energy` scores.
+    """Energy of whole images, cut into overlapping windows that another energy scores.
 
-    tile: side of a window. overlap: pixels that neighbours share, at least.
+    The map of a window is the one its energy returns, resized; or the squared error of its
+    reconstruction, summed over channels; or its energy at every pixel. The map of the image is
+    the mean over windows, smoothed by a Gaussian of a sixteenth of a window's side unless the
+    energy returns maps. Its maximum is the energy of the image.
 
-    Each window has a map: the one that the energy makes, brought to the window's size by nearest
-    neighbour; without one the squared error of its reconstruction, summed over channels; else its
-    energy at each pixel. The image's map is their mean where windows overlap. Unless the energy
-    makes maps it is smoothed by a Gaussian of a sixteenth of the window's side, the border repeated
-    beyond the image. The map's maximum is the image's energy.
-
-    Scored: energy (B,), map (B, H, W), and the stitched reconstruction where there is one.
+    Args:
+        energy: energy of a window, (B, C, tile, tile).
+        tile: side of a window, in pixels.
+        overlap: smallest overlap of neighbouring windows, in pixels.
     """
 
     def __init__(self, energy: Energy, tile: int, overlap: int) -> None:

@@ -36,14 +36,19 @@ BOX = 4.0
 
 @dataclass(frozen=True)
 class ChainSamples:
-    """Where chains went.
+    """Chains, and what was recorded on the way. R energies moved N chains, S snapshots were taken.
 
-    x: (N, *event), their ends, on the CPU. labels: int64 (N,) of energies that take them.
-    steps: when the snapshots (S, N, *event) were taken, the first at 0, the last at the end.
-    energies: (S, R, N), U of each of the R energies there. gradient_norm: (N,), mean over steps.
-    acceptance: (N,), the share of moves that were made, if all were tested (MALA, HMC).
-    mixing: R̂ and effective sample size of chains on one energy; None of those on several in turns,
-    which have no law to agree on, and of too few steps. step_size: (N,), where it was adapted.
+    Attributes:
+        x: end points of the chains, (N, *event), on the CPU.
+        labels: int64 (N,), for conditional energies; None otherwise.
+        steps: the steps of the snapshots, from 0 to the last.
+        snapshots: (S, N, *event).
+        energies: U of each energy at each snapshot, (S, R, N).
+        gradient_norm: mean over steps of the norm of ∇U, (N,).
+        acceptance: fraction of accepted moves, (N,), for kernels with a Metropolis test.
+        mixing: split R-hat and effective sample size of chains on one energy, or on a sum; None
+            for energies that took turns, which have no common density, and for too few steps.
+        step_size: adapted step size of each chain, (N,); None if it was not adapted.
     """
 
     x: Tensor
@@ -74,21 +79,39 @@ def sample_chains(
     snapshots: int = 10,
     data: DataSet | None = None,
 ) -> ChainSamples:
-    """`count` chains of `steps` steps on the energies of `runs`, in turn on one set of chains.
+    """Run chains on the energy of a trained run, on a sum of runs, or on several runs in turn.
 
-    runs: runs, or sums of runs (`run_a + run_b`), over the same space. start: noise over the data's
-    range, the runs' replay buffers in equal parts, training data (of `data`, or opened as the first
-    run's), or x (count, *event). turn: steps of each energy before the next. rules: one for all, or
-    one each; None for those of the runs. anneal: see ChainSchedule. labels: int64 (count,) of
-    conditional energies; all classes in turn if not given. dynamics: langevin, mala, hmc,
-    underdamped, or any kernel (`energan.samplers.kernel_of`); None for how each was trained.
-    target_acceptance: what the step size of each chain is adapted to during warm-up, of mala and
-    hmc; hmc without `rules` adapts it to 0.8. warmup: steps at the start, which R̂ and the effective
-    sample size leave out; half of them if not given. snapshots: how many, with start and end.
+    Chains are reproducible: the same seed gives the same chains, and the first ones do not
+    depend on `count`.
 
-    The same seed gives the same chains, the first of them however many there are. Raises
-    SettingError if the runs are over different spaces, keep no buffer to start from, or the chains
-    do not stay finite.
+    Args:
+        runs: a run, a sum of runs (`run_a + run_b`), or a list of these, over the same space.
+        count: number of chains.
+        steps: number of steps of each chain.
+        start: where chains start: "noise" over the range of the data, "buffer" (the replay
+            buffers of the runs, in equal parts), "data" (training examples), or points (count,
+            *event).
+        turn: with several energies, steps on each before the next takes over.
+        rules: settings of a step, one for all energies or one for each; those of the runs if not
+            given.
+        anneal: fraction of the steps, at the end, over which step size and noise fall to 0.
+        labels: int64 (count,), for conditional energies; all classes in turn if not given.
+        seed: seed of the chains.
+        dynamics: "langevin", "mala", "hmc", "underdamped", or a `Kernel`; as in training if not
+            given.
+        target_acceptance: for "mala" and "hmc": acceptance rate that the step size of each chain
+            is adapted to during warm-up. "hmc" without `rules` adapts to 0.8.
+        warmup: steps at the start that R-hat and the effective sample size leave out; half of
+            the steps if not given.
+        snapshots: number of snapshots, the start and the end included.
+        data: training data for `start="data"`; the first run's own if not given.
+
+    Returns:
+        The chains, with snapshots, energies and diagnostics.
+
+    Raises:
+        SettingError: if the runs are over different spaces, have no buffer to start from, or the
+            chains do not stay finite.
     """
     parts = _parts(runs, count, snapshots)
     schedule = _schedule(parts, rules, steps, turn, anneal, dynamics, target_acceptance, warmup)

@@ -21,7 +21,7 @@ from energan.training.device import Device
 
 
 class TrainedEnergy(ABC):
-    """The energy of a run, or a weighted sum of those of several: what chains can follow."""
+    """The energy of a run, or a weighted sum of the energies of several runs."""
 
     domain: Domain
     conditions: Conditions
@@ -33,22 +33,23 @@ class TrainedEnergy(ABC):
     @property
     @abstractmethod
     def rule(self) -> StepRule:
-        """How a step of a chain on this energy is made."""
+        """Settings of a chain step on this energy."""
 
     @property
     def classes(self) -> int | None:
-        """How many labels the energy is conditioned on; None if it takes none."""
+        """Number of labels that the energy is conditioned on; None without labels."""
         return self.conditions.classes
 
     @property
     def terms(self) -> tuple[tuple[float, Any], ...]:
-        """(weight, run) whose weighted sum this is: itself, once."""
+        """(weight, run) pairs whose weighted sum this energy is."""
         return ((1.0, self),)
 
     def open(self, x: Images) -> list[DataSet]:
-        """Images as data sets, prepared as the (first) run's own data were.
+        """Open images as data sets, prepared like the data of the (first) run.
 
-        Raises DataError for what cannot be read, and for what does not fit the run.
+        Raises:
+            DataError: if images cannot be read or do not fit the run.
         """
         found = open_given(x, runs_of([self])[0].job.settings.data, self.domain.whole)
         for fact in dict.fromkeys(fact for data in found for fact in data.facts):
@@ -57,9 +58,12 @@ class TrainedEnergy(ABC):
         return found
 
     def prepare(self, x: Images) -> Tensor:
-        """The same as float examples (B, *event) in the data's range; such as they are.
+        """Prepare images like the data of the (first) run: float (B, *event) in its range.
 
-        Raises DataError as `open`.
+        Tensors are returned as they are.
+
+        Raises:
+            DataError: if images cannot be read or do not fit the run.
         """
         if not is_examples(x) and not self.conditions.shape:
             return torch.cat(
@@ -69,14 +73,22 @@ class TrainedEnergy(ABC):
 
     @torch.no_grad()
     def energy(self, x: Images, condition: Tensor | None = None) -> Tensor:
-        """U(x), float (B,), of x (B, *event) in the data's range; lower is more like the data.
+        """Compute U(x): low for examples like the training data.
 
-        Of a run on windows (`data.tile`) x are windows, or whole images, as `domain.whole` has
-        them, whose energy is the maximum of their map.
-        x may also be paths, folders, pictures, arrays of images or a data set: see `Images`.
-        condition: as `Run.sample` takes it. Without labels U is the least over all of them;
-            conditions that examples come with must be given.
-        Raises DataError if x does not have the shape or the type of the data.
+        Args:
+            x: examples, float (B, *event) in the range of the data, or images. A run on windows
+                (`data.tile`) accepts windows, and whole images, whose energy is the maximum of
+                their map.
+            condition: labels or conditions, as for `Run.sample`. Without labels the lowest
+                energy over all labels is returned; conditions that come with the examples must
+                be given.
+
+        Returns:
+            Energies, float (B,), on the CPU.
+
+        Raises:
+            DataError: if x does not have the shape or type of the data.
+            SettingError: if the condition is missing or does not fit.
         """
         if not is_examples(x) and condition is None and not self.conditions.shape:
             return torch.cat([self.energies(data) for data in self.open(x)])
@@ -97,11 +109,11 @@ class TrainedEnergy(ABC):
         return torch.cat(parts)
 
     def network_for(self, x: Tensor) -> Energy:
-        """The energy of examples, or of whole images where examples are windows of them."""
+        """The network that scores x: examples, or whole images if examples are windows of them."""
         return self.energy_network if x.shape[1:] == self.domain.shape else self.judge
 
     def energies(self, data: DataSet, told: str = "energies") -> Tensor:
-        """U of a data set's examples, float (N,), in chunks; a bar tells how far it is."""
+        """Compute U of all examples of a data set in chunks, float (N,), with a progress bar."""
         given = self.conditions.shape is not None
         parts = [
             self.energy(batch.x, batch.condition if given else None)
@@ -110,9 +122,11 @@ class TrainedEnergy(ABC):
         return torch.cat(parts)
 
     def potential(self, condition: Tensor | None = None) -> Function:
-        """U(x) (B,) of x (B, *event) on the energy's device, with its gradient in x.
+        """Return the function x -> U(x), (B, *event) to (B,), on the energy's device and
+        differentiable.
 
-        condition: as `energy` takes it, one for each x; without labels U is the least over them.
+        Args:
+            condition: as for `energy`, one for each x.
         """
         if condition is not None or self.conditions.shape:
             count = 0 if condition is None else len(condition)
@@ -120,7 +134,7 @@ class TrainedEnergy(ABC):
         return potential(self.energy_network, condition)
 
     def __add__(self, other: "TrainedEnergy") -> "RunSum":
-        """The sum of the two energies. Raises SettingError if they are over different spaces."""
+        """The sum of two energies. Raises SettingError if they are over different spaces."""
         if not isinstance(other, TrainedEnergy):
             return NotImplemented
         return RunSum((*self.terms, *other.terms))
@@ -130,11 +144,11 @@ class TrainedEnergy(ABC):
         return self if other == 0 else NotImplemented
 
     def __sub__(self, other: "TrainedEnergy") -> "RunSum":
-        """The energy less another: low where the one is and the other is not."""
+        """The difference of two energies: low where the first is low and the second is not."""
         return self + -1 * other if isinstance(other, TrainedEnergy) else NotImplemented
 
     def __mul__(self, weight: float) -> "RunSum":
-        """The energy times a number: more than 1 makes its density sharper."""
+        """The energy times a number; above 1 it makes the density sharper."""
         if not isinstance(weight, int | float):
             return NotImplemented
         return RunSum(tuple((weight * w, run) for w, run in self.terms))
@@ -143,7 +157,9 @@ class TrainedEnergy(ABC):
 
 
 class RunSum(TrainedEnergy):
-    """Σ w·U(x) of runs. Labels go to those that take them; steps are made as of the first."""
+    """A weighted sum of the energies of runs, Σ w·U(x). Labels go to the runs that take them; chain
+    steps follow the rule of the first.
+    """
 
     def __init__(self, terms: tuple[tuple[float, Any], ...]) -> None:
         self._terms, runs = terms, [run for _, run in terms]

@@ -30,7 +30,14 @@ STEPS, ANNEAL = 200, 0.5
 
 @dataclass(frozen=True)
 class Restoration:
-    """start, x: (B, *event), before and after, on the CPU. energy_start, energy: (B,), U there."""
+    """Restored examples, on the CPU.
+
+    Attributes:
+        start: the examples with which chains started, (B, *event).
+        x: the restored examples, (B, *event).
+        energy_start: U at the start, (B,).
+        energy: U of the restored examples, (B,).
+    """
 
     start: Tensor
     x: Tensor
@@ -51,19 +58,31 @@ def restore(
     labels: Tensor | None = None,
     seed: int = 0,
 ) -> Restoration:
-    """What `steps` steps down the energy of `run`, or of a sum of runs, make of x (B, *event), or
-    of images as a run takes them.
+    """Fill in unknown pixels, or remove noise, by moving images towards low energy.
 
-    unknown: bool, broadcastable to x, True where pixels are to be found; the others stay as they
-        are, to the bit. noise_std: how noisy the known pixels are, in the data's units: they may
-        move, but by no more than that in the root mean square of an image. start: of the unknown
-        pixels. rule: how a step is made; the run's if not given. anneal: the share of the steps, at
-        the end, over which step and noise fall to nothing. labels: int64 (B,) of a conditional run;
-        the least energy over all labels if not given.
+    A warning on stderr says if the energy was not trained for this.
 
-    A line on stderr says so if an energy was not trained for it.
-    Raises SettingError if neither `unknown` nor `noise_std` says what to restore, DataError if x
-    does not fit the run.
+    Args:
+        run: a run, or a sum of runs.
+        x: examples, float (B, *event) in the range of the data, or images.
+        unknown: bool, broadcastable to x, True for the pixels to fill in; the others keep their
+            values exactly.
+        noise_std: standard deviation of the noise on the known pixels, in the units of the data.
+            They may change, by at most this root mean square per image.
+        steps: number of chain steps.
+        start: values that unknown pixels start from: "noise", or the "mean" of the data.
+        rule: settings of a chain step; those of the run if not given.
+        anneal: fraction of the steps, at the end, over which step size and noise fall to 0.
+        labels: int64 (B,), for a conditional run; if not given, the lowest energy over all
+            labels counts.
+        seed: seed of the chains.
+
+    Returns:
+        The restored examples, with their energies before and after.
+
+    Raises:
+        SettingError: if neither `unknown` nor `noise_std` is given.
+        DataError: if x does not fit the run.
     """
     x = x if isinstance(x, Tensor) else run.prepare(x)
     _check(run, x, unknown, noise_std)

@@ -1,6 +1,5 @@
 """A run on disk, as the user holds it."""
 
-from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
@@ -14,12 +13,9 @@ from energan.anomaly.heatmaps import energy_map, heatmap, map_maxima
 from energan.anomaly.normal_data import Groups, normal_events, spread
 from energan.core import (
     Context,
-    Energy,
     PerSample,
-    Sampler,
     Scored,
     SettingError,
-    State,
     StepRule,
     attach,
     place_seed,
@@ -40,10 +36,9 @@ from energan.inference.conditions import (
     check_examples,
     check_room,
     collect,
-    examples_at_once,
 )
 from energan.inference.run_display import RecordedRun
-from energan.io.console import warn
+from energan.inference.sampling import draw_samples, warn_of_checkpoints
 from energan.io.run_folder import RunFolder
 from energan.samplers.dynamics import default_rule
 from energan.training import checkpoint_folder
@@ -57,17 +52,22 @@ CHAIN_STEPS = 60
 
 
 class Run(RecordedRun, TrainedEnergy):
-    """A trained run: its samples and its energy, in the range of its data.
+    """A trained run: its samples, its energy, and what they can be used for.
 
-    What it is asked about are examples in that range, float (B, *event), or images as a user has
-    them: paths, folders, pictures, uint8 arrays, a data set (`energan.data.from_python.Images`).
+    Methods that take images accept float tensors (B, *event) in the range of the run's data, as
+    well as paths, folders, Pillow images, uint8 arrays and data sets. Warnings about newer
+    checkpoints that cannot be used go to stderr.
 
-    checkpoint: "last" (the newest that verifies), "best" (by its own scores) or a step.
-    weights: "ema" for the averaged ones, "raw"; by default averaged where there are any.
-    device: where to compute; it need not be the one that trained.
+    Args:
+        path: folder of the run.
+        checkpoint: "last" (the newest that passes its checksum), "best" (by the metric of
+            `output.keep_best`), or a step.
+        weights: "ema" for averaged weights or "raw"; None for averaged weights if there are any.
+        device: "auto", "cpu", "cuda" or "cuda:N"; it need not be the one that trained.
 
-    A line on stderr tells of each newer checkpoint that cannot be used.
-    Raises RunError if the folder holds no run, CheckpointError if no checkpoint can be used.
+    Raises:
+        RunError: if the folder holds no run.
+        CheckpointError: if no checkpoint can be used.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Run(RecordedRun, TrainedEnergy):
         stored, self.warnings = read_checkpoint(self.folder, checkpoint, keep_best)
         self.checkpoint, self._meta = stored.path, stored.meta
         untrained = checkpoint == "best" and self.step == 0
-        _tell(path, self.warnings, self.checkpoint.name, untrained=untrained)
+        warn_of_checkpoints(path, self.warnings, self.checkpoint.name, untrained=untrained)
         self.weights = load_networks(self.folder, stored, model.energy, model.sampler, weights)
         self._hyper = {
             name: torch.tensor([[parse(value)(self.step)]], device=self.engine.device)
@@ -115,29 +115,41 @@ class Run(RecordedRun, TrainedEnergy):
 
     @property
     def step(self) -> int:
-        """The step of the checkpoint in use."""
+        """Training step of the checkpoint in use."""
         return checkpoint_folder.step_of(self.checkpoint)
 
     @property
     def given(self) -> tuple[int, ...] | None:
-        """The shape of the condition that each example comes with; None for labels and for none."""
+        """Shape of the condition that comes with each example, (C, H, W) or (F,); None for models
+        that take labels or nothing.
+        """
         return self.domain.condition_shape
 
     @property
     def makes_samples(self) -> bool:
-        """Whether it has a sampler."""
+        """Whether the model can draw samples."""
         return self.sampler.makes_samples
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor:
-        """Samples, float (count, *event) in the data's range, on the CPU; of one seed the first are
-        the same, however many there are.
+        """Draw samples.
 
-        condition: labels int64 (count,) of a model conditioned on them; its classes in turn if not
-            given. Of a model whose examples come with conditions of their own, such as image to
-            image, those, float (count, *condition_shape), in the data's range: images of other
-            sides too, if the network takes them.
-        Raises SettingError if the model takes no condition or lacks one, or makes no samples.
+        The same seed gives the same samples, and the first ones do not depend on `count`.
+
+        Args:
+            count: number of samples.
+            seed: seed of the latents, or of the chains.
+            condition: for a conditional model: labels, int64 (count,); if not given, all classes
+                in turn. For a model whose examples come with conditions, such as image-to-image:
+                those, float (count, *condition_shape), in the range of the data; the images may
+                have another size if the network takes it.
+
+        Returns:
+            Samples, float (count, *event) in the range of the data, on the CPU.
+
+        Raises:
+            SettingError: if the condition is missing or not taken, or the model makes no
+                samples.
         """
         if count < 1:
             raise SettingError(f"give at least 1 sample, not {count}")
@@ -152,7 +164,7 @@ class Run(RecordedRun, TrainedEnergy):
             return Context(self.step, self._hyper, randomness.at("sample", start))
 
         with torch_globals_kept():
-            made = _draw(
+            made = draw_samples(
                 self.sampler, self.energy_network, count, conditions, self._state, context_at
             )
         if made is None:
@@ -167,12 +179,12 @@ class Run(RecordedRun, TrainedEnergy):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the data's classes, numbers where they have none; () without classes."""
+        """Names of the classes; their numbers if they have no names, () without classes."""
         known = self.config["resolved"]["data"].get("class_names")
         return tuple(known or map(str, range(self.domain.classes or 0)))
 
     def check_classifies(self) -> None:
-        """Raise SettingError if the model learns no classes (`classifies` says whether it does)."""
+        """Raise SettingError if the model does not classify; `classifies` says whether it does."""
         if not self.classifies:
             raise SettingError(
                 f"{self.path}: the model {self.job.model} does not classify: train one that learns "
@@ -180,9 +192,16 @@ class Run(RecordedRun, TrainedEnergy):
             )
 
     def classify(self, x: Images) -> ClassProbabilities:
-        """The class of each of x (B, *event), in the data's range, and the probability of each.
+        """Classify examples.
 
-        Raises SettingError if the model learns no classes.
+        Args:
+            x: examples, float (B, *event) in the range of the data, or images.
+
+        Returns:
+            The most probable class of each example, and the probability of every class.
+
+        Raises:
+            SettingError: if the model does not classify.
         """
         self.check_classifies()
         if is_examples(x):
@@ -190,7 +209,7 @@ class Run(RecordedRun, TrainedEnergy):
         return joined([self.classify_all(data) for data in self.open(x)])
 
     def classify_all(self, data: DataSet, told: str = "classifying") -> ClassProbabilities:
-        """The same of a data set's examples, in chunks; a bar tells how far it is."""
+        """Classify all examples of a data set in chunks, with a progress bar labelled `told`."""
         self.check_classifies()
         return classify_data(self._score, data, told)
 
@@ -198,18 +217,24 @@ class Run(RecordedRun, TrainedEnergy):
 
     @property
     def rule(self) -> StepRule:
-        """How a step on this energy is made: as in its training, or by its data's range."""
+        """Settings of a chain step on this energy: those of training, or a default for its data."""
         return self.sampler.rule or default_rule(self.domain)
 
     @property
     def chain_steps(self) -> int:
-        """K: as in its training, or the published 60."""
+        """Chain steps per sample: as in training, or the 60 of Du and Mordatch (2019)."""
         return self.sampler.chain_steps or CHAIN_STEPS
 
     def replayed(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor | None:
-        """Chains as they lie in the run's replay buffer, float (count, *event), on the CPU.
+        """Return chains from the run's replay buffer.
 
-        condition: the labels whose chains to take. None if the run has no buffer.
+        Args:
+            count: number of chains.
+            seed: seed of the choice.
+            condition: labels of the chains, int64 (count,); None for any.
+
+        Returns:
+            Chains, float (count, *event), on the CPU; None if the run has no buffer.
         """
         if self.sampler.rule is None:
             return None
@@ -222,16 +247,16 @@ class Run(RecordedRun, TrainedEnergy):
 
     @property
     def network(self) -> Network:
-        """Which energy this is: the checkpoint's step, its weights' sha256, raw or averaged."""
+        """Which energy this is: step of the checkpoint, sha256 of its weights, averaged or raw."""
         return Network(self.step, self._meta.sha256[checkpoint_folder.WEIGHTS], self.weights)
 
     @property
     def calibration(self) -> Calibration | None:
-        """The calibration that the run keeps, of whatever checkpoint; None if there is none."""
+        """The calibration stored in the run's folder, of any checkpoint; None if there is none."""
         return calibrations.read(self.path)
 
     def check_judges(self) -> None:
-        """Raise SettingError if the energy cannot tell of an example alone whether it is normal."""
+        """Raise SettingError if the energy cannot score an image by itself."""
         if self.given:
             raise SettingError(
                 f"the energy of {self.job.model} needs an input with each example, so there is "
@@ -247,15 +272,25 @@ class Run(RecordedRun, TrainedEnergy):
         smooth: float = 0.0,
         keep: bool = True,
     ) -> Calibration:
-        """Set the threshold that at most a share `fpr` of new normal examples exceeds, and keep it;
-        of images also that of their heat maps, from at most 1,000 of them.
+        """Set the threshold above which an energy counts as anomalous.
 
-        x: normal examples that were not trained on: float (B, *event) in the data's range, a data
-        set, or a source (of a labelled one, those of the classes that were trained on); None for
-        the run's own held-out part. groups: which of x belong together, as those of a patient: a
-        number for each, or of a source what `data.groups` takes; the share then is of examples of
-        new groups. smooth: as of `heatmap`. keep: whether it is kept in the run's folder. Raises
-        SettingError if they are too few for this fpr.
+        At most a fraction `fpr` of new normal examples lies above it (split conformal
+        prediction). For images, a threshold of the heat maps is set too, from at most 1,000 of
+        them.
+
+        Args:
+            x: normal examples that were not trained on, float (B, *event) in the range of the
+                data, a data set, or a source (if it is labelled, the classes that were trained
+                on are used); None for the run's own held-out part.
+            fpr: false positive rate to allow, in (0, 1).
+            groups: which examples belong together, such as the images of one patient: a number
+                for each, or for a source whatever `data.groups` takes. `fpr` then holds for
+                examples of new groups.
+            smooth: standard deviation, in pixels, of a Gaussian that smooths the heat maps.
+            keep: whether to store the calibration in the run's folder.
+
+        Raises:
+            SettingError: if there are too few examples for this `fpr`.
         """
         self.check_judges()
         normal = x if x is None or isinstance(x, DataSet | str | Path) else self.prepare(x)
@@ -274,21 +309,40 @@ class Run(RecordedRun, TrainedEnergy):
         return made
 
     def score(self, x: Images) -> Scores:
-        """Energy, percentile among normal examples, and verdict of x (B, *event), whole images.
+        """Score whole images, and decide whether they are normal.
 
-        Raises SettingError if this checkpoint, with these weights, was not calibrated, DataError
-        for windows of images (`data.tile`), which have no verdict.
+        Args:
+            x: examples, float (B, *event) in the range of the data, or images.
+
+        Returns:
+            For each example its energy, the percentage of normal examples with at most that
+            energy, and whether it is anomalous.
+
+        Raises:
+            SettingError: if this checkpoint, with these weights, was not calibrated.
+            DataError: if x are windows of images (`data.tile`) in place of whole images.
         """
         if is_examples(x) and not self.given:
             x = check_examples(torch.as_tensor(x), self.domain.whole)
         return calibrations.read_for(self.path, self.network).scores(self.energy(x))
 
     def heatmap(self, x: Images, *, smooth: float = 0.0) -> Tensor:
-        """Where the energy of whole images x (B, C, H, W) comes from, float (B, H, W), as
-        `heatmap_kind` says: the energy's own map, resized to the image and in its units; else, both
-        ≥ 0, the squared error of the reconstruction, summed over channels, or the saliency, the
-        norm over channels of the energy's gradient. smooth: the standard deviation in pixels of a
-        Gaussian that the latter two are smoothed with. SettingError for points.
+        """Show which pixels the energy of an image comes from.
+
+        `heatmap_kind` says what the values are: the energy's own map, resized to the image and
+        in units of the energy; the squared error of the reconstruction, summed over channels (≥
+        0); or the norm over channels of the energy's gradient (≥ 0).
+
+        Args:
+            x: whole images, float (B, C, H, W) in the range of the data, or images.
+            smooth: standard deviation, in pixels, of a Gaussian that smooths maps of the latter
+                two kinds.
+
+        Returns:
+            Heat maps, float (B, H, W).
+
+        Raises:
+            SettingError: if the run was not trained on images.
         """
         events = check_examples(self.prepare(x), self.domain.whole)
         if self.heatmap_kind == "energy map":
@@ -299,7 +353,7 @@ class Run(RecordedRun, TrainedEnergy):
 
     @cached_property
     def heatmap_kind(self) -> HeatmapKind:
-        """What `heatmap` shows: the energy's map where it has one, else what it can be made of."""
+        """What the values of `heatmap` are."""
         if not self.given and self._outputs.map is not None:
             return "energy map"
         return "squared error" if self.reconstructs else "saliency"
@@ -313,11 +367,11 @@ class Run(RecordedRun, TrainedEnergy):
 
     @property
     def reconstructs(self) -> bool:
-        """Whether the energy is of a reconstruction."""
+        """Whether the energy is a reconstruction error."""
         return not self.given and self._outputs.reconstruction is not None
 
     def reconstruct(self, x: Images) -> Tensor:
-        """Dec(Enc(x)), float (B, *event). SettingError if the energy has no reconstruction."""
+        """Reconstruct examples: Dec(Enc(x)), float (B, *event). SettingError if it cannot."""
         if not self.reconstructs:
             raise SettingError(
                 f"the model {self.job.model} has no reconstruction, because it is not an "
@@ -326,7 +380,9 @@ class Run(RecordedRun, TrainedEnergy):
         return collect(self._score, self.prepare(x), lambda scored: scored.reconstruction)
 
     def check_encodes(self) -> None:
-        """Raise SettingError if the energy has no encoder whose code of an example stands alone."""
+        """Raise SettingError if the energy has no encoder, or one that needs more
+        than the image.
+        """
         if self.given:
             lacking = "its energy needs an input with each image"
         elif self.domain.image_shape is not None:
@@ -341,47 +397,10 @@ class Run(RecordedRun, TrainedEnergy):
         )
 
     def code(self, x: Images) -> Tensor:
-        """The encoder's output for x (B, *event), float (B, S), feature maps flattened.
-
-        Raises SettingError if the energy has no encoder.
-        """
+        """Encode examples: float (B, S), feature maps flattened. SettingError if it cannot."""
         self.check_encodes()
         return collect(self._score, self.prepare(x), lambda scored: scored.code)
 
     def _score(self, x: Tensor) -> Scored:
         x = x.to(self.engine.device, torch.float32)
         return self.network_for(x)(x, stream="eval")  # type: ignore[no-any-return]
-
-
-def _tell(path: str | Path, warnings: Sequence[str], used: str, *, untrained: bool) -> None:
-    """Of each checkpoint that cannot be used, and of a best one that is of step 0."""
-    for warning in warnings:
-        warn(f"{warning}; using {used} instead")
-    if untrained:
-        warn(
-            f"{path}: the best checkpoint is that of step 0, which is untrained: no later one "
-            "scored better; use last, or train further"
-        )
-
-
-def _draw(
-    sampler: Sampler,
-    energy: Energy,
-    count: int,
-    conditions: Tensor | None,
-    state: State,
-    context_at: Callable[[int], Context],
-) -> Tensor | None:
-    """`count` finished samples, some at a time, on the CPU; None if the sampler makes none."""
-    chunk = count if sampler.samples_at_once else examples_at_once(conditions)
-    parts = []
-    for start in range(0, count, chunk):
-        context = context_at(start)
-        part = conditions
-        if conditions is not None:
-            part = conditions[start : start + chunk].to(context.generator.device)
-        made = sampler.sample(energy, min(chunk, count - start), part, state, context)
-        if made is None:
-            return None
-        parts.append(made.x.float().cpu())
-    return torch.cat(parts)

@@ -33,12 +33,18 @@ class RecordedRun:
         return self.folder.path
 
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
-        """What the run logged: "step" events carry losses and energies, "score" ones scores."""
+        """Return what the run logged, in order.
+
+        Args:
+            event: only events of this kind: "step" for losses and energies, "score" for the
+                scores of checkpoints. None for all.
+        """
         return self.folder.read(event)
 
     def history(self) -> "pandas.DataFrame":
-        """What the run logged as a table: a row for each step that was logged, with its losses and
-        energies, and the scores of its checkpoint, if one was written there."""
+        """Return what the run logged as a table, one row per logged step, with losses, energies and
+        the scores of checkpoints.
+        """
         return history_of(self.folder)
 
     def _repr_html_(self) -> str:

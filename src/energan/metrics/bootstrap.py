@@ -18,7 +18,7 @@ BLOCK = 2**22
 
 @dataclass(frozen=True)
 class Interval:
-    """The ends of a confidence interval; equal where there is nothing to resample."""
+    """The ends of a confidence interval; equal if there is nothing to resample."""
 
     low: float
     high: float
@@ -33,11 +33,20 @@ def interval(
     seed: int = 0,
     kind: Kind = "percentile",
 ) -> Interval:
-    """The bootstrap interval of statistic(rows), rows (count,) drawn with replacement.
+    """Bootstrap confidence interval of a statistic of rows.
 
-    kind: "percentile", the quantiles of the resampled values; or "basic", those reflected about the
-        value itself, for statistics that duplicates bias (Davison & Hinkley 1997, section 5.2).
-    Raises ValueError for count or resamples below 1, a level outside (0, 1), or another kind.
+    Args:
+        statistic: function of row numbers, int64 (count,), drawn with replacement.
+        count: number of rows.
+        resamples: number of resamples.
+        level: confidence level, in (0, 1).
+        seed: seed of the resamples.
+        kind: "percentile" for quantiles of the resampled values; "basic" for those reflected
+            about the value itself, for statistics that duplicates bias (Davison & Hinkley 1997,
+            section 5.2).
+
+    Raises:
+        ValueError: for count or resamples below 1, a level outside (0, 1), or another kind.
     """
     _check(count, resamples, level)
     if kind not in get_args(Kind):
@@ -48,9 +57,11 @@ def interval(
 def mean_interval(
     values: Values, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """The percentile interval of the mean of values (N,).
+    """Percentile bootstrap interval of the mean of values (N,).
 
-    Raises ValueError for another shape, values that are not finite, and what `interval` refuses.
+    Raises:
+        ValueError: for another shape, values that are not finite, or arguments that `interval`
+            refuses.
     """
     found = array(values)
     if found.ndim != 1 or not np.isfinite(found).all():
@@ -67,13 +78,14 @@ def inception_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The basic interval of the inception score of log p(y|x) (N, K), or of I′ (modified).
+    """Basic bootstrap interval of the inception score of log p(y|x), (N, K), or of I′ (`modified`).
 
-    Samples are resampled, and p(y) with them. Both scores are functions of two means over samples:
-    of p(y|x), and of its negative entropy (IS), or of log p(y|x) (I′). A resample biases them as
-    the sample itself does (IS down, I′ up), so the quantiles are reflected about the score, of IS
-    on the scale of its logarithm; the score is always inside.
-    Raises ValueError for what the scores and `interval` refuse.
+    Samples are resampled, and p(y) is computed anew from each resample. Resampling biases both
+    scores as sampling does (IS down, I′ up), so quantiles are reflected about the score, for IS
+    on a logarithmic scale; the interval always contains the score.
+
+    Raises:
+        ValueError: for arguments that the scores or `interval` refuse.
     """
     logs = log_distributions(None, log_probabilities)[0].numpy()
     _check(len(logs), resamples, level)
@@ -103,9 +115,12 @@ def inception_interval(
 
 
 def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's t interval of the mean over runs that differ in the seed.
+    """Student's t interval of the mean over runs that differ in their seed.
 
-    Of NaN if a value is not finite. Raises ValueError for fewer than two, or a level not in (0, 1).
+    NaN if a value is not finite.
+
+    Raises:
+        ValueError: for fewer than two values, or a level outside (0, 1).
     """
     from scipy.stats import t
 

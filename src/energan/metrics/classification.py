@@ -19,10 +19,13 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reliability:
-    """Events in bins of equal width by their confidence, the probability of the predicted class.
+    """Examples in bins of equal width, by confidence: the probability of the predicted class.
 
-    edges: (B + 1,) from 0 to 1; a bin holds its upper end. count: (B,) events. confidence,
-    accuracy: (B,), the means in each bin; NaN in an empty one.
+    Attributes:
+        edges: (B + 1,), from 0 to 1; a bin includes its upper edge.
+        count: examples in each bin, (B,).
+        confidence: mean confidence in each bin, (B,); NaN in an empty one.
+        accuracy: fraction of correct predictions in each bin, (B,); NaN in an empty one.
     """
 
     edges: NDArray[np.float64]
@@ -40,9 +43,9 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Paired:
-    """Errors of two systems on the same seeds: the mean of `b − a` (N pairs) and its interval.
+    """Errors of two systems on the same seeds: the mean of b − a over N pairs, with its interval.
 
-    interval: Student's t over the pairs; None of a single one.
+    `interval` is Student's t over the pairs; None for a single pair.
     """
 
     mean: float
@@ -51,16 +54,18 @@ class Paired:
 
 
 def error_rate(predicted: Values, labels: Values) -> float:
-    """The share of predictions that are not the label, in [0, 1]."""
+    """Fraction of predictions that differ from the label, in [0, 1]."""
     found, true = _alike(predicted, labels)
     return float((found != true).mean())
 
 
 def error_interval(wrong: int, count: int, level: float = 0.95) -> Interval:
-    """Wilson's interval of a share of `wrong` in `count` events.
+    """Wilson's interval of an error rate: `wrong` of `count` examples.
 
-    It tells of the chance in which events were drawn, and nothing of the seed of training.
-    Raises ValueError for no events, or more wrong ones than there are.
+    It covers the choice of examples, not the seed of training.
+
+    Raises:
+        ValueError: for no examples, or more wrong ones than there are.
     """
     from scipy.stats import binomtest
 
@@ -71,7 +76,7 @@ def error_interval(wrong: int, count: int, level: float = 0.95) -> Interval:
 
 
 def confusion(predicted: Values, labels: Values, classes: int) -> Counts:
-    """(K, K): how many events of the class of the row were taken for that of the column."""
+    """Confusion matrix (K, K): row i, column j counts examples of class i predicted as j."""
     found, true = _alike(predicted, labels)
     if int(max(found.max(), true.max())) >= classes:
         raise ValueError(f"a class of {int(max(found.max(), true.max()))} is not below {classes}")
@@ -79,9 +84,15 @@ def confusion(predicted: Values, labels: Values, classes: int) -> Counts:
 
 
 def reliability(probabilities: Values, labels: Values, bins: int = BINS) -> Reliability:
-    """Events by their confidence, in `bins` of equal width.
+    """Sort examples into `bins` of equal width by confidence.
 
-    Raises ValueError for rows that are no probabilities, or labels that do not fit them.
+    Args:
+        probabilities: (N, K), rows that sum to 1.
+        labels: int (N,), in [0, K).
+        bins: number of bins.
+
+    Raises:
+        ValueError: if rows are not probabilities, or labels do not fit them.
     """
     p = array(probabilities)
     if p.ndim != 2 or p.shape[0] < 1 or p.shape[1] < 2:
@@ -105,14 +116,18 @@ def reliability(probabilities: Values, labels: Values, bins: int = BINS) -> Reli
 
 
 def calibration_error(probabilities: Values, labels: Values, bins: int = BINS) -> float:
-    """The expected calibration error (Guo et al. 2017, eq. 3), in [0, 1]; 0 is calibrated."""
+    """Expected calibration error (Guo et al. 2017, eq. 3), in [0, 1]; 0 is perfectly calibrated.
+
+    Args and errors as for `reliability`.
+    """
     return reliability(probabilities, labels, bins).error
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Paired:
-    """The mean of b − a over pairs that share a seed, and Student's t interval of it.
+    """Mean of b − a over pairs that share a seed, with Student's t interval.
 
-    Raises ValueError for sequences of different lengths, or none.
+    Raises:
+        ValueError: if the sequences are empty or differ in length.
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"{len(a)} and {len(b)} values are not in pairs")

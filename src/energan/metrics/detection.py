@@ -10,10 +10,18 @@ from energan.metrics.bootstrap import Interval
 
 
 def auroc(scores: Values, anomalous: Values) -> float:
-    """The probability that an anomalous event scores above a normal one, ties counted half.
+    """Area under the ROC curve: the probability that an anomalous example scores above a normal
+    one.
 
-    scores (N,): high means anomalous, as an energy does; anomalous (N,), of yes and no.
-    Raises ValueError for other shapes, values that are not finite, or events all of one kind.
+    Args:
+        scores: (N,), high for anomalies, as energies are.
+        anomalous: bool (N,).
+
+    Returns:
+        In [0, 1]; ties count half.
+
+    Raises:
+        ValueError: for other shapes, values that are not finite, or examples of one kind only.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -24,15 +32,24 @@ def auroc(scores: Values, anomalous: Values) -> float:
 def auroc_interval(
     scores: Values, anomalous: Values, level: float = 0.95, *, paired: bool = False
 ) -> Interval:
-    """Wilson's interval of `auroc`, of as many trials as would have its variance.
+    """Wilson's interval of `auroc`, with the number of trials that would have its variance.
 
-    The variance is that of DeLong et al. 1988, which holds for any two distributions, of n normal
-    and m anomalous events. At most 4nm/(n + m) trials, the harmonic mean of the 2m near 1 and of
-    the 2n near 0 of Hanley and McNeil 1982: there too few events speak for an estimate. Of
-    scores that separate all events, or none, it is 0; the trials are then the min(n, m) pairs that
-    are independent.
-    paired: the i-th anomalous event is made of the i-th normal one, so that both vary together.
-    Raises ValueError for what `auroc` refuses, fewer than two of either kind, or another level.
+    The variance is that of DeLong et al. (1988), for any two distributions. The number of trials
+    is at most 4nm/(n + m) for n normal and m anomalous examples (the harmonic mean of the 2m
+    near 1 and the 2n near 0 of Hanley and McNeil 1982), since near 0 and 1 few examples
+    determine the variance. If scores separate all examples, or none, the variance is 0, and the
+    min(n, m) independent pairs are the trials.
+
+    Args:
+        scores: (N,), high for anomalies.
+        anomalous: bool (N,).
+        level: confidence level, in (0, 1).
+        paired: whether the i-th anomalous example was made from the i-th normal one, so that
+            their scores are correlated.
+
+    Raises:
+        ValueError: for arguments that `auroc` refuses, fewer than two examples of either kind,
+            or a level outside (0, 1).
     """
     from scipy.special import ndtri
 
@@ -68,11 +85,14 @@ def auroc_difference_interval(
     seed: int = 0,
     paired: bool = False,
 ) -> Interval:
-    """The bootstrap interval (percentiles) of auroc(scores) − auroc(others), of the same events.
+    """Percentile bootstrap interval of auroc(scores) − auroc(others), for two scores of the same
+    examples.
 
-    Normal and anomalous examples are resampled apart, and with each both its scores; or, `paired`,
-    the i-th anomalous one, which is made of the i-th normal one, along with that.
-    Raises ValueError for what `auroc` refuses, a level outside (0, 1), or no resamples.
+    Normal and anomalous examples are resampled separately, each with both scores; with `paired`,
+    the i-th anomalous one together with the i-th normal one that it was made from.
+
+    Raises:
+        ValueError: for arguments that `auroc` refuses, a level outside (0, 1), or no resamples.
     """
     (s, a), (o, _) = _labelled(scores, anomalous), _labelled(others, anomalous)
     n, m = int((~a).sum()), int(a.sum())
@@ -113,10 +133,11 @@ def _share_below(reference: NDArray[np.float64], x: NDArray[np.float64]) -> NDAr
 def roc_points(
     scores: Values, anomalous: Values, most: int = 200
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The ROC curve: false and true positive rates, ascending, (p,) each, from (0, 0) to (1, 1).
+    """Points of the ROC curve: false and true positive rates, ascending, (p,) each, from (0, 0) to
+    (1, 1).
 
-    Of more than `most` points, that many of them, evenly over the curve's length in steps of either
-    rate. As `auroc`.
+    Curves of more than `most` points are thinned to that many, evenly along their length. Other
+    arguments and errors as for `auroc`.
     """
     from sklearn.metrics import roc_curve
 
@@ -131,7 +152,9 @@ def roc_points(
 
 
 def average_precision(scores: Values, anomalous: Values) -> float:
-    """The mean precision over recalls of the anomalous, Σ (R_n − R_{n−1}) P_n, in [0, 1]."""
+    """Average precision of anomalies, Σ (R_n − R_{n−1}) P_n, in [0, 1]. Arguments
+    as for `auroc`.
+    """
     from sklearn.metrics import average_precision_score
 
     s, a = _labelled(scores, anomalous)
@@ -139,9 +162,10 @@ def average_precision(scores: Values, anomalous: Values) -> float:
 
 
 def fpr_at_tpr(scores: Values, anomalous: Values, tpr: float = 0.95) -> float:
-    """The share of normal events flagged by the highest threshold that flags `tpr` of the others.
+    """False positive rate at the highest threshold with a true positive rate of at least `tpr`.
 
-    An event is flagged if its score is at least the threshold. Lower is better.
+    An example is flagged if its score reaches the threshold. In [0, 1], lower is better; other
+    arguments and errors as for `auroc`.
     """
     from sklearn.metrics import roc_curve
 
@@ -155,15 +179,22 @@ def fpr_at_tpr(scores: Values, anomalous: Values, tpr: float = 0.95) -> float:
 def calibrated_threshold(
     normal_scores: Values, fpr: float = 0.05, *, weights: Values | None = None
 ) -> float:
-    """The threshold that a new normal event exceeds with a probability of at most fpr.
+    """Threshold that a new normal example exceeds with a probability of at most `fpr`.
 
-    The ⌈(n + 1)(1 − fpr)⌉-th smallest of the n normal scores: the guarantee of split conformal
-    prediction, for any distribution, if new normal events are exchangeable with these.
-    weights (n,): of events of K groups, as `group_weights` gives them; the least score up to which
-    these have a weight of (K + 1)(1 − fpr) together: the guarantee then is for an event of a new
-    group, if groups are exchangeable, whatever events of one have to do with each other
-    (hierarchical conformal prediction: Lee, Barber and Willett 2023).
-    Raises ValueError if n, or K, is too small for this fpr, saying how many are needed.
+    It is the ⌈(n + 1)(1 − fpr)⌉-th smallest of n normal scores, which split conformal prediction
+    guarantees for any distribution, if new normal examples are exchangeable with these.
+
+    Args:
+        normal_scores: scores of normal examples, (n,).
+        fpr: allowed false positive rate, in (0, 1).
+        weights: for examples in K groups, their weights (n,) from `group_weights`. The threshold
+            is then the lowest score up to which the weights add up to (K + 1)(1 − fpr), and the
+            guarantee holds for an example of a new group, if groups are exchangeable
+            (hierarchical conformal prediction, Lee, Barber and Willett 2023).
+
+    Raises:
+        ValueError: if n, or K, is too small for this `fpr`; the message says how many are
+            needed.
     """
     s = _scores(normal_scores)
     if not 0 < fpr < 1:
@@ -184,8 +215,11 @@ def calibrated_threshold(
 
 
 def group_weights(groups: Values) -> NDArray[np.float64]:
-    """The weight of each event (N,) of these groups, any numbers: 1/n of one of the n events of its
-    group, so that those of a group have 1 together."""
+    """Weights of examples that come in groups: 1/n for each of the n examples of a group.
+
+    Args:
+        groups: group of each example, any numbers, (N,).
+    """
     _, numbers, counts = np.unique(array(groups), return_inverse=True, return_counts=True)
     found: NDArray[np.float64] = 1.0 / counts[numbers]
     return found
@@ -194,9 +228,9 @@ def group_weights(groups: Values) -> NDArray[np.float64]:
 def percentile_of(
     scores: Values, normal_scores: Values, *, weights: Values | None = None
 ) -> NDArray[np.float64]:
-    """For each score (N,), the share of normal ones that are as low or lower, in [0, 100].
+    """For each score (N,), the percentage of normal scores that are as low or lower, in [0, 100].
 
-    weights: of the normal ones, if they do not count alike.
+    `weights` are those of the normal scores, if they do not count equally.
     """
     found = _scores(normal_scores)
     order = np.argsort(found, kind="stable")

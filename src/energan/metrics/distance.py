@@ -9,12 +9,23 @@ BLOCK = 16  # directions at a time: their projections, not the events, are what 
 
 
 def sliced_wasserstein(a: Values, b: Values, projections: int = 128, seed: int = 0) -> float:
-    """The sliced Wasserstein-1 distance of events a (N, *event) and b (M, *event), ≥ 0.
+    """Sliced Wasserstein-1 distance between two sets (Rabin et al. 2012).
 
-    The mean over `projections` random unit directions of the exact 1-D distance ∫|F⁻¹ − G⁻¹| of the
-    two projected samples (Rabin et al. 2012), in the events' own units; N and M may differ. The
-    directions depend on `seed` and the size of an event alone, so equal seeds compare.
-    Raises ValueError for events of different shapes, empty or non-finite sets, projections < 1.
+    The mean, over random unit directions, of the exact 1-D distance ∫|F⁻¹ − G⁻¹| between the
+    projected sets. The directions depend only on `seed` and the size of an example, so values
+    with the same seed compare.
+
+    Args:
+        a: (N, *event).
+        b: (M, *event); N and M may differ.
+        projections: number of directions, at least 1.
+        seed: seed of the directions.
+
+    Returns:
+        ≥ 0, in the units of the data; lower is better.
+
+    Raises:
+        ValueError: if shapes differ, or a set is empty or not finite.
     """
     a, b = torch.as_tensor(a).detach(), torch.as_tensor(b).detach()
     if a.dim() < 2 or a.shape[1:] != b.shape[1:]:

@@ -6,11 +6,21 @@ from energan.metrics.arrays import Values
 
 
 def variance_ratio(samples: Values, real: Values) -> float:
-    """The total variance of samples (N, *event) over that of real events (M, *event), ≥ 0.
+    """Total variance of samples divided by that of real examples: the sum of the variances of all
+    values.
 
-    About 1 where samples vary as data does, near 0 where G makes one thing. Variances are those of
-    each number of an event, summed. Raises ValueError for events of different shapes, fewer than
-    two of either, or data that does not vary.
+    About 1 if samples vary as data does, near 0 if a generator has collapsed.
+
+    Args:
+        samples: (N, *event), N ≥ 2.
+        real: (M, *event), M ≥ 2.
+
+    Returns:
+        ≥ 0.
+
+    Raises:
+        ValueError: if shapes differ, a set has fewer than two examples, or the real ones do not
+            vary.
     """
     rows = [torch.as_tensor(v).detach().flatten(1).double() for v in (samples, real)]
     if rows[0].shape[1] != rows[1].shape[1]:

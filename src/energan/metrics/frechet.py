@@ -10,7 +10,7 @@ from energan.metrics.arrays import Values, rows
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """mean (D,) and covariance (D, D), with N − 1, of `count` features; float64."""
+    """Mean (D,) and covariance (D, D), with N − 1, of `count` features; float64."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -18,26 +18,44 @@ class Statistics:
 
 
 def statistics_of(features: Values) -> Statistics:
-    """Of features (N, D). Raises ValueError for fewer than two, or values that are not finite."""
+    """Mean and covariance of features (N, D).
+
+    Raises:
+        ValueError: for fewer than two features, or values that are not finite.
+    """
     found = rows(features, fewest=2)
     return Statistics(found.mean(0), np.atleast_2d(np.cov(found, rowvar=False)), len(found))
 
 
 def frechet_distance(features_a: Values, features_b: Values) -> float:
-    """||μ_a − μ_b||² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½), ≥ 0, of features (N, D) and (M, D).
+    """Fréchet distance of two sets of features; FID if they are Inception features (Heusel et al.
+    2017).
 
-    Lower is better. It is biased upwards, the more the fewer features there are.
-    Raises ValueError for features of different lengths, fewer than two, or not finite.
+        ||μ_a − μ_b||² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½)
+
+    It is biased upwards, more so for fewer features.
+
+    Args:
+        features_a: (N, D), N ≥ 2.
+        features_b: (M, D), M ≥ 2.
+
+    Returns:
+        ≥ 0; lower is better.
+
+    Raises:
+        ValueError: if lengths differ, there are fewer than two features, or some are not finite.
     """
     return frechet_distance_of(statistics_of(features_a), statistics_of(features_b))
 
 
 def frechet_distance_of(a: Statistics, b: Statistics) -> float:
-    """The same of two Statistics.
+    """Fréchet distance from two means and covariances; see `frechet_distance`.
 
-    tr (Σ_a Σ_b)^½ is the sum of the square roots of the eigenvalues of A Σ_b A, A = Σ_a^½, which is
-    symmetric: no imaginary parts, and singular covariances do no harm.
-    Raises ValueError for statistics of different lengths, or not finite.
+    tr (Σ_a Σ_b)^½ is computed from the eigenvalues of the symmetric matrix A Σ_b A, A = Σ_a^½,
+    so there are no imaginary parts, and singular covariances are allowed.
+
+    Raises:
+        ValueError: if lengths differ, or values are not finite.
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features differ in length: {len(a.mean)} and {len(b.mean)}")

@@ -21,15 +21,21 @@ BLOCK = 2**22
 
 
 def l1(made: Values, real: Values) -> Figures:
-    """The mean absolute difference, in the images' own units, ≥ 0."""
+    """Mean absolute difference of each pair of images (N, C, H, W), (N,), in their units, ≥ 0."""
     a, b = _images(made, real)
     return _each((a - b).abs())
 
 
 def psnr(made: Values, real: Values, span: float) -> Figures:
-    """The peak signal-to-noise ratio in decibels, 10 log10(span² / mean squared difference).
+    """Peak signal-to-noise ratio of each pair of images, 10 log10(span² / mean squared difference).
 
-    Infinite for two equal images.
+    Args:
+        made: (N, C, H, W).
+        real: (N, C, H, W).
+        span: width of the range of values, such as 255 or 1.
+
+    Returns:
+        (N,), in decibels; infinite for equal images. Higher is better.
     """
     a, b = _images(made, real)
     with np.errstate(divide="ignore"):
@@ -37,11 +43,21 @@ def psnr(made: Values, real: Values, span: float) -> Figures:
 
 
 def ssim(made: Values, real: Values, span: float) -> Figures:
-    """The mean structural similarity (Wang et al. 2004, eqs 13, 17), in [-1, 1]; 1 if equal.
+    """Mean structural similarity of each pair of images (Wang et al. 2004, eqs 13 and 17).
 
-    Of a Gaussian window of 11×11 with σ 1.5, at each place where it lies within the image, with
-    K1 = 0.01 and K2 = 0.03; the mean over places and channels. Raises ValueError for images smaller
-    than the window.
+    With a Gaussian window of 11×11, σ 1.5, at each place where it lies within the image, K1 =
+    0.01 and K2 = 0.03; averaged over places and channels.
+
+    Args:
+        made: (N, C, H, W).
+        real: (N, C, H, W).
+        span: width of the range of values, such as 255 or 1.
+
+    Returns:
+        (N,), in [-1, 1]; 1 for equal images.
+
+    Raises:
+        ValueError: for images smaller than the window.
     """
     a, b = _images(made, real)
     if min(a.shape[2:]) < WINDOW:

@@ -14,10 +14,17 @@ from energan.metrics.arrays import Values, log_distributions
 def inception_score(
     probabilities: Values | None = None, *, log_probabilities: Values | None = None
 ) -> float:
-    """IS = exp(E_x KL(p(y|x) ‖ p(y))), in [1, K]: higher is better (Salimans et al. 2016).
+    """Inception score, exp(E_x KL(p(y|x) ‖ p(y))) (Salimans et al. 2016).
 
-    A probability of 0 contributes 0, the limit of p·log p.
-    Raises ValueError unless exactly one (N, K) argument with rows that sum to 1 is given.
+    Args:
+        probabilities: p(y|x), (N, K), rows that sum to 1; a probability of 0 contributes 0.
+        log_probabilities: log p(y|x), (N, K), in place of `probabilities`.
+
+    Returns:
+        In [1, K]; higher is better.
+
+    Raises:
+        ValueError: unless exactly one argument is given and its rows sum to 1.
     """
     conditional, marginal = log_distributions(probabilities, log_probabilities)
     return float(_divergence(conditional, marginal).mean().exp())
@@ -26,13 +33,22 @@ def inception_score(
 def modified_inception_score(
     probabilities: Values | None = None, *, log_probabilities: Values | None = None
 ) -> float:
-    """I′ = E_x KL(p(y) ‖ p(y|x)), ≥ 0: higher is better (Zhao et al. 2017, section 4.1).
+    """Modified inception score, I′ = E_x KL(p(y) ‖ p(y|x)) (Zhao et al. 2017, section 4.1).
 
-    The arguments stand the other way round than in the usual score, and there is no exponential. It
-    is infinite if some p(y|x) is exactly 0 where p(y) is not. That is the definition speaking, but
-    in float32 it is mostly a rounded probability: pass `log_probabilities`.
-    It depends on the classifier, so it compares with no score from another one.
-    Raises ValueError unless exactly one (N, K) argument with rows that sum to 1 is given.
+    Compared with the inception score the arguments of KL are swapped, and there is no
+    exponential. It depends on the classifier, so scores by different classifiers do not compare.
+
+    Args:
+        probabilities: p(y|x), (N, K), rows that sum to 1.
+        log_probabilities: log p(y|x), (N, K), in place of `probabilities`. Prefer it: in float32
+            small probabilities are rounded to 0, and the score is infinite if some p(y|x) is 0
+            where p(y) is not.
+
+    Returns:
+        ≥ 0; higher is better.
+
+    Raises:
+        ValueError: unless exactly one argument is given and its rows sum to 1.
     """
     conditional, marginal = log_distributions(probabilities, log_probabilities)
     return float(_divergence(marginal, conditional).mean())

@@ -13,7 +13,7 @@ CHUNK = 2**22
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """mean and std of the distances of `subsets` pairs of random subsets of `size` features."""
+    """Mean and standard deviation over `subsets` pairs of random subsets of `size` features."""
 
     mean: float
     std: float
@@ -29,10 +29,23 @@ def kernel_distance(
     gamma: float | None = None,
     coef: float = 1.0,
 ) -> float:
-    """MMD² of features (N, D) and (M, D) with the kernel (gamma·x·y + coef)^degree.
+    """Kernel distance, the unbiased MMD² with a polynomial kernel; KID for Inception features
+    (Bińkowski et al. 2018).
 
-    gamma is 1/D if not given. Unbiased, over all pairs, so it may be negative; lower is better.
-    Raises ValueError for features of different lengths, fewer than two of either, or not finite.
+    The kernel is (gamma·x·y + coef)^degree.
+
+    Args:
+        features_a: (N, D), N ≥ 2.
+        features_b: (M, D), M ≥ 2.
+        degree: degree of the kernel.
+        gamma: 1/D if not given.
+        coef: constant of the kernel.
+
+    Returns:
+        Lower is better; it may be negative, since it is unbiased.
+
+    Raises:
+        ValueError: if lengths differ, there are fewer than two features, or some are not finite.
     """
     a, b = (torch.from_numpy(v.copy()) for v in pair(features_a, features_b, fewest=2))
     scale = 1 / a.shape[1] if gamma is None else gamma
@@ -51,10 +64,13 @@ def kernel_distance_interval(
     subset_size: int = 1000,
     seed: int = 0,
 ) -> KernelDistance:
-    """As published: the mean and spread over random subsets, of as many features each.
+    """Kernel distance as it is published: mean and spread over random subsets of both sets.
 
     Subsets are drawn without replacement, and are no larger than the smaller set.
-    Raises ValueError for what `kernel_distance` refuses, no subsets, or subsets of fewer than two.
+
+    Raises:
+        ValueError: for arguments that `kernel_distance` refuses, no subsets, or subsets of fewer
+            than two.
     """
     if subsets < 1 or subset_size < 2:
         raise ValueError(f"there are no {subsets} subsets of {subset_size}: at least 1 of 2")
@@ -72,10 +88,11 @@ def kernel_distance_interval(
 
 
 def kernel_distance_error(features_a: Values, features_b: Values) -> float:
-    """The standard error of `kernel_distance` over draws of features a (N, D), b (M, D) fixed.
+    """Standard error of `kernel_distance` over the choice of features a (N, D), with b (M, D)
+    fixed.
 
-    By its first-order term: 2/√N times the standard deviation over a_i of
-    E_j k(a_i, a_j) − E_l k(a_i, b_l).
+    First-order term: 2/√N times the standard deviation over a_i of E_j k(a_i, a_j) − E_l k(a_i,
+    b_l).
     """
     a, b = (torch.from_numpy(v.copy()) for v in pair(features_a, features_b, fewest=2))
     gamma, n = 1 / a.shape[1], len(a)

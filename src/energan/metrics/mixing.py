@@ -25,10 +25,16 @@ MIXED = 1.1
 
 
 def split_rhat(draws: Values) -> float:
-    """Rank-normalised split R̂ of draws (S, N): near 1 where chains agree; Vehtari et al. ask for
-    less than 1.01. NaN of draws that are all the same.
+    """Rank-normalised split R-hat (Vehtari et al. 2021).
 
-    Raises ValueError for fewer than 4 draws a chain, or values that are not finite.
+    Args:
+        draws: (S, N), S draws of each of N chains, S ≥ 4.
+
+    Returns:
+        Near 1 if the chains agree, below 1.01 is good; NaN if all draws are equal.
+
+    Raises:
+        ValueError: for fewer than 4 draws per chain, or values that are not finite.
     """
     halves = split_chains(draws)
     away = (halves - float(np.median(halves.numpy()))).abs()
@@ -36,9 +42,17 @@ def split_rhat(draws: Values) -> float:
 
 
 def effective_sample_size(draws: Values) -> float:
-    """How many independent draws would tell the mean of draws (S, N) as well (bulk ESS).
+    """Bulk effective sample size: how many independent draws estimate the mean as well (Vehtari et
+    al. 2021).
 
-    At most S·N·log₁₀(S·N). NaN, and raises ValueError, as `split_rhat`.
+    Args:
+        draws: (S, N), S draws of each of N chains, S ≥ 4.
+
+    Returns:
+        At most S·N·log₁₀(S·N); NaN if all draws are equal.
+
+    Raises:
+        ValueError: for fewer than 4 draws per chain, or values that are not finite.
     """
     return _ess(normal_scores(split_chains(draws)))
 

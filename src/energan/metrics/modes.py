@@ -11,12 +11,14 @@ from energan.metrics.arrays import Values
 
 @dataclass(frozen=True)
 class ModeCoverage:
-    """covered: modes with at least one point of high quality, that is near enough to it.
+    """How samples cover the K modes of a mixture.
 
-    high_quality_share: points of high quality, as a share of all, in [0, 1].
-    counts: points of high quality whose nearest mode is mode k, for each of the K.
-    kl: KL(h ‖ uniform) in nats, in [0, log K], h the shares of the K modes when every point counts
-        for its nearest mode, of high quality or not; so it also exists where none is.
+    Attributes:
+        covered: number of modes with at least one high-quality point.
+        high_quality_share: fraction of points of high quality, in [0, 1].
+        counts: high-quality points nearest to each mode, (K,).
+        kl: KL(h ‖ uniform) in nats, in [0, log K], h the fraction of all points nearest to each
+            mode.
     """
 
     covered: int
@@ -26,11 +28,19 @@ class ModeCoverage:
 
 
 def modes_covered(points: Values, modes: Values, std: float, within: float = 3.0) -> ModeCoverage:
-    """Compare points (N, D) with the centres `modes` (K, D) of a mixture.
+    """Compare points with the modes of a mixture.
 
-    A point is of high quality within `within` standard deviations of its nearest mode (Srivastava
-    et al. 2017 use 3).
-    Raises ValueError for shapes that do not fit, values that are not finite, or std or within ≤ 0.
+    A point is of high quality if it lies within `within` standard deviations of its nearest mode
+    (Srivastava et al. 2017 use 3).
+
+    Args:
+        points: (N, D).
+        modes: centres of the modes, (K, D).
+        std: standard deviation of a mode, above 0.
+        within: number of standard deviations, above 0.
+
+    Raises:
+        ValueError: if shapes do not fit, values are not finite, or std or within is not above 0.
     """
     p, m = (torch.as_tensor(v).detach().to("cpu", torch.float64) for v in (points, modes))
     if p.dim() != 2 or m.dim() != 2 or p.shape[1] != m.shape[1] or not len(p) or not len(m):
@@ -58,10 +68,13 @@ def modes_covered(points: Values, modes: Values, std: float, within: float = 3.0
 
 @dataclass(frozen=True)
 class ClassCoverage:
-    """covered: classes with at least one sample. shares: of the K classes, summing to 1.
+    """How samples cover K classes.
 
-    kl: KL(shares ‖ reference) in nats, of the uniform reference at most log K; infinite if a sample
-        is of a class that the reference lacks.
+    Attributes:
+        covered: number of classes with at least one sample.
+        shares: fraction of samples in each class, (K,).
+        kl: KL(shares ‖ reference) in nats, at most log K for a uniform reference; infinite if a
+            sample is of a class that the reference lacks.
     """
 
     covered: int
@@ -70,10 +83,15 @@ class ClassCoverage:
 
 
 def class_coverage(labels: Values, classes: int, reference: Values | None = None) -> ClassCoverage:
-    """Of labels (N,) in [0, classes), beside the shares `reference` (K,); uniform if not given.
+    """Compare the classes of samples with a reference.
 
-    For stacked MNIST classes is 1,000 (Metz et al. 2017).
-    Raises ValueError for labels that are none, or a reference that does not sum to 1.
+    Args:
+        labels: class of each sample, int (N,), in [0, classes).
+        classes: number of classes, K; 1,000 for stacked MNIST (Metz et al. 2017).
+        reference: fraction of each class in real data, (K,); uniform if not given.
+
+    Raises:
+        ValueError: for labels out of range, or a reference that does not sum to 1.
     """
     found = torch.as_tensor(labels).detach().to("cpu")
     if found.dim() != 1 or not len(found) or found.is_floating_point():
@@ -94,7 +112,7 @@ def class_coverage(labels: Values, classes: int, reference: Values | None = None
 
 
 def stacked_labels(digits: Values) -> Tensor:
-    """Three digits (N, 3) -> their number 100a + 10b + c, int64 (N,), as stacked MNIST counts."""
+    """Classes of stacked MNIST: digits (a, b, c), (N, 3), to 100a + 10b + c, int64 (N,)."""
     found = torch.as_tensor(digits).detach().to("cpu")
     if found.dim() != 2 or found.shape[1] != 3 or found.is_floating_point():
         raise ValueError(f"digits must be whole numbers (N, 3): they are {tuple(found.shape)}")

@@ -17,7 +17,9 @@ CHUNK = 2**22
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """precision, recall, coverage in [0, 1], density ≥ 0: higher is better, about 1 of equals."""
+    """Precision, recall and coverage, in [0, 1], and density, ≥ 0. Higher is better; about 1 for
+    two sets from one distribution.
+    """
 
     precision: float
     recall: float
@@ -27,11 +29,15 @@ class PrecisionRecall:
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhoods:
-    """What the four are means of.
+    """The values that precision, recall, density and coverage are means of.
 
-    in_real: for each fake event, whether it lies in the ball of some real one; density: in how
-    many, over k. recalled: for each real event, whether it lies in the ball of some fake one;
-    covered: whether its own ball holds a fake one. Balls reach to the k-th neighbour of their set.
+    The ball of an example reaches to its k-th neighbour in its own set.
+
+    Attributes:
+        in_real: for each sample, whether it lies in the ball of a real example.
+        density: for each sample, number of such balls divided by k.
+        recalled: for each real example, whether it lies in the ball of a sample.
+        covered: for each real example, whether its own ball contains a sample.
     """
 
     in_real: NDArray[np.bool_]
@@ -42,13 +48,18 @@ class Neighbourhoods:
 
 @dataclass(frozen=True, eq=False)
 class Memorisation:
-    """Whether samples lie nearer to training events than held-out events do.
+    """Whether samples lie closer to training examples than held-out examples do.
 
-    z: the Mann–Whitney statistic of the two sets of distances, standard normal if they are of one
-        distribution, far below 0 where samples are copies (Meehan et al. 2020, of one cell).
-    share_below_first_percentile, share_below_median: of samples nearer than that of the held-out
-        distances; 0.01 and 0.5 where there is no copying. copies: samples within the grain of one.
-    distances, indices: of each sample's nearest training event.
+    Attributes:
+        z: Mann–Whitney statistic of the two sets of distances (Meehan et al. 2020, with one
+            cell); standard normal if they have one distribution, far below 0 if samples are
+            copies.
+        share_below_first_percentile: fraction of samples below the first percentile of the
+            held-out distances; 0.01 without copying.
+        share_below_median: the same with the median; 0.5 without copying.
+        copies: number of samples within `grain` of a training example.
+        distances: distance of each sample to its nearest training example.
+        indices: row of that training example.
     """
 
     z: float
@@ -60,9 +71,15 @@ class Memorisation:
 
 
 def precision_recall_density_coverage(real: Values, fake: Values, k: int = 5) -> PrecisionRecall:
-    """Of features real (N, D) and fake (M, D), as Naeem et al. 2020 and their package define them.
+    """Precision, recall, density and coverage (Kynkäänniemi et al. 2019; Naeem et al. 2020).
 
-    Raises ValueError for vectors of different lengths, not finite, or sets of at most k.
+    Args:
+        real: features of real examples, (N, D), N > k.
+        fake: features of samples, (M, D), M > k.
+        k: number of neighbours.
+
+    Raises:
+        ValueError: if lengths differ, values are not finite, or a set has at most k features.
     """
     found = neighbourhoods(real, fake, k)
     parts = (found.in_real, found.recalled, found.density, found.covered)
@@ -70,7 +87,7 @@ def precision_recall_density_coverage(real: Values, fake: Values, k: int = 5) ->
 
 
 def neighbourhoods(real: Values, fake: Values, k: int = 5) -> Neighbourhoods:
-    """For each event what precision, recall, density and coverage are made of."""
+    """For each example, what precision, recall, density and coverage are computed from."""
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     r, f = pair(real, fake, fewest=k + 1)
@@ -95,9 +112,19 @@ def neighbourhoods(real: Values, fake: Values, k: int = 5) -> Neighbourhoods:
 def nearest(
     queries: Values, references: Values, k: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Euclidean distances (N, k), ascending, and indices (N, k) of the k nearest references (M, D).
+    """Find the k nearest references of each query, by Euclidean distance.
 
-    Raises ValueError for vectors of different lengths, not finite, or fewer references than k.
+    Args:
+        queries: (N, D).
+        references: (M, D), M ≥ k.
+        k: number of neighbours.
+
+    Returns:
+        Distances, ascending, and row numbers, (N, k) each.
+
+    Raises:
+        ValueError: if lengths differ, values are not finite, or there are fewer references than
+            k.
     """
     q, r = pair(queries, references)
     if not 1 <= k <= len(r):
@@ -117,10 +144,17 @@ def nearest(
 def memorisation(
     samples: Values, training: Values, held_out: Values, grain: float = 0.0
 ) -> Memorisation:
-    """Compare samples (N, D) and held-out events (M, D) by the distance to training events (T, D).
+    """Compare the distances of samples and of held-out examples to the training examples.
 
-    grain: how far each number of a copy may be from the original's, as rounding leaves it.
-    Raises ValueError for vectors of different lengths or not finite.
+    Args:
+        samples: (N, D).
+        training: (T, D).
+        held_out: (M, D).
+        grain: largest difference per value between a copy and its original, such as that of
+            rounding.
+
+    Raises:
+        ValueError: if lengths differ, or values are not finite.
     """
     from scipy.stats import mannwhitneyu
 

@@ -16,10 +16,14 @@ AT_ONCE = 2**16
 
 @dataclass(frozen=True)
 class EnergyLogLikelihood:
-    """mean ± standard_error: of log q(x) over the points, in nats.
+    """Log-likelihood of points under an energy.
 
-    error: how far log_z moves when the grid is twice as coarse: well below standard_error, or the
-    resolution is too low.
+    Attributes:
+        mean: mean of log q(x) over the points, in nats.
+        standard_error: standard error of the mean.
+        log_z: log Z.
+        error: change of log Z on a grid that is twice as coarse; it should be well below the
+            standard error.
     """
 
     mean: float
@@ -31,10 +35,18 @@ class EnergyLogLikelihood:
 def log_partition(
     energy: Energy, low: Sequence[float], high: Sequence[float], resolution: int = 512
 ) -> float:
-    """log ∫ exp(−U(x)) dx over the box from `low` to `high`, of one or two sides.
+    """Compute log Z = log ∫ exp(−U(x)) dx over a box of one or two dimensions, by the midpoint
+    rule.
 
-    The midpoint rule with `resolution` cells a side. Raises ValueError for a box of another number
-    of sides or turned round, or an energy that is NaN, or infinite everywhere.
+    Args:
+        energy: function from (B, D) to U (B,).
+        low: lower corner of the box, D numbers.
+        high: upper corner of the box, D numbers.
+        resolution: cells per side.
+
+    Raises:
+        ValueError: for a box of another dimension or with low above high, or an energy that is
+            NaN, or infinite everywhere.
     """
     if not 1 <= len(low) == len(high) <= 2:
         raise ValueError(f"the box has one or two sides, not {len(low)} and {len(high)}")
@@ -59,11 +71,21 @@ def energy_log_likelihood(
     high: Sequence[float],
     resolution: int = 512,
 ) -> EnergyLogLikelihood:
-    """The log-likelihood of points (N, D), D = 1 or 2, under exp(−U(x))/Z on the box.
+    """Log-likelihood of points under the density exp(−U(x))/Z on a box.
 
-    A point of infinite energy has density 0: mean is −∞ then, and standard_error infinite.
-    Raises ValueError for points outside the box, fewer than two, or of an energy that is no number,
-    a resolution below 2, which has no coarser grid, and what `log_partition` refuses.
+    Args:
+        energy: function from (B, D) to U (B,).
+        points: (N, D), N ≥ 2, D = 1 or 2, inside the box.
+        low: lower corner of the box, D numbers.
+        high: upper corner of the box, D numbers.
+        resolution: cells per side of the grid for Z, at least 2.
+
+    Returns:
+        Mean and standard error; −∞ and ∞ if a point has infinite energy.
+
+    Raises:
+        ValueError: for points outside the box, fewer than two points, an energy that is NaN, or
+            arguments that `log_partition` refuses.
     """
     if resolution < 2:
         raise ValueError(f"resolution must be at least 2, not {resolution}")

@@ -26,7 +26,7 @@ CHUNK = 2**22
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """mean: of log p over the M test events, in nats. standard_error: its own, s/√M."""
+    """Mean of log p over M test examples, in nats, and its standard error, s/√M."""
 
     mean: float
     standard_error: float
@@ -35,11 +35,18 @@ class LogLikelihood:
 def parzen_log_likelihood(
     samples: Values, test: Values, sigma: float, *, chunk: int = CHUNK
 ) -> LogLikelihood:
-    """The log-likelihood of test events (M, D) under windows of width sigma on samples (N, D).
+    """Parzen-window log-likelihood: Gaussian windows of width sigma on samples (Goodfellow et al.
+    2014).
 
-    Events of more axes are flattened. `chunk` distances are in memory at a time, not N×M.
-    Raises ValueError for events of different sizes, none of either, fewer than two test examples,
-    values that are not finite, or a sigma that is not positive.
+    Args:
+        samples: (N, D), or (N, *event), which is flattened.
+        test: (M, D), or (M, *event), M ≥ 2.
+        sigma: standard deviation of a window, above 0.
+        chunk: number of distances held in memory at a time.
+
+    Raises:
+        ValueError: if sizes differ, a set is empty, there are fewer than two test examples,
+            values are not finite, or sigma is not positive.
     """
     s, t = _rows(samples, test)
     if len(t) < 2:
@@ -57,9 +64,10 @@ def parzen_sigma(
     *,
     chunk: int = CHUNK,
 ) -> float:
-    """The width with the highest mean log-likelihood of the validation events (M, D).
+    """Choose the window width with the highest mean log-likelihood of validation examples (M, D).
 
-    sigmas: to choose from; ten, log-spaced in [0.1, 1], if not given. The first of equals.
+    `sigmas` are the widths to choose from: ten, evenly spaced on a log scale in [0.1, 1], if not
+    given. Of equal ones the first is returned.
     """
     table = parzen_validation(samples, validation, sigmas, chunk=chunk)
     return max(table, key=lambda sigma: table[sigma])
@@ -72,7 +80,9 @@ def parzen_validation(
     *,
     chunk: int = CHUNK,
 ) -> dict[float, float]:
-    """Width -> mean log-likelihood of the validation events (M, D); distances are made once."""
+    """Mean log-likelihood of validation examples (M, D) for each width, computing
+    distances once.
+    """
     chosen = SIGMAS if sigmas is None else tuple(float(s) for s in sigmas)
     if not chosen:
         raise ValueError("give at least one sigma to choose from")

@@ -25,8 +25,15 @@ MOST_BINS, FEWEST_BINS, MOST_COUNTS = 4096, 256, 2**22
 
 @dataclass(frozen=True)
 class PixelScores:
-    """auroc, aupro: None where no pixel, or no defect, is there to find; their 95 % intervals over
-    images. defects: how many regions there are."""
+    """Pixel-level scores of heat maps.
+
+    Attributes:
+        auroc: pixel AUROC; None if pixels are all of one kind.
+        aupro: area under the per-region overlap curve; None without a defect.
+        auroc_interval: 95 % interval of the AUROC, over images.
+        aupro_interval: 95 % interval of the AUPRO, over images.
+        defects: number of defect regions.
+    """
 
     auroc: float | None
     aupro: float | None
@@ -104,17 +111,27 @@ class PixelCounts:
 
 
 def pixel_auroc(maps: Values, masks: Values) -> float:
-    """The probability that a pixel of a defect is higher than a normal one, ties counted half.
+    """Pixel AUROC: the probability that a pixel of a defect is higher than a normal one.
 
-    maps (N, h, w), high means anomalous; masks (N, h, w), not 0 where there is a defect. Raises
-    ValueError for other shapes, or pixels all of one kind.
+    Args:
+        maps: heat maps, (N, h, w), high for defects.
+        masks: (N, h, w), not 0 where there is a defect.
+
+    Returns:
+        In [0, 1]; ties count half.
+
+    Raises:
+        ValueError: for other shapes, or pixels of one kind only.
     """
     return _both(maps, masks)[0]
 
 
 def aupro(maps: Values, masks: Values) -> float:
-    """The area under the curve of the per-region overlap up to a false-positive rate of 0.3, over
-    0.3: 1 is best, 0.15 is what chance gives. As `pixel_auroc`."""
+    """AUPRO: area under the per-region overlap curve up to a false positive rate of 0.3, divided by
+    0.3 (Bergmann et al. 2020).
+
+    1 is best, and 0.15 is chance. Arguments and errors as for `pixel_auroc`.
+    """
     return _both(maps, masks)[1]
 
 

@@ -11,8 +11,11 @@ from energan.objectives.penalties import score_pair
 
 
 class Relativistic(Objective):
-    """L_D = E softplus(U(x) − U(G(z))), L_G = E softplus(U(G(z)) − U(x)), over pairs of an example
-    and a sample (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2)."""
+    """Relativistic objective of R3GAN (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2).
+
+    L_D = E softplus(U(x) − U(G(z))) and L_G = E softplus(U(G(z)) − U(x)), over pairs of an
+    example and a sample.
+    """
 
     equilibrium = (
         "If samples cannot be told from data, both losses are ln 2 ≈ 0.69, before the gradient "
@@ -34,7 +37,10 @@ class Relativistic(Objective):
 
 
 class LogitHinge(Descent):
-    """L_D = E [1 + U(x)]^+ + E [1 − U(G(z))]^+, L_G = E U(G(z)), U = −logit (Lim & Ye 2017)."""
+    """Hinge objective of GANs (Lim & Ye 2017), for energies that are negated logits.
+
+    L_D = E [1 + U(x)]^+ + E [1 − U(G(z))]^+ and L_G = E U(G(z)).
+    """
 
     equilibrium = "If samples cannot be told from data, L_D is 2 and both energies are near 0."
 

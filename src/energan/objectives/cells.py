@@ -21,10 +21,15 @@ class CellEnergy(Protocol):
 
 
 def focal(logits: Tensor, anomalous: Tensor, focus: float) -> Tensor:
-    """−(1 − p_t)^γ log p_t of each cell (Lin et al. 2017, eq. 4), all of one shape.
+    """Focal loss of each cell, −(1 − p_t)^γ log p_t (Lin et al. 2017, eq. 4).
 
-    anomalous: 0 or 1; p_t is the probability given to what the cell is, by p = sigmoid(logit).
-    focus: γ; at 0 it is the logistic loss.
+    Args:
+        logits: log-odds that a cell is anomalous, any shape.
+        anomalous: 1 for anomalous cells and 0 for normal ones, the same shape.
+        focus: γ, at least 0; 0 gives the logistic loss.
+
+    Returns:
+        The loss of each cell, the same shape, ≥ 0.
     """
     toward = torch.where(anomalous > 0, logits, -logits)
     crossed = F.softplus(-toward)  # −log p_t

@@ -17,36 +17,61 @@ L2 = Literal["sum", "difference"]
 
 
 def contrastive(real: Tensor, fake: Tensor) -> Tensor:
-    """E U(x) − E U(G(z)), energies (..., N), (..., N') -> (...).
+    """Difference of mean energies, E U(x) − E U(G(z)).
 
-    With a generator nothing bounds the second term, and U of fakes grows without end.
+    Without a penalty the energy of samples grows without bound.
+
+    Args:
+        real: energies of data, (..., N).
+        fake: energies of samples, (..., N').
+
+    Returns:
+        (...).
     """
     return real.mean(-1) - fake.mean(-1)
 
 
 def energy_l2(real: Tensor, fake: Tensor, kind: L2 = "sum") -> Tensor:
-    """E U(x)² + E U(x̃)², which keeps both energies near 0 (Du & Mordatch 2019, section 3.3).
+    """Penalty on squared energies, E U(x)² + E U(x̃)² (Du & Mordatch 2019, section 3.3).
 
-    kind: "difference" is E U(x)² − E U(x̃)², as later texts print it, which does not.
+    It keeps both energies near 0.
+
+    Args:
+        real: energies of data, (..., N).
+        fake: energies of samples, (..., N').
+        kind: "sum"; or "difference" for E U(x)² − E U(x̃)², as later texts print it, which
+            bounds nothing.
+
+    Returns:
+        (...).
     """
     of_real, of_fake = real.square().mean(-1), fake.square().mean(-1)
     return of_real + of_fake if kind == "sum" else of_real - of_fake
 
 
 class Contrastive(Descent):
-    """Lower the energy of data, raise that of samples, without a bound: with a penalty on the
-    gradient of U the Wasserstein GAN (Gulrajani et al. 2017), whose critic is −U."""
+    """Objective that lowers the energy of data and raises that of samples, without a margin.
+
+    With a gradient penalty it is the Wasserstein GAN, whose critic is −U (Gulrajani et al.
+    2017).
+    """
 
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:
         return contrastive(real, fake)
 
 
 class MaximumLikelihood(Objective):
-    """E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²) of chains x̃, λ being the hyper "energy_l2".
+    """Objective of IGEBM: E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²), x̃ from chains (Du & Mordatch
+    2019).
 
-    l2: which of the two forms of the squares. data_noise: standard deviation of Gaussian noise on
-    the data, which gives a density to data that lies on few values, as pixels do. low, high: the
-    range that chains are clamped to, and noisy data with them: or U would tell data by it.
+    λ is the scheduled value "energy_l2".
+
+    Args:
+        l2: form of the penalty; see `energy_l2`.
+        data_noise: standard deviation of Gaussian noise added to the data, so that values on a
+            grid, such as pixels, have a density.
+        low: smallest value of chains; noisy data is clamped to it too.
+        high: largest value of chains; noisy data is clamped to it too.
     """
 
     def __init__(

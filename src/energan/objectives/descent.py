@@ -10,10 +10,10 @@ from energan.objectives.terms import pull_away
 
 
 class Descent(Objective):
-    """The sampler lowers U(G(z)) (Zhao et al. 2017, eq. 2); a subclass says how U is shaped.
+    """Base class of objectives whose sampler minimises E U(G(z)) (Zhao et al. 2017, eq. 2).
 
-    hyper "pull_away": the weight w of the pulling-away term, if the model sets one; it stands in
-    the sampler's loss alone (eq. 14 and section 2.4).
+    Subclasses define the loss of the energy. The scheduled value "pull_away", if a model sets
+    it, is the weight of the pulling-away term in the sampler's loss (eq. 14 and section 2.4).
     """
 
     @abstractmethod

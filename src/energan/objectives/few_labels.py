@@ -23,7 +23,11 @@ class PartedEnergy(Protocol):
 
 
 class FewLabels(Objective):
-    """hyper "classification": w; "reconstruction": λ; "margin": m; "contrast": c."""
+    """Objective of EBGAN-LN and of ladder networks (Zhao et al. 2017, section 4.2).
+
+    Scheduled values: "classification" is the weight w of the cross-entropy, "reconstruction" the
+    weight λ of the energies, "margin" is m, "contrast" the weight c of the hinge.
+    """
 
     equilibrium = (
         "L_D is the cross-entropy of the labelled examples plus λ times the energies. While the "
@@ -69,7 +73,7 @@ class FewLabels(Objective):
 
 
 def cross_entropy(scored: Scored, labels: Tensor, context: Context) -> Tensor:
-    """The mean over a member's labelled events, (M,)."""
+    """Mean cross-entropy over the labelled examples of each seed, (M,)."""
     assert scored.logits is not None
     each = F.cross_entropy(scored.logits.flatten(0, -2), labels.flatten(), reduction="none")
     return context.rows(each).mean(-1)

@@ -19,8 +19,11 @@ class Observing(Protocol):
 
 
 class Fit(Objective):
-    """The loss is how unlike those before a batch's examples are. It falls as the fit comes to know
-    the data, and nothing follows its gradient."""
+    """Objective of energies that are fitted by counting and not by gradient descent.
+
+    The loss, for the log only, says how unlike the earlier examples a batch is; it falls as the
+    fit takes in the data.
+    """
 
     equilibrium = (
         "The loss is how much each batch differs from those before it. Once it no longer falls, "

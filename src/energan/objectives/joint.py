@@ -10,7 +10,11 @@ from energan.objectives.few_labels import cross_entropy
 
 
 class JointLikelihood(MaximumLikelihood):
-    """hyper "contrast": c, the weight of log p(x); "classification": w; "energy_l2": λ."""
+    """Objective of JEM: classification, and maximum likelihood of x (Grathwohl et al. 2020).
+
+    Scheduled values: "contrast" is the weight of log p(x), "classification" that of the
+    cross-entropy, "energy_l2" that of squared energies.
+    """
 
     equilibrium = (
         "The cross-entropy falls towards 0; the rest stays near 0 once chains match the data."

@@ -19,22 +19,56 @@ SamplerLoss = Annotated[
 
 
 def logistic(real: Tensor, fake: Tensor) -> Tensor:
-    """−E log D(x) − E log(1 − D(G(z))) = E softplus(U(x)) + E softplus(−U(G(z))) (eq. 1)."""
+    """Loss of a GAN's discriminator, with D = sigmoid(−U) (Goodfellow et al. 2014, eq. 1).
+
+        −E log D(x) − E log(1 − D(G(z))) = E softplus(U(x)) + E softplus(−U(G(z)))
+
+    Args:
+        real: energies of data, (..., N).
+        fake: energies of samples, (..., N').
+
+    Returns:
+        (...), ≥ 0; 2 ln 2 if all energies are 0.
+    """
     return F.softplus(real).mean(-1) + F.softplus(-fake).mean(-1)
 
 
 def non_saturating(fake: Tensor) -> Tensor:
-    """−E log D(G(z)) = E softplus(U(G(z))) (section 3): a strong gradient where D wins."""
+    """Non-saturating generator loss, −E log D(G(z)) = E softplus(U(G(z))) (Goodfellow et al. 2014,
+    section 3).
+
+    Its gradient stays large where D recognises the samples.
+
+    Args:
+        fake: energies of samples, (..., N).
+
+    Returns:
+        (...), ≥ 0.
+    """
     return F.softplus(fake).mean(-1)
 
 
 def minimax(fake: Tensor) -> Tensor:
-    """E log(1 − D(G(z))) = −E softplus(−U(G(z))) (eq. 1): it saturates where D wins."""
+    """Minimax generator loss, E log(1 − D(G(z))) = −E softplus(−U(G(z))) (Goodfellow et al. 2014,
+    eq. 1).
+
+    Its gradient vanishes where D recognises the samples.
+
+    Args:
+        fake: energies of samples, (..., N).
+
+    Returns:
+        (...), ≤ 0.
+    """
     return -F.softplus(-fake).mean(-1)
 
 
 class Logistic(Objective):
-    """sampler: which of the two generator losses."""
+    """Objective of a GAN: `logistic` for the energy.
+
+    Args:
+        sampler: loss of the generator, "non-saturating" or "minimax".
+    """
 
     equilibrium = (
         "If samples cannot be told from data, L_D is 2 ln 2 ≈ 1.39 (Goodfellow et al. 2014). "

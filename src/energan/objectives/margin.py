@@ -12,17 +12,40 @@ from energan.objectives.descent import Descent
 
 
 def hinge(real: Tensor, fake: Tensor, margin: Tensor | float) -> Tensor:
-    """E U(x) + E [m − U(G(z))]^+ (Zhao et al. 2017, eq. 1). The hinge is on each sample."""
+    """Loss of EBGAN's discriminator, E U(x) + E [m − U(G(z))]^+ (Zhao et al. 2017, eq. 1).
+
+    Args:
+        real: energies of data, (..., N), ≥ 0.
+        fake: energies of samples, (..., N'), ≥ 0.
+        margin: m, a number or (..., 1). The hinge applies to each sample, before the mean.
+
+    Returns:
+        (...), ≥ 0.
+    """
     return real.mean(-1) + F.relu(margin - fake).mean(-1)
 
 
 def square_square(real: Tensor, fake: Tensor, margin: Tensor | float) -> Tensor:
-    """E U(x)² + E ([m − U(G(z))]^+)²."""
+    """Squared margin loss, E U(x)² + E ([m − U(G(z))]^+)² (LeCun et al. 2006).
+
+    Arguments and result as for `hinge`.
+    """
     return real.square().mean(-1) + F.relu(margin - fake).square().mean(-1)
 
 
 def log_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """E softplus(U(x) − U(G(z))) over pairs: the i-th real sample with the i-th fake one."""
+    """Soft margin loss over pairs, E softplus(U(x) − U(G(z))) (LeCun et al. 2006).
+
+    Args:
+        real: energies of data, (..., N).
+        fake: energies of samples, (..., N); the i-th is paired with the i-th of `real`.
+
+    Returns:
+        (...), ≥ 0.
+
+    Raises:
+        ValueError: if shapes differ.
+    """
     if real.shape != fake.shape:
         raise ValueError(
             f"the log loss compares pairs, and a batch has {real.shape[-1]} real and "
@@ -32,7 +55,10 @@ def log_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 class Hinge(Descent):
-    """EBGAN as published."""
+    """Objective of EBGAN: `hinge` for the energy, its mean over samples for the generator.
+
+    The scheduled value "margin" is m. Needs a non-negative energy.
+    """
 
     equilibrium = (
         "L_D settles near m at the equilibrium of theorem 1 (Zhao et al. 2017). If it is far "
@@ -52,7 +78,7 @@ class Hinge(Descent):
 
 
 class SquareSquare(Hinge):
-    """The hinge with both terms squared."""
+    """Objective with `square_square` in place of the hinge."""
 
     equilibrium = ""  # theorem 1 is of the hinge
     settles_at = None
@@ -65,7 +91,7 @@ class SquareSquare(Hinge):
 
 
 class Log(Descent):
-    """A soft margin on the difference of pairs; it has no m, and any energy will do."""
+    """Objective with `log_loss`; it has no margin, and any energy can be used."""
 
     def contrast(self, real: Tensor, fake: Tensor, context: Context) -> Tensor:
         return log_loss(real, fake)

@@ -6,10 +6,11 @@ from energan.objectives.terms import absolute_difference
 
 
 class PairedLogistic(Logistic):
-    """The logistic losses, D's halved "which slows down the rate at which D learns relative to G"
-    (section 3.3), and in G's the L1 distance of draw.x from batch.x, sample by sample (eq. 4).
+    """Objective of pix2pix (Isola et al. 2016): logistic losses, and an L1 distance to the target.
 
-    hyper "l1": the weight λ of that distance.
+    The discriminator's loss is halved, "which slows down the rate at which D learns relative to
+    G" (section 3.3). The scheduled value "l1" is the weight λ of the distance between each
+    sample and its target (eq. 4).
     """
 
     equilibrium = (

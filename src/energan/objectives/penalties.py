@@ -37,9 +37,21 @@ def gradient_penalty(
     stream: Stream,
     centre: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """U(x) (M, B) and E (‖∇U(x)‖ − centre)² (M,), each member by itself.
+    """Gradient penalty, E (‖∇U(x)‖ − centre)², in full precision and differentiable.
 
-    Both keep their graph and are in full precision. U of cells is their mean.
+    centre 0 on data is R1 (Mescheder et al. 2018); centre 1 between data and samples is that of
+    WGAN-GP (Gulrajani et al. 2017).
+
+    Args:
+        energy: the energy; cells are averaged.
+        x: points, (B, *event), or (M, B, *event) for M seeds that train together.
+        context: step, scheduled values and random numbers.
+        condition: labels or conditions of x.
+        stream: the stream that the energy is called with.
+        centre: the norm without a penalty.
+
+    Returns:
+        U(x), (M, B), and the penalty, (M,).
     """
     of = potential(energy, condition, stream, members=context.members)
     u, gradient = value_and_gradient(of, x, members=context.members, create_graph=True)

@@ -32,8 +32,13 @@ from energan.core import (
 
 @dataclass(frozen=True)
 class Target:
-    """What ∇U is to be at x, both (B, *event) or (M, B, *event), and the weight of each error,
-    (B,) or (M, B)."""
+    """What the gradient of the energy is regressed on.
+
+    Attributes:
+        x: points, (B, *event), or (M, B, *event) for M seeds that train together.
+        gradient: the gradient that ∇U should have there, of the same shape.
+        weight: weight of each squared error, (B,) or (M, B).
+    """
 
     x: Tensor
     gradient: Tensor
@@ -41,7 +46,10 @@ class Target:
 
 
 class GradientRegression(Objective):
-    """E w·‖s·∇U(x) − g‖²/D; a subclass says what x, g and w are. s: `scale`."""
+    """Base class of objectives that regress the gradient of the energy, E w·‖s·∇U(x) − g‖²/D.
+
+    Subclasses define x, g and w in `target`, and s as `scale`.
+    """
 
     scale = 1.0
 
@@ -66,11 +74,17 @@ class GradientRegression(Objective):
 
 
 class EnergyMatching(GradientRegression):
-    """hyper "contrast": λ, for the steps that bring negatives.
+    """Objective of Energy Matching (Balcerak et al. 2025).
 
-    temperature: T, so that exp(−U)/Z is the law of chains at it. ramp: the time τ* from which the
-    temperature rises; `fades` says whether the weight of the regression falls from there to 0 at 1.
-    floor: the least that the contrast may be, so that negatives that fell far behind pull no more.
+    The scheduled value "contrast" is λ, the weight of the contrastive term for steps with
+    negatives.
+
+    Args:
+        temperature: T; chains at this temperature have the density exp(−U)/Z.
+        ramp: time τ* from which the temperature rises.
+        floor: lower bound of the contrastive term, as a positive number: negatives far above the
+            data have no effect.
+        fades: whether the weight of the regression falls to 0 between τ* and t = 1.
     """
 
     equilibrium = (
@@ -107,11 +121,14 @@ class EnergyMatching(GradientRegression):
 
 
 class EquilibriumMatching(GradientRegression):
-    """The target falls to 0 at data, so that data are where descent rests.
+    """Objective of Equilibrium Matching: the target gradient falls to 0 at data (Wang & Du 2025).
 
-    decay: a; c(γ) is `multiplier` up to a, and falls from there straight to 0 at γ = 1 (truncated
-    decay). transported: whether noise and data are in pairs of optimal transport; the paper's are
-    not.
+    Args:
+        decay: a; c(γ) is `multiplier` up to a, and falls linearly to 0 at γ = 1 (truncated
+            decay).
+        multiplier: c(γ) up to a.
+        transported: whether noise and data are paired by optimal transport within the batch; not
+            so in the paper.
     """
 
     equilibrium = "The regression has a floor, the variance of c(γ)(ε − x) given x_γ."
@@ -131,10 +148,14 @@ class EquilibriumMatching(GradientRegression):
 
 
 class DenoisingScoreMatching(GradientRegression):
-    """levels: σ of each level of noise, one of which is drawn for each event.
+    """Objective of denoising score matching on several noise levels (Vincent 2011; Song & Ermon
+    2019).
 
-    The best ∇U at x̃ is E[σn | x̃] / E[σ² | x̃]; of a single level −∇ log of the data's density
-    smoothed by σ, and where x̃ tells its level nearly that of its own.
+    The best ∇U at x̃ is E[σn | x̃] / E[σ² | x̃]; for a single level, −∇ log of the density of
+    the data smoothed by σ.
+
+    Args:
+        levels: standard deviations σ of the noise, one of which is drawn for each example.
     """
 
     equilibrium = "The loss has a floor: the share of the noise that noisy data do not tell."
@@ -154,9 +175,12 @@ class DenoisingScoreMatching(GradientRegression):
 
 
 def transport(noise: Tensor, x: Tensor, lead: int = 1) -> Tensor:
-    """The noise in another order, so that Σ ‖noise_i − x_i‖² over a batch is least.
+    """Reorder noise so that Σ ‖noise_i − x_i‖² over a batch is smallest (optimal transport).
 
-    noise, x: (B, *event), or with lead 2 (M, B, *event), each member's own.
+    Args:
+        noise: (B, *event), or with lead=2 (M, B, *event), each seed by itself.
+        x: the same shape.
+        lead: dimensions before those of an example.
     """
     if x.device.type == "meta":  # no numbers: any order
         return noise

@@ -7,13 +7,22 @@ from energan.core import full_precision
 
 
 def pull_away(codes: Tensor, eps: float = 1e-8) -> Tensor:
-    """The pulling-away term f_PT of codes (..., N, S) -> (...), in [0, 1].
+    """The pulling-away term f_PT of EBGAN-PT (Zhao et al. 2017, eq. 14).
 
-    f_PT = 1/(N(N−1)) Σ_i Σ_{j≠i} (S_iᵀS_j / (‖S_i‖‖S_j‖))² (Zhao et al. 2017, eq. 14): the mean
-    squared cosine of all pairs of different samples. Two parallel or opposite codes score 1,
-    orthogonal ones 0. A norm under `eps` counts as `eps`, so a zero code scores 0, not NaN.
+        f_PT = 1/(N(N−1)) Σ_i Σ_{j≠i} (S_iᵀS_j / (‖S_i‖‖S_j‖))²
 
-    Raises ValueError for fewer than two codes.
+    The mean squared cosine over all pairs of codes: 1 if all codes are parallel or opposite, 0
+    if they are orthogonal.
+
+    Args:
+        codes: codes of N samples, (..., N, S).
+        eps: smallest norm; a code of norm 0 contributes 0 rather than NaN.
+
+    Returns:
+        (...), in [0, 1].
+
+    Raises:
+        ValueError: for fewer than two codes.
     """
     n = codes.shape[-2]
     if n < 2:
@@ -31,8 +40,15 @@ def pull_away(codes: Tensor, eps: float = 1e-8) -> Tensor:
 
 
 def absolute_difference(made: Tensor, real: Tensor) -> Tensor:
-    """E |G(source) − x|, the L1 term of Isola et al. 2016 (eq. 3): values (..., N), twice -> (...).
+    """Mean absolute difference, the L1 term of pix2pix (Isola et al. 2016, eq. 3).
 
-    The mean over all values, not their sum: its weight of 100 is for that.
+    It is a mean over all values and not a sum; the published weight of 100 is for a mean.
+
+    Args:
+        made: values of the results, (..., N).
+        real: values of the targets, (..., N).
+
+    Returns:
+        (...), ≥ 0.
     """
     return (made - real).abs().mean(-1)

@@ -32,9 +32,16 @@ from energan.samplers.chains import chains_at_once
 
 @dataclass(frozen=True)
 class Annealing:
-    """steps: (ηₖ, sₖ) of each step. momentum: μ. spread: the standard deviation of the Gaussian
-    that chains start from, about `centre`. low, high: what the last x is clamped to, None for
-    none."""
+    """Settings of annealed chains.
+
+    Attributes:
+        steps: (ηₖ, sₖ), step size and standard deviation of the noise in each step.
+        momentum: μ, look-ahead of Nesterov's momentum; 0 for none.
+        spread: standard deviation of the Gaussian that chains start from.
+        centre: its mean.
+        low: smallest value of the end points; None for no bound.
+        high: largest value of the end points; None for no bound.
+    """
 
     steps: tuple[tuple[float, float], ...]
     momentum: float = 0.0
@@ -50,8 +57,13 @@ class Annealing:
 
 @dataclass(frozen=True)
 class Annealed:
-    """x: where chains ended. drop, gradient_norm: (..., B), U at the start less U before the last
-    step, and the mean over steps of the norm of ∇U."""
+    """End points of annealed chains.
+
+    Attributes:
+        x: end points, of the shape of the starting points.
+        drop: U at the start minus U before the last step, (..., B).
+        gradient_norm: mean over steps of the norm of ∇U, (..., B).
+    """
 
     x: Tensor
     drop: Tensor
@@ -65,10 +77,17 @@ def anneal(
     draws: Randomness,
     hot: Tensor | None = None,
 ) -> Annealed:
-    """Chains from x (B, *event), or (M, B, *event) of the members of `draws`, through all steps.
+    """Move chains through all steps of an annealing.
 
-    hot: bool (B,), chains that have the last step's noise in every step. Raises ValueError if there
-    are no steps.
+    Args:
+        energy: function from x to U(x).
+        x: starting points, (B, *event), or (M, B, *event) for M seeds that train together.
+        annealing: step sizes and noise.
+        draws: source of random numbers.
+        hot: bool (B,), chains that have the noise of the last step in every step.
+
+    Raises:
+        ValueError: if there are no steps.
     """
     if not annealing.steps:
         raise ValueError("chains make at least 1 step, and this annealing has none")
@@ -99,9 +118,12 @@ def _spread(noise: float, last: float, hot: Tensor | None, x: Tensor) -> Tensor 
 
 
 class AnnealedChains(Sampler):
-    """Samples by annealing; nothing is drawn in training.
+    """Sampler with annealed chains for samples, and none in training.
 
-    rule: of a step beyond the annealing, for chains and restoring. shape: of an event.
+    Args:
+        annealing: settings of the chains.
+        rule: settings of a step for other chains on this energy (`sample_chains`, `restore`).
+        shape: shape of an example.
     """
 
     rule: StepRule
@@ -132,10 +154,17 @@ class AnnealedChains(Sampler):
 
 
 class AnnealedNegatives(AnnealedChains):
-    """The same, and negatives for a contrast: half of them chains from noise, half from data at the
-    last step's temperature throughout (Balcerak et al. 2025, algorithm 2).
+    """Sampler with annealed chains for samples and, in training, for negatives.
 
-    training: their annealing. warm_up: the step from which there are negatives.
+    Half of the negatives start from noise, the other half from data, with the noise of the last
+    step throughout (Balcerak et al. 2025, algorithm 2).
+
+    Args:
+        annealing: settings of the chains of samples.
+        rule: settings of a step for other chains on this energy.
+        shape: shape of an example.
+        training: settings of the chains of negatives.
+        warm_up: training step from which there are negatives.
     """
 
     def __init__(

@@ -39,18 +39,23 @@ STUCK = 20
 
 
 class ChainSampler(Sampler):
-    """K steps from the replay buffer.
+    """Sampler with chains on the energy: K steps from a replay buffer (Du & Mordatch 2019).
 
-    rule: how a step is made. steps: K. restart: the share of chains that start anew from noise.
-    sample_steps: steps of a finished sample beyond where its chain lies in the buffer.
-    kernel: what moves a chain. One that tests its moves makes the chain's law exact; a chain that
-        is refused all K moves starts anew, if those are STUCK or more.
-    jumps: places all over the range of noise that a chain may jump to before its K steps, by their
-        share of exp(−U): of kernels that test, for events of few numbers.
-    target_acceptance: what the step size, that of the rule at first, is adapted to, of kernels that
-        test; None for a fixed one.
+    Args:
+        rule: settings of a step.
+        steps: K, steps per training step.
+        replay: settings of the replay buffer.
+        restart: fraction of the chains that restart from noise.
+        sample_steps: steps that finished samples make beyond the chains in the buffer.
+        kernel: how chains move. With a Metropolis test their density is exact; a chain whose K
+            moves are all rejected restarts, if K is STUCK or more.
+        jumps: number of random points that a chain may jump to before its K steps, in proportion
+            to exp(−U); for kernels with a Metropolis test, and examples of few values.
+        target_acceptance: acceptance rate that the step size is adapted to, starting from that
+            of the rule; None for a fixed one.
 
-    Raises SettingError for a rule or a target that the kernel cannot have.
+    Raises:
+        SettingError: for a rule or target that the kernel cannot follow.
     """
 
     samples_at_once = True  # else a chain could be taken twice

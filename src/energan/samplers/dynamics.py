@@ -81,12 +81,14 @@ def check_spread(rule: StepRule) -> None:
 
 @dataclass(frozen=True)
 class Chains:
-    """Where chains ended, and how they went.
+    """End points of B chains, and what was recorded on the way.
 
-    x: (B, *event). energy_drop: (B,), U at the start less U at the last point whose energy was
-    taken. gradient_norm: (B,), the mean over steps of the norm of ∇U. acceptance: (B,), the share
-    of moves that were made, where moves are tested. scale: (B,), what the rule's step size was
-    multiplied by at the end, where it was adapted.
+    Attributes:
+        x: end points, (B, *event).
+        energy_drop: U at the start minus U at the last point whose energy was computed, (B,).
+        gradient_norm: mean over steps of the norm of ∇U, (B,).
+        acceptance: fraction of accepted moves, (B,), for kernels with a Metropolis test.
+        scale: factor on the step size at the end, (B,), if it was adapted.
     """
 
     x: Tensor
@@ -163,16 +165,34 @@ def langevin(
     generator: torch.Generator | Draws | None = None,
     watch: Watch | None = None,
 ) -> Chains:
-    """Chains of `steps` Langevin steps from x (B, *event).
+    """Run Langevin dynamics from x (Du & Mordatch 2019, eq. 2).
 
-    energy: x (B, *event) -> U (B,); a module's parameters are frozen meanwhile. With `noise` None
-    the coupled form x − ½·step_size·∇U + √step_size·α, with a number the decoupled one x −
-    step_size·∇U + noise·α; see `StepRule` for the rest. mask: bool, broadcastable to x: coordinates
-    that stay. generator: of the noise, on x's device, or a context's; torch's own by default.
-    watch: called with (k, x) after each step.
+    With noise=None a step is x − ½·step_size·∇U(x) + √step_size·α, with a number it is x −
+    step_size·∇U(x) + noise·α, α ~ N(0, 1). There is no Metropolis test: chains have a bias of
+    the order of the step size. See `mala` for exact chains.
 
-    Raises ValueError for fewer than one step, numbers that are negative or not finite, x that is no
-    floating tensor, or an energy of another shape.
+    Args:
+        energy: function from (B, *event) to U (B,), or an energy; parameters of a module are
+            frozen meanwhile.
+        x: starting points, floating point, (B, *event).
+        steps: number of steps, at least 1.
+        step_size: ε, at least 0.
+        noise: standard deviation of the noise in a step; None for √step_size.
+        clip: bound on each coordinate of the gradient.
+        low: smallest value that x may take.
+        high: largest value that x may take.
+        noise_first: whether to add the noise before the gradient is taken.
+        mask: bool, broadcastable to x, True for coordinates that must not change.
+        generator: source of random numbers, on the device of x; torch's default generator if not
+            given.
+        watch: function (k, x), called after step k.
+
+    Returns:
+        The end points and diagnostics.
+
+    Raises:
+        ValueError: if there are no steps, a number is negative or not finite, x is not floating
+            point, or the energy returns another shape than (B,).
     """
     numbers = {"step_size": step_size, "noise": noise, "clip": clip}
     for name, value in numbers.items():

@@ -11,7 +11,7 @@ Prior = Literal["normal", "uniform", "uniform-unit-variance"]
 
 
 def latent(randomness: Randomness, prior: Prior, count: int, size: int) -> Tensor:
-    """z (count, size): N(0, I), U(−1, 1), or U(−√3, √3), which has unit variance."""
+    """Draw latents z, (count, size): N(0, I), U(−1, 1), or U(−√3, √3), which has unit variance."""
     if prior == "normal":
         return randomness.normal(count, size)
     bound = 1.0 if prior == "uniform" else 3**0.5
@@ -19,10 +19,16 @@ def latent(randomness: Randomness, prior: Prior, count: int, size: int) -> Tenso
 
 
 class Generator(Sampler):
-    """G(z) with z from a fixed prior.
+    """Sampler with a generator network, x = G(z).
 
-    until: the step from which the generator rests (`draw` gives None), None for never.
-    at_once: the most images of one pass in `sample`, for networks whose maps are large.
+    Args:
+        network: from z (B, latent_size), and labels or conditions if it takes them, to x (B,
+            *event).
+        latent_size: dimension of z.
+        prior: distribution of z; see `latent`.
+        until: training step at which the generator stops; None for never.
+        at_once: largest number of samples per forward pass in evaluation, for networks with
+            large feature maps.
     """
 
     def __init__(

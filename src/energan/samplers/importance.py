@@ -30,9 +30,13 @@ STEEPNESS = 4.0
 
 @dataclass(frozen=True)
 class NormalBase:
-    """A normal density, each coordinate by itself, cut off at a range if there is one.
+    """A normal density with independent coordinates, truncated to a range if there is one.
 
-    mean, std: (*event), on the CPU. low, high: both or neither.
+    Attributes:
+        mean: (*event), on the CPU.
+        std: (*event), on the CPU.
+        low: lower end of the range; None for none.
+        high: upper end of the range; None for none.
     """
 
     mean: Tensor
@@ -73,8 +77,15 @@ class NormalBase:
 
 @dataclass(frozen=True)
 class AnnealedLogZ:
-    """lower, upper: bounds of log Z, each on average; upper is None without samples to go back
-    from. forward, reverse: the log weights w (B,) that they are of. acceptance: of the moves."""
+    """Bounds of log Z by annealed importance sampling.
+
+    Attributes:
+        lower: lower bound, in expectation.
+        upper: upper bound, in expectation; None without samples of the density.
+        forward: log weights of the forward chains, (B,).
+        reverse: log weights of the reverse chains, (B,).
+        acceptance: fraction of accepted moves.
+    """
 
     lower: float
     upper: float | None
@@ -95,13 +106,25 @@ def annealed_log_z(
     samples: Tensor | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> AnnealedLogZ:
-    """Bounds of log ∫ exp(−U(x)) dx over the base's range, in nats.
+    """Bound log Z = log ∫ exp(−U(x)) dx by annealed importance sampling (Neal 2001; Grosse et al.
+    2015).
 
-    energy: x (B, *event) -> U (B,), on the draws' device. chains: forward. stages: how many β. Each
-    moves all chains by one trajectory of `leapfrog` steps, whose step size, `step_size` at first,
-    is found by other chains before: those that are weighed have no say in it, or the weights would
-    be biased. samples: x (B, *event) of exp(−U)/Z, for the upper bound. advance: called after each
-    stage of each of the three.
+    Each stage moves all chains by one HMC trajectory. Step sizes are found beforehand with other
+    chains, because adapting those that are weighted would bias the weights.
+
+    Args:
+        energy: function from (B, *event) to U (B,).
+        base: the density that the path starts from.
+        draws: source of random numbers; its device is used.
+        chains: number of forward chains.
+        stages: number of temperatures on the path.
+        leapfrog: leapfrog steps per trajectory.
+        step_size: initial step size.
+        samples: samples of exp(−U)/Z, (B, *event), for the upper bound.
+        advance: function called after each stage.
+
+    Returns:
+        Lower and upper bound, in nats.
     """
     path = torch.linspace(-STEEPNESS, STEEPNESS, stages + 1, dtype=torch.float64).sigmoid()
     betas: list[float] = ((path - path[0]) / (path[-1] - path[0])).tolist()

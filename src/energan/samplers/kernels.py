@@ -28,7 +28,13 @@ MALA = Kernel(metropolis.step, metropolis.init, "mala", 0.574, takes_noise=False
 
 
 def kernel_of(name: Dynamics, leapfrog: int = LEAPFROG, friction: float = FRICTION) -> Kernel:
-    """The kernel of that name. leapfrog: L of hmc. friction: γ of underdamped."""
+    """Return a kernel by its name.
+
+    Args:
+        name: "langevin", "mala", "hmc" or "underdamped".
+        leapfrog: for "hmc": number of leapfrog steps per move.
+        friction: for "underdamped": friction γ.
+    """
     if name == "hmc":
         trajectory = partial(hamiltonian.step, steps=leapfrog)
         return Kernel(trajectory, metropolis.init, "hmc", HMC_TARGET, takes_noise=False)
@@ -75,12 +81,26 @@ def run_kernel(
     generator: torch.Generator | Draws | None = None,
     watch: Watch | None = None,
 ) -> Chains:
-    """Chains of `steps` steps of any kernel from x (B, *event), after `warmup` steps that count for
-    nothing, in which the step size of each chain is adapted to `target_acceptance`, if one is
-    given.
+    """Run chains with any kernel from x.
 
-    Raises ValueError as `langevin`, SettingError for a rule or a target that the kernel cannot
-    have.
+    Args:
+        kernel: how chains move; see `kernel_of`.
+        energy: function from (B, *event) to U (B,), or an energy.
+        x: starting points, floating point, (B, *event).
+        rule: settings of a step.
+        steps: number of steps, at least 1.
+        target_acceptance: acceptance rate that the step size of each chain is adapted to during
+            warm-up.
+        warmup: steps before the others, which the diagnostics leave out.
+        generator: source of random numbers; torch's default generator if not given.
+        watch: function (k, x), called after step k.
+
+    Returns:
+        The end points and diagnostics.
+
+    Raises:
+        ValueError: for arguments that `langevin` refuses.
+        SettingError: for a rule or target that the kernel cannot follow.
     """
     if not 0 < rule.step_size < inf:
         raise ValueError(f"step_size must be positive and finite, not {rule.step_size}")

@@ -122,10 +122,24 @@ def mala(
     generator: torch.Generator | Draws | None = None,
     watch: Watch | None = None,
 ) -> Chains:
-    """Chains of `steps` MALA moves from x (B, *event), stationary at exp(−U)/Z exactly.
+    """Run the Metropolis-adjusted Langevin algorithm (MALA) from x; chains sample exp(−U)/Z
+    exactly.
 
-    energy: x (B, *event) -> U (B,). step_size: ε, best where about 0.57 of the moves are accepted
-    (Roberts & Rosenthal 1998). The result's `acceptance` tells. Raises ValueError as `langevin`.
+    Args:
+        energy: function from (B, *event) to U (B,), or an energy.
+        x: starting points, floating point, (B, *event).
+        steps: number of moves, at least 1.
+        step_size: ε, above 0; best if about 0.57 of the moves are accepted (Roberts & Rosenthal
+            1998).
+        generator: source of random numbers; torch's default generator if not given.
+        watch: function (k, x), called after move k.
+
+    Returns:
+        The end points and diagnostics, with the acceptance rate.
+
+    Raises:
+        ValueError: for a step size that is not positive and finite, and for arguments that
+            `langevin` refuses.
     """
     if not 0 < step_size < inf:
         raise ValueError(f"step_size must be positive and finite, not {step_size}")

@@ -4,7 +4,7 @@ from energan.core import Batch, Context, Draw, Energy, Sampler, State
 
 
 class NoSampler(Sampler):
-    """Draws nothing, at any step."""
+    """Sampler that draws nothing, for models trained on data alone."""
 
     makes_samples = False
 

@@ -4,8 +4,9 @@ from energan.core import Batch, Context, Draw, Energy, Sampler, State
 
 
 class Repeated(Sampler):
-    """Each batch once more: what makes it a contrast is the noise that the energy's own layers add
-    in stream "fake", in the space of features, as in SimpleNet (Liu et al. 2023)."""
+    """Sampler that returns the batch itself, for energies that add noise to features in stream
+    "fake", as in SimpleNet (Liu et al. 2023).
+    """
 
     makes_samples = False
 

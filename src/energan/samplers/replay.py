@@ -23,12 +23,16 @@ AT_ONCE = 2**24
 
 @dataclass(frozen=True)
 class Replay:
-    """How many chains are kept, of what, and how.
+    """Settings of a replay buffer of chains.
 
-    low, high: the range of the data, and of the noise that chains start from.
-    packed: whether they are kept as bytes, 256 levels from low to high: a quarter of the memory
-        and of each checkpoint, for an error of at most 1/510 of the range at each return.
-    classes: how many labels there are, None for none.
+    Attributes:
+        capacity: number of chains.
+        shape: shape of an example.
+        low: smallest value of the data, and of the noise that chains start from.
+        high: largest value of the data, and of the noise that chains start from.
+        packed: whether chains are stored as bytes, 256 levels from low to high: a quarter of the
+            memory, for an error of at most 1/510 of the range.
+        classes: number of labels; None for none.
     """
 
     capacity: int

@@ -7,7 +7,11 @@ from energan.core import Batch, Context, Draw, Energy, Sampler, SettingError, St
 
 
 class Translator(Sampler):
-    """G(source) for each source (B, C', H, W) of the batch; what noise there is lies within G."""
+    """Sampler of image-to-image models, x = G(source); any randomness is in the network (dropout).
+
+    Args:
+        network: from sources (B, C', H, W) to images (B, C, H, W).
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -18,13 +18,19 @@ Axes = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Sweep:
-    """All combinations of the axes' values, each a change of the recipe.
+    """A grid of trials: all combinations of some values, each a change of one recipe.
 
-    axes: name -> its values. settings: the values of a trial -> dotted settings and what they get;
-    without it an axis is named by the setting that it changes, as {"model.margin": (8, 16)}.
-    base: dotted settings that all trials change in the same way.
-    metrics: what trials are scored by, the first of them the one that ranks them; without any, what
-    suits the data.
+    Attributes:
+        name: name of the sweep, and of its folder.
+        summary: one line on what it compares.
+        recipe: name of the recipe, or a settings file.
+        axes: values of each axis by its name. Without `settings`, an axis is named by the
+            setting that it changes: `{"model.margin": (8, 16)}`.
+        settings: function from the values of a trial to the settings that they change, by dotted
+            names.
+        base: settings that all trials change in the same way, by dotted names.
+        metrics: metrics to score trials by; the first one ranks them. Chosen by the data if
+            empty.
     """
 
     name: str
@@ -37,16 +43,16 @@ class Sweep:
 
     @property
     def count(self) -> int:
-        """How many trials there are."""
+        """Number of trials."""
         return prod(len(values) for values in self.axes.values())
 
     def values(self) -> Iterator[Values]:
-        """Of each trial its value on each axis; the last axis varies fastest."""
+        """Yield the value on each axis, for each trial; the last axis varies fastest."""
         for chosen in product(*self.axes.values()):
             yield dict(zip(self.axes, chosen, strict=True))
 
     def changes(self, values: Values) -> dict[str, Any]:
-        """What these values change of the recipe, nested by group."""
+        """Settings that a trial with these values changes, nested by group."""
         dotted = {**self.base, **(values if self.settings is None else self.settings(values))}
         changes: dict[str, Any] = {}
         for name, value in dotted.items():
@@ -54,9 +60,14 @@ class Sweep:
         return changes
 
     def job(self, values: Values, scale: str | float = 1) -> "Job":
-        """The trial of these values. scale: of all counts of training steps, the trial's own too.
+        """Build the job of the trial with these values.
 
-        Raises SettingError if the trial does not fit its recipe.
+        Args:
+            values: value on each axis.
+            scale: factor on all counts of training steps, those of the trial included.
+
+        Raises:
+            SettingError: if the trial does not fit the recipe.
         """
         # with torch, which those who only list do without
         from energan.experiment.settings import load

@@ -152,7 +152,7 @@ def test_groups_of_normal_events(tmp_path: Path) -> None:
     found = normal_events(tmp_path, other, domain, "^[ab]")
     assert found.groups is not None
     assert found.groups.tolist() == [0, 0, 1]
-    with pytest.raises(DataError, match="2 groups for 3 rows"):
+    with pytest.raises(DataError, match="2 groups for 3 images"):
         normal_events(x, settings, domain, [1, 2])
     for given, groups in ((x, "folder"), (tmp_path, [1, 2, 3])):
         with pytest.raises(SettingError, match="a word for a source, and as a number per example"):

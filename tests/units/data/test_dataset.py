@@ -63,7 +63,7 @@ def test_conditions_without_labels_are_refused_by_name() -> None:
 
 def test_parts_that_do_not_fit_are_refused() -> None:
     events = torch.zeros(3, 1, 2, 3, dtype=torch.uint8)
-    with pytest.raises(DataError, match="2 labels for 3 events"):
+    with pytest.raises(DataError, match="2 labels for 3 images"):
         DataSet("test", events, SIGNED, torch.zeros(2, dtype=torch.int64))
     with pytest.raises(DataError, match="do not match the domain"):
         DataSet("test", events, Domain((1, 3, 2), -1.0, 1.0))

@@ -87,7 +87,7 @@ def test_labels_kept_in_vain_are_refused() -> None:
 
 def test_conditional_models_need_a_label_of_every_event() -> None:
     conditional = cebgan.build(linear(cebgan.Config.tiny()), DOMAIN)
-    with pytest.raises(SettingError, match="21 points of points have no label"):
+    with pytest.raises(SettingError, match="21 rows of points have no label"):
         loop(conditional, points(SOME))
 
 
@@ -152,5 +152,5 @@ def test_an_event_without_a_label_is_of_no_side_and_tells_no_trait() -> None:
     assert sides[:3].tolist() == [ANOMALOUS, ANOMALOUS, NORMAL]
     tags, _ = traits_of(data, partly=True)
     assert torch.equal(tags.sum(1) == 0, SOME == -1)
-    with pytest.raises(DataError, match="21 points of points have no label"):
+    with pytest.raises(DataError, match="21 rows of points have no label"):
         traits_of(data)

@@ -200,7 +200,7 @@ def test_what_is_refused() -> None:
         with pytest.raises(ValueError, match="1 and 0"):
             auroc(s, np.array(marks))
     for bad_a, level in ((np.array([0, 0, 0, 1]), 0.95), (a, 0), (a, 1)):
-        with pytest.raises(ValueError, match="two events of each kind, and a level"):
+        with pytest.raises(ValueError, match="two examples of each kind, and a level"):
             auroc_interval(s, bad_a, level)
     with pytest.raises(ValueError, match="tpr must be"):
         fpr_at_tpr(s, a, 0)

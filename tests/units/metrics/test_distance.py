@@ -71,7 +71,7 @@ def test_uint8_images_are_taken() -> None:
     [
         (np.zeros((3, 2)), np.zeros((3, 4)), 8, "share a shape"),
         (np.zeros(3), np.zeros(3), 8, "share a shape"),
-        (np.zeros((0, 2)), np.zeros((3, 2)), 8, "need events"),
+        (np.zeros((0, 2)), np.zeros((3, 2)), 8, "need examples"),
         (np.zeros((3, 2)), np.zeros((3, 2)), 0, "at least 1"),
         (np.full((3, 2), np.nan), np.zeros((3, 2)), 8, "finite"),
     ],

@@ -252,7 +252,7 @@ def test_few_labels_are_of_few_groups(seed: int) -> None:
 
 def test_groups_that_do_not_fit_are_refused() -> None:
     events = torch.zeros(3, 1, 4, 4)
-    with pytest.raises(DataError, match="2 groups for 3 events"):
+    with pytest.raises(DataError, match="2 groups for 3 images"):
         DataSet("made", events, Domain((1, 4, 4), -1.0, 1.0), groups=torch.zeros(2))
 
 
