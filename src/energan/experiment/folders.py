@@ -74,7 +74,7 @@ def check_free(paths: Iterable[str | Path], data: str | None = None) -> None:
             raise RunError(f"--out {nearest} holds other files; name a new or an empty folder")
 
 
-def _not_made(path: Path, why: str) -> RunError:
+def _not_made(path: Path, why: str | None) -> RunError:
     return RunError(f"--out {path}: this folder cannot be made ({why}); choose another place")
 
 
