@@ -14,6 +14,7 @@ from energan.experiment.callbacks.functions import Function, FunctionCallback
 from energan.experiment.folders import claim, endings, seed_folders
 from energan.experiment.settings import Job
 from energan.experiment.start import fitted, start
+from energan.experiment.time_budget import of_each
 from energan.experiment.training_data import stored_data
 from energan.exporters import ExportedFile
 from energan.exporters import export as export_run
@@ -172,7 +173,10 @@ def _train(
         except SettingError:  # of a model whose layers take no member axis
             pass
     if minutes is not None:  # timed once, so that all have the same steps
-        scale = fitted(jobs[0], minutes / len(jobs), checkpoint_metric).asked["scale"]
+        try:
+            scale = fitted(jobs[0], minutes / len(jobs), checkpoint_metric).asked["scale"]
+        except SettingError as error:
+            raise SettingError(of_each(str(error), len(jobs))) from None
         jobs = [job.scaled(scale, kept=job.asked) for job in jobs]
     paths = claim(jobs[0].recipe, folders, endings(jobs))
     done: list[RunFolder] = []

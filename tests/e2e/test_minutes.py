@@ -123,17 +123,27 @@ def test_seeds_side_by_side_are_timed_side_by_side_and_share_the_least_scale(
     assert "4.5 minutes for each seed give 1 step (--scale 1/300)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("child", "said"),
+    [("minutes 0.01: too short", "minutes 0.01: too short"),
+     ("minutes 0.01 is too short; give at least 2",
+      "minutes 0.01 is too short; give at least 2 for each of 2 turns")],
+)  # fmt: skip
 def test_what_is_wrong_is_said_of_seeds_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    child: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async def dry_run(pool: Any, place: int, words: Any, variables: Any, *, log: Path) -> int:
-        log.write_text("energan: minutes 0.01: too short\n")
+        log.write_text(f"energan: {child}\n")
         return 2
 
     monkeypatch.setattr(seeds, "run_process", dry_run)
     words = [*WORDS, "--minutes", "0.01", "--seeds", "2", "--together", "turns"]
     assert run(*words, "--out", tmp_path / "x") == 2
-    assert "energan: minutes 0.01: too short\n" in capsys.readouterr().err
+    assert f"energan: {said}\n" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 

@@ -22,7 +22,7 @@ from energan.experiment.folders import check_free, claim, seed_endings, seed_fol
 from energan.experiment.margin import with_any_margin
 from energan.experiment.settings import Job
 from energan.experiment.start import NOT_BEGUN, start
-from energan.experiment.time_budget import check_minutes
+from energan.experiment.time_budget import check_minutes, of_each
 from energan.io.processes import STOPPED, Pool, Work, run_process
 from energan.io.run_folder import RunFolder
 from energan.io.signals import interrupted_as
@@ -79,8 +79,7 @@ def train_seeds(
     words, (at_once, threads) = without_options(args, OWN), _share(job, count, way)
     if minutes is not None:
         words = without_options(words, ("--minutes",))
-        each = minutes / -(-count // at_once)
-        words += ["--scale", _scale(words, each, at_once, threads)]
+        words += ["--scale", _scale(words, minutes, -(-count // at_once), at_once, threads)]
     numbers = [own.settings.seed for own in jobs]
     folders = claim(job.recipe, chosen, seed_endings(jobs))
     commands = [
@@ -103,9 +102,10 @@ def train_seeds(
     return report_runs(folders[:left])
 
 
-def _scale(words: Sequence[str], minutes: float, at_once: int, threads: int) -> str:
-    """The scale at which seeds train for so many minutes, the least of those that are found when so
-    many processes are timed at once, as they will train."""
+def _scale(words: Sequence[str], minutes: float, turns: int, at_once: int, threads: int) -> str:
+    """The scale at which seeds train for so many minutes in so many turns, the least of those that
+    are found when as many processes are timed at once as will train."""
+    minutes /= turns
     command = ["train", *words, "--minutes", str(minutes), "--threads", str(threads), "--dry-run"]
     with TemporaryDirectory() as folder:
         logs = [Path(folder) / f"{place}.log" for place in range(at_once)]
@@ -127,7 +127,7 @@ def _scale(words: Sequence[str], minutes: float, at_once: int, threads: int) -> 
         said = {log: log.read_text(encoding="utf8", errors="replace") for log in logs}
     for log, text in said.items():
         if codes[log]:
-            raise RunError(text.strip().splitlines()[-1].removeprefix("energan: "))
+            raise RunError(of_each(text.strip().splitlines()[-1].removeprefix("energan: "), turns))
     # the settings are what each prints last, behind what it tells on the way
     found = [json.loads("{" + f"\n{text}".rpartition("\n{")[2]) for text in said.values()]
     scale = min((str(own["asked"]["scale"]) for own in found), key=Fraction)

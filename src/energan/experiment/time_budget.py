@@ -37,6 +37,7 @@ SHARE, MOST = 0.02, 5.0
 QUICK = 5.0
 """Seconds of checkpoints and pictures below which they are made a second time, because the first
 time also loads libraries."""
+LEAST = "give at least"
 ROOM = 1.25
 """Factor on the time that was measured, for the budget that is proposed in place of a short one."""
 
@@ -101,7 +102,7 @@ def fit_minutes(
         raise SettingError(
             f"minutes {minutes:g} is too short here: the timing took {elapsed(spent)}, the first "
             f"and the last checkpoint take {elapsed(times.ends)}, and a step "
-            f"{elapsed(max(times.step))}; give at least {_minutes(ROOM * needed)}"
+            f"{elapsed(max(times.step))}; {LEAST} {_minutes(ROOM * needed)}"
         )
     factor, all_steps = _factor(jobs[0], steps), jobs[0].settings.training.steps
     fitted = [job.scaled(factor, kept=job.asked) for job in jobs]
@@ -133,6 +134,11 @@ def _minutes(seconds: float) -> str:
     """Minutes that are no less, of two digits."""
     digits = Context(prec=2, rounding=ROUND_UP)
     return f"{float(digits.divide(Decimal(seconds), 60)):g}"
+
+
+def of_each(message: str, turns: int) -> str:
+    """A refusal of `fit_minutes`, where the minutes were divided by so many turns."""
+    return message if turns == 1 or LEAST not in message else f"{message} for each of {turns} turns"
 
 
 def check_minutes(job: Job, minutes: float) -> None:
