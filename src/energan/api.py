@@ -245,7 +245,7 @@ def evaluate(
         say: function called with a line about each part of the work.
 
     Returns:
-        The scores, with intervals and provenance; `evaluation[name]` is the value of a metric.
+        The scores, with intervals and provenance; `evaluation[name]` is the `Result` of a metric.
 
     Raises:
         SettingError: if a metric does not exist or does not apply to this run.

@@ -35,7 +35,7 @@ Part = Literal["held-out", "given"]
 
 @dataclass(frozen=True)
 class Network:
-    """Which energy was calibrated: a checkpoint's step, the sha256 of its weights, raw or ema."""
+    """Which energy was calibrated: the step of a checkpoint, sha256 of its weights, raw or ema."""
 
     step: int
     sha256: str
@@ -47,10 +47,13 @@ class Network:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a calibrated run says of B events.
+    """Anomaly scores of B examples, from a calibrated run.
 
-    energy: float (B,). percentile: float (B,), the share of normal events, 0 to 100, whose energy
-    is no higher. anomalous: bool (B,), energy above the threshold, or not a number.
+    Attributes:
+        energy: float (B,), high for anomalies.
+        percentile: percentage of normal examples whose energy is as low or lower, float (B,), 0
+            to 100.
+        anomalous: whether the energy is above the threshold, or NaN, bool (B,).
     """
 
     energy: Tensor
@@ -60,21 +63,26 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A threshold, and all that it depends on.
+    """A threshold on the energy, and everything that it depends on.
 
-    threshold: energies above it are anomalous. fpr: the share of new normal events that exceeds it,
-    at most. count: how many normal events; energies: theirs in ascending order, float32, thinned
-    out to MOST_KEPT. part: "held-out" for the run's own held-out part, "given" for what the user
-    named. source, fingerprint: the events' name, and the sha256 of what they hold. weights: of the
-    energies, float64, of events of groups: those of a group have 1 together; None where each event
-    is for itself.
-
-    map_threshold: a value that the heat maps of at most a share fpr of new normal images reach
-    anywhere, by the same rule; None of points, and where the images are too few for it. map_maxima:
-    what it is the quantile of, the maxima of normal images' maps in ascending order. map_weights:
-    as weights.
-    map_smoothing: the standard deviation of the Gaussian that the maps were smoothed with, in
-    pixels.
+    Attributes:
+        threshold: energies above it count as anomalous.
+        fpr: largest fraction of new normal examples above it.
+        count: number of normal examples it was set from.
+        network: the energy that was calibrated.
+        part: "held-out" for the run's own held-out part, "given" for examples named by the user.
+        source: name of the normal examples.
+        fingerprint: sha256 of their contents.
+        energies: their energies in ascending order, float32, thinned out to MOST_KEPT.
+        energan: version of energan.
+        weights: for examples in groups: their weights, float64, 1 in total per group; None
+            otherwise.
+        map_threshold: value that the heat maps of at most a fraction `fpr` of new normal images
+            reach anywhere; None for points, and if there are too few images.
+        map_maxima: maxima of the heat maps of normal images, in ascending order, from which it
+            was set.
+        map_weights: weights of `map_maxima`, as `weights`.
+        map_smoothing: standard deviation, in pixels, of the Gaussian that smoothed the maps.
     """
 
     threshold: float
@@ -99,27 +107,37 @@ class Calibration:
 
     @property
     def groups(self) -> int | None:
-        """How many the events are of; None where each is for itself."""
+        """Number of groups of the normal examples; None without groups."""
         return None if self.weights is None else round(float(self.weights.sum()))
 
     @property
     def promise(self) -> str:
-        """What holds of the threshold."""
+        """A sentence on what the threshold guarantees."""
         share = f"at most {100 * self.fpr:.3g} %"
         if self.groups is None:
             return f"{share} of new normal images exceed"
         return f"{share} of the normal images of new groups exceed, each group counted equally"
 
     def at(self, fpr: float) -> "Calibration":
-        """The same energies at another rate."""
+        """The same calibration at another false positive rate.
+
+        Raises:
+            SettingError: if there are too few normal examples for it.
+        """
         threshold = threshold_of(self.energies, fpr, self.weights)
         return replace(self, fpr=fpr, threshold=threshold)._with_map_threshold()
 
     def with_maps(
         self, maxima: Tensor, smoothing: float, groups: Tensor | None = None
     ) -> "Calibration":
-        """With a threshold of maps, from the maxima (m,) of the maps of normal images; without one
-        where a maximum is not finite. groups (m,): which images belong together."""
+        """The same calibration with a threshold for heat maps.
+
+        Args:
+            maxima: maximum of the map of each normal image, (m,). If one is not finite, there is
+                no threshold.
+            smoothing: standard deviation, in pixels, of the Gaussian that smoothed the maps.
+            groups: group of each image, (m,).
+        """
         if not bool(maxima.isfinite().all()):
             return self
         ascending, order = maxima.float().sort()
@@ -138,11 +156,11 @@ class Calibration:
         return replace(self, map_threshold=float(found))
 
     def judges_maps(self, smoothing: float) -> bool:
-        """Whether it has a threshold of maps that are smoothed so."""
+        """Whether it has a threshold for maps with this smoothing."""
         return self.map_threshold is not None and self.map_smoothing == smoothing
 
     def scores(self, energy: Tensor) -> Scores:
-        """Verdicts on events with these energies (B,)."""
+        """Scores of examples with these energies, (B,)."""
         if not len(energy):
             return Scores(energy, energy.double(), energy.bool())
         shares = percentile_of(make_finite(energy), self.energies, weights=self.weights)
@@ -151,7 +169,7 @@ class Calibration:
         return Scores(energy, percentile, ~(energy <= self.threshold))
 
     def save(self, run: Path) -> Path:
-        """Write it into the run's folder."""
+        """Write the calibration to a run's folder."""
         record = {"format": FORMAT, **vars(self), "network": asdict(self.network)}
         record |= {
             name: _numbers(values) if values.dtype == torch.float32 else values.tolist()

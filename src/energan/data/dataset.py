@@ -25,35 +25,41 @@ LEVELS = {torch.uint8: 255, torch.uint16: 65535}
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Real events, their labels, and those kept from training.
+    """Examples, their labels, and the part held out from training.
 
-    events: uint8 or uint16 (S, C, H, W), scaled when gathered; or float32 (S, *event), already in
-        the range.
-    rows: int64 (N,): where in `events` each event of the set is; None if they stand as they are.
-    labels: int64 (N,) in [0, domain.classes), -1 of an event without one, or None where no event
-        has any; class_names name the classes.
-    labelled: of how many training events the labels are kept, a choice of each seed; None for all
-        that have one. Other labels are for scores alone, and training never sees them.
-    attributes: uint8 (N, A) of 0 and 1, or None; attribute_names name its columns.
-    domain: shape and range; its mean is that of the training events, also in `held_out`, and None
-        in a test split.
-    held_out: a data set of its own; None if nothing was kept.
-    modes, mode_std: the centres (K, D) and the standard deviation around each, of toys that have
-        them; label k then means mode k.
-    augment: how images change from one time to the next.
-    skipped: (where, reason) of images that could not be read and are left out.
-    facts: what was understood of the source and done to its images, for the user.
-    intensity: the values of the source that became the ends of the range, where its type does not
-        tell them; of pairs the targets'.
-    digest: sha256 of the events, where it is known without reading them.
-    path, release: of the cache where the images lie in one; see Decoded.
-    device: where gathered batches go; the events may stay in the memory of the CPU.
-    stacked_digits: whether each image is three digits a, b, c as its colours, of the class
-        100a + 10b + c.
-    groups: int64 (N,): events of one number belong together, as those of a patient, and are no
-        evidence independent of each other; None where each is for itself.
+    Attributes:
+        name: name of the source.
+        events: uint8 or uint16 images, (S, C, H, W), which are scaled when they are gathered; or
+            float32 (S, *event), already in the range of the data.
+        domain: shape and range. Its mean is that of the training examples, also in `held_out`;
+            None in a test part.
+        labels: int64 (N,), in [0, domain.classes), -1 for an example without a label; None if
+            none has one.
+        held_out: the held-out examples; None if there are none.
+        modes: centres (K, D) of the modes of a toy; label k then means mode k.
+        mode_std: standard deviation around each mode.
+        rows: int64 (N,), row of `events` for each example; None if they are in order.
+        class_names: names of the classes.
+        attributes: uint8 (N, A), 0 or 1; None without attributes.
+        attribute_names: names of the attributes.
+        augment: random changes to images in training.
+        skipped: (file, reason) for images that could not be read.
+        digest: sha256 of the examples, if it is known without reading them.
+        path: file of the cache that holds the images; None for images in memory.
+        release: frees memory of the cache; see Decoded.
+        device: device of gathered batches; `events` may stay on the CPU.
+        labelled: number of training labels to use, chosen by the seed; None for all. Other
+            labels are used for scores only.
+        stacked_digits: whether each image shows three digits a, b, c in its colours, of class
+            100a + 10b + c.
+        facts: what was understood of the source and done to its images, for the user.
+        intensity: values of the source that became the ends of the range, if its type does not
+            determine them; for pairs, those of the targets.
+        groups: int64 (N,), number of the group of each example, such as a patient; None if
+            examples are independent.
 
-    Raises DataError if the parts do not fit together.
+    Raises:
+        DataError: if the parts do not fit together.
     """
 
     name: str
@@ -131,11 +137,11 @@ class DataSet:
 
     @property
     def in_memory(self) -> int:
-        """How many `gather` can reach: of a stream the first ones alone."""
+        """Number of examples that `gather` can reach; in a stream, those at its beginning."""
         return len(self.events if self.rows is None else self.rows)
 
     def raw(self, rows: slice = EVERY) -> Tensor:
-        """The events as they are stored, in the set's order: uint8 images before scaling."""
+        """The examples as they are stored, in the order of the set: uint8 images before scaling."""
         if self.rows is None:
             return self.events[rows]
         return _select(self.events, self.rows[rows])
@@ -149,7 +155,7 @@ class DataSet:
         conditions: bool = False,
         share: tuple[int, int] = (0, 1),
     ) -> Feed:
-        """Batches in the orders of `seeds`; see Feed."""
+        """Batches in the orders that `seeds` give; see Feed."""
         return Feed(self, seeds, batch_size, dtype, stream, conditions, share)
 
     def gather(
@@ -159,11 +165,22 @@ class DataSet:
         conditions: bool = False,
         draws: Tensor | None = None,
     ) -> Batch:
-        """The events at `indices`, of shape (B,) or (M, B): x (B, *event) or (M, B, *event).
+        """Return a batch of the examples at `indices`.
 
-        x is in the domain's range, on the set's device. draws: (*indices.shape, 3), uniform, for
-        the augmentation. With `conditions` the batch carries the labels, int64 of the indices'
-        shape, -1 where there is none. Raises DataError if they are asked for and the set has none.
+        Args:
+            indices: (B,) or (M, B).
+            dtype: floating point type of x.
+            conditions: whether the batch carries labels, int64 of the shape of `indices`, -1 for
+                none.
+            draws: random numbers in [0, 1), (*indices.shape, 3), for augmentation; None for
+                none.
+
+        Returns:
+            The batch, x (B, *event) or (M, B, *event) in the range of the data, on the set's
+            device.
+
+        Raises:
+            DataError: if labels are asked for and there are none.
         """
         flat = indices.reshape(-1).to(self.events.device)
         rows = self.take(flat)
@@ -181,7 +198,7 @@ class DataSet:
         return Batch(x.reshape(*indices.shape, *self.domain.shape), condition)
 
     def take(self, indices: Tensor) -> Tensor:
-        """The events at `indices` (n,) as they are stored: (n, *event)."""
+        """The examples at `indices` (n,) as they are stored, (n, *event)."""
         indices = indices.to(self.events.device)
         found = _select(self.events, indices if self.rows is None else self.rows[indices])
         if self.release is not None:
@@ -189,7 +206,7 @@ class DataSet:
         return found
 
     def subset(self, chosen: Tensor) -> "DataSet":
-        """The events at `chosen`, int64 (n,), and their labels."""
+        """A data set of the examples at `chosen`, int64 (n,), with their labels."""
         return replace(
             self,
             rows=chosen if self.rows is None else self.rows[chosen],
@@ -200,7 +217,7 @@ class DataSet:
 
     @property
     def whole(self) -> "DataSet":
-        """The same images whole, where training sees windows of them."""
+        """The same images whole, if training uses windows of them."""
         if self.domain.image_shape is None:
             return self
         held_out = None if self.held_out is None else self.held_out.whole
@@ -208,9 +225,9 @@ class DataSet:
         return replace(self, domain=self.domain.whole, augment=augment, held_out=held_out)
 
     def to(self, device: torch.device | str) -> "DataSet":
-        """The same data with its batches on `device`; the domain's mean stays put.
+        """The same data with its batches on `device`.
 
-        The events move there too if they take no more than a quarter of a GPU's free memory.
+        The examples move too if they take at most a quarter of the free memory of a GPU.
         """
         device = torch.device(device)
         if device == self.device:
@@ -226,9 +243,8 @@ class DataSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of what training sees, wherever it lives: events, labels, augmentation.
-
-        The held-out part has a fingerprint of its own.
+        """sha256 (hex) of what training sees: examples, labels, augmentation. The held-out part has
+        its own.
         """
         digest = hashlib.sha256()
         if self.digest is not None:

@@ -27,9 +27,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """results: in the order of SCORERS; left_out: metric -> why it does not apply.
+    """Scores of a run; `evaluation[name]` is the result of one metric.
 
-    record: the entry of metrics.json, with everything that the scores depend on.
+    Attributes:
+        results: the results, in the order in which they are printed.
+        left_out: metrics that do not apply, with the reason.
+        record: the entry of metrics.json, with everything that the scores depend on.
     """
 
     results: list[Result]

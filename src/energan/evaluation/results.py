@@ -13,10 +13,18 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Result:
-    """low, high: the ends of the interval that `interval` describes; None where there is none.
+    """The value of one metric.
 
-    better: which values are; the catalogue's of this name, if not given.
-    real: what real data gets in place of samples, a share of which says more than the score does.
+    Attributes:
+        name: name of the metric.
+        value: its value.
+        low: lower end of the confidence interval; None without one.
+        high: upper end of the confidence interval; None without one.
+        interval: what the interval is.
+        better: which values are better, "lower" or "higher"; None if neither is.
+        real: the score of real data in place of samples; None if it was not computed.
+        note: what to know about this value.
+        details: further numbers.
     """
 
     name: str

@@ -15,7 +15,16 @@ INSTALL = "pip install 'energan[export]'"
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """One file that was written. check: None if nothing that is installed could load it."""
+    """A file that was exported.
+
+    Attributes:
+        path: the file.
+        part: "generator", "energy" or "classifier".
+        format: its format.
+        bytes: its size.
+        sha256: its checksum.
+        check: how far its output is from the run's; None if nothing installed can load it.
+    """
 
     path: Path
     part: str

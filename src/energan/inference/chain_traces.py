@@ -14,11 +14,18 @@ COORDINATES, PROJECTIONS, LONGEST = 64, 32, 1000
 
 @dataclass(frozen=True)
 class Mixing:
-    """Of the chains after their warm-up. rhat, ess: the worst split R̂ and the least effective
-    sample size of U and of the coordinates of x, or of 32 random directions of more than 64;
-    energy_rhat, energy_ess: those of U alone. draws: how many they are of, all chains together.
+    """Whether chains have mixed, computed after warm-up.
 
-    Chains of unlike labels are compared within each label: R̂ is the worst of all, ESS their sum.
+    R-hat is the worst, and the effective sample size the smallest, over U and the coordinates of
+    x (over U and 32 random directions if x has more than 64). Chains of different labels are
+    compared within each label.
+
+    Attributes:
+        rhat: split R-hat.
+        ess: effective sample size, over all chains.
+        energy_rhat: split R-hat of U alone.
+        energy_ess: effective sample size of U alone.
+        draws: number of draws, over all chains.
     """
 
     rhat: float

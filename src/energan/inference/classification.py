@@ -19,10 +19,12 @@ COLUMNS = ("file", "label", "probability")
 
 @dataclass(frozen=True, eq=False)
 class ClassProbabilities:
-    """labels: int64 (N,), the most probable class; probabilities: float32 (N, K), of each class.
+    """Classes of N examples.
 
-    Probabilities are the softmax of the network's outputs: the reliability of a run says what they
-    are worth.
+    Attributes:
+        labels: most probable class, int64 (N,).
+        probabilities: softmax of the network's logits, float32 (N, K). How far they can be
+            trusted is what `calibration_error` and the reliability diagram of a run show.
     """
 
     labels: Tensor
@@ -33,7 +35,7 @@ class ClassProbabilities:
 
     @property
     def confidence(self) -> Tensor:
-        """The probability of the label, (N,)."""
+        """Probability of the most probable class, (N,)."""
         return self.probabilities.amax(1)
 
 

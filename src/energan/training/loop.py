@@ -26,23 +26,26 @@ NORMS_EVERY = 20
 
 
 class Hook:
-    """What watches training. It may read anything of it; hooks are called in the list's order."""
+    """Base class of callbacks. Each method receives the training state and may read anything in it.
+
+    Hooks are called in the order of their list.
+    """
 
     def start(self, loop: TrainState) -> None:
-        """Before the first step of this process."""
+        """Called before the first step of this process."""
 
     def step(self, loop: TrainState) -> None:
-        """After each step; `loop.step` counts the steps done."""
+        """Called after each step; `loop.step` is the number of steps done."""
 
     def rescue(self, loop: TrainState, error: DivergenceError) -> bool:
-        """Put a diverged loop right again and say True, or leave it."""
+        """Called when a loss diverged: restore a sound state and return True, or return False."""
         return False
 
     def finish(self, loop: TrainState) -> None:
-        """After the last step, or when the loop was asked to stop; not after an error."""
+        """Called after the last step, or when training was asked to stop; not after an error."""
 
     def close(self) -> None:
-        """At the very end, whatever happened."""
+        """Called at the very end, whatever happened."""
 
 
 class Loop(TrainState):

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The trials of a sweep that were asked for.
+    """Trials of a sweep.
 
-    path: the sweep's folder, with report.html. records: of the trials that ended: state, values,
-    scores. missing: how many have no record yet; the same call goes on with them.
+    Attributes:
+        path: folder of the sweep, with its page report.html.
+        records: state, values and scores of each trial that has ended.
+        missing: number of trials without a record; calling `energan.sweep` again continues with
+            them.
     """
 
     path: Path
@@ -44,13 +47,17 @@ class SweepResult:
         return best_of(self.records)
 
     def best_run(self) -> Run:
-        """The run of that trial. Raises RunError if there is none."""
+        """The run of the trial with the best score.
+
+        Raises:
+            RunError: if no trial has a score, or its checkpoints were not kept.
+        """
         if (best := self.best) is None:
             raise RunError(f"{self.path}: no trial has a score; its report.html gives the reasons")
         return Run(SweepFolder(self.path).run(best["id"]).path)
 
     def to_frame(self) -> "pandas.DataFrame":
-        """A row for each trial: its values, its scores with the ends of their intervals, times."""
+        """A pandas table with a row per trial: values, scores with their intervals, times."""
         (own,) = read([self.path])
         wanted = {record["id"] for record in self.records}
         own.records = [record for record in own.records if record["id"] in wanted]
