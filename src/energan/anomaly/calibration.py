@@ -73,7 +73,7 @@ class Calibration:
         part: "held-out" for the run's own held-out part, "given" for examples named by the user.
         source: name of the normal examples.
         fingerprint: sha256 of their contents.
-        energies: their energies in ascending order, float32, thinned out to MOST_KEPT.
+        energies: their energies in ascending order, float32, thinned out if there are very many.
         energan: version of energan.
         weights: for examples in groups: their weights, float64, 1 in total per group; None
             otherwise.
