@@ -167,7 +167,7 @@ def _train(
 
     if len(jobs) == 1:
         return begin(jobs, folders, minutes)
-    if not hooks and choose(jobs[0].settings.engine, switches=False).device.type == "cuda":
+    if not hooks and choose(jobs[0].settings.engine, switches=False).device.type != "cpu":
         try:
             return begin(jobs, folders, minutes)
         except SettingError:  # of a model whose layers take no member axis

@@ -289,7 +289,7 @@ def test_the_python_names(tmp_path: Path) -> None:
         (["train", "ebgan-digits", "--model.energy-optimiser.lr", "-1"], "falls below 0"),
         (["train", "ebgan-digits", "--training.batch-size", "100000000000"], "batch_size"),
         (["train", "ebgan-digits", "--data", "ring"], "use linear"),
-        (["train", "ebgan-digits", "--device", "gpu9"], "use auto, cpu or cuda"),
+        (["train", "ebgan-digits", "--device", "gpu9"], "use auto, cpu, cuda, mps, xpu"),
         (["train", "gan-mnist", "--data", "digits", "--data.range", "signed"], "use tanh"),
         (["train", "ebgan-digits", "--model.generator", "-1"], "model.generator"),
         (["train", "ebgan-digits", "--model.encoder"], "model.encoder"),

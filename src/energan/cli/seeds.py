@@ -36,10 +36,6 @@ HELP = (
     "threads (processes), one after the other (turns), or the fastest of these on this device "
     "(auto)"
 )
-FASTEST: dict[str, Together] = {"cpu": "processes", "cuda": "cohort"}
-"""Measured with benchmarks/cohort.py; see docs/guides/training.md."""
-INSTEAD: dict[str, Together] = {"cpu": "processes", "cuda": "turns"}
-"""Used if a model's layers cannot train several seeds as one program."""
 OWN = ("--seeds", "--together", "--out", "--seed", "--threads", "--engine.threads")
 """Options that are not passed to a seed's process unchanged."""
 
@@ -145,12 +141,12 @@ def _way(job: Job, count: int, asked: Together) -> Together:
         return "turns"
     if asked != "auto":
         return asked
-    device = choose(job.settings.engine, switches=False).device.type
-    if FASTEST[device] != "cohort":
-        return FASTEST[device]
-    if reason := _probe(job):
-        print(f"the seeds train with --together {INSTEAD[device]}: {reason}", file=sys.stderr)
-        return INSTEAD[device]
+    # measured with benchmarks/cohort.py; see docs/guides/training.md
+    if choose(job.settings.engine, switches=False).device.type == "cpu":
+        return "processes"
+    if reason := _probe(job):  # its layers cannot train several seeds as one program
+        print(f"the seeds train with --together turns: {reason}", file=sys.stderr)
+        return "turns"
     return "cohort"
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from energan.core import Batch, DataError, Domain
+from energan.core.accelerators import accelerator_memory
 from energan.data.augment import PLAIN, Augment
 from energan.data.batches import Feed
 from energan.data.facts import Fact
@@ -235,7 +236,7 @@ class DataSet:
         held_out = None if self.held_out is None else self.held_out.to(device)
         modes = None if self.modes is None else self.modes.to(device)
         moved = replace(self, held_out=held_out, modes=modes, device=device)
-        if device.type == "cuda" and not _fits(self.events, device):
+        if not _fits(self.events, device):
             return moved
         parts = {"events": self.events, "labels": self.labels, "rows": self.rows}
         there = {n: None if part is None else part.to(device) for n, part in parts.items()}
@@ -275,8 +276,8 @@ def _select(events: Tensor, rows: Tensor) -> Tensor:
 
 
 def _fits(events: Tensor, device: torch.device) -> bool:
-    free, _ = torch.cuda.mem_get_info(device)
-    return events.numel() * events.element_size() <= free / 4
+    free = accelerator_memory(device)
+    return free is None or events.numel() * events.element_size() <= free / 4
 
 
 def _chunks(indices: Tensor, events: Tensor) -> Sequence[Tensor]:

@@ -128,8 +128,9 @@ class StreamFeed:
         """(B, C, H, W) as they are stored; in the reader's thread."""
         raws = [self._row(number * self.batch_size + i) for i in range(self.batch_size)]
         made = list(self._pool.map(self._pixels, raws))
-        # of a batch in which nothing can be read, the set's first image
-        last = next((pixels for pixels in made if pixels is not None), self.data.events[0].numpy())
+        last = next((pixels for pixels in made if pixels is not None), None)
+        if last is None:  # of a batch in which nothing can be read, the set's first image
+            last = self.data.events[0].cpu().numpy()
         whole = []
         for pixels in made:
             last = last if pixels is None else pixels  # the readable one before stands in for it

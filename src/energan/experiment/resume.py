@@ -28,7 +28,13 @@ from energan.io.signals import interrupted_as
 from energan.io.text import plural
 from energan.training import checkpoint, checkpoint_folder
 from energan.training.checkpoint_folder import checkpoint_name, newest_good, step_of, steps_in
-from energan.training.device import Device, EngineSettings, choose, torch_globals_kept
+from energan.training.device import (
+    Device,
+    EngineSettings,
+    accelerator_memory_freed,
+    choose,
+    torch_globals_kept,
+)
 from energan.training.distributed import Distributed, asked_ranks, join
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
@@ -37,6 +43,7 @@ Opened = tuple[Job, dict[str, Any]]
 """A run's job, and the resolved values in config.json."""
 
 
+@accelerator_memory_freed()
 @torch_globals_kept()
 def resume(
     folders: Sequence[str | Path],

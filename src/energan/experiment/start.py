@@ -48,7 +48,7 @@ from energan.io.run_folder import RunFolder
 from energan.io.signals import interrupted_as
 from energan.io.text import agree, plural
 from energan.training import checkpoint_folder
-from energan.training.device import Device, choose, torch_globals_kept
+from energan.training.device import Device, accelerator_memory_freed, choose, torch_globals_kept
 from energan.training.distributed import Distributed, join
 from energan.training.hooks import Listener
 from energan.training.loop import Hook, Loop, stop_on_signals
@@ -61,6 +61,7 @@ NOT_BEGUN = (
 STOPPING = "stopping after this step and saving a checkpoint; a second signal stops at once"
 
 
+@accelerator_memory_freed()
 @torch_globals_kept()
 def start(
     jobs: Sequence[Job],

@@ -110,8 +110,12 @@ def collect(score: Score, x: Tensor, output: Callable[[Scored], Tensor | None]) 
     output: what of `Scored`; the energy must have it.
     """
     at_once = examples_at_once(None, x[:1].numel() or 1)
-    parts = [output(score(part)) for part in x.split(at_once)]
-    return torch.cat([part.float().cpu() for part in parts if part is not None])
+    parts = []
+    for part in x.split(at_once):
+        found = output(score(part))
+        if found is not None:
+            parts.append(found.float().cpu())  # at once: all of them need not fit on the device
+    return torch.cat(parts)
 
 
 def check_examples(x: object, domain: Domain) -> Tensor:

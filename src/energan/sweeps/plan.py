@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from energan.core import EnerganError, SettingError
+from energan.core.accelerators import accelerator_memory, accelerators_of
 from energan.data import open_data
 from energan.experiment.settings import Job
 from energan.io.cores import cores, environment_threads
@@ -72,10 +73,8 @@ class Machine:
 def machine_of(job: Job) -> Machine:
     """Where the job would train. Raises SettingError for a device that is not there."""
     device = choose(job.settings.engine, switches=False).device
-    gpus, free = 0, free_memory()
-    if device.type != "cpu":
-        gpus = torch.cuda.device_count() if device.index is None else 1
-        free, _ = torch.cuda.mem_get_info(device)
+    gpus, free = accelerators_of(device), accelerator_memory(device)
+    free = free_memory() if free is None else free
     return Machine(device, gpus, cores(), free, socket.gethostname(), environment_threads())
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from energan.core import Config, SettingError
+from energan.core.accelerators import accelerator_memory, free_accelerator_memory
 from energan.core.schedules import ESSENTIAL
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
@@ -18,12 +19,18 @@ from energan.io.memory import free_memory
 
 Network = TypeVar("Network", bound=nn.Module)
 Precision = Literal["auto", "bf16", "32", "64"]
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+CHOICES = "auto, cpu, cuda, mps, xpu, or cuda:1 for the second GPU"
 
 
 class EngineSettings(Config):
     """Where and how the arithmetic is done."""
 
-    device: Annotated[str, ESSENTIAL] = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: Annotated[str, ESSENTIAL] = Field(
+        "auto",
+        description="auto (a GPU by CUDA, else the CPU), cpu, cuda, mps, xpu, or cuda:1 for the "
+        "second GPU",
+    )
     precision: Precision = Field(
         "auto",
         description="auto: bf16 under autocast if the hardware computes it natively, else 32; "
@@ -55,9 +62,9 @@ class Device:
     def seed(self, seed: int) -> None:
         """Set torch's own generators of the CPU and of this device."""
         torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            with torch.cuda.device(self.device):
-                torch.cuda.manual_seed(seed)
+        if self.device.type != "cpu":
+            with torch.accelerator.device_index(self.device.index):
+                torch.get_device_module(self.device).manual_seed(seed)
 
     def place(self, network: Network) -> Network:
         """`network` on the device, in the weights' type, convolutions in channels-last memory.
@@ -70,9 +77,8 @@ class Device:
 
     def free_memory(self) -> int:
         """Bytes that the device still has."""
-        if self.device.type == "cuda":
-            return int(torch.cuda.mem_get_info(self.device)[0])
-        return free_memory()
+        found = accelerator_memory(self.device)
+        return free_memory() if found is None else found
 
     def describe(self) -> dict[str, object]:
         return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
@@ -86,6 +92,8 @@ def native_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return device.type == "xpu" and torch.xpu.is_bf16_supported()
     cpu = torch.cpu
     return any(
         getattr(cpu, name, lambda: False)()
@@ -96,55 +104,84 @@ def native_bf16(device: torch.device) -> bool:
 def choose(settings: EngineSettings, *, switches: bool = True) -> Device:
     """Resolve "auto" and, with `switches`, set torch's global ones to match.
 
-    Raises SettingError for a device that is not there.
+    TF32, which rounds what is to be computed in full precision, is off on every GPU that was chosen
+    once. Raises SettingError for a device that is not there.
     """
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    place = whole_number("LOCAL_RANK", 0, MOST_THREADS)
-    if name == "cuda" and place is not None:
-        name = f"cuda:{place}"  # torchrun starts a process for each GPU
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise SettingError(
-            f"engine.device: there is no device {name!r}; use auto, cpu or cuda"
-        ) from error
-    if device.type not in ("cpu", "cuda"):
-        raise SettingError(f"engine.device: {name!r} is not supported; use auto, cpu or cuda")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingError("engine.device is cuda, but torch finds no GPU; use cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SettingError(
-            f"engine.device: {name} does not exist; this machine has {torch.cuda.device_count()} "
-            "GPUs"
-        )
+    device = _device_of(settings.device)
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if native_bf16(device) else "32"
     threads = settings.threads or all_threads()
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False  # by default it is on
     if switches:
-        _switch(device, precision, threads)
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = True
     return Device(device, precision, threads)
+
+
+def _device_of(name: str) -> torch.device:
+    """The device of this name, of several processes on a machine its own one.
+
+    auto: a GPU by CUDA (or ROCm) if there is one; mps and xpu are for those who name them.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    place = whole_number("LOCAL_RANK", 0, MOST_THREADS)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingError(f"engine.device: there is no device {name!r}; use {CHOICES}") from error
+    if device.type not in DEVICES:
+        raise SettingError(f"engine.device: {name!r} is not supported; use {CHOICES}")
+    if device.type == "cpu":
+        return device
+    module = torch.get_device_module(device)
+    if not module.is_available():
+        raise SettingError(
+            f"engine.device is {name}, but {_why_missing(device.type)}; use cpu, or leave it unset"
+        )
+    count = module.device_count()
+    if device.index is None and place is not None:
+        # torchrun starts a process for each GPU; SLURM may show each task its own alone
+        return torch.device(device.type, place % count)
+    if (device.index or 0) >= count:
+        there = f"only {device.type}:0" if count == 1 else f"{device.type}:0 to :{count - 1}"
+        raise SettingError(f"engine.device: {name} does not exist; this machine has {there}")
+    return device
+
+
+def _why_missing(kind: str) -> str:
+    """Why torch does not see an accelerator of this kind."""
+    module: Any = getattr(torch.backends, kind, None)  # xpu has none
+    if not (module.is_built() if module is not None else torch.xpu._is_compiled()):
+        return f"this build of torch has no {kind} (pytorch.org/get-started has others)"
+    if kind == "cuda":
+        try:
+            torch.cuda.init()
+        except (RuntimeError, AssertionError) as error:  # a driver that is too old, or none
+            return f"CUDA cannot start: {str(error).strip().splitlines()[0].rstrip('.')}"
+    return "torch finds no such device"
 
 
 @contextmanager
 def torch_globals_kept() -> Iterator[None]:
     """Within it torch's own generators, threads and switches may be set; they are put back."""
-    switches: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    threads, tf32 = torch.get_num_threads(), [part.allow_tf32 for part in switches]
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     try:
         gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
         with torch.random.fork_rng(gpus):
             yield
     finally:
         torch.set_num_threads(threads)
-        for part, allowed in zip(switches, tf32, strict=True):
-            part.allow_tf32 = allowed
+        torch.backends.cudnn.deterministic = deterministic
 
 
-def _switch(device: torch.device, precision: str, threads: int) -> None:
-    torch.set_num_threads(threads)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = precision == "bf16"
-        torch.backends.cudnn.allow_tf32 = precision == "bf16"
+@contextmanager
+def accelerator_memory_freed() -> Iterator[None]:
+    """After it a GPU has the memory again of what was trained within."""
+    try:
+        yield
+    finally:
+        free_accelerator_memory()

@@ -157,15 +157,16 @@ def join(device: torch.device) -> Distributed:
         return ALONE
     if not dist.is_initialized():
         try:
-            if device.type == "cuda":
-                torch.cuda.set_device(device)
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+            if device.type != "cpu":
+                torch.accelerator.set_device_index(device)
+            backend = dist.get_default_backend_for_device(device)
+            dist.init_process_group(backend, timeout=PATIENCE)
         except (ValueError, RuntimeError) as error:
             raise SettingError(
                 f"WORLD_SIZE is {asked_ranks()}, but the other ranks cannot be reached ({error}): "
                 "start them with torchrun, or unset WORLD_SIZE"
             ) from error
-    side = dist.new_group(backend="gloo", timeout=PATIENCE) if device.type == "cuda" else None
+    side = dist.new_group(backend="gloo", timeout=PATIENCE) if device.type != "cpu" else None
     return Distributed(dist.get_rank(), dist.get_world_size(), side)
 
 
