@@ -177,7 +177,10 @@ def test_files_as_wide_as_the_pairs_of_the_run_are_taken_for_pairs(
 
 
 def test_data_show_suggests_pairs(
-    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run("data", "show", pairs) == 0
     said = capsys.readouterr().out
@@ -197,6 +200,10 @@ def test_data_show_suggests_pairs(
     assert "pairs?: the folders a and b hold images of the same names" in capsys.readouterr().out
     assert run("data", "show", classes) == 0
     assert "pairs?" not in capsys.readouterr().out
+    shutil.copytree(pairs, tmp_path / "named" / "facades" / "train")
+    monkeypatch.setenv("ENERGAN_DATA", str(tmp_path / "named"))
+    assert run("data", "show", "facades") == 0
+    assert "energan train pix2pix-folder --data facades" in capsys.readouterr().out
 
 
 def test_sides_that_do_not_fit_are_told_before_anything_is_written(

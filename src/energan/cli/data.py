@@ -159,8 +159,10 @@ def _about(found: DataSet, settings: DataSettings) -> list[str]:
 
 def _about_pairs(found: DataSet, settings: DataSettings) -> list[str]:
     """That a folder which was not opened as pairs probably holds some, and what is for those."""
-    folder = Path(os.path.expanduser(settings.source))
-    if found.domain.paired or settings.source in NAMED or not folder.is_dir():
+    folder: Path | None = Path(os.path.expanduser(settings.source))
+    if settings.source in NAMED:
+        folder = folder_of(settings.source)
+    if found.domain.paired or folder is None or not folder.is_dir():
         return []
     why, name = likely_pairs(folder), shlex.quote(settings.source)
     if not why:
