@@ -1,10 +1,14 @@
 """The documentation: links lead somewhere, and what the pages on methods name exists."""
 
 import re
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import energan
 from energan import models
 from energan.recipes import RECIPES
 
@@ -48,6 +52,23 @@ def test_settings_that_a_page_names_exist(page: str) -> None:
 
 ROOT = DOCS.parent
 LINKED = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+
+
+CURRENT = [page for page in LINKED if page not in ("CHANGELOG.md", "docs/python/reference.md")]
+"""Pages about this version; building the site checks the reference."""
+
+
+@pytest.mark.parametrize("page", CURRENT)
+def test_python_names_that_a_page_has_exist(page: str) -> None:
+    """As `energan.samplers.langevin`; names of files, as energan.json, are none."""
+    text = (ROOT / page).read_text(encoding="utf8")
+    for name in set(re.findall(r"\benergan(?:\.[A-Za-z_]\w*)+", text)) - {"energan.json"}:
+        value: object = energan
+        for part in name.split(".")[1:]:
+            with suppress(ModuleNotFoundError):
+                import_module(f"{value.__name__}.{part}" if isinstance(value, ModuleType) else name)
+            assert hasattr(value, part), f"{name} does not exist"
+            value = getattr(value, part)
 
 
 @pytest.mark.parametrize("page", LINKED)
