@@ -12,15 +12,23 @@ AT_ONCE, LEAST = 2**11, 16
 
 
 class Randomness:
-    """Random draws that depend on (seed, place) and nothing else: one generator for each member.
+    """Random numbers that depend only on (seed, place), with one generator per seed.
 
-    `at(step, "train")` moves to a place; draws from there on repeat exactly whenever the same place
-    is visited, so no generator state needs saving. Shapes are one member's; with M > 1 members the
-    result has a leading axis (M, *shape), each row as that member's own single run would draw it.
+    `at(step, "train")` moves to a place. The numbers drawn from there are the same whenever that
+    place is visited, so checkpoints store no generator state. Shapes are those of a single run;
+    with M > 1 seeds results are (M, *shape), and each row is what the run of that seed alone
+    would draw.
 
-    share: (rank, ranks) of a process that trains with others. Where a place is split among them the
-    first axis of a shape is the batch: rank r gets the r-th part of what one process would draw for
-    the batches of all.
+    Args:
+        seeds: seeds of the runs that train together.
+        device: device of the results.
+        dtype: floating point type of the results.
+        share: (rank, number of processes) that train together. At a place with `split=True`, the
+            first dimension of a shape is the batch, and each process receives its part of what
+            one process would draw for the whole batch.
+
+    Raises:
+        ValueError: without a seed.
     """
 
     def __init__(
@@ -42,28 +50,36 @@ class Randomness:
 
     @property
     def members(self) -> int:
+        """Number of seeds, M."""
         return len(self.seeds)
 
     def at(self, *place: object, split: bool = False) -> "Randomness":
-        """Move to `place`; returns itself. split: whether the ranks share what is drawn there."""
+        """Move to a place, and return this object.
+
+        Args:
+            place: names and numbers that identify the place.
+            split: whether processes that train together share what is drawn there.
+        """
         self._split = split
         for seed, generator in zip(self.seeds, self.generators, strict=True):
             generator.manual_seed(place_seed(seed, *place))
         return self
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal draws."""
+        """Draw from the standard normal distribution."""
         return self._draw(lambda part, g: part.normal_(generator=g), self.dtype, shape)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Uniform draws on [low, high)."""
+        """Draw uniformly from [low, high)."""
         drawn = self._draw(lambda part, g: part.uniform_(generator=g), self.dtype, shape)
         return drawn.mul_(high - low).add_(low)
 
     def keep(self, probability: float | Sequence[float], *shape: int) -> Tensor:
-        """A mask that is True with `probability`: of all members, or of each its own.
+        """Draw a mask that is True with this probability.
 
-        Given one for each, a member whose own is 1 draws nothing.
+        Args:
+            probability: one for all seeds, or one for each; a seed whose own is 1 draws nothing.
+            shape: shape of the mask.
         """
         # uniform and a comparison: bernoulli_ with a generator is four times slower on the CPU.
         if isinstance(probability, float | int):
@@ -79,11 +95,11 @@ class Randomness:
         return drawn < limits.view(-1, *[1] * len(shape))
 
     def several(self, times: int, low: float, high: float, count: int, *event: int) -> Tensor:
-        """Uniform draws on [low, high), (times, count, *event): `times` for each of `count`."""
+        """Draw uniformly from [low, high), (times, count, *event)."""
         return self.uniform(low, high, times * count, *event).view(times, count, *event)
 
     def order(self, count: int, *of: object) -> Tensor:
-        """A random order of `count` things."""
+        """Draw a random permutation of `count` numbers."""
         return self.uniform(0, 1, count).argsort()
 
     def _draw(
@@ -104,11 +120,16 @@ class Randomness:
 
 
 class PerSample(Randomness):
-    """Draws for samples: those of the i-th depend on (seed, place, i), not on how many there are.
+    """Random numbers for samples: those of sample i depend on (seed, place, i), not on how many
+    samples there are.
 
-    The first axis of a shape counts samples. They are drawn in groups of fixed size, each whole and
-    by a generator of its own, whatever of the last is used: a generator for each would be slow.
-    event: the shape of one sample, by which the groups are large enough to be quick.
+    The first dimension of a shape counts samples. They are drawn in groups of fixed size with
+    one generator per group, since a generator per sample would be slow.
+
+    Args:
+        seed: seed of the samples.
+        event: shape of one sample, which determines the size of a group.
+        device: device of the results.
     """
 
     def __init__(self, seed: int, event: Sequence[int], device: torch.device | str = "cpu") -> None:
@@ -123,7 +144,7 @@ class PerSample(Randomness):
         return torch.stack([self.uniform(low, high, count, *event) for _ in range(times)])
 
     def order(self, count: int, *of: object) -> Tensor:
-        """A random order of `count` things, none of them samples, that is as random as `of`."""
+        """Draw a permutation of `count` numbers that are not samples; it depends on `of` too."""
         return Randomness(self.seeds, self.device).at(*self._place, "order", *of).order(count)
 
     def _draw(
@@ -146,6 +167,6 @@ class PerSample(Randomness):
 
 
 def place_seed(seed: int, *place: object) -> int:
-    """A 63-bit seed for one place in one run, from a hash: neighbouring places are unrelated."""
+    """Hash a seed and a place to a 63-bit seed, so that neighbouring places are unrelated."""
     text = "/".join(str(p) for p in (seed, *place))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

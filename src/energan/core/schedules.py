@@ -61,9 +61,10 @@ _FORMS: dict[str, tuple[Callable[..., float], range]] = {
 
 
 def parse(written: float | str) -> Callable[[int], float]:
-    """The function step -> value that `written` stands for.
+    """Return the function from step to value that a schedule stands for.
 
-    Raises ValueError, naming the accepted forms, if it is not a schedule.
+    Raises:
+        ValueError: if `written` is not a schedule; the message lists the forms.
     """
     try:
         constant = float(written)
@@ -122,9 +123,11 @@ def _check_decay(written: float | str) -> float | str:
 
 @dataclass(frozen=True)
 class Scalable:
-    """Marks a setting that counts training steps.
+    """Marks a setting that counts training steps, so that `--scale` scales it.
 
-    by: (value, factor) -> the value scaled. end: value -> the step from which it stays as it is.
+    Attributes:
+        by: function (value, factor) that returns the scaled value.
+        end: function from a value to the step from which it no longer changes.
     """
 
     by: Callable[[Any, Fraction], Any]
@@ -132,14 +135,14 @@ class Scalable:
 
 
 def scaled_count(count: int, factor: Fraction) -> int:
-    """A number of steps times the factor, rounded, at least 1; 0 stays 0."""
+    """Scale a number of steps: rounded, at least 1; 0 stays 0."""
     return max(1, round(count * factor)) if count else 0
 
 
 def scaled_schedule(written: float | str, factor: Fraction) -> float | str:
-    """The schedule whose value at step factor·t is that of `written` at t; a number stays.
+    """Scale a schedule in time: its value at step factor·t is the former value at t. Numbers stay.
 
-    Of `linear` and `cosine` both ends of the way are rounded to steps, so that one that ended with
+    For `linear` and `cosine` both ends are rounded to steps, so that a schedule that ends with
     the training still does. `geometric` gets the divisor r^(1/factor), since
     (r^(1/factor))^(factor·t) = r^t.
     """
@@ -161,8 +164,9 @@ def scaled_schedule(written: float | str, factor: Fraction) -> float | str:
 
 
 def end_of(written: float | str) -> float:
-    """The step from which a schedule stays as it is: 0 of a number, and of `geometric`, which
-    settles slowly."""
+    """The step from which a schedule no longer changes; 0 for a number and for `geometric`, which
+    never ends.
+    """
     match = _CALL.match(str(written))
     if match is None or match[1] not in BETWEEN:
         return 0.0
@@ -171,7 +175,7 @@ def end_of(written: float | str) -> float:
 
 
 class Essential:
-    """Marks a setting that `train --help` shows; `--help-all` shows every one."""
+    """Marks a setting that `train --help` shows; `--help-all` shows all."""
 
 
 ESSENTIAL = Essential()
@@ -201,7 +205,11 @@ MARGIN = f"margin m: auto (estimated from the data), or {FORMS}"
 
 
 def factor_of(written: str | float | Fraction) -> Fraction:
-    """The factor of a number or a fraction, "1/6". Raises SettingError if it is not above 0."""
+    """Read a factor, a number or a fraction such as "1/6".
+
+    Raises:
+        SettingError: if it is not above 0.
+    """
     text = str(written).strip()
     above, bar, below = text.partition("/")
     below = below if bar else "1"
@@ -218,7 +226,9 @@ def factor_of(written: str | float | Fraction) -> Fraction:
 
 
 def scaled_settings(settings: BaseModel, factor: Fraction) -> dict[str, Any]:
-    """The changes, nested by group, that multiply every count of steps by the factor."""
+    """The changes, nested by group, that multiply all counts of steps in
+    `settings` by the factor.
+    """
     changes: dict[str, Any] = {}
     if factor == 1:
         return changes
@@ -233,8 +243,9 @@ def scaled_settings(settings: BaseModel, factor: Fraction) -> dict[str, Any]:
 
 
 def unfinished_settings(settings: BaseModel, steps: int, prefix: str = "") -> list[str]:
-    """What of the settings would still change after that many steps, each by its name and value:
-    "model.margin linear(16, 0, 60000)"."""
+    """Settings that would still change after so many steps, by name and value: "model.margin
+    linear(16, 0, 60000)".
+    """
     found: list[str] = []
     for name, info in type(settings).model_fields.items():
         value, path = getattr(settings, name), f"{prefix}{name}"

@@ -21,19 +21,23 @@ T = TypeVar("T", bound=nn.Module)
 
 
 class Streamed(nn.Module):
-    """A layer whose forward takes the stream: `layer(x, stream)`."""
+    """Base class of layers that receive the stream: `layer(x, stream)`."""
 
 
 class Noisy(Streamed):
-    """A layer that draws. Without an attached Randomness it uses torch's default generator."""
+    """Base class of layers that draw random numbers.
+
+    They use torch's default generator until `attach` gives them a Randomness.
+    """
 
     randomness: Randomness | None = None
 
 
 class Calibrated(Streamed):
-    """A layer whose evaluation statistics are measured by `calibrating`, never in training.
+    """Base class of layers whose evaluation statistics are measured within `calibrating`, not in
+    training.
 
-    at_rest: whether they stay as they are, those of a network that is frozen.
+    `at_rest` is True for layers of a frozen network, whose statistics never change.
     """
 
     at_rest = False
@@ -43,19 +47,21 @@ class Calibrated(Streamed):
 
     @abstractmethod
     def begin(self) -> None:
-        """Forget the statistics and pool those of the batches that follow."""
+        """Forget the statistics, and collect those of the batches that follow."""
 
     @abstractmethod
     def end(self) -> None:
-        """Adopt what was pooled, for stream "eval"."""
+        """Adopt the collected statistics for stream "eval"."""
 
 
 def through(
     network: nn.Module, x: torch.Tensor, condition: torch.Tensor | None, stream: Stream
 ) -> Any:
-    """network(x, stream), or network(x, condition, stream) of one that says `takes_condition`.
+    """Call a network with what it takes: x, the condition if it sets `takes_condition`, and the
+    stream if its forward has a parameter of that name.
 
-    Without the stream for one whose forward has none, as torch's own.
+    Raises:
+        ValueError: if the network needs a condition and there is none.
     """
     forward = getattr(network.forward, "__func__", network.forward)
     last = (stream,) if _takes_stream(forward) else ()
@@ -73,7 +79,7 @@ def _takes_stream(forward: Callable[..., Any]) -> bool:
 
 
 def attach(network: nn.Module, randomness: Randomness | None) -> None:
-    """Let every noisy layer of `network` draw from `randomness`."""
+    """Let all Noisy layers of a network draw from `randomness`; None for torch's generator."""
     for layer in network.modules():
         if isinstance(layer, Noisy):
             layer.randomness = randomness
@@ -81,11 +87,12 @@ def attach(network: nn.Module, randomness: Randomness | None) -> None:
 
 @contextmanager
 def calibrating(network: nn.Module) -> Iterator[bool]:
-    """Within it, passes with stream="eval" measure the statistics that "eval" uses afterwards.
+    """Context manager within which passes with stream="eval" measure the statistics that "eval"
+    uses.
 
-    Yields whether there is anything to measure on data. Batch norm's running averages follow
-    weights that have long changed, and mix real batches with fakes; a pass over data with the
-    weights at rest does not.
+    Running averages of batch norm follow weights that have changed since, and mix real batches
+    with fakes; one pass over data with fixed weights does not. Yields whether there is anything
+    to measure on data.
     """
     calibrated = [layer for layer in network.modules() if isinstance(layer, Calibrated)]
     layers = [layer for layer in calibrated if not layer.at_rest]
@@ -100,10 +107,11 @@ def calibrating(network: nn.Module) -> Iterator[bool]:
 
 @contextmanager
 def frozen(network: T) -> Iterator[T]:
-    """Within it no parameter of `network` collects gradient, and no buffer changes for good.
+    """Context manager within which no parameter of a network collects gradient, and no buffer
+    changes for good.
 
-    Gradient in the network's input still flows. The buffers are those of layers that write them in
-    every pass, such as the vectors of a spectral norm; those of a Calibrated layer do not.
+    Gradients with respect to the input still flow. Buffers that layers write in every pass, such
+    as the vectors of spectral norm, are restored; those of Calibrated layers do not change.
     """
     training = [p for p in network.parameters() if p.requires_grad]
     before = [
@@ -128,10 +136,12 @@ _kept: dict[int, tuple[torch.Tensor, Any]] | None = None
 
 @contextmanager
 def frozen_weights() -> Iterator[None]:
-    """Within it no weight changes, so what is computed from weights alone is computed once.
+    """Context manager within which no weight changes, so that values computed from weights alone
+    are computed once.
 
-    That is what `torch.nn.utils.parametrize` makes of them, as spectral norm does, and what layers
-    keep in `kept_while_frozen()`. It nests: all is forgotten at the outermost end.
+    These are parametrizations of `torch.nn.utils.parametrize`, such as spectral norm, and what
+    layers store in `kept_while_frozen()`. It can be nested; values are dropped at the outermost
+    end.
     """
     global _kept
     outer = _kept
@@ -144,18 +154,19 @@ def frozen_weights() -> Iterator[None]:
 
 
 def kept_while_frozen() -> dict[int, tuple[torch.Tensor, Any]] | None:
-    """{id of a weight: (the weight, what was made of it)}; None outside of `frozen_weights`.
+    """The store of `frozen_weights`, {id of a weight: (the weight, what was computed from it)};
+    None outside of it.
 
-    The weight is kept beside what was made, so that no other can get its id meanwhile.
+    The weight is stored too, so that no other tensor can take its id meanwhile.
     """
     return _kept
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Within it `network` is in evaluation mode and builds no graph: looking at it changes nothing.
+    """Context manager within which a network is in evaluation mode and builds no graph.
 
-    The layers of energan go by the stream; this is for torch's own, which go by the mode.
+    Layers of energan follow the stream; this is for layers of torch, which follow the mode.
     """
     training = [layer for layer in network.modules() if layer.training]
     network.eval()
