@@ -13,6 +13,7 @@ from energan.experiment.callbacks import MakeCheckpointMetric, checkpoint_metric
 from energan.experiment.compatibility import check_together
 from energan.experiment.folders import locked, moved_data
 from energan.experiment.margin import KEPT, EstimateInterrupted
+from energan.experiment.own_code import changed_code
 from energan.experiment.run_records import (
     check_hash,
     job_of,
@@ -102,7 +103,14 @@ def resume(
         for run, job, (_, resolved) in zip(runs, jobs, opened, strict=True):
             write_changes(run, job, changes, resolved)
             checkpoint_folder.discard(run.checkpoints, cohort.loop.step)
-            run.append("resume", step=cohort.loop.step)
+            about = {}
+            if code := changed_code(job.model, resolved):
+                about["code"] = code.sha256
+                console.say(
+                    f"warning: the code of the model {job.model} has changed since {run.path} "
+                    f"began: training continues with the new code; {run.code} holds the old"
+                )
+            run.append("resume", step=cohort.loop.step, **about)
         train(cohort, data, runs, metric, progress, hooks)
     return runs
 

@@ -15,6 +15,7 @@ from energan.data.few_label_batches import labelled_events
 from energan.experiment.build import build, build_on_meta
 from energan.experiment.callbacks.curves import draw, save_curves
 from energan.experiment.margin import Estimate
+from energan.experiment.own_code import own_code
 from energan.experiment.settings import Job, load, settings_hash
 from energan.io.nested import merged
 from energan.io.run_folder import RunFolder
@@ -89,6 +90,9 @@ def write_config(
     asked: the job as the user gave it; job: with what was estimated for it.
     """
     origin = resolved["from"]
+    if code := own_code(job.model):
+        resolved = {**resolved, "code": code.record()}
+        code.copy_to(folder)
     folder.write_config(
         {
             "energan": __version__,
@@ -173,11 +177,12 @@ def _check_parameters(folder: RunFolder, job: Job, domain: Domain, trained: dict
             )
 
 
-def _hashed(resolved: dict[str, Any]) -> tuple[str, str, str | None, int]:
-    """What the hash covers beside the settings: data, precision, first weights, ranks."""
+def _hashed(resolved: dict[str, Any]) -> tuple[str, str, str | None, int, str | None]:
+    """What the hash covers beside the settings: data, precision, first weights, ranks, code."""
     data, origin = resolved["data"]["fingerprint"], resolved["from"]
     first = origin["sha256"] if origin else None
-    return data, resolved["precision"], first, resolved.get("ranks", 1)
+    code = (resolved.get("code") or {}).get("sha256")
+    return data, resolved["precision"], first, resolved.get("ranks", 1), code
 
 
 def check_hash(folder: RunFolder, job: Job, resolved: dict[str, Any]) -> None:

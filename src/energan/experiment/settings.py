@@ -75,6 +75,7 @@ class Job:
     settings: Settings[Any]
     asked: dict[str, Any]
     origin: str | None = None  # of a settings file: the run whose weights that run started from
+    code: str | None = None  # of a settings file: sha256 of its own model's source
 
     def changed(self, changes: dict[str, Any]) -> "Job":
         """The same job with `changes`, {"model": {"margin": 8}, "seed": 1}.
@@ -108,18 +109,24 @@ class Job:
         found = models.find(name)
         rest = self.settings.model_dump(mode="json", exclude={"model"})
         settings = checked(Settings[found.config], {**rest, "model": {}})  # type: ignore[name-defined]
-        return replace(self, model=name, settings=settings)
+        return replace(self, model=name, settings=settings, code=None)
 
     def hash(
-        self, fingerprint: str, precision: str, origin: str | None = None, ranks: int = 1
+        self,
+        fingerprint: str,
+        precision: str,
+        origin: str | None = None,
+        ranks: int = 1,
+        code: str | None = None,
     ) -> str:
         """Of everything that changes the result, and of nothing else.
 
         fingerprint: of the data's contents, as prepared. origin: of the weights it starts from.
-        ranks: how many processes it was started with, each with its own batch.
+        ranks: how many processes it was started with, each with its own batch. code: sha256 of the
+        source of a model of one's own.
         """
         settings = self.settings.model_dump(mode="json")
-        return settings_hash(self.model, settings, fingerprint, precision, origin, ranks)
+        return settings_hash(self.model, settings, fingerprint, precision, origin, ranks, code)
 
 
 LATER: tuple[tuple[str, Any], ...] = (
@@ -127,7 +134,10 @@ LATER: tuple[tuple[str, Any], ...] = (
     ("augment_images", 500_000), ("leapfrog", 10), ("friction", 1.0), ("target_acceptance", None),
 )  # fmt: skip
 """Settings that older versions did not have, with the values that keep their behaviour."""
-LATER_OF: dict[str, tuple[tuple[str, Any], ...]] = {"igebm": (("dynamics", "langevin"),)}
+LATER_OF: dict[str, tuple[tuple[str, Any], ...]] = {
+    "igebm": (("dynamics", "langevin"),),
+    "r3gan": (("conditional", False),),
+}
 """The same of a model, where other models had the setting before."""
 
 
@@ -138,6 +148,7 @@ def settings_hash(
     precision: str,
     origin: str | None = None,
     ranks: int = 1,
+    code: str | None = None,
 ) -> str:
     """`Job.hash` of settings as config.json has them."""
     # what an edited file lacks gives another hash than the file's own
@@ -149,6 +160,8 @@ def settings_hash(
     later = LATER + LATER_OF.get(model, ())
     dump["model"] = {k: _as_before(v) for k, v in dump["model"].items() if (k, v) not in later}
     what = [model, dump, fingerprint, precision, origin, *([ranks] if ranks > 1 else [])]
+    if code is not None:
+        what.append(code)
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -209,11 +222,12 @@ def _from_file(path: Path) -> Job:
         raise SettingError(
             f"{path}: resolved.from.path {describe(first)} is not a path; restore the file"
         )
+    code = resolved.get("code") if isinstance(resolved, dict) else None
     try:
         job = _job(str(read.get("recipe", path.stem)), read["model"], settings)
     except SettingError as error:
         raise SettingError(f"{path}: {error}") from None
-    return replace(job, origin=first)
+    return replace(job, origin=first, code=code.get("sha256") if isinstance(code, dict) else None)
 
 
 def checked(kind: type[SomeConfig], values: dict[str, Any]) -> SomeConfig:

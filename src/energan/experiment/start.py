@@ -34,6 +34,7 @@ from energan.experiment.margin import (
     wants_estimate,
     with_any_margin,
 )
+from energan.experiment.own_code import own_code
 from energan.experiment.run_records import (
     record_divergence,
     record_end,
@@ -271,6 +272,11 @@ def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
             "skipped.txt in the run lists them"
         )
     remarks += [str(fact) for fact in data.facts if fact.warning]
+    if job.code is not None and (code := own_code(job.model)) and code.sha256 != job.code:
+        remarks.append(
+            f"warning: the code of the model {job.model} is not the one that these settings were "
+            "trained with, so this is not the same run"
+        )
     if about_errors := describe_errors(job, data):
         remarks.append(about_errors)
     steps = job.settings.training.steps

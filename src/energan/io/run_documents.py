@@ -108,6 +108,13 @@ class Origin(Document):
     sha256: Sha256
 
 
+class StoredCode(Document):
+    """Which source a model of one's own was trained with: the sha256 of paths and contents."""
+
+    sha256: Sha256
+    files: list[Text] = Field([])
+
+
 class Resolved(Document):
     """What was found rather than asked for."""
 
@@ -121,6 +128,7 @@ class Resolved(Document):
     chosen: dict[str, str] = Field({})
     labelled: Count = 0
     makes_samples: bool = True
+    code: StoredCode | None = None
     margin: StoredMargin | None = None
     origin: Origin | None = Field(alias="from")
 

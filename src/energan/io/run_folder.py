@@ -2,6 +2,7 @@
 
 runs/NAME/
     data.npz                       what it trains on, if that was given as arrays in Python
+    code/                          the source of a model of one's own
     config.json                    what was asked for, all settings, what was resolved, the hash
     events.jsonl                   one event a line, appended
     samples/step-000500.png
@@ -40,6 +41,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str], writes: bool = True) -> None:
         self.path, self.writes = Path(path), writes
+        self.code = self.path / "code"
         self.config = self.path / "config.json"
         self.data = self.path / "data.npz"
         self.events = self.path / "events.jsonl"
@@ -71,6 +73,11 @@ class RunFolder:
         """A text file beside the others."""
         if self.writes:
             write_atomically(self.path / name, "".join(f"{line}\n" for line in lines))
+
+    def write_file(self, path: Path, content: bytes) -> None:
+        """A file within the run, with the folders that it is in."""
+        if self.writes:
+            write_atomically(path, content)
 
     def append(self, event: str, **figures: Any) -> None:
         """Add one event; a line is written whole or, after a crash, ignored by `read`."""

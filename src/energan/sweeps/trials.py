@@ -8,6 +8,7 @@ from typing import Any
 
 from energan.data import open_data
 from energan.data.settings import DataSettings
+from energan.experiment.own_code import own_code
 from energan.experiment.settings import Job, rebuilt
 from energan.sweeps.grid import Sweep, Values
 from energan.training.settings import TrainingSettings
@@ -80,7 +81,10 @@ def trial_id(job: Job, fingerprint: str) -> str:
     }
     if settings.data.held_out != DataSettings().held_out:
         besides["held_out"] = settings.data.held_out
-    known = job.hash(fingerprint, settings.engine.precision)
+    code = own_code(job.model)
+    known = job.hash(
+        fingerprint, settings.engine.precision, code=None if code is None else code.sha256
+    )
     if not besides:
         return known
     text = json.dumps([known, besides], sort_keys=True)
