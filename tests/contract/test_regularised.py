@@ -24,6 +24,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "r3gan",
         {"augment": ("adaptive",), "augment_images": 40, "r1": 0.5, "r2": 0.5},
     ),
+    "R3GAN of labels": ("r3gan", {"conditional": True, "r1": 0.5, "r2": 0.5}),
     "EBGAN, recomputed": ("ebgan_imagenet", {"augment": ("translation",), "r1": 0.1}),
 }
 

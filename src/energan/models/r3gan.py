@@ -6,7 +6,8 @@
 
 No network has a norm: blocks begin as identities (Fixup) and resampling is bilinear. The widths are
 for a CPU; the published pair has 768 maps in every stage and two blocks each. The sides are halved
-down to 4, or to the smallest that halving reaches. `loss` puts another loss on the same networks:
+down to 4, or to the smallest that halving reaches. `conditional` gives both networks the label, a
+fake that of the example in its pair. `loss` puts another loss on the same networks:
 logistic, hinge, or wasserstein, which with `gradient_penalty` 10, `r1` 0 and `r2` 0 is WGAN-GP.
 """
 
@@ -16,6 +17,7 @@ from energan.core import Domain, Model, Optimiser
 from energan.core.schedules import Schedule
 from energan.energies.logit import Logit
 from energan.models.ebgan_conv import describe_sizes
+from energan.nets.conditional import classes_of
 from energan.nets.conv import check_depth, halvings, image_shape
 from energan.nets.mlp import Output, Widths, check_output
 from energan.nets.r3gan import ResidualGenerator, ResidualLogit
@@ -56,6 +58,7 @@ class Config(Adversarial):
         description="channels of the discriminator's first stage; each later stage has twice as "
         "many",
     )
+    conditional: bool = Field(False, description="condition both networks on the label")
     blocks: int = Field(1, ge=1, description="residual blocks per stage")
     group: int = Field(
         16, ge=1, description="channels per group of a block's 3×3 grouped convolution"
@@ -90,16 +93,19 @@ def build(config: Config, domain: Domain) -> Model:
     generator, discriminator = config.widths(shape)
     check_depth("generator", len(generator) - 1, shape)
     check_depth("discriminator", len(discriminator) - 1, shape)
+    classes = classes_of(domain, "r3gan") if config.conditional else 0
     network = ResidualGenerator(
-        config.latent, generator, config.blocks, config.group, shape, config.output
+        config.latent, generator, config.blocks, config.group, shape, config.output, classes
     )
+    logit = ResidualLogit(discriminator, config.blocks, config.group, shape, classes, config.latent)
     return Model(
-        energy=Logit(ResidualLogit(discriminator, config.blocks, config.group, shape)),
+        energy=Logit(logit),
         sampler=Generator(network, config.latent, config.prior),
         objective=config.objective(domain),
         hyper=config.penalties,
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,
         energy_steps=config.energy_steps,
+        conditional=classes > 0,
         chosen=describe_sizes(shape, generator=generator, discriminator=discriminator),
     )

@@ -4,6 +4,9 @@
     D:  1×1;  for each stage: blocks, half the sides, 1×1;  blocks, Σ basis ⊙ x, one output
     a block:  x + c₃(a(c₂(a(c₁(x))))),  c₁ 1×1 to twice the maps, c₂ 3×3 in groups, c₃ 1×1 back
 
+Of labels y, as in the authors' code, G's input is [z, e(y)], and D's output is the product of the
+vector W Σ basis ⊙ x with e'(y); e and e' are learned vectors of each label.
+
 First weights are those of Fixup (Zhang et al. 2019): N(0, g²/fan-in) with g = √(2/1.04) n^(−1/4) in
 c₁ and c₂ of n blocks, 0 in c₃. So a network begins as its resampling alone, however deep it is.
 """
@@ -17,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from energan.core import Stream, Streamed
+from energan.nets.conditional import one_hot
 from energan.nets.dense import Dense
 from energan.nets.mlp import OUTPUTS, Output
 
@@ -42,6 +46,20 @@ def dense(inputs: int, outputs: int) -> Dense:
     layer = Dense(inputs, outputs, bias=False)
     nn.init.normal_(layer.weight, 0, inputs**-0.5)
     return layer
+
+
+class Embedding(nn.Module):
+    """Labels (B,) -> (B, size): a vector of each, from N(0, scale²/classes)."""
+
+    def __init__(self, classes: int, size: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.classes, self.vectors = classes, dense(classes, size)
+        with torch.no_grad():
+            self.vectors.weight.mul_(scale)
+
+    def forward(self, labels: Tensor, like: Tensor) -> Tensor:
+        found: Tensor = self.vectors(one_hot(labels, self.classes, like))
+        return found
 
 
 class GroupedBottleneck(nn.Module):
@@ -89,7 +107,7 @@ class Doubled(nn.Module):
 
 
 class ResidualGenerator(Streamed):
-    """z (B, latent) -> x (B, C, H, W).
+    """z (B, latent), and labels (B,) where there are classes -> x (B, C, H, W).
 
     widths: maps of each stage, from the smallest. Each after the first doubles the sides.
     """
@@ -102,13 +120,16 @@ class ResidualGenerator(Streamed):
         group: int,
         shape: tuple[int, int, int],
         output: Output,
+        classes: int = 0,
     ) -> None:
         super().__init__()
+        self.takes_condition = classes > 0
         channels, height, width = shape
         times, count = len(widths) - 1, blocks * len(widths)
         self.basis = nn.Parameter(torch.empty(widths[0], height >> times, width >> times))
         nn.init.normal_(self.basis)
-        self.enter = dense(latent, widths[0])
+        self.embedding = Embedding(classes, latent) if classes else None
+        self.enter = dense(2 * latent if classes else latent, widths[0])
         layers: list[nn.Module] = [
             GroupedBottleneck(widths[0], group, count) for _ in range(blocks)
         ]
@@ -118,18 +139,30 @@ class ResidualGenerator(Streamed):
         self.body = nn.Sequential(*layers, conv(widths[-1], channels, bias=False))
         self.output = OUTPUTS[output]()
 
-    def forward(self, z: Tensor, stream: Stream) -> Tensor:
+    def forward(self, z: Tensor, *condition_and_stream: Tensor | Stream) -> Tensor:
+        if self.embedding is not None:
+            z = torch.cat([z, self.embedding(condition_and_stream[0], z)], -1)
         made: Tensor = self.output(self.body(self.basis * self.enter(z)[:, :, None, None]))
         return made
 
 
 class ResidualLogit(Streamed):
-    """x (B, C, H, W) -> logit (B, 1). widths: maps of each stage, from the largest."""
+    """x (B, C, H, W), and labels (B,) where there are classes -> logit (B, 1).
+
+    widths: maps of each stage, from the largest. embedding: numbers of a label's vector.
+    """
 
     def __init__(
-        self, widths: Sequence[int], blocks: int, group: int, shape: tuple[int, int, int]
+        self,
+        widths: Sequence[int],
+        blocks: int,
+        group: int,
+        shape: tuple[int, int, int],
+        classes: int = 0,
+        embedding: int = 1,
     ) -> None:
         super().__init__()
+        self.takes_condition = classes > 0
         channels, height, width = shape
         times, count = len(widths) - 1, blocks * len(widths)
         layers: list[nn.Module] = [conv(channels, widths[0], bias=False)]
@@ -140,10 +173,14 @@ class ResidualLogit(Streamed):
         self.body = nn.Sequential(*layers)
         self.basis = nn.Parameter(torch.empty(widths[-1], height >> times, width >> times))
         nn.init.normal_(self.basis, 0, prod(self.basis.shape[1:]) ** -0.5)
-        self.leave = dense(widths[-1], 1)
+        self.leave = dense(widths[-1], embedding if classes else 1)
+        self.embedding = Embedding(classes, embedding, embedding**-0.5) if classes else None
 
-    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+    def forward(self, x: Tensor, *condition_and_stream: Tensor | Stream) -> Tensor:
         logit: Tensor = self.leave((self.basis * self.body(x)).sum((2, 3)))
+        if self.embedding is not None:
+            known = self.embedding(condition_and_stream[0], logit)
+            logit = (logit * known).sum(-1, keepdim=True)
         return logit
 
 

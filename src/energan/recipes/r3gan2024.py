@@ -37,6 +37,22 @@ RECIPES = [
         },
     ),
     Recipe(
+        "r3gan-mnist-labels",
+        "a conditional R3GAN on MNIST, the narrowest, to compare with cgan-mnist",
+        "r3gan",
+        {
+            "model": {
+                **_falling(1, 1500),
+                "conditional": True,
+                "generator_width": 8,
+                "discriminator_width": 8,
+            },
+            "data": {"source": "mnist"},
+            "training": {"steps": 3000, "batch_size": 64},
+        },
+        task="Make images of a class",
+    ),
+    Recipe(
         "r3gan-stacked",
         "R3GAN on Stacked MNIST, to compare with ebgan-stacked",
         "r3gan",

@@ -9,6 +9,7 @@ from energan.core import Domain, SettingError
 from energan.models import r3gan
 from energan.nets.r3gan import (
     Doubled,
+    Embedding,
     GroupedBottleneck,
     Halved,
     ResidualGenerator,
@@ -93,3 +94,33 @@ def test_the_published_pair_has_its_parameters() -> None:
 def test_sides_that_cannot_be_halved_are_refused() -> None:
     with pytest.raises(SettingError, match=r"--data\.size"):
         r3gan.build(r3gan.Config(), Domain((1, 27, 27), -1.0, 1.0))
+
+
+def test_a_labels_vector_stands_beside_z_and_weighs_what_d_sees() -> None:
+    """G of [z, e(y)], and logit(x | y) = Σ (W Σ basis ⊙ body(x)) e'(y)."""
+    torch.manual_seed(0)
+    config = r3gan.Config.tiny().model_copy(update={"conditional": True})
+    model = r3gan.build(config, Domain((1, 8, 8), -1.0, 1.0, classes=3))
+    assert model.conditional
+    g, d = model.sampler.network, model.energy.network
+    labels, z, x = torch.tensor([2, 0, 2, 1]), torch.randn(4, 4), torch.randn(4, 1, 8, 8)
+    vectors = g.embedding.vectors.weight.T[labels]
+    made = g.body(g.basis * (torch.cat([z, vectors], 1) @ g.enter.weight.T)[:, :, None, None])
+    torch.testing.assert_close(g(z, labels, "fake"), made)
+    seen = torch.einsum("bchw,chw,ec->be", d.body(x), d.basis, d.leave.weight)
+    wanted = (seen * d.embedding.vectors.weight.T[labels]).sum(1)
+    torch.testing.assert_close(-model.energy(x, labels, stream="real").energy, wanted)
+    other = model.energy(x, (labels + 1) % 3, stream="real").energy
+    assert not torch.isclose(other, -wanted).any()
+
+
+def test_first_vectors_of_labels_keep_the_logits_scale() -> None:
+    torch.manual_seed(0)
+    assert Embedding(16, 400).vectors.weight.std().item() == pytest.approx(1 / 4, rel=0.03)
+    scaled = Embedding(16, 400, 400**-0.5).vectors.weight
+    assert scaled.std().item() == pytest.approx(1 / 80, rel=0.03)
+
+
+def test_labels_that_the_data_lacks_are_refused() -> None:
+    with pytest.raises(SettingError, match="r3gan is conditional on labels and the data has none"):
+        r3gan.build(r3gan.Config(conditional=True), Domain((1, 32, 32), -1.0, 1.0))
