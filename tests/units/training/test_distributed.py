@@ -9,12 +9,29 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from contract.stand_ins import chain_model, points
-from energan.core import Context, DivergenceError, OtherRankError, Randomness, SettingError
+from energan.core import (
+    Context,
+    DivergenceError,
+    Domain,
+    Model,
+    OtherRankError,
+    Randomness,
+    SettingError,
+)
 from energan.data.batches import Feed
 from energan.data.dataset import DataSet
+from energan.models import igebm_points
 from energan.objectives import pull_away
+from energan.training import checkpoint
 from energan.training.distributed import ALONE, Distributed, join
-from support.helpers import DOMAINS, make_loop, model_case, small_data
+from support.helpers import (
+    DOMAINS,
+    assert_identical,
+    make_loop,
+    model_case,
+    small_data,
+    snapshot,
+)
 
 
 def together(work: Callable[[Distributed], None], folder: Path) -> None:
@@ -92,6 +109,35 @@ def test_a_state_that_is_not_the_same_on_all_ranks_is_refused(tmp_path: Path) ->
         make_loop(case, data, steps=2, ranks=ranks).run()
         with pytest.raises(SettingError, match="state of the sampler differs between ranks"):
             make_loop(chain_model, points(), ranks=ranks).run()
+
+    together(work, tmp_path)
+
+
+@pytest.mark.parametrize("dynamics", ["hmc", "underdamped"])
+def test_chains_of_two_ranks_go_on_from_the_first_ranks_checkpoint(
+    dynamics: str, tmp_path: Path
+) -> None:
+    changes = {"dynamics": dynamics, "target_acceptance": 0.8 if dynamics == "hmc" else None}
+    config = igebm_points.Config.tiny().model_copy(update=changes)
+    domain = Domain((2,), None, None)
+
+    def case(seed: int) -> Model:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return igebm_points.build(config, domain)
+
+    def work(ranks: Distributed) -> None:
+        whole, resumed = (
+            make_loop(case, small_data(domain), steps=6, ranks=ranks) for _ in range(2)
+        )
+        while whole.step < 3:
+            whole.advance()
+        path = ranks.choose(lambda: checkpoint.save(tmp_path / "kept", whole))
+        checkpoint.restore(path, resumed)
+        whole.run()
+        resumed.run()
+        assert_identical(snapshot(whole), snapshot(resumed))
+        whole.check_states()
 
     together(work, tmp_path)
 
