@@ -60,13 +60,27 @@ def test_the_end_of_a_training_tells_what_there_is(
 ) -> None:
     out = tmp_path / "run"
     assert run("train", "--model", "ladder", *WORDS, "--steps", "2", "--out", out) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said == [
+    first, second, error, about, _, *rows, last, more = capsys.readouterr().out.splitlines()
+    assert [first, second, more] == [
         f"reconstructions: {out}/reconstructions/step-000002.png",
         f"curves:  {out}/curves.png",
         f"more:    energan classify {out} IMAGES, and energan evaluate {out} "
         "(add --reference LABELLED if no labelled examples are held out)",
     ]
+    kept = json.loads((out / "metrics.json").read_text())["classification"][0]
+    assert error.startswith(f"error {100 * kept['error']:.2f} % [")
+    labels = json.loads((out / "config.json").read_text())["resolved"]["data"]["labelled"]
+    assert about.startswith(f"baselines, fitted to the same {labels:,} labels; label spreading")
+    found = {one["name"]: one["error"] for one in kept["baselines"]["compared"]}
+    assert [*found] == ["logistic regression", "HOG + linear SVM", "label spreading"]
+    for row, (name, share) in zip(rows, found.items(), strict=True):
+        assert row.startswith(name)
+        assert f"{100 * share:.2f} [" in row
+    # after two steps a ladder network is no better than chance
+    best = min(found, key=found.__getitem__)
+    assert last.startswith(f"verdict: this run is worse than the best baseline, {best}: ")
+    assert run("classify", out, "digits") == 0
+    assert f"by `energan evaluate`: {last.removeprefix('verdict: ')}" in capsys.readouterr().out
 
 
 def test_a_generator_that_rests_still_draws(ebgan_ln: Path) -> None:
@@ -178,3 +192,23 @@ def test_what_differs_beside_the_seed_is_said(ebgan_ln: Path, tmp_path: Path) ->
 def test_seeds_of_different_models_are_refused(ebgan_ln: Path, ladder: Path) -> None:
     with pytest.raises(SettingError, match="of one model"):
         draw("seeds", [ebgan_ln, ladder])
+
+
+def test_photographs_are_said_to_be_for_another_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draws = np.random.default_rng(0)
+    for i in range(8):
+        path = tmp_path / "photos" / f"c{i % 2}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draws.integers(256, size=(40, 40, 3), dtype=np.uint8)).save(path)
+    small = ["--steps", "1", "--model.hidden", "8", "8", "--model.labelled", "4", "--threads", "1"]
+    data = ["--data", tmp_path / "photos", "--data.held-out", "0"]
+    assert run("train", "few-labels", *data, *small, "--out", tmp_path / "r") == 0
+    said = capsys.readouterr()
+    assert "images are shrunk to 28x28 and flattened" in said.err
+    assert "for photographs use energan train few-labels-photos" in said.err
+    assert "baselines" not in said.out  # there is nothing to compare with
+    small = ["--steps", "1", "--model.width", "4", "--model.labelled", "4", "--threads", "1"]
+    assert run("train", "few-labels-photos", *data, *small, "--out", tmp_path / "p") == 0
+    assert "flattened" not in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from energan.cli.evaluate_classes import print_stored_verdict
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
 from energan.cli.run_options import print_facts, print_skipped
 from energan.inference.classification import Predictions, predict
@@ -51,6 +52,7 @@ def _print(run: Run, found: Predictions) -> None:
     print(f"{found.what}: {len(found):,} classified")
     print_skipped(found.skipped)
     print_facts(found.groups)
+    print_stored_verdict(run)
     table = table_of("class", "images", "mean probability")
     for name, count, probability in found.counts:
         table.add_row(name, f"{count:,}", f"{probability:.4f}")

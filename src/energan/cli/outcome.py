@@ -5,6 +5,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from energan.cli.evaluate_classes import report_baselines
 from energan.io.run_folder import RunFolder
 
 ENDS = ("finished", "stopped", "diverged")
@@ -20,6 +21,8 @@ def report_run(folder: RunFolder) -> int:
     for what, path in [*shown, ("curves", folder.path / "curves.png")]:
         print(f"{what + ':':<8} {path}")
     if last["event"] == "finished":
+        if folder.read_config()["resolved"].get("labelled"):
+            report_baselines(folder.path)
         print(f"more:    {_more(folder)}")
         return 0
     print(f"stopped at step {last['step']}; continue with: energan resume {folder.path}")

@@ -16,6 +16,7 @@ from torch import Tensor
 from energan.core import DataError, NoReadableImage, NothingHeldOut, SettingError
 from energan.data import SOURCES, DataSet, open_data
 from energan.data.inference import PredictSet, is_same_source, open_images
+from energan.evaluation.classifier_baselines import beside_baselines
 from energan.evaluation.metrics_file import about_run, write_classification
 from energan.evaluation.results import Result, as_record, with_interval
 from energan.inference.classification import ClassProbabilities
@@ -106,6 +107,7 @@ def _record(run: Run, known: LabelledEvents, found: ClassProbabilities) -> dict[
         ],
         "confusion": confusion(found.labels, known.labels, classes).tolist(),
         "class_names": list(run.class_names),
+        "baselines": beside_baselines(run, known.data, known.labels, found.labels),
     })  # fmt: skip
 
 

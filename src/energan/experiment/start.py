@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from energan import recipes
 from energan.core import DivergenceError, RunError
-from energan.core.schedules import unfinished_settings
 from energan.data import DataSet, open_data
 from energan.errors import Interrupted
 from energan.experiment.build import Cohort, cohort_of
@@ -20,7 +18,6 @@ from energan.experiment.callbacks import (
     hooks_of,
     trackers_of,
 )
-from energan.experiment.callbacks.held_out import describe_errors
 from energan.experiment.callbacks.progress import CohortMean, ProgressBar
 from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.compatibility import check_jobs
@@ -34,7 +31,7 @@ from energan.experiment.margin import (
     wants_estimate,
     with_any_margin,
 )
-from energan.experiment.own_code import own_code
+from energan.experiment.remarks import remarks
 from energan.experiment.run_records import (
     record_divergence,
     record_end,
@@ -42,12 +39,11 @@ from energan.experiment.run_records import (
     resolved_of,
     write_config,
 )
-from energan.experiment.settings import Job, load
+from energan.experiment.settings import Job
 from energan.experiment.time_budget import check_minutes, fit_minutes
 from energan.io import console
 from energan.io.run_folder import RunFolder
 from energan.io.signals import interrupted_as
-from energan.io.text import agree, plural
 from energan.training import checkpoint_folder
 from energan.training.device import Device, accelerator_memory_freed, choose, torch_globals_kept
 from energan.training.distributed import Distributed, join
@@ -108,7 +104,7 @@ def start(
     jobs = with_margins(asked, found)
     cohort = cohort_of(jobs, data, engine, ranks)
     resolved = _resolved(cohort, data, found, from_run)
-    for line in [*(own.says() for own in found if own), *_remarks(cohort.chosen[0], data, jobs[0])]:
+    for line in [*(own.says() for own in found if own), *remarks(cohort.chosen[0], data, jobs[0])]:
         say(line)
     paths = ranks.choose(lambda: claim(jobs[0].recipe, folders, endings(jobs)))
     runs = [RunFolder(path, ranks.writes) for path in paths]
@@ -258,40 +254,6 @@ def with_margins(jobs: Sequence[Job], found: Sequence[Estimate | None]) -> list[
         job.resolved({"model": {"margin": own.margin}}) if own else job
         for job, own in zip(jobs, found, strict=True)
     ]
-
-
-def _remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
-    """What the model chose from the data, how much of that is left out, and what the model's
-    schedules would still change when the run ends, but as the recipe has it."""
-    remarks = ["; ".join(f"{name}: {what}" for name, what in chosen.items())] if chosen else []
-    if data.skipped:
-        where, reason = data.skipped[0]
-        remarks.append(
-            f"{len(data.skipped)} of {data.name} cannot be used and "
-            f"{agree(len(data.skipped), 'are')} skipped (the first: {where}: {reason}); "
-            "skipped.txt in the run lists them"
-        )
-    remarks += [str(fact) for fact in data.facts if fact.warning]
-    if job.code is not None and (code := own_code(job.model)) and code.sha256 != job.code:
-        remarks.append(
-            f"warning: the code of the model {job.model} is not the one that these settings were "
-            "trained with, so this is not the same run"
-        )
-    if about_errors := describe_errors(job, data):
-        remarks.append(about_errors)
-    steps = job.settings.training.steps
-    found = unfinished_settings(job.settings.model, steps, "model.")
-    if job.recipe in recipes.RECIPES:
-        own = load(job.recipe).settings
-        known = unfinished_settings(own.model, own.training.steps, "model.")
-        found = [what for what in found if what not in known]
-    if found:
-        remarks.append(
-            f"warning: training ends after {plural(steps, 'step')}, before "
-            f"{plural(len(found), 'schedule')} {agree(len(found), 'do')}: {' and '.join(found)}; "
-            "use --scale or --minutes instead of --steps to shorten schedules too"
-        )
-    return remarks
 
 
 # --- training into run folders --------------------------------------------------------------------

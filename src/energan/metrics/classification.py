@@ -75,6 +75,27 @@ def error_interval(wrong: int, count: int, level: float = 0.95) -> Interval:
     return Interval(float(found.low), float(found.high))
 
 
+def error_difference(a: Values, b: Values, level: float = 0.95) -> Interval:
+    """Interval of the difference of two error rates, a − b, on the same events.
+
+    a, b: booleans (N,), whether each is wrong. Bonett & Price 2012: with one more event that only a
+    has wrong, and one that only b has, so that it is never of no width.
+    Raises ValueError unless both are of the same events.
+    """
+    from scipy.stats import norm
+
+    first, second = np.asarray(a, bool), np.asarray(b, bool)
+    if first.ndim != 1 or first.shape != second.shape or not len(first):
+        raise ValueError(f"errors {first.shape} and {second.shape} must be alike (N,)")
+    count = len(first) + 2
+    only_a, only_b = (
+        (int((x & ~y).sum()) + 1) / count for x, y in ((first, second), (second, first))
+    )
+    gap = only_a - only_b
+    half = float(norm.ppf(0.5 + level / 2)) * ((only_a + only_b - gap**2) / count) ** 0.5
+    return Interval(gap - half, gap + half)
+
+
 def confusion(predicted: Values, labels: Values, classes: int) -> Counts:
     """Confusion matrix (K, K): row i, column j counts examples of class i predicted as j."""
     found, true = _alike(predicted, labels)

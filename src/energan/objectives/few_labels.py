@@ -45,17 +45,12 @@ class FewLabels(Objective):
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
         assert isinstance(energy, PartedEnergy)
-        labelled = batch.labelled
-        if labelled is None or labelled.condition is None:
-            raise SettingError(
-                "learning from few labels needs batches with labelled examples: give labels by "
-                "data.labels or class folders"
-            )
+        x, labels = labelled_of(batch)
         parts: dict[Stream, Tensor] = {"real": batch.x}
         if draw is not None:
             parts["fake"] = draw.x
-        scored = energy.score({**parts, "labelled": labelled.x})
-        crossed = cross_entropy(scored["labelled"], labelled.condition, context)
+        scored = energy.score({**parts, "labelled": x})
+        crossed = cross_entropy(scored["labelled"], labels, context)
         real = context.rows(scored["real"].energy)
         told = {"cross_entropy": crossed.detach(), "energy_real": real.detach().mean(-1)}
         contrast = real.mean(-1)
@@ -72,8 +67,32 @@ class FewLabels(Objective):
         return Loss(context.rows(energy(draw.x, stream="fake").energy).mean(-1))
 
 
-def cross_entropy(scored: Scored, labels: Tensor, context: Context) -> Tensor:
-    """Mean cross-entropy over the labelled examples of each seed, (M,)."""
+def labelled_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """A batch's labelled examples and their labels. Raises SettingError if it has none."""
+    labelled = batch.labelled
+    if labelled is None or labelled.condition is None:
+        raise SettingError(
+            "learning classes needs batches with labelled examples: give labels by data.labels "
+            "or class folders"
+        )
+    return labelled.x, labelled.condition
+
+
+def logits_of(energy: Energy, x: Tensor, stream: Stream) -> Scored:
+    """The energy's scores of x, with logits. Raises SettingError if it gives none."""
+    scored: Scored = energy(x, stream=stream)
+    if scored.logits is None:
+        raise SettingError(
+            f"learning classes needs an energy with logits, and {type(energy).__name__} has "
+            "none: use LogSumExp"
+        )
+    return scored
+
+
+def cross_entropy(
+    scored: Scored, labels: Tensor, context: Context, weights: Tensor | None = None
+) -> Tensor:
+    """Mean cross-entropy over the labelled examples of each seed, (M,); each times its weight."""
     assert scored.logits is not None
     each = F.cross_entropy(scored.logits.flatten(0, -2), labels.flatten(), reduction="none")
-    return context.rows(each).mean(-1)
+    return context.rows(each if weights is None else each * weights.flatten()).mean(-1)

@@ -4,9 +4,9 @@
 L = c·(E U(x) − E U(x̃) + λ(E U(x)² + E U(x̃)²)) + w·CE(logits(x_l), y_l),   x̃ chains
 """
 
-from energan.core import Batch, Context, Draw, Energy, Loss, SettingError
+from energan.core import Batch, Context, Draw, Energy, Loss
 from energan.objectives.contrastive import MaximumLikelihood
-from energan.objectives.few_labels import cross_entropy
+from energan.objectives.few_labels import cross_entropy, labelled_of, logits_of
 
 
 class JointLikelihood(MaximumLikelihood):
@@ -24,19 +24,9 @@ class JointLikelihood(MaximumLikelihood):
         self, energy: Energy, batch: Batch, draw: Draw | None, context: Context
     ) -> Loss:
         likelihood = super().energy_loss(energy, batch, draw, context)
-        labelled = batch.labelled
-        if labelled is None or labelled.condition is None:
-            raise SettingError(
-                "learning classes needs batches with labelled examples: give labels by "
-                "data.labels or class folders"
-            )
-        scored = energy(self.noisy(labelled.x, context), stream="labelled")
-        if scored.logits is None:
-            raise SettingError(
-                f"learning classes needs an energy with logits, and {type(energy).__name__} has "
-                "none: use LogSumExp"
-            )
-        crossed = cross_entropy(scored, labelled.condition, context)
+        x, labels = labelled_of(batch)
+        scored = logits_of(energy, self.noisy(x, context), "labelled")
+        crossed = cross_entropy(scored, labels, context)
         c, w = (context.hyper[name].squeeze(-1) for name in ("contrast", "classification"))
         parts = {**likelihood.parts, "cross_entropy": crossed.detach()}
         return Loss(c * likelihood.total + w * crossed, parts)

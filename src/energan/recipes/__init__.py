@@ -9,6 +9,7 @@ from energan.recipes import (
     ebgan2017,
     energymatching2025,
     equilibriummatching2025,
+    fixmatch2020,
     gan2014,
     igebm2019,
     inspection,
@@ -34,6 +35,7 @@ FILES = (
     energymatching2025,
     equilibriummatching2025,
     ladder2017,
+    fixmatch2020,
     tagging,
     inspection,
 )

@@ -61,7 +61,8 @@ RECIPES = [
     ),
     Recipe(
         "few-labels",
-        "a classifier of your own images that needs few labels (--data PHOTOS): the ladder network",
+        "a classifier of your own digits, symbols or icons that needs few labels (--data PHOTOS): "
+        "the ladder network",
         "ladder",
         FOLDER,
         task="Classify from few labels",

@@ -1,5 +1,6 @@
 """A classifier that learns from few labels and many examples without."""
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -13,8 +14,9 @@ from energan.experiment import settings
 from energan.experiment.settings import Job
 from energan.sklearn.network_estimator import NetworkEstimator
 
-STEPS, MOST_LABELLED = 1000, 100
-"""MOST_LABELLED: labelled examples in a batch, where there are no more classes."""
+STEPS, MOST_LABELLED, LARGEST = 1000, 100, 32
+"""MOST_LABELLED: labelled examples in a batch, where there are no more classes. LARGEST: side of
+images that "auto" is meant for."""
 UNLABELLED = -1
 
 
@@ -27,7 +29,8 @@ class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[mis
     ----------
     recipe : str, default="auto"
         Small networks for the data, or the name of a recipe or of a model that classifies, as
-        "ebgan_ln". Of a recipe the settings of its data are not used.
+        "ebgan_ln". Of a recipe the settings of its data are not used. "auto" flattens images:
+        for photographs take "few-labels-photos" and `image_shape`.
     settings : dict, default=None
         Settings by groups, as `energan.train` takes them: `{"model": {"hidden": (100, 50)}}`.
     steps : int, default=None
@@ -107,6 +110,14 @@ class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[mis
         """A ladder network, with the rates of the recipe few-labels. On 5 labels a class of
         scikit-learn's digits the weight 1 of U(x) was best of 0.1 to 16, and twice the paper's
         noise was better on each of five splits."""
+        if self.image_shape is not None and (
+            self.image_shape[0] == 3 or max(self.image_shape[1:]) > LARGEST
+        ):
+            warnings.warn(
+                "recipe 'auto' flattens images, which suits digits and symbols: for photographs "
+                "use recipe='few-labels-photos'",
+                stacklevel=3,
+            )
         rate = f"linear(0.002, 0, {STEPS // 3}, {2 * STEPS // 3})"
         model = {
             "hidden": [256, 128, 64],

@@ -143,3 +143,32 @@ def test_the_paired_difference_is_the_t_test_of_one_sample() -> None:
 def test_what_makes_no_sense_is_refused(make: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()  # type: ignore[operator]
+
+
+def test_the_interval_of_a_difference_of_errors_is_bonett_and_prices() -> None:
+    draws = np.random.default_rng(0)
+    a, b = draws.random(50) < 0.4, draws.random(50) < 0.2
+    p12 = (sum(x and not y for x, y in zip(a, b, strict=True)) + 1) / 52
+    p21 = (sum(y and not x for x, y in zip(a, b, strict=True)) + 1) / 52
+    half = 1.959964 * ((p12 + p21 - (p12 - p21) ** 2) / 52) ** 0.5
+    found = metrics.error_difference(a, b)
+    assert (found.low, found.high) == pytest.approx((p12 - p21 - half, p12 - p21 + half))
+    turned = metrics.error_difference(b, a)
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+    alike = metrics.error_difference(a, a)
+    assert alike.low < 0 < alike.high
+    with pytest.raises(ValueError, match="must be alike"):
+        metrics.error_difference(a, b[1:])
+
+
+def test_the_interval_of_a_difference_of_errors_holds_it_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(1)
+    held = 0
+    for _ in range(1000):
+        hard = draws.random(200)  # events that are hard for one are so for the other
+        a, b = hard * draws.random(200) > 0.6, hard * draws.random(200) > 0.5
+        ends = metrics.error_difference(a, b)
+        # P(u·v > t) = 1 − t + t·ln t
+        gap = (1 - 0.6 + 0.6 * np.log(0.6)) - (1 - 0.5 + 0.5 * np.log(0.5))
+        held += ends.low <= gap <= ends.high
+    assert 930 <= held <= 975

@@ -130,3 +130,17 @@ def test_an_unknown_digit_is_more_anomalous_than_known_ones() -> None:
     test = np.concatenate([known[-300:], X[y == 0]])
     anomalous = np.arange(len(test)) >= 300
     assert roc_auc_score(anomalous, -detector.score_samples(test)) > 0.85
+
+
+def test_photographs_are_for_another_recipe() -> None:
+    draws = np.random.RandomState(0)
+    X, y = draws.rand(24, 3 * 8 * 8), np.arange(24) % 2
+    X[y == 1, :64] += 1  # red ones
+    shape = (3, 8, 8)
+    with pytest.warns(UserWarning, match="for photographs use recipe='few-labels-photos'"):
+        FewLabelClassifier(steps=2, image_shape=shape, random_state=0).fit(X, y)
+    photos = FewLabelClassifier(
+        "few-labels-photos", steps=60, image_shape=shape, batch_size=24, random_state=0,
+        settings={"model": {"width": 8, "labelled": 12}},
+    )  # fmt: skip
+    assert photos.fit(X, y).score(X, y) > 0.9
