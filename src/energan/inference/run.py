@@ -55,15 +55,16 @@ class Run(RecordedRun, TrainedEnergy):
     """A trained run: its samples, its energy, and what they can be used for.
 
     Methods that take images accept float tensors (B, *event) in the range of the run's data, as
-    well as paths, folders, Pillow images, uint8 arrays and data sets. Warnings about newer
-    checkpoints that cannot be used go to stderr.
+    well as paths, folders, bytes of image files, Pillow images, uint8 arrays and data sets.
+    Warnings about newer checkpoints that cannot be used go to stderr.
 
     Args:
         path: folder of the run.
         checkpoint: "last" (the newest that passes its checksum), "best" (by the metric of
             `output.keep_best`), or a step.
         weights: "ema" for averaged weights or "raw"; None for averaged weights if there are any.
-        device: "auto", "cpu", "cuda" or "cuda:N"; it need not be the one that trained.
+        device: "auto", "cpu" or another device of torch, such as "cuda:1"; it need not be the one
+            that trained.
 
     Raises:
         RunError: if the folder holds no run.

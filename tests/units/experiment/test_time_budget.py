@@ -115,18 +115,24 @@ def test_each_phase_is_timed_by_its_own_steps(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_budget_that_is_too_short_names_one_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only the timing moves, by 0.6 s; the ends take 0.3 s and a step 0.1 s."""
+    clock = 0.0
+
     def slow(*_: Any) -> RunTimes:
-        time.sleep(0.6)
+        nonlocal clock
+        clock += 0.6
         return RunTimes((0.1,), 0.0, 0.3)
 
     monkeypatch.setattr(time_budget, "measure", slow)
+    monkeypatch.setattr("energan.experiment.time_budget.time.perf_counter", lambda: clock)
     job = small()
     data = open_data(job.settings.data)
-    with pytest.raises(SettingError, match="too short here: the timing") as refusal:
+    with pytest.raises(SettingError, match=r"too short here: the timing took 0\.6 s") as refusal:
         fit_minutes([job], 0.01, data, CPU, ALONE, None, silent)
-    least = float(str(refusal.value).rpartition("give at least ")[2])
-    assert 1.0 / 60 <= least <= 3.0 / 60
-    assert fit_minutes([job], least, data, CPU, ALONE, None, silent)[0].settings.training.steps >= 1
+    least = str(refusal.value).rpartition("give at least ")[2]
+    assert least == "0.021"  # 1.25 · (0.6 + 0.3 + 0.1) / 60, rounded up
+    fitted = fit_minutes([job], float(least), data, CPU, ALONE, None, silent)[0]
+    assert fitted.settings.training.steps == 3  # in 1.26 s
 
 
 def test_what_a_run_writes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
