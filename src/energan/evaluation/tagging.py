@@ -1,6 +1,7 @@
 """Tags of images by a run's votes, and their scores: precision and recall at 10."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,8 @@ def _result(
     protocol: dict[str, int],
     request: EvaluationRequest,
 ) -> Result:
-    made, chance = of["run"], {"resamples": request.resamples, "seed": request.seed}
+    made = of["run"]
+    interval = partial(mean_interval, resamples=request.resamples, seed=request.seed)
     details: dict[str, Any] = {"images": len(made), "ballot": protocol}
     said = []
     for way in ("tag_frequency", "nearest_neighbours", "oracle"):
@@ -231,10 +233,10 @@ def _result(
     if len(made) < 2:
         return Result(name, float(made.mean()), note=", ".join(said))
     for way in ("tag_frequency", "nearest_neighbours"):
-        more = mean_interval(made - of[way], **chance)
+        more = interval(made - of[way])
         details[f"more_than_{way}"] = [more.low, more.high]
         said.append(f"{more.low:+.3g} to {more.high:+.3g} beside {way.replace('_', ' ')}")
-    found = mean_interval(made, **chance)
+    found = interval(made)
     how = f"95% bootstrap over images, {request.resamples} resamples"
     value, note = float(made.mean()), ", ".join(said)
     return with_interval(name, value, found, how, note=note, details=details)

@@ -55,9 +55,16 @@ def interval(
 
 
 def mean_interval(
-    values: Values, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    values: Values,
+    *,
+    groups: Values | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Percentile bootstrap interval of the mean of values (N,).
+
+    With groups (N,), any numbers, whole groups are resampled.
 
     Raises:
         ValueError: for another shape, values that are not finite, or arguments that `interval`
@@ -67,6 +74,13 @@ def mean_interval(
     if found.ndim != 1 or not np.isfinite(found).all():
         raise ValueError(f"values must be (N,) and finite: they are {found.shape}")
     _check(len(found), resamples, level)
+    if groups is not None:
+        everything = np.ones(len(found), np.bool_)
+        drawn = [
+            w @ found / w.sum(1) for w in resample_weights(everything, resamples, seed, groups)
+        ]
+        low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
+        return Interval(float(low), float(high))
     return _bootstrap(found, np.mean, resamples, level, seed, "percentile", vectorized=True)
 
 
@@ -182,22 +196,41 @@ def _weights(count: int, resamples: int, seed: int) -> Any:
 
 
 def resample_weights(
-    groups: NDArray[np.bool_], resamples: int, seed: int
+    strata: NDArray[np.bool_], resamples: int, seed: int, groups: Values | None = None
 ) -> Iterator[NDArray[np.float64]]:
-    """How often each of N is drawn in each resample, (r, N), some resamples at a time; those of
-    each of the two `groups`, bool (N,), among themselves."""
+    """How often each of N examples is drawn in each resample, (r, N), some resamples at a time.
+
+    Examples of the two `strata`, bool (N,), are drawn separately. With groups (N,), any numbers,
+    whole groups are drawn instead, from all that there are (cluster bootstrap: Davison and Hinkley
+    1997, section 3.8), so that a resample may lack a stratum.
+    """
     generator = np.random.default_rng(seed)
-    left, places = resamples, [np.flatnonzero(groups == one) for one in (False, True)]
+    drawn = [np.flatnonzero(strata == one) for one in (False, True)]
+    of = np.arange(len(strata))
+    if groups is not None:
+        _, of = np.unique(array(groups), return_inverse=True)
+        drawn = [np.arange(int(of.max()) + 1)]
+    left = resamples
     while left:
         r = min(left, 64)
-        weights = np.zeros((r, len(groups)))
-        for rows in places:
-            if len(rows):
-                weights[:, rows] = generator.multinomial(
-                    len(rows), np.full(len(rows), 1 / len(rows)), size=r
-                )
-        yield weights
+        weights = np.zeros((r, sum(map(len, drawn))))
+        for units in drawn:
+            if len(units):
+                shares = np.full(len(units), 1 / len(units))
+                weights[:, units] = generator.multinomial(len(units), shares, size=r)
+        yield weights[:, of]
         left -= r
+
+
+def wilson(value: float, trials: float, quantile: float) -> Interval:
+    """Wilson's interval of a share in [0, 1] of a number of trials.
+
+    quantile: of the normal distribution, or of Student's t, at (1 + level)/2.
+    """
+    z2 = quantile**2
+    middle = (value * trials + z2 / 2) / (trials + z2)
+    half = (z2 * (value * (1 - value) * trials + z2 / 4)) ** 0.5 / (trials + z2)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
 
 
 def _check(count: int, resamples: int, level: float) -> None:

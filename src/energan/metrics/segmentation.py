@@ -88,12 +88,18 @@ class PixelCounts:
         self._defects.append(int((pixels[1:] > 0).sum()))
 
     def scores(
-        self, rows: Sequence[int] | None = None, *, resamples: int = 1000, seed: int = 0
+        self,
+        rows: Sequence[int] | None = None,
+        *,
+        groups: Values | None = None,
+        resamples: int = 1000,
+        seed: int = 0,
     ) -> PixelScores:
         """Of the images at `rows` in the order that they were added, or of all.
 
         The intervals are of the percentile bootstrap over images, those with defects and those
-        without each among themselves.
+        without each among themselves; or, where these images are of `groups` (N,), over whole
+        groups, None with fewer than two groups of images with defects, or of images without.
         """
         chosen = list(range(len(self._rows))) if rows is None else list(rows)
         parts = [np.stack([self._rows[row][k] for row in chosen]).astype(float) for k in range(3)]
@@ -102,12 +108,20 @@ class PixelCounts:
         auroc, aupro = _measure(ones, parts, defects)
         if not defects.any() or not np.isfinite(auroc).all():
             return PixelScores(None, None, None, None, int(defects.sum()))
+        values = float(auroc[0]), float(aupro[0])
+        if groups is not None and not _resamplable(defects > 0, array(groups)):
+            return PixelScores(*values, None, None, int(defects.sum()))
         drawn = [
             _measure(weights, parts, defects)
-            for weights in resample_weights(defects > 0, resamples, seed)
+            for weights in resample_weights(defects > 0, resamples, seed, groups)
         ]
         ends = [_ends(np.concatenate(found)) for found in zip(*drawn, strict=True)]
-        return PixelScores(float(auroc[0]), float(aupro[0]), ends[0], ends[1], int(defects.sum()))
+        return PixelScores(*values, ends[0], ends[1], int(defects.sum()))
+
+
+def _resamplable(marks: NDArray[np.bool_], groups: Counts) -> bool:
+    """Whether there are two groups of each of the two kinds of images that there are."""
+    return all(len(np.unique(groups[side])) > 1 for side in (marks, ~marks) if side.any())
 
 
 def pixel_auroc(maps: Values, masks: Values) -> float:
