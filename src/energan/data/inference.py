@@ -36,6 +36,7 @@ from energan.data.source import Source
 from energan.data.sources.containers.pages import with_all_pages
 from energan.data.sources.detect import holds_many, open_source
 from energan.data.sources.folders.images import from_files
+from energan.data.sources.splits import fixed_sample
 from energan.io.text import plural, printable
 
 Part = Literal["test", "held-out", "all"]
@@ -87,7 +88,7 @@ def open_images(
     Where it has none, a name (or the run's own source) gives what is held out, a path all.
     trained_on: the run's own source, where it is a path, gives all too. labels: a CSV of
     `file,label` for sources that are folders; layout: how these are read, as `data.layout`. masks:
-    a folder of masks, instead of those that a source has itself. groups: of folders, as
+    a folder of masks, instead of those that a source has itself. groups: of folders and tables, as
     `data.groups`.
 
     Raises DataError if a source does not exist or does not fit the run, or none can be read.
@@ -105,6 +106,11 @@ def open_images(
     for loose, group in groupby(sources, _is_image_file):
         words = list(group)
         for one in [words] if loose else [[word] for word in words]:
+            if loose and groups is not None:
+                raise DataError(
+                    f"groups {groups} of single image files are not read: name the folder or the "
+                    f"table that holds {describe(words[0])} instead"
+                )
             try:
                 if loose:
                     found.append(_open_files(one, settings, domain, known))
@@ -124,12 +130,11 @@ def open_images(
 
 def open_training_images(settings: DataSettings, domain: Domain, most: int) -> tuple[DataSet, int]:
     """What a run with these settings was trained on, prepared as `open_images` does, and how many
-    images that are: of more than `most` that many, spread over them, are opened."""
+    images that are: of more than `most` that many, drawn from all, are opened."""
     settings = resolve_settings(settings, domain)
     source = open_source(settings, "train")
     rows = select(source, settings, "train").training
-    count = min(len(rows), most)
-    chosen = rows[torch.arange(count) * len(rows) // count].sort().values
+    chosen = rows[fixed_sample(len(rows), most)].sort().values
     return prepare_like(source, settings, domain, chosen)[0], len(rows)
 
 

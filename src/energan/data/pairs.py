@@ -19,11 +19,11 @@ from energan.data.images.store import decode_source
 from energan.data.pair_ranges import Sides, resolve_sides
 from energan.data.pair_sizes import check_while_read
 from energan.data.preparation import image_size
-from energan.data.selection import select
+from energan.data.selection import groups_of, select
 from energan.data.settings import DataSettings
 from energan.data.sources.archives import is_archive
 from energan.data.sources.named import NAMED, require_folder
-from energan.data.sources.pair_files import Pairs, find_pairs
+from energan.data.sources.pair_files import Pairs, find_pairs, group_pairs
 from energan.data.sources.pair_layout import read_pair_layout
 from energan.data.sources.splits import Split, no_test_part
 from energan.io.text import printable
@@ -143,8 +143,9 @@ ENLARGED = 286 / 256
 def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
     """The pairs that `settings` describes, on the CPU, with the held-out ones.
 
-    Held out are those of a folder val, or a tenth of the others; jitter and mirroring are for
-    training alone. split "test" gives the pairs of a folder test, or of val, whole.
+    Held out are those of a folder val, or a tenth of the others, in whole groups where
+    `settings.groups` tells them; jitter and mirroring are for training alone. split "test" gives
+    the pairs of a folder test, or of val, whole.
     Raises DataError for a source that holds no pairs, and settings that do not fit them.
     """
     _check(settings)
@@ -155,6 +156,8 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
             test = find_pairs(layout, "test", name) or find_pairs(layout, "val", name)
             if test is None:
                 raise no_test_part(where)
+            if settings.groups is not None:
+                test = group_pairs(test, settings.groups)
             opener = _Opener(settings, test, scale=find_pairs(layout, "train", name))
             return opener.open(torch.arange(test.left.count), training=False)
         pairs = find_pairs(layout, "train", name)
@@ -163,6 +166,9 @@ def open_pairs(settings: DataSettings, split: Split = "train") -> PairSet:
                 f"{where} holds no pairs to train on: name the folder that holds train/"
             )
         kept = find_pairs(layout, "val", name) if settings.held_out is None else None
+        if settings.groups is not None:
+            pairs = group_pairs(pairs, settings.groups, kept)
+            kept = None if kept is None else group_pairs(kept, settings.groups)
         return _training(settings, pairs, kept)
     except OSError as error:
         raise DataError(f"{settings.source} cannot be read: {describe(error)}") from error
@@ -254,6 +260,7 @@ class _Opener:
             Domain(shape, *self.settings.bounds, depth=found.depth, shown=self.settings.shown),
             rows=places, augment=augment, skipped=found.skipped, digest=digest, path=found.path,
             release=found.release, facts=self.facts + found.facts, intensity=found.intensity,
+            groups=groups_of(self.pairs.left, self.settings, rows),
         )  # fmt: skip
 
     def _size(self) -> Size | None:
@@ -281,9 +288,9 @@ def _join(sources: DataSet, targets: DataSet, labels: LabelMap | None) -> PairSe
         replace(
             targets.domain, condition_shape=_condition_shape(sources, labels), label_map=labels
         ),
-        rows=targets.rows, augment=targets.augment, skipped=skipped, digest=targets.digest,
-        path=targets.path, release=targets.release, sources=sources, facts=facts,
-        intensity=targets.intensity,
+        rows=targets.rows, groups=targets.groups, augment=targets.augment, skipped=skipped,
+        digest=targets.digest, path=targets.path, release=targets.release, sources=sources,
+        facts=facts, intensity=targets.intensity,
     )  # fmt: skip
 
 
@@ -315,7 +322,7 @@ def _folder(source: str) -> tuple[Path, str | None]:
 
 def _check(settings: DataSettings) -> None:
     unfit = (
-        "pad", "random_crop", "tile", "classes", "labels", "tags", "groups", "labelled",
+        "pad", "random_crop", "tile", "classes", "labels", "tags", "labelled",
         "image_column", "label_column", "attributes",
     )  # fmt: skip
     for name in unfit:
@@ -324,6 +331,11 @@ def _check(settings: DataSettings) -> None:
             raise DataError(
                 f"data.{name} does not apply to pairs of images: leave it unset{remedy}"
             )
+    if "groups" in settings.csvs:
+        raise DataError(
+            f"data.groups {settings.groups}: groups of pairs are not read from a CSV: give a "
+            "regular expression on their paths, such as '(patient\\d+)', or the word folder"
+        )
     if settings.layout not in ("auto", "flat"):
         raise DataError(
             f"data.layout {settings.layout} does not apply to pairs of images: use flat if each "

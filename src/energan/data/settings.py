@@ -147,10 +147,10 @@ class DataSettings(Config):
     groups: str | None = Field(
         None,
         min_length=1,
-        description="for a folder of images: which images belong together, for example those of "
-        "one patient or video, and are all trained on or all held out: by their folder "
-        "(folder), a regular expression on their paths such as '(patient\\d+)', or a CSV of "
-        "`file,group`",
+        description="for a folder of images or pairs, or a table: which images belong together, "
+        "for example those of one patient or video, and are all trained on or all held out: by "
+        "their folder (folder), a regular expression on their paths such as '(patient\\d+)', or a "
+        "CSV of `file,group`; of a table by the name of a column",
     )
     labelled: int | None = Field(
         None,

@@ -88,7 +88,9 @@ def score_pairs(request: EvaluationRequest) -> EvaluationScores:
             )
         names.remove("ssim")
     found = _compare(request.run, reference, count, names, request.seed)
-    results = [_result(name, figures, request) for name, figures in found.items()]
+    groups = reference.judged.groups
+    groups = None if groups is None else groups[:count]
+    results = [_result(name, figures, request, groups) for name, figures in found.items()]
     return EvaluationScores(results, count, "scaled to [0, 1]", reference)
 
 
@@ -113,7 +115,9 @@ def _compare(
     return {name: [np.concatenate(part) for part in three] for name, three in parts.items()}
 
 
-def _result(name: str, figures: list[Figures], request: EvaluationRequest) -> Result:
+def _result(
+    name: str, figures: list[Figures], request: EvaluationRequest, groups: Tensor | None
+) -> Result:
     made, same, mean = figures
     value = float(made.mean())
     sign = 1 if better_of(name) == "higher" else -1
@@ -128,10 +132,12 @@ def _result(name: str, figures: list[Figures], request: EvaluationRequest) -> Re
         f"the source itself {same.mean():.4g}, the mean training target {mean.mean():.4g}; better "
         f"than that in {details['share_better_than_mean_image']:.0%} of {len(made)} pairs"
     )
-    if not np.isfinite(made).all() or len(made) < 2:
+    count = len(made) if groups is None else len(groups.unique())
+    if not np.isfinite(made).all() or count < 2:
         return Result(name, value, note=note, details=details)
-    found = mean_interval(made, resamples=request.resamples, seed=request.seed)
-    how = f"95% bootstrap over pairs, {request.resamples} resamples"
+    found = mean_interval(made, groups=groups, resamples=request.resamples, seed=request.seed)
+    over = "pairs" if groups is None else f"{count:,} groups of pairs"
+    how = f"95% bootstrap over {over}, {request.resamples} resamples"
     return with_interval(name, value, found, how, note=note, details=details)
 
 

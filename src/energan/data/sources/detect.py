@@ -50,6 +50,7 @@ READERS: dict[str, Callable[[Path, DataSettings, Split], Source]] = {
     **dict.fromkeys(CONTAINERS, lambda path, settings, _: open_container(path, settings)),
 }
 """Suffixes of files that hold many examples. Of these only .mat may have a test part in it."""
+TABLES = (".parquet", ".arrow")
 
 
 def open_source(settings: DataSettings, split: Split) -> Source:
@@ -64,7 +65,7 @@ def open_source(settings: DataSettings, split: Split) -> Source:
 def _open(settings: DataSettings, split: Split) -> Source:
     source = settings.source
     if source.startswith(HUB):
-        _check_no_labels(settings)
+        _check_no_labels(settings, table=True)
         return from_table(
             open_hub(source.removeprefix(HUB), split, settings.download), settings, split
         )
@@ -101,12 +102,16 @@ def _warn_of_same_name(named: Source, name: str) -> Source:
     return replace(named, facts=(*named.facts, Fact("source", said, warning=True)))
 
 
-def _check_no_labels(settings: DataSettings) -> None:
+def _check_no_labels(settings: DataSettings, *, table: bool = False) -> None:
+    """Raise DataError for what is told of images in a folder; groups are told of a `table` too."""
     for name in _ABOUT:
+        if table and name == "groups":
+            continue
         if getattr(settings, name) != type(settings).model_fields[name].default:
+            of = "a folder of image files" + (" or a table" if name == "groups" else "")
             raise DataError(
-                f"data.{name} gives {_ABOUT[name]} of a folder of image files, and "
-                f"{describe(settings.source)} is not one: leave it unset"
+                f"data.{name} gives {_ABOUT[name]} of {of}, and {describe(settings.source)} is "
+                "not one: leave it unset"
             )
 
 
@@ -147,7 +152,8 @@ def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
     form = layout.form
     if form is None:
         return open_layout(layout, split, settings)
-    _check_no_labels(settings.model_copy(update={"layout": "auto"}))
+    is_table = form.kind not in ("idx", "mat")
+    _check_no_labels(settings.model_copy(update={"layout": "auto"}), table=is_table)
     if form.kind == "idx":
         found = open_idx_folder(path, split)
     elif form.kind == "arrow":
@@ -163,8 +169,8 @@ def _folder(path: Path, settings: DataSettings, split: Split) -> Source:
 
 
 def _file(path: Path, settings: DataSettings, split: Split) -> Source:
-    _check_no_labels(settings)
     suffix = suffix_of(path.name)
+    _check_no_labels(settings, table=suffix in TABLES)
     if split == "test" and suffix != ".mat":
         raise no_test_part(path)
     if suffix in READERS:

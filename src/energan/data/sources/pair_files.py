@@ -4,7 +4,7 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from energan.core import DataError
@@ -12,9 +12,16 @@ from energan.data.facts import Fact
 from energan.data.images.checksums import content_of
 from energan.data.images.reading import size_of
 from energan.data.source import Half, Part, Piece, Source
+from energan.data.sources.folders.groups import match_paths, no_match
 from energan.data.sources.folders.images import file_parts, read_bytes
 from energan.data.sources.pair_layout import PairLayout, read_pair_layout
-from energan.data.sources.splits import fixed_order, held_out
+from energan.data.sources.splits import (
+    about_both_parts,
+    fixed_order,
+    group_order,
+    held_out,
+    number_groups,
+)
 from energan.data.sources.tree import SUFFIXES, Tree, list_images
 from energan.io.text import agree, plural, printable
 
@@ -50,6 +57,32 @@ def find_pairs(layout: PairLayout, split: PairSplit, name: str | None = None) ->
         return None
     found = _parallel(name, *where) if isinstance(where, tuple) else _side_by_side(name, where)
     return replace(found, facts=layout.facts)
+
+
+def group_pairs(pairs: Pairs, word: str, others: Pairs | None = None) -> Pairs:
+    """With the groups that `word` tells, as `data.groups`: "folder", or a regular expression on
+    their paths. others: held-out ones, which should be of other groups.
+
+    Raises DataError for an expression that is none, or that matches no path.
+    """
+    names = _group_names(pairs, word)
+    if all(name is None for name in names):
+        raise no_match(word, _paths(pairs))
+    numbers, fact = number_groups(names, printable(word))
+    both = () if others is None else about_both_parts(names, _group_names(others, word))
+    left = replace(pairs.left, groups=numbers, order=group_order(numbers))
+    return replace(pairs, left=left, facts=(*pairs.facts, fact, *both))
+
+
+def _group_names(pairs: Pairs, word: str) -> list[str | None]:
+    paths = _paths(pairs)
+    if word == "folder":
+        return [str(PurePosixPath(path).parent) for path in paths]
+    return match_paths(word, paths)
+
+
+def _paths(pairs: Pairs) -> list[str]:
+    return [pairs.left.where(row) for row in range(pairs.left.count)]
 
 
 # --- two folders ----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """How sources are split: the names of the parts, the order of the events, how many are held out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from energan.core import NoTestPart
+from energan.data.facts import Fact
+from energan.io.text import agree, plural, printable
 
 Split = Literal["train", "test"]
 SPLITS = {
@@ -27,6 +29,8 @@ _WITHIN = {
     split: re.compile(rf"(?<![a-z])({words})(?![a-z])", re.I) for split, words in _WORDS.items()
 }
 MOST_HELD_OUT = 10_000
+NAMED = 3
+"""Number of groups named in a line."""
 
 
 def split_of(name: str) -> str | None:
@@ -69,9 +73,44 @@ def fixed_order(size: int) -> Tensor:
     return torch.from_numpy(np.random.RandomState(0).permutation(size).astype(np.int64))
 
 
+def fixed_sample(size: int, most: int) -> Tensor:
+    """All of `size` rows, or `most` of them, drawn once and for all, int64, ascending. (Every n-th
+    would be all of one class where classes take turns.)"""
+    return torch.arange(size) if size <= most else fixed_order(size)[:most].sort().values
+
+
 def group_order(groups: Tensor) -> Tensor:
     """A shuffle of groups that never changes: a permutation of their events, of which `groups`
     (N,) tells the numbers, in which those of a group stand together."""
     names, numbers = groups.unique(return_inverse=True)
     place = fixed_order(len(names)).argsort()
     return place[numbers].argsort(stable=True)
+
+
+def number_groups(names: Sequence[Hashable], by: str) -> tuple[Tensor, Fact]:
+    """The number of each image's group, int64 (N,), and a line about them. names: None of an image
+    of which nothing is told, which is a group of its own; by: what tells the others."""
+    numbers = torch.empty(len(names), dtype=torch.int64)
+    number: dict[Hashable, int] = {}
+    for row, name in enumerate(names):
+        numbers[row] = number.setdefault(("alone", row) if name is None else (name,), len(number))
+    alone = sum(name is None for name in names)
+    text = f"{len(number) - alone:,} of {plural(len(names) - alone, 'image')}, by {by}"
+    if alone:
+        text += f"; {plural(alone, 'image')} without one, each a group of its own"
+    return numbers, Fact("groups", text, warning=alone > 0)
+
+
+def about_both_parts(names: Sequence[Hashable], others: Sequence[Hashable]) -> tuple[Fact, ...]:
+    """A warning of groups, by their names, that have images in both the training and the test
+    part; None is no group."""
+    both = sorted({str(name) for name in {*names} & {*others} if name is not None})
+    if not both:
+        return ()
+    first = ", ".join(map(printable, both[:NAMED])) + (", …" if len(both) > NAMED else "")
+    text = (
+        f"{len(both):,} ({first}) {agree(len(both), 'have')} images in both the training and the "
+        "test part, so scores on the test part look better than they are; move each group to "
+        "one part"
+    )
+    return (Fact("groups", text, warning=True),)

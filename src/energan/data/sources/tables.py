@@ -16,7 +16,13 @@ from energan.data.images.checksums import content_of
 from energan.data.settings import DataSettings
 from energan.data.source import MOST_CLASSES, Part, Source
 from energan.data.sources.folders.images import read_bytes
-from energan.data.sources.splits import fixed_order, held_out
+from energan.data.sources.splits import (
+    about_both_parts,
+    fixed_order,
+    group_order,
+    held_out,
+    number_groups,
+)
 from energan.data.sources.table_files import Table
 from energan.io.memory import check_memory
 
@@ -27,11 +33,12 @@ ROW = 100
 
 
 def from_table(table: Table, settings: DataSettings, split: str = "train") -> Source:
-    """The images of a table, with its labels and attributes.
+    """The images of a table, with its labels, attributes and groups.
 
     The image column is the one of images or of {bytes, path}, or `data.image_column`; the label
     column is one of class labels, or of a usual name, or `data.label_column`; attributes are all
-    columns of truth values, or `data.attributes`. Raises DataError for a table without images.
+    columns of truth values, or `data.attributes`; groups are of the column `data.groups`. Raises
+    DataError for a table without images.
     """
     if not table.count:
         raise DataError(f"{table.name} is empty: it has no rows")
@@ -43,6 +50,7 @@ def from_table(table: Table, settings: DataSettings, split: str = "train") -> So
     attributes = None
     if chosen:
         attributes = torch.stack([_truths(table, column) for column in chosen], 1)
+    groups, about_groups = _groups(table, settings.groups)
     return Source(
         table.name,
         parts=tuple(_part(table, i, image) for i in range(len(table.shards))),
@@ -53,8 +61,9 @@ def from_table(table: Table, settings: DataSettings, split: str = "train") -> So
         attributes=attributes,
         attribute_names=chosen or None,
         held_out=held_out(table.count) if split == "train" else 0,
-        order=fixed_order(table.count),
-        facts=_facts(table, image, label, names, why, chosen),
+        order=fixed_order(table.count) if groups is None else group_order(groups),
+        groups=groups,
+        facts=_facts(table, image, label, names, why, chosen, settings.groups) + about_groups,
     )
 
 
@@ -65,6 +74,7 @@ def _facts(
     names: Sequence[str] | None,
     why: str,
     attributes: Sequence[str],
+    groups: str | None,
 ) -> tuple[Fact, ...]:
     """Which columns are used, and which are not."""
     facts = [Fact("images", f"column {describe(image)} of {table.count:,} rows")]
@@ -74,7 +84,7 @@ def _facts(
         facts.append(Fact("labels", f"column {describe(label)} is left out: {why}", warning=True))
     if attributes:
         facts.append(Fact("attributes", f"columns {describe(', '.join(attributes))}"))
-    rest = [name for name in table.features if name not in (image, label, *attributes)]
+    rest = [name for name in table.features if name not in (image, label, groups, *attributes)]
     if rest:
         facts.append(Fact("left out", f"columns {describe(', '.join(rest))}"))
     return tuple(facts)
@@ -228,6 +238,28 @@ def _truths(table: Table, column: str) -> Tensor:
             "that are positive for yes: name other columns"
         ) from None
     return torch.from_numpy((values > 0).astype(np.uint8))
+
+
+def _groups(table: Table, column: str | None) -> tuple[Tensor | None, tuple[Fact, ...]]:
+    """The group of each image, by a column of numbers or texts, and lines about them."""
+    if column is None:
+        return None, ()
+    _known(table, column, "data.groups")
+    names = table.values(column)
+    if not all(name is None or isinstance(name, (str, int)) for name in names):
+        raise DataError(
+            f"data.groups: {column} of {table.name} holds neither integers nor texts, so it names "
+            "no groups: name another column"
+        )
+    if all(name is None for name in names):
+        raise DataError(
+            f"data.groups: {column} of {table.name} is empty in every row: name another column"
+        )
+    numbers, fact = number_groups(names, f"column {describe(column)}")
+    trained = None if table.train is None else table.train()
+    if trained is None or column not in trained.features:
+        return numbers, (fact,)
+    return numbers, (fact, *about_both_parts(names, trained.values(column)))
 
 
 def _known(table: Table, column: str, setting: str) -> None:

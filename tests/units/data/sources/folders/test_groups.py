@@ -5,6 +5,8 @@ import json
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -264,3 +266,116 @@ def test_settings_keep_what_names_a_csv() -> None:
     assert DataSettings(groups="(a)").csvs == {}
     assert DataSettings(groups="(a)").for_source("x").groups is None
     assert json.loads(DataSettings().model_dump_json())["groups"] is None
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def pairs_of(folder: Path, groups: str | None, **more: object) -> DataSet:
+    told = {"source": str(folder), "groups": groups, "direction": "left-to-right", **more}
+    return open_data(DataSettings.model_validate(told))
+
+
+@pytest.mark.parametrize("form", ["side by side", "two folders"])
+@pytest.mark.parametrize("word", ["folder", r"(p\d+)/"])
+def test_pairs_of_a_group_are_on_one_side(tmp_path: Path, form: str, word: str) -> None:
+    for i, file in enumerate(SCANS):
+        sides = ("",) if form == "side by side" else ("A/", "B/")
+        for side in sides:
+            path = tmp_path / f"{side}{file}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4 if side else 8, 4), i).save(path)
+    layout = "flat" if form == "side by side" else "auto"
+    data = pairs_of(tmp_path, word, layout=layout)
+    assert data.held_out is not None
+    training, kept = groups_by_number(data), groups_by_number(data.held_out)
+    assert {*training, *kept} == set(range(len(SCANS)))
+    assert not {patient(n) for n in training} & {patient(n) for n in kept}
+    for side_of in (training, kept):
+        assert len({(patient(n), g) for n, g in side_of.items()}) == len({*side_of.values()})
+    assert facts(data)[0].startswith("12 of 30 images, by ")
+
+
+def test_groups_of_pairs_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for i in range(4):
+            path = tmp_path / part / f"p{i}-{part}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("L", (8, 4), i).save(path)
+    for word, message in (
+        ("groups.csv", "groups of pairs are not read from a CSV: give a regular expression"),
+        ("(x", "is not the word folder"),
+        ("zebra", r"matches none of 4 paths, for example p0-train\.png"),
+    ):
+        with pytest.raises(DataError, match=message):
+            pairs_of(tmp_path, word)
+    data = pairs_of(tmp_path, r"p\d")
+    assert any("4 (p0, p1, p2, …) have images in both" in text for text in facts(data))
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def table(path: Path, rows: range, patients: list[object]) -> Path:
+    """An image a row; the i-th is of grey i."""
+    cells = []
+    for i in rows:
+        raw = io.BytesIO()
+        Image.new("L", (4, 4), i).save(raw, "png")
+        cells.append(raw.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"image": cells, "patient": patients}), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [str, int])
+def test_a_column_tells_the_groups_of_a_table(tmp_path: Path, kind: type) -> None:
+    patients = [kind(patient(n)[1:]) for n in range(len(SCANS))]
+    file = table(tmp_path / "scans.parquet", range(len(SCANS)), patients)
+    data = open_data(DataSettings(source=str(file), groups="patient"))
+    assert data.held_out is not None
+    training, kept = groups_by_number(data), groups_by_number(data.held_out)
+    assert {*training, *kept} == set(range(len(SCANS)))
+    assert not {patient(n) for n in training} & {patient(n) for n in kept}
+    assert facts(data)[0] == "12 of 30 images, by column patient"
+    assert "patient" not in " ".join(facts(data, "left out"))
+    (judged,), _ = open_images(
+        [str(file)], DataSettings(), Domain((1, 4, 4), -1.0, 1.0), groups="patient"
+    )
+    assert judged.data.groups is not None
+    assert len(judged.data.groups.unique()) == 12
+
+
+def test_groups_of_a_table_have_holes_and_may_be_on_both_sides(tmp_path: Path) -> None:
+    table(tmp_path / "train.parquet", range(8), ["a", "a", None, None, "b", "c", "c", "c"])
+    table(tmp_path / "test.parquet", range(8, 11), ["c", "d", None])
+    data = open_data(DataSettings(source=str(tmp_path), groups="patient", held_out=0))
+    assert data.groups is not None
+    assert len(data.groups.unique()) == 5
+    assert "2 images without one, each a group of its own" in facts(data)[0]
+    test = open_data(DataSettings(source=str(tmp_path), groups="patient"), "test")
+    assert any("1 (c) has images in both the training and the test part" in f for f in facts(test))
+
+
+def test_columns_that_name_no_groups_are_refused(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.parquet", range(3), [0.5, 1.5, 2.5])
+    for word, message in (
+        ("patient", "holds neither integers nor texts"),
+        ("camera", "has no column 'camera'; choose from image, patient"),
+    ):
+        with pytest.raises(DataError, match=message):
+            open_data(DataSettings(source=str(file), groups=word))
+    empty = table(tmp_path / "b.parquet", range(3), [None, None, None])
+    with pytest.raises(DataError, match="is empty in every row"):
+        open_data(DataSettings(source=str(empty), groups="patient"))
+    for source in ("mnist", "digits"):
+        with pytest.raises(DataError, match="of a folder of image files or a table, and"):
+            open_data(DataSettings(source=source, groups="patient"))
+
+
+def test_groups_of_single_files_are_refused(tmp_path: Path) -> None:
+    folder = draw(tmp_path)
+    with pytest.raises(DataError, match="name the folder or the table that holds"):
+        open_images(
+            [str(folder / SCANS[0])], DataSettings(), Domain((1, 4, 4), -1.0, 1.0), groups="folder"
+        )
