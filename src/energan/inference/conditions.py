@@ -13,8 +13,9 @@ from energan.io.memory import check_memory
 
 AT_ONCE = 500
 """Examples computed in one pass."""
-NUMBERS_AT_ONCE, EXAMPLE_NUMBERS_AT_ONCE = 2**21, 2**23
-"""Of their conditions, where those are tensors, and of their own, at most."""
+NUMBERS_AT_ONCE, EXAMPLE_NUMBERS_AT_ONCE = 2**21, 2**20
+"""Of their conditions, where those are tensors, and of their own, at most: the maps that networks
+make of 20 images of 224x224 are past what a CPU caches, and of more they only fill memory."""
 Score = Callable[[Tensor], Scored]
 """x (B, *event), as a run scores it."""
 
