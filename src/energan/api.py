@@ -215,6 +215,7 @@ def evaluate(
     other_data: Sequence[str] = (),
     defects: str | Path | None = None,
     masks: str | Path | None = None,
+    groups: str | None = None,
     smooth: float = 0.0,
     samples: int = SAMPLES,
     extractor: str | None = None,
@@ -237,6 +238,8 @@ def evaluate(
             own.
         defects: labelled images with defect masks, as an inspection data set has them.
         masks: folder of the masks, if it is not `ground_truth` of `defects`.
+        groups: which images of `defects` belong together, as `data.groups`; intervals resample
+            them whole.
         smooth: standard deviation, in pixels, of a Gaussian that smooths the heat maps.
         samples: number of samples to draw.
         extractor: how features are computed; see the guide on evaluation.
@@ -256,7 +259,7 @@ def evaluate(
         opened, metrics, None if reference is None else str(reference),
         None if labels is None else str(labels), other_data,
         None if defects is None else str(defects), None if masks is None else Path(masks),
-        smooth, samples, extractor, seed, resamples, say,
+        groups, smooth, samples, extractor, seed, resamples, say,
     )  # fmt: skip
 
 

@@ -297,8 +297,8 @@ def test_overlays_have_the_image_s_size_and_the_threshold_s_colours(
             assert image.mode == "RGB"
     kept = json.loads((fresh / "calibration.json").read_text())
     middle, end = (f"{x * kept['map_threshold']:.6g}" for x in (1, 2))
-    assert scales(over) == {f"0 to {end}, threshold {middle}"}
-    assert scales(maps) == {f"0 to {end}, threshold {middle}, shared by all"}
+    assert scales(over) == {f"0 to {end}, map threshold {middle}"}
+    assert scales(maps) == {f"0 to {end}, map threshold {middle}, shared by all"}
     other = tmp_path / "other"
     one = ("score", fresh, pictures / "good" / "05.png", "--overlays", other)
     assert run(*one) == 0

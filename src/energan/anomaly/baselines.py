@@ -2,7 +2,7 @@
 seconds to those that the run was trained on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,12 +14,12 @@ from energan.anomaly.calibration import make_finite
 from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings
 from energan.data.inference import open_training_images
-from energan.metrics.detection import auroc, auroc_difference_interval
+from energan.metrics.detection import auroc, auroc_difference_interval, fewest_units
 
 SIDE = 64
 FITTED, JUDGED = 5_000, 1_000
 """Training images that they are fitted to, and normal and anomalous ones each that they judge, at
-most: spread over all there are."""
+most: drawn from all there are."""
 COMPONENTS = 100
 AT_ONCE = 200
 
@@ -123,40 +123,59 @@ def _parts(data: DataSet) -> list[Tensor]:
 @dataclass(frozen=True)
 class BaselineComparison:
     """How an energy does beside a baseline on the same events: AUROC of both, that of the energy
-    less the baseline's, and the ends of its interval."""
+    less the baseline's, and the ends of its interval; None with fewer than two groups of normal or
+    of anomalous events."""
 
     name: str
     auroc: float
     energy_auroc: float
     difference: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def ends(self) -> str:
+        """In brackets, for a line."""
+        if self.low is None or self.high is None:
+            return "[too few groups for an interval]"
+        return f"[{self.low:+.3f}, {self.high:+.3f}]"
 
 
 def verdict(found: Sequence[BaselineComparison]) -> str | None:
     """A sentence on the best baseline, if the energy does not beat it beyond doubt."""
     best = max(found, key=lambda one: one.auroc)
-    if best.low > 0 or best.energy_auroc == 1:  # which nothing can beat
+    low, high = (0.0 if end is None else end for end in (best.low, best.high))
+    if low > 0 or best.energy_auroc == 1:  # which nothing can beat
         return None
-    said = "is better than" if best.high < 0 else "is not beaten by"
+    said = "is better than" if high < 0 else "is not beaten by"
     return (
         f"{best.name} ({best.auroc:.3f}) {said} this energy ({best.energy_auroc:.3f}; "
-        f"difference {best.difference:+.3f} [{best.low:+.3f}, {best.high:+.3f}])"
+        f"difference {best.difference:+.3f} {best.ends})"
     )
 
 
 def compare(
-    energy: Tensor, baselines: Mapping[str, Tensor], anomalous: Tensor, *, paired: bool = False
+    energy: Tensor,
+    baselines: Mapping[str, Tensor],
+    anomalous: Tensor,
+    *,
+    paired: bool = False,
+    groups: Tensor | None = None,
 ) -> list[BaselineComparison]:
     """Of energies (N,), what each baseline says of the same events, and which are anomalous.
 
-    paired: the i-th anomalous event is made of the i-th normal one.
+    paired: the i-th anomalous event is made of the i-th normal one. groups (N,): which events
+    belong together, so that intervals resample them whole.
     """
     own = make_finite(energy)
     value, found = auroc(own, anomalous), []
+    known = fewest_units(anomalous, groups) > 1 or groups is None
     for name, scores in baselines.items():
         other = make_finite(scores)
         theirs = auroc(other, anomalous)
-        ends = auroc_difference_interval(own, other, anomalous, paired=paired)
-        found.append(BaselineComparison(name, theirs, value, value - theirs, ends.low, ends.high))
+        one = BaselineComparison(name, theirs, value, value - theirs)
+        if known:
+            ends = auroc_difference_interval(own, other, anomalous, paired=paired, groups=groups)
+            one = replace(one, low=ends.low, high=ends.high)
+        found.append(one)
     return found

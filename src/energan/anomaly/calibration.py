@@ -8,6 +8,7 @@ group (hierarchical conformal prediction, Lee, Barber and Willett 2023).
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -83,6 +84,8 @@ class Calibration:
             was set.
         map_weights: weights of `map_maxima`, as `weights`.
         map_smoothing: standard deviation, in pixels, of the Gaussian that smoothed the maps.
+        digests: a checksum of each normal example, of some if there are very many; () in
+            calibrations by earlier versions.
     """
 
     threshold: float
@@ -99,6 +102,7 @@ class Calibration:
     map_maxima: Tensor | None = field(default=None, repr=False)
     map_weights: Tensor | None = field(default=None, repr=False)
     map_smoothing: float = 0.0
+    digests: tuple[str, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         whose = "the run's held-out part of " if self.part == "held-out" else ""
@@ -178,6 +182,8 @@ class Calibration:
         }
         if self.map_maxima is None:
             del record["map_smoothing"]
+        if not self.digests:
+            del record["digests"]
         record = {name: value for name, value in record.items() if value is not None}
         text = json.dumps(record, ensure_ascii=False)
         write_atomically(run / NAME, text + "\n")
@@ -192,8 +198,10 @@ def calibrate(
     source: str,
     fingerprint: str,
     groups: Tensor | None = None,
+    digests: Sequence[str] = (),
 ) -> Calibration:
     """From the energies (n,) of normal events, in any order. groups (n,): which belong together.
+    digests: of what they hold.
 
     Raises SettingError for an fpr outside (0, 1), or one that n events, or their groups, are too
     few for, and DataError for an energy that is not finite.
@@ -210,9 +218,11 @@ def calibrate(
     if groups is not None:
         weights = thin_weights(torch.from_numpy(group_weights(groups))[order.cpu()])
     threshold = threshold_of(kept, fpr, weights)
+    known = tuple(digests[:: -(-len(digests) // MOST_KEPT) or 1])
     return Calibration(
-        threshold, fpr, len(energies), network, part, source, fingerprint, kept, weights=weights
-    )
+        threshold, fpr, len(energies), network, part, source, fingerprint, kept, weights=weights,
+        digests=known,
+    )  # fmt: skip
 
 
 def _numbers(values: Tensor) -> list[float]:
@@ -297,6 +307,7 @@ class _Stored(Document):
     map_maxima: Annotated[list[FiniteFloat], Field(min_length=1)] | None = None
     map_weights: list[FiniteFloat] | None = None
     map_smoothing: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    digests: Annotated[list[str], Field(max_length=MOST_KEPT)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -320,6 +331,7 @@ def read(run: Path) -> Calibration | None:
     named = {name: getattr(found, name) for name in _Stored.model_fields}
     del named["format"]
     named["network"] = Network(**found.network.model_dump())
+    named["digests"] = tuple(found.digests or ())
     named["energies"] = torch.tensor(found.energies, dtype=torch.float32)
     for name in ("weights", "map_maxima", "map_weights"):
         if named[name] is not None:

@@ -11,7 +11,15 @@ from torch import Tensor
 from energan.anomaly.calibration import make_finite
 from energan.core import SettingError
 from energan.data.inference import PredictSet
-from energan.metrics.detection import auroc, average_precision, fpr_at_tpr
+from energan.metrics.bootstrap import Interval
+from energan.metrics.detection import (
+    auroc,
+    auroc_interval,
+    average_precision,
+    fewest_units,
+    fpr_at_tpr,
+    share_interval,
+)
 
 NORMAL_NAMES = {"good", "normal"}
 NORMAL, ANOMALOUS, NEITHER = 0, 1, -1
@@ -55,6 +63,22 @@ def detect(energy: Tensor, sides: Tensor) -> Detection | None:
         len(anomalous) - count,
         count,
     )
+
+
+def interval_of_auroc(
+    scores: Tensor, anomalous: Tensor, groups: Tensor | None = None, *, paired: bool = False
+) -> Interval | None:
+    """As `auroc_interval`; None with fewer than two events, or groups, of either kind."""
+    if fewest_units(anomalous, groups) < 2:
+        return None
+    return auroc_interval(scores, anomalous, paired=paired, groups=groups)
+
+
+def share_flagged(flags: Tensor, groups: Tensor | None = None) -> tuple[float, Interval | None]:
+    """The share of flags (N,) that are set, and its interval: None with a single group."""
+    if groups is not None and len(groups.unique()) < 2:
+        return float(flags.double().mean()), None
+    return float(flags.double().mean()), share_interval(flags, groups=groups)
 
 
 def detection_table(rows: Sequence[tuple[str, Detection]]) -> list[dict[str, str | float | int]]:
@@ -103,9 +127,9 @@ def sides_of(judged: PredictSet, trained: Sequence[str], wanted: Wanted = NOTHIN
     return torch.where(labels < 0, NEITHER, side[labels.clamp_min(0)])  # -1: of no known class
 
 
-def check_classes(groups: Sequence[PredictSet], wanted: Wanted) -> None:
-    """SettingError for a class that none of the groups has."""
-    classes = [name for group in groups for name in group.classes]
+def check_classes(sources: Sequence[PredictSet], wanted: Wanted) -> None:
+    """SettingError for a class that none of the sources has."""
+    classes = [name for one in sources for name in one.classes]
     for option, words in (("--anomaly", wanted.anomaly), ("--normal", wanted.normal)):
         if words and not classes:
             raise SettingError(
@@ -113,7 +137,7 @@ def check_classes(groups: Sequence[PredictSet], wanted: Wanted) -> None:
                 "name a labelled source"
             )
         for word in words:
-            if not any(_numbers([word], group.classes) for group in groups):
+            if not any(_numbers([word], one.classes) for one in sources):
                 near = (
                     difflib.get_close_matches(word, classes, 3) or list(dict.fromkeys(classes))[:10]
                 )

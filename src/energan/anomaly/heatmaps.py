@@ -103,7 +103,7 @@ class ColourScale:
 
     def __str__(self) -> str:
         ends = f"{self.low:.6g} to {self.high:.6g}"
-        return ends if self.threshold is None else f"{ends}, threshold {self.threshold:.6g}"
+        return ends if self.threshold is None else f"{ends}, map threshold {self.threshold:.6g}"
 
 
 def threshold_scale(calibration: Calibration, kind: str) -> ColourScale | None:
@@ -224,7 +224,7 @@ def _draw_panels(
     if scale is not None and scale.threshold is not None:
         drawn[-1].set_clim(scale.low, scale.high)
         bar.ax.axhline(scale.threshold, color=CONTOUR, linewidth=2)
-        bar.set_label(f"{shown.kind}; red: the threshold", fontsize=8)
+        bar.set_label(f"{shown.kind}; red: threshold of maps, not of images", fontsize=8)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # where all stands is worked out once
     return figure, drawn, title

@@ -4,16 +4,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from energan.anomaly.calibration import make_finite
-from energan.anomaly.detection import ANOMALOUS, NORMAL
+from energan.anomaly.detection import ANOMALOUS, NORMAL, interval_of_auroc
 from energan.anomaly.score_table import ScoreTable
 from energan.io.text import agree, plural
 from energan.metrics.bootstrap import Interval
-from energan.metrics.detection import auroc, auroc_interval
+from energan.metrics.detection import auroc
 from energan.metrics.segmentation import PixelCounts, PixelScores
 
 ALL = "all"
@@ -25,7 +24,8 @@ SAMPLED, SAMPLE_VALUES = 64, 2**22
 @dataclass(frozen=True)
 class KindScores:
     """Of one kind of defect beside all normal images, or of all kinds. images: how many have it.
-    auroc: of the images' energies, None without labels, as its interval without two of each."""
+    auroc: of the images' energies, None without labels; no interval without two images, or
+    groups, of each."""
 
     kind: str
     images: int
@@ -41,10 +41,12 @@ class KindScores:
 
 @dataclass(frozen=True)
 class Localisation:
-    """kinds: all first, then one by one. notes: what did not count, in a sentence each."""
+    """kinds: all first, then one by one. notes: what did not count, in a sentence each. resampled:
+    what the intervals resample."""
 
     kinds: tuple[KindScores, ...]
     notes: tuple[str, ...]
+    resampled: str
 
 
 def localise(
@@ -64,9 +66,9 @@ def localise(
     counted, lacking = _rows_with_truth(table)
     if counted is None:
         return None
-    for group in table.groups:
-        if group.masks is not None:
-            group.masks.check()
+    for source in table.sources:
+        if source.masks is not None:
+            source.masks.check()
     counts, told = _count(table, heatmap, counted, advance)
     sides, labels = table.side.tolist(), table.labels
     kinds = sorted({n for n, s in zip(labels, sides, strict=True) if s == ANOMALOUS and n})
@@ -76,19 +78,21 @@ def localise(
             i for i, row in enumerate(counted)
             if sides[row] == NORMAL or name in ("", labels[row])
         ]  # fmt: skip
-        pixels = counts.scores(chosen, resamples=resamples, seed=seed)
+        groups = table.groups_of(torch.tensor([counted[i] for i in chosen]))
+        pixels = counts.scores(chosen, groups=groups, resamples=resamples, seed=seed)
         rows.append(_kind(table, name, pixels))
-    return Localisation(tuple(rows), (*told, *_about_lacking(lacking)))
+    notes = (*told, *_about_lacking(lacking), *_about_single_groups(table, rows))
+    return Localisation(tuple(rows), notes, table.resampled)
 
 
 def _rows_with_truth(table: ScoreTable) -> tuple[list[int] | None, int]:
-    """Rows whose pixels are known, None if no group has masks; and of how many they are not."""
-    if not any(group.masks for group in table.groups):
+    """Rows whose pixels are known, None if no source has masks; and of how many they are not."""
+    if not any(source.masks for source in table.sources):
         return None, 0
     paths = [
         path
-        for group in table.groups
-        for path in (group.masks.paths if group.masks else [None] * len(group))
+        for source in table.sources
+        for path in (source.masks.paths if source.masks else [None] * len(source))
     ]
     pairs = zip(paths, table.side.tolist(), strict=True)
     known = [path is not None or side == NORMAL for path, side in pairs]
@@ -120,16 +124,25 @@ def _count(
 def _kind(table: ScoreTable, name: str, pixels: PixelScores) -> KindScores:
     """name: of the label, "" for all."""
     assert table.energy is not None
-    labels = np.array(table.labels)
-    anomalous = (table.side == ANOMALOUS).numpy() & ((labels == name) | (name == ""))
-    normal = (table.side == NORMAL).numpy()
+    named = torch.tensor([name in ("", label) for label in table.labels])
+    anomalous, normal = (table.side == ANOMALOUS) & named, table.side == NORMAL
     images, others = int(anomalous.sum()), int(normal.sum())
     if not images or not others:
         return KindScores(name or ALL, images, None, None, pixels)
-    both = normal | anomalous
-    scores, marks = make_finite(table.energy).numpy()[both], anomalous[both]
-    ends = auroc_interval(scores, marks) if min(images, others) > 1 else None
+    rows = (normal | anomalous).nonzero().flatten()
+    scores, marks = make_finite(table.energy)[rows], anomalous[rows]
+    ends = interval_of_auroc(scores, marks, table.groups_of(rows))
     return KindScores(name or ALL, images, auroc(scores, marks), ends, pixels)
+
+
+def _about_single_groups(table: ScoreTable, rows: list[KindScores]) -> tuple[str, ...]:
+    """Why intervals are missing."""
+    if table.groups is None or all(row.interval for row in rows if row.auroc is not None):
+        return ()
+    return (
+        "no interval where all images of a kind, or all normal ones, are of a single group: groups "
+        "are resampled whole",
+    )
 
 
 def _about_lost(lost: int, cut: int, total: int, shape: tuple[int, ...]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from energan.core import DataError, Domain, SettingError
 from energan.data import DataSet, DataSettings, open_data
 from energan.data.inference import open_images, open_training_images
 from energan.data.near_duplicates import MOST, is_comparable, near_duplicates
+from energan.data.sources.splits import fixed_sample
 
 Normal = Tensor | DataSet | str | Path
 """Examples (B, *event) in the data's range, a data set, or a source."""
@@ -48,10 +49,8 @@ def normal_events(
 
 
 def spread(data: DataSet, most: int = MAPPED) -> DataSet:
-    """The data, or of more than `most` events that many, spread over all."""
-    if len(data) <= most:
-        return data
-    return data.subset(torch.arange(most) * len(data) // most)
+    """The data, or of more than `most` events that many, drawn from all."""
+    return data if len(data) <= most else data.subset(fixed_sample(len(data), most))
 
 
 def nearly_trained(data: DataSet, settings: DataSettings, domain: Domain) -> Tensor | None:

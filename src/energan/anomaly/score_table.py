@@ -21,6 +21,8 @@ from energan.anomaly.detection import (
     Wanted,
     check_classes,
     detect,
+    interval_of_auroc,
+    share_flagged,
     sides_of,
 )
 from energan.core import Domain, SettingError
@@ -29,7 +31,10 @@ from energan.data.defect_masks import Defects, Mask
 from energan.data.inference import PredictSet, open_images
 from energan.data.originals import Original
 from energan.data.settings import Layouts
+from energan.data.sources.splits import fixed_sample
 from energan.io.files import write_csv
+from energan.io.text import plural
+from energan.metrics.bootstrap import Interval
 
 NAMED = 12
 """Number of classes named in a line."""
@@ -41,21 +46,21 @@ Energies = Callable[[DataSet, str], Tensor]
 class ScoreTable:
     """Events of one or more sources, in the order that the user named them.
 
-    groups: a source each. skipped: (where, reason). side: int8 (N,), NORMAL, ANOMALOUS, or NEITHER
-    where nothing says which class is normal. energy, scores: once they are made.
+    sources: as they were named. skipped: (where, reason). side: int8 (N,), NORMAL, ANOMALOUS, or
+    NEITHER where nothing says which class is normal. energy, scores: once they are made.
     """
 
-    groups: tuple[PredictSet, ...]
+    sources: tuple[PredictSet, ...]
     skipped: tuple[tuple[str, str], ...]
     side: Tensor
     energy: Tensor | None = None
     calibration: Calibration | None = None
 
     def __len__(self) -> int:
-        return sum(len(group) for group in self.groups)
+        return sum(map(len, self.sources))
 
     def with_energies(self, energies: Energies) -> "ScoreTable":
-        parts = [energies(group.data, f"scoring {group.source}") for group in self.groups]
+        parts = [energies(one.data, f"scoring {one.source}") for one in self.sources]
         return replace(self, energy=torch.cat(parts))
 
     def score(self, energies: Energies, calibration: Calibration) -> "ScoreTable":
@@ -69,32 +74,32 @@ class ScoreTable:
 
     @cached_property
     def _starts(self) -> list[int]:
-        """The row of the first event of each group, and the count of all."""
-        return [0, *accumulate(map(len, self.groups))]
+        """The row of the first event of each source, and the count of all."""
+        return [0, *accumulate(map(len, self.sources))]
 
     @cached_property
     def names(self) -> list[str]:
-        return [name for group in self.groups for name in group.names]
+        return [name for one in self.sources for name in one.names]
 
     @cached_property
     def labels(self) -> list[str]:
         """The name of each event's class, "" where it has none."""
         found: list[str] = []
-        for group in self.groups:
-            rows, names = group.data.labels, group.classes
-            labels = [-1] * len(group) if rows is None else rows.tolist()
+        for one in self.sources:
+            rows, names = one.data.labels, one.classes
+            labels = [-1] * len(one) if rows is None else rows.tolist()
             found += ["" if i < 0 else names[i] for i in labels]
         return found
 
     @property
     def labelled(self) -> bool:
-        return any(group.data.labels is not None for group in self.groups)
+        return any(one.data.labels is not None for one in self.sources)
 
     @property
     def what(self) -> str:
         """The sources, and which part of them."""
         said = {"test": " (test part)", "held-out": " (kept from training)", "all": ""}
-        return ", ".join(group.source + said[group.part] for group in self.groups)
+        return ", ".join(one.source + said[one.part] for one in self.sources)
 
     # --- what labels say --------------------------------------------------------------------------
 
@@ -112,10 +117,45 @@ class ScoreTable:
         return ", ".join(names[:NAMED]) + (f", … {more} more" if more > 0 else "")
 
     @property
-    def shares_flagged(self) -> tuple[float, float]:
-        """Of the anomalous and of the normal events, the share that is called anomalous."""
-        flags = self.scores.anomalous.double()
-        return tuple(float(flags[self.side == s].mean()) for s in (ANOMALOUS, NORMAL))  # type: ignore[return-value]
+    def auroc_interval(self) -> Interval | None:
+        """Of `detection`; None without it, and with too few events, or groups, on a side."""
+        assert self.energy is not None
+        if self.detection is None:
+            return None
+        known = (self.side != NEITHER).nonzero().flatten()
+        return interval_of_auroc(
+            make_finite(self.energy[known]), self.side[known] == ANOMALOUS, self.groups_of(known)
+        )
+
+    def share_flagged(self, side: int) -> tuple[float, Interval | None]:
+        """Of the events on a side, the share that is called anomalous; its interval is None where
+        they are of a single group."""
+        rows = (self.side == side).nonzero().flatten()
+        return share_flagged(self.scores.anomalous[rows], self.groups_of(rows))
+
+    @cached_property
+    def groups(self) -> Tensor | None:
+        """int64 (N,): events of one number belong together, each without a group has its own; None
+        where no source has groups."""
+        if all(one.data.groups is None for one in self.sources):
+            return None
+        numbers, start = [], 0
+        for one in self.sources:
+            own = torch.arange(len(one)) if one.data.groups is None else one.data.groups.cpu()
+            numbers.append(own.unique(return_inverse=True)[1] + start)
+            start += len(one)
+        return torch.cat(numbers)
+
+    def groups_of(self, rows: Tensor) -> Tensor | None:
+        """The groups of the events at `rows`."""
+        return None if self.groups is None else self.groups[rows]
+
+    @property
+    def resampled(self) -> str:
+        """What intervals resample."""
+        if self.groups is None:
+            return "images"
+        return f"{plural(len(self.groups.unique()), 'group')} of images"
 
     @property
     def why_no_detection(self) -> str:
@@ -128,14 +168,12 @@ class ScoreTable:
         missing = "normal" if not bool((self.side == NORMAL).any()) else "anomalous"
         return f"no image is labelled {missing}, so AUROC cannot be computed"
 
-    def overlaps(self, calibration: Calibration) -> bool:
-        """Whether the threshold was set on some of these very events."""
-        for group in self.groups:
-            if group.own and group.part == "held-out" and calibration.part == "held-out":
-                return True
-            if calibration.part == "given" and calibration.source == group.source:
-                return True
-        return False
+    def overlaps(self, calibration: Calibration) -> int:
+        """How many of these very images the threshold was set on, by what they hold, wherever they
+        lie; of calibrations of more than MOST_KEPT images, or of earlier versions, only those that
+        are known."""
+        known = {*calibration.digests}
+        return sum(one in known for part in self.sources for one in part.data.digests)
 
     def baseline_scores(self, baselines: simple.Baselines) -> tuple[Tensor, dict[str, Tensor]]:
         """Rows of at most JUDGED normal and anomalous events each, and what each baseline says of
@@ -143,8 +181,7 @@ class ScoreTable:
         chosen = []
         for side in (NORMAL, ANOMALOUS):
             there = (self.side == side).nonzero().flatten()
-            count = min(len(there), simple.JUDGED)
-            chosen.append(there[torch.arange(count) * len(there) // count])
+            chosen.append(there[fixed_sample(len(there), simple.JUDGED)])
         rows = torch.cat(chosen)
         made = [
             baselines.energies(self.events(part.tolist())) for part in rows.split(simple.AT_ONCE)
@@ -155,7 +192,9 @@ class ScoreTable:
         """The energy beside baselines."""
         assert self.energy is not None
         rows, scores = self.baseline_scores(baselines)
-        return simple.compare(self.energy[rows], scores, self.side[rows] == ANOMALOUS)
+        return simple.compare(
+            self.energy[rows], scores, self.side[rows] == ANOMALOUS, groups=self.groups_of(rows)
+        )
 
     # --- one by one -------------------------------------------------------------------------------
 
@@ -196,14 +235,16 @@ class ScoreTable:
 
     def line(self, row: int) -> str:
         """The title of a picture."""
+        assert self.calibration is not None
         record = self.record(row)
         label = f" [{record['label']}]" if record.get("label") else ""
         verdict = "ANOMALOUS" if record["anomalous"] == "yes" else "normal"
         name = record["image"]
         short = name if len(name) <= 40 else f"…{name[-39:]}"
+        energy, threshold = float(self.scores.energy[row]), self.calibration.threshold
         return (
-            f"{short}{label}: {verdict}\nenergy {float(self.scores.energy[row]):.4g}, above "
-            f"{record['percentile']} % of normal images"
+            f"{short}{label}: {verdict}\nenergy {energy:.4g} (image threshold {threshold:.4g}), "
+            f"above {record['percentile']} % of normal images"
         )
 
     def events(self, rows: Sequence[int]) -> Tensor:
@@ -212,28 +253,28 @@ class ScoreTable:
         for row in rows:
             which = bisect_right(self._starts, row) - 1
             local = torch.tensor([row - self._starts[which]])
-            parts.append(self.groups[which].data.gather(local).x)
+            parts.append(self.sources[which].data.gather(local).x)
         return torch.cat(parts)
 
     def defects(self, row: int) -> Defects | None:
         """Of the event at `row`; None if it has no mask."""
         which = bisect_right(self._starts, row) - 1
-        masks = self.groups[which].masks
+        masks = self.sources[which].masks
         return None if masks is None else masks.defects(row - self._starts[which])
 
     def originals(self, rows: Sequence[int], domain: Domain) -> Iterator[tuple[int, Original]]:
         """The images that the events at `rows` are made of, in any order; those that can no longer
         be read are left out."""
-        for start, group in zip(self._starts, self.groups, strict=False):
-            local = [row - start for row in rows if 0 <= row - start < len(group)]
-            if local and group.originals is not None:
-                for i, original in group.originals.read(local, domain):
+        for start, one in zip(self._starts, self.sources, strict=False):
+            local = [row - start for row in rows if 0 <= row - start < len(one)]
+            if local and one.originals is not None:
+                for i, original in one.originals.read(local, domain):
                     yield start + i, original
 
     def mask(self, row: int) -> Mask | None:
         """Which pixels of the image at `row` itself are of a defect; None if it has no mask."""
         which = bisect_right(self._starts, row) - 1
-        masks = self.groups[which].masks
+        masks = self.sources[which].masks
         return None if masks is None else masks.mask(row - self._starts[which])
 
     def write_csv(self, path: Path) -> Path:
@@ -255,7 +296,7 @@ def open_score_table(
     """What `sources` hold, for a run with these settings of data, before it is scored.
 
     layout: how folders among them are read, as `data.layout`. masks: a folder of masks.
-    groups: which images of a folder belong together, as `data.groups`.
+    groups: which images belong together, as `data.groups`.
 
     Raises DataError as `open_images` does, SettingError for classes that are not there.
     """
@@ -265,9 +306,9 @@ def open_score_table(
     if wanted != NOTHING:
         check_classes(found, wanted)
     sides = []
-    for group in found:
-        known = sides_of(group, settings.classes, wanted)
-        blank = torch.full((len(group),), NEITHER, dtype=torch.int8)
+    for one in found:
+        known = sides_of(one, settings.classes, wanted)
+        blank = torch.full((len(one),), NEITHER, dtype=torch.int8)
         sides.append(blank if known is None else known)
     return ScoreTable(tuple(found), tuple(skipped), torch.cat(sides))
 

@@ -75,6 +75,9 @@ class Evaluate:
     without --metrics nothing else is scored"""
     masks: Path | None = None
     """with --defects: the folder of masks, if it is not ground_truth"""
+    groups: str | None = None
+    """with --defects: which images belong together, as in training (--data.groups); intervals
+    resample whole groups"""
     smooth: float = 0.0
     """with --defects: smooth heat maps with a Gaussian of this standard deviation, in pixels"""
     ood_picture: Path | None = None
@@ -161,10 +164,11 @@ def _check(options: Evaluate) -> None:
     check_file(options.ood_picture, ".png", "--ood-picture")
     if options.ood_picture is not None and len(options.runs) > 1:
         raise SettingError("--ood-picture draws one run: name only one run, or leave it out")
-    if options.masks is not None and options.defects is None:
-        raise SettingError("--masks applies to --defects only: add --defects, or leave it out")
-    if options.smooth and options.defects is None:
-        raise SettingError("--smooth applies to --defects only: add --defects, or leave it out")
+    for option in ("masks", "groups", "smooth"):
+        if getattr(options, option) and options.defects is None:
+            raise SettingError(
+                f"--{option} applies to --defects only: add --defects, or leave it out"
+            )
     if (options.ood or options.defects) and not options.metrics:
         alone = "--ood" if options.ood else "--defects"
         for option in ("reference", "extractor"):
@@ -182,8 +186,9 @@ def _scored(run: Run, options: Evaluate, metrics: Sequence[str], classify: bool)
         ood = score_ood(run, options.ood, options.samples, options.seed, options.ood_picture)
     if options.defects is not None:
         defects = score_defects(
-            run, options.defects, options.masks, options.smooth, options.seed, options.resamples
-        )
+            run, options.defects, options.masks, options.groups, options.smooth, options.seed,
+            options.resamples,
+        )  # fmt: skip
     if classify:
         classes = score_classes(run, options.reference, options.labels)
     if _wants_samples(run, options, metrics, classify):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from energan.anomaly.baselines import JUDGED, BaselineComparison
 from energan.cli.run_options import print_baselines, print_notes
@@ -67,7 +68,7 @@ def _print(run: Run, made: OodScores) -> None:
     for row in made.sets:
         table.add_row(
             row["name"], f"{row['events']:,}",
-            f"{row['auroc']:.4f} [{row['low']:.4f}, {row['high']:.4f}]",
+            f"{row['auroc']:.4f}{_ends(row)}",
             f"{row['average_precision']:.4f}", f"{row['fpr_at_95_tpr']:.4f}",
             figure(row.get("mean_energy")),
         )  # fmt: skip
@@ -81,3 +82,7 @@ def _print(run: Run, made: OodScores) -> None:
         if "unreadable" in row:
             print(f"  {row['name']}: {row['unreadable']:,} could not be read and were skipped")
     print(f"  written: {run.path / 'metrics.json'}")
+
+
+def _ends(row: dict[str, Any]) -> str:
+    return f" [{row['low']:.4f}, {row['high']:.4f}]" if "low" in row else ""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from energan.anomaly.localisation import KindScores, Localisation, localise
 from energan.anomaly.score_table import ScoreTable
+from energan.cli.run_options import brackets
 from energan.errors import DataError
 from energan.io.console import progress, show, table_of
 from energan.metrics.bootstrap import Interval
@@ -30,7 +31,7 @@ def print_localisation(
 
 def print_kinds(found: Localisation) -> None:
     """The table, and what did not count."""
-    print("defects by mask, against all normal images [95% over images]:")
+    print(f"defects by mask, against all normal images [95% over {found.resampled}]:")
     listed = table_of("kind", "images", "image AUROC", "pixel AUROC", "AUPRO (FPR 30%)", "defects")
     for row in found.kinds:
         listed.add_row(*_row(row))
@@ -49,6 +50,4 @@ def _row(row: KindScores) -> tuple[str, ...]:
 
 
 def _figure(value: float | None, ends: Interval | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4f}" + ("" if ends is None else f" [{ends.low:.4f}, {ends.high:.4f}]")
+    return "-" if value is None else f"{value:.4f}{brackets(ends)}"

@@ -18,6 +18,7 @@ from energan.inference.run import Run
 from energan.io.console import show, table_of, warn
 from energan.io.cores import MOST_THREADS
 from energan.io.cores import threads as all_threads
+from energan.metrics.bootstrap import Interval
 from energan.version import __version__
 
 SHOWN = 10
@@ -172,6 +173,11 @@ def print_baselines(
     for name, found in compared:
         if (said := verdict(found)) is not None:
             print(f"  {name}: {said}")
+
+
+def brackets(ends: Interval | None) -> str:
+    """The ends of an interval after a figure."""
+    return "" if ends is None else f" [{ends.low:.4f}, {ends.high:.4f}]"
 
 
 def print_notes(noted: Iterable[tuple[str, str]]) -> None:

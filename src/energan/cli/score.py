@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energan.anomaly.baselines import JUDGED, verdict
-from energan.anomaly.calibration import FPR, Calibration
+from energan.anomaly.calibration import FPR, MOST_KEPT, Calibration
 from energan.anomaly.detection import ANOMALOUS, NORMAL, Wanted
 from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.localisation import print_localisation
 from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
 from energan.cli.run_options import (
+    brackets,
     judge_baselines,
     print_facts,
     print_skipped,
@@ -21,7 +22,8 @@ from energan.errors import SettingError
 from energan.inference.run import Run
 from energan.inference.thresholds import kept_calibration, warn_of_trained
 from energan.io.console import show, table_of
-from energan.io.text import plural, printable
+from energan.io.text import agree, plural, printable
+from energan.metrics.bootstrap import Interval
 
 SHOWN = 10
 """Images listed on the terminal, the highest score first."""
@@ -53,16 +55,16 @@ class Score:
     """draw these images instead of the highest scores: file names, ends of paths, or patterns such
     as 'crack/*.png'"""
     heatmap_scale: HeatmapScale = "threshold"
-    """colour scale: relative to the calibrated threshold, the same in every call; one scale for all
-    images of this call (shared); or one per image"""
+    """colour scale: relative to the calibrated threshold of heat maps, the same in every call; one
+    scale for all images of this call (shared); or one per image"""
     smooth: float = 0.0
     """smooth the maps with a Gaussian of this standard deviation, in pixels of the model's input"""
     anomaly: tuple[str, ...] = ()
     """labelled images: the anomalous classes, by name or number"""
     groups: str | None = None
-    """which images of a folder belong together, as in training (--data.groups). It applies to the
-    images to score and to those of --calibrate, where --fpr is then the fraction of images of new
-    groups"""
+    """which images of a folder or a table belong together, as in training (--data.groups). It
+    applies to the images to score, whose groups intervals resample whole, and to those of
+    --calibrate, where --fpr is then the fraction of images of new groups"""
     normal: tuple[str, ...] = ()
     """labelled images: the normal classes"""
     masks: Path | None = None
@@ -144,33 +146,57 @@ def _print(run: Run, table: ScoreTable, calibration: Calibration) -> None:
     strange = int((~table.scores.energy.isfinite()).sum())
     if strange:
         print(f"  {plural(strange, 'energy')} not finite: called anomalous")
-    if table.overlaps(calibration):
-        print(
-            "  the threshold was calibrated on the normal images among these, so it fits them "
-            "by design"
-        )
+    _print_overlap(table, calibration)
     print_skipped(table.skipped)
-    print_facts(table.groups)
+    print_facts(table.sources)
     _print_detection(table)
     if table.detection is not None:
         _print_baselines(run, table)
     _print_worst(table)
 
 
+def _print_overlap(table: ScoreTable, calibration: Calibration) -> None:
+    """Of the images that set the threshold, those that are judged by it."""
+    if not calibration.digests:
+        print(
+            "  calibrated by an earlier version, which did not keep on which images: if they are "
+            "among these, the threshold fits them by design"
+        )
+    elif count := table.overlaps(calibration):
+        least = "at least " if calibration.count > MOST_KEPT else ""
+        print(
+            f"  {least}{plural(count, 'image')} of these {agree(count, 'are')} among those that "
+            f"the threshold was calibrated on, so it fits {'them' if count > 1 else 'it'} by design"
+        )
+
+
 def _print_detection(table: ScoreTable) -> None:
     """How well labelled anomalies are found, or why that is not known."""
     found = table.detection
     if found is not None:
-        caught, false = table.shares_flagged
+        caught, false = (_share(*table.share_flagged(side)) for side in (ANOMALOUS, NORMAL))
         print(
-            f"anomalous classes: {table.anomalous_classes}; AUROC {found.auroc:.4f}, average "
-            f"precision {found.average_precision:.4f}, FPR at 95 % TPR {found.fpr_at_95_tpr:.4f} "
+            f"anomalous classes: {table.anomalous_classes}; AUROC {found.auroc:.4f}"
+            f"{brackets(table.auroc_interval)}, average precision {found.average_precision:.4f}, "
+            f"FPR at 95 % TPR {found.fpr_at_95_tpr:.4f} "
             f"({found.anomalous:,} anomalous, {found.normal:,} normal)\n  at the threshold, "
-            f"{caught:.1%} of the anomalous and {false:.1%} of the normal images are called "
-            "anomalous"
+            f"{caught} of the anomalous and {false} of the normal images are called anomalous\n"
+            f"  [95% intervals over {table.resampled}{_about_missing(table)}]"
         )
     elif table.labelled:
         print(table.why_no_detection)
+
+
+def _share(value: float, ends: Interval | None) -> str:
+    return f"{value:.1%}" + ("" if ends is None else f" [{ends.low:.1%}, {ends.high:.1%}]")
+
+
+def _about_missing(table: ScoreTable) -> str:
+    """Why there is no interval of the AUROC."""
+    if table.auroc_interval is not None:
+        return ""
+    what = "images" if table.groups is None else "groups"
+    return f"; none of the AUROC, which needs two {what} of normal and of anomalous images"
 
 
 def _print_baselines(run: Run, table: ScoreTable) -> None:
@@ -183,8 +209,7 @@ def _print_baselines(run: Run, table: ScoreTable) -> None:
     print(f"baselines, {about}{most}:")
     listed = table_of("baseline", "AUROC", "energy minus baseline [95%]")
     for one in found:
-        difference = f"{one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
-        listed.add_row(one.name, f"{one.auroc:.4f}", difference)
+        listed.add_row(one.name, f"{one.auroc:.4f}", f"{one.difference:+.4f} {one.ends}")
     show(listed)
     if (said := verdict(found)) is not None:
         print(f"  {said}")

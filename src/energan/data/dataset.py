@@ -206,6 +206,16 @@ class DataSet:
             self.release(len(indices))
         return found
 
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """A checksum (16 hex digits) of each event as it is stored: alike, whatever file or source
+        two events are of, if they hold the same."""
+        found = []
+        for rows in _chunks(torch.arange(len(self)), self.events):
+            for event in self.take(rows).cpu().contiguous():
+                found.append(hashlib.blake2b(event.numpy().data, digest_size=8).hexdigest())
+        return tuple(found)
+
     def subset(self, chosen: Tensor) -> "DataSet":
         """A data set of the examples at `chosen`, int64 (n,), with their labels."""
         return replace(

@@ -44,7 +44,7 @@ def draw_worst(
     rows = worst_of(table)
     if not rows:
         return []
-    kept = str(table.groups[0].data.fingerprint)[:8]
+    kept = str(table.sources[0].data.fingerprint)[:8]
     folder = run.folder.defects / f"step-{run.step:06d}-{run.weights}-{kept}"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):

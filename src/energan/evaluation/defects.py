@@ -5,11 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from energan.anomaly.baselines import BaselineComparison, compare, fit_baselines
 from energan.anomaly.calibration import FPR, Calibration, make_finite
-from energan.anomaly.detection import ANOMALOUS, NEITHER, NORMAL
+from energan.anomaly.detection import ANOMALOUS, NEITHER, NORMAL, share_flagged
 from energan.anomaly.heatmaps import check_smoothing, threshold_scale
 from energan.anomaly.localisation import Localisation, localise
 from energan.anomaly.normal_data import nearly_trained
@@ -23,7 +24,10 @@ from energan.io.console import progress
 from energan.io.text import agree, plural
 from energan.metrics.detection import roc_points
 
-INTERVAL = "95% percentile bootstrap over images; of image AUROC Wilson's, as of other data"
+INTERVAL = (
+    "95% percentile bootstrap over {}; of image AUROC and shares Wilson's, of as many trials as "
+    "have the variance of {}"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class DefectScores:
             "aupro": (every.pixels.aupro, every.pixels.aupro_interval),
         }
         return [
-            with_interval(f"{name}_of_defects", value, ends, INTERVAL, better="higher")
+            with_interval(
+                f"{name}_of_defects", value, ends, self.record["interval"], better="higher"
+            )
             for name, (value, ends) in figures.items()
             if value is not None and ends is not None
         ]
@@ -54,6 +60,7 @@ def evaluate_defects(
     run: Run,
     source: str,
     masks: Path | None = None,
+    groups: str | None = None,
     *,
     smooth: float = 0.0,
     resamples: int = 1000,
@@ -63,15 +70,18 @@ def evaluate_defects(
     what the run's threshold finds (where it has no calibration, that of its held-out part), and
     pictures of the worst images in the run's folder.
 
-    masks: a folder of them, if not the source's own. smooth: as of `Run.heatmap`. The same call
-    gives the same file. Raises SettingError without masks, DataError for images and masks that do
-    not fit.
+    masks: a folder of them, if not the source's own. groups: which images belong together, as
+    `data.groups`, by default those of the run's own source: intervals resample them whole. smooth:
+    as of `Run.heatmap`. The same call gives the same file. Raises SettingError without masks,
+    DataError for images and masks that do not fit.
     """
     run.check_judges()
     check_smoothing(smooth, run.heatmap_kind)
-    table = open_score_table([source], run.job.settings.data, run.domain.whole, masks=masks)
-    (group,) = table.groups
-    if group.masks is None:
+    table = open_score_table(
+        [source], run.job.settings.data, run.domain.whole, masks=masks, groups=groups
+    )
+    (images,) = table.sources
+    if images.masks is None:
         raise SettingError(
             f"--defects {source}: there are no masks beside its images: name their folder, for "
             "example --masks ground_truth"
@@ -87,12 +97,12 @@ def evaluate_defects(
         table = replace(table, calibration=calibration)
     baselines, verdict = _beside_baselines(run, table)
     data = {
-        "source": table.what, "sha256": group.data.fingerprint, "events": len(table),
-        "masks": sum(path is not None for path in group.masks.paths),
+        "source": table.what, "sha256": images.data.fingerprint, "events": len(table),
+        "masks": sum(path is not None for path in images.masks.paths),
     }  # fmt: skip
     record = {
         **about_run(run, seed, len(table), resamples),
-        "interval": INTERVAL,
+        "interval": _about_intervals(table),
         "map": run.heatmap_kind + (f", smoothed by {smooth:g} pixels" if smooth else ""),
         "data": data,
         "kinds": [as_record(row.record) for row in found.kinds],
@@ -107,6 +117,13 @@ def evaluate_defects(
     record["pictures"] = [as_record(one) for one in draw_worst(run, table, heatmap, scale)]
     write_defects(run, record)
     return DefectScores(record, found, baselines)
+
+
+def _about_intervals(table: ScoreTable) -> str:
+    over = table.resampled
+    return INTERVAL.format(
+        over, "DeLong et al. 1988" if table.groups is None else "such a bootstrap"
+    )
 
 
 def _calibration(run: Run, smooth: float) -> Calibration | None:
@@ -126,30 +143,33 @@ def _calibration(run: Run, smooth: float) -> Calibration | None:
 
 def _at_threshold(table: ScoreTable, calibration: Calibration) -> dict[str, Any]:
     """How many images of each kind are called anomalous, the normal ones first."""
-    flags, sides = table.scores.anomalous.tolist(), table.side.tolist()
-    counts: dict[tuple[bool, str], list[int]] = {}
-    for flag, side, label in zip(flags, sides, table.labels, strict=True):
-        if side != NEITHER:
-            count = counts.setdefault((side == ANOMALOUS, label), [0, 0])
-            count[0] += 1
-            count[1] += flag
+    labels, counts = table.labels, []
+    known = [i for i, side in enumerate(table.side.tolist()) if side != NEITHER]
+    for anomalous, label in sorted({(bool(table.side[i] == ANOMALOUS), labels[i]) for i in known}):
+        of_it = [
+            i for i in known if (bool(table.side[i] == ANOMALOUS), labels[i]) == (anomalous, label)
+        ]
+        rows = torch.tensor(of_it)
+        flags = table.scores.anomalous[rows]
+        _, ends = share_flagged(flags, table.groups_of(rows))
+        counts.append(as_record({
+            "kind": label, "anomalous": anomalous, "images": len(rows),
+            "flagged": int(flags.sum()), "interval": None if ends is None else asdict(ends),
+        }))  # fmt: skip
     return {
         "energy": calibration.threshold,
         "fpr": calibration.fpr,
         "calibrated_on": str(calibration),
-        "fitted": table.overlaps(calibration),
-        "counts": [
-            {"kind": label, "anomalous": anomalous, "images": images, "flagged": flagged}
-            for (anomalous, label), (images, flagged) in sorted(counts.items())
-        ],
+        "fitted": table.overlaps(calibration) > 0,
+        "counts": counts,
     }
 
 
 def _about_near_duplicates(run: Run, table: ScoreTable) -> tuple[str, ...]:
     """A sentence on normal images that are nearly training images, if there are any."""
-    (group,) = table.groups
+    (images,) = table.sources
     try:
-        near = nearly_trained(group.data, run.job.settings.data, run.domain.whole)
+        near = nearly_trained(images.data, run.job.settings.data, run.domain.whole)
     except DataError:  # the baselines say that they are missing
         return ()
     if near is None:
@@ -183,7 +203,9 @@ def _beside_baselines(
         baselines, record["baselines"] = None, {"missing": str(error)}
     if baselines is not None:
         rows, scores = table.baseline_scores(baselines)
-        compared = compare(table.energy[rows], scores, table.side[rows] == ANOMALOUS)
+        compared = compare(
+            table.energy[rows], scores, table.side[rows] == ANOMALOUS, groups=table.groups_of(rows)
+        )
         curves += [_curve(name, found, table.side[rows]) for name, found in scores.items()]
         record["baselines"] = {
             "about": baselines.about, "images": len(rows),

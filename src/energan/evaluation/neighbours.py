@@ -4,18 +4,18 @@ import torch
 from torch import Tensor
 
 from energan.data import DataSet
+from energan.data.sources.splits import fixed_sample
 from energan.metrics.neighbours import nearest
 
 SEARCHED = 200_000
-"""Training events that are searched, spread over the set where it has more."""
+"""Training events that are searched, drawn from the set where it has more."""
 NUMBERS = 2**24
 """Numbers of training events that are looked at together."""
 
 
 def nearest_events(queries: Tensor, data: DataSet, k: int) -> tuple[Tensor, Tensor]:
     """Euclidean distances (N, k) to the nearest events of `data`, and their rows in it (N, k)."""
-    count = min(len(data), SEARCHED)
-    searched = torch.arange(count) * len(data) // count
+    searched = fixed_sample(len(data), SEARCHED)
     best, rows = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.long)
     size = max(k, NUMBERS // max(1, data.domain.size))
     for chunk in searched.split(size):

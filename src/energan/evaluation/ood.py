@@ -8,7 +8,7 @@ images.
 import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from energan.anomaly.baselines import JUDGED, Baselines, compare, fit_baselines
 from energan.anomaly.calibration import make_finite
+from energan.anomaly.detection import interval_of_auroc
 from energan.core import DataError, SettingError, describe, place_seed
 from energan.data import SOURCES, DataSet
 from energan.data.inference import PredictSet, is_same_source, open_images
@@ -29,12 +30,13 @@ from energan.evaluation.synthetic import KINDS, PAIRED, EventStatistics, synthes
 from energan.inference.conditions import AT_ONCE
 from energan.inference.run import Run
 from energan.io.console import progress
+from energan.io.text import plural
 from energan.metrics.bootstrap import Interval
-from energan.metrics.detection import auroc, auroc_interval, average_precision, fpr_at_tpr
+from energan.metrics.detection import auroc, average_precision, fpr_at_tpr
 
 ALL = "all"
 SAMPLES = 10_000
-INTERVAL = "95%, Wilson's, of as many trials as have the variance of DeLong et al. 1988"
+INTERVAL = "95%, Wilson's, of as many trials as have the variance of {}"
 SHARES = (0.005, *(i / 40 for i in range(1, 40)), 0.995)
 """The quantiles of the energies that are kept, for pictures."""
 MORE_LIKE = (
@@ -43,6 +45,7 @@ MORE_LIKE = (
 )
 NO_ORDER = "0.5 lies in the interval: the energy does not tell them from held-out data"
 SEEN = "nothing was held out, so other data is compared with training data"
+ONE_GROUP = "no interval: all held-out data are of one group, and groups are resampled whole"
 Say = Callable[[str], None]
 
 
@@ -66,9 +69,11 @@ class OodScores:
     def results(self) -> list[Result]:
         return [
             with_interval(
-                f"auroc_{row['name']}", row["auroc"], Interval(row["low"], row["high"]), INTERVAL,
-                better="higher", note=row.get("note"),
+                f"auroc_{row['name']}", row["auroc"], Interval(row["low"], row["high"]),
+                self.record["interval"], better="higher", note=row.get("note"),
             )
+            if "low" in row
+            else Result(f"auroc_{row['name']}", row["auroc"], better="higher", note=row.get("note"))
             for row in self.sets
         ]  # fmt: skip
 
@@ -102,6 +107,8 @@ def out_of_distribution(
     baselines = _fit_baselines(run, split, say)
     score = partial(_energies, run, baselines)
     own = score(data.name, _batches(data, chosen), len(chosen))
+    if data.groups is not None:
+        own = replace(own, groups=data.groups[chosen].unique(return_inverse=True)[1])
     if not bool(own.energy.isfinite().all()):
         raise DataError(
             f"{run.path}: energies of its own data are not finite, so it cannot rank other data: "
@@ -118,7 +125,7 @@ def out_of_distribution(
     }  # fmt: skip
     record = as_record({
         **about_run(run, seed, samples),
-        "interval": INTERVAL,
+        "interval": _about_intervals(own),
         "shares": list(SHARES),
         "baselines": None if baselines is None else baselines.about,
         "held_out": as_record(held_out),
@@ -191,11 +198,12 @@ def _check_source(word: str, run: Run, fitting: Sequence[str]) -> None:
 @dataclass(frozen=True)
 class _Energies:
     """energy: float32 (N,); sha256: of the events that have them; baselines: what these say of the
-    first JUDGED of them, by name."""
+    first JUDGED of them, by name; groups: int64 (N,), which belong together."""
 
     energy: Tensor
     sha256: str
     baselines: dict[str, Tensor]
+    groups: Tensor | None = None
 
 
 Score = Callable[[str, Iterator[Tensor], int], _Energies]
@@ -297,12 +305,14 @@ def _row(
     energy = make_finite(other.energy)
     scores = torch.cat([own.energy.double(), energy])
     outside = torch.cat([torch.zeros(len(own.energy)), torch.ones(len(energy))])
-    value, ends = auroc(scores, outside), auroc_interval(scores, outside, paired=paired)
+    groups = _groups(own, len(own.energy), len(energy), paired)
+    value = auroc(scores, outside)
+    ends = interval_of_auroc(scores, outside, groups, paired=paired and groups is None)
     there = other.energy[other.energy.isfinite()]
-    note = MORE_LIKE if ends.high < 0.5 else NO_ORDER if ends.low <= 0.5 else None
+    note = _about_order(ends)
     return as_record({
         "name": name, **about, "events": len(energy), "sha256": other.sha256,
-        "auroc": value, "low": ends.low, "high": ends.high,
+        "auroc": value, **({} if ends is None else asdict(ends)),
         "average_precision": average_precision(scores, outside),
         "fpr_at_95_tpr": fpr_at_tpr(scores, outside, 0.95),
         "mean_energy": float(there.mean()) if len(there) else None,
@@ -312,13 +322,39 @@ def _row(
     })  # fmt: skip
 
 
+def _about_order(ends: Interval | None) -> str | None:
+    """What to know of an AUROC with these ends."""
+    if ends is None:
+        return ONE_GROUP
+    return MORE_LIKE if ends.high < 0.5 else NO_ORDER if ends.low <= 0.5 else None
+
+
 def _compare(own: _Energies, other: _Energies, paired: bool) -> list[dict[str, Any]]:
     """The energy beside each baseline, on the events that both judged."""
     n, m = (min(len(those.energy), JUDGED) for those in (own, other))
     energy = torch.cat([own.energy[:n], other.energy[:m]])
     scores = {name: torch.cat([u, other.baselines[name]]) for name, u in own.baselines.items()}
-    found = compare(energy, scores, torch.arange(n + m) >= n, paired=paired)
-    return [asdict(one) for one in found]
+    groups = _groups(own, n, m, paired)
+    found = compare(
+        energy, scores, torch.arange(n + m) >= n, paired=paired and groups is None, groups=groups
+    )
+    return [as_record(asdict(one)) for one in found]
+
+
+def _groups(own: _Energies, n: int, m: int, paired: bool) -> Tensor | None:
+    """Of the first n held-out and m other events: those made of held-out ones belong to their
+    groups, any other event is for itself."""
+    if own.groups is None:
+        return None
+    others = own.groups[:m] if paired else int(own.groups.max()) + 1 + torch.arange(m)
+    return torch.cat([own.groups[:n], others])
+
+
+def _about_intervals(own: _Energies) -> str:
+    if own.groups is None:
+        return INTERVAL.format("DeLong et al. 1988")
+    count = int(own.groups.max()) + 1
+    return INTERVAL.format(f"a bootstrap over {plural(count, 'group')} of held-out data")
 
 
 def _quantiles(energy: Tensor) -> list[float] | None:

@@ -38,6 +38,7 @@ def evaluate_run(
     other_data: Sequence[str],
     defects: str | None,
     masks: Path | None,
+    groups: str | None,
     smooth: float,
     samples: int,
     extractor: str | None,
@@ -48,8 +49,11 @@ def evaluate_run(
     """The scores that are asked for, together. See `energan.evaluate`."""
     of_samples = [name for name in metrics if name not in CLASS_METRICS]
     parse_metrics(of_samples)  # a misspelt one is told before anything is done
-    if masks is not None and defects is None:
-        raise SettingError("--masks applies to --defects only: add --defects, or leave it out")
+    for option, value in (("masks", masks), ("groups", groups)):
+        if value is not None and defects is None:
+            raise SettingError(
+                f"--{option} applies to --defects only: add --defects, or leave it out"
+            )
     every = "all" in metrics or not (metrics or other_data or defects)
     classify = wants_classes(run, metrics, labels, every)
     made = Evaluation([], {}, {})
@@ -57,7 +61,9 @@ def evaluate_run(
         ood = out_of_distribution(run, other_data, samples=samples, seed=seed, say=say)
         made = made.joined(ood.results, {OUTSIDE: ood.record})
     if defects is not None:
-        found = evaluate_defects(run, defects, masks, smooth=smooth, resamples=resamples, seed=seed)
+        found = evaluate_defects(
+            run, defects, masks, groups, smooth=smooth, resamples=resamples, seed=seed
+        )
         made = made.joined(found.results, {DEFECTS: found.record})
     if classify:
         classes = evaluate_classification(run, reference=reference, labels=labels)

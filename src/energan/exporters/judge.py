@@ -693,7 +693,7 @@ def _resize(
 
 SIDE, GAP, LINE = 256, 4, (255, 75, 51)
 """Pixels that a small image is enlarged to at least, and between it and its heat map; the colour
-around what lies above the threshold."""
+around what lies above the map threshold."""
 
 
 def file_names(images: Sequence[str]) -> list[str]:
@@ -715,7 +715,7 @@ class Colours:
     threshold: float | None
 
     def draw(self, judgement: Judgement) -> Image.Image:
-        """An image beside its heat map; on both a line around what lies above the threshold."""
+        """An image beside its heat map; on both a line around what lies above the map threshold."""
         assert judgement.pixels is not None
         assert judgement.heatmap is not None
         pixels, heat = judgement.pixels, judgement.heatmap
@@ -755,7 +755,10 @@ def write_heatmaps(judge: Judge, found: Sequence[Judgement], folder: Path) -> No
     for name, one in zip(file_names([one.image for one in found]), found, strict=True):
         text = PngImagePlugin.PngInfo()
         text.add_text("Description", " ".join(f"{k} {v}" for k, v in one.record().items()))
-        text.add_text("scale", f"{about['kind']}, {colours.low:.6g} to {colours.high:.6g}")
+        scale = f"{about['kind']}, {colours.low:.6g} to {colours.high:.6g}"
+        if colours.threshold is not None:
+            scale += f", map threshold {colours.threshold:.6g}"
+        text.add_text("scale", scale)
         colours.draw(one).save(folder / name, pnginfo=text)
 
 

@@ -299,8 +299,9 @@ class Run(RecordedRun, TrainedEnergy):
         part: calibrations.Part = "held-out" if x is None else "given"
         energies = self.energies(data, f"calibrating on {data.name}")
         made = calibrations.calibrate(
-            energies, fpr, self.network, part, data.name, data.fingerprint, data.groups
-        )
+            energies, fpr, self.network, part, data.name, data.fingerprint, data.groups,
+            data.digests,
+        )  # fmt: skip
         if len(self.domain.shape) == 3:
             some = spread(data)
             maxima = map_maxima(partial(self.heatmap, smooth=smooth), some)

@@ -19,9 +19,10 @@ from energan.anomaly.baselines import (
     normalised_rows,
     verdict,
 )
-from energan.anomaly.score_table import open_score_table
+from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.core import DataError, Domain
-from energan.data import DataSettings
+from energan.data import DataSet, DataSettings
+from energan.data.inference import PredictSet
 from energan.metrics import auroc
 
 DIGITS = Domain((1, 8, 8), -1.0, 1.0)
@@ -105,6 +106,21 @@ def test_a_table_is_compared_on_some_of_either_side(monkeypatch: pytest.MonkeyPa
     assert few["nearest neighbour"].auroc == pytest.approx(same.auroc, abs=0.1)
     gap = [one["mean image"].high - one["mean image"].low for one in (whole, few)]
     assert gap[0] < gap[1]
+
+
+def test_of_classes_that_take_turns_each_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CIFAR-10's do: every ninth anomalous image is of one class."""
+    labels = torch.arange(400) % 10
+    events = labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
+    domain = Domain((1, 8, 8), -1.0, 1.0, 10)
+    data = DataSet("made", events, domain, labels)
+    one = PredictSet(data, tuple(map(str, range(400))), "made", "test", False)
+    table = ScoreTable((one,), (), (labels > 0).to(torch.int8))
+    monkeypatch.setattr(baselines, "JUDGED", 40)
+    mean = MeanImage(torch.zeros(2, 64))
+    rows, _ = table.baseline_scores(baselines.Baselines((mean,), ""))
+    assert len(labels[rows].unique()) == 10
+    assert int((labels[rows] > 0).sum()) == 40
 
 
 def test_what_is_not_beaten_is_said() -> None:

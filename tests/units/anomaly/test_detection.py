@@ -15,7 +15,15 @@ from torch import Tensor
 
 from energan.anomaly import heatmaps
 from energan.anomaly.calibration import Calibration, Network, calibrate, read, thin
-from energan.anomaly.detection import NEITHER, Wanted, detect, detection_table, sides_of
+from energan.anomaly.detection import (
+    ANOMALOUS,
+    NEITHER,
+    NORMAL,
+    Wanted,
+    detect,
+    detection_table,
+    sides_of,
+)
 from energan.anomaly.normal_data import normal_events
 from energan.anomaly.score_table import detect_left_out, open_score_table
 from energan.core import DataError, Domain, RunError, SettingError
@@ -312,11 +320,11 @@ def test_the_csv_has_every_image_once_in_order(tmp_path: Path) -> None:
     assert sheet.worst(2) == [0, 2]
     assert torch.equal(
         sheet.events([2, 0]),
-        torch.cat([g.data.gather(torch.tensor([2, 0])).x for g in sheet.groups]),
+        torch.cat([g.data.gather(torch.tensor([2, 0])).x for g in sheet.sources]),
     )
     assert sheet.detection is not None
     assert sheet.detection.auroc == 1
-    assert sheet.shares_flagged == (1.0, 0.0)
+    assert [sheet.share_flagged(side)[0] for side in (ANOMALOUS, NORMAL)] == [1.0, 0.0]
 
 
 def test_a_class_left_out_is_the_anomaly() -> None:

@@ -16,9 +16,10 @@ INTRO = (
 )
 WORST_INTRO = (
     "The normal images with the highest scores, and for each kind of defect the images with the "
-    "lowest, with heat maps in the image's own proportions. Colours begin below the threshold; "
-    "red lines surround what is above it, blue lines the defects of the masks; the model does "
-    "not see hatched parts."
+    "lowest, with heat maps in the image's own proportions. Colours begin below the threshold "
+    "of heat maps, which is not that of images: an image may be called anomalous without a red "
+    "line. Red lines surround what is above it, blue lines the defects of the masks; the model "
+    "does not see hatched parts."
 )
 
 
@@ -100,6 +101,8 @@ def _counts(entry: dict[str, Any]) -> PageTable | None:
         images, flagged = int(one["images"]), int(one["flagged"])
         name = str(one.get("kind") or ("defect" if one["anomalous"] else "normal"))
         share = f"{flagged / max(images, 1):.1%}"
+        if isinstance(ends := one.get("interval"), dict):
+            share += f" ({ends['low']:.1%} – {ends['high']:.1%})"
         if one["anomalous"]:
             rows.append((name, number(images), (number(flagged), share), number(images - flagged),
                          "–"))  # fmt: skip
@@ -123,10 +126,10 @@ def _baselines(entry: dict[str, Any]) -> PageTable | None:
     compared = found["compared"]
     rows: list[tuple[Cell, ...]] = [("this energy", number(compared[0]["energy_auroc"]), "")]
     for one in compared:
-        gap = (number(one["difference"]), range_text(one["low"], one["high"]))
+        gap = (number(one["difference"]), _ends(one))
         rows.append((str(one["name"]), number(one["auroc"]), gap))
     best = max(compared, key=lambda one: one["auroc"])
-    beaten = best["low"] > 0 or best["energy_auroc"] == 1
+    beaten = best.get("low", 0) > 0 or best["energy_auroc"] == 1
     caption = (
         f"On {number(found.get('images'))} images; baselines are {found.get('about')}. The last "
         "column is the energy's AUROC minus the baseline's, with its paired 95% interval. "
@@ -141,7 +144,9 @@ def _capital(text: Any) -> str:
 
 
 def _ends(found: Any) -> str:
-    return range_text(found.get("low"), found.get("high")) if isinstance(found, dict) else ""
+    if not isinstance(found, dict) or found.get("low") is None:
+        return ""
+    return range_text(found["low"], found.get("high"))
 
 
 def operating_point(entry: dict[str, Any]) -> tuple[float, float] | None:
@@ -176,7 +181,7 @@ def draw_roc(entry: dict[str, Any]) -> Picture | None:
             axes.plot(curve["fpr"], curve["tpr"], color=theme.colours[i % len(theme.colours)],
                       linewidth=2.2 if i == 0 else 1.1, label=label)  # fmt: skip
         if point is not None:
-            axes.plot(*point, "o", color=theme.ink, markersize=6, label="threshold")
+            axes.plot(*point, "o", color=theme.ink, markersize=6, label="image threshold")
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal",
                  xlabel="share of normal images called anomalous",
                  ylabel="share of defective images found")  # fmt: skip
@@ -185,7 +190,7 @@ def draw_roc(entry: dict[str, Any]) -> Picture | None:
     caption = "The energy beside baselines, with the AUROC of each."
     if point is not None:
         caption += (
-            f" Dot: the threshold finds {point[1]:.1%} of defective images and calls {point[0]:.1%}"
-            " of normal ones anomalous."
+            f" Dot: the image threshold finds {point[1]:.1%} of defective images and calls "
+            f"{point[0]:.1%} of normal ones anomalous."
         )
     return draw_figure("roc", "ROC of images", caption, draw, (4.7, 4.4), tall=True)
