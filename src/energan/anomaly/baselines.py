@@ -14,7 +14,8 @@ from energan.anomaly.calibration import make_finite
 from energan.core import DataError, Domain
 from energan.data import DataSet, DataSettings
 from energan.data.inference import open_training_images
-from energan.metrics.detection import auroc, auroc_difference_interval, fewest_units
+from energan.metrics.detection import auroc
+from energan.metrics.detection_intervals import auroc_difference_interval, fewest_units
 
 SIDE = 64
 FITTED, JUDGED = 5_000, 1_000

@@ -12,14 +12,8 @@ from energan.anomaly.calibration import make_finite
 from energan.core import SettingError
 from energan.data.inference import PredictSet
 from energan.metrics.bootstrap import Interval
-from energan.metrics.detection import (
-    auroc,
-    auroc_interval,
-    average_precision,
-    fewest_units,
-    fpr_at_tpr,
-    share_interval,
-)
+from energan.metrics.detection import auroc, average_precision, fpr_at_tpr
+from energan.metrics.detection_intervals import auroc_interval, fewest_units, share_interval
 
 NORMAL_NAMES = {"good", "normal"}
 NORMAL, ANOMALOUS, NEITHER = 0, 1, -1

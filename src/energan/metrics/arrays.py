@@ -80,3 +80,34 @@ def log_distributions(
         raise ValueError(f"each row must sum to 1: one is off by {worst:.3g}; apply softmax first")
     conditional = values - sums
     return conditional, conditional.logsumexp(0, keepdim=True) - np.log(len(values))
+
+
+def check_scores(values: Values) -> NDArray[np.float64]:
+    """Scores (N,). Raises ValueError for another shape, none, or values that are not finite."""
+    found = array(values)
+    if found.ndim != 1 or not len(found):
+        raise ValueError(f"scores must be (N,), not empty: they are {found.shape}")
+    if not np.isfinite(found).all():
+        raise ValueError("scores must be finite")
+    return found
+
+
+def check_labelled(
+    scores: Values, anomalous: Values
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores (N,), and which are anomalous, bool (N,). Raises ValueError if they do not fit, or all
+    are of one kind."""
+    s, a = check_scores(scores), check_marks(anomalous)
+    if a.shape != s.shape:
+        raise ValueError(f"{a.shape} marks do not fit {s.shape} scores")
+    if a.all() or not a.any():
+        raise ValueError("there must be both normal and anomalous examples")
+    return s, a
+
+
+def check_marks(values: Values) -> NDArray[np.bool_]:
+    """As bool. Raises ValueError for other values than 0 and 1."""
+    found = array(values)
+    if not np.isin(found, (0, 1)).all():
+        raise ValueError("marks must be yes and no, or 1 and 0")
+    return found.astype(bool)
