@@ -98,17 +98,25 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """The million objects of modules and tests stay: Python does not look for garbage among them,
-    which took half the time of collecting the tests, and more than a second each time later."""
+    which took half the time of collecting the tests, and more than a second each time later; and
+    it looks less often."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000)
         gc.enable()
 
 
+LONGEST = ("test_sweep_ray.py", "test_sweep_kills.py", "test_kills.py")
+"""Files whose tests take a minute, of which much is waiting."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What lies in tests/e2e and tests/examples is marked so."""
+    """What lies in tests/e2e and tests/examples is marked so. The longest come first: the process
+    that ran one of them last would keep the others waiting."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         if {"e2e", "examples"} & set(item.path.parts):
             item.add_marker("e2e")

@@ -1,6 +1,7 @@
 """A disk that is full in mid-write: a sentence and exit code 2, and no torn file."""
 
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,12 @@ ROOM = 600
 @contextmanager
 def full_disk() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # it would be torn, and stay
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))  # Python ignores the signal
     try:
         yield
     finally:
+        sys.dont_write_bytecode = kept
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 

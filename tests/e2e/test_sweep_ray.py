@@ -150,6 +150,10 @@ class Starting:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_memory_monitor_refresh_ms": "0",  # it would kill for what others use
+            "RAY_worker_niceness": "0",  # at Ray's own 15 other tests leave a trial no time
+            "RAY_enable_worker_prestart": "0",  # none of them could take a task of a driver's own
+            "RAY_prestart_worker_first_driver": "0",  # environment
+            "RAY_health_check_period_ms": "500",  # a lost node answers none, and is soon told
         }
 
     def __call__(self, *words: str) -> "subprocess.Popen[str]":

@@ -8,6 +8,7 @@ import pytest
 
 from energan import errors
 from energan.errors import SettingError, for_python, messages_for_commands
+from support import forks
 
 CASES = {
     "--out x is a file; name a folder": "out x is a file; name a folder",
@@ -41,13 +42,16 @@ def test_an_error_reads_as_its_reader_speaks(monkeypatch: pytest.MonkeyPatch) ->
     assert str(error) == "samples 1: at least 2"
 
 
-def test_python_and_a_command_are_told_the_same_in_their_own_words(tmp_path: Path) -> None:
+def test_python_and_a_command_are_told_the_same_in_their_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "file"
     out.write_text("")
     call = f"energan.train('ebgan-digits', steps=1, out={str(out)!r})"
     script = f"import energan\ntry: {call}\nexcept energan.EnerganError as e: print(e)"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
     assert said == f"out {out} is a file; name a folder\n"
-    words = ["train", "ebgan-digits", "--steps", "1", "--out", str(out)]
-    done = subprocess.run([sys.executable, "-m", "energan", *words], capture_output=True, text=True)
-    assert done.stderr == f"energan: --out {out} is a file; name a folder\n"
+    monkeypatch.setattr(errors, "_for_commands", False)
+    words, told = ["train", "ebgan-digits", "--steps", "1", "--out", str(out)], tmp_path / "told"
+    assert forks.start(words, told).wait() == 2
+    assert told.read_text() == f"energan: --out {out} is a file; name a folder\n"

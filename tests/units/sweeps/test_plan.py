@@ -1,6 +1,7 @@
 """Plans, by times and memory that the tests set."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain
 from math import log
 from pathlib import Path
@@ -43,8 +44,13 @@ GRID = Sweep(
 TRIALS = list(trials_of(GRID, fingerprint=lambda data: "d"))
 JOB = TRIALS[0].job
 CPU = torch.device("cpu")
-COSTS = costs_of(TRIALS, lambda data: DIGITS)
 GB = 10**9
+
+
+@cache
+def known_costs() -> dict[str, Cost]:
+    """What a step of the trials costs, which takes longer than to plan them."""
+    return costs_of(TRIALS, lambda data: DIGITS)
 
 
 def machine(gpus: int = 0, cores: int = 2, free: int = 100 * GB) -> Machine:
@@ -62,10 +68,10 @@ def never(job: Job, threads: int) -> float:
 
 @pytest.fixture(autouse=True, scope="module")
 def _counted_once() -> Iterator[None]:
-    """What a step of the trials costs, which takes longer than to plan them."""
+    known = known_costs()
 
     def counted(trials: Sequence[Trial], domain_of: DomainOf) -> dict[str, Cost]:
-        return {trial.id: COSTS[trial.id] for trial in trials}
+        return {trial.id: known[trial.id] for trial in trials}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("energan.sweeps.plan.costs_of", counted)
@@ -191,7 +197,7 @@ def test_no_process_is_left_without_work_by_cohorts() -> None:
 
 def test_memory_splits_a_cohort() -> None:
     large = TRIALS[-3:]
-    tight = machine(1, free=int((COSTS[large[0].id].memory(2) + OWN) / SHARE) + 100)
+    tight = machine(1, free=int((known_costs()[large[0].id].memory(2) + OWN) / SHARE) + 100)
     made = planned(large, processes=1, machine=tight)
     assert [len(p) for p in made.packages] == [2, 1]
 
@@ -229,7 +235,7 @@ def test_a_cheap_and_a_dear_trial_are_timed_and_those_between_follow() -> None:
     made = planned(timer=timer, say=said.append)
     assert said == ["measuring how long a step takes, for 20 s at most"]
     works = [Cost.of("", job, DIGITS).operations for job in timed]
-    every = [cost.operations for cost in COSTS.values()]
+    every = [cost.operations for cost in known_costs().values()]
     assert works == [min(every), max(every)]
     steps = [(seconds - SCORING) / 50 for seconds in made.seconds.values()]
     assert (min(steps), max(steps)) == (pytest.approx(1.0), pytest.approx(2.0))
