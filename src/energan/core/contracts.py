@@ -20,12 +20,12 @@ class Energy(nn.Module, ABC):
     """
 
     nonnegative: bool = False
-    """Whether U ≥ 0 always holds; margin objectives need it."""
+    """Whether U is never negative, which margin objectives require."""
     denoises: bool = False
-    """Whether it reconstructs noisy examples in training and clean ones in stream "eval", so that U
-    is lower there."""
+    """Whether it reconstructs noisy examples in training and clean ones in stream "eval", where U
+    is lower for that reason."""
     fully_convolutional: bool = False
-    """Whether it takes images of any size. If so, a model trained on windows scores a whole image
+    """Whether it accepts images of any size, so that a model trained on windows scores whole images
     in one pass."""
 
     @abstractmethod
@@ -110,18 +110,18 @@ class Sampler(nn.Module, ABC):
     """
 
     makes_samples: bool = True
-    """Whether the sampler makes samples at all."""
+    """Whether it makes samples."""
     samples_at_once: bool = False
-    """Whether `sample` must be called once for all samples, because a second call could repeat
+    """Whether `sample` must draw all samples in one call, because a second call could repeat
     some."""
     rule: StepRule | None = None
-    """The rule of one chain step; None if the sampler has no chains."""
+    """Settings of a chain step; None without chains."""
     chain_steps: int | None = None
-    """K: chain steps per training step; None if the sampler has no chains."""
+    """Chain steps per training step, K; None without chains."""
     start_range: tuple[float, float] | None = None
-    """The range of the uniform noise that chains start in; None if the sampler has no chains."""
+    """Range of the uniform noise that chains start from; None without chains."""
     kernel: Kernel | None = None
-    """The rule by which chains move; None if the sampler has none, or for Langevin steps."""
+    """How chains move; None for Langevin steps, and without chains."""
 
     def init(self, context: Context) -> State:
         """Return the initial state, which `draw` updates at each step and checkpoints store.
@@ -210,13 +210,13 @@ class Objective(ABC):
     """
 
     equilibrium: str = ""
-    """What the losses tend to at equilibrium, in one or two sentences, for the caption of their
+    """What the losses tend to at equilibrium, in a sentence or two, for the caption of the loss
     curves."""
     settles_at: str | None = None
-    """The scheduled value that the energy's loss tends to at equilibrium, if there is one."""
+    """Name of the scheduled value that the energy's loss tends to at equilibrium, if any."""
     state: State
-    """What the objective carries from step to step. It starts as `init` returns it, the objective
-    may change it, and checkpoints keep it."""
+    """State from step to step, initially that of `init`. The objective may change it, and
+    checkpoints store it."""
 
     def init(self, context: Context) -> State:
         """Return the state before the first step; one tensor (M, ...) per name, M seeds.

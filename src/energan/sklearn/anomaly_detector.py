@@ -17,38 +17,38 @@ STEPS = 500
 
 
 class AnomalyDetector(OutlierMixin, NetworkEstimator):  # type: ignore[misc]
-    """Anomaly detection by an energy: low for what is like the training data.
+    """Anomaly detector based on an energy, which is low for examples like the training data.
 
-    By default an EBGAN of small fully connected networks, whose energy is the error with which an
-    auto-encoder reconstructs an example.
+    By default the energy is the reconstruction error of a small fully connected auto-encoder, the
+    discriminator of an EBGAN.
 
     Parameters
     ----------
     recipe : str, default="auto"
         Small networks for the data, or the name of a recipe or of a model, as "gan" or
-        "ebgan_conv". Of a recipe the settings of its data are not used.
+        "ebgan_conv". The data settings of a recipe are not used.
     settings : dict, default=None
-        Settings by groups, as `energan.train` takes them: `{"model": {"encoder": (32, 8)}}`.
+        Settings by group, as for `energan.train`: `{"model": {"encoder": (32, 8)}}`.
     steps : int, default=None
-        Training steps; schedules are shortened alike. 500 for "auto", else the recipe's.
+        Training steps; schedules are scaled in proportion. 500 for "auto", else the recipe's.
     batch_size : int, default=100
         Examples in a batch.
     contamination : float, default=0.05
-        The share of the training data that is called anomalous, in (0, 0.5].
+        Fraction of the training data that is called anomalous, in (0, 0.5].
     image_shape : tuple (channels, height, width), default=None
-        Rows are images of this shape, flattened. Pixels are then scaled together; features are
-        scaled one by one, which makes much of pixels that rarely change.
+        Shape of the images that rows hold, flattened. Pixels are then scaled together; other
+        features are scaled one by one, which would exaggerate pixels that rarely change.
     device : str, default="auto"
-        "cpu", "cuda", or a GPU where there is one.
+        "cpu", "cuda", or "auto" for a GPU if there is one.
     random_state : int, RandomState or None, default=None
-        All randomness of the training.
+        Seed of the training.
 
     Attributes
     ----------
     offset_ : float
-        `decision_function` is `score_samples` less this.
+        Threshold: `decision_function` is `score_samples` minus this.
     energy_ : energan.core.Energy
-        The trained energy, of scaled examples.
+        The trained energy; it takes scaled examples.
     n_iter_ : int
         Training steps done.
     n_features_in_ : int
@@ -82,7 +82,7 @@ class AnomalyDetector(OutlierMixin, NetworkEstimator):  # type: ignore[misc]
         self.contamination = contamination
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Train on X (n, features), and set the threshold. y is not used."""
+        """Train on X, (n, features), and set the threshold; y is ignored."""
         values = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         if not 0 < self.contamination <= 0.5:
             raise ValueError(f"contamination {self.contamination}: give a fraction in (0, 0.5]")
@@ -92,15 +92,15 @@ class AnomalyDetector(OutlierMixin, NetworkEstimator):  # type: ignore[misc]
         return self
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """How normal each row of X is, (n,): minus its energy."""
+        """Return minus the energy of each row of X, (n,): high for normal rows."""
         return -self._outputs(X, "energy")
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """The same less the threshold, (n,): negative for anomalies."""
+        """Return `score_samples` minus the threshold, (n,): negative for anomalies."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """+1 for normal rows of X and -1 for anomalies, (n,)."""
+        """Return +1 for normal rows of X and -1 for anomalies, (n,)."""
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def _default_job(self, domain: Domain) -> Job:

@@ -23,34 +23,34 @@ UNLABELLED = -1
 class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     """Semi-supervised classification by a ladder network (Rasmus et al. 2015).
 
-    It learns classes from the examples with labels, and from all of them what examples look like.
+    It learns the classes from the labelled examples, and the structure of the data from all.
 
     Parameters
     ----------
     recipe : str, default="auto"
         Small networks for the data, or the name of a recipe or of a model that classifies, as
-        "ebgan_ln". Of a recipe the settings of its data are not used. "auto" flattens images:
+        "ebgan_ln". The data settings of a recipe are not used. "auto" flattens images:
         for photographs take "few-labels-photos" and `image_shape`.
     settings : dict, default=None
-        Settings by groups, as `energan.train` takes them: `{"model": {"hidden": (100, 50)}}`.
+        Settings by group, as for `energan.train`: `{"model": {"hidden": (100, 50)}}`.
     steps : int, default=None
-        Training steps; schedules are shortened alike. 1,000 for "auto", else the recipe's.
+        Training steps; schedules are scaled in proportion. 1,000 for "auto", else the recipe's.
     batch_size : int, default=100
         Unlabelled examples in a batch.
     image_shape : tuple (channels, height, width), default=None
-        Rows are images of this shape, flattened. Pixels are then scaled together; features are
-        scaled one by one, which makes much of pixels that rarely change.
+        Shape of the images that rows hold, flattened. Pixels are then scaled together; other
+        features are scaled one by one, which would exaggerate pixels that rarely change.
     device : str, default="auto"
-        "cpu", "cuda", or a GPU where there is one.
+        "cpu", "cuda", or "auto" for a GPU if there is one.
     random_state : int, RandomState or None, default=None
-        All randomness of the training.
+        Seed of the training.
 
     Attributes
     ----------
     classes_ : ndarray (n_classes,)
         The labels, without -1.
     energy_ : energan.core.Energy
-        The trained network, of scaled examples.
+        The trained network; it takes scaled examples.
     n_iter_ : int
         Training steps done.
     n_features_in_ : int
@@ -68,7 +68,7 @@ class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[mis
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train on X (n, features) with labels y (n,); of numbers -1 is no label."""
+        """Train on X, (n, features), with labels y, (n,); -1 means that a row has no label."""
         values, known = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(known)
         labelled = np.ones(len(known), bool)
@@ -85,14 +85,14 @@ class FewLabelClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[mis
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """The probability of each class for each row of X, (n, n_classes)."""
+        """Return the probability of each class for each row of X, (n, n_classes)."""
         logits = self._outputs(X, "logits")
         shares = np.exp(logits - logits.max(1, keepdims=True))
         made: NDArray[np.float64] = shares / shares.sum(1, keepdims=True)
         return made
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable class of each row of X, (n,)."""
+        """Return the most probable class of each row of X, (n,)."""
         probabilities = self.predict_proba(X)  # first, as it checks that this is fitted
         found: NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return found
