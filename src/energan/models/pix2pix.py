@@ -25,6 +25,7 @@ from energan.nets.mlp import Output, Widths, check_output, set_weights
 from energan.nets.patch import check_patches, patch_logits, receptive_field
 from energan.nets.unet import UNet, unet_widths
 from energan.objectives import PairedLogistic
+from energan.objectives.augmented import Augmentation, augmented
 from energan.samplers.translator import Translator
 
 ADAM = Optimiser(lr="linear(0.0002, 0, 40000, 40000)")
@@ -53,6 +54,11 @@ class Config(BaseConfig):
         (),
         description="channels of the discriminator's layers; four layers see patches of 70x70 "
         "pixels, three 34x34, two 16x16; if not set, chosen from the image size",
+    )
+    augment: tuple[Augmentation, ...] = Field(
+        (),
+        description="augmentation of the discriminator's pairs, real and fake: colour (of the "
+        "target alone), translation, cutout (DiffAugment)",
     )
     dropout: float = Field(
         0.5, ge=0, lt=1, description="dropout rate in the generator, its only noise"
@@ -130,7 +136,7 @@ def build(config: Config, domain: Domain) -> Model:
     return Model(
         energy=Patches(discriminator),
         sampler=Translator(generator),
-        objective=PairedLogistic(),
+        objective=augmented(PairedLogistic(), config.augment, domain),
         hyper={"l1": config.l1},
         energy_optimiser=config.energy_optimiser,
         sampler_optimiser=config.sampler_optimiser,

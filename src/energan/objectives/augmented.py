@@ -93,12 +93,23 @@ class DiffAugment:
     high: float
 
     def __call__(self, x: Tensor, randomness: Randomness) -> Tensor:
-        images = exact(x).flatten(0, -4)  # the members' of a cohort behind one another
+        return self.pair(x, x[..., :0, :, :], randomness)[0]
+
+    def pair(self, x: Tensor, source: Tensor, randomness: Randomness) -> tuple[Tensor, Tensor]:
+        """T of x and of the image (..., B, C', H, W) that it belongs to: moved and cut out alike,
+        and the colours of x alone."""
+        # the members' of a cohort behind one another
+        images, beside = exact(x).flatten(0, -4), exact(source).flatten(0, -4)
         for name, function in FUNCTIONS.items():
-            if name in self.names:
-                draws = randomness.uniform(0, 1, x.shape[-4], 3).flatten(0, -2)
+            if name not in self.names:
+                continue
+            draws = randomness.uniform(0, 1, x.shape[-4], 3).flatten(0, -2)
+            if name == "colour":
                 images = function(images, draws, self.low, self.high)
-        return images.reshape(x.shape)
+            else:
+                both = function(torch.cat([images, beside], 1), draws, self.low, self.high)
+                images, beside = both.split([images.shape[1], beside.shape[1]], 1)
+        return images.reshape(x.shape), beside.reshape(source.shape)
 
 
 Augment = Callable[[Tensor, Randomness], Tensor]
@@ -106,7 +117,8 @@ Augment = Callable[[Tensor, Randomness], Tensor]
 
 
 class AugmentedEnergy(Energy):
-    """U(T(x)), T drawn anew in every call. scored: the energies of each stream's first call."""
+    """U(T(x)), T drawn anew in every call; of pairs of images T is that of the pair. scored: the
+    energies of each stream's first call."""
 
     def __init__(self, energy: Energy, augment: Augment, randomness: Randomness) -> None:
         super().__init__()
@@ -115,7 +127,11 @@ class AugmentedEnergy(Energy):
         self.scored: dict[Stream, Tensor] = {}
 
     def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
-        seen: Scored = self.energy(self.augment(x, self.randomness), condition, stream=stream)
+        if isinstance(self.augment, DiffAugment) and condition is not None and condition.dim() > 3:
+            x, condition = self.augment.pair(x, condition, self.randomness)
+        else:
+            x = self.augment(x, self.randomness)
+        seen: Scored = self.energy(x, condition, stream=stream)
         self.scored.setdefault(stream, seen.energy.detach())
         return seen
 

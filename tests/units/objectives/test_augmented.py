@@ -19,8 +19,9 @@ from energan.core import (
     Randomness,
     Scored,
     SettingError,
+    Stream,
 )
-from energan.models import dcgan, ebgan_conv, gan
+from energan.models import dcgan, ebgan_conv, gan, pix2pix
 from energan.objectives import Contrastive, Logistic
 from energan.objectives.augmented import (
     Augmented,
@@ -173,3 +174,40 @@ def test_a_loss_without_a_bound_and_a_setting_in_vain_are_refused() -> None:
     assert bounded.hyper == {"gradient_penalty": 10.0}
     with pytest.raises(SettingError, match="leave it unset with hinge"):
         gan.build(tiny.model_copy(update={"loss": "hinge", "sampler_loss": "minimax"}), IMAGES)
+
+
+def test_of_a_pair_both_images_are_moved_and_cut_out_alike_and_one_is_coloured() -> None:
+    x, source = images(6, 3, 8, 8), images(6, 2, 8, 8) + 2
+    drawn = Randomness([0], dtype=torch.float64)
+    found, beside = DiffAugment(EVERY, 0.0, 1.0).pair(x, source, drawn.at(0))
+    alone = DiffAugment(EVERY, 0.0, 1.0)(x, drawn.at(0))
+    assert torch.equal(found, alone)
+    drawn.at(0).uniform(0, 1, 6, 3)  # of the colours
+    wanted = source
+    for function in (translation, cutout):
+        wanted = function(wanted, drawn.uniform(0, 1, 6, 3), 0.0, 1.0)
+    assert torch.equal(beside, wanted)
+
+
+def test_d_of_pix2pix_sees_augmented_pairs_and_g_is_near_its_target_as_it_is() -> None:
+    config = pix2pix.Config.tiny().model_copy(update={"augment": ("translation",)})
+    domain = Domain((1, 16, 16), -1.0, 1.0, condition_shape=(1, 16, 16))
+    model = pix2pix.build(config, domain)
+    seen: list[tuple[Tensor, Tensor | None]] = []
+
+    class Watched(Energy):
+        def forward(self, x: Tensor, condition: Tensor | None = None, *, stream: Stream) -> Scored:
+            seen.append((x, condition))
+            return Scored(x.mean((1, 2, 3)))
+
+    x = images(4, 1, 16, 16)
+    batch, draw = Batch(x, x.clone()), Draw(x.clone(), x.clone())
+    hyper = {"l1": torch.ones(1, 1)}
+    at = Context(0, hyper, Randomness([0], dtype=torch.float64).at(0, "train"))
+    model.objective.energy_loss(Watched(), batch, draw, at)
+    for of, source in seen:
+        assert source is not None
+        assert torch.equal(of, source)  # source and target were the same, and are moved alike
+        assert not torch.equal(of, x)
+    loss = model.objective.sampler_loss(Watched(), batch, draw, at)
+    assert float(loss.parts["difference"]) == 0
