@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 
 import energan
 from energan.core import SettingError
 from energan.data import TagSet, open_data
 from energan.data.sources.tag_files import read_tag_file
 from energan.evaluation import tagging
+from energan.evaluation.tag_energies import fit_tag_energies
 from support.commands import refused, run
 
 TAGS, IMAGES = 14, 300
@@ -94,7 +96,8 @@ def test_tags_of_features_of_ones_own(
     new = tmp_path / "new.npz"
     np.savez(new, features=np.array([[-1.0, 5, 2], [1, 3, 2]]))
     out = tmp_path / "tags.csv"
-    words = ("tag", tagger, "--features", new, "--nearest", "3", "--tags", "4", "--threads", "1")
+    words = ("tag", tagger, "--features", new, "--nearest", "3", "--tags", "4", "--threads", "1",
+             "--by", "votes")  # fmt: skip
     assert run(*words, "--out", out) == 0
     said = capsys.readouterr().out
     assert "100 samples per image, each voting for the 3 nearest of 14 words" in said
@@ -124,7 +127,8 @@ def test_the_default_ballot_is_that_of_the_scores(
 ) -> None:
     capsys.readouterr()
     out = tmp_path / "tags.csv"
-    assert run("tag", tagger, "--features", own, "--out", out, "--threads", "1") == 0
+    words = ("tag", tagger, "--features", own, "--out", out, "--threads", "1", "--by", "votes")
+    assert run(*words) == 0
     said = capsys.readouterr().out
     assert "100 samples per image, each voting for the 1 nearest of 14 words" in said
     assert "280 more" in said
@@ -134,6 +138,46 @@ def test_the_default_ballot_is_that_of_the_scores(
     votes = np.array([int(row["votes"]) for row in rows]).reshape(IMAGES, 10)
     assert (votes.sum(1) <= 100).all()
     assert [tagging.Ballot().words(n) for n in (14, 40, 400, 800, 247_465)] == [1, 2, 20, 20, 20]
+
+
+def test_tags_by_energies_are_those_of_logistic_regressions(
+    tagger: Path, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = open_data(energan.load(tagger).job.settings.data)
+    assert isinstance(data, TagSet)
+    assert data.kept is not None
+    held_out = data.kept.features.numpy()
+    known = np.stack(
+        [
+            LogisticRegression(max_iter=300)
+            .fit(data.features, column)
+            .predict_proba(held_out)[:, 1]
+            for column in data.tags.T
+        ],
+        1,
+    )
+    fitted = fit_tag_energies(data)
+    np.testing.assert_allclose(fitted.probabilities(data.kept.features), known, rtol=1e-4)
+    np.testing.assert_allclose(
+        fitted.energies(data.kept.features), np.log1p(-known) - np.log(known), rtol=1e-3, atol=1e-4
+    )
+    best = np.argsort(-known, axis=1)[:, :4]
+    precision = np.take_along_axis(data.kept.tags, best, 1).mean()
+    out = tmp_path / "tags.csv"
+    capsys.readouterr()
+    words = ("tag", tagger, "--features", own, "--tags", "4", "--out", out, "--threads", "1")
+    assert run(*words) == 0
+    said = capsys.readouterr().out
+    assert f"precision at 4 on held-out images: by energy {precision:.3f}, by votes " in said
+    assert run(*words, "--by", "energy") == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(0 <= float(row["probability"]) <= 1 for row in rows)
+    assert [row["rank"] for row in rows[:4]] == ["1", "2", "3", "4"]
+    first = fitted.probabilities(
+        data.scaling(torch.from_numpy(np.load(own)["features"][:1]).float())
+    )
+    assert [row["tag"] for row in rows[:4]] == [data.names[t] for t in np.argsort(-first[0])[:4]]
 
 
 def test_what_does_not_fit_is_told_in_a_sentence(

@@ -1,9 +1,9 @@
-"""`energan tag`: words for images, by votes."""
+"""`energan tag`: words for images, by votes or by energies of the words."""
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -15,7 +15,14 @@ from energan.data import TagSet
 from energan.data.sources.tag_files import read_tag_file
 from energan.errors import SettingError
 from energan.evaluation.features import features_of_images, network_of_file
-from energan.evaluation.tagging import Ballot, check_features, count_votes, open_run_tags
+from energan.evaluation.tag_energies import TagEnergies, fit_tag_energies
+from energan.evaluation.tagging import (
+    Ballot,
+    check_features,
+    count_votes,
+    held_out_precision,
+    open_run_tags,
+)
 from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import aside
@@ -24,25 +31,28 @@ from energan.metrics.tagging import top_tags
 
 SHOWN = 20
 """Number of images listed on the terminal."""
-Tagged = list[tuple[str, list[tuple[str, int]]]]
-"""Name of each image, and its tags with their votes."""
+Tagged = list[tuple[str, list[tuple[str, str]]]]
+"""Name of each image, and its tags with their votes or probabilities."""
 
 
 @dataclass
 class Tag:
-    """Tag images with a run that learned tags. For each image the model draws vectors, each
-    vector votes for the nearest words, and the words with the most votes become its tags."""
+    """Tag images with a run that learned tags. Either the model draws vectors for each image, each
+    of which votes for the nearest words, and the words with the most votes become its tags; or the
+    words are ranked by an energy that is fitted to the run's training data directly."""
 
     run: RunPath
     images: Annotated[list[str], tyro.conf.Positional]
     """image files, folders, or data sources; features are computed as in the run's training"""
     features: Path | None = None
     """a .npz with your own features, instead of images"""
+    by: Literal["auto", "votes", "energy"] = "auto"
+    """how tags are chosen; auto: the way with the higher precision on held-out images"""
     samples: int = 100
-    """number of word vectors drawn for each image"""
+    """for votes: number of word vectors drawn for each image"""
     nearest: int | None = None
-    """number of words that each vector votes for, the nearest by cosine; by default 20, but at most
-    a twentieth of all words"""
+    """for votes: number of words that each vector votes for, the nearest by cosine; by default 20,
+    but at most a twentieth of all words"""
     tags: int = 10
     """number of tags for each image"""
     out: Path | None = None
@@ -70,20 +80,49 @@ def tag(args: list[str]) -> int:
             f"--tags {options.tags}: give at most {len(data.names)}, the number of known tags"
         )
     names, features = _features(options, data)
-    counts = count_votes(run, data, features, ballot, options.seed)
-    print(
-        f"{run.path}: step {run.step}, {run.weights} weights, seed {options.seed}; "
-        f"{plural(ballot.samples, 'sample')} per image, each voting for the "
-        f"{ballot.words(len(data.names))} nearest of {len(data.names)} words"
-    )
+    if fitted := _chosen_energies(options, run, data, ballot):
+        unit, scores = "probability", fitted.probabilities(features)
+        print(
+            f"{plural(len(data.names), 'tag')} ranked by logistic regressions of the features, "
+            f"fitted to {plural(len(data.features), 'training image')}"
+        )
+    else:
+        unit, scores = "votes", count_votes(run, data, features, ballot, options.seed)
+        print(
+            f"{run.path}: step {run.step}, {run.weights} weights, seed {options.seed}; "
+            f"{plural(ballot.samples, 'sample')} per image, each voting for the "
+            f"{ballot.words(len(data.names))} nearest of {len(data.names)} words"
+        )
     tagged: Tagged = [
-        (name, [(data.names[word], int(own[word])) for word in best])
-        for name, own, best in zip(names, counts, top_tags(counts, options.tags), strict=True)
+        (
+            name,
+            [(data.names[word], f"{own[word]:.{0 if unit == 'votes' else 4}f}") for word in best],
+        )
+        for name, own, best in zip(names, scores, top_tags(scores, options.tags), strict=True)
     ]
-    _print(tagged, options.out)
+    _print(tagged, unit, options.out)
     if options.out is not None:
-        _write(options.out, tagged)
+        _write(options.out, unit, tagged)
     return 0
+
+
+def _chosen_energies(options: Tag, run: Run, data: TagSet, ballot: Ballot) -> TagEnergies | None:
+    """Energies of tags, if those are asked for or the better way; None for votes."""
+    if options.by == "votes":
+        return None
+    fitted = fit_tag_energies(data)
+    if options.by == "energy":
+        return fitted
+    found = held_out_precision(run, data, fitted, ballot, options.tags, options.seed)
+    if found is None:
+        print("no images are held out to compare by: tags are chosen by votes (--by energy)")
+        return None
+    better = "energy" if found["energy"] >= found["votes"] else "votes"
+    print(
+        f"precision at {options.tags} on held-out images: by energy {found['energy']:.3f}, by "
+        f"votes {found['votes']:.3f}; tags are chosen by {better} (--by)"
+    )
+    return fitted if better == "energy" else None
 
 
 def _features(options: Tag, data: TagSet) -> tuple[list[str], Tensor]:
@@ -100,8 +139,8 @@ def _features(options: Tag, data: TagSet) -> tuple[list[str], Tensor]:
     return found.names, data.scaling(torch.from_numpy(found.features))
 
 
-def _print(tagged: Tagged, out: Path | None) -> None:
-    table = table_of("image", "tags, with votes")
+def _print(tagged: Tagged, unit: str, out: Path | None) -> None:
+    table = table_of("image", f"tags, with {'votes' if unit == 'votes' else 'probabilities'}")
     for name, tags in tagged[:SHOWN]:
         table.add_row(name, ", ".join(f"{word} {count}" for word, count in tags))
     show(table)
@@ -110,10 +149,10 @@ def _print(tagged: Tagged, out: Path | None) -> None:
         print(f"… {len(tagged) - SHOWN:,} more{more}")
 
 
-def _write(out: Path, tagged: Tagged) -> None:
+def _write(out: Path, unit: str, tagged: Tagged) -> None:
     with aside(out) as made, made.open("w", encoding="utf8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", "rank", "tag", "votes"])
+        writer.writerow(["image", "rank", "tag", unit])
         for name, tags in tagged:
             writer.writerows([name, rank, *pair] for rank, pair in enumerate(tags, 1))
     print(f"written: {out}")
