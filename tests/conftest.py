@@ -18,6 +18,7 @@ from energan.io.files import aside
 from energan.report import html
 from energan.training import batch_statistics
 from support.forks import forked  # noqa: F401, the fixture
+from support.onnx_operators import onnx_operators_listed_once  # noqa: F401, the fixture
 
 torch.set_num_threads(1)
 # how long an example takes says nothing on a machine that does other things too; the examples are

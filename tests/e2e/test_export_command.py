@@ -14,6 +14,7 @@ from energan.core import PerSample
 from energan.samplers.generator import Generator, latent
 from support.commands import refused, run
 
+pytestmark = pytest.mark.usefixtures("onnx_operators_listed_once")
 RECIPES = ["ebgan-digits", "gan-ring", "ebgan-ring"]
 FRESH = """
 import sys, warnings

@@ -16,6 +16,8 @@ from energan.report.figures import draw
 from energan.report.figures.options import FigureOptions
 from support.commands import run
 
+pytestmark = pytest.mark.usefixtures("onnx_operators_listed_once")
+
 WORDS = ["--data", "digits", "--data.range", "unit", "--model.hidden", "16", "12", "--threads", "1",
          "--training.batch-size", "20", "--model.labelled", "20", "--steps", "12",
          "--output.sample-every", "6", "--output.log-every", "2",

@@ -20,6 +20,8 @@ from support.commands import refused, run
 from support.feature_networks import tiny_onnx
 from support.helpers import weight_files
 
+pytestmark = pytest.mark.usefixtures("onnx_operators_listed_once")
+
 RECIPES = ["inspect-features", "inspect-features-gaussian", "inspect-features-contrast"]
 WORDS = [
     "--model.mean", "0.5", "--model.std", "0.25", "--model.memory", "64", "--data.size", "16",

@@ -23,6 +23,7 @@ from support.commands import refused, run
 from support.image_files import noise
 from support.judge_files import readable, unreadable
 
+pytestmark = pytest.mark.usefixtures("onnx_operators_listed_once")
 BLOCKED = """
 import runpy, sys
 class Blocker:

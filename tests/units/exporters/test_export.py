@@ -47,7 +47,7 @@ from energan.nets.conv import UpConv
 from energan.nets.dense import BatchNorm, Dense, Dropout, Sequential, Unflatten
 from energan.samplers.generator import Generator, latent
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("onnx_operators_listed_once")]
 
 Call = Callable[..., Tensor]
 PARTS = ("generator", "energy")
