@@ -193,10 +193,7 @@ class Run(RecordedRun, TrainedEnergy):
             )
 
     def classify(self, x: Images) -> ClassProbabilities:
-        """Classify examples.
-
-        Args:
-            x: examples, float (B, *event) in the range of the data, or images.
+        """Classify examples, float (B, *event) in the range of the data, or images.
 
         Returns:
             The most probable class of each example, and the probability of every class.
@@ -227,15 +224,13 @@ class Run(RecordedRun, TrainedEnergy):
         return self.sampler.chain_steps or CHAIN_STEPS
 
     def replayed(self, count: int, seed: int = 0, condition: Tensor | None = None) -> Tensor | None:
-        """Return chains from the run's replay buffer.
+        """Return chains from the run's replay buffer, float (count, *event), on the CPU; None if it
+        has none.
 
         Args:
             count: number of chains.
             seed: seed of the choice.
             condition: labels of the chains, int64 (count,); None for any.
-
-        Returns:
-            Chains, float (count, *event), on the CPU; None if the run has no buffer.
         """
         if self.sampler.rule is None:
             return None
@@ -311,10 +306,8 @@ class Run(RecordedRun, TrainedEnergy):
         return made
 
     def score(self, x: Images) -> Scores:
-        """Score whole images, and decide whether they are normal.
-
-        Args:
-            x: examples, float (B, *event) in the range of the data, or images.
+        """Score whole images, float (B, *event) in the range of the data, or images as a user has
+        them.
 
         Returns:
             For each example its energy, the percentage of normal examples with at most that
