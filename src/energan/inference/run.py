@@ -121,9 +121,7 @@ class Run(RecordedRun, TrainedEnergy):
 
     @property
     def given(self) -> tuple[int, ...] | None:
-        """Shape of the condition that comes with each example, (C, H, W) or (F,); None for models
-        that take labels or nothing.
-        """
+        """Shape of the condition of each example; None for models that take labels or nothing."""
         return self.domain.condition_shape
 
     @property
@@ -280,8 +278,8 @@ class Run(RecordedRun, TrainedEnergy):
                 on are used); None for the run's own held-out part.
             fpr: false positive rate to allow, in (0, 1).
             groups: which examples belong together, such as the images of one patient: a number
-                for each, or for a source whatever `data.groups` takes. `fpr` then holds for
-                examples of new groups.
+                for each, or for a source what `data.groups` takes. `fpr` then holds for examples
+                of new groups.
             smooth: standard deviation, in pixels, of a Gaussian that smooths the heat maps.
             keep: whether to store the calibration in the run's folder.
 
