@@ -92,6 +92,25 @@ class Interrupted(KeyboardInterrupt):
         self.signal = signal
 
 
+_NO_MEMORY = (
+    "out of memory", "not enough memory", "allocate memory", "ALLOC_FAILED", "bad_alloc",
+)  # fmt: skip
+_GPU_FAILED = ("CUDA error", "HIP error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", "NCCL")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine, or its GPU, has no more memory: torch says so in many ways."""
+    text = str(error)
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+
+
+def is_gpu_failure(error: BaseException) -> bool:
+    """Whether a GPU failed, after which it is lost to this process: all it does there fails too."""
+    if isinstance(error, EnerganError) or is_out_of_memory(error):
+        return False
+    return any(words in str(error) for words in _GPU_FAILED)
+
+
 def describe(value: object) -> str:
     """Shorten a value to at most 80 characters on one line, for an error message."""
     text = printable(" ".join(str(value).split()))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from energan import errors
+from energan.cli.main import main
 from energan.errors import SettingError, for_python, messages_for_commands
 from support import forks
 
@@ -55,3 +56,36 @@ def test_python_and_a_command_are_told_the_same_in_their_own_words(
     words, told = ["train", "ebgan-digits", "--steps", "1", "--out", str(out)], tmp_path / "told"
     assert forks.start(words, told).wait() == 2
     assert told.read_text() == f"energan: --out {out} is a file; name a folder\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access\nmore"), "the GPU failed"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "the GPU failed"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "out of memory on the GPU"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory on the GPU"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory:"),
+        (MemoryError(), "out of memory:"),
+    ],
+)
+def test_what_the_machine_could_not_do_is_told_in_a_sentence(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def recipes(args: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr("energan.cli.recipes.recipes", recipes)
+    assert main(["recipes"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"energan: {told}")
+    assert said.count("\n") == 1
+
+
+def test_an_error_of_another_kind_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def recipes(args: list[str]) -> int:
+        raise RuntimeError("the memory of a colour")
+
+    monkeypatch.setattr("energan.cli.recipes.recipes", recipes)
+    with pytest.raises(RuntimeError, match="of a colour"):
+        main(["recipes"])

@@ -10,7 +10,7 @@ import tyro
 from energan.anomaly.baselines import JUDGED
 from energan.anomaly.detection import detection_table
 from energan.anomaly.score_table import detect_left_out
-from energan.cli.options import Checkpoint, Weights, parse
+from energan.cli.options import Checkpoint, ComputeDevice, Weights, parse
 from energan.cli.run_options import judge_baselines, print_baselines
 from energan.errors import SettingError
 from energan.inference.run import Run
@@ -31,6 +31,7 @@ class Anomaly:
     """a labelled source to test on; if not set, each run's own test part or held-out examples"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
     out: Path | None = None
     """write the table to this .csv, or the table and its provenance to this .json"""
 
@@ -40,7 +41,8 @@ def anomaly(args: list[str]) -> int:
     if options.out is not None and options.out.suffix not in (".csv", ".json"):
         raise SettingError(f"--out {options.out}: name a .csv or a .json file")
     runs = [
-        Run(path, checkpoint=options.checkpoint, weights=options.weights) for path in options.runs
+        Run(path, checkpoint=options.checkpoint, weights=options.weights, device=options.device)
+        for path in options.runs
     ]
     for run in runs:
         run.check_judges()

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from energan.cli.options import Checkpoint, RunPath, Threads, Weights, check_file, parse, target_of
+from energan.cli.options import (
+    Checkpoint,
+    ComputeDevice,
+    RunPath,
+    Threads,
+    Weights,
+    check_file,
+    parse,
+    target_of,
+)
 from energan.cli.run_options import set_threads
 from energan.errors import SettingError
 from energan.evaluation.attributes import (
@@ -73,6 +82,7 @@ class Arithmetic:
     """seed of the latents"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
     threads: Threads = None
 
 
@@ -80,7 +90,9 @@ def arithmetic(args: list[str]) -> int:
     options = parse(Arithmetic, _joined(args), "energan arithmetic")
     _check(options)
     set_threads(options.threads)
-    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    run = Run(
+        options.run, checkpoint=options.checkpoint, weights=options.weights, device=options.device
+    )
     check_latents(run)
     reference = reference_for(run.job.settings.data, run.domain, options.attributes_of)
     training, test, tested_on = training_and_test(reference)

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energan.cli.evaluate_classes import print_stored_verdict
-from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
+from energan.cli.options import (
+    Checkpoint,
+    ComputeDevice,
+    ImageSources,
+    RunPath,
+    Weights,
+    check_file,
+    parse,
+)
 from energan.cli.run_options import print_facts, print_skipped
 from energan.inference.classification import Predictions, predict
 from energan.inference.run import Run
@@ -25,12 +33,15 @@ class Classify:
     """write file, label and probability of every image to this .csv"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
 
 
 def classify(args: list[str]) -> int:
     options = parse(Classify, args, "energan classify")
     check_file(options.out, ".csv")
-    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    run = Run(
+        options.run, checkpoint=options.checkpoint, weights=options.weights, device=options.device
+    )
     run.check_classifies()
     found = predict(
         options.images, run.job.settings.data, run.domain, run.classify_all, run.class_names

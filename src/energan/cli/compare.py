@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from energan.cli.options import Checkpoint, Threads, Weights, parse, target_of
+from energan.cli.options import Checkpoint, ComputeDevice, Threads, Weights, parse, target_of
 from energan.cli.run_options import set_threads
 from energan.core import SettingError
 from energan.evaluation.evaluate import evaluate, find_evaluation, parse_metrics
@@ -40,6 +40,7 @@ class Compare:
     """feature extractor, as for `energan evaluate`"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
     seed: int = 0
     """seed of the samples"""
     threads: Threads = None
@@ -56,7 +57,8 @@ def compare(args: list[str]) -> int:
     set_threads(options.threads)
     parse_metrics(options.metrics)
     runs = [
-        Run(path, checkpoint=options.checkpoint, weights=options.weights) for path in options.runs
+        Run(path, checkpoint=options.checkpoint, weights=options.weights, device=options.device)
+        for path in options.runs
     ]
     if any(run.given for run in runs):
         raise SettingError(

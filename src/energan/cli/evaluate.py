@@ -14,7 +14,7 @@ from energan.cli.evaluate_classes import (
 )
 from energan.cli.evaluate_defects import score_defects
 from energan.cli.evaluate_ood import score_ood
-from energan.cli.options import Checkpoint, Threads, Weights, check_file, parse
+from energan.cli.options import Checkpoint, ComputeDevice, Threads, Weights, check_file, parse
 from energan.cli.run_options import print_notes, set_threads
 from energan.core import SettingError
 from energan.evaluation import over_seeds
@@ -84,6 +84,7 @@ class Evaluate:
     """with --ood: draw histograms of the energies to this .png"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
     seed: int = 0
     """seed of the samples and of the bootstrap"""
     resamples: int = 1000
@@ -134,7 +135,8 @@ def evaluate(args: list[str]) -> int:
     of_samples = tuple(name for name in options.metrics if name not in CLASS_METRICS)
     parse_metrics(of_samples)  # a misspelt one is told before anything is loaded
     runs = [
-        Run(path, checkpoint=options.checkpoint, weights=options.weights) for path in options.runs
+        Run(path, checkpoint=options.checkpoint, weights=options.weights, device=options.device)
+        for path in options.runs
     ]
     every = "all" in options.metrics or not (options.metrics or options.ood or options.defects)
     wanted = [wants_classes(run, options.metrics, options.labels, every) for run in runs]

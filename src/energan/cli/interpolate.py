@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse, target_of
+from energan.cli.options import (
+    Checkpoint,
+    ComputeDevice,
+    PictureTarget,
+    RunPath,
+    Weights,
+    parse,
+    target_of,
+)
 from energan.cli.run_options import class_number, provenance
 from energan.core import SettingError
 from energan.inference import latents
@@ -35,6 +43,7 @@ class Interpolate:
     """seed of the latents"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
 
 
 def interpolate(args: list[str]) -> int:
@@ -42,7 +51,9 @@ def interpolate(args: list[str]) -> int:
     n, steps, seed = options.n, options.steps, options.seed
     if n < 1 or steps < 2:
         raise SettingError("give --n at least 1 and --steps at least 2")
-    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    run = Run(
+        options.run, checkpoint=options.checkpoint, weights=options.weights, device=options.device
+    )
     pictures.check_target(options.out, run.domain)
     check_room(n * steps, run.domain.size, "samples")
     z = latents.draw(run, 2 * n, seed)

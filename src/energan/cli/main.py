@@ -15,6 +15,9 @@ from energan.errors import (
     EnerganError,
     Interrupted,
     OtherRankError,
+    describe,
+    is_gpu_failure,
+    is_out_of_memory,
     messages_for_commands,
 )
 from energan.io.console import outlast_readers
@@ -115,13 +118,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"energan: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        if debug or not (isinstance(error, MemoryError) or "memory" in str(error)):
+        if debug or not (is_out_of_memory(error) or is_gpu_failure(error)):
             raise
-        print(
-            "energan: out of memory: use a smaller batch (--training.batch-size) or smaller "
-            "networks; --debug shows where",
-            file=sys.stderr,
-        )
+        print(f"energan: {_of_the_machine(error)}; --debug shows where", file=sys.stderr)
         return 2
 
 
@@ -143,6 +142,18 @@ def run() -> NoReturn:
         sys.exit(code)
     _ended_together()
     os._exit(code)
+
+
+def _of_the_machine(error: BaseException) -> str:
+    """What the machine, or its GPU, could not do, and the remedy."""
+    if is_out_of_memory(error):
+        where = "out of memory on the GPU" if "CUDA" in str(error) else "out of memory"
+        return f"{where}: use a smaller batch (--training.batch-size) or smaller networks"
+    reason = describe(str(error).partition("\n")[0])
+    return (
+        f"the GPU failed ({reason}), and what was not saved is lost; start the command again, or "
+        "`energan resume` a run, and if it fails again, on another GPU or with --device cpu"
+    )
 
 
 def _reports(error: EnerganError) -> bool:

@@ -7,7 +7,15 @@ from typing import Annotated
 import torch
 import tyro
 
-from energan.cli.options import Checkpoint, PictureTarget, RunPath, Weights, parse, target_of
+from energan.cli.options import (
+    Checkpoint,
+    ComputeDevice,
+    PictureTarget,
+    RunPath,
+    Weights,
+    parse,
+    target_of,
+)
 from energan.cli.run_options import open_training_data, provenance
 from energan.core import SettingError
 from energan.evaluation.neighbours import SEARCHED, nearest_events
@@ -32,13 +40,16 @@ class Neighbours:
     """seed of the samples"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
 
 
 def neighbours(args: list[str]) -> int:
     options = parse(Neighbours, args, "energan neighbours")
     if options.n < 1 or options.k < 1:
         raise SettingError("give --n and --k at least 1")
-    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    run = Run(
+        options.run, checkpoint=options.checkpoint, weights=options.weights, device=options.device
+    )
     pictures.check_target(options.out, run.domain)
     data = open_training_data(run, options.data)
     k = min(options.k, len(data))

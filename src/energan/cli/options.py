@@ -33,6 +33,9 @@ Weights = Annotated[
 ]
 Checkpoint = Annotated[str, tyro.conf.arg(help="last, best, or a step")]
 Threads = Annotated[int | None, tyro.conf.arg(help="number of CPU threads; by default all cores")]
+ComputeDevice = Annotated[
+    str, tyro.conf.arg(help="where to compute: auto, cpu, cuda, or cuda:1 for the second GPU")
+]
 StepSize = Annotated[
     float | None,
     tyro.conf.arg(

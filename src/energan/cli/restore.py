@@ -10,6 +10,7 @@ from torch import Tensor
 
 from energan.cli.options import (
     Checkpoint,
+    ComputeDevice,
     GradientClip,
     ImageSources,
     StepNoise,
@@ -77,6 +78,7 @@ class Restore:
     """seed of the chains"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Task:
 def restore(args: list[str]) -> int:
     options = parse(Restore, args, "energan restore")
     _check(options)
-    run = open_run_at(options.run, options.checkpoint, options.weights)
+    run = open_run_at(options.run, options.checkpoint, options.weights, options.device)
     if not pictures.is_image(run.domain):
         raise SettingError(
             f"{run.path} was trained on examples of shape {run.domain.shape}, and `energan "

@@ -14,7 +14,11 @@ from energan.cli.seeds import HELP, Together, all_cores, run_processes
 from energan.errors import EnerganError, RunError, SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.experiment.resume import resume as resume_runs
+from energan.experiment.run_records import job_of
 from energan.io.run_folder import RunFolder
+from energan.training.device import EngineSettings, choose
+
+DEVICE = "where to train: auto, cpu, cuda, or cuda:1 for the second GPU; by default as before"
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Resume:
     """train up to this many steps instead of the original number"""
     threads: int | None = None
     """number of CPU threads; by default as before (another number changes the last digits)"""
+    device: Annotated[str | None, tyro.conf.arg(help=DEVICE)] = None
     on_divergence: Literal["stop", "rollback"] | None = None
     """what to do if a loss is not finite; by default as the run was started"""
     data: str | None = None
@@ -61,6 +66,7 @@ def _together(paths: Sequence[Path], options: Resume) -> list[RunFolder]:
         paths,
         steps=options.steps,
         threads=options.threads,
+        device=options.device,
         on_divergence=options.on_divergence,
         data_at=options.data,
         checkpoint_metric=checkpoint_metric,
@@ -108,8 +114,11 @@ def _apart(paths: Sequence[Path], options: Resume, way: Together) -> int:
     )
     at_once = 1 if way == "turns" else max(1, all_cores() // threads)
     given = (("--steps", options.steps), ("--threads", options.threads), ("--data", options.data),
+             ("--device", options.device),
              ("--on-divergence", options.on_divergence))  # fmt: skip
     words = [w for name, value in given if value is not None for w in (name, str(value))]
     commands = [(path.name, ["resume", str(path), *words]) for path in paths]
-    run_processes(commands, paths, at_once, threads)
+    settings = [job_of(RunFolder(path))[0].settings.engine for path in paths]
+    engine = settings[0] if options.device is None else EngineSettings(device=options.device)
+    run_processes(commands, paths, at_once, threads, choose(engine, switches=False).device)
     return report_runs(paths)

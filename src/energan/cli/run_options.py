@@ -25,17 +25,17 @@ SHOWN = 10
 """Number of unreadable files to list."""
 
 
-def open_run_at(word: str, checkpoint: Checkpoint, weights: Weights) -> Run:
+def open_run_at(word: str, checkpoint: Checkpoint, weights: Weights, device: str) -> Run:
     """The run that a word names, RUN or RUN@STEP.
 
     Raises SettingError if the word and the option both name a checkpoint.
     """
     if "@" not in word or Path(word).exists():
-        return Run(word, checkpoint=checkpoint, weights=weights)
+        return Run(word, checkpoint=checkpoint, weights=weights, device=device)
     if checkpoint != "last":
         raise SettingError(f"{word} already names a checkpoint: leave --checkpoint out")
     path, _, checkpoint = word.rpartition("@")
-    return Run(path, checkpoint=checkpoint, weights=weights)
+    return Run(path, checkpoint=checkpoint, weights=weights, device=device)
 
 
 def open_training_data(run: Run, source: str | None) -> DataSet:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from energan.cli.options import (
     Checkpoint,
+    ComputeDevice,
     GradientClip,
     PictureTarget,
     StepNoise,
@@ -54,6 +55,7 @@ class Sample:
     turn"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
     chains: int | None = None
     """sample the energy with this many chains"""
     steps: int | None = None
@@ -99,7 +101,7 @@ def sample(args: list[str]) -> int:
         _check_chains(options)
         return follow(_chain_options(options, options.chains, of_chains))
     _check_draws(options, of_chains)
-    run = open_run_at(options.runs[0], options.checkpoint, options.weights)
+    run = open_run_at(options.runs[0], options.checkpoint, options.weights, options.device)
     pictures.check_target(options.out, run.domain)
     labels, columns = _labels(run, options)
     count = (64 if options.n is None else options.n) if labels is None else len(labels)
@@ -160,7 +162,7 @@ def _check_draws(options: Sample, of_chains: dict[str, Any]) -> None:
 def _chain_options(options: Sample, chains: int, of_chains: dict[str, Any]) -> ChainOptions:
     """What was given of the options of chains, with the defaults of the rest."""
     given = {name: value for name, value in of_chains.items() if value is not None}
-    shared = ("runs", "out", "seed", "label", "weights", "checkpoint")
+    shared = ("runs", "out", "seed", "label", "weights", "checkpoint", "device")
     return ChainOptions(chains=chains, **{n: getattr(options, n) for n in shared}, **given)
 
 

@@ -49,6 +49,7 @@ class ChainOptions:
     label: str | None
     weights: Weights | None
     checkpoint: str
+    device: str
     steps: int = 500
     start: Literal["noise", "buffer", "data"] = "noise"
     turn: int = 10
@@ -68,7 +69,10 @@ class ChainOptions:
 
 def follow(options: ChainOptions) -> int:
     """Follow the chains, write them, draw their ways, and tell their energies."""
-    runs = [open_run_at(word, options.checkpoint, options.weights) for word in options.runs]
+    runs = [
+        open_run_at(word, options.checkpoint, options.weights, options.device)
+        for word in options.runs
+    ]
     energies: list[TrainedEnergy] = list(runs)
     if options.together:
         energies = [sum(runs[1:], runs[0])]

@@ -9,7 +9,15 @@ from energan.anomaly.detection import ANOMALOUS, NORMAL, Wanted
 from energan.anomaly.normal_data import normal_images
 from energan.anomaly.score_table import ScoreTable, open_score_table
 from energan.cli.localisation import print_localisation
-from energan.cli.options import Checkpoint, ImageSources, RunPath, Weights, check_file, parse
+from energan.cli.options import (
+    Checkpoint,
+    ComputeDevice,
+    ImageSources,
+    RunPath,
+    Weights,
+    check_file,
+    parse,
+)
 from energan.cli.run_options import (
     brackets,
     judge_baselines,
@@ -75,6 +83,7 @@ class Score:
     images are scored alike (flat); as --data.layout in training"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
 
 
 def score(args: list[str]) -> int:
@@ -85,7 +94,9 @@ def score(args: list[str]) -> int:
         options.heatmap_scale, options.smooth,
     )  # fmt: skip
     drawing.check()
-    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    run = Run(
+        options.run, checkpoint=options.checkpoint, weights=options.weights, device=options.device
+    )
     run.check_judges()
     wanted = Wanted(options.anomaly, options.normal)
     drawing.check_fits(run)

@@ -11,8 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+import torch
+
 from energan.cli.options import without_options
 from energan.cli.outcome import report_runs
+from energan.core.accelerators import variables_of_place
 from energan.data import open_data
 from energan.errors import DataError, Interrupted, RunError, SettingError
 from energan.evaluation.checkpoint_metric import checkpoint_metric
@@ -72,10 +75,11 @@ def train_seeds(
     with interrupted_as(lambda: NOT_BEGUN):
         _probe(job)  # what is wrong is said once, and the data is decoded once
     check_free(chosen or ())
+    device = choose(job.settings.engine, switches=False).device
     words, (at_once, threads) = without_options(args, OWN), _share(job, count, way)
     if minutes is not None:
         words = without_options(words, ("--minutes",))
-        words += ["--scale", _scale(words, minutes, -(-count // at_once), at_once, threads)]
+        words += ["--scale", _scale(words, minutes, -(-count // at_once), at_once, threads, device)]
     numbers = [own.settings.seed for own in jobs]
     folders = claim(job.recipe, chosen, seed_endings(jobs))
     commands = [
@@ -86,7 +90,7 @@ def train_seeds(
         )
         for number, folder in zip(numbers, folders, strict=True)
     ]  # fmt: skip
-    left, stopped = run_processes(commands, folders, at_once, threads)
+    left, stopped = run_processes(commands, folders, at_once, threads, device)
     if left < count:
         print(
             f"not started: {count - left} of {plural(count, 'seed')}; start them with: energan "
@@ -98,7 +102,14 @@ def train_seeds(
     return report_runs(folders[:left])
 
 
-def _scale(words: Sequence[str], minutes: float, turns: int, at_once: int, threads: int) -> str:
+def _scale(
+    words: Sequence[str],
+    minutes: float,
+    turns: int,
+    at_once: int,
+    threads: int,
+    device: torch.device,
+) -> str:
     """The scale at which seeds train for so many minutes in so many turns, the least of those that
     are found when as many processes are timed at once as will train."""
     minutes /= turns
@@ -110,7 +121,7 @@ def _scale(words: Sequence[str], minutes: float, turns: int, at_once: int, threa
 
         def work_of(log: Path) -> Work:
             async def work(place: int) -> None:
-                variables = {"OMP_NUM_THREADS": str(threads)}
+                variables = {"OMP_NUM_THREADS": str(threads)} | variables_of_place(device, place)
                 codes[log] = await run_process(
                     pool, place, ["energan", *command], variables, log=log
                 )
@@ -182,8 +193,11 @@ def run_processes(
     folders: Sequence[Path],
     at_once: int,
     threads: int,
+    device: torch.device,
 ) -> tuple[int, str | None]:
     """Run them; how many were begun, and the signal that stopped them, None if none did.
+
+    device: where they train; of several GPUs each in turn.
 
     The folders of others that hold nothing are removed.
 
@@ -195,7 +209,7 @@ def run_processes(
 
     def work_of(folder: Path, name: str, words: Sequence[str]) -> Work:
         async def work(place: int) -> None:
-            variables = {"OMP_NUM_THREADS": str(threads)}
+            variables = {"OMP_NUM_THREADS": str(threads)} | variables_of_place(device, place)
             spoken = name if at_once > 1 else None
             code = await run_process(pool, place, ["energan", *words], variables, name=spoken)
             begun = code not in STOPPED or RunFolder(folder).exists()

@@ -91,7 +91,7 @@ def _run(options: "SweepOptions", args: list[str]) -> int:
         if made is not None:
             stopped = work_through(
                 folder, made, request.sweep.name, definition["metrics"], samples=own.samples,
-                keep=own.keep, ray=own.ray, cpus=own.cpus or 1.0, gpus=own.gpus or 0.0,
+                keep=own.keep, ray=own.ray, cpus=own.cpus or 1.0, gpus=own.gpus,
             )  # fmt: skip
     return _report(folder, tried, stopped, args, own.shard)
 

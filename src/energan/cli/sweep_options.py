@@ -12,7 +12,7 @@ from energan.errors import SettingError
 from energan.io.console import say
 from energan.sweeps.definition import find
 from energan.sweeps.grid import Sweep
-from energan.sweeps.plan import Shard, SweepPlan, plan
+from energan.sweeps.plan import Shard, SweepPlan, machine_of, plan
 from energan.sweeps.request import SweepRequest, axis_settings, option_of, scale_to, words_of
 from energan.sweeps.store import SAMPLES, Record
 from energan.sweeps.trials import Trial
@@ -57,7 +57,8 @@ class OwnOptions:
     cpus: float | None = None
     """CPUs of each task on Ray"""
     gpus: float | None = None
-    """GPUs of each task on Ray; fractions such as 0.25 are possible"""
+    """GPUs of each task on Ray; fractions such as 0.25 are possible, and 0 for CPUs alone; by
+    default 1 if this machine has a GPU"""
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,12 @@ class SweepOptions:
         return int(k), int(n)
 
     def plan(self, trials: list[Trial], done: set[str], records: list[Record]) -> SweepPlan:
-        own = self.own
+        own, machine = self.own, None
+        if own.ray is not None and own.gpus == 0:  # the nodes hide theirs from the tasks
+            machine = machine_of(trials[0].job.resolved({"engine": {"device": "cpu"}}))
         return plan(
             trials, done, processes=own.processes, threads=self.threads, together=own.together,
-            shard=self.shard, records=records, say=say,
+            shard=self.shard, records=records, say=say, machine=machine,
         )  # fmt: skip
 
 
@@ -121,8 +124,10 @@ def _check(options: SweepOptions) -> None:
         value = getattr(own, name)
         if value is not None and own.ray is None:
             raise SettingError(f"--{name} applies to Ray only: add --ray ADDRESS, or leave it out")
-        if value is not None and not 0 < value < float("inf"):
-            raise SettingError(f"--{name} {value:g}: give a number above 0")
+        enough = value is None or 0 < value < float("inf") or (name == "gpus" and value == 0)
+        if not enough:
+            least = "0 or more" if name == "gpus" else "a number above 0"
+            raise SettingError(f"--{name} {value:g}: give {least}")
     if own.ray is not None and (own.processes or options.threads):
         raise SettingError(
             "--processes and --threads apply to this machine: with --ray give --cpus instead, "

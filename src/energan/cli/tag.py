@@ -9,7 +9,15 @@ import torch
 import tyro
 from torch import Tensor
 
-from energan.cli.options import Checkpoint, RunPath, Threads, Weights, check_file, parse
+from energan.cli.options import (
+    Checkpoint,
+    ComputeDevice,
+    RunPath,
+    Threads,
+    Weights,
+    check_file,
+    parse,
+)
 from energan.cli.run_options import print_facts, set_threads, warn_skipped
 from energan.data import TagSet
 from energan.data.sources.tag_files import read_tag_file
@@ -63,6 +71,7 @@ class Tag:
     """seed of the vectors"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
     threads: Threads = None
 
 
@@ -73,7 +82,9 @@ def tag(args: list[str]) -> int:
     check_file(options.out, ".csv")
     ballot = Ballot(options.samples, options.nearest)
     set_threads(options.threads)
-    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    run = Run(
+        options.run, checkpoint=options.checkpoint, weights=options.weights, device=options.device
+    )
     data = open_run_tags(run, options.data)
     if not 1 <= options.tags <= len(data.names):
         raise SettingError(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from energan.cli.options import Checkpoint, RunPath, Threads, Weights, parse
+from energan.cli.options import Checkpoint, ComputeDevice, RunPath, Threads, Weights, parse
 from energan.cli.run_options import set_threads, warn_skipped
 from energan.errors import SettingError
 from energan.inference.run import Run
@@ -39,6 +39,7 @@ class Translate:
     """seed of the dropout, the network's noise"""
     weights: Weights = None
     checkpoint: Checkpoint = "last"
+    device: ComputeDevice = "auto"
     threads: Threads = None
 
 
@@ -49,7 +50,9 @@ def translate(args: list[str]) -> int:
         raise SettingError("--pairs translates a half of each image, --whole all of it: give one")
     pairs = options.pairs if options.pairs or options.whole else None
     set_threads(options.threads)
-    run = Run(options.run, checkpoint=options.checkpoint, weights=options.weights)
+    run = Run(
+        options.run, checkpoint=options.checkpoint, weights=options.weights, device=options.device
+    )
     made = translate_images(
         run, options.source, options.out,
         size=size, pairs=pairs, strip=options.strip, seed=options.seed,

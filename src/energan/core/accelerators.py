@@ -1,6 +1,7 @@
 """What torch says of the machine's GPU or other accelerator."""
 
 import gc
+import os
 
 import torch
 
@@ -18,6 +19,18 @@ def accelerators_of(device: torch.device) -> int:
     if device.type == "cpu":
         return 0
     return 1 if device.index is not None else torch.accelerator.device_count()
+
+
+def variables_of_place(device: torch.device, place: int) -> dict[str, str]:
+    """Variables of a process beside others, in this place, from 1: it sees one of several GPUs.
+
+    None if `device` names a GPU, which all share then.
+    """
+    count = accelerators_of(device)
+    if device.type != "cuda" or count < 2:
+        return {}
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
+    return {"CUDA_VISIBLE_DEVICES": seen[(place - 1) % count]}
 
 
 def free_accelerator_memory() -> None:

@@ -12,6 +12,7 @@ from energan.experiment.callbacks.samples import draw
 from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.settings import Job
 from energan.metrics.catalogue import METRICS, scorer_of
+from energan.training.device import choose
 from energan.training.hooks import Figures
 from energan.training.train_state import TrainState
 
@@ -32,7 +33,8 @@ def checkpoint_metric(job: Job, domain: Domain) -> CheckpointMetric | None:
     reference = reference_for(job.settings.data, domain)
     view = View(domain, reference.judged.domain.shape)
     real = reference.events(reference.judged, SAMPLES)
-    first = EvaluationInputs(real, reference)  # there are no samples yet
+    device = choose(job.settings.engine, switches=False).device
+    first = EvaluationInputs(real, reference, device=device)  # there are no samples yet
     if reason := scorer.obstacle(first):
         raise SettingError(f"--keep-best {name} does not apply: {reason}")
     extractor = first.extractor if scorer.needs_features else None

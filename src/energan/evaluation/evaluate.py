@@ -198,6 +198,7 @@ def _score_samples(request: EvaluationRequest) -> EvaluationScores:
         request.resamples,
         labels=None if run.classes is None else classes_in_turn(samples, run.classes),
         run=run,
+        device=run.engine.device,
     )
     results, left_out = _compute_scores(inputs, request.metrics, request.say)
     used = inputs.extractor_used

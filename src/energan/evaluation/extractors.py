@@ -22,6 +22,7 @@ from energan.io.files import sha256_of
 from energan.nets.inception import load_inception
 
 AT_ONCE = 500
+CPU = torch.device("cpu")
 Network = Callable[[Tensor], Any]
 
 
@@ -55,7 +56,7 @@ class Extractor:
                 features, log_probabilities = made if isinstance(made, tuple) else (made, None)
                 values.append(self._check(features, len(part)))
                 if log_probabilities is not None:
-                    logs.append(log_probabilities.double().numpy())
+                    logs.append(log_probabilities.cpu().double().numpy())
                 advance(len(part))
         return Features(np.concatenate(values), np.concatenate(logs) if logs else None)
 
@@ -77,14 +78,15 @@ class Extractor:
             )
         if not bool(features.isfinite().all()):
             raise DataError(f"the extractor {self.name} returned features that are not finite")
-        return features.flatten(1).float().numpy()
+        return features.flatten(1).float().cpu().numpy()
 
 
-def extractor_for(name: str | None, reference: Reference) -> Extractor:
+def extractor_for(name: str | None, reference: Reference, device: torch.device = CPU) -> Extractor:
     """The extractor of this name; without one the in-domain classifier where labels allow it.
 
     name: "classifier"; "pixels", the numbers of an event themselves; a .safetensors file with the
     weights of an Inception network; a TorchScript file; or "package.module:callable".
+    device: where the networks of files compute; a callable decides that itself.
     Raises DataError or SettingError for one that does not exist or does not fit.
     """
     if name is None:
@@ -102,9 +104,9 @@ def extractor_for(name: str | None, reference: Reference) -> Extractor:
                 f"these have {bands} bands: leave --extractor unset, or give your own as "
                 "package.module:callable"
             )
-        return _inception(Path(name))
+        return _inception(Path(name), device)
     if Path(name).suffix in (".pt", ".pth", ".ts", ".pkl"):
-        return _torchscript(Path(name))
+        return _torchscript(Path(name), device)
     return _module(name)
 
 
@@ -137,34 +139,34 @@ def _stacked_digit_classifier() -> Extractor:
     return Extractor("classifier", extract, about)
 
 
-def _inception(path: Path) -> Extractor:
+def _inception(path: Path, device: torch.device) -> Extractor:
     network, about = load_inception(path)
+    network.to(device)
 
     def extract(images: Tensor) -> tuple[Tensor, Tensor]:
         colour = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-        features, logits = network.features(colour)
-        return features, logits.double().log_softmax(1)
+        features, logits = network.features(colour.to(device))
+        return features, logits.cpu().double().log_softmax(1)
 
     return Extractor("inception", extract, {"name": "inception", **about}, at_once=50)
 
 
-def _torchscript(path: Path) -> Extractor:
+def _torchscript(path: Path, device: torch.device) -> Extractor:
     if not path.is_file():
         raise DataError(f"--extractor {path}: there is no such file")
     sha256 = sha256_of(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # what follows it unpickles
-            network = torch.jit.load(str(path), "cpu").eval()
+            network = torch.jit.load(str(path), device).eval()
     except RuntimeError:
         raise DataError(
             f"--extractor {path} is not a TorchScript file (pickled weights are never read): "
             "give weights of an Inception network as .safetensors, a TorchScript file, or "
             "package.module:callable"
         ) from None
-    return Extractor(
-        path.name, _with_log_probabilities(network), {"name": path.name, "sha256": sha256}
-    )
+    extract = _with_log_probabilities(lambda images: network(images.to(device)))
+    return Extractor(path.name, extract, {"name": path.name, "sha256": sha256})
 
 
 def _module(name: str) -> Extractor:
@@ -210,7 +212,7 @@ def _with_log_probabilities(network: Network) -> Network:
     def extract(images: Tensor) -> Any:
         made = network(images)
         if isinstance(made, (tuple, list)) and len(made) == 2:
-            return made[0], made[1].double().log_softmax(1)
+            return made[0], made[1].cpu().double().log_softmax(1)
         return made
 
     return extract

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from energan.data.images.checksums import cache_folder
-from energan.evaluation.extractors import Extractor, Features, extractor_for
+from energan.evaluation.extractors import CPU, Extractor, Features, extractor_for
 from energan.evaluation.reference import Reference
 from energan.inference.run import Run
 from energan.io.files import write_atomically
@@ -44,7 +45,7 @@ class EvaluationInputs:
     energy: U of points (N, D) -> (N,), for densities in the plane.
     ready_extractor: one that is there already, instead of one made from its name.
     labels: int64 (N,), the class that each sample was asked to be of; None without such.
-    run: whose samples they are; None while it trains.
+    run: whose samples they are; None while it trains. device: where features are computed.
     """
 
     samples: Tensor
@@ -56,6 +57,7 @@ class EvaluationInputs:
     ready_extractor: Extractor | None = None
     labels: Tensor | None = None
     run: Run | None = None
+    device: torch.device = CPU
 
     @property
     def count(self) -> int:
@@ -67,7 +69,9 @@ class EvaluationInputs:
 
     @cached_property
     def extractor(self) -> Extractor:
-        return self.ready_extractor or extractor_for(self.extractor_name, self.reference)
+        return self.ready_extractor or extractor_for(
+            self.extractor_name, self.reference, self.device
+        )
 
     @property
     def extractor_used(self) -> Extractor | None:

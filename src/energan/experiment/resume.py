@@ -40,6 +40,11 @@ from energan.training.distributed import Distributed, asked_ranks, join
 from energan.training.loop import Hook
 from energan.training.train_state import TrainState
 
+EMULATED = (
+    "{} was trained in bf16, which this machine's {} only emulates: it may be a hundred times "
+    "slower here; to go on fast, use a machine with bf16 units (a GPU, or a CPU with AMX or "
+    "AVX512-BF16)"
+)
 Opened = tuple[Job, dict[str, Any]]
 """A run's job, and the resolved values in config.json."""
 
@@ -51,6 +56,7 @@ def resume(
     *,
     steps: int | None = None,
     threads: int | None = None,
+    device: str | None = None,
     on_divergence: str | None = None,
     data_at: str | Path | None = None,
     checkpoint_metric: MakeCheckpointMetric | None = None,
@@ -60,15 +66,15 @@ def resume(
     """Go on with a run from its newest good checkpoint, or with several, which differ in values and
     not in shapes, from the newest step that all have.
 
-    steps: train to there instead. data_at: where the data is now, if it was moved; it must hold
-    what it held. hooks: as of `start`. What some of several runs had done beyond the step they
-    share is done again.
+    steps: train to there instead. device: train on this one instead. data_at: where the data is
+    now, if it was moved; it must hold what it held. hooks: as of `start`. What some of several runs
+    had done beyond the step they share is done again.
 
     On the same machine with the same threads and ranks the weights end, bit for bit, as those of a
-    run that never stopped. With another number of ranks the batch of all of them stays what it was.
-    Raises RunError if the runs are finished, in use, no cohort or without a step in common, or if
-    their data or their settings changed; SettingError if they cannot train as one program;
-    DivergenceError if every one diverged.
+    run that never stopped; on a GPU up to rounding. With another number of ranks the batch of all
+    of them stays what it was. Raises RunError if the runs are finished, in use, no cohort or
+    without a step in common, or if their data or their settings changed; SettingError if they
+    cannot train as one program; DivergenceError if every one diverged.
     """
     # a folder that is no run gets no lock file
     opened = [job_of(RunFolder(path)) for path in folders]
@@ -84,11 +90,10 @@ def resume(
     if len(jobs) > 1:
         check_together(jobs[0])
     before = resolved.get("ranks", 1)
-    if threads is None and asked_ranks() == before:
-        threads = resolved["threads"]  # else the cores are shared anew
-    arithmetic = {"precision": resolved["precision"], "threads": threads}
-    engine = choose(checked(EngineSettings, job.settings.engine.model_dump() | arithmetic))
+    engine = _engine_of(job, resolved, threads, device)
     ranks = join(engine.device)
+    if progress and ranks.writes and engine.emulates:
+        console.warn(EMULATED.format(folders[0], engine.device.type))
     runs = [RunFolder(path, ranks.writes) for path in folders]
     with locked(runs, ranks):
         with interrupted_as(lambda: _as_it_was(folders)):
@@ -113,6 +118,18 @@ def resume(
             run.append("resume", step=cohort.loop.step, **about)
         train(cohort, data, runs, metric, progress, hooks)
     return runs
+
+
+def _engine_of(
+    job: Job, resolved: dict[str, Any], threads: int | None, device: str | None
+) -> Device:
+    """That of the run, but for what was asked for."""
+    if threads is None and asked_ranks() == resolved.get("ranks", 1):
+        threads = resolved["threads"]  # else the cores are shared anew
+    arithmetic = {"precision": resolved["precision"], "threads": threads}
+    if device is not None:
+        arithmetic["device"] = device
+    return choose(checked(EngineSettings, job.settings.engine.model_dump() | arithmetic))
 
 
 def _as_it_was(folders: Sequence[str | Path]) -> str:

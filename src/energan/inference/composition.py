@@ -196,6 +196,12 @@ def check_alike(runs: Sequence[Any]) -> None:
                 f"{run.path}: the energy of {run.job.model} needs an input with each example, so "
                 "chains cannot sample it: name a run without inputs"
             )
+        own, other = (one.engine.device for one in (run, first))
+        if (own.type, own.index or 0) != (other.type, other.index or 0):
+            raise SettingError(
+                f"{first.path} is on {other}, and {run.path} on {own}: energies that share "
+                "chains need the same device, so open both with one"
+            )
         if _range(run.domain) != _range(first.domain):
             raise SettingError(
                 f"{first.path} is for examples {_described(first.domain)}, and {run.path} for "

@@ -58,16 +58,20 @@ def work_through(
     keep: Keep = "best",
     ray: str | None = None,
     cpus: float = 1.0,
-    gpus: float = 0.0,
+    gpus: float | None = None,
 ) -> str | None:
     """Do the trials of the plan; the signal that stopped it, None if none did.
 
-    name: the sweep's. ray: the address of a cluster, with `cpus` and `gpus` for each task.
+    name: the sweep's. ray: the address of a cluster, with `cpus` and `gpus` for each task; by
+    default one GPU if the plan is for one.
     """
     options = TrialOptions(name, tuple(metrics), samples, made.threads, keep, _save_every(made))
     with SweepDisplay(folder, made.asked, metrics[0], made.seconds, made.processes) as display:
         if ray is None:
             return local.run(folder, made.packages, options, made.processes, display)
+        if gpus is None and made.machine.gpus:
+            say("each task asks for one GPU, since this machine has one; --gpus 0 uses CPUs alone")
+        gpus = float(made.machine.gpus > 0) if gpus is None else gpus
         say(f"working on Ray, {ray}; it may take a while until tasks start")
         from energan.sweeps.executors import ray as on_ray
 

@@ -24,7 +24,13 @@ from typing import Any, Literal
 import torch
 
 from energan.core import CheckpointError, DivergenceError, RunError
-from energan.errors import EnerganError, messages_for_commands
+from energan.core.accelerators import free_accelerator_memory
+from energan.errors import (
+    EnerganError,
+    is_gpu_failure,
+    is_out_of_memory,
+    messages_for_commands,
+)
 from energan.evaluation.checkpoint_metric import checkpoint_metric
 from energan.evaluation.classification import evaluate_classification
 from energan.evaluation.evaluate import evaluate
@@ -86,8 +92,9 @@ def work(folder: SweepFolder, ids: Sequence[str], ending: Ending) -> str | None:
     """Train and score those of the trials that have no record; as a cohort if there are several.
 
     What another process has in hand, or takes meanwhile, is waited for. A trial's error is
-    recorded, never raised; one of the machine (no memory, a full disk) is raised, since another
-    attempt may succeed. Returns the name of the signal that stopped it, None if nothing did.
+    recorded, never raised; one of the machine (no memory, a full disk, a GPU that failed) is
+    raised, since another attempt may succeed, and on a GPU that failed nothing else would. Returns
+    the name of the signal that stopped it, None if nothing did.
     """
     with ExitStack() as stack:
         for trial in sorted(ids):
@@ -129,8 +136,12 @@ class _Worker:
             if len(trials) == 1:
                 self._fail(trials[0], error)
                 return None
-            # too large together, or no cohort after all
-            return next(filter(None, (self.train_and_score([trial]) for trial in trials)), None)
+            if is_gpu_failure(error):
+                raise
+        # Too large together, or no cohort after all. Not before the error is left, whose traceback
+        # holds what the cohort had on the device.
+        free_accelerator_memory()
+        return next(filter(None, (self.train_and_score([trial]) for trial in trials)), None)
 
     def _train(self, trials: Sequence[Trial]) -> str | None:
         """Train the trials to their end; the name of the signal that stopped it, None if none did.
@@ -194,7 +205,8 @@ class _Worker:
 
     def _fail(self, trial: Trial, error: Exception) -> None:
         """Record an error of the trial; raise one of the machine."""
-        if isinstance(error, OSError | MemoryError) or "out of memory" in str(error).lower():
+        of_the_machine = is_out_of_memory(error) or is_gpu_failure(error)
+        if isinstance(error, OSError) or of_the_machine:
             raise error
         self._keep(failed(self.folder, trial, self.options, _in_words(error)))
 

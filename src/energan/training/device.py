@@ -53,6 +53,11 @@ class Device:
     def dtype(self) -> torch.dtype:
         return torch.float64 if self.precision == "64" else torch.float32
 
+    @property
+    def emulates(self) -> bool:
+        """Whether it computes in bf16 without units for that, slowly."""
+        return self.precision == "bf16" and not native_bf16(self.device)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Half precision for the networks where the engine uses it; losses upcast themselves."""
         if self.precision == "bf16":

@@ -13,6 +13,7 @@ from energan.core import RunError, SettingError
 from energan.experiment.resume import resume
 from energan.experiment.settings import load, settings_hash
 from energan.io.run_folder import RunFolder
+from energan.training.device import Device
 
 ROOT = Path(__file__).parents[3]
 QUIET = {"log_every": 5, "sample_every": 0, "checkpoint_every": 2, "tensorboard": False}
@@ -116,3 +117,24 @@ def test_no_machine_has_so_many_threads(run: Path, threads: int) -> None:
     """Torch would end the process."""
     with pytest.raises(SettingError, match="threads: "):
         resume([run], steps=4, threads=threads, progress=False)
+
+
+def test_a_run_goes_on_on_another_device(run: Path) -> None:
+    """That of its settings may be gone; the new one is that of this part of the training alone."""
+    edit(run, lambda c: c["settings"]["engine"].update(device="cuda:7"))
+    with pytest.raises(SettingError, match=r"engine\.device"):
+        resume([run], steps=4, progress=False)
+    resume([run], steps=4, device="cpu", progress=False)
+    assert RunFolder(run).read("start")[-1]["device"] == "cpu"
+    assert RunFolder(run).read_config()["settings"]["engine"]["device"] == "cuda:7"
+
+
+def test_bf16_without_units_for_it_is_told(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Device, "emulates", False)
+    resume([run], steps=4)
+    assert "emulates" not in capsys.readouterr().err
+    monkeypatch.setattr(Device, "emulates", True)
+    resume([run], steps=6)
+    assert "bf16, which this machine's cpu only emulates" in capsys.readouterr().err

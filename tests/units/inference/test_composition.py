@@ -1,5 +1,7 @@
 """Energies of runs, and their sums."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -38,3 +40,12 @@ def test_labels_reach_those_that_take_them_alone(runs: dict[str, Run]) -> None:
     assert torch.allclose(both.energy(x), plain.energy(x) + labelled.energy(x), atol=1e-5)
     with pytest.raises(SettingError, match="is unconditional"):
         (plain + runs["other"]).energy(x, y)
+
+
+def test_runs_on_two_devices_share_no_chains(
+    runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = replace(runs["other"].engine, device=torch.device("cuda:1"))
+    monkeypatch.setattr(runs["other"], "engine", there)
+    with pytest.raises(SettingError, match=r"is on cpu, and .* on cuda:1: .* the same device"):
+        runs["ebgan"] + runs["other"]

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from energan.core import SettingError
 from energan.data import open_data
 from energan.experiment.settings import Job
 from energan.io.run_folder import RunFolder
@@ -282,7 +284,49 @@ def test_a_trial_whose_record_was_removed_is_trained_again(folder: SweepFolder) 
     assert (after["state"], after["scores"]) == ("done", before["scores"])
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), RuntimeError("CUDA out of memory")])
+def test_what_a_cohort_holds_is_free_before_its_trials_are_trained_one_by_one(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The traceback of its error would keep its tensors, so that a trial that fits would not."""
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+
+    def too_large(jobs: Sequence[Job], *args: Any, **more: Any) -> None:
+        if len(jobs) > 1:
+            tensors = torch.zeros(3)
+            held.append(weakref.ref(tensors))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        alive.append(held[0]() is not None)
+        raise SettingError("enough is seen")
+
+    monkeypatch.setattr(run_trial, "start", too_large)
+    work(folder, trials({"model.margin": (1, 2)}), OPTIONS)
+    assert alive == [False, False]
+
+
+def test_a_gpu_that_failed_ends_the_process_with_its_first_error(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the process does on it afterwards fails too: that is no failure of the trials."""
+    calls: list[int] = []
+
+    def broken(jobs: Sequence[Job], *args: object, **more: object) -> None:
+        calls.append(len(jobs))
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(run_trial, "start", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        work(folder, trials({"model.margin": (1, 2)}), OPTIONS)
+    assert (calls, folder.done()) == ([2], set())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("disk full"), RuntimeError("CUDA out of memory"),
+        RuntimeError("CUDNN_STATUS_ALLOC_FAILED"), RuntimeError("CUDA error: an assert"),
+    ],
+)  # fmt: skip
 def test_what_the_machine_lacks_is_not_the_trials_failure(
     folder: SweepFolder, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

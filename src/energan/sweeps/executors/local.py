@@ -1,18 +1,17 @@
 """Trials in processes on this machine, each with its share of the threads, or its GPU."""
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-import torch
-
+from energan.core.accelerators import variables_of_place
 from energan.io.processes import STOPPED, Pool, run_process
 from energan.sweeps.display import SweepDisplay
 from energan.sweeps.run_trial import failed
 from energan.sweeps.store import SweepFolder, TrialOptions
 from energan.sweeps.trials import Trial
+from energan.training.device import choose
 
 KILLED = -getattr(signal, "SIGKILL", signal.SIGTERM)
 """The exit code of a process that the system ended; Windows has no such signal."""
@@ -33,12 +32,15 @@ def run(
     Returns the signal that stopped it, None if none did. SIGINT and SIGTERM let each process save
     what it trains.
     """
-    pool = Pool()
+    pool, engine = Pool(), packages[0][0].job.settings.engine
+    device = choose(engine, switches=False).device
 
     async def attempt(package: Package, place: int) -> tuple[int, str]:
         words, log = enqueue(folder, package, options), folder.logs / f"{package[0].id}.txt"
         display.begin([trial.id for trial in package], str(place))
-        code = await run_process(pool, place, words, _share(options.threads, place), log=log)
+        variables = {"OMP_NUM_THREADS": str(options.threads)} if options.threads else {}
+        variables |= variables_of_place(device, place)
+        code = await run_process(pool, place, words, variables, log=log)
         killed = " (killed: out of memory?)" if code == KILLED else f": see {log}"
         return code not in (0, *STOPPED), f", the last time with exit code {code}{killed}"
 
@@ -77,13 +79,3 @@ def run_packages(
 
     pool.run([partial(work, package) for package in packages], at_once, display.refresh)
     return pool.stopped
-
-
-def _share(threads: int | None, place: int) -> dict[str, str]:
-    """Variables of a process: its number of threads, and, where there are several GPUs, one."""
-    found = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-    count = torch.cuda.device_count()
-    if count > 1:
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
-        found["CUDA_VISIBLE_DEVICES"] = seen[(place - 1) % count]
-    return found
