@@ -42,7 +42,8 @@ def auroc_interval(
         paired: whether the i-th anomalous example was made from the i-th normal one, so that
             their scores are correlated.
         groups: (N,), any numbers; examples with the same number belong together.
-        resamples, seed: of the cluster bootstrap.
+        resamples: number of resamples of the cluster bootstrap.
+        seed: seed of the resamples.
 
     Raises:
         ValueError: for arguments that `auroc` refuses, fewer than two examples or groups of either
@@ -83,7 +84,8 @@ def share_interval(
         level: confidence level, in (0, 1).
         groups: (N,), any numbers; examples with the same number belong together, as in
             `auroc_interval`.
-        resamples, seed: of the cluster bootstrap.
+        resamples: number of resamples of the cluster bootstrap.
+        seed: seed of the resamples.
 
     Raises:
         ValueError: for other or no marks, fewer than two groups, or a level outside (0, 1).
