@@ -19,7 +19,9 @@ from energan.report import html
 from energan.training import batch_statistics
 from support.forks import forked  # noqa: F401, the fixture
 from support.onnx_operators import onnx_operators_listed_once  # noqa: F401, the fixture
+from support.pretended_gpu import hide_gpus
 
+hide_gpus()
 torch.set_num_threads(1)
 # how long an example takes says nothing on a machine that does other things too; the examples are
 # the same each time, but for `make fuzz`

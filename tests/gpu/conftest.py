@@ -1,5 +1,5 @@
-"""Tests on a GPU. Where there is none they run on a pretended one, by units/test_pretended_gpu.py,
-and are not collected here."""
+"""Tests on a GPU, or on a pretended one, in a process that units/test_gpu.py starts: elsewhere none
+is seen, and they are not collected."""
 
 import torch
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import energan
+from energan.core import SettingError
 from energan.data import open_data
 from energan.data.settings import DataSettings
 from energan.experiment.resume import resume
@@ -15,6 +16,7 @@ from energan.experiment.start import start
 from energan.exporters.write import export
 from energan.inference.chains import sample_chains
 from energan.inference.run import Run
+from energan.training.device import Device
 from energan.training.loop import Hook
 from support.helpers import tiny_settings, weight_files
 from support.pretended_gpu import pretended
@@ -145,3 +147,41 @@ def test_a_stream_feeds_a_gpu(tmp_path: Path) -> None:
     job = job_of("ebgan_conv", 2, data=settings.model_dump(exclude_unset=True))
     start([job], [tmp_path / "run"], progress=False)
     assert Run(tmp_path / "run").sample(2).shape == (2, 1, 8, 8)
+
+
+@pytest.mark.skipif(pretended is None, reason="limits the memory of a pretended GPU")
+def test_a_batch_that_does_not_fit_is_told_with_one_that_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of("gan", 2, training={"steps": 2, "batch_size": 8192})
+    job = job.changed({"output": {"checkpoint_every": 0}})
+    monkeypatch.setattr(Device, "free_memory", lambda self: 1 << 40)  # else it is refused at once
+    pretended.limit(pretended.live() + (4 << 20))
+    try:
+        with pytest.raises(SettingError) as told:
+            start([job], [tmp_path / "large"])
+        size = int(str(told.value).rpartition(" ")[2].rstrip(")"))
+        assert str(told.value) == (
+            f"out of memory on cuda with batches of 8192: batches of {size} fit "
+            f"(--training.batch-size {size})"
+        )
+        fits = job.changed({"training": {"batch_size": size}})
+        start([fits], [tmp_path / "fits"], progress=False)
+        with pytest.raises(torch.OutOfMemoryError):
+            start([job], [tmp_path / "again"], progress=False)
+    finally:
+        pretended.limit(0)
+
+
+def test_an_extractor_of_ones_own_may_compute_on_the_gpu(runs: dict[str, Path]) -> None:
+    run = Run(runs["gan"], device="cuda")
+    scores = energan.evaluate(
+        run, metrics=("frechet_distance",), samples=40, resamples=10,
+        extractor=f"{__name__}:features_on_the_gpu",
+    )  # fmt: skip
+    assert scores["frechet_distance"].value > 0
+
+
+def features_on_the_gpu(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    pixels = images.to("cuda").flatten(1)
+    return pixels[:, 16:24], pixels[:, :10]

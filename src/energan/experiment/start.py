@@ -22,6 +22,7 @@ from energan.experiment.callbacks.progress import CohortMean, ProgressBar
 from energan.experiment.callbacks.scores import CheckpointMetric
 from energan.experiment.compatibility import check_jobs
 from energan.experiment.feasibility import check_fits, check_size
+from energan.experiment.fitting_batch import tells_fitting_batch
 from energan.experiment.folders import absolute_paths, check_free, claim, endings, locked
 from energan.experiment.margin import (
     STEPS,
@@ -58,6 +59,7 @@ NOT_BEGUN = (
 STOPPING = "stopping after this step and saving a checkpoint; a second signal stops at once"
 
 
+@tells_fitting_batch
 @accelerator_memory_freed()
 @torch_globals_kept()
 def start(

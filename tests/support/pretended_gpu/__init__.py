@@ -20,10 +20,29 @@ pretended: Any = sys.modules.get("pretended_device")
 """Its Python side, with what it counts; None on a real GPU."""
 
 
+REAL = torch.version.cuda is not None or torch.version.hip is not None
+"""Whether this build of torch has kernels for a GPU, so that it takes no pretended one."""
+VISIBLE, KEPT, ON_GPU = "CUDA_VISIBLE_DEVICES", "ENERGAN_TESTS_GPUS", "ENERGAN_TESTS_ON_GPU"
+
+
+def hide_gpus() -> None:
+    """From this process and those it starts: tests compare with the CPU, and have the same results
+    on a machine with a GPU. Those in tests/gpu see it."""
+    if ON_GPU not in os.environ:
+        os.environ.setdefault(KEPT, os.environ.get(VISIBLE, "all"))
+        os.environ[VISIBLE] = ""
+
+
+def unhidden() -> dict[str, str]:
+    """Variables of a process that sees the GPUs as they were before `hide_gpus`."""
+    variables = os.environ | {ON_GPU: "1"}
+    seen = variables.pop(KEPT, "all")
+    del variables[VISIBLE]
+    return variables if seen == "all" else variables | {VISIBLE: seen}
+
+
 def why_not() -> str | None:
     """Why it cannot be built here; None if it may be."""
-    if torch.version.cuda is not None or torch.version.hip is not None:
-        return "this build of torch has kernels of CUDA, so it takes a real GPU"
     if not sys.platform.startswith("linux"):
         return "the pretended GPU is built on Linux alone"
     return None if shutil.which("g++") else "there is no g++ to build the pretended GPU with"
@@ -50,4 +69,4 @@ def environment(library: Path, *paths: Path) -> dict[str, str]:
     """Variables of a process that sees it. paths: of modules, ahead of those of PYTHONPATH."""
     known = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     words = os.pathsep.join([str(HERE), *map(str, paths), *known])
-    return os.environ | {"PRETENDED_LIBRARY": str(library), "PYTHONPATH": words}
+    return unhidden() | {"PRETENDED_LIBRARY": str(library), "PYTHONPATH": words}

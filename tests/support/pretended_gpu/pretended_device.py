@@ -98,6 +98,11 @@ def _copied(self: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
 torch.Tensor.__deepcopy__ = _copied  # type: ignore[method-assign]
 
 
+def limit(size: int) -> None:
+    """Let the devices hold so many bytes from now on; 0 for no limit."""
+    _library.pretended_configure(ctypes.c_int64(COUNT), ctypes.c_int64(size), ctypes.c_int64(0))
+
+
 def live() -> int:
     """Bytes that tensors hold on the devices now."""
     return int(_library.pretended_live())
