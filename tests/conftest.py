@@ -85,6 +85,15 @@ def _dark_figures_drawn_once() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _nothing_forced_to_the_disk() -> Iterator[None]:
+    """No test loses power, against which fsync waits for milliseconds, thirty times in a test of a
+    command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _few_samples_for_statistics() -> Iterator[None]:
     """Batch statistics at rest are measured on 500 events, not on 2,000, at each checkpoint."""
     with pytest.MonkeyPatch.context() as patch:
