@@ -1,6 +1,6 @@
 """Today's methods beside the older ones on the same data: docs/results/methods-NAME.json.
 
-    python benchmarks/methods.py ring|grid|stacked|faces [--seeds 3] [--runs FOLDER] [--out docs/results]
+    python benchmarks/methods.py ring [--seeds 3] [--runs runs/methods] [--out docs/results]
 
 Each row is a recipe with the changes named here, trained for the steps named here and evaluated by
 10,000 samples of its averaged weights. A run that is there already is not trained again, and one
@@ -46,22 +46,25 @@ POINTS = {
     "Equilibrium Matching": Row("equilibriummatching-ring", 4000),
     "denoising score matching": Row("scorematching-ring", 4000),
 }
+FALLING = "linear(1, 0.1, 1500)"
 # About ten minutes of one core each, by the time of sixty steps.
 STACKED = {
-    "R3GAN": Row("r3gan-stacked", 3000, {"r1": "linear(1, 0.1, 1500)", "r2": "linear(1, 0.1, 1500)"}),
+    "R3GAN": Row("r3gan-stacked", 3000, {"r1": FALLING, "r2": FALLING}),
     "R3GAN without penalties": Row("r3gan-stacked", 3000, {"r1": 0, "r2": 0}),
     "EBGAN": Row("ebgan-stacked", 6000, {"pull_away": 0}),
     "EBGAN-PT": Row("ebgan-stacked", 6000),
-}  # fmt: skip
+}
 
 
 def faces(count: int) -> dict[str, Row]:
+    """R3GAN on so many faces, by its augmentation."""
     data = {**FACES, "limit": count}
+    adaptive = {"augment": ["adaptive"], "augment_images": 30_000}
     return {
         "plain": Row("r3gan-folder", 2000, {"augment": []}, data),
         "DiffAugment": Row("r3gan-folder", 2000, {"augment": AUGMENTED}, data),
-        "adaptive": Row("r3gan-folder", 2000, {"augment": ["adaptive"], "augment_images": 30_000}, data),
-    }  # fmt: skip
+        "adaptive": Row("r3gan-folder", 2000, adaptive, data),
+    }
 
 
 COMPARISONS: dict[str, tuple[dict[str, Row], str | None]] = {

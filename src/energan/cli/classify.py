@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from energan.cli.evaluate_classes import print_stored_verdict
+from energan.cli.classifier_baselines import print_stored_verdict
 from energan.cli.options import (
     Checkpoint,
     ComputeDevice,

@@ -1,13 +1,11 @@
 """`energan evaluate` of runs that classify: error, confusion, calibration, and seeds together."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from energan.core import DataError
-from energan.evaluation import few_labels, metrics_file
+from energan.cli.classifier_baselines import print_baselines, print_error
+from energan.evaluation import few_labels
 from energan.evaluation.classification import ClassificationScores, evaluate_classification
-from energan.evaluation.classifier_baselines import BaselineError, verdict
 from energan.evaluation.few_labels import ScoredRun, System
 from energan.inference.run import Run
 from energan.io.console import show, table_of
@@ -34,30 +32,6 @@ def score_classes(run: Run, reference: str | None, labels: str | None) -> Classi
     return made
 
 
-def report_baselines(path: Path) -> None:
-    """Of a run that has just learned classes: its error beside that of baselines, kept in its
-    metrics.json; nothing where no labelled events are left to compare with."""
-    try:
-        entry = evaluate_classification(Run(path)).record
-    except DataError:  # said when training began
-        return
-    _print_error(entry)
-    print_baselines(entry)
-
-
-def print_stored_verdict(run: Run) -> None:
-    """What is known of a run beside baselines, or how to know it."""
-    found = [
-        e for e in metrics_file.read(run.path).classes if e.get("baselines", {}).get("compared")
-    ]
-    if not found:
-        print(f"not compared with simple classifiers yet: energan evaluate {run.path}")
-        return
-    newest = max(found, key=lambda e: e.get("step") or 0)
-    rows = [BaselineError(**one) for one in newest["baselines"]["compared"]]
-    print(f"at step {newest['step']}, by `energan evaluate`: {verdict(rows)}")
-
-
 def _print(run: Run, entry: dict[str, Any]) -> None:
     data = entry["data"]
     part = {"test": "test part", "held-out": "held-out part"}.get(entry["part"], "all")
@@ -71,42 +45,12 @@ def _print(run: Run, entry: dict[str, Any]) -> None:
         print(f"  skipped: {others} {have} no label, or one that the run does not know")
     if data.get("note"):
         print(f"  {data['note']}: do not read this error as a test error")
-    _print_error(entry)
+    print_error(entry)
     print_baselines(entry)
     if len(entry["class_names"]) > WIDEST:
         _print_mistakes(entry)
     else:
         _print_table(entry)
-
-
-def _print_error(entry: dict[str, Any]) -> None:
-    low, high = entry["error_interval"]
-    print(
-        f"error {100 * entry['error']:.2f} % [{100 * low:.2f}, {100 * high:.2f}] "
-        f"({entry['wrong']:,} wrong; 95% Wilson), calibration error "
-        f"{100 * entry['calibration_error']:.2f} %"
-    )
-
-
-def print_baselines(entry: dict[str, Any]) -> None:
-    """Errors of simple classifiers on the same events, and whether the run beats the best."""
-    made = entry["baselines"]
-    if why := made.get("missing"):
-        print(f"  no baselines: {why}")
-        return
-    found = [BaselineError(**one) for one in made["compared"]]
-    print(f"baselines, {made['about']}, on {plural(made['events'], 'event')}:")
-    table = table_of("baseline", "error, % [95% Wilson]", "this run less the baseline, % [95%]")
-    for one in found:
-        low, high = 100 * one.low, 100 * one.high
-        least, most = 100 * one.difference_low, 100 * one.difference_high
-        table.add_row(
-            one.name,
-            f"{100 * one.error:.2f} [{low:.2f}, {high:.2f}]",
-            f"{100 * one.difference:+.2f} [{least:+.2f}, {most:+.2f}]",
-        )
-    show(table)
-    print(f"verdict: {verdict(found)}")
 
 
 def _print_table(entry: dict[str, Any]) -> None:

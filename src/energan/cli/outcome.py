@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from energan.cli.evaluate_classes import report_baselines
+from energan.cli.classifier_baselines import report_baselines
 from energan.io.run_folder import RunFolder
 
 ENDS = ("finished", "stopped", "diverged")

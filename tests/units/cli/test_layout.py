@@ -14,7 +14,14 @@ LIGHT = {"main", "options", "parser_errors", "recipes", "runs", "sweep"}
 """Files that are loaded without torch; they may import what needs it inside a function."""
 OPTIONAL = {"energan.sweeps.executors"}
 """Where packages are needed that not everyone installs (Ray)."""
-SHARED = {"help_text", "options", "outcome", "run_options", "settings_options"}
+SHARED = {
+    "classifier_baselines",
+    "help_text",
+    "options",
+    "outcome",
+    "run_options",
+    "settings_options",
+}
 """Files that any command may import."""
 PARTS = {
     "evaluate": {"localisation"}, "options": {"parser_errors"}, "resume": {"seeds"},
