@@ -17,7 +17,7 @@ from support.commands import refused, run
 
 SIDE, GOOD = 48, 40
 SMALL = [
-    "--data.size", str(SIDE), "--model.width", "8", "--model.scales", "3", "--steps", "80",
+    "--data.size", str(SIDE), "--model.width", "8", "--model.scales", "3", "--steps", "120",
     "--model.energy-optimiser.lr", "linear(0.0003, 0.004, 30)", "--training.ema", "0",
     "--output.checkpoint-every", "0", "--output.sample-every", "0", "--threads", "1",
     "--data.held-out", "12",

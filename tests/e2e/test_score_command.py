@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -445,3 +446,43 @@ def test_the_promise_is_for_new_groups(
     assert made.calibration.groups == 20
     said = refused(capsys, *words, "(patient.)")
     assert "needs at least 19 groups of normal examples, and there are 10: give more" in said
+
+
+def test_images_that_set_the_threshold_are_told_in_any_folder(
+    fresh: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = "among those that the threshold was calibrated on"
+    words = ("--calibrate", pictures / "good", "--fpr", "0.1")
+    assert run("score", fresh, pictures, *words) == 0
+    assert f"25 images of these are {told}, so it fits them by design" in capsys.readouterr().out
+    assert run("score", fresh, pictures / "good" / "03.png") == 0
+    assert f"1 image of these is {told}, so it fits it by design" in capsys.readouterr().out
+    assert run("score", fresh, pictures / "negative") == 0
+    assert told not in capsys.readouterr().out
+    file = fresh / "calibration.json"
+    kept = json.loads(file.read_text())
+    del kept["digests"]
+    file.write_text(json.dumps(kept))
+    assert run("score", fresh, pictures / "negative") == 0
+    assert "calibrated by an earlier version" in capsys.readouterr().out
+
+
+def test_intervals_of_a_verdict_are_over_groups(
+    fresh: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {}
+    for groups in ([], ["--groups", r"(\d)\.png"], ["--groups", "folder"]):
+        assert run("score", fresh, pictures, "--layout", "classes", *groups) == 0
+        said[tuple(groups[1:])] = capsys.readouterr().out
+    plain, grouped, folder = said.values()
+    assert "[95% intervals over images]" in plain
+    assert "[95% intervals over 10 groups of images]" in grouped
+    figures = [re.search(r"AUROC (\S+) (\[.*?\])", text) for text in (plain, grouped)]
+    assert figures[0] is not None
+    assert figures[1] is not None
+    assert figures[0][1] == figures[1][1]
+    assert figures[0][2] != figures[1][2]
+    assert "over 2 groups of images; none of the AUROC, which needs two groups of normal" in folder
+    assert "[too few groups for an interval]" in folder
+    said_no = refused(capsys, "score", fresh, pictures / "good" / "03.png", "--groups", "folder")
+    assert "name the folder or the table that holds" in said_no
