@@ -260,3 +260,30 @@ def test_what_is_damaged_is_left_out(digits: Run, damage: str, tmp_path: Path) -
     left = {"sets": [], "held_out": [], "auroc": named[1:]}.get(damage, named)
     assert rows == left
     assert len(draw_newest(contents)) == (damage in ("energies", "auroc"))
+
+
+@pytest.mark.parametrize("held_out", [24, 3])
+def test_held_out_groups_are_resampled_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_out: int
+) -> None:
+    """Eight patients of three images each are held out, or a single one."""
+    photos, rng = tmp_path / "photos", np.random.default_rng(0)
+    photos.mkdir()
+    for i in range(60):
+        pixels = rng.integers(0, 40 + 8 * (i // 3), (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f"p{i // 3:02d}-{i}.png")
+    data = {"source": str(photos), "groups": r"(p\d+)", "held_out": held_out}
+    run = trained("ebgan-digits", tmp_path / "run", model=SMALL, data=data)
+    monkeypatch.setattr(run, "energy", bright)
+    made = out_of_distribution(run, ["noise", "inverted"])
+    for row, result in zip(made.sets, made.results, strict=True):
+        if held_out == 3:
+            assert "low" not in row
+            assert row["note"] == ood.ONE_GROUP
+            assert (result.low, result.interval) == (None, None)
+            continue
+        assert row["low"] <= row["auroc"] <= row["high"]
+        assert "of a bootstrap over 8 groups of held-out data" in str(result.interval)
+    (table,) = tabulate(RunContents(RunFolder(run.path), "", {}, []))
+    ends = [cell[1] for _, cell, *_ in table.rows if isinstance(cell, tuple)]
+    assert [bool(text) for text in ends] == [held_out == 24] * 2

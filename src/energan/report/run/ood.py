@@ -53,7 +53,7 @@ def _ranking(entry: dict[str, Any]) -> PageTable:
     own = entry["held_out"]
     rows = [
         (
-            str(s.get("name")), (number(s["auroc"]), range_text(s.get("low"), s.get("high"))),
+            str(s.get("name")), (number(s["auroc"]), _ends(s)),
             number(s.get("average_precision")), number(s.get("fpr_at_95_tpr")),
             number(s.get("mean_energy")), number(s.get("events")), _best_baseline(s),
         )
@@ -79,11 +79,16 @@ def _best_baseline(found: dict[str, Any]) -> tuple[str, str]:
     if not known:
         return "–", ""
     best = max(known, key=lambda one: one["auroc"])
-    ends = range_text(best.get("low"), best.get("high"))
+    ends = _ends(best)
     return (
         f"{number(best['auroc'])} ({best.get('name')})",
-        f"{number(best.get('difference'))}: {ends}",
+        number(best.get("difference")) + (f": {ends}" if ends else ""),
     )
+
+
+def _ends(found: dict[str, Any]) -> str:
+    """Of an interval; "" where held-out data are of one group, so that there is none."""
+    return range_text(found["low"], found.get("high")) if found.get("low") is not None else ""
 
 
 def draw_energies(entry: dict[str, Any]) -> Picture | None:
