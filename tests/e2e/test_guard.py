@@ -83,13 +83,16 @@ def test_a_run_killed_after_a_rollback_goes_on_with_its_halved_rates(tmp_path: P
 
 
 def test_all_ranks_go_back_together(tmp_path: Path) -> None:
-    out = tmp_path / "two"
-    # of seed 1: the halves of seed 0's batches do not go wild everywhere
-    words = [*WILD, "--training.batch-size", "32", "--seed", "1", "--out", str(out)]
-    words += ["--on-divergence", "rollback"]
-    assert run_ranks(2, words, tmp_path / "said.txt") == [0, 0], (tmp_path / "said.txt").read_text()
-    assert lines(out, "rollback")
-    assert max(sizes(out)) < GARBAGE
+    """Of the first seed that goes wild: which do depends on how the machine adds numbers."""
+    for seed in range(8):
+        out, said = tmp_path / f"seed-{seed}", tmp_path / "said.txt"
+        words = [*WILD, "--training.batch-size", "32", "--seed", str(seed), "--out", str(out)]
+        words += ["--on-divergence", "rollback"]
+        assert run_ranks(2, words, said) == [0, 0], said.read_text()
+        assert max(sizes(out)) < GARBAGE
+        if lines(out, "rollback"):
+            return
+    raise AssertionError("no seed went wild")
 
 
 def test_with_stop_it_ends_with_3_at_a_good_checkpoint(
