@@ -23,6 +23,10 @@ class Gathers(Protocol):
     @property
     def augment(self) -> object: ...
 
+    @property
+    def events_device(self) -> torch.device:
+        """Where its events are, and wants the indices."""
+
     def __len__(self) -> int: ...
 
     def gather(
@@ -62,7 +66,8 @@ class Feed:
         size = len(data)
         # Two for each member: a batch may stand in two epochs.
         self._order = lru_cache(maxsize=2 * len(self.seeds))(
-            lambda seed, epoch: epoch_order(seed, stream, epoch, size)
+            # on a GPU where the data lies there: a step that sends its indices waits for it
+            lambda seed, epoch: epoch_order(seed, stream, epoch, size).to(data.events_device)
         )
 
     def __call__(self, step: int, substep: int = 0, substeps: int = 1) -> Batch:

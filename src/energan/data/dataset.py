@@ -141,6 +141,11 @@ class DataSet:
         """Number of examples that `gather` can reach; in a stream, those at its beginning."""
         return len(self.events if self.rows is None else self.rows)
 
+    @property
+    def events_device(self) -> torch.device:
+        """Where the events are, and the indices of `gather` best are too."""
+        return self.events.device
+
     def raw(self, rows: slice = EVERY) -> Tensor:
         """The examples as they are stored, in the order of the set: uint8 images before scaling."""
         if self.rows is None:

@@ -135,7 +135,7 @@ class ClassFeed(Feed):
             torch.stack([self._turns(seed, k, own, start) for k, own in enumerate(rows)], 1)
             for seed, rows in zip(self.seeds, self._of_class, strict=True)
         ]
-        return torch.stack(lines).flatten(1)
+        return torch.stack(lines).flatten(1).to(self.data.events_device)
 
     def _turns(self, seed: int, k: int, own: Tensor, start: int) -> Tensor:
         """Which of its events class k gives from its turn `start` on, (each,)."""

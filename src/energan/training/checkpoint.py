@@ -22,13 +22,15 @@ def weights_of(loop: TrainState) -> dict[str, Tensor]:
     return {k: v.detach().contiguous() for k, v in weights.items()}
 
 
-def save(folder: Path, loop: TrainState) -> Path:
+def save(folder: Path, loop: TrainState, *, estimated: bool = False) -> Path:
     """Write the loop's state, its statistics estimated, to `folder`/step-N and return that path.
 
+    estimated: whether they are, of these weights.
     Raises DivergenceError, writing nothing, if a weight or an optimiser's average is not finite: a
     gradient can overflow without any loss having told.
     """
-    loop.estimate_statistics()
+    if not estimated:
+        loop.estimate_statistics()
     weights = weights_of(loop)
     state = {
         f"{network}.optimiser.{k}": v

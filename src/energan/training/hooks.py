@@ -130,7 +130,7 @@ class Checkpoints(Hook):
         # again, and no checkpoint is ever without its score.
         loop.estimate_statistics()
         self.log.tell("score", loop.step, self.score(loop))
-        path = checkpoint.save(self.folder.checkpoints, loop)
+        path = checkpoint.save(self.folder.checkpoints, loop, estimated=True)
         best = best_step(self.folder, self.best)
         checkpoint_folder.prune(path.parent, self.keep, set() if best is None else {best})
 

@@ -193,11 +193,16 @@ class Loop(TrainState):
 
 
 def _to_cpu(pending: StepFigures, ranks: Distributed) -> StepFigures:
-    """Figures (M,) on the CPU, averaged over the ranks, in one transfer a step."""
-    steps = [(step, f, torch.stack([v.reshape(-1).double() for v in f.values()]))
-             for step, f in pending if f]  # fmt: skip
-    ranks.average([together for _, _, together in steps])
-    return [(step, dict(zip(f, together.cpu(), strict=True))) for step, f, together in steps]
+    """Figures (M,) on the CPU, averaged over the ranks, in one transfer of all."""
+    parts = [value.reshape(-1) for _, figures in pending for value in figures.values()]
+    if not parts:
+        return []
+    together = torch.cat(parts)
+    if together.device.type != "mps":  # which has no doubles
+        together = together.double()
+    ranks.average([together])
+    read = iter(together.cpu().double().split([len(part) for part in parts]))
+    return [(step, {name: next(read) for name in figures}) for step, figures in pending if figures]
 
 
 @contextmanager

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from energan.core import CheckpointError, DivergenceError
+from energan.io.run_folder import RunFolder
 from energan.training import checkpoint, checkpoint_folder
+from energan.training.hooks import Checkpoints, Log
 from energan.training.loop import Loop
 from support.helpers import make_loop, model_case, snapshot
 
@@ -289,3 +291,24 @@ def test_a_full_disk_leaves_nothing_half_written(
     with pytest.raises(CheckpointError, match=r"could not be written .* free some space"):
         checkpoint.save(folder, a_loop(5))
     assert sorted(p.name for p in folder.iterdir()) == ["step-000001", "step-000003"]
+
+
+def test_a_checkpoint_measures_batch_statistics_once_and_those_of_its_own_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scores that are written first use them too, and change nothing."""
+    case, data = model_case("ebgan_conv")
+    loop, once = make_loop(case, data, steps=2), make_loop(case, data, steps=2)
+    run, counts = RunFolder(tmp_path / "run"), []
+    estimate = loop.estimate_statistics
+    monkeypatch.setattr(loop, "estimate_statistics", lambda: counts.append(loop.step) or estimate())
+    log = Log(run, 1)
+    loop.hooks = [Checkpoints(run, 1, 9, log, lambda loop: {"swd": 1.0}, "swd")]
+    run.path.mkdir()
+    loop.run()
+    assert counts == [0, 1, 2]
+    once.run()
+    alone = checkpoint_folder.read(checkpoint.save(tmp_path / "alone", once))
+    kept = checkpoint_folder.read(checkpoint_folder.listed(run.checkpoints)[-1])
+    assert kept.weights.keys() == alone.weights.keys()
+    assert all(torch.equal(kept.weights[name], alone.weights[name]) for name in alone.weights)
