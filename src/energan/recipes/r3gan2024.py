@@ -50,7 +50,6 @@ RECIPES = [
             "data": {"source": "mnist"},
             "training": {"steps": 3000, "batch_size": 64},
         },
-        task="Make images of a class",
     ),
     Recipe(
         "r3gan-stacked",
