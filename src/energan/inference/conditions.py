@@ -9,7 +9,7 @@ from torch import Tensor
 from energan.core import Batch, DataError, Domain, Scored, SettingError, describe
 from energan.data import DataSet
 from energan.io.console import progress
-from energan.io.memory import check_memory
+from energan.io.memory import check_memory, return_memory
 
 AT_ONCE = 500
 """Examples computed in one pass."""
@@ -101,6 +101,7 @@ def batches(data: DataSet, told: str) -> Iterator[Batch]:
     with progress(told, len(data)) as advance:
         for rows in torch.arange(len(data)).split(examples_at_once(None, data.domain.size)):
             yield data.gather(rows)
+            return_memory()
             advance(len(rows))
 
 

@@ -1,6 +1,8 @@
 """How much of the machine's memory a process may use, and whether what it is asked for fits."""
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 from energan.errors import DataError, EnerganError
@@ -23,6 +25,18 @@ def free_memory(root: Path = Path("/")) -> int:
         except (OSError, ValueError):  # no such limit, or "max"
             continue
     return max(0, min(found))
+
+
+def return_memory() -> bool:
+    """Give what is free on the heap back to the system, where the C library can; whether it could.
+
+    glibc before 2.38 does not use the gaps again that aligned blocks such as tensors leave
+    (bug 14581): memory then grows with each batch of large images.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    return trim is not None and bool(trim(0) >= 0)
 
 
 def check_memory(
