@@ -188,7 +188,11 @@ def _train(
 
 
 def load(
-    path: str | Path, *, checkpoint: str | int = "last", weights: Weights | None = None
+    path: str | Path,
+    *,
+    checkpoint: str | int = "last",
+    weights: Weights | None = None,
+    device: str = "auto",
 ) -> Run:
     """Load a trained run.
 
@@ -196,14 +200,15 @@ def load(
         path: folder of the run, or "hub:OWNER/NAME" for one on the Hugging Face hub.
         checkpoint: "last", "best", or a step.
         weights: "ema" for averaged weights or "raw"; None for averaged weights if there are any.
+        device: where to compute, such as "cpu" or "cuda:1"; "auto" for a GPU if there is one.
 
     Raises:
         RunError: if the folder holds no run.
         CheckpointError: if no checkpoint can be used.
     """
     if isinstance(path, str) and path.startswith(HUB):
-        return load_from_hub(path, checkpoint=checkpoint, weights=weights)
-    return Run(path, checkpoint=checkpoint, weights=weights)
+        return load_from_hub(path, checkpoint=checkpoint, weights=weights, device=device)
+    return Run(path, checkpoint=checkpoint, weights=weights, device=device)
 
 
 def evaluate(

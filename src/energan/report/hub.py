@@ -112,7 +112,11 @@ def _newest_picture(run: Run) -> Path | None:
 
 
 def load_from_hub(
-    word: str, *, checkpoint: str | int = "last", weights: Weights | None = None
+    word: str,
+    *,
+    checkpoint: str | int = "last",
+    weights: Weights | None = None,
+    device: str = "auto",
 ) -> Run:
     """The run hub:OWNER/NAME, or hub:OWNER/NAME@REVISION, downloaded unless it is there already.
 
@@ -129,4 +133,4 @@ def load_from_hub(
         raise DataError(
             f"{word} cannot be downloaded ({describe(error)}): check the name and the network"
         ) from None
-    return Run(path, checkpoint=checkpoint, weights=weights)
+    return Run(path, checkpoint=checkpoint, weights=weights, device=device)

@@ -151,6 +151,12 @@ def _device_of(name: str) -> torch.device:
     if device.index is None and place is not None:
         # torchrun starts a process for each GPU; SLURM may show each task its own alone
         return torch.device(device.type, place % count)
+    beside = whole_number("LOCAL_WORLD_SIZE", 1, MOST_THREADS) or 1
+    if device.index is not None and beside > 1:
+        raise SettingError(
+            f"engine.device is {name}, but torchrun started {beside} processes here, each of which "
+            f"needs a device of its own: use {device.type}"
+        )
     if (device.index or 0) >= count:
         there = f"only {device.type}:0" if count == 1 else f"{device.type}:0 to :{count - 1}"
         raise SettingError(f"engine.device: {name} does not exist; this machine has {there}")

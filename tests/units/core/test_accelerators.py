@@ -51,6 +51,16 @@ def test_a_rank_takes_its_gpu_even_where_it_sees_one_alone(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("gpus")
+def test_ranks_do_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL would fail."""
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert choose(EngineSettings(device="cuda"), switches=False).device == torch.device("cuda:1")
+    with pytest.raises(SettingError, match=r"2 processes here, .*: use cuda$"):
+        choose(EngineSettings(device="cuda:0"), switches=False)
+
+
+@pytest.mark.usefixtures("gpus")
 def test_a_gpu_chosen_has_no_tf32_and_training_asks_for_deterministic_convolutions() -> None:
     kept = torch.backends.cudnn.deterministic, torch.get_num_threads()
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True

@@ -32,14 +32,14 @@ def run(
     Returns the signal that stopped it, None if none did. SIGINT and SIGTERM let each process save
     what it trains.
     """
-    pool, engine = Pool(), packages[0][0].job.settings.engine
-    device = choose(engine, switches=False).device
+    pool = Pool()
 
     async def attempt(package: Package, place: int) -> tuple[int, str]:
         words, log = enqueue(folder, package, options), folder.logs / f"{package[0].id}.txt"
         display.begin([trial.id for trial in package], str(place))
         variables = {"OMP_NUM_THREADS": str(options.threads)} if options.threads else {}
-        variables |= variables_of_place(device, place)
+        engine = choose(package[0].job.settings.engine, switches=False)
+        variables |= variables_of_place(engine.device, place)
         code = await run_process(pool, place, words, variables, log=log)
         killed = " (killed: out of memory?)" if code == KILLED else f": see {log}"
         return code not in (0, *STOPPED), f", the last time with exit code {code}{killed}"
