@@ -17,13 +17,14 @@ CONTOURS, HATCHES = 400, 64
 
 
 def overlay(
-    pixels: Pixels, heat: NDArray[np.float32], scale: ColourScale, defects: Mask | None = None
-) -> Pixels:
+    pixels: Pixels, heat: NDArray[np.float32], scale: ColourScale, defects: Mask | None = None,
+    opacity: float = OPACITY,
+) -> Pixels:  # fmt: skip
     """An image (H, W, 1 or 3) with its map (H, W) on it, as (H, W, 3) of the same size.
 
     The lower half of the scale, up to the threshold, fades into the image. Around what lies above
     the threshold, and around defects (H, W), runs a contour; what the run does not see, NaN in the
-    map, is hatched.
+    map, is hatched. opacity: of values from the middle of the scale on, 0 to 1.
     """
     from matplotlib import colormaps
 
@@ -37,12 +38,12 @@ def overlay(
         unit = (heat[part] - scale.low) / (scale.high - scale.low)
         seen = ~np.isnan(unit)
         unit = np.where(seen, unit, 0).clip(0, 1)
-        opacity = OPACITY * np.minimum(1, 2 * unit) ** 2
+        opaque = opacity * np.minimum(1, 2 * unit) ** 2
         colours = table[np.rint(255 * unit).astype(np.uint8)]
         y, x = np.ogrid[part.start : part.start + len(unit), : unit.shape[1]]
         hatched = ~seen & ((x + y) % apart < max(1, apart // 6))
-        opacity[hatched], colours[hatched] = HATCH, 128
-        blended = pixels[part] + opacity[..., None] * (colours - pixels[part])
+        opaque[hatched], colours[hatched] = HATCH, 128
+        blended = pixels[part] + opaque[..., None] * (colours - pixels[part])
         made[part] = np.rint(blended)
     width = max(1, round(longer / CONTOURS))
     if scale.threshold is not None:

@@ -292,16 +292,18 @@ def open_score_table(
     layout: Layouts = "auto",
     masks: Path | None = None,
     groups: str | None = None,
+    labels: str | None = None,
 ) -> ScoreTable:
     """What `sources` hold, for a run with these settings of data, before it is scored.
 
     layout: how folders among them are read, as `data.layout`. masks: a folder of masks.
-    groups: which images belong together, as `data.groups`.
+    groups: which images belong together, as `data.groups`. labels: a CSV of `file,label` for
+    folders, as `data.labels`.
 
     Raises DataError as `open_images` does, SettingError for classes that are not there.
     """
     found, skipped = open_images(
-        sources, settings, domain, layout=layout, masks=masks, groups=groups
+        sources, settings, domain, labels=labels, layout=layout, masks=masks, groups=groups
     )
     if wanted != NOTHING:
         check_classes(found, wanted)

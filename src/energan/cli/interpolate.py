@@ -16,10 +16,11 @@ from energan.cli.options import (
     parse,
     target_of,
 )
-from energan.cli.run_options import class_number, provenance
+from energan.cli.run_options import provenance
 from energan.core import SettingError
 from energan.inference import latents
 from energan.inference.conditions import check_room
+from energan.inference.labels import class_number
 from energan.inference.run import Run
 from energan.io import pictures
 from energan.io.text import plural

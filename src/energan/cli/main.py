@@ -33,6 +33,7 @@ GROUPS = {
         "margin RECIPE": "estimate a margin for a recipe and your data",
         "sweep NAME": "train and score a grid of settings",
         "check MODEL": "check a model of your own",
+        "studio [FOLDER]": "a page in the browser: train, watch, sample and judge",
     },
     "Make images": {
         "sample RUN...": "draw samples",

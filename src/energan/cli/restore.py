@@ -21,7 +21,6 @@ from energan.cli.options import (
 )
 from energan.cli.run_options import (
     chain_rule,
-    class_number,
     open_run_at,
     print_facts,
     provenance,
@@ -29,6 +28,7 @@ from energan.cli.run_options import (
 )
 from energan.core import Domain, PerSample, SettingError
 from energan.data.inference import open_images
+from energan.inference.labels import class_number
 from energan.inference.restoration import REGIONS, Restoration, read_mask
 from energan.inference.restoration import restore as restore_images
 from energan.inference.run import Run

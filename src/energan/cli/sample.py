@@ -19,10 +19,11 @@ from energan.cli.options import (
     parse,
     target_of,
 )
-from energan.cli.run_options import class_number, open_run_at, provenance
+from energan.cli.run_options import open_run_at, provenance
 from energan.cli.sample_chains import OUT, ChainOptions, follow
 from energan.core import SettingError
 from energan.inference.conditions import classes_in_turn
+from energan.inference.labels import class_number
 from energan.inference.run import Run
 from energan.io import pictures
 from energan.io.text import plural

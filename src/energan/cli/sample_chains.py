@@ -12,7 +12,6 @@ from torch import Tensor
 from energan.cli.options import target_of
 from energan.cli.run_options import (
     chain_rule,
-    class_number,
     open_run_at,
     open_training_data,
     provenance,
@@ -20,6 +19,7 @@ from energan.cli.run_options import (
 from energan.inference.chain_traces import Mixing
 from energan.inference.chains import ChainSamples, sample_chains
 from energan.inference.composition import TrainedEnergy
+from energan.inference.labels import class_number
 from energan.inference.run import Run
 from energan.io import pictures
 from energan.io.console import show, table_of, warn

@@ -75,6 +75,9 @@ class Score:
     --calibrate, where --fpr is then the fraction of images of new groups"""
     normal: tuple[str, ...] = ()
     """labelled images: the normal classes"""
+    labels: str | None = None
+    """a CSV of file,label with the labels of some images of a folder, as --data.labels in
+    training"""
     masks: Path | None = None
     """a folder of defect masks named as the images: computes pixel AUROC and AUPRO of the heat maps
     for each kind of defect; by default the folder ground_truth of an inspection data set"""
@@ -102,7 +105,7 @@ def score(args: list[str]) -> int:
     drawing.check_fits(run)
     table = open_score_table(
         options.images, run.job.settings.data, run.domain.whole, wanted, options.layout,
-        options.masks, options.groups,
+        options.masks, options.groups, options.labels,
     )  # fmt: skip
     drawing.choose(table)  # a file that is not there is told before anything is scored
     calibration = _calibration(run, options, wanted, drawing)

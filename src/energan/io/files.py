@@ -5,6 +5,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -58,6 +59,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write aside, flush to the disk, rename: a reader sees the old file or the new one."""
     with aside(path) as made:
         made.write_bytes(content.encode("utf8") if isinstance(content, str) else content)
+
+
+def copy_files(files: Iterable[Path], folder: Path) -> list[Path]:
+    """Copies in `folder`, which is made; of files of one name the later ones get a number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for file in files:
+        target, number = folder / file.name, 1
+        while target.exists():
+            number += 1
+            target = folder / f"{file.stem}-{number}{file.suffix}"
+        made.append(Path(shutil.copyfile(file, target)))
+    return made
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

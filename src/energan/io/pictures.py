@@ -105,6 +105,18 @@ def grid(x: Tensor, domain: Domain, columns: int | None = None) -> Image.Image:
     return to_image(_sheet(x, domain, columns, 8))
 
 
+def enlarge(pixels: Array) -> Image.Image:
+    """An image (H, W, 1 or 3) of uint8, a small one enlarged as in a grid."""
+    zoom = max(1, SIDE // max(pixels.shape[:2]))
+    return to_image(_enlarge(pixels, zoom))
+
+
+def _enlarge(pixels: Array, zoom: int) -> Array:
+    """Smoothly: eight pixels drawn as eight blocks are hard to read as a digit."""
+    size = pixels.shape[1] * zoom, pixels.shape[0] * zoom
+    return resize(pixels, size, Image.Resampling.BICUBIC) if zoom > 1 else pixels
+
+
 def _sheet(x: Tensor, domain: Domain, columns: int | None, depth: int) -> Array:
     """The grid as (H, W, 1 or 3) of integers of so many bits."""
     images = to_integers(show_bands(x, domain), domain, depth)
@@ -117,9 +129,7 @@ def _sheet(x: Tensor, domain: Domain, columns: int | None, depth: int) -> Array:
     sheet = np.full((*sides, bands), round(DARK * (2**depth - 1)), images.dtype)
     for i, image in enumerate(images):
         left, top = GAP + i % columns * (width + GAP), GAP + i // columns * (height + GAP)
-        # Smoothly: eight pixels drawn as eight blocks are hard to read as a digit.
-        enlarged = resize(image, (width, height), Image.Resampling.BICUBIC) if zoom > 1 else image
-        sheet[top : top + height, left : left + width] = enlarged
+        sheet[top : top + height, left : left + width] = _enlarge(image, zoom)
     return sheet
 
 

@@ -150,6 +150,20 @@ def _send(process: Process, number: signal.Signals) -> None:
         process.send_signal(number)
 
 
+def start_detached(words: Sequence[str], folder: Path, log: Path) -> None:
+    """Start `python -m WORDS` in a folder as a process that outlives this one and its terminal.
+
+    What it prints goes to the log.
+    """
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words], cwd=folder, start_new_session=True,
+            stdin=DEVNULL, stdout=output, stderr=STDOUT,
+        )  # fmt: skip
+    # whoever starts a process takes its exit code, lest it stays as a zombie
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
 def run_until_it_ends(cwd: str, log: str, words: Sequence[str]) -> None:
     """Run `python -m WORDS`, in the folder `cwd` where there is one; as a task on another machine.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from energan.errors import EnerganError
 from energan.io.run_folder import RunFolder
@@ -10,13 +11,17 @@ DAMAGED = "damaged"
 FIGURES = ("energy_real", "energy_fake", "images_per_s", "sliced_wasserstein", "error")
 """The figures of a summary: three of the last logged step, two of the last scored checkpoint."""
 
+ABILITIES = ("sample", "score", "classify", "restore", "translate", "tag")
+"""Commands, of which a run has those that suit its data and its model."""
+
 
 @dataclass(frozen=True)
 class RunSummary:
     """One run.
 
     state: as `RunFolder.state`, or "damaged". step: the last that was logged, of `steps`. figures:
-    those of FIGURES that there are. reason: why it is damaged, diverged or stopped.
+    those of FIGURES that there are. abilities: those of ABILITIES that it has. reason: why it is
+    damaged, diverged or stopped.
     """
 
     path: Path
@@ -25,6 +30,7 @@ class RunSummary:
     step: int = 0
     steps: int = 0
     figures: dict[str, float] = field(default_factory=dict)
+    abilities: tuple[str, ...] = ()
     reason: str = ""
 
     @property
@@ -55,5 +61,21 @@ def _summarise(folder: RunFolder) -> RunSummary:
         max((event["step"] for event in events), default=0),
         config["settings"]["training"]["steps"],
         figures,
+        abilities_of(config["resolved"]),
         ends[-1] if ends and state in ("diverged", "stopped") else "",
     )
+
+
+def abilities_of(resolved: dict[str, Any]) -> tuple[str, ...]:
+    """What a run can be asked, by what its config.json has as resolved."""
+    domain = resolved["domain"]
+    image, given = len(domain["shape"]) == 3, domain.get("condition_shape")
+    has = {
+        "sample": resolved.get("makes_samples", True) and not given,
+        "score": not given,
+        "classify": resolved.get("labelled", 0) > 0,
+        "restore": image and not given,
+        "translate": image and given is not None and len(given) == 3,
+        "tag": given is not None and len(given) == 1,
+    }
+    return tuple(name for name in ABILITIES if has[name])

@@ -18,6 +18,7 @@ from energan.data.sources.folders.class_names import order_classes
 from energan.data.sources.folders.csv_text import read_csv
 from energan.data.sources.folders.descriptions import ImagePart
 from energan.data.sources.folders.layout import Layout
+from energan.io.files import copy_files, write_csv
 from energan.io.text import agree, plural, printable
 
 
@@ -236,3 +237,16 @@ def _last(path: str) -> str:
 
 def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
+
+
+def save_labelled(folder: Path, files: Sequence[Path], labels: Sequence[str | None]) -> Path:
+    """Copy images into a folder, and write the labels of some beside them, as `data.labels` takes
+    them; the CSV's path. labels: of each image; None for those without one."""
+    copies = copy_files(files, folder)
+    rows = [
+        {"file": copy.name, "label": label}
+        for copy, label in zip(copies, labels, strict=True)
+        if label is not None
+    ]
+    write_csv(folder / "labels.csv", ("file", "label"), rows)
+    return folder / "labels.csv"

@@ -1,4 +1,4 @@
-"""Training images side by side, for `energan data show --out`."""
+"""Training images side by side."""
 
 import io
 import math
@@ -6,7 +6,8 @@ import math
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from energan.data import DataSet, PairSet
+from energan.data.dataset import DataSet
+from energan.data.pairs import PairSet
 from energan.errors import DataError
 from energan.io.pictures import grid, is_image, scatter, show_condition, strips
 
