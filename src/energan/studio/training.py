@@ -51,7 +51,7 @@ def new_folder(workspace: Workspace, name: str) -> Path:
         )
     path = workspace.folder / name
     if path.exists() or path.is_symlink():
-        raise SettingError(f"there is a {name} in the folder already: choose another name")
+        raise SettingError(f"{name} is there already: choose another name")
     return path
 
 

@@ -18,18 +18,10 @@ def draw_parallel(one: SweepRecords) -> Picture | None:
     ranked = one.ranked()
     if len(ranked) < 2:
         return None
-    axes = {name: _ordered(values) for name, values in one.varied.items()}
+    axes, crossings = _axes(one), heights(one)
     names = [*axes]
     scores = [float(score_of(record, one.metric) or 0.0) for record in ranked]
     low, high = min(scores), max(scores)
-
-    def heights(place: int) -> list[float]:
-        values = ranked[place]["values"]
-        found = [
-            index_of(axes[name], values.get(name)) / max(len(axes[name]) - 1, 1) for name in names
-        ]
-        return [*found, (scores[place] - low) / (high - low) if high > low else 0.5]
-
     step = max(1, len(ranked) // MOST)
 
     def draw(figure_axes: Any, theme: Theme) -> None:
@@ -39,7 +31,7 @@ def draw_parallel(one: SweepRecords) -> Picture | None:
         for place in reversed(range(0, len(ranked), step)):  # the best on top
             rank = 1 - place / (len(ranked) - 1)
             figure_axes.plot(
-                heights(place), color=colour(rank), linewidth=2.2 if place == 0 else 1.0,
+                crossings[place], color=colour(rank), linewidth=2.2 if place == 0 else 1.0,
                 alpha=0.9 if place == 0 else 0.55,
             )  # fmt: skip
         for at, name in enumerate(names):
@@ -67,6 +59,27 @@ def draw_parallel(one: SweepRecords) -> Picture | None:
     return draw_figure(
         f"parallel-{file_name(one.label)}", f"Trials of {one.label}", caption, draw, size
     )
+
+
+def heights(one: SweepRecords) -> list[list[float]]:
+    """Where the line of each ranked trial, the best first, crosses each axis and the score's: 0 at
+    the bottom, 1 at the top."""
+    axes, ranked = _axes(one), one.ranked()
+    scores = [float(score_of(record, one.metric) or 0.0) for record in ranked]
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    found = []
+    for record, score in zip(ranked, scores, strict=True):
+        places = [
+            index_of(values, record["values"].get(name)) / max(len(values) - 1, 1)
+            for name, values in axes.items()
+        ]
+        found.append([*places, (score - low) / (high - low) if high > low else 0.5])
+    return found
+
+
+def _axes(one: SweepRecords) -> dict[str, list[Any]]:
+    """Those that vary, with their values in order."""
+    return {name: _ordered(values) for name, values in one.varied.items()}
 
 
 def _ordered(values: list[Any]) -> list[Any]:

@@ -213,8 +213,9 @@ class GeneratePanel(StudioPanel):
         return _sheet(found.snapshots[i], domain), line
 
 
-def _labels(run: Run, label: str, count: int) -> Tensor | None:
-    return torch.full((count,), class_number(run, label.strip())) if label.strip() else None
+def _labels(run: Run, label: str | None, count: int) -> Tensor | None:
+    word = (label or "").strip()
+    return torch.full((count,), class_number(run, word)) if word else None
 
 
 def _images(x: Tensor, domain: Domain, captions: list[str] | None = None) -> list[tuple[Any, str]]:

@@ -54,37 +54,60 @@ class JudgePanel(StudioPanel):
         self.judged = gr.State(None)
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                self.run = gr.Dropdown(label="Run", choices=[], allow_custom_value=True)
-                self.files = gr.File(
-                    label="Images to judge", file_count="multiple", type="filepath", height=160,
-                    elem_id="judge-files",
-                )  # fmt: skip
-                judge = gr.Button("Judge", variant="primary")
-                self.rate = gr.Slider(
-                    0.1, 50, value=100 * FPR, step=0.1, elem_id="judge-rate",
-                    label="Threshold: false alarms among new normal images, at most (%)",
-                )  # fmt: skip
-                self.told = gr.HTML("Drop images, then judge them.", elem_classes="status")
-                keep = gr.Button("Keep this threshold in the run")
-                with gr.Accordion("Threshold from your own normal images", open=False):
-                    self.normal = gr.File(
-                        label="Normal images that were not trained on", file_count="multiple",
-                        type="filepath", height=140,
-                    )  # fmt: skip
-                    calibrate = gr.Button("Calibrate on them")
+                judge, keep, calibrate = self._inputs()
             with gr.Column(scale=2, min_width=280):
-                self.picture = picture(
-                    label="Heat map", height=420,
-                    elem_classes="pixels", elem_id="judge-picture",
-                )  # fmt: skip
-                self.opacity = gr.Slider(
-                    0, 1, value=OPACITY, step=0.05, label="Opacity of the heat map"
-                )
-                self.line = gr.HTML(elem_classes="status")
-                with gr.Row():
-                    right = gr.Button("This is normal")
-                    wrong = gr.Button("This is anomalous")
-                    neither = gr.Button("Remove my label")
+                marks = self._large()
+        save = self._results()
+        self.refreshed = [self.run]
+        view = [self.judged, self.told, self.rows, self.gallery, self.picture, self.line]
+        judge.click(self._judge, [self.run, self.files], [*view, self.rate])
+        keep.click(self._keep, [self.judged, self.rate], self.told)
+        calibrate.click(self._calibrate, [self.run, self.normal, self.rate], self.told)
+        save.click(self._save, [self.judged, self.name], self.csv)
+        for button, label in marks:
+            button.click(
+                self._marker(label), [self.judged, self.rate], [self.told, self.rows, self.line]
+            )
+        self._follow_changes()
+
+    def _inputs(self) -> Any:
+        """What is judged and by what; the buttons to judge, to keep the threshold, to calibrate."""
+        self.run = gr.Dropdown(label="Run", choices=[], allow_custom_value=True)
+        self.files = gr.File(
+            label="Images to judge", file_count="multiple", type="filepath", height=160,
+            elem_id="judge-files",
+        )  # fmt: skip
+        judge = gr.Button("Judge", variant="primary")
+        self.rate = gr.Slider(
+            0.1, 50, value=100 * FPR, step=0.1, elem_id="judge-rate",
+            label="Threshold: false alarms among new normal images, at most (%)",
+        )  # fmt: skip
+        self.told = gr.HTML("Drop images, then judge them.", elem_classes="status")
+        keep = gr.Button("Keep this threshold in the run")
+        with gr.Accordion("Threshold from your own normal images", open=False):
+            self.normal = gr.File(
+                label="Normal images that were not trained on", file_count="multiple",
+                type="filepath", height=140,
+            )  # fmt: skip
+            calibrate = gr.Button("Calibrate on them")
+        return judge, keep, calibrate
+
+    def _large(self) -> Any:
+        """One image with its heat map; the buttons that label it, with their labels."""
+        self.picture = picture(
+            label="Heat map", height=420,
+            elem_classes="pixels", elem_id="judge-picture",
+        )  # fmt: skip
+        self.opacity = gr.Slider(0, 1, value=OPACITY, step=0.05, label="Opacity of the heat map")
+        self.line = gr.HTML(elem_classes="status")
+        with gr.Row():
+            right = gr.Button("This is normal")
+            wrong = gr.Button("This is anomalous")
+            neither = gr.Button("Remove my label")
+        return (right, NORMAL), (wrong, ANOMALOUS), (neither, "")
+
+    def _results(self) -> Any:
+        """All images that were judged; the button that saves the labels."""
         self.gallery = gallery(
             label="The highest energy first", columns=6, height=260,
             elem_classes="pixels", allow_preview=False, elem_id="judge-gallery",
@@ -97,9 +120,10 @@ class JudgePanel(StudioPanel):
             self.name = gr.Textbox(label="Save images and labels as", value="labelled", max_lines=1)
             save = gr.Button("Save labels")
         self.csv = gr.File(label="Labels", interactive=False, visible=False)
-        self.refreshed = [self.run]
-        view = [self.judged, self.told, self.rows, self.gallery, self.picture, self.line]
-        judge.click(self._judge, [self.run, self.files], [*view, self.rate])
+        return save
+
+    def _follow_changes(self) -> None:
+        """What moves with the sliders, and with the chosen image."""
         self.rate.change(
             self._move, [self.judged, self.rate], [self.told, self.rows], show_progress="hidden",
             trigger_mode="always_last",
@@ -112,13 +136,6 @@ class JudgePanel(StudioPanel):
             place.select(
                 self._select, [self.judged, self.opacity], [self.judged, self.picture, self.line]
             )
-        for button, label in ((right, NORMAL), (wrong, ANOMALOUS), (neither, "")):
-            button.click(
-                self._marker(label), [self.judged, self.rate], [self.told, self.rows, self.line]
-            )
-        keep.click(self._keep, [self.judged, self.rate], self.told)
-        calibrate.click(self._calibrate, [self.run, self.normal, self.rate], self.told)
-        save.click(self._save, [self.judged, self.name], self.csv)
 
     def refresh(self) -> Any:
         return self.choices("score")

@@ -37,46 +37,11 @@ EVERY = 2.0
 class TrainPanel(StudioPanel):
     def __init__(self, runs: OpenRuns, tab: Any) -> None:
         super().__init__(runs, tab)
-        first = next(iter(FIRST))
         with gr.Row():
             with gr.Column(min_width=280):
-                self.task = gr.Radio(list(FIRST), value=first, label="What is it for?")
-                self.recipe = gr.Dropdown(
-                    label="Recipe",
-                    choices=_recipes(first),
-                    value=FIRST[first],
-                    allow_custom_value=True,
-                )
-                self.about = gr.HTML(_about(FIRST[first]), elem_classes="status")
-                self.source = gr.Dropdown(
-                    label="Images: a folder that the studio may read, or a built-in set",
-                    choices=[], value=None, allow_custom_value=True,
-                )  # fmt: skip
-                self.files = gr.File(
-                    label="Or upload images", file_count="multiple", type="filepath", height=140,
-                    elem_id="train-files",
-                )  # fmt: skip
-                self.labels = gr.Textbox(
-                    label="Labels: a CSV of file,label in the folder", visible=False, max_lines=1
-                )
-                self.direction = gr.Radio(
-                    DIRECTIONS, value=DIRECTIONS[0], visible=False,
-                    label="Which half of a pair is the input",
-                )  # fmt: skip
-                look = gr.Button("Look at the images")
+                look = self._data()
             with gr.Column(min_width=280):
-                self.size = gr.Number(
-                    label="Resize to a square of this side (0: as the recipe has it)", value=0,
-                    precision=0, minimum=0,
-                )  # fmt: skip
-                self.minutes = gr.Number(
-                    label="About how many minutes (0: all steps of the recipe)", value=10, minimum=0
-                )
-                self.seed = gr.Number(label="Seed", value=0, precision=0, minimum=0)
-                self.name = gr.Textbox(label="Name of the run", value="my-run", max_lines=1)
-                start = gr.Button("Start training", variant="primary")
-                self.state = gr.HTML(elem_classes="status", elem_id="train-state")
-                self.log = gr.Textbox(label="What it prints", lines=6, interactive=False)
+                start = self._budget()
         self.found = gr.HTML(elem_classes="status", elem_id="train-found")
         self.picture = picture(
             label="Some of them, as the network sees them",
@@ -97,6 +62,50 @@ class TrainPanel(StudioPanel):
         gr.Timer(EVERY).tick(
             self._watch, [self.begun, self.log], [self.state, self.log], show_progress="hidden"
         )
+
+    def _data(self) -> Any:
+        """The task and the images; the button that looks at them."""
+        first = next(iter(FIRST))
+        self.task = gr.Radio(list(FIRST), value=first, label="What is it for?")
+        self.recipe = gr.Dropdown(
+            label="Recipe",
+            choices=_recipes(first),
+            value=FIRST[first],
+            allow_custom_value=True,
+        )
+        self.about = gr.HTML(_about(FIRST[first]), elem_classes="status")
+        self.source = gr.Dropdown(
+            label="Images: a folder that the studio may read, or a built-in set",
+            choices=[], value=None, allow_custom_value=True,
+        )  # fmt: skip
+        self.files = gr.File(
+            label="Or upload images", file_count="multiple", type="filepath", height=140,
+            elem_id="train-files",
+        )  # fmt: skip
+        self.labels = gr.Textbox(
+            label="Labels: a CSV of file,label in the folder", visible=False, max_lines=1
+        )
+        self.direction = gr.Radio(
+            DIRECTIONS, value=DIRECTIONS[0], visible=False,
+            label="Which half of a pair is the input",
+        )  # fmt: skip
+        return gr.Button("Look at the images")
+
+    def _budget(self) -> Any:
+        """How long, and as what; the button that starts it."""
+        self.size = gr.Number(
+            label="Resize to a square of this side (0: as the recipe has it)", value=0,
+            precision=0, minimum=0,
+        )  # fmt: skip
+        self.minutes = gr.Number(
+            label="About how many minutes (0: all steps of the recipe)", value=10, minimum=0
+        )
+        self.seed = gr.Number(label="Seed", value=0, precision=0, minimum=0)
+        self.name = gr.Textbox(label="Name of the run", value="my-run", max_lines=1)
+        start = gr.Button("Start training", variant="primary")
+        self.state = gr.HTML(elem_classes="status", elem_id="train-state")
+        self.log = gr.Textbox(label="What it prints", lines=6, interactive=False)
+        return start
 
     def refresh(self) -> Any:
         return gr.update(choices=self._sources())
@@ -197,7 +206,7 @@ def _changes(recipe: str, size: float, labels: str, direction: str) -> dict[str,
     if recipe not in {name for task in FIRST for name in _recipes(task)}:
         raise SettingError("choose one of the recipes")
     changes: dict[str, Any] = {"size": int(size)} if size else {}
-    if labels := labels.strip():
+    if labels := (labels or "").strip():
         if Path(labels).name != labels or labels.startswith("-"):
             raise SettingError(f"labels {labels}: name a CSV in the folder of the images")
         changes["labels"] = labels
