@@ -45,7 +45,10 @@ def normal_events(
     if isinstance(x, Tensor):
         x = DataSet(f"a tensor of {len(x)} examples", x.cpu(), domain)
     x = x.whole
-    return x if groups is None else replace(x, groups=torch.as_tensor(groups))
+    if groups is None:
+        return x
+    # counted from 0: float64, which weights are found in, tells no numbers above 2^53 apart
+    return replace(x, groups=torch.as_tensor(groups).unique(return_inverse=True)[1])
 
 
 def spread(data: DataSet, most: int = MAPPED) -> DataSet:

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import resolve_name
@@ -52,16 +52,14 @@ def own_code(model: str) -> OwnCode | None:
     file = _source_of(module)
     if file is None:
         return None
-    depth = model.count(".") + (file.name == "__init__.py")
-    root, found = file.parents[depth], {model: file}
-    pending = [module]
+    package = file.name == "__init__.py"
+    root, found, pending = file.parents[model.count(".") + package], {model: file}, [model]
     while pending:
-        for name in _imports(pending.pop()):
-            other = sys.modules.get(name)
-            path = None if other is None or name in found else _source_of(other)
-            if other is not None and path is not None and _is_own(name, path, model, root):
+        for name in _imports(pending.pop(), found):
+            path = _file_below(root, name, model)
+            if path is not None and name not in found:
                 found[name] = path
-                pending.append(other)
+                pending.append(name)
     return OwnCode({_below(root, path): path.read_bytes() for path in found.values()})
 
 
@@ -72,19 +70,23 @@ def changed_code(model: str, resolved: dict[str, Any]) -> OwnCode | None:
     return None if kept is None or now is None or now.sha256 == kept["sha256"] else now
 
 
-def _imports(module: ModuleType) -> Iterator[str]:
-    """The names of modules that a module's source imports, and of the packages that they are in."""
-    file = _source_of(module)
-    assert file is not None
-    for node in ast.walk(ast.parse(file.read_bytes())):
+def _imports(name: str, found: Mapping[str, Path]) -> Iterator[str]:
+    """The names of modules that a module's source imports, and of the packages that they are in.
+    found: the file of each module, by its name."""
+    file = found[name]
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # of a file that is imported later, if ever
+        return
+    for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             start = "." * node.level + (node.module or "")
-            package = module.__package__ or ""
-            if node.level and not package:  # which Python refuses too
-                continue
+            if node.level > len(package.split(".")) or (node.level and not package):
+                continue  # which Python refuses too
             start = resolve_name(start, package)
             names = [start, *(f"{start}.{alias.name}" for alias in node.names)]
         for name in names:
@@ -98,16 +100,18 @@ def _source_of(module: ModuleType) -> Path | None:
     return path if path is not None and path.suffix == ".py" and path.is_file() else None
 
 
-def _is_own(name: str, path: Path, model: str, root: Path) -> bool:
-    """Whether a module belongs to the model: to its package, or to the files beside it."""
-    top = name.split(".")[0]
-    if top == model.split(".")[0]:
-        return path.is_relative_to(root)
-    return (
-        top != "energan"
-        and path.is_relative_to(root)
-        and not any(part in INSTALLED for part in path.parts)
-    )
+def _file_below(root: Path, name: str, model: str) -> Path | None:
+    """The source of a module of the model's package, or beside it; None of all others. It is
+    looked for on disk and not among what is loaded: what a function imports is not loaded before
+    it is called, and the hash must not depend on that."""
+    top, *rest = name.split(".")
+    if top == "energan" or (top != model.split(".")[0] and {*INSTALLED} & {*root.parts}):
+        return None
+    place = root.joinpath(top, *rest)
+    for path in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+        if path.is_file():
+            return path
+    return None
 
 
 def _below(root: Path, path: Path) -> str:

@@ -93,7 +93,7 @@ def error_difference(a: Values, b: Values, level: float = 0.95) -> Interval:
     )
     gap = only_a - only_b
     half = float(norm.ppf(0.5 + level / 2)) * ((only_a + only_b - gap**2) / count) ** 0.5
-    return Interval(gap - half, gap + half)
+    return Interval(max(gap - half, -1.0), min(gap + half, 1.0))
 
 
 def confusion(predicted: Values, labels: Values, classes: int) -> Counts:

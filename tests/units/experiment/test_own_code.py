@@ -72,6 +72,30 @@ def test_a_run_keeps_the_modules_that_its_model_is_made_of(package: Path, tmp_pa
     assert all((kept / name).read_text() == FILES[name] for name in USED)
 
 
+def test_what_a_function_imports_belongs_to_it_before_and_after_it_is_loaded(
+    package: Path, tmp_path: Path
+) -> None:
+    model, late = package / "own_package" / "model.py", package / "own_package" / "late.py"
+    late.write_text("LATE = 1\n")
+    broken = package / "beside_it.py"
+    broken.write_text("def never():\n    import own_package.broken\n")
+    (package / "own_package" / "broken.py").write_text("print 'of another Python'\n")
+    model.write_text(
+        model.read_text().replace(
+            "    return", "    from . import late\n    assert late\n    return"
+        )
+    )
+    before = own_code("own_package.model")
+    assert before is not None
+    assert {"own_package/late.py", "own_package/broken.py"} <= {*before.files}
+    job = energan.experiment.settings.load("gan-ring", "own_package.model")
+    trial = trial_id(job, "data")
+    config = train(tmp_path / "run")
+    assert "own_package.late" in sys.modules
+    assert config["resolved"]["code"]["sha256"] == before.sha256  # type: ignore[index]
+    assert trial_id(job, "data") == trial
+
+
 def test_models_of_energan_have_none(tmp_path: Path) -> None:
     assert own_code("gan") is None
     energan.train("gan-ring", steps=1, out=tmp_path / "r", output=QUIET, progress=False)

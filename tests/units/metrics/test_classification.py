@@ -157,6 +157,7 @@ def test_the_interval_of_a_difference_of_errors_is_bonett_and_prices() -> None:
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
     alike = metrics.error_difference(a, a)
     assert alike.low < 0 < alike.high
+    assert metrics.error_difference([True], [False]).high == 1  # the formula gives 1.4
     with pytest.raises(ValueError, match="must be alike"):
         metrics.error_difference(a, b[1:])
 
