@@ -104,7 +104,9 @@ def test_seeds_side_by_side_are_timed_side_by_side_and_share_the_least_scale(
         log.write_text("warned of something\n" + json.dumps(found, indent=2) + "\n")
         return 0
 
-    def train(commands: Any, folders: Any, at_once: int, threads: int) -> tuple[int, None]:
+    def train(
+        commands: Any, folders: Any, at_once: int, threads: int, device: Any
+    ) -> tuple[int, None]:
         trained.extend(list(words) for _, words in commands)
         for folder in folders:
             RunFolder(folder).append("finished", step=1)

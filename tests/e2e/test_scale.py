@@ -46,7 +46,7 @@ def test_help_explains_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["train", RECIPE, "--help-all"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "the pulling-away term f_PT (0: codes orthogonal" in said
+    assert "the pulling-away term (PT; 0: codes orthogonal" in said
     assert "--scale" in said
     assert "1/6" in said
 
