@@ -138,9 +138,10 @@ def hog(images: Tensor, cell: int | None = None) -> Tensor:
     """Histograms of oriented gradients of images (B, C, H, W): (B, D).
 
     Gradients are central differences, repeated at the border, of the channel where they are
-    largest. Each votes with its length for the two nearest of 9 orientations without sign. Blocks
-    of 2×2 cells are normalised, clipped at 0.2 and normalised again (L2-Hys). cell: its side in
-    pixels; 8, or 4 of images smaller than 64.
+    largest. Each votes with its length for the two nearest of 9 orientations without sign, in its
+    own cell alone, where Dalal and Triggs also share it among the nearest cells. Blocks of 2×2
+    cells are normalised, clipped at 0.2 and normalised again (L2-Hys). cell: its side in pixels;
+    8, or 4 of images smaller than 64.
     """
     side = (8 if min(images.shape[2:]) >= 64 else 4) if cell is None else cell
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
