@@ -99,7 +99,9 @@ def told(row: Row, source: str | None, seed: int, folder: Path) -> dict[str, Any
     scores = energan.evaluate(run)
     found = {
         "hash": run.config["hash"], "seed": seed, "steps": row.steps, "cpu_seconds": round(spent),
-        "settings": run.config["settings"], "evaluation": scores.record,
+        "settings": run.config["settings"],
+        "evaluation": {k: v for k, v in scores.record.items() if k != "metrics"},
+        "scores": {one.name: [one.value, one.low, one.high] for one in scores.results},
     }  # fmt: skip
     kept.write_text(json.dumps(found), encoding="utf8")
     return found
