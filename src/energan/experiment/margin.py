@@ -69,7 +69,7 @@ class Estimate:
     def says(self) -> str:
         """In a sentence or two."""
         *most, last = (f"{m:g}" for m in self.grid if m != self.margin)
-        where = "settled" if self.settled else "was still falling"
+        where = "had settled" if self.settled else "was still falling"
         after = f"after {plural(self.steps, 'step')} of training the auto-encoder alone"
         if self.floored:
             why = (
@@ -77,7 +77,7 @@ class Estimate:
                 f"{where} at {self.energy:.3g} {after}, so the auto-encoder copies its input"
             )
         else:
-            why = f"{self.grid[0]:g}, the energy at which held-out data {where} {after}"
+            why = f"{self.grid[0]:g}, the energy of held-out data, which {where} {after}"
         return (
             f"margin {self.margin:g}: {AUTO_FACTOR:g} times {why}; if samples stay poor, try "
             f"--model.margin {', '.join(most)} or {last}"

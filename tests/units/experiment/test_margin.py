@@ -29,11 +29,11 @@ def test_it_is_where_the_energy_of_held_out_data_settles_when_data_alone_speaks(
     assert found.grid == pytest.approx([found.energy * f for f in (1, 2, 4, 8)], rel=0.01)
     assert not found.floored
     others = [found.energy * f for f in (1, 2, 8)]
+    where = "had settled" if found.settled else "was still falling"
     assert found.says() == (
-        f"margin {found.margin:g}: 4 times {found.grid[0]:g}, the energy at which held-out data "
-        f"{'settled' if found.settled else 'was still falling'} after {found.steps} steps of "
-        "training the auto-encoder alone; if samples stay poor, try --model.margin "
-        "{:.3g}, {:.3g} or {:.3g}".format(*others)
+        f"margin {found.margin:g}: 4 times {found.grid[0]:g}, the energy of held-out data, "
+        f"which {where} after {found.steps} steps of training the auto-encoder alone; if samples "
+        "stay poor, try --model.margin {:.3g}, {:.3g} or {:.3g}".format(*others)
     )
     if found.settled:
         assert found.steps < 400

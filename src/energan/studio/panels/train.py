@@ -188,7 +188,7 @@ def _recipes(task: str) -> list[str]:
     """Those for images of one's own."""
     return [
         recipe.name for recipe in RECIPES.values()
-        if recipe.task == task and recipe.name.endswith(("-folder", "few-labels"))
+        if recipe.task == task and recipe.name.endswith(("-folder", "few-labels", "-photos"))
     ]  # fmt: skip
 
 
