@@ -208,7 +208,7 @@ def test_photographs_are_said_to_be_for_another_recipe(
     data = ["--data", tmp_path / "photos", "--data.held-out", "0"]
     assert run("train", "few-labels", *data, *small, "--out", tmp_path / "r") == 0
     said = capsys.readouterr()
-    assert "images are shrunk to 28x28 and flattened" in said.err
+    assert "images are resized to 28x28 and flattened" in said.err
     assert "for photographs use energan train few-labels-photos" in said.err
     assert "baselines" not in said.out  # there is nothing to compare with
     small = ["--steps", "1", "--model.width", "4", "--model.labelled", "4", "--threads", "1"]

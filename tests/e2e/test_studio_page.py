@@ -187,6 +187,24 @@ def test_runs(page: Any, browser: Any, port: int) -> None:
     second.close()
 
 
+@needs_chromium
+@pytest.mark.parametrize("name", ["Runs", "Train", "Generate"])
+def test_narrow_and_dark(browser: Any, port: int, name: str) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme="dark", locale="en"
+    )
+    page, wrong = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"http://127.0.0.1:{port}")
+    page.get_by_role("tab", name=name, exact=True).click()
+    playwright.expect(page.get_by_role("tabpanel").filter(visible=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", background)[:3])) < 64
+    context.close()
+    assert not wrong
+
+
 def open_panel(page: Any, name: str) -> Any:
     page.get_by_role("tab", name=name, exact=True).click()
     return page.get_by_role("tabpanel").filter(visible=True)

@@ -30,7 +30,7 @@ def remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
     if isinstance(job.settings.model, LadderConfig) and _are_photographs(data):
         height, width = data.domain.shape[-2:]
         found.append(
-            f"warning: images are shrunk to {width}x{height} and flattened, which suits digits, "
+            f"warning: images are resized to {width}x{height} and flattened, which suits digits, "
             "symbols and icons; for photographs use energan train few-labels-photos"
         )
     if about_errors := describe_errors(job, data):
@@ -56,6 +56,6 @@ def _unfinished(job: Job) -> list[str]:
 
 
 def _are_photographs(data: DataSet) -> bool:
-    """Whether images are in colour, or were much larger than what a model is trained on."""
-    shrunk = any(fact.subject == "size" and fact.warning for fact in data.facts)
-    return len(data.domain.shape) == 3 and (data.domain.shape[0] == 3 or shrunk)
+    """Whether images are in colour, or of quite another size than what a model is trained on."""
+    resized = any(fact.subject == "size" and fact.warning for fact in data.facts)
+    return len(data.domain.shape) == 3 and (data.domain.shape[0] == 3 or resized)
