@@ -24,7 +24,7 @@ def accelerators_of(device: torch.device) -> int:
 def variables_of_place(device: torch.device, place: int) -> dict[str, str]:
     """Variables of a process beside others, in this place, from 1: it sees one of several GPUs.
 
-    None if `device` names a GPU, which all share then.
+    Empty if there are not several, or `device` names one, which all share then.
     """
     count = accelerators_of(device)
     if device.type != "cuda" or count < 2:

@@ -60,6 +60,12 @@ class Config(BaseModel):
         """
         return ()
 
+    @property
+    def recipe_for_photographs(self) -> str | None:
+        """The recipe that suits photographs better than this model, which flattens images; training
+        on photographs names it in a warning. None for models without such a recipe."""
+        return None
+
 
 class Optimiser(Config):
     """Settings of the optimiser of one network."""

@@ -7,7 +7,6 @@ from energan.experiment.callbacks.held_out import describe_errors
 from energan.experiment.own_code import own_code
 from energan.experiment.settings import Job, load
 from energan.io.text import agree, plural
-from energan.models.ladder import LadderConfig
 
 
 def remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
@@ -27,11 +26,12 @@ def remarks(chosen: dict[str, str], data: DataSet, job: Job) -> list[str]:
             f"warning: the code of the model {job.model} is not the one that these settings were "
             "trained with, so this is not the same run"
         )
-    if isinstance(job.settings.model, LadderConfig) and _are_photographs(data):
+    better = job.settings.model.recipe_for_photographs
+    if better is not None and _are_photographs(data):
         height, width = data.domain.shape[-2:]
         found.append(
             f"warning: images are resized to {width}x{height} and flattened, which suits digits, "
-            "symbols and icons; for photographs use energan train few-labels-photos"
+            f"symbols and icons; for photographs use energan train {better}"
         )
     if about_errors := describe_errors(job, data):
         found.append(about_errors)

@@ -46,6 +46,10 @@ class LadderConfig(BaseConfig):
         100, ge=2, description="labelled examples per batch, the same number of each class"
     )
 
+    @property
+    def recipe_for_photographs(self) -> str | None:
+        return "few-labels-photos"
+
     def weight(self, domain: Domain) -> float:
         """λ."""
         return self.reconstruction / domain.size

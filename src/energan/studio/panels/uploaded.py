@@ -1,5 +1,6 @@
 """Panels that take images and show what a run makes of each: its class, another image, tags."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SHOWN = 24
 NO_MASK = "none"
 
 
-class UploadPanel(StudioPanel):
+class UploadPanel(StudioPanel, ABC):
     """A run, images and a button; panels of this kind add what they show."""
 
     ability, action = "", ""
@@ -59,13 +60,13 @@ class UploadPanel(StudioPanel):
         """Components beside the run and the images."""
         return []
 
+    @abstractmethod
     def results(self) -> list[Any]:
         """Components of what is made."""
-        raise NotImplementedError
 
+    @abstractmethod
     def work(self, run: str | None, files: list[str] | None, *options: Any) -> Any:
         """A line, as HTML, and what the results show."""
-        raise NotImplementedError
 
     def _given(self, files: list[str] | None) -> Uploads:
         return check_files(files, self.workspace.uploads)
