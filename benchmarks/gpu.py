@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py [--device cuda:1] [--minutes 8] [--out gpu.json]
 
-Ten recipes at their own width and batch, eager and by torch.compile, on random images of their
+Ten recipes at their own width and batch, eager and as CUDA graphs, on random images of their
 data's shape; cohorts of seeds beside a single run; Langevin steps beside a plain loop. The share of
 the peak is that of the largest product of bf16 matrices measured here. Parts are done in this order
 until the time is nearly over, what is left out is said, and the JSON is written after each. Run it
@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from energan.experiment.build import build, cohort_of
 from energan.experiment.compatibility import jobs_of
 from energan.experiment.settings import Job, load
 from energan.io.console import show, table_of
+from energan.training.capture import CAPTURED
 from energan.training.device import Device, EngineSettings, choose
-from energan.training.loop import Loop
 from energan.training.step_cost import META, count_step, time_steps
 from langevin import EVENT, descend, ours, pair
 
@@ -40,10 +41,8 @@ RECIPES: dict[str, tuple[int, int, int]] = {
 """Whose images have which shape."""
 COHORTS = [("ebgan-mnist", 1), ("ebgan-mnist", 8), ("ebgan-mnist", 24), ("ladder-mnist-100", 15)]
 EVENTS, SECONDS, BATCH, CHAIN = 4096, 3.0, 128, 20
-WARM_UP = 6
-"""Steps in which all is compiled: the first differ, as before there are gradients."""
-COMPILING = 75.0
-"""Seconds that a recipe may take to compile: none is begun with less left."""
+NEEDED = 10.0
+"""Seconds that a part may take: none is begun with less left."""
 SMALL: dict[str, Any] = {"training": {"batch_size": 4}}
 
 
@@ -56,8 +55,8 @@ class Bench:
         self.seconds = 0.1 if tiny else SECONDS
         self.found: dict[str, Any] = {}
 
-    def part(self, name: str, measure: Callable[[], dict[str, Any]], needs: float = 10.0) -> None:
-        if time.monotonic() + needs > self.end:
+    def part(self, name: str, measure: Callable[[], dict[str, Any]]) -> None:
+        if time.monotonic() + NEEDED > self.end:
             self.found[name] = {"left_out": "no time left"}
         else:
             try:
@@ -82,23 +81,21 @@ class Bench:
         labels, labelled = torch.arange(len(events)) % 10, job.settings.data.labelled
         return job, DataSet("random", events, domain, labels, labelled=labelled)
 
-    def steps(self, recipe: str, seeds: int = 1, compiled: bool = False) -> dict[str, Any]:
+    def steps(self, recipe: str, seeds: int = 1, captured: bool = False) -> dict[str, Any]:
         job, data = self.job(recipe)
         reset_peak_memory(self.engine)
-        loop = cohort_of(jobs_of(job, seeds), data, self.engine).loop
-        if compiled:
-            compile_networks(loop)
-            for _ in range(WARM_UP):
-                loop.advance()
-            loop.flush_figures()
-        seconds = time_steps(loop, self.seconds, warm_up=3)
+        engine = replace(self.engine, captures=captured and self.engine.captures)
+        loop = cohort_of(jobs_of(job, seeds), data, engine).loop
+        said: list[str] = []
+        loop.passes.say = said.append
+        seconds = time_steps(loop, self.seconds, warm_up=CAPTURED + 1)
         with META:
             model = build(job, data.domain, 0)
         operations, _ = count_step(model, data.domain, job.settings.training.batch_size)
         share = seeds * operations / seconds / (self.found["peak"]["tflops"] * 1e12)
         return {
             "steps_per_second": round(1 / seconds, 2), "share_of_peak": round(share, 6),
-            "memory_mb": round(most_memory(self.engine) / 1e6),
+            "memory_mb": round(most_memory(self.engine) / 1e6), "note": " ".join(said),
         }  # fmt: skip
 
     def chains(self) -> dict[str, Any]:
@@ -138,13 +135,6 @@ class Bench:
         return {"tflops": round(2 * side**3 * times / seconds / 1e12, 4)}
 
 
-def compile_networks(loop: Loop) -> None:
-    """By torch.compile, as far as they are modules that are called: the energy, a generator."""
-    loop.energy.compile(dynamic=False)
-    if (generator := getattr(loop.sampler, "network", None)) is not None:
-        generator.compile(dynamic=False)
-
-
 def synchronize(engine: Device) -> None:
     if engine.device.type != "cpu":
         torch.accelerator.synchronize(engine.device)
@@ -164,7 +154,7 @@ def most_memory(engine: Device) -> int:
 def print_table(found: dict[str, Any]) -> None:
     table = table_of("part", "steps/s", "of the peak", "memory MB", "")
     for name, own in found.items():
-        said = own.get("left_out") or own.get("failed") or ""
+        said = own.get("left_out") or own.get("failed") or own.get("note", "")
         if "ratio" in own:
             said = f"energan {own['energan']} steps/s, plain {own['plain']}: {own['ratio']} times"
         share = f"{own['share_of_peak']:.2%}" if "share_of_peak" in own else ""
@@ -193,8 +183,8 @@ def main() -> None:
         bench.part(f"{recipe}, {seeds} seeds", lambda r=recipe, n=seeds: bench.steps(r, n))  # type: ignore[misc]
     bench.part("langevin, igebm-cifar10", bench.chains)
     for recipe in RECIPES:
-        part = f"{recipe}, compiled"
-        bench.part(part, lambda r=recipe: bench.steps(r, compiled=True), needs=COMPILING)  # type: ignore[misc]
+        part = f"{recipe}, captured"
+        bench.part(part, lambda r=recipe: bench.steps(r, captured=True))  # type: ignore[misc]
     print_table({part: own for part, own in bench.found.items() if part not in ("machine", "peak")})
     machine = bench.found["machine"]
     print(f"{machine['name']}, {bench.found['peak']['tflops']} TFLOP/s in bf16; {bench.out}")

@@ -88,12 +88,13 @@ def make_loop(
     steps: int = 10,
     dtype: str = "32",
     device: str = "cpu",
+    captures: bool = False,
     hooks: Sequence[Hook] = (),
     feed: Callable[[int, int, int], Batch] | None = None,
     ranks: Distributed = ALONE,
     **training: object,
 ) -> Loop:
-    engine = Device(torch.device(device), dtype, 1)  # type: ignore[arg-type]
+    engine = Device(torch.device(device), dtype, 1, captures)  # type: ignore[arg-type]
     data = data.to(device)
     built = [case(s) for s in seeds] if callable(case) else list(case)
     settings = TrainingSettings(steps=steps, batch_size=8, **{"ema_every": 2, **training})

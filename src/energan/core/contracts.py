@@ -149,6 +149,11 @@ class Sampler(nn.Module, ABC):
         """Whether the sampler has parameters that are trained at this step."""
         return False
 
+    def phase(self, step: int) -> int:
+        """Number of the phase that this step is in. `draw` does the same operations in all steps
+        of a phase, so that one CUDA graph serves them; 0 unless a subclass overrides this."""
+        return 0
+
     @abstractmethod
     def draw(
         self, energy: Energy, batch: Batch, state: State, context: Context

@@ -83,7 +83,10 @@ def cohort_of(
     seeds = [job.settings.seed for job in jobs]
     built = [build(job, data.domain, seed) for job, seed in zip(jobs, seeds, strict=True)]
     training, here = jobs[0].settings.training, data.to(engine.device)
-    if len(built) > 1 and jobs[0].model not in models.names():
+    own = jobs[0].model not in models.names()
+    if own and jobs[0].settings.engine.compile == "auto":  # it may do other things at each step
+        engine = replace(engine, captures=False)
+    if len(built) > 1 and own:
         exact = replace(engine, precision="32") if engine.precision == "bf16" else engine
         check_member(
             loop_of(deepcopy(built), training, here, exact, seeds),
@@ -91,8 +94,8 @@ def cohort_of(
         )
     loop = loop_of(built, training, here, engine, seeds, ranks)
     members = [
-        Member(loop, i, own, statistics_feed(own, here, engine, [seed]))
-        for i, (own, seed) in enumerate(zip(built, seeds, strict=True))
+        Member(loop, i, model, statistics_feed(model, here, engine, [seed]))
+        for i, (model, seed) in enumerate(zip(built, seeds, strict=True))
         if len(built) > 1
     ]
     return Cohort(loop, members, list(jobs), [model.chosen for model in built])

@@ -46,6 +46,7 @@ from energan.io import console
 from energan.io.run_folder import RunFolder
 from energan.io.signals import interrupted_as
 from energan.training import checkpoint_folder
+from energan.training.capture import Graphs
 from energan.training.device import Device, accelerator_memory_freed, choose, torch_globals_kept
 from energan.training.distributed import Distributed, join
 from energan.training.hooks import Listener
@@ -304,6 +305,9 @@ def _train(
     title = f"training {len(members)} {what}s" if members else "training"
     bar = ProgressBar(title, loop.settings.steps) if progress and loop.ranks.writes else None
     say = bar.display.say if bar is not None else console.silent
+    loop.passes.say = say
+    if jobs[0].settings.engine.compile == "on" and not isinstance(loop.passes, Graphs):
+        say("engine.compile on: only a training on one GPU by CUDA is captured; this one is not")
     shown: list[ProgressBar] = [bar] if bar is not None else []
     leading = [*shown, *hooks]  # the bar starts before others speak
     if not members:

@@ -180,10 +180,13 @@ class AnnealedNegatives(AnnealedChains):
         self.training_annealing, self.warm_up = training, warm_up
         self.chain_steps = len(training.steps)
 
+    def phase(self, step: int) -> int:
+        return int(step >= self.warm_up)
+
     def draw(
         self, energy: Energy, batch: Batch, state: State, context: Context
     ) -> tuple[Draw | None, State]:
-        if context.step < self.warm_up:
+        if not self.phase(context.step):
             return None, state
         draws, members = context.generator, context.members
         axis = 0 if members == 1 else 1

@@ -2,8 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from energan.core import Batch, DivergenceError, Loss, Model, SettingError, State, frozen
 from energan.io.signals import say_at_once
+from energan.training.capture import Eager, Given, Graphs, Passed
 from energan.training.cohort import mask
 from energan.training.contract_checks import check_scored, checked_draw, checked_loss
 from energan.training.device import Device
@@ -77,6 +79,8 @@ class Loop(TrainState):
         self.step, self.rate_scale = 0, torch.ones(len(models))
         self.stop_signal = self.stopping = None
         self._pending: StepFigures = []
+        captures = engine.captures and ranks.count == 1
+        self.passes = Graphs(self.networks, self.randomness) if captures else Eager()
         self.state = self.sampler.init(self.context("init"))
         self.objective_state = self.objective.init(self.context("objective"))
         self._first_step = self.energy.register_forward_hook(check_scored, with_kwargs=True)
@@ -125,42 +129,68 @@ class Loop(TrainState):
     def advance(self) -> None:
         """One step: k energy updates, then one of the sampler on the last of the draws."""
         context, learns = self.context(), self.sampler.learns(self.step)
-        sampler, objective, members = self.sampler, self.objective, self.members
+        self.passes.begin((learns, self.sampler.phase(self.step)))
         figures: dict[str, Tensor] = {}
         for substep in range(self.energy_steps):
             batch = self.feed(self.step, substep, self.energy_steps)
-            with self.engine.autocast():
-                with torch.set_grad_enabled(learns and substep == self.energy_steps - 1):
-                    drawn = sampler.draw(self.energy, batch, self.state, context)
-                draw, self.state = checked_draw(sampler, drawn, batch, self.state, members)
-                resting = draw.detach() if draw is not None else None
-                loss = objective.energy_loss(self.energy, batch, resting, context)
-            self._descend("energy", loss, figures)
+            given = Given(batch, context, self.state, self.objective_state)
+            do = partial(self._energy_pass, learns and substep == self.energy_steps - 1)
+            passed = self.passes.run(f"energy {substep}", self.energy, do, given)
+            self.state, self.objective_state = passed.state, passed.objective_state
+            self._descend("energy", passed.figures, figures)
+        draw = passed.draw
         if learns and draw is not None:
-            with frozen(self.energy):
-                with self.engine.autocast():
-                    loss = objective.sampler_loss(self.energy, batch, draw, context)
-                self._descend("sampler", loss, figures)
-        if resting is not None:
-            figures |= resting.info
+            given = Given(batch, context, objective_state=self.objective_state, draw=draw)
+            passed = self.passes.run("sampler", self.sampler, self._sampler_pass, given)
+            self.objective_state = passed.objective_state
+            self._descend("sampler", passed.figures, figures)
+        if draw is not None:
+            figures |= draw.info
         self._first_step.remove()
         self.step += 1
         if self.ema is not None and self.step % self.settings.ema_every == 0:
             self.ema.update_parameters(self.networks)
-        self._pending.append((self.step, figures))
+        self._pending.append((self.step, self.passes.keep(figures)))
 
-    def _descend(self, network: str, loss: Loss, figures: dict[str, Tensor]) -> None:
+    def _energy_pass(self, trains_sampler: bool, given: Given) -> Passed:
+        batch, context, self.objective_state = given.batch, given.context, given.objective_state
+        with self.engine.autocast():
+            with torch.set_grad_enabled(trains_sampler):
+                drawn = self.sampler.draw(self.energy, batch, given.state, context)
+            draw, state = checked_draw(self.sampler, drawn, batch, given.state, self.members)
+            resting = draw.detach() if draw is not None else None
+            loss = self.objective.energy_loss(self.energy, batch, resting, context)
+        figures = self._backward("energy", loss)
+        return Passed(figures, state, self.objective_state, draw)
+
+    def _sampler_pass(self, given: Given) -> Passed:
+        assert given.draw is not None
+        self.objective_state = given.objective_state
+        with frozen(self.energy):
+            with self.engine.autocast():
+                loss = self.objective.sampler_loss(
+                    self.energy, given.batch, given.draw, given.context
+                )
+            figures = self._backward("sampler", loss)
+        return Passed(figures, objective_state=self.objective_state)
+
+    def _backward(self, network: str, loss: Loss) -> dict[str, Tensor]:
+        """The gradient of a loss in the parameters of `network`, and the loss as figures."""
         loss = checked_loss(self.objective, f"{network}_loss", loss, self.members)
-        optimisers = self.optimisers[network]
-        optimisers.zero()
+        self.optimisers[network].zero()
         if loss.total.requires_grad:  # an energy that is fitted in closed form has no gradient
             loss.total.sum().backward()  # members share no parameter, so the sum keeps them apart
+        return {f"loss_{network}": loss.total.detach(), **loss.parts}
+
+    def _descend(
+        self, network: str, of_pass: Mapping[str, Tensor], figures: dict[str, Tensor]
+    ) -> None:
+        optimisers = self.optimisers[network]
         self.ranks.average(optimisers.gradients())
         if self.step % NORMS_EVERY == 0 and optimisers.gradients():
             figures[f"gradient_{network}"] = optimisers.norms()
         optimisers.step(self.step, self.rate_scale)
-        figures[f"loss_{network}"] = loss.total.detach()
-        figures |= loss.parts
+        figures |= of_pass
 
     def flush_figures(self) -> StepFigures:
         """Several ranks call it at the same steps and read the same means over all of them. This is

@@ -45,7 +45,10 @@ std::mutex mutex;
 std::map<std::string, int64_t> launches, waits;
 std::atomic<int64_t> live{0}, operations{0};
 
+bool counting = true;
+
 void note(std::map<std::string, int64_t>& where, const std::string& what) {
+  if (!counting) return;
   std::lock_guard<std::mutex> lock(mutex);
   where[what]++;
 }
@@ -127,6 +130,15 @@ struct Draws final : c10::GeneratorImpl {  // the CPU's numbers, under the devic
   uint64_t get_offset() const override { return 0; }
   void set_state(const c10::TensorImpl& state) override { inner.unsafeGetGeneratorImpl()->set_state(state); }
   c10::intrusive_ptr<c10::TensorImpl> get_state() const override { return inner.unsafeGetGeneratorImpl()->get_state(); }
+  // what a graph registers: here both generators draw from one state
+  void graphsafe_set_state(const c10::intrusive_ptr<GeneratorImpl>& state) override {
+    inner = static_cast<Draws*>(state.get())->inner;
+  }
+  c10::intrusive_ptr<GeneratorImpl> graphsafe_get_state() const override {
+    auto shared = c10::make_intrusive<Draws>(device().index());
+    shared->inner = inner;
+    return shared;
+  }
   Draws* clone_impl() const override {
     auto* copy = new Draws(device().index());
     copy->inner = inner.clone();
@@ -354,6 +366,8 @@ extern "C" {
 void pretended_configure(int64_t count, int64_t bytes, int64_t operations_until_it_breaks) {
   devices = count, room = bytes, lifetime = operations_until_it_breaks;
 }
+void pretended_count(bool whether) { counting = whether; }
+void pretended_note_launch(const char* what) { note(launches, what); }
 int64_t pretended_live() { return live; }
 void pretended_reset() {
   std::lock_guard<std::mutex> lock(mutex);

@@ -9,6 +9,9 @@ import ctypes
 import importlib.util
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,9 @@ _numbers = [COUNT, *(int(os.environ.get(f"PRETENDED_{n}", "0")) for n in ("BYTES
 _library.pretended_configure(*map(ctypes.c_int64, _numbers))
 
 import torch  # noqa: E402
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_leaves  # noqa: E402
 
 
 class _Properties:
@@ -96,6 +102,91 @@ def _copied(self: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
 
 
 torch.Tensor.__deepcopy__ = _copied  # type: ignore[method-assign]
+
+
+@contextmanager
+def _uncounted() -> Iterator[None]:
+    """Within it nothing is counted."""
+    _library.pretended_count(False)
+    try:
+        yield
+    finally:
+        _library.pretended_count(True)
+
+
+class _Graph:
+    """A CUDA graph: what was done while it was captured, done again on the same tensors."""
+
+    def __init__(self) -> None:
+        self.tape: list[tuple[Any, Any, Any, Any]] = []
+        self.generators = list(torch.cuda.default_generators)
+
+    def register_generator_state(self, generator: torch.Generator) -> None:
+        self.generators.append(generator)
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        _library.pretended_note_launch(b"graph")
+        known = {id(t): t for t in tree_leaves(self.tape) if isinstance(t, torch.Tensor)}
+        with _uncounted(), _unsafe_preserve_version_counter(tuple(known.values())):
+            for func, args, kwargs, out in self.tape:
+                again = func(*args, **kwargs)
+                for own, new in zip(tree_leaves(out), tree_leaves(again), strict=True):
+                    if isinstance(own, torch.Tensor) and own.data_ptr() != new.data_ptr():
+                        own.copy_(new)
+
+
+class _Capture(TorchDispatchMode):
+    """`torch.cuda.graph`: keeps what is done within it, and refuses what a capture refuses."""
+
+    def __init__(self, graph: _Graph, *, capture_error_mode: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph = graph
+
+    def __enter__(self) -> Any:
+        self.waits = sum(counts()[1].values())
+        self.written: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.drawn = [generator.get_state() for generator in self.graph.generators]
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        written = {a.name for a in func._schema.arguments if a.alias_info and a.alias_info.is_write}
+        named = dict(zip((a.name for a in func._schema.arguments), args, strict=False))
+        for name, given in (named | (kwargs or {})).items():
+            for one in tree_leaves(given) if name in written else ():
+                self.written.setdefault(id(one), (one, one.clone()))
+        out = func(*args, **(kwargs or {}))
+        alias = [one.alias_info for one in func._schema.returns]
+        if not any(one is not None and not one.is_write for one in alias):  # no view
+            self.graph.tape.append((func, args, kwargs or {}, out))
+        return out
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        # undo what was done: a capture only writes down
+        for generator, state in zip(self.graph.generators, self.drawn, strict=True):
+            generator.set_state(state)
+        with torch.no_grad():
+            for own, before in reversed(self.written.values()):
+                with _unsafe_preserve_version_counter(own):
+                    own.copy_(before)
+        if sum(counts()[1].values()) > self.waits:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+
+def _sync_debug_mode(debug_mode: int | str) -> None:
+    """Warn, once what is watched is over, if the host waited meanwhile."""
+    waited = sum(counts()[1].values())
+    if debug_mode == "default" and waited > _watched.pop():
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=2)
+    elif debug_mode == "warn":
+        _watched.append(waited)
+
+
+_watched: list[int] = []
+torch.cuda.CUDAGraph = _Graph  # type: ignore[misc, assignment]
+torch.cuda.graph = _Capture  # type: ignore[misc, assignment]
+torch.cuda.set_sync_debug_mode = _sync_debug_mode
 
 
 def limit(size: int) -> None:
