@@ -11,12 +11,26 @@ def _falling(gamma: float, over: int) -> dict[str, str]:
     return {"r1": written, "r2": written}
 
 
-# γ is the published one of FFHQ at 64×64 for photographs, and of CIFAR-10; of digits it is ours.
-# So are the widths, for a CPU, the batches and the lengths. DiffAugment stands where the paper has
-# adaptive augmentation.
+def _narrow(gamma: float, steps: int) -> dict[str, Any]:
+    """Settings of narrow networks that train for so many steps.
+
+    The published rates and weights are those of 768 maps. With 16 maps and Adam at 2e-4 G hardly
+    moves, and with γ 1 D has won before it does: L_G stays above 3, and digits never become
+    sharp. Rates ten times as high fall to a quarter, as the published ones do.
+    """
+    rate = {"lr": f"linear(0.002, 0.0005, {steps})", "beta1": 0.0, "beta2": 0.99}
+    return {
+        **_falling(gamma, steps // 2),
+        "energy_optimiser": rate,
+        "sampler_optimiser": rate,
+    }
+
+
+# γ is ours but for CIFAR-10, where it is the published one. So are the widths, for a CPU, the
+# batches and the lengths. DiffAugment stands where the paper has adaptive augmentation.
 FOLDER: dict[str, Any] = {
     "model": {
-        **_falling(2, 5000),
+        **_narrow(2, 10_000),
         "generator_width": 8,  # at the full size alone 16 would be four times the work
         "discriminator_width": 8,
         "augment": ["colour", "translation", "cutout"],
@@ -31,22 +45,17 @@ RECIPES = [
         "R3GAN on MNIST at 32×32, narrow enough for a CPU",
         "r3gan",
         {
-            "model": _falling(1, 2000),
+            "model": _narrow(10, 4000),
             "data": {"source": "mnist", "pad": 32},
             "training": {"steps": 4000, "batch_size": 64},
         },
     ),
     Recipe(
         "r3gan-mnist-labels",
-        "a conditional R3GAN on MNIST, the narrowest, to compare with cgan-mnist",
+        "a conditional R3GAN on MNIST, narrow enough for a CPU",
         "r3gan",
         {
-            "model": {
-                **_falling(1, 1500),
-                "conditional": True,
-                "generator_width": 8,
-                "discriminator_width": 8,
-            },
+            "model": {**_narrow(10, 3000), "conditional": True},
             "data": {"source": "mnist"},
             "training": {"steps": 3000, "batch_size": 64},
         },
@@ -56,7 +65,7 @@ RECIPES = [
         "R3GAN on Stacked MNIST, to compare with ebgan-stacked",
         "r3gan",
         {
-            "model": _falling(1, 4000),
+            "model": _narrow(20, 8000),
             "data": {"source": "stacked-mnist"},
             "training": {"steps": 8000, "batch_size": 64},
         },
