@@ -30,7 +30,7 @@ def _narrow(gamma: float, steps: int) -> dict[str, Any]:
 # batches and the lengths. DiffAugment stands where the paper has adaptive augmentation.
 FOLDER: dict[str, Any] = {
     "model": {
-        **_narrow(2, 10_000),
+        **_narrow(10, 10_000),
         "generator_width": 8,  # at the full size alone 16 would be four times the work
         "discriminator_width": 8,
         "augment": ["colour", "translation", "cutout"],
