@@ -102,6 +102,21 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_few_held_out_images_give_the_lowest_rate_that_they_allow(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, held_out = tmp_path / "few", ("--data.held-out", "10", "--steps", "2")
+    assert run("train", "ebgan-digits", *held_out, "--out", out, *SMALL) == 0
+    assert "needs at least 19" in refused(capsys, "score", out, pictures, "--fpr", "0.05")
+    assert run("score", out, pictures) == 0
+    said = capsys.readouterr().err
+    assert "the threshold allows 9.1 % false positives, as 10 held-out images allow no less" in said
+    kept = energan.load(out).calibration
+    assert kept is not None
+    assert kept.fpr == kept.lowest_fpr == 0.091  # 1/11, rounded up
+    assert kept.threshold == float(kept.energies.max())
+
+
 def test_a_folder_is_scored(
     fresh: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,15 +15,12 @@ import pytest
 from PIL import Image
 
 import energan
-from support.studio import ask, studio
+from support.studio import ask, browser, choose_run, needs_chromium, open_panel, page, studio
 
 if find_spec("gradio") is None:
     pytest.skip("Gradio is not installed", allow_module_level=True)
 playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page in")
-playwright.expect.set_options(timeout=20_000)
+__all__ = ["browser", "page"]  # the fixtures
 SECRET = "what no page may show"
 
 
@@ -55,31 +52,6 @@ def port(place: Path) -> Iterator[int]:
     with studio(place / "runs", "--data", place / "photos", log=log) as found:
         yield found
     assert "Traceback" not in log.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Any, port: int) -> Iterator[Any]:
-    """A page that fails the test for what it complains of, or asks of another machine."""
-    own = f"http://127.0.0.1:{port}"
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(30_000)
-    page, wrong = context.new_page(), list[str]()
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda asked: wrong.append(asked.url)
-            if not asked.url.startswith((own, "data:", "blob:")) else None)  # fmt: skip
-    page.goto(own)
-    page.get_by_role("tab", name="Runs").wait_for()
-    yield page
-    context.close()
-    assert not wrong
 
 
 # --- requests that mean harm ----------------------------------------------------------------------
@@ -188,7 +160,7 @@ def test_runs(page: Any, browser: Any, port: int) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("name", ["Runs", "Train", "Generate"])
+@pytest.mark.parametrize("name", ["Runs", "Train", "Generate", "Judge"])
 def test_narrow_and_dark(browser: Any, port: int, name: str) -> None:
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, color_scheme="dark", locale="en"
@@ -196,25 +168,17 @@ def test_narrow_and_dark(browser: Any, port: int, name: str) -> None:
     page, wrong = context.new_page(), list[str]()
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(f"http://127.0.0.1:{port}")
-    page.get_by_role("tab", name=name, exact=True).click()
+    if name == "Judge":  # for which there is no room beside the others
+        page.get_by_role("button", name="More tabs").click()
+        page.get_by_role("button", name=name, exact=True).filter(visible=True).click()
+    else:
+        page.get_by_role("tab", name=name, exact=True).click()
     playwright.expect(page.get_by_role("tabpanel").filter(visible=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(map(int, re.findall(r"\d+", background)[:3])) < 64
     context.close()
     assert not wrong
-
-
-def open_panel(page: Any, name: str) -> Any:
-    page.get_by_role("tab", name=name, exact=True).click()
-    return page.get_by_role("tabpanel").filter(visible=True)
-
-
-def choose_run(panel: Any, name: str) -> None:
-    box = panel.get_by_label("Run").first
-    box.click()
-    box.fill(name)
-    box.press("Enter")
 
 
 @needs_chromium
@@ -232,11 +196,15 @@ def test_judge_and_label(page: Any, place: Path) -> None:
     playwright.expect(page.locator("#judge-picture img")).to_be_visible()
     playwright.expect(panel).to_contain_text(f"{int(scores.anomalous.sum())} of 4 images anomalous")
     assert own.calibration is not None
+    figure = page.locator("#judge-figure img")
+    playwright.expect(figure.filter(visible=True)).to_have_count(1)  # that of a light page
+    before = figure.first.get_attribute("src")
     rate = page.locator("#judge-rate input[type=number]")
     rate.fill("50")
     rate.press("Enter")
     half = own.calibration.at(0.5)
     playwright.expect(panel).to_contain_text(f"energy {half.threshold:.5g}")
+    playwright.expect(figure.first).not_to_have_attribute("src", before)
     found = int(half.scores(scores.energy).anomalous.sum())
     playwright.expect(panel).to_contain_text(f"{found} of 4 images anomalous")
     panel.get_by_role("button", name="This is normal").click()
@@ -280,3 +248,13 @@ def test_train_shows_what_is_there(page: Any, place: Path) -> None:
     panel.get_by_label("Name of the run").fill("../x")
     panel.get_by_role("button", name="Start training").click()
     playwright.expect(page.get_by_test_id("toast-body")).to_contain_text("use letters")
+    panel.get_by_label("Name of the run").fill("new")
+    panel.get_by_role("button", name="Start training").click()
+    playwright.expect(page.locator("#train-state")).to_contain_text("new: starting")
+    runs = open_panel(page, "Runs").locator("#runs-table")
+    playwright.expect(runs).to_contain_text("starting: reading the images")
+    open_panel(page, "Train").get_by_role("button", name="Stop the training").click()
+    playwright.expect(page.get_by_test_id("toast-body").last).to_contain_text("new is cancelled")
+    open_panel(page, "Runs")
+    playwright.expect(runs).not_to_contain_text("starting")
+    assert not (place / "runs" / "new").exists()

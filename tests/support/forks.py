@@ -231,8 +231,13 @@ async def _create(
     return _Awaited(process, pipe, reader)
 
 
-@pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+def fork_processes(patch: pytest.MonkeyPatch) -> None:
     """The processes of sweeps and of several seeds are forks."""
     if AT_ONCE:
-        monkeypatch.setattr(asyncio, "create_subprocess_exec", _create)
+        patch.setattr(asyncio, "create_subprocess_exec", _create)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `fork_processes`, for one test."""
+    fork_processes(monkeypatch)

@@ -115,6 +115,11 @@ class Calibration:
         return None if self.weights is None else round(float(self.weights.sum()))
 
     @property
+    def lowest_fpr(self) -> float:
+        """The lowest rate that a threshold can have with these examples."""
+        return lowest_rate(self.count if self.groups is None else self.groups)
+
+    @property
     def promise(self) -> str:
         """A sentence on what the threshold guarantees."""
         share = f"at most {100 * self.fpr:.3g} %"
@@ -258,6 +263,14 @@ def _ranks(n: int, most: int) -> Tensor:
     return -(-torch.arange(1, most + 1) * n // most)
 
 
+def lowest_rate(count: int) -> float:
+    """The lowest false positive rate that so many normal examples, or groups of them, allow,
+    rounded up to two digits."""
+    rate = 1 / (count + 1)
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return round(math.ceil(round(rate / unit, 6)) * unit, 12)
+
+
 def threshold_of(energies: Tensor, fpr: float, weights: Tensor | None = None) -> float:
     """The conformal threshold; SettingError where there can be none."""
     if not 0 < fpr < 1:
@@ -273,14 +286,8 @@ def threshold_of(energies: Tensor, fpr: float, weights: Tensor | None = None) ->
         raise SettingError(
             f"a false positive rate of {fpr:g} needs at least {needed:,} {what}, and there "
             f"{agree(count, 'are')} {count:,}: give more, or a rate of at least "
-            f"{_ceil(1 / (count + 1)):g}"
+            f"{lowest_rate(count):g}"
         ) from None
-
-
-def _ceil(rate: float) -> float:
-    """Rounded up to two digits."""
-    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
-    return round(math.ceil(round(rate / unit, 6)) * unit, 12)
 
 
 class _Network(Document):

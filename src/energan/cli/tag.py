@@ -3,7 +3,7 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import tyro
@@ -23,19 +23,16 @@ from energan.data import TagSet
 from energan.data.sources.tag_files import read_tag_file
 from energan.errors import SettingError
 from energan.evaluation.features import features_of_images, network_of_file
-from energan.evaluation.tag_energies import TagEnergies, fit_tag_energies
 from energan.evaluation.tagging import (
     Ballot,
+    By,
     check_features,
-    count_votes,
-    held_out_precision,
     open_run_tags,
+    rank_tags,
 )
 from energan.inference.run import Run
 from energan.io.console import show, table_of
 from energan.io.files import aside
-from energan.io.text import plural
-from energan.metrics.tagging import top_tags
 
 SHOWN = 20
 """Number of images listed on the terminal."""
@@ -54,7 +51,7 @@ class Tag:
     """image files, folders, or data sources; features are computed as in the run's training"""
     features: Path | None = None
     """a .npz with your own features, instead of images"""
-    by: Literal["auto", "votes", "energy"] = "auto"
+    by: By = "auto"
     """how tags are chosen; auto: the way with the higher precision on held-out images"""
     samples: int = 100
     """for votes: number of word vectors drawn for each image"""
@@ -91,49 +88,13 @@ def tag(args: list[str]) -> int:
             f"--tags {options.tags}: give at most {len(data.names)}, the number of known tags"
         )
     names, features = _features(options, data)
-    if fitted := _chosen_energies(options, run, data, ballot):
-        unit, scores = "probability", fitted.probabilities(features)
-        print(
-            f"{plural(len(data.names), 'tag')} ranked by logistic regressions of the features, "
-            f"fitted to {plural(len(data.features), 'training image')}"
-        )
-    else:
-        unit, scores = "votes", count_votes(run, data, features, ballot, options.seed)
-        print(
-            f"{run.path}: step {run.step}, {run.weights} weights, seed {options.seed}; "
-            f"{plural(ballot.samples, 'sample')} per image, each voting for the "
-            f"{ballot.words(len(data.names))} nearest of {len(data.names)} words"
-        )
-    tagged: Tagged = [
-        (
-            name,
-            [(data.names[word], f"{own[word]:.{0 if unit == 'votes' else 4}f}") for word in best],
-        )
-        for name, own, best in zip(names, scores, top_tags(scores, options.tags), strict=True)
-    ]
-    _print(tagged, unit, options.out)
+    ranking = rank_tags(run, data, features, options.by, options.tags, ballot, options.seed)
+    print("\n".join(ranking.says))
+    tagged: Tagged = list(zip(names, ranking.best(options.tags, data.names), strict=True))
+    _print(tagged, ranking.unit, options.out)
     if options.out is not None:
-        _write(options.out, unit, tagged)
+        _write(options.out, ranking.unit, tagged)
     return 0
-
-
-def _chosen_energies(options: Tag, run: Run, data: TagSet, ballot: Ballot) -> TagEnergies | None:
-    """Energies of tags, if those are asked for or the better way; None for votes."""
-    if options.by == "votes":
-        return None
-    fitted = fit_tag_energies(data)
-    if options.by == "energy":
-        return fitted
-    found = held_out_precision(run, data, fitted, ballot, options.tags, options.seed)
-    if found is None:
-        print("no images are held out to compare by: tags are chosen by votes (--by energy)")
-        return None
-    better = "energy" if found["energy"] >= found["votes"] else "votes"
-    print(
-        f"precision at {options.tags} on held-out images: by energy {found['energy']:.3f}, by "
-        f"votes {found['votes']:.3f}; tags are chosen by {better} (--by)"
-    )
-    return fitted if better == "energy" else None
 
 
 def _features(options: Tag, data: TagSet) -> tuple[list[str], Tensor]:

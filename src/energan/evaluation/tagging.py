@@ -1,9 +1,10 @@
 """Tags of images by a run's votes, and their scores: precision and recall at 10."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from energan.evaluation.results import EvaluationScores, Result, with_interval
 from energan.evaluation.tag_energies import TagEnergies, fit_tag_energies
 from energan.inference.run import Run
 from energan.io.console import progress
+from energan.io.text import plural
 from energan.metrics.bootstrap import mean_interval
 from energan.metrics.catalogue import scorers_of
 from energan.metrics.tagging import (
@@ -139,6 +141,62 @@ def held_out_precision(
         way: float(at_k(top_tags(found, count), tags).precision.mean())
         for way, found in scores.items()
     }
+
+
+By = Literal["auto", "votes", "energy"]
+
+
+@dataclass(frozen=True)
+class TagRanking:
+    """Scores (I, T) of the tags of I images, in votes or as probabilities, and how they came about,
+    in sentences."""
+
+    scores: Votes
+    unit: Literal["votes", "probability"]
+    says: tuple[str, ...]
+
+    def best(self, count: int, names: Sequence[str]) -> list[list[tuple[str, str]]]:
+        """The `count` best tags of each image, each with its score as text."""
+        digits = 0 if self.unit == "votes" else 4
+        return [
+            [(names[tag], f"{own[tag]:.{digits}f}") for tag in tags]
+            for own, tags in zip(self.scores, top_tags(self.scores, count), strict=True)
+        ]
+
+
+def rank_tags(
+    run: Run, data: TagSet, features: Tensor, by: By, count: int, ballot: Ballot, seed: int
+) -> TagRanking:
+    """Rank the tags of images with these features (I, F), standardised: by energies of tags, by the
+    run's votes, or by what finds more of held-out images' tags among the `count` best."""
+    says: list[str] = []
+    fitted = None if by == "votes" else fit_tag_energies(data)
+    if by == "auto" and fitted is not None:
+        found = held_out_precision(run, data, fitted, ballot, count, seed)
+        if found is None:
+            says.append(
+                "no images are held out to compare by: tags are chosen by votes (--by energy)"
+            )
+            fitted = None
+        else:
+            better = "energy" if found["energy"] >= found["votes"] else "votes"
+            says.append(
+                f"precision at {count} on held-out images: by energy {found['energy']:.3f}, by "
+                f"votes {found['votes']:.3f}; tags are chosen by {better} (--by)"
+            )
+            fitted = fitted if better == "energy" else None
+    if fitted is not None:
+        says.append(
+            f"{plural(len(data.names), 'tag')} ranked by logistic regressions of the features, "
+            f"fitted to {plural(len(data.features), 'training image')}"
+        )
+        return TagRanking(fitted.probabilities(features), "probability", tuple(says))
+    says.append(
+        f"{run.path}: step {run.step}, {run.weights} weights, seed {seed}; "
+        f"{plural(ballot.samples, 'sample')} per image, each voting for the "
+        f"{ballot.words(len(data.names))} nearest of {len(data.names)} words"
+    )
+    return TagRanking(count_votes(run, data, features, ballot, seed), "votes", tuple(says))
 
 
 # --- scores ---------------------------------------------------------------------------------------

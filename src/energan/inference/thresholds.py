@@ -1,6 +1,6 @@
 """The threshold that a run keeps: made where there is none, changed to another rate."""
 
-from energan.anomaly.calibration import FPR, Calibration
+from energan.anomaly.calibration import FPR, Calibration, lowest_rate
 from energan.anomaly.normal_data import nearly_trained, normal_events
 from energan.core import DataError, SettingError
 from energan.data import DataSet
@@ -12,8 +12,8 @@ from energan.io.text import agree, plural
 def kept_calibration(
     run: Run, fpr: float | None, smooth: float = 0.0, *, maps: bool = False
 ) -> Calibration:
-    """The run's calibration at a rate, its own if none is asked for; made anew on the run's
-    held-out part, with a line, where there is none of this checkpoint.
+    """The run's calibration at a rate, its own or the usual one if none is asked for; made anew on
+    the run's held-out part, with a line, where there is none of this checkpoint.
 
     smooth: as of `Run.heatmap`. maps: make it anew too where it has no threshold of maps smoothed
     so. Raises SettingError if one of another checkpoint is of images that the user gave.
@@ -21,7 +21,7 @@ def kept_calibration(
     kept = run.calibration
     if kept is None:
         say("no threshold yet: calibrating on the run's own held-out part")
-        return _calibrate_on_held_out(run, FPR if fpr is None else fpr, smooth)
+        return _calibrate_on_held_out(run, fpr, smooth)
     rate = kept.fpr if fpr is None else fpr
     if kept.network != run.network:
         if kept.part == "given":
@@ -40,10 +40,20 @@ def kept_calibration(
     return kept
 
 
-def _calibrate_on_held_out(run: Run, fpr: float, smooth: float) -> Calibration:
-    """The run calibrated on its held-out part."""
-    made = run.calibrate(None, fpr, smooth=smooth)
+def _calibrate_on_held_out(run: Run, fpr: float | None, smooth: float) -> Calibration:
+    """The run calibrated on its held-out part. fpr: None for the usual one, or for the lowest that
+    these allow if they are few, with a line."""
     data = normal_events(None, run.job.settings.data, run.domain.whole)
+    if fpr is None:
+        count = len(data) if data.groups is None else len(data.groups.unique())
+        fpr = max(FPR, lowest_rate(count))
+        if fpr > FPR:
+            what = "held-out image" if data.groups is None else "held-out group"
+            say(
+                f"the threshold allows {100 * fpr:g} % false positives, as {plural(count, what)} "
+                f"allow no less; calibrate on more images for {100 * FPR:g} % (--calibrate)"
+            )
+    made = run.calibrate(None, fpr, smooth=smooth)
     remedy = (
         "use --calibrate with other images, or train with --data.groups, which keeps similar "
         "images together"

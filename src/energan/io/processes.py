@@ -12,6 +12,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 POLL = 0.5
 """Seconds between looks at what runs."""
@@ -150,18 +156,38 @@ def _send(process: Process, number: signal.Signals) -> None:
         process.send_signal(number)
 
 
-def start_detached(words: Sequence[str], folder: Path, log: Path) -> None:
+def start_detached(words: Sequence[str], folder: Path, log: Path) -> int:
     """Start `python -m WORDS` in a folder as a process that outlives this one and its terminal.
 
-    What it prints goes to the log.
+    Returns its number. What it prints goes to the log, which it keeps locked while it lives.
     """
+    log.unlink(missing_ok=True)  # an older process may still hold it
     with open(log, "wb") as output:
+        _lock(output)
         process = subprocess.Popen(
             [sys.executable, "-m", *words], cwd=folder, start_new_session=True,
             stdin=DEVNULL, stdout=output, stderr=STDOUT,
         )  # fmt: skip
     # whoever starts a process takes its exit code, lest it stays as a zombie
     threading.Thread(target=process.wait, daemon=True).start()
+    return process.pid
+
+
+def is_logging(log: Path) -> bool:
+    """Whether the process that `start_detached` gave this log lives; on Windows, where that cannot
+    be told, True."""
+    with open(log, "rb") as file:
+        return fcntl is None or not _lock(file)
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Lock a file until all processes that inherited it have ended; False if another one has."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def run_until_it_ends(cwd: str, log: str, words: Sequence[str]) -> None:

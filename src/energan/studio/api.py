@@ -22,6 +22,7 @@ from energan.inference.thresholds import kept_calibration
 from energan.io.documents import explain
 from energan.io.pictures import to_uint8
 from energan.studio.open_runs import OpenRuns
+from energan.studio.training import summaries
 from energan.studio.uploads import MOST_BYTES, check_count, check_image
 
 MOST_SAMPLES = 256
@@ -206,13 +207,13 @@ def routes(runs: OpenRuns) -> APIRouter:
 
     @router.get("/runs")
     def list_runs() -> list[RunEntry]:
-        """The runs in the studio's folder."""
+        """The runs in the studio's folder, and trainings that have none yet."""
         return [
             RunEntry(
                 run=runs.workspace.name(one.path), state=one.state, recipe=one.recipe,
                 step=one.step, steps=one.steps, reason=one.reason,
             )
-            for one in runs.workspace.runs()
+            for one in summaries(runs.workspace)
         ]  # fmt: skip
 
     @router.post("/score", openapi_extra=_body(AskedImages))

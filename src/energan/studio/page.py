@@ -16,6 +16,9 @@ FONTS = ["system-ui", "sans-serif"]
 CSS = """
 .gradio-container { max-width: 1400px !important; }
 .pixels img { image-rendering: pixelated; }
+.pixels .image-frame img { width: 100%; height: 100%; object-fit: contain; }
+.figure img { width: 100%; }
+.dark .figure .on-light, .gradio-container:not(.dark *) .figure .on-dark { display: none; }
 .status { overflow-wrap: anywhere; }
 @media (max-width: 480px) { .gradio-container { padding: 6px !important; } }
 """
@@ -42,8 +45,8 @@ def build(runs: OpenRuns) -> gr.Blocks:
             for name, make in PANELS.items():
                 with gr.Tab(name, id=name) as tab:
                     panels.append(make(runs, tab))
-        for panel in panels:
-            blocks.load(panel.refresh, outputs=panel.refreshed, show_progress="hidden")
-            panel.tab.select(panel.refresh, outputs=panel.refreshed, show_progress="hidden")
+        opened = [(blocks.load, panels[0]), *((panel.tab.select, panel) for panel in panels)]
+        for event, panel in opened:
+            event(panel.refresh, panel.kept, panel.refreshed, show_progress="hidden")
     blocks.queue(max_size=64, api_open=False)
     return blocks

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 
 from energan.data.sources.named import NAMED, folder_of
@@ -11,6 +12,9 @@ from energan.inference.run import Run
 from energan.io.run_folder import RunFolder, find_runs
 from energan.io.run_summary import DAMAGED, RunSummary, summarise
 from energan.sweeps.store import SweepFolder, find_sweeps
+
+UPLOADED = "uploaded"
+"""The folder, beside the runs, of uploads that a run goes on to need."""
 
 
 class Workspace:
@@ -118,6 +122,12 @@ class Workspace:
         except DataError:
             return False
         return True
+
+    def uploaded(self, name: str) -> Path:
+        """A new folder beside the runs, for uploads that a run goes on to need; not made yet."""
+        names = (name if n == 1 else f"{name}-{n}" for n in count(1))
+        folders = (self.folder / UPLOADED / each.replace("/", "-") for each in names)
+        return next(folder for folder in folders if not folder.exists())
 
     def temporary(self, name: str) -> Path:
         """A folder of that name, beside the uploads, which goes when the studio ends."""

@@ -1,12 +1,11 @@
 """How the energy ranks other data: a table and histograms, from what metrics.json keeps."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from energan.io.text import is_number, number, range_text, weights_text
+from energan.report.energies import EnergyRow, EnergyScale, Values, draw_rows
 from energan.report.html import PageTable, Picture, Theme, draw_figure, safe_label
 from energan.report.run.contents import RunContents
 
@@ -21,11 +20,6 @@ INTRO = (
 COLUMNS = (
     "AUROC", "Average precision", "FPR at 95% TPR", "Mean energy", "Events", "Best baseline"
 )  # fmt: skip
-BINS = 60
-WIDE = 6.0
-"""Compress the axis if the range of all energies exceeds that of the held-out ones by this
-factor."""
-Values = NDArray[np.float64]
 
 
 def tabulate(contents: RunContents) -> list[PageTable]:
@@ -98,29 +92,19 @@ def draw_energies(entry: dict[str, Any]) -> Picture | None:
     rows = [(s, v) for s, v in zip(entry["sets"], others, strict=True) if v is not None]
     if own is None or not rows:
         return None
-    scale = _Scale(own, [levels for _, levels in rows])
-    behind = scale.heights(own, shares)
+    scale = EnergyScale(own, [levels for _, levels in rows])
+    shown = [
+        EnergyRow(
+            scale.heights(levels, shares),
+            0 if found["auroc"] >= 0.5 else 1,
+            f"{safe_label(str(found.get('name')))}  {found['auroc']:.3f}",
+        )
+        for found, levels in rows
+    ]
 
     def draw(axes: Any, theme: Theme) -> None:
-        for row, (found, levels) in enumerate(reversed(rows)):
-            colour = theme.colours[0] if found["auroc"] >= 0.5 else theme.colours[1]
-            heights = scale.heights(levels, shares)
-            for these, paint, what in (
-                (behind, theme.faint, "held out"), (heights, colour, "other data"),
-            ):  # fmt: skip
-                axes.fill_between(
-                    scale.middles, row, row + 0.85 * these / max(these.max(), 1e-12),
-                    step="mid", color=paint, alpha=0.55, linewidth=0,
-                    label=what if row == 0 else None,
-                )  # fmt: skip
-        names = [f"{safe_label(str(s.get('name')))}  {s['auroc']:.3f}" for s, _ in rows]
-        axes.set_yticks(range(len(rows)), names[::-1], va="bottom")
-        axes.tick_params(axis="y", length=0)
-        axes.set_ylim(0, len(rows))
-        axes.spines["left"].set_visible(False)
-        axes.set_xticks(*scale.ticks())
-        axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-        axes.set_xlabel("U(x)" + (", compressed away from the data" if scale.wide else ""))
+        behind = scale.heights(own, shares)
+        draw_rows(axes, theme, scale, behind, shown, ("held out", "other data"))
 
     caption = (
         "Grey: held-out data. Blue: the data set named at the left, with its AUROC; orange if "
@@ -140,39 +124,3 @@ def _levels(found: dict[str, Any], shares: Values) -> Values | None:
     """Quantiles of the energies of one set; None if they are not there as they should be."""
     values = _array(found.get("energies"))
     return values if len(shares) == len(values) > 1 else None
-
-
-class _Scale:
-    """Energies on an axis that shows the held-out ones well, whatever the others are.
-
-    Linear, or asinh about the median of the held-out ones where the others reach much further.
-    """
-
-    def __init__(self, own: Values, others: Sequence[Values]) -> None:
-        every = np.concatenate([own, *others])
-        self.centre = float(np.median(own))
-        self.unit = max(float(own[-1] - own[0]), 1e-6 * float(np.abs(every).max()), 1e-12)
-        self.low, self.high = float(every.min()), float(every.max())
-        self.wide = self.high - self.low > WIDE * self.unit
-        ends = self.of(np.array([self.low, self.high]))
-        room = 0.02 * max(float(ends[1] - ends[0]), 1e-6)
-        self.edges = np.linspace(ends[0] - room, ends[1] + room, BINS + 1)
-        self.middles = (self.edges[:-1] + self.edges[1:]) / 2
-
-    def of(self, energy: Values) -> Values:
-        z = (energy - self.centre) / self.unit
-        return np.arcsinh(z) if self.wide else z
-
-    def heights(self, levels: Values, shares: Values) -> Values:
-        """The share of events in each bin, from their quantiles."""
-        places = self.of(levels)
-        places = places + 1e-9 * np.arange(len(places))  # equal ones are a step, not a gap
-        return np.diff(np.interp(self.edges, places, shares, left=0, right=1))
-
-    def ticks(self) -> tuple[Values, list[str]]:
-        """Places of energies of two digits, and these energies."""
-        at = np.linspace(self.edges[0], self.edges[-1], 8)[1:-1]
-        energy = self.centre + self.unit * (np.sinh(at) if self.wide else at)
-        texts = list(dict.fromkeys(f"{e:.2g}" for e in energy))
-        places = self.of(np.array([float(t) for t in texts]))
-        return places, [f"{float(t):g}".replace("-", "−") for t in texts]

@@ -9,6 +9,7 @@ import gradio as gr
 
 from energan.errors import EnerganError
 from energan.io.run_summary import DAMAGED
+from energan.report.html import Picture
 from energan.studio.open_runs import OpenRuns
 
 Given = ParamSpec("Given")
@@ -16,14 +17,16 @@ Answer = TypeVar("Answer")
 
 
 class StudioPanel:
-    """One tab. refreshed: the components that `refresh` gives anew when the tab is opened."""
+    """One tab. refreshed: the components that `refresh` gives anew when the tab is opened, from the
+    values of `kept`, which were chosen before."""
 
+    kept: Sequence[Any] = ()
     refreshed: Sequence[Any] = ()
 
     def __init__(self, runs: OpenRuns, tab: Any) -> None:
         self.runs, self.workspace, self.tab = runs, runs.workspace, tab
 
-    def refresh(self) -> Any:
+    def refresh(self, *kept: Any) -> Any:
         """What the panel's components show now."""
         return None
 
@@ -35,9 +38,14 @@ class StudioPanel:
             if run.state != DAMAGED and (ability is None or ability in run.abilities)
         ]
 
-    def choices(self, ability: str | None = None) -> Any:
-        """A dropdown of these, which leaves what was chosen."""
-        return gr.update(choices=self.names(ability))
+    def choices(self, ability: str | None, now: str | None) -> Any:
+        """A dropdown of these; what was chosen stays, or it is the newest."""
+        return dropdown(self.names(ability), now)
+
+
+def dropdown(names: list[str], now: str | None) -> Any:
+    """One of these names: what was chosen stays, or it is the first."""
+    return gr.update(choices=names, value=now if now in names else next(iter(names), None))
 
 
 def picture(label: str, **more: Any) -> Any:
@@ -50,7 +58,18 @@ def picture(label: str, **more: Any) -> Any:
 def gallery(label: str, **more: Any) -> Any:
     """Pictures that are shown."""
     return gr.Gallery(
-        label=label, format="png", interactive=False, buttons=["download", "fullscreen"], **more
+        label=label, format="png", interactive=False, buttons=["download", "fullscreen"],
+        object_fit="contain", **more,
+    )  # fmt: skip
+
+
+def figure(drawn: Picture | None) -> str:
+    """A figure for a light and a dark page, as HTML."""
+    if drawn is None:
+        return ""
+    return "".join(
+        f'<img class="{kind}" alt="{escape(drawn.caption)}" src="{uri}">'
+        for kind, uri in (("on-light", drawn.uri), ("on-dark", drawn.dark_uri or drawn.uri))
     )
 
 

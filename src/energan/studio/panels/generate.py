@@ -54,16 +54,17 @@ class GeneratePanel(StudioPanel):
         )  # fmt: skip
         self.files = gr.File(label="Files", interactive=False, visible=False)
         asked = [self.run, self.count, self.seed, self.label, self.cut]
-        draw.click(self._draw, asked, [self.samples, self.gallery, self.at])
+        draw.click(self._draw, asked, [self.samples, self.gallery, self.at, self.near])
         self.gallery.select(self._choose, None, self.at, show_progress="hidden")
         near.click(self._near, [self.run, self.samples, self.at], self.near)
         save.click(self._save, [self.run, self.samples, self.seed], self.files)
         self._between()
         self._chains()
-        self.refreshed = [self.run, self.chain_run]
+        self.kept = self.refreshed = [self.run, self.chain_run]
 
-    def refresh(self) -> Any:
-        return self.choices("sample"), self.choices("score")
+    def refresh(self, *kept: Any) -> Any:
+        run, chain_run = kept
+        return self.choices("sample", run), self.choices("score", chain_run)
 
     @told
     def _draw(self, run: str | None, count: float, seed: float, label: str, cut: float) -> Any:
@@ -76,7 +77,7 @@ class GeneratePanel(StudioPanel):
                 x = latents.generate(opened, z, latents.labels_for(opened, labels, len(z)))
             else:
                 x = opened.sample(int(count), seed=int(seed or 0), condition=labels)
-        return (chosen(run), x), _images(x, opened.domain), 0
+        return (chosen(run), x), _images(x, opened.domain), 0, None
 
     def _choose(self, event: gr.SelectData) -> int:
         return int(event.index)

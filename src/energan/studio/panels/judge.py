@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from energan.anomaly.calibration import FPR, Calibration
+from energan.anomaly.calibration import FPR, Calibration, lowest_rate
 from energan.anomaly.heatmaps import ColourScale, scale_of, threshold_scale
 from energan.anomaly.overlays import OPACITY, overlay, shrink
 from energan.anomaly.score_table import ScoreTable, open_score_table
@@ -18,8 +18,9 @@ from energan.inference.run import Run
 from energan.inference.thresholds import kept_calibration
 from energan.io.files import copy_files
 from energan.io.text import plural
+from energan.report.energies import draw_threshold
 from energan.studio.open_runs import OpenRuns
-from energan.studio.panels.base import StudioPanel, chosen, escape, gallery, picture, told
+from energan.studio.panels.base import StudioPanel, chosen, escape, figure, gallery, picture, told
 from energan.studio.training import new_folder
 from energan.studio.uploads import check_files
 
@@ -58,11 +59,16 @@ class JudgePanel(StudioPanel):
             with gr.Column(scale=2, min_width=280):
                 marks = self._large()
         save = self._results()
-        self.refreshed = [self.run]
-        view = [self.judged, self.told, self.rows, self.gallery, self.picture, self.line]
-        judge.click(self._judge, [self.run, self.files], [*view, self.rate])
+        self.kept = self.refreshed = [self.run]
+        view = [
+            self.judged, self.told, self.figure, self.rows, self.gallery, self.picture, self.line,
+        ]  # fmt: skip
+        shown = [*view, self.rate]
+        judge.click(self._judge, [self.run, self.files], shown)
         keep.click(self._keep, [self.judged, self.rate], self.told)
-        calibrate.click(self._calibrate, [self.run, self.normal, self.rate], self.told)
+        calibrate.click(self._calibrate, [self.run, self.normal, self.rate], self.told).success(
+            self._judge_again, [self.judged, self.run, self.files], shown
+        )
         save.click(self._save, [self.judged, self.name], self.csv)
         for button, label in marks:
             button.click(
@@ -82,6 +88,7 @@ class JudgePanel(StudioPanel):
             0.1, 50, value=100 * FPR, step=0.1, elem_id="judge-rate",
             label="Threshold: false alarms among new normal images, at most (%)",
         )  # fmt: skip
+        self.figure = gr.HTML(elem_classes="figure", elem_id="judge-figure")
         self.told = gr.HTML("Drop images, then judge them.", elem_classes="status")
         keep = gr.Button("Keep this threshold in the run")
         with gr.Accordion("Threshold from your own normal images", open=False):
@@ -125,8 +132,8 @@ class JudgePanel(StudioPanel):
     def _follow_changes(self) -> None:
         """What moves with the sliders, and with the chosen image."""
         self.rate.change(
-            self._move, [self.judged, self.rate], [self.told, self.rows], show_progress="hidden",
-            trigger_mode="always_last",
+            self._move, [self.judged, self.rate], [self.told, self.figure, self.rows],
+            show_progress="hidden", trigger_mode="always_last",
         )  # fmt: skip
         self.opacity.change(
             self._draw, [self.judged, self.opacity], self.picture, show_progress="hidden",
@@ -137,8 +144,8 @@ class JudgePanel(StudioPanel):
                 self._select, [self.judged, self.opacity], [self.judged, self.picture, self.line]
             )
 
-    def refresh(self) -> Any:
-        return self.choices("score")
+    def refresh(self, *kept: Any) -> Any:
+        return self.choices("score", *kept)
 
     # --- judging ----------------------------------------------------------------------------------
 
@@ -155,8 +162,9 @@ class JudgePanel(StudioPanel):
             pictures = _thumbnails(judged, opened)
             picture, line = self._show(judged, opened, judged.order[0], OPACITY)
         return (
-            judged, _summary(judged, calibration), _rows(judged, calibration), pictures, picture,
-            line, gr.update(value=100 * calibration.fpr),
+            judged, _summary(judged, calibration), _figure(judged, calibration),
+            _rows(judged, calibration), pictures, picture, line,
+            gr.update(value=100 * calibration.fpr, minimum=100 * calibration.lowest_fpr),
         )  # fmt: skip
 
     def _calibration(self, run: Run) -> Calibration:
@@ -196,9 +204,12 @@ class JudgePanel(StudioPanel):
     @told
     def _move(self, judged: Judged | None, rate: float) -> Any:
         if judged is None:
-            return [gr.skip()] * 2
+            return [gr.skip()] * 3
         calibration = judged.calibration.at(rate / 100)
-        return _summary(judged, calibration), _rows(judged, calibration)
+        return (
+            _summary(judged, calibration), _figure(judged, calibration),
+            _rows(judged, calibration),
+        )  # fmt: skip
 
     @told
     def _keep(self, judged: Judged | None, rate: float) -> Any:
@@ -212,15 +223,19 @@ class JudgePanel(StudioPanel):
     @told
     def _calibrate(self, run: str | None, files: list[str] | None, rate: float) -> Any:
         given = check_files(files, self.workspace.uploads)
-        folder = self.workspace.temporary("normal-images")
-        copy_files(given.files, folder)
         with self.runs.use(chosen(run)) as opened:
-            made = opened.calibrate(folder, rate / 100)
+            lowest = 100 * lowest_rate(len(given.files))
+            folder = self.workspace.uploaded(f"normal-{chosen(run)}")
+            copy_files(given.files, folder)
+            made = opened.calibrate(folder, max(rate, lowest) / 100)
         skipped = f"; {plural(len(given.skipped), 'file')} skipped" if given.skipped else ""
         return (
             f"<p>Calibrated on {plural(made.count, 'normal image')}{skipped}: the threshold is "
-            f"energy {made.threshold:.5g}. Judge the images again.</p>"
+            f"energy {made.threshold:.5g}, which {made.promise}.</p>"
         )
+
+    def _judge_again(self, judged: Judged | None, run: str | None, files: list[str] | None) -> Any:
+        return [gr.skip()] * 8 if judged is None else self._judge(run, files)
 
     # --- the visitor's labels ---------------------------------------------------------------------
 
@@ -277,6 +292,11 @@ def _rows(judged: Judged, calibration: Calibration) -> list[list[str]]:
         found = [record["energy"], record["percentile"], record["anomalous"]]
         rows.append([name, *found, judged.labels.get(row, "")])
     return rows
+
+
+def _figure(judged: Judged, calibration: Calibration) -> str:
+    assert judged.table.energy is not None
+    return figure(draw_threshold(calibration, judged.table.energy))
 
 
 def _summary(judged: Judged, calibration: Calibration) -> str:

@@ -14,7 +14,7 @@ from energan.report.sweep.parallel import draw_parallel
 from energan.report.sweep.records import SweepRecords, read
 from energan.report.sweep.samples import draw_best
 from energan.studio.open_runs import OpenRuns
-from energan.studio.panels.base import StudioPanel, escape, picture, told
+from energan.studio.panels.base import StudioPanel, dropdown, escape, figure, picture, told
 
 EVERY = 5.0
 MOST = 2_000
@@ -26,8 +26,9 @@ class SweepsPanel(StudioPanel):
         super().__init__(runs, tab)
         self.sweep = gr.Dropdown(label="Sweep", choices=[], value=None, allow_custom_value=True)
         self.state = gr.HTML(elem_classes="status", elem_id="sweep-state")
-        self.picture = picture(
-            label="A line for each trial: its settings, and its score", elem_id="sweep-picture",
+        self.picture = gr.HTML(
+            label="A line for each trial: its settings, and its score", show_label=True,
+            elem_id="sweep-picture", elem_classes="figure",
         )  # fmt: skip
         self.table = gr.Dataframe(
             headers=["trial", "state", "score", "took", "with"], interactive=False, wrap=True,
@@ -35,14 +36,14 @@ class SweepsPanel(StudioPanel):
         )  # fmt: skip
         self.best = picture(label="Samples of the best", elem_classes="pixels")
         self.seen = gr.State(None)
-        self.refreshed = [self.sweep]
+        self.kept = self.refreshed = [self.sweep]
         shown = [self.state, self.picture, self.table, self.best, self.seen]
         self.sweep.change(self._show, self.sweep, shown, show_progress="hidden")
         gr.Timer(EVERY).tick(self._tick, [self.sweep, self.seen], shown, show_progress="hidden")
 
-    def refresh(self) -> Any:
+    def refresh(self, *kept: Any) -> Any:
         names = [self.workspace.name(one.path) for one in self.workspace.sweeps()]
-        return gr.update(choices=names, value=names[0] if names else None)
+        return dropdown(names, *kept)
 
     @told
     def _show(self, name: str | None) -> Any:
@@ -50,7 +51,7 @@ class SweepsPanel(StudioPanel):
             return ["<p>No sweep in the folder; `energan sweep` starts one.</p>", *[None] * 4]
         (one,) = read([self.workspace.sweep(name).path])
         return (
-            _progress(one), _image(draw_parallel(one)), _rows(one), _image(draw_best(one)),
+            _progress(one), figure(draw_parallel(one)), _rows(one), _image(draw_best(one)),
             len(one.records),
         )  # fmt: skip
 

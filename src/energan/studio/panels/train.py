@@ -9,14 +9,25 @@ from PIL import Image
 from energan.data import open_data
 from energan.data.description import describe_data
 from energan.data.thumbnails import thumbnails
-from energan.errors import SettingError
+from energan.errors import EnerganError, SettingError
 from energan.experiment.settings import load
 from energan.io.files import copy_files
+from energan.io.run_summary import summarise
 from energan.recipes import RECIPES
 from energan.studio.open_runs import OpenRuns
 from energan.studio.panels.base import StudioPanel, escape, picture, told
-from energan.studio.training import Training, begun, log_of, new_folder, train
+from energan.studio.training import (
+    FAILED,
+    STARTING,
+    Training,
+    log_of,
+    new_folder,
+    stop,
+    train,
+    unbegun,
+)
 from energan.studio.uploads import check_files
+from energan.studio.workspace import UPLOADED, Workspace
 
 FIRST = {
     "Make images like yours": "r3gan-folder",
@@ -27,10 +38,13 @@ FIRST = {
 }
 """Tasks, of `energan recipes`, and the recipe of each that is offered first."""
 BUILT_IN = ("digits", "mnist", "cifar10")
-UPLOADED = "uploaded"
-"""The folder, beside the runs, of images that were uploaded to be trained on."""
 SHOWN = 64
 DIRECTIONS = ("left-to-right", "right-to-left")
+PANELS = {
+    "score": "Judge", "sample": "Generate", "classify": "Classify", "translate": "Translate",
+    "restore": "Restore", "tag": "Tag",
+}  # fmt: skip
+"""Where a finished run can be used, by its abilities."""
 EVERY = 2.0
 
 
@@ -41,7 +55,7 @@ class TrainPanel(StudioPanel):
             with gr.Column(min_width=280):
                 look = self._data()
             with gr.Column(min_width=280):
-                start = self._budget()
+                start, stop_it = self._budget()
         self.found = gr.HTML(elem_classes="status", elem_id="train-found")
         self.picture = picture(
             label="Some of them, as the network sees them",
@@ -59,6 +73,7 @@ class TrainPanel(StudioPanel):
             self._start, [*data, self.minutes, self.seed, self.name],
             [self.begun, self.state, self.source],
         )  # fmt: skip
+        stop_it.click(self._stop, self.begun, self.begun)
         gr.Timer(EVERY).tick(
             self._watch, [self.begun, self.log], [self.state, self.log], show_progress="hidden"
         )
@@ -92,22 +107,25 @@ class TrainPanel(StudioPanel):
         return gr.Button("Look at the images")
 
     def _budget(self) -> Any:
-        """How long, and as what; the button that starts it."""
+        """How long, and as what; the buttons that start and stop it."""
         self.size = gr.Number(
-            label="Resize to a square of this side (0: as the recipe has it)", value=0,
-            precision=0, minimum=0,
+            label="Resize to a square of this side (data.size; 0: as the recipe has it)", value=0,
+            precision=0, minimum=0, info="smaller images train faster; enlarged ones gain nothing",
         )  # fmt: skip
         self.minutes = gr.Number(
-            label="About how many minutes (0: all steps of the recipe)", value=10, minimum=0
+            label="About how many minutes (0: all steps of the recipe)",
+            value=10,
+            minimum=0,
+            info="before that it reads the images and times some steps",
         )
         self.seed = gr.Number(label="Seed", value=0, precision=0, minimum=0)
         self.name = gr.Textbox(label="Name of the run", value="my-run", max_lines=1)
         start = gr.Button("Start training", variant="primary")
         self.state = gr.HTML(elem_classes="status", elem_id="train-state")
         self.log = gr.Textbox(label="What it prints", lines=6, interactive=False)
-        return start
+        return start, gr.Button("Stop the training")
 
-    def refresh(self) -> Any:
+    def refresh(self, *kept: Any) -> Any:
         return gr.update(choices=self._sources())
 
     def _sources(self) -> list[str]:
@@ -169,19 +187,40 @@ class TrainPanel(StudioPanel):
         words += ["--seed", str(int(seed or 0))]
         words += ["--minutes", f"{minutes:g}"] if minutes else []
         train(self.workspace, Training(recipe, found, name, tuple(words)))
-        return name, f"<p>{escape(name)}: reading the images</p>", gr.update(value=found)
+        return name, _progress(self.workspace, name), gr.update(value=found)
 
     def _watch(self, name: str, shown: str) -> Any:
         if not name:
             return [gr.skip()] * 2
         log = log_of(self.workspace, name)
-        if begun(self.workspace, name):
-            told = f"<p>{escape(name)} is in the panel Runs. It goes on without this page.</p>"
-        elif "energan: " in log:
-            told = f"<p>{escape(name)} did not start: {escape(log.rpartition('energan: ')[2])}</p>"
+        return _progress(self.workspace, name), gr.skip() if log == shown else log
+
+    @told
+    def _stop(self, name: str) -> Any:
+        if not name:
+            raise SettingError("no training was started on this page; the panel Runs has them all")
+        if cancelled := unbegun(self.workspace, name) is not None:
+            gr.Info(f"{escape(name)} is cancelled.")
         else:
-            told = f"<p>{escape(name)}: reading the images</p>"
-        return told, gr.skip() if log == shown else log
+            gr.Info("It finishes its step, saves a checkpoint and stops.")
+        stop(self.workspace, name)
+        return "" if cancelled else name
+
+
+def _progress(workspace: Workspace, name: str) -> str:
+    """How far a training is, and what can be done with it, as HTML."""
+    try:
+        one = unbegun(workspace, name) or summarise(workspace.run(name))
+    except EnerganError as error:
+        return f"<p>{escape(error)}</p>"
+    told = f"<b>{escape(name)}</b>: {one.state}"
+    if one.state in (STARTING, FAILED):
+        return f"<p>{told}: {escape(one.reason)}</p>"
+    told += f", step {one.step:,} of {one.steps:,}"
+    if one.state == "running":
+        return f"<p>{told}. It goes on without this page; the panel Runs shows its curves.</p>"
+    panels = [panel for ability, panel in PANELS.items() if ability in one.abilities]
+    return f"<p>{told}. You can use it in: {', '.join(panels)}.</p>"
 
 
 def _recipes(task: str) -> list[str]:

@@ -11,14 +11,13 @@ from energan.core import PerSample
 from energan.data.inference import open_images
 from energan.errors import SettingError
 from energan.evaluation.features import features_of_images, network_of_file
-from energan.evaluation.tagging import Ballot, count_votes, open_run_tags
+from energan.evaluation.tagging import Ballot, open_run_tags, rank_tags
 from energan.inference.classification import predict
 from energan.inference.restoration import REGIONS, read_mask, restore
 from energan.inference.translation import translate
 from energan.io.files import copy_files
 from energan.io.pictures import grid, open_image, strips
 from energan.io.text import plural
-from energan.metrics.tagging import top_tags
 from energan.studio.open_runs import OpenRuns
 from energan.studio.panels.base import StudioPanel, chosen, escape, gallery, picture, told
 from energan.studio.uploads import Uploads, check_files
@@ -50,11 +49,11 @@ class UploadPanel(StudioPanel, ABC):
                 self.told = gr.HTML(elem_classes="status")
             with gr.Column(scale=2, min_width=280):
                 shown = self.results()
-        self.refreshed = [self.run]
+        self.kept = self.refreshed = [self.run]
         button.click(told(self.work), [self.run, self.files, *more], [self.told, *shown])
 
-    def refresh(self) -> Any:
-        return self.choices(self.ability)
+    def refresh(self, *kept: Any) -> Any:
+        return self.choices(self.ability, *kept)
 
     def options(self) -> list[Any]:
         """Components beside the run and the images."""
@@ -181,13 +180,17 @@ class TagPanel(UploadPanel):
 
     def options(self) -> list[Any]:
         return [
-            gr.Slider(1, 30, value=10, step=1, label="Tags of each image"),
+            gr.Slider(1, 30, value=5, step=1, label="Tags for each image"),
             gr.Number(label="Seed", value=0, precision=0, minimum=0),
         ]
 
     def results(self) -> list[Any]:
-        return [gr.Dataframe(headers=["image", "tags, with votes"], interactive=False, wrap=True,
-                             elem_id="tag-table")]  # fmt: skip
+        return [
+            gr.Dataframe(
+                headers=["image", "tags, with votes or probabilities"], interactive=False,
+                wrap=True, elem_id="tag-table",
+            )
+        ]  # fmt: skip
 
     def work(self, run: str | None, files: list[str] | None, *options: Any) -> Any:
         count, seed = options
@@ -201,13 +204,13 @@ class TagPanel(UploadPanel):
                 self.workspace.source(str(path))
             found = features_of_images(network_of_file(data.file), [str(p) for p in given.files])
             features = data.scaling(torch.from_numpy(found.features))
-            counts = count_votes(opened, data, features, Ballot(100, None), int(seed or 0))
-        best = top_tags(counts, min(int(count), len(data.names)))
+            most = min(int(count), len(data.names))
+            ranking = rank_tags(opened, data, features, "auto", most, Ballot(), int(seed or 0))
         rows = [
-            [Path(name).name, ", ".join(f"{data.names[word]} {int(own[word])}" for word in tags)]
-            for name, own, tags in zip(found.names, counts, best, strict=True)
+            [Path(name).name, ", ".join(f"{word} {score}" for word, score in tags)]
+            for name, tags in zip(found.names, ranking.best(most, data.names), strict=True)
         ]
-        return _line(plural(len(rows), "image"), given, tuple(found.skipped)), rows
+        return _line(escape("; ".join(ranking.says)), given, tuple(found.skipped)), rows
 
 
 def _line(text: str, given: Uploads, skipped: Any) -> str:
