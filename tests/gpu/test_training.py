@@ -17,7 +17,10 @@ WAITS = {
 draw scales, or pair or change examples on the way."""
 READS = {"inspect"}
 """Whose step reads numbers of the device: defects are placed by what an image shows."""
-LAUNCHES = {"ebgan": 260, "gan": 250, "ladder": 700, "ebgan_ln": 1200, "ebgan_blog": 330}
+LAUNCHES = {
+    "ebgan": 255, "gan": 165, "ladder": 370, "ebgan_ln": 680, "ebgan_blog": 305, "igebm": 530,
+    "r3gan": 560,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "32"])
