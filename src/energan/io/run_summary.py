@@ -35,7 +35,7 @@ class RunSummary:
 
     @property
     def progress(self) -> str:
-        return "" if self.state == DAMAGED else f"{self.step}/{self.steps}"
+        return f"{self.step}/{self.steps}" if self.steps else ""
 
 
 def summarise(folder: RunFolder) -> RunSummary:

@@ -27,8 +27,8 @@ class SweepsPanel(StudioPanel):
         self.sweep = gr.Dropdown(label="Sweep", choices=[], value=None, allow_custom_value=True)
         self.state = gr.HTML(elem_classes="status", elem_id="sweep-state")
         self.picture = gr.HTML(
-            label="A line for each trial: its settings, and its score", show_label=True,
-            elem_id="sweep-picture", elem_classes="figure",
+            label="A line for each trial: its settings, and its score", container=True,
+            show_label=True, elem_id="sweep-picture", elem_classes="figure",
         )  # fmt: skip
         self.table = gr.Dataframe(
             headers=["trial", "state", "score", "took", "with"], interactive=False, wrap=True,
