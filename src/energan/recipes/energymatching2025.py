@@ -59,9 +59,9 @@ RECIPES = [
         "Energy Matching on MNIST, narrow enough for a CPU",
         "energy_matching",
         {
-            "model": _images(4000, [24, 48, 96], 0.001, 4500),
+            "model": _images(3000, [16, 32, 64], 0.002, 3060),
             "data": {"source": "mnist"},
-            "training": {"steps": 4500, "batch_size": 64},
+            "training": {"steps": 3060, "batch_size": 64},
         },
     ),
     Recipe(
