@@ -48,10 +48,18 @@ POINTS = {
     "Equilibrium Matching": Row("equilibriummatching-ring", 4000),
     "denoising score matching": Row("scorematching-ring", 4000),
 }
+FALLING, PUBLISHED = "linear(1, 0.1, 1500)", {"lr": 0.0002}
+SLOW = {"energy_optimiser": PUBLISHED, "sampler_optimiser": PUBLISHED}
 # About ten minutes of one core each, by the time of sixty steps.
 STACKED = {
     "R3GAN": Row("r3gan-stacked", scale="3/8"),
     "R3GAN without penalties": Row("r3gan-stacked", scale="3/8", model={"r1": 0, "r2": 0}),
+    "R3GAN, published rate, weak penalties": Row(
+        "r3gan-stacked", 3000, model={**SLOW, "r1": FALLING, "r2": FALLING}
+    ),
+    "R3GAN, published rate, without penalties": Row(
+        "r3gan-stacked", 3000, model={**SLOW, "r1": 0, "r2": 0}
+    ),
     "EBGAN": Row("ebgan-stacked", 6000, model={"pull_away": 0}),
     "EBGAN-PT": Row("ebgan-stacked", 6000),
 }
