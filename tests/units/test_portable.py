@@ -24,8 +24,8 @@ ATTRIBUTES = {
     },
 }  # fmt: skip
 """What Windows lacks. `getattr` with a default is how to ask for it."""
-GUARDED = {("io/memory.py", "os.sysconf")}
-"""Behind a `hasattr`."""
+GUARDED = {("io/memory.py", "os.sysconf"), ("io/processes.py", "fcntl")}
+"""Behind a `hasattr`, or an `except ImportError`."""
 
 
 def posix_only(tree: ast.AST) -> set[str]:
